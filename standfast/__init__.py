@@ -1,0 +1,3 @@
+"""The command line, settings and supervision of Standfast; what all roles share."""
+
+__version__ = "0.1.0"

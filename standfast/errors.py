@@ -1,0 +1,88 @@
+"""Every error Standfast raises on purpose, in one tree.
+
+    StandfastError                 the root; the command line prints its message on one line and exits with `exit_code`
+    ├── SettingsError              a key or value that cannot work, with what would (exit 2)
+    ├── UsageError                 a command called the wrong way (exit 2)
+    ├── SetupError                 something this machine lacks: Java, jars, network, disk, a port
+    ├── ClusterError               Kafka could not be started, reached or stopped
+    ├── TopicError                 a topic is missing or not as the table says
+    ├── DataError                  a user's file cannot be read as a catalogue, interactions or judgements
+    ├── SchemaError                a schema, or a registry of schemas, does not fit
+    │   └── Unreadable             one record's bytes cannot be decoded; it goes to the dead-letter topic
+    ├── ModelError                 a model cannot be trained, found or loaded
+    │   └── IntegrityError         a model's files are not the ones its manifest names
+    ├── Fenced                     another process has taken over this worker's identity; exit at once
+    ├── NoAnswer                   a request was sent and nothing came back in time
+    └── DrillError                 a drill cannot be started or judged
+        └── DrillRejected          the event was understood and refused; the reason is the message
+
+A message says what happened, the value seen, and what to do next.
+"""
+
+from __future__ import annotations
+
+
+class StandfastError(Exception):
+    """Root of every error raised on purpose."""
+
+    exit_code = 1
+
+
+class SettingsError(StandfastError):
+    """A setting's key or value is wrong; names both and what would be right."""
+
+    exit_code = 2
+
+
+class UsageError(StandfastError):
+    """A command was called in a way that cannot work."""
+
+    exit_code = 2
+
+
+class SetupError(StandfastError):
+    """This machine lacks something; says what to do about it."""
+
+
+class ClusterError(StandfastError):
+    """Kafka could not be started, reached or stopped."""
+
+
+class TopicError(StandfastError):
+    """A topic is missing or differs from the topic table."""
+
+
+class DataError(StandfastError):
+    """A user's file cannot be read; names the file, the line and the column."""
+
+
+class SchemaError(StandfastError):
+    """A schema, or the registry that holds it, does not fit."""
+
+
+class Unreadable(SchemaError):
+    """The bytes of one record cannot be decoded."""
+
+
+class ModelError(StandfastError):
+    """A model cannot be trained, found or loaded."""
+
+
+class IntegrityError(ModelError):
+    """A model's files are not the ones its manifest names."""
+
+
+class Fenced(StandfastError):
+    """Another process answers under this worker's identity now."""
+
+
+class NoAnswer(StandfastError):
+    """A request was sent and no answer came in time."""
+
+
+class DrillError(StandfastError):
+    """A drill cannot be started or judged."""
+
+
+class DrillRejected(DrillError):
+    """A drill event was understood and refused."""
