@@ -1,0 +1,58 @@
+"""The seam between serving and models: what a model is asked, what it answers, what a worker may rely on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol, TypeAlias, TypeVar
+
+Service: TypeAlias = Literal["search", "recommend"]
+
+
+@dataclass(frozen=True, slots=True)
+class SearchQuery:
+    """One search. `user_id` is not used for ranking yet; it is there for models that will."""
+
+    query: str
+    k: int
+    user_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RecommendQuery:
+    """One recommendation. `history` holds item ids, oldest first, on top of what the model knows of the user."""
+
+    user_id: str | None
+    k: int
+    history: tuple[str, ...] = ()
+    exclude_seen: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """One item of an answer. Scores can be compared within one answer only."""
+
+    item_id: str
+    score: float
+    title: str
+
+
+Q_contra = TypeVar("Q_contra", contravariant=True)
+
+
+class Model(Protocol[Q_contra]):
+    """A loaded model. Loading runs no inference and starts no thread, so that a loaded model may be forked."""
+
+    @property
+    def label(self) -> str:
+        """Name and version, as answers carry it: `search@3`."""
+
+    def predict(self, queries: Sequence[Q_contra]) -> list[list[Scored]]:
+        """One list for each query, in their order: best first, at most `k` items. Blocks while it computes."""
+
+    def warm_up(self) -> None:
+        """Runs a first inference, which is slow and starts threads: after the fork, never before."""
+
+
+SearchModel: TypeAlias = Model[SearchQuery]
+RecommendModel: TypeAlias = Model[RecommendQuery]
