@@ -1,0 +1,150 @@
+"""Bytes to records and back, in the three encodings the contract accepts.
+
+They are told apart by their first bytes: `C3 01` is Avro single-object encoding, `00` the Confluent frame (when a schema
+registry is configured), anything else is JSON text. The reply is written in the encoding of its request.
+"""
+
+from __future__ import annotations
+
+import enum
+import io
+import re
+from typing import Any, Protocol, TypeVar
+
+import fastavro
+import msgspec
+
+from schemas import avro_schemas
+from schemas.records import DrillCommand, Record
+from standfast.errors import SchemaError, Unreadable
+
+SINGLE_OBJECT = b"\xc3\x01"
+CONFLUENT = b"\x00"
+_BARE_WORD = re.compile(rb"\s*([a-z][a-z0-9_.-]{0,99})\s*")
+
+R = TypeVar("R", bound=Record)
+
+
+class Encoding(enum.Enum):
+    """How a record's bytes are written."""
+
+    JSON = "json"
+    AVRO = "avro"
+    CONFLUENT = "confluent"
+
+
+class Malformed(SchemaError):
+    """The bytes can be read but are not such a record: to be answered `invalid`, not dead-lettered."""
+
+    def __init__(self, reason: str, request_id: str | None, encoding: Encoding) -> None:
+        super().__init__(reason)
+        self.request_id = request_id
+        self.encoding = encoding
+
+
+class SchemaIds(Protocol):
+    """The two questions the Confluent frame asks of a registry (`schemas.registry`)."""
+
+    def schema(self, schema_id: int) -> avro_schemas.ParsedSchema:
+        """The writer's schema."""
+
+    def id_of(self, kind: type[Record]) -> int:
+        """The id under which this kind is written."""
+
+
+class Codec:
+    """Decodes and encodes the records of every topic. Thread-safe."""
+
+    def __init__(self, schema_ids: SchemaIds | None = None) -> None:
+        self._ids = schema_ids
+        self._json_encoder = msgspec.json.Encoder()
+        self._json_decoders: dict[type[Record], msgspec.json.Decoder[Any]] = {}
+
+    def decode(self, data: bytes | None, kind: type[R]) -> tuple[R, Encoding]:
+        """The record and how it was written.
+
+        Raises:
+            Unreadable: no such record can be made of the bytes.
+            Malformed: readable JSON whose fields are wrong or missing.
+        """
+        if not data:
+            raise Unreadable("the record is empty; send JSON text, Avro single-object or the Confluent frame")
+        encoding = sniff(data)
+        if encoding is Encoding.JSON:
+            return self._from_json(data, kind), encoding
+        writer, body = self._writer(data, kind, encoding)
+        return _from_avro(body, writer, kind), encoding
+
+    def encode(self, record: Record, encoding: Encoding) -> bytes:
+        """The record's bytes; raises SchemaError for a Confluent frame without a registry."""
+        if encoding is Encoding.JSON:
+            return self._json_encoder.encode(record)
+        schema = avro_schemas.current(type(record))
+        out = io.BytesIO()
+        out.write(self._header(type(record), encoding, schema))
+        fastavro.schemaless_writer(out, schema.parsed, msgspec.to_builtins(record))
+        return out.getvalue()
+
+    def _header(self, kind: type[Record], encoding: Encoding, schema: avro_schemas.AvroSchema) -> bytes:
+        if encoding is Encoding.AVRO:
+            return SINGLE_OBJECT + schema.fingerprint
+        if self._ids is None:
+            raise SchemaError("no schema registry is configured; set SCHEMA_REGISTRY_URL")
+        return CONFLUENT + self._ids.id_of(kind).to_bytes(4, "big")
+
+    def _from_json(self, data: bytes, kind: type[R]) -> R:
+        if kind is DrillCommand and (word := _BARE_WORD.fullmatch(data)):
+            return kind(drill=word[1].decode())
+        decoder = self._json_decoders.get(kind)
+        if decoder is None:
+            decoder = self._json_decoders[kind] = msgspec.json.Decoder(kind)
+        try:
+            record: R = decoder.decode(data)
+        except msgspec.ValidationError as error:
+            raise Malformed(str(error), _request_id_in(data), Encoding.JSON) from None
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise Unreadable(f"neither JSON ({error}) nor Avro by its first bytes") from None
+        return record
+
+    def _writer(self, data: bytes, kind: type[Record], encoding: Encoding) -> tuple[avro_schemas.ParsedSchema, bytes]:
+        if encoding is Encoding.AVRO:
+            schema = avro_schemas.by_fingerprint(kind.avro_name).get(data[2:10])
+            if schema is None:
+                raise Unreadable(f"no {kind.avro_name} schema has the fingerprint {data[2:10].hex()}")
+            return schema.parsed, data[10:]
+        if self._ids is None:
+            raise Unreadable("a Confluent frame, but no schema registry is configured; set SCHEMA_REGISTRY_URL")
+        if len(data) < 5:
+            raise Unreadable(f"a Confluent frame of {len(data)} bytes has no room for its schema id")
+        return self._ids.schema(int.from_bytes(data[1:5], "big")), data[5:]
+
+
+def sniff(data: bytes) -> Encoding:
+    """The encoding the first bytes announce."""
+    if data.startswith(SINGLE_OBJECT):
+        return Encoding.AVRO
+    return Encoding.CONFLUENT if data.startswith(CONFLUENT) else Encoding.JSON
+
+
+def _from_avro(body: bytes, writer: avro_schemas.ParsedSchema, kind: type[R]) -> R:
+    stream = io.BytesIO(body)
+    try:
+        fields = fastavro.schemaless_reader(stream, writer, avro_schemas.current(kind).parsed)
+        rest = len(body) - stream.tell()
+        if rest:
+            raise Unreadable(f"{rest} bytes are left over after the {kind.avro_name}")
+        return msgspec.convert(fields, kind)
+    except Unreadable:
+        raise
+    except Exception as error:  # noqa: BLE001 - fastavro raises a dozen unrelated types on hostile bytes
+        raise Unreadable(f"not a {kind.avro_name} in Avro: {type(error).__name__}: {error}") from None
+
+
+def _request_id_in(data: bytes) -> str | None:
+    """The request id of a record that is otherwise wrong, so that its sender can be answered."""
+    try:
+        fields = msgspec.json.decode(data)
+    except msgspec.DecodeError:
+        return None
+    found = fields.get("request_id") if isinstance(fields, dict) else None
+    return found if isinstance(found, str) else None

@@ -1,0 +1,83 @@
+"""The topic table: every topic there is, and nothing is created that is not in it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from schemas.records import (
+    DrillCommand,
+    DrillEvent,
+    Interaction,
+    Profile,
+    RecommendRequest,
+    Record,
+    Result,
+    SearchRequest,
+    TrafficWindow,
+)
+
+_HOUR = 3_600_000
+_DAY = 24 * _HOUR
+DEAD_LETTER_SUFFIX = ".dlq"
+# A dead letter is the original and up to 64 KiB of headers that say where it came from.
+_DEAD_LETTER_ROOM = 65_536
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """One topic as it must be. `partitions` None: as many as `kafka.partitions` says; `value` None: raw bytes."""
+
+    name: str
+    key: str
+    value: type[Record] | None
+    about: str
+    partitions: int | None = None
+    retention_ms: int = 7 * _DAY
+    compacted: bool = False
+    max_bytes: int = 1_048_576
+
+    def config(self) -> dict[str, str]:
+        """The topic's settings on the broker."""
+        kept = {"cleanup.policy": "compact"} if self.compacted else {"retention.ms": str(self.retention_ms)}
+        return {**kept, "max.message.bytes": str(self.max_bytes)}
+
+    def dead_letters(self) -> Topic:
+        """The topic for those of its records that cannot be served."""
+        return Topic(
+            name=self.name + DEAD_LETTER_SUFFIX,
+            key="as received",
+            value=None,
+            about=f"what could not be decoded or served from {self.name}",
+            partitions=1,
+            retention_ms=30 * _DAY,
+            max_bytes=self.max_bytes + _DEAD_LETTER_ROOM,
+        )
+
+
+_READ_BY_US = (
+    Topic("search.requests", "request_id or the caller's own", SearchRequest, "product search"),
+    Topic("recommend.requests", "user_id", RecommendRequest, "recommendation"),
+    Topic(
+        "interactions",
+        "user_id",
+        Interaction,
+        "views, clicks, carts, purchases, ratings",
+        retention_ms=30 * _DAY,
+    ),
+    Topic("drills.control", "any", DrillCommand, "start or abort a drill", partitions=1),
+)
+_WRITTEN_BY_US = (
+    Topic("search.results", "as the request", Result, "answers to searches"),
+    Topic("recommend.results", "as the request", Result, "answers to recommendations"),
+    Topic("profiles", "user_id", Profile, "each user's recent history", compacted=True),
+    Topic("traffic", "topic", TrafficWindow, "counts and latency by topic and window", retention_ms=_DAY),
+    Topic("drills.results", "drill_id", DrillEvent, "every phase of every drill, the verdict last", partitions=1,
+          retention_ms=365 * _DAY),
+)  # fmt: skip
+
+TABLE: tuple[Topic, ...] = (
+    *_READ_BY_US,
+    *_WRITTEN_BY_US,
+    *(topic.dead_letters() for topic in _READ_BY_US),
+)
+BY_NAME: dict[str, Topic] = {topic.name: topic for topic in TABLE}

@@ -1,0 +1,231 @@
+"""The settings: one file, `standfast.toml`; flags win over environment over file.
+
+Every key may also be given as `STANDFAST_SECTION__KEY`.
+`KAFKA_BOOTSTRAP_SERVERS`, any other `KAFKA_*` client setting and `SCHEMA_REGISTRY_URL` name an existing cluster.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from standfast.errors import SettingsError
+from standfast.home import home
+
+FILE_NAME = "standfast.toml"
+_NOT_SETTINGS = {"STANDFAST_HOME", "STANDFAST_SLOT"}
+# What Kafka's own shell scripts read from the environment: not client settings.
+_NOT_CLIENT_SETTINGS = {
+    "HOME",
+    "OPTS",
+    "HEAP_OPTS",
+    "LOG4J_OPTS",
+    "JMX_OPTS",
+    "JMX_PORT",
+    "GC_LOG_OPTS",
+    "DEBUG",
+}
+
+Count = Annotated[int, Field(ge=0, le=256)]
+
+
+class Section(BaseModel):
+    """A table of the settings file; an unknown key stops the start."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class KafkaSettings(Section):
+    """Which Kafka, and how the topics are laid out in it."""
+
+    bootstrap_servers: str = ""
+    brokers: Literal[1, 3] = 1
+    partitions: int = Field(6, ge=1, le=1000)
+    replication: int = Field(0, ge=0, le=7, description="0: three where there are three brokers, else one")
+    topic_prefix: str = Field("", pattern=r"^[a-zA-Z0-9.-]*$", max_length=100)
+    client: dict[str, SecretStr] = Field(default_factory=dict, description="further librdkafka settings")
+
+
+class SearchSettings(Section):
+    """The search service."""
+
+    workers: int = Field(2, ge=1, le=256)
+    standbys: Count = 1
+    batch: int = Field(32, ge=1, le=1024)
+    max_k: int = Field(100, ge=1, le=1000)
+    max_query_chars: int = Field(2000, ge=1)
+    encoder: str = Field("bundled", description="bundled, a local folder, or a hub name")
+    device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
+
+
+class RecommendSettings(Section):
+    """The recommendation service."""
+
+    workers: int = Field(2, ge=1, le=256)
+    standbys: Count = 1
+    batch: int = Field(256, ge=1, le=4096)
+    max_k: int = Field(100, ge=1, le=1000)
+    max_history: int = Field(1000, ge=1)
+    device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
+
+
+class WorkerSettings(Section):
+    """How workers are watched and replaced."""
+
+    delivery: Literal["exactly_once", "at_least_once"] = "exactly_once"
+    session_timeout_ms: int = Field(6000, ge=1000, description="backstop when no supervisor is left to act")
+    hang_after_ms: int = Field(1000, ge=200, description="a worker that ticks later than this is killed")
+    stuck_after_s: float = Field(30.0, ge=1, description="a batch that takes longer than this kills its worker")
+    stop_within_s: float = Field(10.0, gt=0, description="one deadline for all of a worker's shutdown")
+
+
+class StreamSettings(Section):
+    """The stream processor."""
+
+    history: int = Field(50, ge=1, le=1000, description="interactions kept per user")
+    window_s: float = Field(10.0, ge=1)
+
+
+class DrillSettings(Section):
+    """The drill runner."""
+
+    max_duration_s: float = Field(600.0, gt=0)
+
+
+class MetricsSettings(Section):
+    """Where the metrics are served."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(9464, ge=0, le=65535, description="0: any free port")
+
+
+class LogSettings(Section):
+    """What is logged to stderr."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["auto", "json", "pretty"] = "auto"
+
+
+class Settings(BaseSettings):
+    """All settings; build with `load`."""
+
+    model_config = SettingsConfigDict(env_prefix="STANDFAST_", env_nested_delimiter="__", extra="forbid", frozen=True)
+
+    kafka: KafkaSettings = KafkaSettings()
+    search: SearchSettings = SearchSettings()
+    recommend: RecommendSettings = RecommendSettings()
+    workers: WorkerSettings = WorkerSettings()
+    stream: StreamSettings = StreamSettings()
+    drills: DrillSettings = DrillSettings()
+    metrics: MetricsSettings = MetricsSettings()
+    log: LogSettings = LogSettings()
+    schema_registry_url: SecretStr | None = None
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Flags, then environment, then file."""
+        return (init_settings, env_settings, TomlConfigSettingsSource(settings_cls, _file_being_read))
+
+
+_file_being_read: Path | None = None
+
+
+def load(config: Path | None = None, flags: dict[str, dict[str, object]] | None = None) -> Settings:
+    """The settings from flags, environment and file; raises SettingsError naming every wrong key at once.
+
+    Args:
+        config: the file; without it `standfast.toml` here or in the state folder, if there is one.
+        flags: values from the command line, by section and key; None values are left out.
+    """
+    global _file_being_read  # noqa: PLW0603 - pydantic-settings builds its sources from a class method
+    _refuse_unknown_environment()
+    _file_being_read = _file(config)
+    given: dict[str, Any] = {
+        section: {key: value for key, value in keys.items() if value is not None}
+        for section, keys in (flags or {}).items()
+    }
+    try:
+        settings = Settings(**given)
+    except ValidationError as error:
+        raise SettingsError("; ".join(_explained(problem) for problem in error.errors())) from None
+    except ValueError as error:  # a TOML file that is no TOML, an environment value that is no JSON
+        raise SettingsError(f"{_file_being_read or 'the environment'}: {error}") from None
+    return settings.model_copy(update=_outside(settings))
+
+
+def _file(config: Path | None) -> Path | None:
+    if config is not None:
+        if not config.is_file():
+            raise SettingsError(f"--config {config}: no such file; leave it out to run with the defaults")
+        return config
+    return next((path for path in (Path(FILE_NAME), home() / FILE_NAME) if path.is_file()), None)
+
+
+def _outside(settings: Settings) -> dict[str, object]:
+    """What the usual variables of the Kafka world say."""
+    client = {key: SecretStr(value) for key, value in _client_environment().items()}
+    servers = os.environ.get("KAFKA_BOOTSTRAP_SERVERS") or settings.kafka.bootstrap_servers
+    kafka = settings.kafka.model_copy(
+        update={"bootstrap_servers": servers, "client": {**settings.kafka.client, **client}}
+    )
+    url = os.environ.get("SCHEMA_REGISTRY_URL")
+    return {"kafka": kafka, "schema_registry_url": SecretStr(url) if url else settings.schema_registry_url}
+
+
+def _client_environment() -> dict[str, str]:
+    named = {key.removeprefix("KAFKA_"): value for key, value in os.environ.items() if key.startswith("KAFKA_")}
+    ignored = _NOT_CLIENT_SETTINGS | {"BOOTSTRAP_SERVERS"}
+    return {
+        key.lower().replace("_", "."): value
+        for key, value in named.items()
+        if key not in ignored and not key.startswith("JVM_")
+    }
+
+
+def _refuse_unknown_environment() -> None:
+    known = {f"STANDFAST_{section}".upper(): field for section, field in Settings.model_fields.items()}
+    for name in os.environ:
+        if not name.startswith("STANDFAST_") or name in _NOT_SETTINGS:
+            continue
+        section, _, key = name.partition("__")
+        if section not in known or (not key and section != "STANDFAST_SCHEMA_REGISTRY_URL"):
+            every = [f"{s}__{k}".upper() for s in known for k in _keys_of(s.removeprefix("STANDFAST_").lower())]
+            raise SettingsError(f"{name}: no such setting{_nearest(name, every)}")
+
+
+def _explained(problem: Any) -> str:
+    where = ".".join(str(part) for part in problem["loc"])
+    section, _, key = where.partition(".")
+    if problem["type"] == "extra_forbidden":
+        near = _nearest(key, _keys_of(section)) if key else _nearest(section, list(Settings.model_fields))
+        return f"{where}: no such setting{near}"
+    shown = "(hidden)" if section == "schema_registry_url" or key.startswith("client") else repr(problem["input"])
+    return f"{where} = {shown}: {problem['msg'][0].lower()}{problem['msg'][1:]}"
+
+
+def _keys_of(section: str) -> list[str]:
+    field = Settings.model_fields.get(section)
+    kind = field.annotation if field else None
+    return list(kind.model_fields) if isinstance(kind, type) and issubclass(kind, BaseModel) else []
+
+
+def _nearest(wrong: str, known: list[str]) -> str:
+    close = difflib.get_close_matches(wrong, known, n=1)
+    return f"; did you mean {close[0]}?" if close else f"; there are {', '.join(known)}"

@@ -1,0 +1,112 @@
+"""Every metric Standfast exports, in one table, and how the processes of one machine share one scrape target.
+
+With `PROMETHEUS_MULTIPROC_DIR` set (the supervisor sets it for its children) each process writes its values to
+memory-mapped files named after its *slot* (`search-0`, `stream`, …), not its pid: a successor goes on in the files of a
+killed process, so nothing is lost at a SIGKILL and nothing piles up. Names map one to one on Triton's five stages:
+queue, compute_input, compute_infer, compute_output, request; times are seconds.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, values
+from prometheus_client.multiprocess import MultiProcessCollector
+
+SLOT_VARIABLE = "STANDFAST_SLOT"
+FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
+
+_slot = os.environ.get(SLOT_VARIABLE, "main")
+if FOLDER_VARIABLE in os.environ:
+    values.ValueClass = values.MultiProcessValue(process_identifier=lambda: _slot)  # type: ignore[no-untyped-call]
+
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+_SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
+_BY_MODEL = ("topic", "model", "version")
+
+REQUESTS = Counter("standfast_requests", "Requests answered, by the status of the answer.", (*_BY_MODEL, "status"))
+FAILURES = Counter(
+    "standfast_request_failures",
+    "Requests not served, by reason; each is in the .dlq topic.",
+    ("topic", "reason"),
+)
+REQUEST = Histogram(
+    "standfast_request_seconds",
+    "From a request's record timestamp to its committed answer.",
+    _BY_MODEL,
+    buckets=_SECONDS,
+)
+QUEUE = Histogram(
+    "standfast_queue_seconds", "From a request's record timestamp to its batch.", _BY_MODEL, buckets=_SECONDS
+)
+COMPUTE_INPUT = Histogram(
+    "standfast_compute_input_seconds", "Decoding and admitting one batch.", _BY_MODEL, buckets=_SECONDS
+)
+COMPUTE_INFER = Histogram(
+    "standfast_compute_infer_seconds", "The model's time for one batch.", _BY_MODEL, buckets=_SECONDS
+)
+COMPUTE_OUTPUT = Histogram(
+    "standfast_compute_output_seconds", "Encoding the answers of one batch.", _BY_MODEL, buckets=_SECONDS
+)
+COMMIT = Histogram(
+    "standfast_commit_seconds",
+    "Producing and committing one batch's answers and offsets.",
+    ("topic",),
+    buckets=_SECONDS,
+)
+BATCH_SIZE = Histogram("standfast_batch_size", "Requests in one batch.", _BY_MODEL, buckets=_SIZES)
+COMMIT_RETRIES = Counter(
+    "standfast_commit_retries",
+    "Transactions that were aborted and done again, by reason.",
+    ("topic", "reason"),
+)
+LAG = Gauge(
+    "standfast_lag_records",
+    "Records behind the end of the partition, as its owner last saw it.",
+    ("topic", "partition"),
+    multiprocess_mode="mostrecent",
+)
+RESTARTS = Counter("standfast_worker_restarts", "Workers replaced, by why the last one ended.", ("service", "reason"))
+FAILOVER = Histogram(
+    "standfast_failover_seconds",
+    "From seeing a worker's end to its partitions being served by another.",
+    ("service",),
+    buckets=_SECONDS,
+)
+WORKERS = Gauge(
+    "standfast_workers",
+    "Worker processes by role and state.",
+    ("service", "role", "state"),
+    multiprocess_mode="mostrecent",
+)
+PROFILE_UPDATES = Counter("standfast_profile_updates", "Interactions folded into profiles.", ())
+WINDOW_RECORDS = Gauge(
+    "standfast_window_records", "Records in the last full window.", ("topic",), multiprocess_mode="mostrecent"
+)
+WINDOW_LATENCY = Gauge(
+    "standfast_window_latency_seconds",
+    "Latency of the answers in the last full window.",
+    ("topic", "quantile"),
+    multiprocess_mode="mostrecent",
+)
+DRILLS = Counter("standfast_drills", "Drills ended, by verdict.", ("drill", "verdict"))
+
+
+def become(slot: str) -> None:
+    """From here on this process writes its metrics under `slot`; call first thing after a fork."""
+    global _slot  # noqa: PLW0603 - prometheus_client asks for it by a callback
+    _slot = slot
+
+
+def environment(folder: Path, slot: str) -> dict[str, str]:
+    """The variables that make a child process share its metrics; the folder is created."""
+    folder.mkdir(parents=True, exist_ok=True)
+    return {FOLDER_VARIABLE: str(folder), SLOT_VARIABLE: slot}
+
+
+def shared_registry(folder: Path) -> CollectorRegistry:
+    """A registry that adds up what all slots in the folder have written."""
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry, path=str(folder))  # type: ignore[no-untyped-call]
+    return registry

@@ -1,0 +1,112 @@
+"""The topic table applied to a cluster: what differs, and creating what is missing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
+
+from schemas.topics import TABLE, Topic
+from standfast.errors import ClusterError, TopicError
+from standfast.settings import KafkaSettings
+
+_TIMEOUT_S = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class TopicState:
+    """One row of the table beside what the cluster has. `actual_*` are None where the topic is missing."""
+
+    topic: Topic
+    name: str
+    partitions: int
+    replication: int
+    actual_partitions: int | None
+    actual_replication: int | None
+    differs: tuple[str, ...]
+
+    @property
+    def state(self) -> Literal["missing", "differs", "ok"]:
+        """Missing topics are created; differing ones are only reported, because changing them moves keys."""
+        if self.actual_partitions is None:
+            return "missing"
+        return "differs" if self.differs else "ok"
+
+
+def plan(admin: AdminClient, settings: KafkaSettings) -> list[TopicState]:
+    """Every topic of the table as it is in the cluster; raises ClusterError if Kafka does not answer."""
+    try:
+        metadata = admin.list_topics(timeout=_TIMEOUT_S)
+    except KafkaException as error:
+        raise ClusterError(
+            f"Kafka at {settings.bootstrap_servers} does not answer: {error.args[0].str()}; start it, or correct "
+            "KAFKA_BOOTSTRAP_SERVERS"
+        ) from None
+    replication = settings.replication or min(3, len(metadata.brokers))
+    present = [_named(topic, settings) for topic in TABLE if _named(topic, settings) in metadata.topics]
+    configs = _configs(admin, present)
+    states = []
+    for topic in TABLE:
+        name = _named(topic, settings)
+        found = metadata.topics.get(name)
+        partitions = topic.partitions or settings.partitions
+        differs = _differences(topic, partitions, found, configs.get(name, {})) if found else ()
+        states.append(
+            TopicState(
+                topic=topic,
+                name=name,
+                partitions=partitions,
+                replication=replication,
+                actual_partitions=len(found.partitions) if found else None,
+                actual_replication=len(found.partitions[0].replicas) if found and found.partitions else None,
+                differs=differs,
+            )
+        )
+    return states
+
+
+def apply(admin: AdminClient, settings: KafkaSettings) -> list[TopicState]:
+    """Creates what is missing and returns the table as it was before; raises TopicError if a topic is refused."""
+    states = plan(admin, settings)
+    missing = [
+        NewTopic(state.name, state.partitions, state.replication, config=state.topic.config())
+        for state in states
+        if state.state == "missing"
+    ]
+    if not missing:
+        return states
+    for name, done in admin.create_topics(missing, operation_timeout=_TIMEOUT_S).items():
+        try:
+            done.result(timeout=_TIMEOUT_S)
+        except KafkaException as error:
+            if error.args[0].name() != "TOPIC_ALREADY_EXISTS":
+                raise TopicError(
+                    f"the topic {name} could not be created: {error.args[0].str()}; create it by hand, or give "
+                    "this user the right to"
+                ) from None
+    return states
+
+
+def _named(topic: Topic, settings: KafkaSettings) -> str:
+    return settings.topic_prefix + topic.name
+
+
+def _differences(topic: Topic, partitions: int, found: object, config: dict[str, str]) -> tuple[str, ...]:
+    actual = len(found.partitions)  # type: ignore[attr-defined]
+    wrong = [] if actual == partitions else [f"partitions {actual} instead of {partitions}"]
+    for key, value in topic.config().items():
+        if key in config and config[key] != value:
+            wrong.append(f"{key} {config[key]} instead of {value}")
+    return tuple(wrong)
+
+
+def _configs(admin: AdminClient, names: list[str]) -> dict[str, dict[str, str]]:
+    if not names:
+        return {}
+    asked = admin.describe_configs([ConfigResource(ResourceType.TOPIC, name) for name in names])
+    return {
+        resource.name: {key: entry.value for key, entry in answer.result(timeout=_TIMEOUT_S).items()}
+        for resource, answer in asked.items()
+    }
