@@ -20,7 +20,7 @@ class SearchQuery:
 
 @dataclass(frozen=True, slots=True)
 class RecommendQuery:
-    """One recommendation. `history` holds item ids, oldest first, on top of what the model knows of the user."""
+    """One recommendation. `history`: item ids, oldest first, on top of what the model knows of the user."""
 
     user_id: str | None
     k: int
@@ -41,14 +41,14 @@ Q_contra = TypeVar("Q_contra", contravariant=True)
 
 
 class Model(Protocol[Q_contra]):
-    """A loaded model. Loading runs no inference and starts no thread, so that a loaded model may be forked."""
+    """A loaded model. Loading runs no inference and starts no thread, so a loaded model may be forked."""
 
     @property
     def label(self) -> str:
         """Name and version, as answers carry it: `search@3`."""
 
     def predict(self, queries: Sequence[Q_contra]) -> list[list[Scored]]:
-        """One list for each query, in their order: best first, at most `k` items. Blocks while it computes."""
+        """One list for each query, in their order: best first, at most `k` items. Blocks."""
 
     def warm_up(self) -> None:
         """Runs a first inference, which is slow and starts threads: after the fork, never before."""
