@@ -1,6 +1,6 @@
 """Bytes to records and back, in the three encodings the contract accepts.
 
-They are told apart by their first bytes: `C3 01` is Avro single-object encoding, `00` the Confluent frame (when a schema
+They are told apart by their first bytes: `C3 01` is Avro single-object encoding, `00` the Confluent frame (if a schema
 registry is configured), anything else is JSON text. The reply is written in the encoding of its request.
 """
 

@@ -1,0 +1,89 @@
+"""What the running system says of itself: `run/status.json`, written by the supervisor, read by everyone else."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from standfast.home import folder
+
+WorkerState = Literal["starting", "ready", "serving", "draining", "backing_off"]
+
+
+class WorkerStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """One worker or standby process. A standby's `id` names its slot until it takes over a worker's."""
+
+    id: str
+    pid: int
+    group: str
+    role: Literal["active", "standby"]
+    state: WorkerState
+    model: str = ""
+    partitions: dict[str, list[int]] = {}
+    restarts: int = 0
+
+
+class RoleStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """The stream processor, the drill runner or a broker."""
+
+    id: str
+    pid: int
+    state: Literal["starting", "running", "backing_off"]
+    restarts: int = 0
+
+
+class SystemStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """The whole system at one moment; `at` is epoch milliseconds."""
+
+    state: Literal["starting", "ready", "stopping"]
+    at: int
+    supervisor_pid: int
+    bootstrap_servers: str
+    metrics_url: str
+    workers: list[WorkerStatus] = []
+    roles: list[RoleStatus] = []
+    topics: list[str] = []
+    detail: str = ""
+
+
+def status_file() -> Path:
+    """Where the status lies."""
+    return folder("run") / "status.json"
+
+
+def lock_file() -> Path:
+    """The file the supervisor holds locked for as long as it lives."""
+    return folder("run") / "up.lock"
+
+
+def is_running() -> bool:
+    """Whether a supervisor lives on this state folder: its lock is held, whatever files are left behind."""
+    descriptor = os.open(lock_file(), os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def read() -> SystemStatus | None:
+    """The status of the running system, None when none is running."""
+    try:
+        data = status_file().read_bytes()
+    except FileNotFoundError:
+        return None
+    return msgspec.json.decode(data, type=SystemStatus) if is_running() else None
+
+
+def write(status: SystemStatus) -> None:
+    """Replaces the status in one step, so that no reader sees half of it."""
+    path = status_file()
+    fresh = path.with_suffix(".new")
+    fresh.write_bytes(msgspec.json.format(msgspec.json.encode(status)))
+    fresh.replace(path)
