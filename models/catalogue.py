@@ -1,0 +1,69 @@
+"""A shop's products as columns: ids, titles, and the text that search encodes."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from models.rows import Skipped, read_rows
+
+
+class Product(msgspec.Struct, frozen=True):
+    """One row of a user's catalogue. Further fields are allowed and not read."""
+
+    item_id: str | int
+    title: str
+    description: str | None = None
+    category: str | None = None
+    price: float | None = None
+    image: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Catalogue:
+    """Products, in the order of the file; the three lists have the same length."""
+
+    item_ids: list[str]
+    titles: list[str]
+    texts: list[str]
+    digest: str
+
+    def __len__(self) -> int:
+        return len(self.item_ids)
+
+
+def read_catalogue(path: Path) -> tuple[Catalogue, Skipped]:
+    """The products of a JSON lines or CSV file. Of rows with one id the first counts.
+
+    Raises DataError for a file that is not a catalogue.
+    """
+    skipped = Skipped(path)
+    ids: dict[str, None] = {}
+    titles: list[str] = []
+    texts: list[str] = []
+    for line, product in read_rows(path, Product, ("item_id", "title"), skipped):
+        item_id, title = str(product.item_id).strip(), _clean(product.title)
+        if not item_id or not title:
+            skipped.add("empty title" if item_id else "empty item_id", line)
+        elif item_id in ids:
+            skipped.add("item_id seen before", line, item_id)
+        else:
+            ids[item_id] = None
+            titles.append(title)
+            texts.append(_text(title, product))
+    skipped.judge(len(ids), "products")
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return Catalogue(list(ids), titles, texts, digest), skipped
+
+
+def _text(title: str, product: Product) -> str:
+    parts = (title, product.description, product.category)
+    return ". ".join(clean for part in parts if part and (clean := _clean(part)))
+
+
+def _clean(text: str) -> str:
+    return " ".join(text.split())
