@@ -1,0 +1,146 @@
+"""The `standfast` command: its sub-commands by name, each imported only when it is called."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from dataclasses import dataclass
+from typing import Annotated, Any, NoReturn
+
+import typer
+from typer.core import TyperGroup
+
+from standfast import __version__
+from standfast.errors import StandfastError
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One sub-command: the module that holds it, its `typer.Typer` (or function that fills one) there, and its help."""
+
+    name: str
+    module: str
+    attribute: str
+    summary: str
+    panel: str
+
+
+_RUN, _USE, _PROVE, _SHOP, _ROLES = "Run it", "Use it", "Prove it", "Your own shop and models", "One role alone"
+_HERE = "standfast.commands."
+ENTRIES = (
+    Entry("demo", _HERE + "demo", "app", "The whole story on this machine, end to end, leaving nothing behind.", _RUN),
+    Entry("up", _HERE + "system", "up_app", "Start the system, with its own Kafka unless one is configured.", _RUN),
+    Entry("down", _HERE + "system", "down_app", "Stop the system; no request is lost by it.", _RUN),
+    Entry("status", _HERE + "status", "app", "What runs, who serves which partitions, where the metrics are.", _RUN),
+    Entry("search", _HERE + "ask", "search_app", "Search the shop: one request through the topics.", _USE),
+    Entry("recommend", _HERE + "ask", "recommend_app", "Products for one user: one request through the topics.", _USE),
+    Entry("topics", _HERE + "topics", "app", "List the topics and create what is missing.", _USE),
+    Entry("kafka", _HERE + "kafka", "register", "Apache Kafka's own console tools.", _USE),
+    Entry("drill", _HERE + "drill", "app", "Break the system on purpose and see the verdict.", _PROVE),
+    Entry("models", _HERE + "models", "app", "Train, list, activate, roll back and verify models.", _SHOP),
+    Entry("catalogue", _HERE + "data", "catalogue", "Load your own products.", _SHOP),
+    Entry("interactions", _HERE + "data", "interactions", "Load your own views and purchases.", _SHOP),
+    Entry("worker", _HERE + "roles", "worker_app", "Inference workers and their standbys.", _ROLES),
+    Entry("stream", _HERE + "roles", "stream_app", "The stream processor: profiles and windows.", _ROLES),
+    Entry("drills", _HERE + "roles", "drills_app", "The drill runner.", _ROLES),
+)
+
+
+class OnDemand(TyperGroup):
+    """Stands for a command in the help of its parent, and becomes the real one when it is called."""
+
+    def __init__(self, entry: Entry) -> None:
+        super().__init__(name=entry.name, help=entry.summary)
+        self.entry = entry
+
+    def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
+        """The context of the real command: everything after this call is its own."""
+        return self.real().make_context(info_name, args, parent, **extra)
+
+    def real(self) -> Any:
+        """The command itself; imports its module."""
+        found = getattr(importlib.import_module(self.entry.module), self.entry.attribute)
+        if not isinstance(found, typer.Typer):
+            fill, found = found, typer.Typer()
+            fill(found)
+        found.rich_markup_mode = None  # plain help: typer's boxes cost 0.2 s a call
+        found._add_completion = False  # noqa: SLF001 - the root has it
+        real = typer.main.get_command(found)
+        real.name = self.entry.name
+        return real
+
+
+class Root(TyperGroup):
+    """The root command, its sub-commands listed by what they are for."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002
+        """One section of help for each panel."""
+        width = max(len(name) for name in self.commands)
+        for panel in dict.fromkeys(entry.panel for entry in ENTRIES):
+            with formatter.section(panel):
+                rows = [(entry.name.ljust(width), entry.summary) for entry in ENTRIES if entry.panel == panel]
+                formatter.write_dl(rows)
+
+
+app = typer.Typer(
+    name="standfast",
+    no_args_is_help=True,
+    cls=Root,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"standfast {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    _version: Annotated[
+        bool, typer.Option("--version", help="Show the version.", callback=_show_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Search and recommendation served through Apache Kafka.
+
+    They keep answering while parts of them die, and prove it by drills.
+
+    Example: standfast demo
+    """
+
+
+def command() -> Any:
+    """The root command with every sub-command in its place."""
+    group: Any = typer.main.get_command(app)
+    for entry in ENTRIES:
+        group.add_command(OnDemand(entry))
+    return group
+
+
+def main() -> NoReturn:
+    """Runs the command line and exits with its code: errors raised on purpose are one line on stderr."""
+    try:
+        code = _run()
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The interpreter flushes stdout once more at its end, and would report the broken pipe then.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 1
+    except KeyboardInterrupt:
+        code = 130
+    sys.exit(code)
+
+
+def _run() -> int:
+    try:
+        command()(prog_name="standfast")
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else 0
+    except StandfastError as error:
+        typer.echo(f"error: {' '.join(str(error).split())}", err=True)
+        return error.exit_code
+    return 0
