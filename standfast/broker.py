@@ -1,0 +1,165 @@
+"""One broker of the embedded cluster: its folder, its process."""
+
+from __future__ import annotations
+
+import fcntl
+import re
+import shutil
+import signal
+import struct
+import subprocess
+import time
+from pathlib import Path
+
+from standfast.broker_config import Layout, NodePorts, logging_config, properties
+from standfast.child import start_child
+from standfast.errors import ClusterError
+from standfast.kafka_dist import java_command
+
+_FLOCK = "hhqqi"  # struct flock: type, whence, start, length, pid
+_TELLING = re.compile(r"\] (ERROR|FATAL) |^Caused by: |Exception: |^Error|^OpenJDK .*error")
+
+
+class Node:
+    """One Kafka process, broker and controller in one, with its data below `folder/node-<id>`."""
+
+    def __init__(self, folder: Path, layout: Layout, ports: NodePorts) -> None:
+        self.id = ports.id
+        self.address = f"127.0.0.1:{ports.broker}"
+        self.folder = folder / f"node-{ports.id}"
+        self._layout = layout
+        self._ports = ports
+        self._heap = "512m" if len(layout.nodes) == 1 else "384m"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def data(self) -> Path:
+        """Where its partitions lie."""
+        return self.folder / "data"
+
+    @property
+    def log_file(self) -> Path:
+        """Kafka's own log."""
+        return self.folder / "logs" / "server.log"
+
+    @property
+    def pid(self) -> int | None:
+        """The process id of the last start, None before it."""
+        return self._process.pid if self._process else None
+
+    @property
+    def alive(self) -> bool:
+        """Whether its process runs; says nothing about whether it answers."""
+        return self._process is not None and self._process.poll() is None
+
+    def write_config(self) -> None:
+        """(Re)writes the configuration files; nothing in them is worth keeping."""
+        self.log_file.parent.mkdir(parents=True, exist_ok=True)
+        self._config("server.properties", properties(self._layout, self._ports, self.data))
+        self._config("log4j2.properties", logging_config(self.log_file))
+
+    def begin_format(self) -> subprocess.Popen[bytes] | None:
+        """Starts writing this node's identity, under another name so that a kill leaves nothing half-done.
+
+        None if there is one already. Raises ClusterError if there are partitions but no identity.
+        """
+        if (self.data / "meta.properties").is_file():
+            return None
+        if self.data.exists():
+            self._clear_half_written()
+        fresh = self.folder / "data.new"
+        shutil.rmtree(fresh, ignore_errors=True)
+        fresh.mkdir()
+        config = self._config("format.properties", properties(self._layout, self._ports, fresh))
+        command = [*self._java("kafka.tools.StorageTool", "128m"), "format", "--config", str(config)]
+        return start_child([*command, "--cluster-id", self._layout.cluster_id], signal.SIGKILL, self._output)
+
+    def end_format(self, process: subprocess.Popen[bytes], timeout: float) -> None:
+        """Waits for what `begin_format` started and puts the result in place."""
+        try:
+            code = process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            code = None
+        fresh = self.folder / "data.new"
+        if code != 0 or not (fresh / "meta.properties").is_file():
+            raise ClusterError(f"Kafka's data folder {self.data} could not be prepared: {self.last_words()}")
+        fresh.rename(self.data)
+
+    def launch(self) -> None:
+        """Starts the process and returns at once; call it from the main thread (see `start_child`)."""
+        command = [*self._java("kafka.Kafka", self._heap), str(self.folder / "server.properties")]
+        self._process = start_child(command, signal.SIGTERM, self._output)
+
+    def restart(self) -> None:
+        """Starts the process again with its data and ports, after a `kill` or a crash; returns at once."""
+        if self.alive:
+            raise ClusterError(f"broker {self.id} runs already, with pid {self.pid}; stop or kill it first")
+        self.launch()
+
+    def kill(self) -> None:
+        """SIGKILL: no clean-up of any kind; returns when the process is gone."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+
+    def terminate(self) -> None:
+        """Asks the process to stop cleanly and returns at once."""
+        if self._process is not None:
+            self._process.terminate()
+
+    def wait(self, deadline: float) -> bool:
+        """Waits until the process is gone or `deadline` (monotonic seconds) is past, then kills it: False."""
+        if self._process is None:
+            return True
+        try:
+            self._process.wait(max(0.0, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            self.kill()
+            return False
+        return True
+
+    def holder(self) -> int | None:
+        """The pid of a living process that holds this node's data folder, None if nobody does.
+
+        Kafka's `.lock` file stays behind when a broker dies; only the kernel's lock on it counts.
+        """
+        try:
+            with (self.data / ".lock").open("rb+") as lock:
+                question = struct.pack(_FLOCK, fcntl.F_WRLCK, 0, 0, 0, 0)
+                kind, _, _, _, pid = struct.unpack(_FLOCK, fcntl.fcntl(lock, fcntl.F_GETLK, question))
+        except FileNotFoundError:
+            return None
+        return None if kind == fcntl.F_UNLCK else int(pid)
+
+    def last_words(self) -> str:
+        """The last log line that tells what went wrong, and where the whole log is."""
+        for path in (self.log_file, self._output):
+            lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else []
+            telling = [line for line in lines[-500:] if _TELLING.search(line)]
+            if telling:
+                return f"{telling[-1].strip()[:300]} (log: {path})"
+        return f"nothing in its log says why (log: {self._output})"
+
+    @property
+    def _output(self) -> Path:
+        return self.folder / "logs" / "java.out"
+
+    def _java(self, main_class: str, heap: str) -> list[str]:
+        options = [f"-Dlog4j2.configurationFile={self.folder / 'log4j2.properties'}", "-Dkafka.logs.dir=/dev/null"]
+        return java_command(main_class, heap, options)
+
+    def _config(self, name: str, text: str) -> Path:
+        path = self.folder / name
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    def _clear_half_written(self) -> None:
+        partitions = [path.name for path in self.data.iterdir() if path.is_dir()]
+        if partitions:
+            raise ClusterError(
+                f"{self.data} holds {len(partitions)} partitions ({min(partitions)}, …) but no meta.properties, so "
+                "Kafka cannot tell whose they are; put that file back, or move the folder away to start empty"
+            )
+        shutil.rmtree(self.data)

@@ -1,0 +1,143 @@
+"""What a broker of the embedded cluster is told: its properties, its logging, its ports."""
+
+from __future__ import annotations
+
+import random
+import socket
+import string
+from pathlib import Path
+
+import msgspec
+
+_PORTS = range(20_000, 32_000)  # below the range Linux takes client ports from, so that a restart finds its own free
+
+
+class NodePorts(msgspec.Struct, frozen=True):
+    """Where one node listens on loopback."""
+
+    id: int
+    broker: int
+    controller: int
+
+
+class Layout(msgspec.Struct, frozen=True):
+    """What a cluster remembers between two starts."""
+
+    cluster_id: str
+    nodes: list[NodePorts]
+
+    @property
+    def bootstrap_servers(self) -> str:
+        """What a client connects to."""
+        return ",".join(f"127.0.0.1:{node.broker}" for node in self.nodes)
+
+
+def new_layout(brokers: int) -> Layout:
+    """A fresh identity and free ports."""
+    ports = _free_ports(2 * brokers)
+    nodes = [NodePorts(id=n + 1, broker=ports[2 * n], controller=ports[2 * n + 1]) for n in range(brokers)]
+    letters = string.ascii_letters + string.digits
+    return Layout(cluster_id="".join(random.choices(letters, k=21)) + "A", nodes=nodes)
+
+
+def with_free_ports(layout: Layout) -> Layout:
+    """The same layout, with another port wherever somebody else has taken one."""
+    taken = {port for node in layout.nodes for port in (node.broker, node.controller) if not is_free(port)}
+    spare = iter(_free_ports(len(taken)))
+    nodes = [
+        NodePorts(
+            id=node.id,
+            broker=next(spare) if node.broker in taken else node.broker,
+            controller=next(spare) if node.controller in taken else node.controller,
+        )
+        for node in layout.nodes
+    ]
+    return Layout(cluster_id=layout.cluster_id, nodes=nodes)
+
+
+def is_free(port: int) -> bool:
+    """Whether a broker could listen on this port of 127.0.0.1 now."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as Java does: a closing connection is no owner
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True
+
+
+def properties(layout: Layout, node: NodePorts, data: Path) -> str:
+    """The text of `server.properties` for one node of the cluster."""
+    brokers = len(layout.nodes)
+    copies, in_sync = min(3, brokers), 2 if brokers > 2 else 1
+    lines = {
+        "process.roles": "broker,controller",
+        "node.id": node.id,
+        "controller.quorum.voters": ",".join(f"{each.id}@127.0.0.1:{each.controller}" for each in layout.nodes),
+        "listeners": f"PLAINTEXT://127.0.0.1:{node.broker},CONTROLLER://127.0.0.1:{node.controller}",
+        "advertised.listeners": f"PLAINTEXT://127.0.0.1:{node.broker}",
+        "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+        "controller.listener.names": "CONTROLLER",
+        "inter.broker.listener.name": "PLAINTEXT",
+        "log.dirs": data,
+        "auto.create.topics.enable": "false",
+        "default.replication.factor": copies,
+        "min.insync.replicas": in_sync,
+        **_internal_topics(copies, in_sync),
+        **_quick_to_notice(),
+    }
+    return "".join(f"{key}={value}\n" for key, value in lines.items())
+
+
+def _internal_topics(copies: int, in_sync: int) -> dict[str, object]:
+    return {
+        "offsets.topic.num.partitions": 8,
+        "offsets.topic.replication.factor": copies,
+        "transaction.state.log.num.partitions": 8,
+        "transaction.state.log.replication.factor": copies,
+        "transaction.state.log.min.isr": in_sync,
+        "share.coordinator.state.topic.num.partitions": 8,
+        "share.coordinator.state.topic.replication.factor": copies,
+        "share.coordinator.state.topic.min.isr": in_sync,
+    }
+
+
+def _quick_to_notice() -> dict[str, object]:
+    """A dead leader's partitions answer again after 1.5 s instead of the defaults' 9 s."""
+    return {
+        "broker.session.timeout.ms": 1500,
+        "broker.heartbeat.interval.ms": 300,
+        "controller.quorum.fetch.timeout.ms": 1000,
+        "controller.quorum.election.timeout.ms": 500,
+        "group.initial.rebalance.delay.ms": 0,
+        "group.min.session.timeout.ms": 1000,
+    }
+
+
+def logging_config(file: Path) -> str:
+    """A log4j2 configuration that keeps at most 4 files of 5 MB."""
+    return f"""\
+status = error
+appender.file.type = RollingFile
+appender.file.name = file
+appender.file.fileName = {file}
+appender.file.filePattern = {file}.%i
+appender.file.layout.type = PatternLayout
+appender.file.layout.pattern = [%d] %p %m (%c)%n
+appender.file.policies.type = SizeBasedTriggeringPolicy
+appender.file.policies.size = 5MB
+appender.file.strategy.type = DefaultRolloverStrategy
+appender.file.strategy.max = 3
+rootLogger.level = info
+rootLogger.appenderRef.file.ref = file
+"""
+
+
+def _free_ports(count: int) -> list[int]:
+    found: list[int] = []
+    for port in random.sample(_PORTS, len(_PORTS)):
+        if len(found) == count:
+            break
+        if is_free(port):
+            found.append(port)
+    return found

@@ -1,0 +1,39 @@
+"""Starting a process that cannot outlive this one."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from standfast.errors import SetupError
+
+# Runs between fork and the real program. A `preexec_fn` would run Python in a fork of a threaded process, which may
+# deadlock; a fresh interpreter may not. 1 is PR_SET_PDEATHSIG. The parent may be gone before it was asked for.
+_WRAPPER = """
+import ctypes, os, sys
+parent, sign = int(sys.argv[1]), int(sys.argv[2])
+prctl = getattr(ctypes.CDLL(None), "prctl", None)
+if prctl is not None:
+    prctl(1, sign)
+if os.getppid() != parent:
+    sys.exit(1)
+os.execv(sys.argv[3], sys.argv[3:])
+"""
+
+
+def start_child(command: list[str], signal_at_death: int, output: Path) -> subprocess.Popen[bytes]:
+    """Starts `command` in its own session, stdout and stderr appended to `output`; it gets the signal if we die.
+
+    Linux sends the signal when the *thread* that started the child ends: call this from one that lives as long as
+    the process. In its own session a Ctrl-C on the terminal reaches only us, who stop children in order.
+    """
+    wrapped = [sys.executable, "-I", "-S", "-c", _WRAPPER, str(os.getpid()), str(int(signal_at_death)), *command]
+    try:
+        with output.open("ab") as file:
+            return subprocess.Popen(
+                wrapped, stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT, start_new_session=True
+            )
+    except OSError as error:
+        raise SetupError(f"{command[0]} cannot be started: {error.strerror}; run `make setup` again") from None

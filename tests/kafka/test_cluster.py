@@ -1,0 +1,166 @@
+"""The embedded Kafka: it starts, keeps its data, explains what is in the way and dies with its parent."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from confluent_kafka import Consumer, Producer
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from standfast.broker_config import is_free
+from standfast.cluster import Cluster
+from standfast.errors import ClusterError
+from tests.waiting import wait_until
+
+PARENT = """
+import sys, time
+from pathlib import Path
+from standfast.cluster import Cluster
+cluster = Cluster(1, Path(sys.argv[1]))
+cluster.start()
+print(cluster.nodes[0].pid, flush=True)
+time.sleep(600)
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "kafka"
+
+
+@pytest.fixture
+def three(folder: Path) -> Iterator[Cluster]:
+    with Cluster(3, folder) as cluster:
+        yield cluster
+
+
+def create(servers: str, topic: str, copies: int = 1) -> None:
+    made = AdminClient({"bootstrap.servers": servers}).create_topics([NewTopic(topic, 1, copies)])
+    made[topic].result(timeout=20)
+
+
+def produce(servers: str, topic: str, values: list[bytes]) -> None:
+    producer = Producer({"bootstrap.servers": servers, "enable.idempotence": True})
+    for value in values:
+        producer.produce(topic, value)
+    assert producer.flush(30) == 0
+
+
+def consume(servers: str, topic: str, count: int) -> list[bytes]:
+    consumer = Consumer({"bootstrap.servers": servers, "group.id": uuid.uuid4().hex, "auto.offset.reset": "earliest"})
+    consumer.subscribe([topic])
+    found: list[bytes] = []
+
+    def enough() -> bool:
+        message = consumer.poll(0.2)
+        if message is not None and message.error() is None:
+            found.append(message.value())
+        return len(found) >= count
+
+    try:
+        wait_until(enough, 30, every=0, what=f"{count} records of {topic}")
+    finally:
+        consumer.close()
+    return found
+
+
+def test_a_restart_finds_its_data_and_its_ports(folder: Path, unique: str) -> None:
+    with Cluster(1, folder) as first:
+        address = first.bootstrap_servers
+        create(address, unique)
+        produce(address, unique, [b"kept"])
+        pid = first.nodes[0].pid
+    assert pid is not None
+    assert not psutil.pid_exists(pid)
+    with Cluster(1, folder) as second:
+        assert second.bootstrap_servers == address
+        assert consume(address, unique, 1) == [b"kept"]
+        second.nodes[0].kill()
+        second.nodes[0].restart()
+        second.wait_ready(60)
+        assert consume(address, unique, 1) == [b"kept"]
+
+
+def test_a_half_written_folder_is_repaired_and_data_without_identity_is_refused(folder: Path) -> None:
+    """A kill during the very first start leaves either no identity at all or one under another name."""
+    (folder / "node-1" / "data.new").mkdir(parents=True)
+    (folder / "node-1" / "data.new" / "meta.properties").write_text("versi")
+    (folder / "node-1" / "data").mkdir()
+    (folder / "node-1" / "data" / ".lock").touch()
+    with Cluster(1, folder):
+        pass
+    meta = folder / "node-1" / "data" / "meta.properties"
+    meta.rename(folder / "meta.properties")
+    with pytest.raises(ClusterError, match=r"no meta\.properties.*move the folder away"):
+        Cluster(1, folder).start()
+    assert (folder / "node-1" / "data" / "__cluster_metadata-0").is_dir()
+
+
+def test_a_folder_in_use_names_the_process_that_holds_it(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("standfast.cluster._GRACE_S", 0.2)
+    with pytest.raises(ClusterError, match=f"in use by process {cluster.nodes[0].pid}"):
+        Cluster(1, cluster.folder).start()
+    assert cluster.nodes[0].alive
+
+
+def test_another_number_of_brokers_is_refused(cluster: Cluster) -> None:
+    with pytest.raises(ClusterError, match="holds a cluster of 1 and 3 brokers are asked for"):
+        Cluster(3, cluster.folder).start()
+
+
+def test_a_start_that_fails_shows_kafkas_own_reason_and_leaves_nothing_behind(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("standfast.broker_config._quick_to_notice", lambda: {"broker.heartbeat.interval.ms": "soon"})
+    started = Cluster(1, folder)
+    with pytest.raises(ClusterError, match=r"soon.*broker\.heartbeat\.interval\.ms.*log: .*node-1"):
+        started.start()
+    assert not any(node.alive for node in started.nodes)
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+def test_the_broker_dies_with_its_parent(folder: Path, how: signal.Signals) -> None:
+    parent = subprocess.Popen([sys.executable, "-c", PARENT, str(folder)], stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    pid = int(parent.stdout.readline())
+    assert psutil.Process(pid).name() == "java"
+    parent.send_signal(how)
+    parent.wait(20)
+    parent.stdout.close()
+    wait_until(lambda: not psutil.pid_exists(pid), 30, what=f"the end of java {pid}")
+    with Cluster(1, folder):
+        pass
+
+
+def test_brokers_listen_on_loopback_only(cluster: Cluster) -> None:
+    assert cluster.nodes[0].pid is not None
+    listening = [c.laddr for c in psutil.Process(cluster.nodes[0].pid).net_connections() if c.status == "LISTEN"]
+    assert listening
+    assert {address.ip for address in listening} <= {"127.0.0.1", "::ffff:127.0.0.1"}
+    assert not any(is_free(address.port) for address in listening)
+
+
+def test_three_brokers_lose_nothing_when_one_is_killed_and_comes_back(three: Cluster, unique: str) -> None:
+    servers = three.bootstrap_servers
+    create(servers, unique, copies=3)
+    produce(servers, unique, [b"before"])
+    admin = AdminClient({"bootstrap.servers": servers})
+
+    def leader() -> int:
+        return int(admin.list_topics(unique, timeout=10).topics[unique].partitions[0].leader)
+
+    victim = three.nodes[leader() - 1]
+    victim.kill()
+    produce(servers, unique, [b"meanwhile"])
+    assert leader() != victim.id
+    victim.restart()
+    three.wait_ready(60)
+    wait_until(lambda: len(admin.list_topics(unique, timeout=10).topics[unique].partitions[0].isrs) == 3, 30)
+    assert consume(servers, unique, 2) == [b"before", b"meanwhile"]
