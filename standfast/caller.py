@@ -1,0 +1,164 @@
+"""Sending requests as an application does, and waiting for their committed answers."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from typing import TYPE_CHECKING, TypeVar
+
+import msgspec
+from confluent_kafka import OFFSET_END, Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
+
+from schemas.codec import Codec, Encoding, Malformed
+from schemas.records import Interaction, RecommendRequest, Record, Result, SearchRequest
+from schemas.registry import SchemaRegistry
+from standfast import clients
+from standfast.errors import ClusterError, NoAnswer, TopicError, Unreadable
+from standfast.locating import located
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from standfast.settings import Settings
+
+Request = SearchRequest | RecommendRequest
+R = TypeVar("R", bound=Request)
+
+_TOPICS: dict[type[Record], str] = {
+    SearchRequest: "search.requests",
+    RecommendRequest: "recommend.requests",
+    Interaction: "interactions",
+}
+_RESULTS = {"search.requests": "search.results", "recommend.requests": "recommend.results"}
+_REACH_S = 10.0
+_POLL_S = 0.1
+
+
+class Caller:
+    """A caller of both services: one producer, and one consumer of every partition of the result topics.
+
+    It belongs to no group, so any number may run; it sees answers from the moment it was made. Not thread-safe.
+    """
+
+    def __init__(self, settings: Settings, encoding: Encoding = Encoding.JSON) -> None:
+        """Connects to the configured Kafka, else to the running system's; blocks for up to 10 s.
+
+        Raises:
+            ClusterError: no Kafka to be found, or it does not answer.
+            TopicError: a result topic is missing.
+        """
+        self._settings = located(settings)
+        self._prefix = self._settings.kafka.topic_prefix
+        self._encoding = encoding
+        self._codec = Codec(self._schema_ids())
+        self._consumer = Consumer(clients.consumer(self._settings, "standfast-caller", "standfast-caller"))
+        try:
+            self._consumer.assign(self._ends())
+            self._producer = Producer(clients.producer(self._settings, "standfast-caller"))
+        except BaseException:
+            self._consumer.close()
+            raise
+
+    def ask(self, request: Request, timeout: float = 10.0) -> Result:
+        """The committed answer to one request; a request without an id is given one.
+
+        Raises:
+            NoAnswer: none came within `timeout` seconds.
+        """
+        deadline = time.monotonic() + timeout
+        request = request if request.request_id else msgspec.structs.replace(request, request_id=uuid.uuid4().hex)
+        self.send(request, deadline - time.monotonic())
+        return self.answer_to(str(request.request_id), _topic(request), deadline)
+
+    def send(self, record: Request | Interaction, timeout: float = 10.0) -> None:
+        """Produces one record and waits until Kafka has it; raises NoAnswer if that takes longer than `timeout`."""
+        failed: list[KafkaError | None] = []
+        self._producer.produce(
+            self._prefix + _topic(record),
+            key=_key(record),
+            value=self._codec.encode(record, self._encoding),
+            on_delivery=lambda error, _message: failed.append(error),
+        )
+        self._producer.flush(timeout)
+        if not failed:
+            raise NoAnswer(
+                f"Kafka at {self._settings.kafka.bootstrap_servers} did not take the request within {timeout:g} s; "
+                "see `standfast status`"
+            )
+        if failed[0] is not None:
+            raise ClusterError(f"Kafka refused the request: {failed[0].str()}; see `standfast topics`")
+
+    def answer_to(self, request_id: str, topic: str, deadline: float) -> Result:
+        """The answer to a request sent earlier, by this caller or anybody; `deadline` is of the monotonic clock."""
+        results = self._prefix + _RESULTS[topic]
+        while (left := deadline - time.monotonic()) > 0:
+            message = self._consumer.poll(min(left, _POLL_S))
+            if message is None:
+                continue
+            if message.error():
+                _raise_if_fatal(message.error())
+            elif message.topic() == results and (result := self._read(message)) and result.request_id == request_id:
+                return result
+        raise NoAnswer(
+            f"no answer to request {request_id} of {topic} in time; are its workers serving? see `standfast status`, "
+            "or start a system with `standfast up --detach`"
+        )
+
+    def close(self) -> None:
+        """Leaves; what was sent is already with Kafka."""
+        self._consumer.close()
+
+    def __enter__(self) -> Caller:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _read(self, message: Message) -> Result | None:
+        try:
+            return self._codec.decode(message.value(), Result)[0]
+        except (Unreadable, Malformed):
+            return None  # an answer to somebody else, in an encoding only they can read
+
+    def _ends(self) -> list[TopicPartition]:
+        """The end of every partition as it is now: left to the first poll, it could lie behind our own answer."""
+        try:
+            partitions = [each for topic in _RESULTS.values() for each in self._partitions(self._prefix + topic)]
+            # librdkafka asks for all of them at once here, and takes -1 (OFFSET_END) as a time for "the end".
+            found: list[TopicPartition] = self._consumer.offsets_for_times(partitions, timeout=_REACH_S)
+        except KafkaException as error:
+            raise ClusterError(
+                f"Kafka at {self._settings.kafka.bootstrap_servers} does not answer: {error.args[0].str()}; start it, "
+                "or correct KAFKA_BOOTSTRAP_SERVERS"
+            ) from None
+        return found
+
+    def _partitions(self, topic: str) -> list[TopicPartition]:
+        found = self._consumer.list_topics(topic, timeout=_REACH_S).topics[topic]
+        if found.error is not None:
+            raise TopicError(f"the topic {topic} is missing ({found.error.str()}); create it with `standfast topics`")
+        return [TopicPartition(topic, number, OFFSET_END) for number in found.partitions]
+
+    def _schema_ids(self) -> SchemaRegistry | None:
+        url = self._settings.schema_registry_url
+        if url is None or self._encoding is not Encoding.CONFLUENT:
+            return None
+        registry = SchemaRegistry(url.get_secret_value())
+        for kind, topic in _TOPICS.items():
+            registry.register(kind, self._prefix + topic)
+        return registry
+
+
+def _topic(record: Request | Interaction) -> str:
+    return _TOPICS[type(record)]
+
+
+def _key(record: Request | Interaction) -> str | None:
+    return record.request_id if isinstance(record, SearchRequest) else record.user_id
+
+
+def _raise_if_fatal(error: KafkaError) -> None:
+    if error.fatal() or error.code() in {KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError._AUTHENTICATION}:  # noqa: SLF001 - public in librdkafka
+        raise ClusterError(f"the answers cannot be read: {error.str()}; check the client's rights and credentials")

@@ -1,0 +1,97 @@
+"""`standfast status`."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from standfast.commands.options import AsJson, stderr, stdout
+
+if TYPE_CHECKING:
+    from rich.console import Group
+
+    from standfast.status import SystemStatus, WorkerStatus
+
+app = typer.Typer()
+_REFRESH_S = 0.5
+_STOPPED = '{"state":"stopped","bootstrap_servers":"","metrics_url":"","workers":[],"roles":[],"topics":[]}'
+_COLOURS = {"serving": "green", "ready": "green", "running": "green", "backing_off": "red"}
+
+
+@app.command("status")
+def status(
+    as_json: AsJson = False,
+    once: Annotated[bool, typer.Option("--once", help="Show it once instead of live.")] = False,
+) -> None:
+    """What runs on this machine; on a terminal a live table until Ctrl-C.
+
+    Exit code 1 when nothing runs.
+
+    Example: standfast status --json
+    """
+    import msgspec
+
+    from standfast.status import read
+
+    found = read()
+    if as_json:
+        typer.echo(msgspec.json.encode(found) if found else _STOPPED)
+    elif found and not once and stdout().is_terminal:
+        found = _live()
+    elif found:
+        stdout().print(summary(found))
+    if found is None:
+        stderr().print("No system is running here; start one with `standfast up --detach`.")
+        raise typer.Exit(1)
+
+
+def summary(found: SystemStatus) -> Group:
+    """The status as tables: a line on the whole, then a row for each process."""
+    from rich.console import Group
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("id", "role", "state", "pid", "restarts", "model", "partitions"):
+        table.add_column(column, justify="right" if column in {"pid", "restarts"} else "left", overflow="fold")
+    for worker in sorted(found.workers, key=lambda each: (each.group, each.role, each.id)):
+        model, owned = worker.model, _partitions(worker)
+        table.add_row(
+            worker.id, worker.role, _coloured(worker.state), str(worker.pid), str(worker.restarts), model, owned
+        )
+    for role in found.roles:
+        table.add_row(role.id, "role", _coloured(role.state), str(role.pid), str(role.restarts), "", "")
+    return Group(_headline(found), "", table)
+
+
+def _headline(found: SystemStatus) -> str:
+    from rich.markup import escape
+
+    what = f"[bold]{found.state}[/]" + (f" ({escape(found.detail)})" if found.detail else "")
+    return f"{what}  Kafka {found.bootstrap_servers or '-'}  metrics {found.metrics_url or '-'}"
+
+
+def _live() -> SystemStatus | None:
+    from rich.live import Live
+
+    from standfast.status import read
+
+    found = read()
+    with Live(console=stdout(), auto_refresh=False, transient=False) as live:
+        while found is not None:
+            live.update(summary(found), refresh=True)
+            time.sleep(_REFRESH_S)
+            found = read()
+    return found
+
+
+def _coloured(state: str) -> str:
+    colour = _COLOURS.get(state, "yellow")
+    return f"[{colour}]{state}[/]"
+
+
+def _partitions(worker: WorkerStatus) -> str:
+    return "  ".join(
+        f"{topic} {','.join(map(str, sorted(owned)))}" for topic, owned in sorted(worker.partitions.items()) if owned
+    )
