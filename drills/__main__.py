@@ -1,0 +1,28 @@
+"""`python -m drills`: the drill runner, as the supervisor starts it."""
+
+from __future__ import annotations
+
+import sys
+
+import structlog
+
+from drills.main import run
+from standfast import logs
+from standfast.errors import StandfastError
+from standfast.settings import load
+
+
+def main() -> int:
+    """The exit code."""
+    try:
+        settings = load()
+        logs.configure(settings.log, "drills")
+        run(settings)
+    except StandfastError as error:
+        structlog.get_logger().error("the drill runner ends", error=str(error))
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,289 @@
+"""One drill from steady state to verdict, in a thread of its own.
+
+Every wait ends at its own limit, at the drill's `duration_s`, or at once when the drill is told to stop.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+
+import structlog
+
+from consumers.service import Service
+from consumers.service import service as service_of
+from drills.checker import Measured, measure
+from drills.events import event_of
+from drills.faults.kill_worker import KillWorker
+from drills.history import History
+from drills.load import Load
+from drills.logbook import keep
+from drills.plan import SETTLE_S, Plan
+from drills.targets import Target, choose, system
+from drills.verdict import Finding, judge
+from schemas.records import Check, DrillEvent, Scalar
+from standfast.errors import DrillRejected
+from standfast.settings import Settings
+
+_TICK_S = 0.01
+_STATUS_EVERY_S = 0.1
+_DEATH_WITHIN_S = 5.0
+Emit = Callable[[DrillEvent], None]
+_log = structlog.get_logger()
+
+
+class _Stopped(Exception):
+    """The drill was told to stop."""
+
+
+class Execution:
+    """A running drill. `emit` is called from its thread with each phase; the last one is always a final event."""
+
+    def __init__(self, plan: Plan, settings: Settings, emit: Emit) -> None:
+        self.plan = plan
+        self._settings = settings
+        self._service: Service = service_of(plan.service, settings)
+        self._emit = emit
+        self._stop = threading.Event()
+        self._why = ""
+        self._undo_within_s = 5.0
+        self._until = time.monotonic() + plan.duration_s
+        self._fault: KillWorker | None = None
+        self._struck: Finding | None = None
+        self._load = Load(settings, self._service, plan.drill_id, plan.rate, plan.queries)
+        self._thread = threading.Thread(target=self._run, name=f"drill-{plan.drill_id}", daemon=True)
+
+    def start(self) -> None:
+        """Begins; returns at once."""
+        self._thread.start()
+
+    def stop(self, why: str, undo_within_s: float) -> None:
+        """Ends the drill early as `aborted`; returns at once. The undo is looked after for so long at most."""
+        self._why = why
+        self._undo_within_s = undo_within_s
+        self._stop.set()
+
+    def running(self) -> bool:
+        """Whether its final event is still to come."""
+        return self._thread.is_alive()
+
+    def _run(self) -> None:
+        try:
+            self._phases()
+        except DrillRejected as reason:
+            self._emit(event_of(self.plan, "rejected", reason=str(reason), verdict="rejected"))
+        except _Stopped:
+            self._aborted(self._why)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the drill needs a last event
+            _log.exception("the drill broke down", drill_id=self.plan.drill_id)
+            self._aborted(f"the drill itself broke down ({type(error).__name__}: {error}); see the runner's log")
+        finally:
+            self._load.close()
+            if self._fault is not None:
+                self._fault.close()
+
+    def _phases(self) -> None:
+        target = self._steady_state()
+        self._inject(target)
+        self._observe()
+        undone = self._undo(self.plan.restore_within_s)
+        check = undone.check
+        self._emit(event_of(self.plan, "rolled_back", undone=check, findings=[f"{check}: {undone.text}"]))
+        self._settle()
+        self._judge(undone)
+
+    # 1. steady state ------------------------------------------------------------------------------------------------
+
+    def _steady_state(self) -> Target:
+        """The target, after `before_s` of load that was answered in full; raises DrillRejected if it was not."""
+        chosen = choose(system(), self.plan, self._service)
+        self._fault = KillWorker(chosen)
+        self._load.start()
+        self._wait(lambda: False, self.plan.before_s)
+        window_ends = time.monotonic()
+        self._wait(lambda: not self._load.unanswered(window_ends), self.plan.answer_within_s)
+        seen = measure(self._load.history())
+        self._refuse_if_unsteady(seen, self._load.unanswered(window_ends))
+        target = self._same_target(chosen)
+        self._emit(
+            event_of(
+                self.plan,
+                "steady_state",
+                target=target.shown(self._service.requests),
+                latency_before=seen.before,
+                findings=[
+                    f"passed: {seen.answered} requests answered ok, none doubled, p99 {seen.before.p99_ms or 0:.0f} ms",
+                    f"passed: {target.worker} is active, {target.standbys} standbys are ready",
+                ],
+            )
+        )
+        return target
+
+    def _refuse_if_unsteady(self, seen: Measured, unanswered: int) -> None:
+        if self._load.broken:
+            raise DrillRejected(f"nothing was injected: the drill's load failed ({self._load.broken})")
+        limit = self.plan.objectives.p99_ms
+        slow = seen.before.p99_ms is not None and seen.before.p99_ms > limit
+        wrong = [
+            f"{unanswered} of {seen.sent} requests unanswered" if unanswered else "",
+            f"{seen.unacked} requests not accepted by Kafka" if not seen.acked else "",
+            f"answers that are not ok: {seen.not_ok}" if seen.not_ok else "",
+            f"{seen.duplicated} answers doubled" if seen.duplicated and not self._doubles_allowed else "",
+            f"{seen.out_of_order} answers out of order" if seen.out_of_order else "",
+            f"p99 {seen.before.p99_ms:.0f} ms (objective {limit:g} ms)" if slow else "",
+        ]
+        if any(wrong):
+            raise DrillRejected(
+                f"the steady state is already broken, so nothing was injected: {'; '.join(filter(None, wrong))}. "
+                "Look at `standfast status` and the workers' logs first"
+            )
+
+    @property
+    def _doubles_allowed(self) -> bool:
+        return self.plan.objectives.duplicates_allowed
+
+    def _same_target(self, chosen: Target) -> Target:
+        """The target as it is now, if it is still the process that was chosen."""
+        aimed = replace(self.plan, target={"worker": chosen.worker})
+        now = choose(system(), aimed, self._service)
+        if now.pid != chosen.pid:
+            raise DrillRejected(
+                f"{chosen.worker} was replaced while the steady state was checked; nothing was injected"
+            )
+        return now
+
+    # 2. injection ---------------------------------------------------------------------------------------------------
+
+    def _inject(self, target: Target) -> None:
+        assert self._fault is not None  # noqa: S101 - set by the steady state
+        self._fault.target = target
+        at = self._fault.inject()
+        self._load.struck(at, target.partitions)
+        self._load.send_now(target.partitions)
+        self._struck = Finding("unknown", "the kill was sent")
+        self._struck = self._fault.injected(_DEATH_WITHIN_S)
+        self._emit(
+            event_of(
+                self.plan,
+                "injected",
+                target=target.shown(self._service.requests),
+                injected=self._struck.check,
+                findings=[f"{self._struck.check}: {self._struck.text}"],
+            )
+        )
+
+    # 3. observation -------------------------------------------------------------------------------------------------
+
+    def _observe(self) -> None:
+        waits = f"until its partitions answer again, at most {self.plan.recover_within_s:g} s"
+        self._emit(event_of(self.plan, "observing", reason=f"{waits}, then {self.plan.after_s:g} s more"))
+        if self._wait(self._load.recovered, self.plan.recover_within_s):
+            seen = measure(self._load.history())
+            self._emit(event_of(self.plan, "recovered", rto_ms=_rounded(seen.rto_ms)))
+            self._wait(lambda: False, self.plan.after_s)
+        self._load.stop_sending()
+
+    def _settle(self) -> None:
+        """Until the last answer, and a little longer for a second copy of one."""
+        self._wait(lambda: not self._load.unanswered(), self.plan.answer_within_s)
+        self._wait(lambda: False, SETTLE_S)
+
+    # 4. undo --------------------------------------------------------------------------------------------------------
+
+    def _undo(self, within_s: float) -> Finding:
+        """Whether the supervisor brought the worker and the standbys back; blocks for at most `within_s`."""
+        found = [self._restored()]
+
+        def restored() -> bool:
+            found[0] = self._restored()
+            return found[0].check == "passed"
+
+        self._wait(restored, within_s, every=_STATUS_EVERY_S)
+        return found[0]
+
+    def _restored(self) -> Finding:
+        assert self._fault is not None  # noqa: S101 - set by the steady state
+        return self._fault.undone(system(), self._service)
+
+    # 5. judgement ---------------------------------------------------------------------------------------------------
+
+    def _judge(self, undone: Finding) -> None:
+        assert self._struck is not None  # noqa: S101 - set by the injection
+        history = self._load.history()
+        self._keep(history)
+        seen = measure(history)
+        judgement = judge(self._struck, seen, undone, self.plan.objectives)
+        broken = self._load.broken
+        verdict: Check = "unknown" if broken and judgement.verdict == "passed" else judgement.verdict
+        findings = list(judgement.findings)
+        if broken:
+            findings.append(f"unknown: the drill's load failed ({broken})")
+        self._emit(
+            event_of(
+                self.plan,
+                "completed",
+                target=self._shown_target(),
+                verdict=verdict,
+                injected=judgement.injected,
+                held=judgement.held,
+                undone=judgement.undone,
+                rto_ms=_rounded(seen.rto_ms),
+                lost=seen.lost,
+                duplicated=seen.duplicated,
+                out_of_order=seen.out_of_order,
+                latency_before=seen.before,
+                latency_during=seen.during,
+                latency_after=seen.after,
+                score=judgement.score,
+                findings=findings,
+            )
+        )
+
+    def _aborted(self, why: str) -> None:
+        """The final event of a drill that ends early; what was injected is looked after first."""
+        self._load.stop_sending()
+        undone: Finding | None = None
+        if self._struck is not None:
+            self._stop.clear()
+            self._until = time.monotonic() + self._undo_within_s
+            with suppress(_Stopped):
+                undone = self._undo(self._undo_within_s)
+        self._emit(
+            event_of(
+                self.plan,
+                "aborted",
+                reason=why,
+                verdict="aborted",
+                target=self._shown_target(),
+                injected=self._struck.check if self._struck else None,
+                undone=undone.check if undone else None,
+                findings=[f"{one.check}: {one.text}" for one in (self._struck, undone) if one] or None,
+            )
+        )
+
+    def _shown_target(self) -> dict[str, Scalar] | None:
+        return self._fault.target.shown(self._service.requests) if self._fault else None
+
+    def _keep(self, history: History) -> None:
+        try:
+            keep(self.plan.drill_id, history)
+        except OSError as error:  # a full disk must not turn a judged drill into an aborted one
+            _log.warning("the history of the drill could not be kept", drill_id=self.plan.drill_id, error=str(error))
+
+    def _wait(self, done: Callable[[], bool], within_s: float, every: float = _TICK_S) -> bool:
+        """Whether it was done in time; raises _Stopped."""
+        until = min(time.monotonic() + within_s, self._until)
+        while not done():
+            left = until - time.monotonic()
+            if left <= 0:
+                return False
+            if self._stop.wait(min(every, left)):
+                raise _Stopped
+        return True
+
+
+def _rounded(ms: float | None) -> float | None:
+    return None if ms is None else round(ms, 1)

@@ -1,0 +1,65 @@
+"""What a drill saw: every request it sent and every answer a read_committed reader saw to it.
+
+After Jepsen: an invocation ends as `acked` (it surely is in the log), `failed` (it surely is not) or `unknown`. All
+times are seconds of one monotonic clock.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Sent = Literal["acked", "failed", "unknown"]
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """One answer as the reader saw it; `partition` and `offset` are those of the result topic."""
+
+    at: float
+    partition: int
+    offset: int
+    status: str
+    worker: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request. `due` is when the fixed rate wanted it sent, `invoked` when it was; `offset` -1: never acked."""
+
+    request_id: str
+    partition: int
+    due: float
+    invoked: float
+    sent: Sent = "unknown"
+    offset: int = -1
+    answers: tuple[Sighting, ...] = ()
+
+    @property
+    def answered_at(self) -> float | None:
+        """When its first answer was seen."""
+        return min((one.at for one in self.answers), default=None)
+
+    @property
+    def latency_ms(self) -> float | None:
+        """From when it was due, so that a sender that falls behind hides nothing."""
+        at = self.answered_at
+        return None if at is None else (at - self.due) * 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """When the fault struck, and the partitions of the request topic that it hit."""
+
+    at: float
+    partitions: frozenset[int]
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """All requests of one drill, answers to ids that it never sent, its fault if any, and when reading ended."""
+
+    requests: tuple[Request, ...] = ()
+    unexpected: tuple[str, ...] = ()
+    fault: Fault | None = None
+    ended: float = 0.0

@@ -1,0 +1,195 @@
+"""The drill's own load: requests at a fixed rate over all partitions, and a read_committed reader of their answers.
+
+Open loop: the rate does not sink when the system is slow, so a stop shows as late answers and not as fewer requests.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+
+import msgspec
+import structlog
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
+
+from consumers.service import Service
+from drills.history import Fault, History, Request, Sent, Sighting
+from drills.recorder import Recorder
+from drills.shop_words import QUERIES, USERS
+from schemas.codec import Codec, Encoding
+from schemas.records import RecommendRequest, Result, SearchRequest
+from standfast import clients
+from standfast.errors import ClusterError, DrillRejected, SchemaError
+from standfast.settings import Settings
+
+_TIMEOUT_S = 10.0
+_TICK_S = 0.005
+_POSSIBLY_WRITTEN = {KafkaError._MSG_TIMED_OUT, KafkaError._TIMED_OUT, KafkaError._PURGE_INFLIGHT}  # noqa: SLF001
+_log = structlog.get_logger()
+
+
+class Load:
+    """Sends and reads from `start` until `stop_sending` and `close`. `words` empty: the sample shop's."""
+
+    def __init__(
+        self, settings: Settings, service: Service, drill_id: str, rate: float, words: tuple[str, ...]
+    ) -> None:
+        self._settings = settings
+        self._service = service
+        self._prefix = f"{drill_id}-"
+        self._needle = self._prefix.encode()
+        self._period = 1 / rate
+        self._words = words or (QUERIES if service.name == "search" else USERS)
+        self._codec = Codec()
+        self._recorder = Recorder()
+        self._extra: deque[int] = deque()
+        self._stop_sending = threading.Event()
+        self._stop_reading = threading.Event()
+        self._threads: list[threading.Thread] = []
+        self._broken: str | None = None
+
+    def start(self) -> None:
+        """Opens the clients and begins to send; blocks for some 10 s at most. Raises DrillRejected without a Kafka."""
+        name = f"standfast-drill-{self._prefix}"
+        self._producer = Producer(clients.producer(self._settings, name, **{"message.timeout.ms": 15_000}))
+        # The group is only a name: partitions are assigned and nothing is ever committed.
+        self._consumer = Consumer(clients.consumer(self._settings, name, name))
+        try:
+            self._partitions = partitions_of(self._producer, self._service.requests)
+            self._read_from_the_end()
+        except (KafkaException, ClusterError) as error:
+            self._consumer.close()
+            raise DrillRejected(f"the load could not be started: {error}") from None
+        for work in (self._send, self._read):
+            thread = threading.Thread(target=self._guarded, args=(work,), daemon=True)
+            self._threads.append(thread)
+            thread.start()
+
+    @property
+    def broken(self) -> str | None:
+        """Why the load itself stopped, if it did: then the history is no evidence."""
+        return self._broken
+
+    def send_now(self, partitions: Iterable[int]) -> None:
+        """One request more to each of these partitions, at once."""
+        self._extra.extend(partitions)
+
+    def struck(self, at: float, partitions: Iterable[int]) -> None:
+        """The fault was injected at this instant, on these partitions."""
+        self._recorder.struck(Fault(at, frozenset(partitions)))
+
+    def unanswered(self, invoked_before: float | None = None) -> int:
+        """Requests that may still be answered."""
+        return self._recorder.unanswered(invoked_before)
+
+    def recovered(self) -> bool:
+        """Whether all partitions the fault hit answer again."""
+        return self._recorder.recovered()
+
+    def history(self) -> History:
+        """What was sent and seen up to now."""
+        return self._recorder.history()
+
+    def stop_sending(self) -> None:
+        """Sends no more; answers are still read."""
+        self._stop_sending.set()
+
+    def close(self) -> None:
+        """Stops both threads and the clients; blocks for a few seconds at most."""
+        self._stop_sending.set()
+        self._stop_reading.set()
+        for thread in self._threads:
+            thread.join(_TIMEOUT_S)
+        if self._threads:
+            self._producer.purge()
+            self._producer.flush(1)
+
+    def _guarded(self, work: Callable[[], None]) -> None:
+        try:
+            work()
+        except Exception as error:  # noqa: BLE001 - the verdict has to know, whatever it is
+            self._broken = f"{type(error).__name__}: {error}"
+            _log.exception("the drill's load stopped")
+
+    def _send(self) -> None:
+        partitions = itertools.cycle(range(self._partitions))
+        words = itertools.cycle(self._words)
+        numbers = itertools.count()
+        due = time.monotonic()
+        while not self._stop_sending.is_set():
+            now = time.monotonic()
+            while self._extra:
+                self._send_one(next(numbers), self._extra.popleft(), next(words), now)
+            if now >= due:
+                self._send_one(next(numbers), next(partitions), next(words), due)
+                due += self._period
+            self._producer.poll(max(0.0, min(_TICK_S, due - time.monotonic())))
+        self._finish_sending()
+
+    def _send_one(self, number: int, partition: int, word: str, due: float) -> None:
+        request_id = f"{self._prefix}{number}"
+        request: SearchRequest | RecommendRequest = (
+            SearchRequest(request_id=request_id, query=word)
+            if self._service.name == "search"
+            else RecommendRequest(request_id=request_id, user_id=word)
+        )
+        value = self._codec.encode(request, Encoding.JSON)
+        self._recorder.invoked(Request(request_id, partition, due=due, invoked=time.monotonic()))
+
+        def on_delivery(error: KafkaError | None, message: Message) -> None:
+            if error is None:
+                self._recorder.sent(request_id, "acked", message.offset())
+            else:
+                how: Sent = "unknown" if error.code() in _POSSIBLY_WRITTEN else "failed"
+                self._recorder.sent(request_id, how)
+
+        try:
+            self._producer.produce(
+                self._service.requests, value, request_id.encode(), partition, on_delivery=on_delivery
+            )
+        except BufferError:
+            self._recorder.sent(request_id, "failed")
+
+    def _finish_sending(self) -> None:
+        until = time.monotonic() + _TIMEOUT_S
+        while len(self._producer) and time.monotonic() < until and not self._stop_reading.is_set():
+            self._producer.poll(_TICK_S)
+
+    def _read_from_the_end(self) -> None:
+        """Assigns every partition of the results at its present end, so that not even the first answer is missed."""
+        topic = self._service.results
+        assigned = []
+        for partition in range(partitions_of(self._consumer, topic)):
+            _, end = self._consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=_TIMEOUT_S)
+            assigned.append(TopicPartition(topic, partition, end))
+        self._consumer.assign(assigned)
+
+    def _read(self) -> None:
+        while not self._stop_reading.is_set():
+            message = self._consumer.poll(0.1)
+            if message is not None and message.error() is None:
+                self._saw(message, time.monotonic())
+        self._consumer.close()
+
+    def _saw(self, message: Message, at: float) -> None:
+        value = message.value()
+        if not value or self._needle not in value:
+            return
+        try:
+            result, _ = self._codec.decode(value, Result)
+        except (SchemaError, msgspec.MsgspecError):
+            return
+        if result.request_id.startswith(self._prefix):
+            sighting = Sighting(at, message.partition(), message.offset(), result.status, result.worker)
+            self._recorder.seen(result.request_id, sighting)
+
+
+def partitions_of(client: Producer | Consumer, topic: str) -> int:
+    """How many partitions a topic has; raises ClusterError if it does not exist."""
+    found = client.list_topics(topic, timeout=_TIMEOUT_S).topics[topic]
+    if found.error is not None or not found.partitions:
+        raise ClusterError(f"the topic {topic} does not exist; create what is missing: standfast topics --apply")
+    return len(found.partitions)

@@ -1,0 +1,34 @@
+"""The histories of past drills, one file each: every request with its answers, to see why a verdict is what it is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from drills.history import History
+from standfast.home import folder
+
+_KEPT = 100
+
+
+def keep(drill_id: str, history: History) -> Path:
+    """Writes the history, drops the oldest beyond a hundred, and returns the file."""
+    path = _file(drill_id)
+    path.write_bytes(msgspec.json.encode(history))
+    histories = sorted(path.parent.glob("*.json"), key=lambda one: one.stat().st_mtime)
+    for old in histories[:-_KEPT]:
+        old.unlink(missing_ok=True)
+    return path
+
+
+def kept(drill_id: str) -> History | None:
+    """The history of a drill that ran on this machine, None if it is not here."""
+    try:
+        return msgspec.json.decode(_file(drill_id).read_bytes(), type=History)
+    except (FileNotFoundError, msgspec.MsgspecError):
+        return None
+
+
+def _file(drill_id: str) -> Path:
+    return folder("drills") / f"{drill_id}.json"

@@ -1,0 +1,44 @@
+"""The drill runner as a process: until SIGTERM."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from types import FrameType
+
+from drills.outcomes import TOPIC
+from drills.runner import Runner
+from schemas.codec import Codec
+from schemas.records import DrillEvent
+from schemas.registry import SchemaRegistry
+from standfast.errors import SettingsError
+from standfast.settings import Settings
+
+
+def run(settings: Settings) -> None:
+    """Runs drills until SIGTERM or SIGINT; call from the main thread.
+
+    Raises:
+        SettingsError: no Kafka is named.
+        SchemaError: the schema registry is down at the start.
+        Fenced: another runner has taken over.
+    """
+    if not settings.kafka.bootstrap_servers:
+        raise SettingsError("KAFKA_BOOTSTRAP_SERVERS is not set; name the Kafka, or start it all: standfast up")
+    stopping = threading.Event()
+
+    def stop(_signal: int, _frame: FrameType | None) -> None:
+        stopping.set()
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+    Runner(settings, codec_for(settings), stopping).run()
+
+
+def codec_for(settings: Settings) -> Codec:
+    """A codec that also writes the Confluent frame where a registry is configured; raises SchemaError."""
+    if settings.schema_registry_url is None:
+        return Codec()
+    registry = SchemaRegistry(settings.schema_registry_url.get_secret_value())
+    registry.register(DrillEvent, settings.kafka.topic_prefix + TOPIC)
+    return Codec(registry)

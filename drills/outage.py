@@ -1,0 +1,42 @@
+"""Waiting for a Kafka that is down: with back-off, said once and not every second."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import structlog
+
+_BACKOFF_S = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
+_TICK_S = 0.05
+_log = structlog.get_logger()
+
+
+class Stopped(Exception):
+    """The process is to end while Kafka is still down."""
+
+
+class Outage:
+    """One thing that may fail for a while. `wait` raises Stopped when `stopping` says so."""
+
+    def __init__(self, what: str, stopping: Callable[[], bool]) -> None:
+        self._what = what
+        self._stopping = stopping
+        self._failures = 0
+
+    def wait(self, error: str) -> None:
+        """Waits as long as the n-th failure in a row deserves; logs the first."""
+        if self._failures == 0:
+            _log.warning(f"{self._what}; trying again until it works", error=error)
+        until = time.monotonic() + _BACKOFF_S[min(self._failures, len(_BACKOFF_S) - 1)]
+        self._failures += 1
+        while time.monotonic() < until:
+            if self._stopping():
+                raise Stopped
+            time.sleep(_TICK_S)
+
+    def over(self) -> None:
+        """It works; logs so if it did not before."""
+        if self._failures:
+            _log.info(f"no longer: {self._what}", failures=self._failures)
+        self._failures = 0

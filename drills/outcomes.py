@@ -1,0 +1,102 @@
+"""Reading the outcome stream: all of it up to now, or what comes next."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import structlog
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+from drills.load import partitions_of
+from schemas.codec import Codec, Encoding
+from schemas.records import DrillEvent
+from standfast import clients
+from standfast.errors import ClusterError, SchemaError
+from standfast.settings import Settings
+
+TOPIC = "drills.results"
+_TIMEOUT_S = 10.0
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One event, and how it was written."""
+
+    event: DrillEvent
+    encoding: Encoding
+
+
+class Outcomes:
+    """A reader of the outcome stream that sees committed events only. Close it."""
+
+    def __init__(self, settings: Settings, codec: Codec, client_id: str) -> None:
+        self._topic = settings.kafka.topic_prefix + TOPIC
+        self._codec = codec
+        # The group is only a name: partitions are assigned and nothing is ever committed.
+        config = clients.consumer(settings, client_id, client_id, **{"enable.partition.eof": True})
+        self._consumer = Consumer(config)
+        self._servers = settings.kafka.bootstrap_servers
+
+    def close(self) -> None:
+        """Ends the connection."""
+        self._consumer.close()
+
+    def from_the_start(self) -> list[Outcome]:
+        """Everything there is, each drill's events in order; raises ClusterError if Kafka does not answer."""
+        partitions = self._assign(at_end=False)
+        found: list[Outcome] = []
+        silent_since = time.monotonic()
+        while partitions:
+            message = self._consumer.poll(0.5)
+            if message is None:
+                if time.monotonic() - silent_since > _TIMEOUT_S:
+                    raise ClusterError(f"Kafka at {self._servers} stopped answering while {self._topic} was read")
+                continue
+            silent_since = time.monotonic()
+            error = message.error()
+            if error is not None and error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001
+                partitions.discard(message.partition())
+            elif error is None and (outcome := self._decoded(message)):
+                found.append(outcome)
+        return found
+
+    def go_to_end(self) -> None:
+        """From here on `following` gives only what is written after this moment."""
+        self._assign(at_end=True)
+
+    def following(self, drill_id: str, within_s: float) -> Iterator[DrillEvent]:
+        """This drill's events as they come; ends after `within_s` without one."""
+        until = time.monotonic() + within_s
+        while time.monotonic() < until:
+            message = self._consumer.poll(0.2)
+            if message is None or message.error() is not None:
+                continue
+            outcome = self._decoded(message)
+            if outcome and outcome.event.drill_id == drill_id:
+                yield outcome.event
+                until = time.monotonic() + within_s
+
+    def _assign(self, *, at_end: bool) -> set[int]:
+        try:
+            numbers = range(partitions_of(self._consumer, self._topic))
+            places = [TopicPartition(self._topic, number, self._place(number, at_end)) for number in numbers]
+        except KafkaException as error:
+            raise ClusterError(
+                f"Kafka at {self._servers} does not answer ({error.args[0].str()}); is a system running? standfast up"
+            ) from None
+        self._consumer.assign(places)
+        return set(numbers)
+
+    def _place(self, partition: int, at_end: bool) -> int:
+        low, high = self._consumer.get_watermark_offsets(TopicPartition(self._topic, partition), timeout=_TIMEOUT_S)
+        return int(high if at_end else low)
+
+    def _decoded(self, message: Message) -> Outcome | None:
+        try:
+            return Outcome(*self._codec.decode(message.value(), DrillEvent))
+        except SchemaError as error:
+            _log.warning("not a drill event", topic=self._topic, offset=message.offset(), error=str(error))
+            return None

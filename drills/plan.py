@@ -1,0 +1,136 @@
+"""From a command to a plan that can be run, or the reason why it cannot."""
+
+from __future__ import annotations
+
+import re
+import zlib
+from dataclasses import dataclass, replace
+
+from consumers.service import Name
+from drills.catalogue import Drill, Value, find
+from drills.verdict import Objectives
+from schemas.records import DrillCommand, Scalar
+from schemas.topics import BY_NAME
+from standfast.errors import DrillRejected
+from standfast.settings import Settings
+
+_ID = re.compile(r"[A-Za-z0-9._:@-]{1,120}")
+SETTLE_S = 1.0  # read on after the last answer: a second copy of an answer would come now
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One drill, ready to run. Seconds unless named otherwise; `queries` empty: the sample shop's."""
+
+    drill_id: str
+    drill: Drill
+    service: Name
+    rate: float
+    before_s: float
+    after_s: float
+    recover_within_s: float
+    answer_within_s: float
+    restore_within_s: float
+    queries: tuple[str, ...]
+    objectives: Objectives
+    target: dict[str, Scalar]
+    params: dict[str, Scalar]
+    duration_s: float
+    seed: int
+    dry_run: bool
+    requested_by: str | None
+
+
+def make_plan(command: DrillCommand, drill_id: str, settings: Settings) -> Plan:
+    """The plan of a command; raises DrillRejected with the value seen and what would be right."""
+    drill = find(command.drill or "")
+    values = {param.name: param.default for param in drill.params}
+    values |= {name: drill.param(name).checked(value) for name, value in command.params.items()}
+    target = _target(command, drill, values, settings)
+    plan = Plan(
+        drill_id=drill_id,
+        drill=drill,
+        service="search" if values["service"] == "search" else "recommend",
+        rate=float(values["rate"]),
+        before_s=float(values["before_s"]),
+        after_s=float(values["after_s"]),
+        recover_within_s=float(values["recover_within_s"]),
+        answer_within_s=float(values["answer_within_s"]),
+        restore_within_s=float(values["restore_within_s"]),
+        queries=tuple(word.strip() for word in str(values["queries"]).split("|") if word.strip()),
+        objectives=Objectives(
+            rto_ms=float(values["rto_ms"]),
+            p99_ms=float(values["p99_ms"]),
+            duplicates_allowed=settings.workers.delivery == "at_least_once",
+        ),
+        target=target,
+        params=dict(values),
+        duration_s=0.0,
+        seed=command.seed if command.seed is not None else zlib.crc32(drill_id.encode()),
+        dry_run=command.dry_run,
+        requested_by=command.requested_by[:1000] if command.requested_by else None,
+    )
+    if plan.recover_within_s * 1000 < plan.objectives.rto_ms:
+        raise DrillRejected(
+            f"recover_within_s = {plan.recover_within_s:g} is shorter than the objective rto_ms = "
+            f"{plan.objectives.rto_ms:g}; raise the one or lower the other"
+        )
+    return _within(plan, command.duration_s, settings.drills.max_duration_s)
+
+
+def longest_s(plan: Plan) -> float:
+    """How long the drill takes when everything takes as long as it may."""
+    waits = plan.recover_within_s + 2 * plan.answer_within_s + plan.restore_within_s
+    return plan.before_s + plan.after_s + waits + SETTLE_S
+
+
+def good_id(drill_id: str) -> str:
+    """The id if it can name a drill; raises DrillRejected."""
+    if not _ID.fullmatch(drill_id):
+        raise DrillRejected(f"drill_id = {drill_id[:130]!r}: use 1 to 120 letters, digits and . _ : @ -")
+    return drill_id
+
+
+def _within(plan: Plan, asked: float | None, allowed: float) -> Plan:
+    least = plan.before_s + plan.after_s + SETTLE_S
+    if asked is not None and not 0 < asked <= allowed:
+        raise DrillRejected(
+            f"duration_s = {asked:g}: give at most {allowed:g}, or raise the setting drills.max_duration_s"
+        )
+    if asked is not None and asked < least:
+        raise DrillRejected(f"duration_s = {asked:g} is too short: before_s and after_s alone take {least:g}")
+    if asked is None and least > allowed:
+        raise DrillRejected(
+            f"the drill takes at least {least:g} s and {allowed:g} are allowed; lower before_s or after_s, or raise "
+            "the setting drills.max_duration_s"
+        )
+    return replace(plan, duration_s=asked if asked is not None else min(allowed, longest_s(plan)))
+
+
+def _target(command: DrillCommand, drill: Drill, values: dict[str, Value], settings: Settings) -> dict[str, Scalar]:
+    """The target as asked for; a request topic also says which service is meant."""
+    target = dict(command.target)
+    unknown = sorted(set(target) - set(drill.targets))
+    if unknown:
+        raise DrillRejected(f"target has no key {unknown[0]!r}; there are: {', '.join(drill.targets)}")
+    if "worker" in target and len(target) > 1:
+        raise DrillRejected("target names a worker and more; the worker alone is enough")
+    if not isinstance(target.get("worker", ""), str):
+        raise DrillRejected(f"target.worker = {target['worker']!r}: give a worker's id, such as search-0")
+    partition = target.get("partition", 0)
+    if isinstance(partition, bool) or not isinstance(partition, int) or partition < 0:
+        raise DrillRejected(f"target.partition = {partition!r}: give the number of a partition, 0 or more")
+    if "topic" in target:
+        service = _service_of(target["topic"], settings.kafka.topic_prefix)
+        if "service" in command.params and values["service"] != service:
+            raise DrillRejected(f"target.topic {target['topic']} is not a topic of the service {values['service']}")
+        values["service"] = service
+    return target
+
+
+def _service_of(topic: Scalar, prefix: str) -> str:
+    name = topic.removeprefix(prefix) if isinstance(topic, str) else ""
+    if name not in BY_NAME or not name.endswith(".requests"):
+        requests = [one for one in BY_NAME if one.endswith(".requests")]
+        raise DrillRejected(f"target.topic = {topic!r}: give a request topic: {' or '.join(requests)}")
+    return name.removesuffix(".requests")

@@ -1,0 +1,226 @@
+"""The drill runner: reads commands, runs one drill at a time, writes every phase, until it is told to stop.
+
+Everything goes through the one thread of `run`; only a drill itself has another, and hands its events over in a queue.
+A command is settled in the same transaction as its first event, so it is neither lost nor started twice; a drill whose
+runner dies is ended as `aborted` by the next runner.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+
+import structlog
+from confluent_kafka import Message
+
+from consumers.service import service
+from drills.commands import Received, dead_letter, received
+from drills.control import Control, after
+from drills.events import FINAL, event_of, rejection
+from drills.execution import Execution
+from drills.journal import DeadLetter, Entry, Journal
+from drills.outage import Outage, Stopped
+from drills.outcomes import Outcome, Outcomes
+from drills.plan import Plan, longest_s, make_plan
+from drills.recovery import orphans
+from drills.targets import Target, choose, system
+from schemas.codec import Codec, Encoding
+from schemas.records import DrillEvent
+from standfast import telemetry
+from standfast.errors import ClusterError, DrillRejected
+from standfast.settings import Settings
+
+_POLL_S = 0.05
+_STOP_WITHIN_S = 6.0
+_UNDO_WHEN_STOPPING_S = 2.0
+_UNDO_WHEN_ABORTED_S = 20.0
+_log = structlog.get_logger()
+
+
+class Runner:
+    """One runner. `stopping` ends it; a drill that runs is then undone and ended as `aborted`."""
+
+    def __init__(self, settings: Settings, codec: Codec, stopping: threading.Event) -> None:
+        self._settings = settings
+        self._codec = codec
+        self._stopping = stopping
+        self._give_up_at: float | None = None
+        self._control = Control(settings, self._over)
+        self._journal = Journal(settings, codec, self._over)
+        self._known: set[str] = set()
+        self._current: Execution | None = None
+        self._current_encoding = Encoding.JSON
+        self._outbox: queue.SimpleQueue[DrillEvent] = queue.SimpleQueue()
+
+    def run(self) -> None:
+        """Blocks until stopped. Raises Fenced when another runner takes over."""
+        try:
+            self._control.open()
+            self._journal.connect()
+            self._end_orphans()
+            self._control.open()  # again: what the last runner committed at the very end is known only now
+            _log.info("drill runner ready", topic=self._control.topic)
+            while not self._stopping.is_set():
+                message = self._control.next(_POLL_S)
+                if message is not None:
+                    self._settle(received(message, self._codec), message)
+                self._publish()
+            self._finish()
+        except Stopped:
+            _log.warning("stopped while Kafka was down; a drill without an end is ended by the next runner")
+        finally:
+            self._stop_current("the runner ends", 0)
+            self._control.close()
+            self._journal.close()
+
+    # at the start ---------------------------------------------------------------------------------------------------
+
+    def _end_orphans(self) -> None:
+        outcomes = self._past()
+        self._known = {outcome.event.drill_id for outcome in outcomes}
+        for orphan in orphans(outcomes):
+            _log.warning("ending a drill whose runner died", drill_id=orphan.event.drill_id)
+            self._write(Entry((orphan.event,), orphan.encoding))
+
+    def _past(self) -> list[Outcome]:
+        outage = Outage("the outcome stream cannot be read", self._over)
+        while True:
+            reader = Outcomes(self._settings, self._codec, "standfast-drills-past")
+            try:
+                return reader.from_the_start()
+            except ClusterError as error:
+                outage.wait(str(error))
+            finally:
+                reader.close()
+
+    # commands -------------------------------------------------------------------------------------------------------
+
+    def _settle(self, command: Received, message: Message) -> None:
+        """Answers a command and commits its offset, in one transaction; then begins the drill, if it is one."""
+        try:
+            events, plan = self._decided(command)
+        except DrillRejected as reason:
+            refusal = rejection(command.drill_id, command.name, str(reason), command.command.requested_by)
+            events, plan = (refusal,), None
+        except Exception as error:  # noqa: BLE001 - one command must not stop all later ones
+            _log.exception("a drill command broke the runner's plan", own_id=command.own_id)
+            reason = f"the runner could not plan it ({type(error).__name__}); see the runner's log"
+            events, plan = (rejection(command.own_id, command.name, reason),), None
+        letter: DeadLetter | None = None
+        if command.unreadable and events:
+            letter = dead_letter(message, command.refused or "")
+        self._write(Entry(events, command.encoding, after(message), self._control.group(), letter))
+        self._known.update(event.drill_id for event in events)
+        if plan is not None:
+            self._current_encoding = command.encoding
+            self._current = Execution(plan, self._settings, self._outbox.put)
+            self._current.start()
+
+    def _decided(self, command: Received) -> tuple[tuple[DrillEvent, ...], Plan | None]:
+        """The events to answer with, and the plan to begin; raises DrillRejected."""
+        if command.own_id in self._known:
+            _log.warning("a command that was answered before came again", own_id=command.own_id)
+            return (), None
+        if command.drill_id in self._known:
+            reason = f"the drill_id {command.drill_id} was used before; leave it out or choose another"
+            return (rejection(command.own_id, command.name, reason, command.command.requested_by),), None
+        if command.refused is not None:
+            raise DrillRejected(command.refused)
+        if command.command.abort is not None:
+            self._abort(command.command.abort, command.own_id)
+            return (), None
+        return self._accepted(command)
+
+    def _accepted(self, command: Received) -> tuple[tuple[DrillEvent, ...], Plan | None]:
+        plan = make_plan(command.command, command.drill_id, self._settings)
+        if self._current is not None:
+            busy = self._current.plan.drill_id
+            raise DrillRejected(f'busy with {busy}; wait for its last event, or send {{"abort": "{busy}"}}')
+        where = service(plan.service, self._settings)
+        target = choose(system(), plan, where)
+        accepted = event_of(
+            plan,
+            "accepted",
+            seed=plan.seed,
+            params=plan.params,
+            target=target.shown(where.requests),
+            reason=f"takes {plan.before_s + plan.after_s:g} s and the recovery, {longest_s(plan):g} s at most",
+        )
+        if plan.dry_run:
+            return (accepted, _dry(plan, target, where.requests)), None
+        return (accepted,), plan
+
+    def _abort(self, which: str, by: str) -> None:
+        current = self._current
+        if current is None or which not in ("*", current.plan.drill_id):
+            running = f"{current.plan.drill_id} is running" if current else "none is running"
+            raise DrillRejected(f"there is no drill {which[:130]!r} to abort; {running}")
+        self._stop_current(f"stopped by the command {by}", _UNDO_WHEN_ABORTED_S)
+
+    # events ---------------------------------------------------------------------------------------------------------
+
+    def _publish(self) -> None:
+        """Writes what the drill has handed over; a drill that died without a word gets its last event from here."""
+        current = self._current
+        died = current is not None and not current.running()
+        while not self._outbox.empty():
+            event = self._outbox.get()
+            self._write(Entry((event,), self._current_encoding))
+            if event.phase in FINAL:
+                self._current = None
+        if died and current is not None and self._current is not None:
+            lost = event_of(current.plan, "aborted", reason="the drill broke down; see the log", verdict="aborted")
+            self._write(Entry((lost,), self._current_encoding))
+            self._current = None
+
+    def _write(self, entry: Entry) -> None:
+        self._journal.write(entry)
+        for event in entry.events:
+            if event.phase in FINAL:
+                telemetry.DRILLS.labels(event.drill[:100], event.verdict or "unknown").inc()
+                _log.info("drill ended", drill_id=event.drill_id, drill=event.drill, verdict=event.verdict)
+            else:
+                _log.info("drill", drill_id=event.drill_id, drill=event.drill, phase=event.phase)
+
+    # at the end -----------------------------------------------------------------------------------------------------
+
+    def _finish(self) -> None:
+        """Undoes and ends the drill that runs, within a deadline."""
+        self._give_up_at = time.monotonic() + _STOP_WITHIN_S
+        self._stop_current("the drill runner was stopped", _UNDO_WHEN_STOPPING_S)
+        while self._current is not None and time.monotonic() < self._give_up_at:
+            self._publish()
+            time.sleep(_POLL_S)
+
+    def _stop_current(self, why: str, undo_within_s: float) -> None:
+        if self._current is not None:
+            self._current.stop(why, undo_within_s)
+
+    def _over(self) -> bool:
+        """Whether waiting for Kafka is to end: told to stop, and the time to finish is up."""
+        if not self._stopping.is_set():
+            return False
+        if self._give_up_at is None:
+            self._give_up_at = time.monotonic() + _STOP_WITHIN_S
+        return time.monotonic() > self._give_up_at
+
+
+def _dry(plan: Plan, target: Target, topic: str) -> DrillEvent:
+    """The last event of a dry run: what would have happened."""
+    return event_of(
+        plan,
+        "completed",
+        seed=plan.seed,
+        target=target.shown(topic),
+        verdict="unknown",
+        injected="unknown",
+        held="unknown",
+        undone="unknown",
+        reason="dry run: nothing was injected",
+        findings=[
+            f"unknown: would kill {target.worker} (process {target.pid}), owner of {list(target.partitions)} of {topic}",
+            f"unknown: {target.standbys} standbys are ready to take over",
+            f"unknown: would send {plan.rate:g} requests/s for {plan.before_s + plan.after_s:g} s and the recovery",
+        ],
+    )
