@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 from standfast.errors import SetupError
@@ -23,17 +24,24 @@ os.execv(sys.argv[3], sys.argv[3:])
 """
 
 
-def start_child(command: list[str], signal_at_death: int, output: Path) -> subprocess.Popen[bytes]:
-    """Starts `command` in its own session, stdout and stderr appended to `output`; it gets the signal if we die.
+def start_child(
+    command: list[str], signal_at_death: int, output: Path | None, environment: dict[str, str] | None = None
+) -> subprocess.Popen[bytes]:
+    """Starts `command` in its own session, output appended to a file (None: to our stderr); it gets the signal if we die.
 
     Linux sends the signal when the *thread* that started the child ends: call this from one that lives as long as
     the process. In its own session a Ctrl-C on the terminal reaches only us, who stop children in order.
     """
     wrapped = [sys.executable, "-I", "-S", "-c", _WRAPPER, str(os.getpid()), str(int(signal_at_death)), *command]
     try:
-        with output.open("ab") as file:
+        with nullcontext(sys.stderr) if output is None else output.open("ab") as file:
             return subprocess.Popen(
-                wrapped, stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT, start_new_session=True
+                wrapped,
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                env=environment,
+                start_new_session=True,
             )
     except OSError as error:
         raise SetupError(f"{command[0]} cannot be started: {error.strerror}; run `make setup` again") from None

@@ -72,3 +72,24 @@ def transactional(settings: Settings, client_id: str, transactional_id: str) -> 
             "retry.backoff.max.ms": 2,
         },
     )
+
+
+def worker(settings: Settings, group: str, identity: str) -> Config:
+    """A worker's consumer: a static member, so that a standby can take over its partitions without a rebalance."""
+    return consumer(
+        settings,
+        identity,
+        group,
+        **{
+            "group.instance.id": group + "." + identity,
+            "session.timeout.ms": settings.workers.session_timeout_ms,
+            "heartbeat.interval.ms": min(1000, settings.workers.session_timeout_ms // 3),
+        },
+    )
+
+
+def follower(settings: Settings, client_id: str) -> Config:
+    """A consumer that reads partitions by itself, in no group and without committing."""
+    return consumer(
+        settings, client_id, f"{settings.kafka.topic_prefix}standfast-follower", **{"fetch.wait.max.ms": 100}
+    )

@@ -7,6 +7,7 @@ Every key may also be given as `STANDFAST_SECTION__KEY`.
 from __future__ import annotations
 
 import difflib
+import json
 import os
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -229,3 +230,15 @@ def _keys_of(section: str) -> list[str]:
 def _nearest(wrong: str, known: list[str]) -> str:
     close = difflib.get_close_matches(wrong, known, n=1)
     return f"; did you mean {close[0]}?" if close else f"; there are {', '.join(known)}"
+
+
+def environment(settings: Settings) -> dict[str, str]:
+    """Variables that make a child process load exactly these settings. They may hold secrets: for children only."""
+    variables = {"KAFKA_BOOTSTRAP_SERVERS": settings.kafka.bootstrap_servers}
+    for section in ("kafka", "search", "recommend", "workers", "stream", "drills", "metrics", "log"):
+        for key, value in getattr(settings, section):
+            text = json.dumps({k: v.get_secret_value() for k, v in value.items()}) if key == "client" else str(value)
+            variables[f"STANDFAST_{section}__{key}".upper()] = text
+    if settings.schema_registry_url is not None:
+        variables["SCHEMA_REGISTRY_URL"] = settings.schema_registry_url.get_secret_value()
+    return variables

@@ -1,0 +1,158 @@
+"""From a raw record to what is to be done with it: compute it, answer it as it stands, or dead-letter it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from confluent_kafka import Message
+
+from consumers.service import Service
+from models.base import RecommendQuery, SearchQuery
+from schemas.codec import Codec, Encoding, Malformed
+from schemas.records import RecommendRequest, SearchRequest, Status
+from standfast.errors import Unreadable
+from standfast.settings import Settings
+
+Query = SearchQuery | RecommendQuery
+DEADLINE_HEADER = "deadline-ms"
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a request came from, and so where its answer and its blame go. Times are epoch milliseconds."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp_ms: int
+    key: bytes | None
+    value: bytes | None
+    headers: list[tuple[str, bytes | None]]
+
+    def header(self, name: str) -> bytes | None:
+        """The last header of that name."""
+        return next((value for key, value in reversed(self.headers) if key == name), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """A request to compute."""
+
+    origin: Origin
+    encoding: Encoding
+    request_id: str
+    query: Query
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A request that is answered without being computed."""
+
+    origin: Origin
+    encoding: Encoding
+    request_id: str
+    status: Status
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A record that cannot be read, or must not be tried again."""
+
+    origin: Origin
+    reason: str
+    kind: str
+
+
+Decision = Admitted | Refused | DeadLetter
+History = Callable[[str], tuple[str, ...]]
+
+
+class Admission:
+    """Decides on one raw record after the other; `history` gives a user's recent item ids, oldest first."""
+
+    def __init__(self, service: Service, settings: Settings, codec: Codec, history: History) -> None:
+        self._service = service
+        self._settings = settings
+        self._codec = codec
+        self._history = history
+
+    def decide(self, origin: Origin) -> Decision:
+        """What to do with the record; never raises for anything a caller can send."""
+        try:
+            request, encoding = self._codec.decode(origin.value, self._service.kind)
+        except Unreadable as error:
+            return DeadLetter(origin, str(error), "unreadable")
+        except Malformed as error:
+            request_id = error.request_id or default_id(origin)
+            return Refused(origin, error.encoding, request_id, "invalid", str(error))
+        request_id = request.request_id or default_id(origin)
+        late = _late(origin)
+        if late is not None:
+            return Refused(origin, encoding, request_id, *late)
+        query = self._query(request)
+        if isinstance(query, str):
+            return Refused(origin, encoding, request_id, "invalid", query)
+        return Admitted(origin, encoding, request_id, query)
+
+    def _query(self, request: SearchRequest | RecommendRequest) -> Query | str:
+        """The model's query, or why there is none."""
+        if not 1 <= request.k <= self._service.max_k:
+            return f"k is {request.k}; it must be from 1 to {self._service.max_k}"
+        if isinstance(request, SearchRequest):
+            return self._search(request)
+        return self._recommend(request)
+
+    def _search(self, request: SearchRequest) -> SearchQuery | str:
+        text = request.query.strip()
+        limit = self._settings.search.max_query_chars
+        if not text:
+            return "query is empty; send at least one word"
+        if len(text) > limit:
+            return f"query has {len(text)} characters; it must have at most {limit}"
+        return SearchQuery(text, request.k, request.user_id)
+
+    def _recommend(self, request: RecommendRequest) -> RecommendQuery | str:
+        limit = self._settings.recommend.max_history
+        if len(request.history) > limit:
+            return f"history has {len(request.history)} items; it must have at most {limit}"
+        known = self._history(request.user_id) if request.user_id else ()
+        return RecommendQuery(
+            user_id=request.user_id,
+            k=request.k,
+            history=(*known, *request.history),
+            exclude_seen=request.exclude_seen,
+        )
+
+
+def origin_of(message: Message) -> Origin:
+    """The origin of a consumed message."""
+    _, timestamp = message.timestamp()
+    return Origin(
+        topic=message.topic(),
+        partition=message.partition(),
+        offset=message.offset(),
+        timestamp_ms=timestamp,
+        key=message.key(),
+        value=message.value(),
+        headers=list(message.headers() or ()),
+    )
+
+
+def default_id(origin: Origin) -> str:
+    """The id of a request that brought none: the same on every retry."""
+    return f"{origin.topic}-{origin.partition}-{origin.offset}"
+
+
+def _late(origin: Origin) -> tuple[Status, str] | None:
+    """The refusal of a request whose deadline has passed or cannot be read."""
+    if not origin.headers or (raw := origin.header(DEADLINE_HEADER)) is None:
+        return None
+    try:
+        deadline = int(raw)
+    except ValueError:
+        return "invalid", f"the header {DEADLINE_HEADER} is {raw[:40]!r}; it must be epoch milliseconds"
+    over = time.time() * 1000 - deadline
+    return ("deadline_exceeded", f"the deadline passed {over:.0f} ms before the request was read") if over > 0 else None

@@ -1,0 +1,117 @@
+"""From decisions and scores to the records that go out: answers in the encoding of their requests, and dead letters."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from consumers.admission import Admitted, DeadLetter, Origin, Refused
+from consumers.dead_letters import dead_letter_headers
+from consumers.service import Service
+from models.base import Scored
+from schemas.codec import Codec, Encoding
+from schemas.records import Item, Result
+from schemas.topics import BY_NAME
+
+_REPLY_TOPIC = "kafka_replyTopic"
+_REPLY_PARTITION = "kafka_replyPartition"
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """One record to write, and the request partition it answers. `to_partition` -1: by key."""
+
+    source: tuple[str, int]
+    topic: str
+    key: bytes | None
+    value: bytes | None
+    headers: list[tuple[str, bytes | None]]
+    to_partition: int = -1
+
+
+class Answers:
+    """Writes the answers of one worker.
+
+    `partitions_of` gives a topic's number of partitions, 0 for one that does not exist: a reply topic that a request
+    names is used only if it is there and is not one of ours (an answer in a request topic would be answered for ever).
+    """
+
+    def __init__(
+        self, service: Service, codec: Codec, worker: str, model: str, partitions_of: Callable[[str], int]
+    ) -> None:
+        self._service = service
+        self._codec = codec
+        self._worker = worker
+        self._model = model
+        self._partitions_of = partitions_of
+        prefix = service.requests.removesuffix(f"{service.name}.requests")
+        self._closed = {prefix + name for name in BY_NAME if not name.endswith(".results")} | {
+            prefix + "drills.results"
+        }
+
+    def served(self, admitted: Admitted, found: list[Scored]) -> Outgoing:
+        """The answer to a computed request."""
+        items = [Item(item_id=one.item_id, score=one.score, title=one.title) for one in found]
+        result = Result(
+            request_id=admitted.request_id,
+            status="ok",
+            items=items,
+            model=self._model,
+            worker=self._worker,
+            latency_ms=_latency(admitted.origin),
+        )
+        return self._outgoing(admitted.origin, admitted.encoding, result)
+
+    def refused(self, refused: Refused) -> Outgoing:
+        """The answer to a request that was not computed."""
+        result = Result(
+            request_id=refused.request_id,
+            status=refused.status,
+            model=self._model,
+            worker=self._worker,
+            latency_ms=_latency(refused.origin),
+            error=refused.reason,
+        )
+        return self._outgoing(refused.origin, refused.encoding, result)
+
+    def dead(self, letter: DeadLetter) -> Outgoing:
+        """The dead letter: the original bytes, its headers, and why."""
+        origin = letter.origin
+        headers = dead_letter_headers(
+            origin.headers,
+            letter.reason,
+            origin.topic,
+            origin.partition,
+            origin.offset,
+            origin.timestamp_ms,
+            self._worker,
+        )
+        return Outgoing(_source(origin), self._service.dead_letters, origin.key, origin.value, headers)
+
+    def _outgoing(self, origin: Origin, encoding: Encoding, result: Result) -> Outgoing:
+        topic, partition = self._reply_to(origin)
+        key = origin.key if origin.key is not None else result.request_id.encode()
+        value = self._codec.encode(result, encoding)
+        return Outgoing(_source(origin), topic, key, value, origin.headers, partition)
+
+    def _reply_to(self, origin: Origin) -> tuple[str, int]:
+        """Where the answer goes: Spring Kafka's reply topic and partition where they can be used, else ours."""
+        named = origin.header(_REPLY_TOPIC) if origin.headers else None
+        if not named:
+            return self._service.results, -1
+        topic = named.decode("utf-8", "replace")
+        count = 0 if topic in self._closed else self._partitions_of(topic)
+        if not count:
+            return self._service.results, -1
+        wanted = origin.header(_REPLY_PARTITION)
+        partition = int.from_bytes(wanted, "big") if wanted and len(wanted) == 4 else -1
+        return topic, partition if 0 <= partition < count else -1
+
+
+def _source(origin: Origin) -> tuple[str, int]:
+    return origin.topic, origin.partition
+
+
+def _latency(origin: Origin) -> float:
+    return round(max(0.0, time.time() * 1000 - origin.timestamp_ms), 3)

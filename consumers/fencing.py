@@ -1,0 +1,47 @@
+"""Fences a dead worker's transactional id, which ends its open transaction at once instead of after a time-out."""
+
+from __future__ import annotations
+
+import structlog
+from confluent_kafka import KafkaException, Producer
+
+from standfast import clients
+from standfast.settings import Settings
+
+_log = structlog.get_logger()
+_CONNECT_S = 10.0
+_FENCE_S = 10.0
+_ATTEMPTS = 5
+
+
+class Fence:
+    """A client that stands ready to fence one transactional id.
+
+    It is connected beforehand: a fencing client made at the moment of the death fails its first request for want of a
+    connection, and librdkafka's next try is 500 ms later (5 % of all kills).
+    """
+
+    def __init__(self, settings: Settings, transactional_id: str) -> None:
+        self._id = transactional_id
+        self._producer = Producer(clients.transactional(settings, f"{transactional_id}.fence", transactional_id))
+
+    def connect(self) -> None:
+        """Opens the connections; blocks."""
+        try:
+            self._producer.list_topics(timeout=_CONNECT_S)
+        except KafkaException as exception:
+            _log.warning("fencing client not connected yet", id=self._id, error=str(exception.args[0]))
+
+    def fence(self) -> bool:
+        """Ends whatever the id's last owner left open; blocks. False, and logged, if Kafka did not do it."""
+        for _ in range(_ATTEMPTS):
+            try:
+                self._producer.init_transactions(_FENCE_S)
+            except KafkaException as exception:
+                error = exception.args[0]
+                _log.warning("not fenced yet", id=self._id, error=error.str())
+                if error.fatal():
+                    return False
+            else:
+                return True
+        return False

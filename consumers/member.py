@@ -1,0 +1,81 @@
+"""One worker or standby process as the supervisor sees it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+from pathlib import Path
+
+from consumers.fencing import Fence
+from consumers.ledger import Ledger
+from consumers.messages import Message, send
+from consumers.process import slot_file, transactional_id
+from consumers.service import Service
+from standfast.settings import Settings
+from standfast.status import WorkerState
+
+
+class Member:
+    """A process in its slot; `identity` is None for a standby, `pid` 0 until the nursery has said it."""
+
+    def __init__(self, slot: str, channel: socket.socket) -> None:
+        self.slot = slot
+        self.channel = channel
+        self.ledger = Ledger(slot_file(slot))
+        self.ledger.reset()
+        self.pid = 0
+        self.state: WorkerState = "starting"
+        self.identity: str | None = None
+        self.partitions: dict[str, list[int]] = {}
+        self.vacant_since: float | None = None
+        self.fence: Fence | None = None
+        self._pidfd: int | None = None
+
+    @property
+    def name(self) -> str:
+        """What people know it by."""
+        return self.identity or self.slot
+
+    def is_process(self, pid: int) -> None:
+        """Says which process it is; a handle on it is kept, so that no other is ever signalled."""
+        self.pid = pid
+        try:
+            self._pidfd = os.pidfd_open(pid)
+        except ProcessLookupError:
+            return  # it is dead already: its closed channel says so
+
+    def send(self, message: Message) -> bool:
+        """Sends it a message; False if it is gone."""
+        return send(self.channel, message)
+
+    def arm(self, settings: Settings, service: Service) -> None:
+        """Connects the client that will fence it when it dies; blocks."""
+        fence = Fence(settings, transactional_id(service, self.slot))
+        fence.connect()
+        self.fence = fence
+
+    def kill(self) -> None:
+        """Ends the process if it lives."""
+        if self._pidfd is None:
+            return
+        try:
+            signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+        except ProcessLookupError:
+            return
+
+    def is_stopped(self) -> bool:
+        """Whether the process is stopped by a signal (state T), and not merely short of processor time."""
+        try:
+            stat = Path(f"/proc/{self.pid}/stat").read_text()
+        except OSError:
+            return False
+        return stat.rpartition(")")[2].split()[0] in {"T", "t"}
+
+    def close(self) -> None:
+        """Releases what the supervisor held of it."""
+        self.channel.close()
+        self.ledger.close()
+        if self._pidfd is not None:
+            os.close(self._pidfd)
+            self._pidfd = None

@@ -1,0 +1,160 @@
+"""One process per service that loads the model once and forks workers from itself.
+
+A fork shares the model's memory (about 150 MB a worker, not a gigabyte) and takes milliseconds instead of seconds.
+It is safe because a nursery runs no inference, opens no Kafka client and starts no thread. With CUDA, whose contexts do
+not survive a fork, each worker is a fresh process that loads its own model.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import selectors
+import signal
+import socket
+import subprocess
+import sys
+import traceback
+from typing import Any
+
+import structlog
+
+from consumers import process
+from consumers.messages import (
+    TO_NURSERY,
+    Exited,
+    Failed,
+    Fork,
+    Forked,
+    Loaded,
+    Stop,
+    receive_with_descriptor,
+    send,
+)
+from consumers.service import Service, service
+from models.base import Model
+from standfast import logs, settings, telemetry
+from standfast.errors import StandfastError
+from standfast.lifeline import leave_interrupts_to_parent, tie_to_parent
+
+_log = structlog.get_logger()
+
+
+class Nursery:
+    """Forks (or, with CUDA, starts) workers on the supervisor's word and reports how they end."""
+
+    def __init__(
+        self, channel: socket.socket, own: Service, model: Model[Any] | None, configured: settings.Settings
+    ) -> None:
+        self._channel = channel
+        self._service = own
+        self._model = model
+        self._settings = configured
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(channel, selectors.EVENT_READ)
+
+    def run(self) -> None:
+        """Blocks until told to stop, or until the supervisor is gone."""
+        while True:
+            for key, _ in self._selector.select():
+                if key.fileobj is not self._channel:
+                    self._reap(key)
+                elif not self._obey():
+                    return
+
+    def _obey(self) -> bool:
+        order = receive_with_descriptor(self._channel, TO_NURSERY)
+        if order is None or isinstance(order[0], Stop):
+            return False
+        message, descriptor = order
+        if isinstance(message, Fork) and descriptor is not None:
+            pid = self._forked(message.slot, descriptor)
+            os.close(descriptor)
+            self._selector.register(os.pidfd_open(pid), selectors.EVENT_READ, (message.slot, pid))
+            send(self._channel, Forked(message.slot, pid))
+        return True
+
+    def _forked(self, slot: str, descriptor: int) -> int:
+        if self._model is None:
+            return _spawned(self._service.name, slot, descriptor)
+        nursery = os.getpid()
+        pid = os.fork()
+        if pid == 0:
+            self._child(nursery, slot, descriptor, self._model)
+        return pid
+
+    def _child(self, nursery: int, slot: str, descriptor: int, model: Model[Any]) -> None:
+        """Never returns: whatever happens in a forked child ends it, without the nursery's clean-up."""
+        status = 1
+        try:
+            tie_to_parent(nursery)
+            self._selector.close()
+            self._channel.close()
+            channel = socket.socket(fileno=os.dup(descriptor))
+            status = process.start(slot, channel, self._service, model, self._settings)
+        except BaseException:  # noqa: BLE001 - the last line of this process
+            traceback.print_exc()
+        finally:
+            sys.stderr.flush()
+            os._exit(status)
+
+    def _reap(self, key: selectors.SelectorKey) -> None:
+        slot, pid = key.data
+        _, status = os.waitpid(pid, 0)
+        self._selector.unregister(key.fileobj)
+        os.close(key.fd)
+        send(self._channel, Exited(slot, pid, os.waitstatus_to_exitcode(status)))
+
+
+def command(name: str, channel: int) -> list[str]:
+    """The command line of a nursery whose end of the channel is this descriptor."""
+    return [sys.executable, "-m", "consumers.nursery", name, str(channel), str(os.getpid())]
+
+
+def _spawned(name: str, slot: str, descriptor: int) -> int:
+    started = subprocess.Popen([*command(name, descriptor), slot], pass_fds=[descriptor])
+    started.returncode = 0  # its end is awaited through a pidfd, not by this object
+    return started.pid
+
+
+def _uses_cuda(device: str) -> bool:
+    """Whether the workers will compute on CUDA; asks the driver without making a context."""
+    if device == "cpu":
+        return False
+    os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "1"
+    import torch
+
+    return device.startswith("cuda") or bool(torch.cuda.is_available())
+
+
+def main(arguments: list[str]) -> int:
+    """A nursery (`service channel parent`) or, with a slot as fourth argument, one worker with its own model."""
+    name, channel, parent, *slot = arguments
+    tie_to_parent(int(parent))
+    leave_interrupts_to_parent()
+    configured = settings.load()
+    logs.configure(configured.log, f"{name}-nursery")
+    own = service(name, configured)
+    device = (configured.search if name == "search" else configured.recommend).device
+    line = socket.socket(fileno=int(channel))
+    try:
+        from models.loading import load
+
+        if slot:
+            return process.start(slot[0], line, own, load(own.name, device=device), configured)
+        model = None if _uses_cuda(device) else load(own.name, device="cpu")
+    except StandfastError as error:
+        _log.error("the model cannot be loaded", service=name, reason=str(error))
+        send(line, Failed(str(error)[:2000]))
+        return 1
+    telemetry.become(f"{name}-nursery")
+    gc.collect()
+    gc.freeze()  # the collector would otherwise touch, and so copy, every page of the model in every child
+    send(line, Loaded(model.label if model else name))
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    Nursery(line, own, model, configured).run()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,136 @@
+"""The supervisor's end of a nursery: starts the process, has it fork, passes on what it and its workers say."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import subprocess
+from typing import Protocol
+
+from consumers import nursery
+from consumers.member import Member
+from consumers.messages import (
+    FROM_NURSERY,
+    FROM_WORKER,
+    Exited,
+    Failed,
+    Fork,
+    Forked,
+    Loaded,
+    Ready,
+    Serving,
+    Stop,
+    pair,
+    receive,
+    send,
+)
+from consumers.service import Service
+from standfast import telemetry
+from standfast.home import folder
+
+
+class Listener(Protocol):
+    """Who is told what a nursery and its workers say (`consumers.pool.Pool`)."""
+
+    def loaded(self, model: str) -> None: ...
+
+    def nursery_failed(self, reason: str) -> None: ...
+
+    def exited(self, event: Exited) -> None: ...
+
+    def said(self, member: Member, message: Ready | Serving | Failed) -> None: ...
+
+    def gone(self, member: Member) -> None: ...
+
+
+class NurseryHandle:
+    """A nursery process and the channels to it and its children, on the running asyncio loop."""
+
+    def __init__(self, service: Service, environment: dict[str, str], listener: Listener) -> None:
+        self._service = service
+        self._environment = environment
+        self._listener = listener
+        self._process: subprocess.Popen[bytes] | None = None
+        self._channel: socket.socket | None = None
+        self._members: dict[str, Member] = {}
+        self._reason = "the nursery ended without a word"
+
+    def start(self) -> None:
+        """Starts the process; `Listener.loaded` follows when its model is in memory. From the main thread only."""
+        ours, theirs = pair()
+        name = self._service.name
+        self._process = subprocess.Popen(
+            nursery.command(name, theirs.fileno()),
+            pass_fds=[theirs.fileno()],
+            env={
+                **os.environ,
+                **self._environment,
+                **telemetry.environment(folder("run", "metrics"), f"{name}-nursery"),
+                # One thread per worker: workers are the parallelism, and a parent with threads must not fork.
+                "OMP_NUM_THREADS": "1",
+                "MKL_NUM_THREADS": "1",
+                "TOKENIZERS_PARALLELISM": "false",
+            },
+        )
+        theirs.close()
+        ours.setblocking(False)
+        self._channel = ours
+        asyncio.get_running_loop().add_reader(ours, self._nursery_speaks)
+
+    def fork(self, slot: str) -> Member:
+        """Has a new standby made for this slot; its pid follows."""
+        if self._channel is None:
+            raise RuntimeError("the nursery is not running")
+        ours, theirs = pair()
+        send(self._channel, Fork(slot), (theirs.fileno(),))
+        theirs.close()
+        ours.setblocking(False)
+        member = Member(slot, ours)
+        self._members[slot] = member
+        asyncio.get_running_loop().add_reader(ours, self._worker_speaks, member)
+        return member
+
+    def stop(self) -> None:
+        """Ends the process; its children end with it."""
+        if self._channel is not None:
+            send(self._channel, Stop())
+        if self._process is not None:
+            self._process.terminate()
+            self._process.wait()
+
+    def _nursery_speaks(self) -> None:
+        if self._channel is None:
+            return
+        event = receive(self._channel, FROM_NURSERY)
+        if isinstance(event, Loaded):
+            self._listener.loaded(event.model)
+        elif isinstance(event, Forked):
+            if (member := self._members.get(event.slot)) is not None and not member.pid:
+                member.is_process(event.pid)
+        elif isinstance(event, Exited):
+            self._listener.exited(event)
+        elif isinstance(event, Failed):
+            self._reason = event.reason
+        else:
+            self._ended()
+
+    def _ended(self) -> None:
+        if self._channel is not None:
+            asyncio.get_running_loop().remove_reader(self._channel)
+            self._channel.close()
+            self._channel = None
+        if self._process is not None:
+            self._process.wait()
+        self._listener.nursery_failed(self._reason)
+
+    def _worker_speaks(self, member: Member) -> None:
+        message = receive(member.channel, FROM_WORKER)
+        if message is not None:
+            self._listener.said(member, message)
+            return
+        asyncio.get_running_loop().remove_reader(member.channel)
+        if self._members.get(member.slot) is member:
+            del self._members[member.slot]
+        self._listener.gone(member)
+        member.close()

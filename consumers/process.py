@@ -1,0 +1,224 @@
+"""The life of one worker process: warm up, stand by, take over an identity, serve, end.
+
+A standby has everything a worker needs except an identity: the model is warm, its own transactional producer is
+initialised. Its consumer is made at the takeover, because a static member's identity is fixed when it is made.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import structlog
+from confluent_kafka import Consumer, KafkaException, Producer
+
+from consumers.admission import Admission
+from consumers.answers import Answers
+from consumers.batches import Batches
+from consumers.histories import Histories
+from consumers.ledger import Ledger
+from consumers.messages import TO_WORKER, Activate, Failed, Ready, Serving, Stop, receive, send
+from consumers.service import Service
+from consumers.suspects import Suspects
+from consumers.transactions import AtLeastOnce, Delivery, ExactlyOnce
+from consumers.worker import Partitions, Worker
+from models.base import Model
+from schemas.codec import Codec
+from schemas.records import Result
+from schemas.registry import SchemaRegistry
+from standfast import clients, logs, telemetry
+from standfast.errors import Fenced, StandfastError
+from standfast.home import folder
+from standfast.settings import Settings
+
+_log = structlog.get_logger()
+_TICK_S = 0.05
+_CATCH_UP_S = 10.0
+_METADATA_S = 5.0
+# A thread that waits for the interpreter while another computes in pure Python gets it after this, not after 5 ms.
+_SWITCH_S = 0.0005
+
+
+def slot_file(slot: str) -> Path:
+    """Where a slot's ledger lies."""
+    return folder("run", "slots") / slot
+
+
+def suspects_file(service: Service) -> Path:
+    """Where a service's suspects are kept."""
+    return folder("run") / f"suspects-{service.name}.json"
+
+
+def transactional_id(service: Service, slot: str) -> str:
+    """The transactional id of a slot; bounded in number, so that a restart of everything fences everything."""
+    return f"{service.group}.{slot}"
+
+
+class WorkerProcess:
+    """One worker process from its first line to its last."""
+
+    def __init__(
+        self, slot: str, channel: socket.socket, service: Service, model: Model[Any], settings: Settings
+    ) -> None:
+        self._slot = slot
+        self._channel = channel
+        self._service = service
+        self._model = model
+        self._settings = settings
+        self._ledger = Ledger(slot_file(slot))
+        self._orders = threading.Condition()
+        self._identity: str | None = None
+        self._stopping = False
+        self._worker: Worker | None = None
+        self._codec = Codec(_registry(service, settings))
+        self._histories: Histories | None = None
+
+    def run(self) -> int:
+        """The exit status: 0 stopped in order, 1 failed (the reason has been sent and logged)."""
+        self._ledger.reset()
+        threading.Thread(target=self._obey, name="orders", daemon=True).start()
+        threading.Thread(target=self._tick, name="tick", daemon=True).start()
+        signal.signal(signal.SIGTERM, lambda *_: self._stop())
+        try:
+            delivery = self._warm_up()
+            send(self._channel, Ready())
+            identity = self._wait_for_identity()
+            if identity is not None:
+                self._serve(identity, delivery)
+        except Fenced as error:
+            return self._failed(str(error))
+        except (StandfastError, KafkaException) as error:
+            return self._failed(f"{type(error).__name__}: {error}")
+        return 0
+
+    def _failed(self, reason: str) -> int:
+        _log.error("worker ends", reason=reason)
+        send(self._channel, Failed(reason[:2000]))
+        return 1
+
+    def _warm_up(self) -> Delivery:
+        self._model.warm_up()
+        if self._service.name == "recommend":
+            self._histories = Histories(
+                Consumer(clients.follower(self._settings, self._slot)),
+                self._settings.kafka.topic_prefix + "profiles",
+                self._codec,
+            )
+            self._histories.start(_CATCH_UP_S)
+        return self._delivery()
+
+    def _delivery(self) -> Delivery:
+        if self._settings.workers.delivery == "at_least_once":
+            return AtLeastOnce(lambda: Producer(clients.producer(self._settings, self._slot)))
+        config = clients.transactional(self._settings, self._slot, transactional_id(self._service, self._slot))
+        requests = self._service.requests
+        delivery = ExactlyOnce(
+            lambda: Producer(config), lambda reason: telemetry.COMMIT_RETRIES.labels(requests, reason).inc()
+        )
+        delivery.connect()
+        return delivery
+
+    def _wait_for_identity(self) -> str | None:
+        with self._orders:
+            self._orders.wait_for(lambda: self._identity is not None or self._stopping)
+        return None if self._stopping else self._identity
+
+    def _serve(self, identity: str, delivery: Delivery) -> None:
+        structlog.contextvars.bind_contextvars(worker=identity)
+        consumer = Consumer(clients.worker(self._settings, self._service.group, identity))
+        history = self._histories.history if self._histories else _no_history
+        admission = Admission(self._service, self._settings, self._codec, history)
+        answers = Answers(self._service, self._codec, identity, self._model.label, _PartitionCounts(consumer))
+        batches = Batches(admission, self._model, answers, self._ledger, self._service.requests)
+        worker = Worker(
+            self._service,
+            consumer,
+            delivery,
+            batches,
+            Suspects(suspects_file(self._service)),
+            self._report,
+            self._settings.workers.stop_within_s,
+        )
+        with self._orders:
+            self._worker = worker
+            if self._stopping:
+                worker.stop()
+        worker.serve()
+
+    def _report(self, partitions: Partitions) -> None:
+        send(self._channel, Serving(partitions))
+
+    def _stop(self) -> None:
+        # Runs in a signal handler too, which may interrupt the holder of the lock: no waiting for it here.
+        self._stopping = True
+        if self._worker is not None:
+            self._worker.stop()
+        threading.Thread(target=self._wake, daemon=True).start()
+
+    def _wake(self) -> None:
+        with self._orders:
+            self._orders.notify_all()
+
+    def _obey(self) -> None:
+        """Reads the supervisor's orders; without a supervisor there is nothing to live for."""
+        while True:
+            order = receive(self._channel, TO_WORKER)
+            if order is None:
+                os._exit(1)
+            if isinstance(order, Stop):
+                self._stop()
+            elif isinstance(order, Activate):
+                with self._orders:
+                    self._identity = order.worker_id
+                    self._orders.notify_all()
+
+    def _tick(self) -> None:
+        wait = threading.Event()
+        while True:
+            self._ledger.tick()
+            wait.wait(_TICK_S)
+
+
+class _PartitionCounts:
+    """Numbers of partitions of the reply topics that requests name; 0 for a topic that does not exist."""
+
+    def __init__(self, consumer: Consumer) -> None:
+        self._consumer = consumer
+        self._known: dict[str, int] = {}
+
+    def __call__(self, topic: str) -> int:
+        if topic not in self._known:
+            try:
+                found = self._consumer.list_topics(topic, timeout=_METADATA_S).topics.get(topic)
+            except KafkaException:
+                return 0
+            if found is None or found.error is not None:
+                return 0
+            self._known[topic] = len(found.partitions)
+        return self._known[topic]
+
+
+def start(slot: str, channel: socket.socket, service: Service, model: Model[Any], settings: Settings) -> int:
+    """Runs a worker process in this process; returns its exit status."""
+    telemetry.become(slot)
+    logs.configure(settings.log, slot)
+    sys.setswitchinterval(_SWITCH_S)
+    return WorkerProcess(slot, channel, service, model, settings).run()
+
+
+def _registry(service: Service, settings: Settings) -> SchemaRegistry | None:
+    if settings.schema_registry_url is None:
+        return None
+    registry = SchemaRegistry(settings.schema_registry_url.get_secret_value())
+    registry.register(service.kind, service.requests)
+    registry.register(Result, service.results)
+    return registry
+
+
+def _no_history(_user_id: str) -> tuple[str, ...]:
+    return ()

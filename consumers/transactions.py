@@ -1,0 +1,196 @@
+"""Answers and offsets to Kafka: in one transaction (the default), or at least once.
+
+librdkafka speaks the older transaction protocol (no KIP-890), where an EndTxn that is delayed on the wire could still
+end a later transaction. So after any time-out of a commit or abort the producer is dropped and a new one is built under
+the same transactional id: its higher epoch fences whatever is still under way, and the committed offsets then tell
+whether the transaction had gone through.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import structlog
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
+
+from consumers.answers import Outgoing
+from standfast.errors import Fenced
+
+_TIMEOUT_S = 10.0
+_BACKOFF_S = (0.0, 0.01, 0.05, 0.2, 0.5, 1.0)
+# Another process has our identity: whatever we hold is theirs now.
+_FENCED = {
+    KafkaError._FENCED,  # noqa: SLF001 - confluent_kafka's own name for it
+    KafkaError.INVALID_PRODUCER_EPOCH,
+    KafkaError.FENCED_INSTANCE_ID,
+}
+
+TopicPartitionKey = tuple[str, int]
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What one batch owes to Kafka.
+
+    `offsets` are next to read, by request partition; `timestamps_ms` are those of the requests it answers.
+    """
+
+    outgoing: Sequence[Outgoing]
+    offsets: Mapping[TopicPartitionKey, int]
+    timestamps_ms: Sequence[int]
+
+    def without(self, lost: set[TopicPartitionKey]) -> Work:
+        """The same less what came from partitions that are no longer ours."""
+        if lost.isdisjoint(self.offsets):
+            return self
+        return Work(
+            [one for one in self.outgoing if one.source not in lost],
+            {key: offset for key, offset in self.offsets.items() if key not in lost},
+            self.timestamps_ms,
+        )
+
+
+class Delivery(Protocol):
+    """One way of bringing a batch's work to Kafka."""
+
+    def deliver(self, work: Work, consumer: Consumer) -> None:
+        """Blocks until the work is done; raises Fenced, or KafkaException if it is to be tried again."""
+
+
+class ExactlyOnce:
+    """Answers and offsets of a batch in one transaction.
+
+    Args:
+        build: makes a producer with the same transactional id each time.
+        retried: is told why a transaction had to be done again.
+    """
+
+    def __init__(self, build: Callable[[], Producer], retried: Callable[[str], None]) -> None:
+        self._build = build
+        self._retried = retried
+        self._producer = build()
+        self._in_doubt = False
+
+    def connect(self) -> None:
+        """Initialises transactions, which fences every earlier owner of the id; blocks until Kafka answers."""
+        for attempt in itertools.count():
+            backoff(attempt)
+            try:
+                self._producer.init_transactions(_TIMEOUT_S)
+            except KafkaException as exception:
+                error = _error(exception)
+                _raise_if_fenced(error)
+                _log.warning("transactions not initialised yet", error=error.str(), attempt=attempt)
+                self._replace()
+            else:
+                return
+
+    def deliver(self, work: Work, consumer: Consumer) -> None:
+        """Blocks until the transaction is committed.
+
+        The steps: 1. settle what the last failure left open; 2. begin; 3. produce; 4. add the offsets; 5. commit.
+        """
+        if self._in_doubt and self._settled(work, consumer):  # 1.
+            return
+        try:
+            self._producer.begin_transaction()  # 2.
+            for one in work.outgoing:  # 3.
+                self._produce(one)
+            offsets = [TopicPartition(topic, partition, at) for (topic, partition), at in work.offsets.items()]
+            self._producer.send_offsets_to_transaction(offsets, consumer.consumer_group_metadata(), _TIMEOUT_S)  # 4.
+            self._producer.commit_transaction(_TIMEOUT_S)  # 5.
+        except KafkaException as exception:
+            self._recover(_error(exception))
+            raise
+
+    def _produce(self, one: Outgoing) -> None:
+        while True:
+            try:
+                self._producer.produce(
+                    one.topic, key=one.key, value=one.value, headers=one.headers, partition=one.to_partition
+                )
+            except BufferError:  # the local queue is full: let deliveries drain it
+                self._producer.poll(0.1)
+            else:
+                return
+
+    def _recover(self, error: KafkaError) -> None:
+        """Leaves the producer ready for the next try, or in doubt."""
+        _raise_if_fenced(error)
+        self._retried(error.name())
+        if error.txn_requires_abort():
+            try:
+                self._producer.abort_transaction(_TIMEOUT_S)
+            except KafkaException as exception:
+                _raise_if_fenced(_error(exception))
+            else:
+                return
+        self._in_doubt = True
+        self._replace()
+        self.connect()
+
+    def _replace(self) -> None:
+        old, self._producer = self._producer, self._build()
+        # Its destructor waits for requests in flight: not on the serving path.
+        threading.Thread(target=old.purge, daemon=True).start()
+
+    def _settled(self, work: Work, consumer: Consumer) -> bool:
+        """Whether the work had been committed after all by the producer that was dropped."""
+        asked = [TopicPartition(topic, partition) for topic, partition in work.offsets]
+        committed = consumer.committed(asked, timeout=_TIMEOUT_S)
+        self._in_doubt = False
+        return all(found.offset >= work.offsets[found.topic, found.partition] for found in committed)
+
+
+class AtLeastOnce:
+    """Answers first, then offsets: a worker that dies between the two answers twice."""
+
+    def __init__(self, build: Callable[[], Producer]) -> None:
+        self._producer = build()
+
+    def deliver(self, work: Work, consumer: Consumer) -> None:
+        """Blocks until every answer is acknowledged and the offsets are committed."""
+        failed: list[KafkaError] = []
+        for one in work.outgoing:
+            self._produce(one, failed)
+        self._producer.flush(_TIMEOUT_S)
+        if failed or len(self._producer):
+            raise KafkaException(failed[0] if failed else KafkaError(KafkaError._TIMED_OUT))  # noqa: SLF001
+        offsets = [TopicPartition(topic, partition, at) for (topic, partition), at in work.offsets.items()]
+        consumer.commit(offsets=offsets, asynchronous=False)
+
+    def _produce(self, one: Outgoing, failed: list[KafkaError]) -> None:
+        def on_delivery(error: KafkaError | None, _message: object) -> None:
+            if error is not None:
+                failed.append(error)
+
+        while True:
+            try:
+                self._producer.produce(
+                    one.topic, one.value, one.key, one.to_partition, on_delivery=on_delivery, headers=one.headers
+                )
+            except BufferError:
+                self._producer.poll(0.1)
+            else:
+                return
+
+
+def backoff(attempt: int) -> None:
+    """Waits as long as the n-th failure in a row deserves."""
+    time.sleep(_BACKOFF_S[min(attempt, len(_BACKOFF_S) - 1)])
+
+
+def _error(exception: KafkaException) -> KafkaError:
+    error: KafkaError = exception.args[0]
+    return error
+
+
+def _raise_if_fenced(error: KafkaError) -> None:
+    if error.code() in _FENCED or error.fatal():
+        raise Fenced(f"another process answers under this worker's identity now ({error.name()})")

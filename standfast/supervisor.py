@@ -1,0 +1,195 @@
+"""The process at the top: brings Kafka up, then the pools and roles, keeps them up, and takes them down in order."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from typing import Literal
+
+import structlog
+from confluent_kafka.admin import AdminClient
+from prometheus_client import start_http_server
+
+from consumers.pool import Pool
+from consumers.service import service
+from standfast import clients, status, telemetry, topics
+from standfast import settings as settings_module
+from standfast.cluster import Cluster
+from standfast.errors import ModelError, SetupError
+from standfast.home import folder
+from standfast.role import Role
+from standfast.settings import Settings
+from standfast.status import RoleStatus, SystemStatus
+
+_log = structlog.get_logger()
+_STATUS_S = 1.0
+_BROKERS_S = 0.1
+_ROLE_STOP_S = 8.0
+_MODULES = {"stream": "streams", "drills": "drills"}
+
+
+class Supervisor:
+    """Everything `standfast up` runs. Build and run it in the main thread: its children die with that."""
+
+    def __init__(
+        self, settings: Settings, services: tuple[str, ...], role_names: tuple[str, ...], embedded: bool
+    ) -> None:
+        own_kafka = embedded and not settings.kafka.bootstrap_servers
+        self._cluster = Cluster(settings.kafka.brokers, folder("kafka")) if own_kafka else None
+        self._settings = settings
+        self._services = services
+        self._role_names = role_names
+        self._pools: list[Pool] = []
+        self._roles: list[Role] = []
+        self._state: Literal["starting", "ready", "stopping"] = "starting"
+        self._detail = "starting"
+        self._topics: list[str] = []
+        self._metrics_url = ""
+        self._stop = asyncio.Event()
+
+    def run(self) -> None:
+        """Blocks until SIGTERM or Ctrl-C; raises StandfastError if the system cannot be started."""
+        asyncio.run(self._main())
+
+    async def _main(self) -> None:
+        loop = asyncio.get_running_loop()
+        for signum in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(signum, self._stop.set)
+        try:
+            self._start_metrics()
+            self._start_kafka()
+            self._start_models()
+            self._start_children()
+            await self._keep_up()
+        finally:
+            await self._take_down()
+
+    def _start_metrics(self) -> None:
+        wanted = self._settings.metrics
+        try:
+            server, _ = start_http_server(
+                wanted.port, wanted.host, registry=telemetry.shared_registry(folder("run", "metrics"))
+            )
+        except OSError as error:
+            raise SetupError(
+                f"metrics.port = {wanted.port}: {error.strerror}; set another one, or 0 for any free port"
+            ) from None
+        self._metrics_url = f"http://{wanted.host}:{server.server_port}/metrics"
+
+    def _start_kafka(self) -> None:
+        if self._cluster is not None:
+            self._tell("starting Kafka")
+            self._cluster.start()
+            kafka = self._settings.kafka.model_copy(update={"bootstrap_servers": self._cluster.bootstrap_servers})
+            self._settings = self._settings.model_copy(update={"kafka": kafka})
+        self._tell("creating topics")
+        admin = AdminClient(clients.base(self._settings, "standfast-admin"))
+        self._topics = [state.name for state in topics.apply(admin, self._settings.kafka)]
+
+    def _start_models(self) -> None:
+        """Trains what has never been trained, in a process of its own: this one stays small."""
+        from models import registry
+
+        missing = [name for name in self._services if registry.active(name) is None]
+        if not missing:
+            return
+        self._tell(f"training {' and '.join(missing)}")
+        done = subprocess.run([sys.executable, "-m", "standfast", "models", "train", *missing], check=False, stdout=2)
+        if done.returncode:
+            raise ModelError("the models could not be trained; the lines above say why")
+
+    def _start_children(self) -> None:
+        self._tell("loading models")
+        environment = settings_module.environment(self._settings)
+        for name in self._services:
+            pool = Pool(service(name, self._settings), self._settings, self._changed, environment)
+            pool.start()
+            self._pools.append(pool)
+        for name in self._role_names:
+            role = Role(name, _MODULES[name], environment, self._changed)
+            role.start()
+            self._roles.append(role)
+
+    async def _keep_up(self) -> None:
+        """Until told to stop: watches the brokers, and writes the status as it changes and once a second."""
+        written = 0.0
+        while not self._stop.is_set():
+            self._watch_brokers()
+            if time.monotonic() - written > _STATUS_S:
+                self._changed()
+                written = time.monotonic()
+            try:
+                await asyncio.wait_for(self._stop.wait(), _BROKERS_S)
+            except TimeoutError:
+                continue
+
+    def _watch_brokers(self) -> None:
+        for node in self._cluster.nodes if self._cluster else []:
+            if not node.alive:
+                _log.warning("broker ended and is started again", broker=node.id)
+                node.launch()
+
+    async def _take_down(self) -> None:
+        """In order: roles, workers with their batches finished, Kafka last."""
+        self._state, self._detail = "stopping", "stopping"
+        self._changed()
+        limit = self._settings.workers.stop_within_s
+        await asyncio.gather(
+            *(role.stop(_ROLE_STOP_S) for role in self._roles), *(pool.stop(limit) for pool in self._pools)
+        )
+        if self._cluster is not None:
+            self._cluster.stop()
+
+    def _tell(self, detail: str) -> None:
+        self._detail = detail
+        _log.info(detail)
+        self._changed()
+
+    def _changed(self) -> None:
+        if self._state == "starting" and self._pools and all(pool.complete for pool in self._pools):
+            self._state, self._detail = "ready", ""
+            _log.info("ready", bootstrap_servers=self._settings.kafka.bootstrap_servers, metrics=self._metrics_url)
+        workers = [row for pool in self._pools for row in pool.status()]
+        status.write(
+            SystemStatus(
+                state=self._state,
+                at=int(time.time() * 1000),
+                supervisor_pid=os.getpid(),
+                bootstrap_servers=self._settings.kafka.bootstrap_servers,
+                metrics_url=self._metrics_url,
+                workers=workers,
+                roles=[*self._broker_rows(), *(role.status() for role in self._roles)],
+                topics=self._topics,
+                detail=self._failure() or self._detail,
+            )
+        )
+        _count(workers)
+
+    def _failure(self) -> str | None:
+        return next((pool.failure for pool in self._pools if pool.failure), None)
+
+    def _broker_rows(self) -> list[RoleStatus]:
+        nodes = self._cluster.nodes if self._cluster else []
+        return [RoleStatus(id=f"kafka-{node.id}", pid=node.pid or 0, state="running") for node in nodes]
+
+
+def _count(workers: list[status.WorkerStatus]) -> None:
+    counts: dict[tuple[str, str, str], int] = {
+        (name, role, state): 0
+        for name in {row.group.rpartition("-")[2] for row in workers}
+        for role, state in (
+            ("active", "serving"),
+            ("active", "starting"),
+            ("active", "backing_off"),
+            ("standby", "ready"),
+        )
+    }
+    for row in workers:
+        key = (row.group.rpartition("-")[2], row.role, row.state)
+        counts[key] = counts.get(key, 0) + 1
+    for key, count in counts.items():
+        telemetry.WORKERS.labels(*key).set(count)
