@@ -1,0 +1,261 @@
+"""Makes `.venv` whole: the locked Python packages, this project and Apache Kafka's jars. Standard library only.
+
+Called by `make setup`. What is whole already is left alone; what is half-made is finished or made anew. Whatever goes
+wrong ends with one line that says what to do.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+DECIDED_BY = ("pyproject.toml", "requirements.lock", "standfast/kafka.lock.toml", "tools/setup.py")
+GIGABYTE = 1_000_000_000
+NEEDED = 8 * GIGABYTE  # torch with its CUDA libraries is 5.3 GB of it
+FULL = 200_000_000
+
+FETCH_KAFKA = """
+import sys
+from standfast.errors import StandfastError
+from standfast.kafka_dist import jars_folder
+try:
+    jars_folder()
+except StandfastError as error:
+    sys.exit(str(error))
+"""
+
+
+class Failed(Exception):
+    """Set-up cannot go on; the message is the one line that says what to do."""
+
+
+def main() -> int:
+    """Sets up the project this file belongs to; the exit status."""
+    try:
+        set_up(ROOT)
+    except Failed as failure:
+        return say(f"setup: {failure}", 1)
+    except KeyboardInterrupt:
+        return say("setup: interrupted; run `make setup` again, it goes on from here", 130)
+    except OSError as error:
+        return say(f"setup: {explained(error)}", 1)
+    return 0
+
+
+def set_up(root: Path) -> None:
+    """Does what is missing, nothing if all is there. Blocks while another set-up of the same folder runs."""
+    wanted = mark(root)
+    if is_whole(root, wanted):
+        return
+    check_platform(sys.platform)
+    with one_at_a_time(root):
+        if is_whole(root, wanted):
+            return
+        check_folder(root)
+        check_space(root, os.environ)
+        make_environment(root)
+        install_packages(root)
+        fetch_kafka(root)
+        stamp(root).write_text(wanted, encoding="utf-8")
+    say(f"setup: done; the command is {root.name}/.venv/bin/standfast")
+
+
+def say(line: str, status: int = 0) -> int:
+    """One line on stderr; returns the status given."""
+    print(line, file=sys.stderr, flush=True)  # noqa: T201 - no package is installed yet
+    return status
+
+
+def explained(error: OSError) -> str:
+    """What to do about a refusal of the operating system."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"the disk is full; free {NEEDED // GIGABYTE} GB and run `make setup` again"
+    return f"{error.filename or ROOT}: {error.strerror}; put that right and run `make setup` again"
+
+
+# What decides whether there is anything to do
+
+
+def stamp(root: Path) -> Path:
+    """The file that says for which versions `.venv` was made."""
+    return root / ".venv" / "standfast-setup.json"
+
+
+def mark(root: Path) -> str:
+    """What the stamp must say; the place is part of it, because scripts in `.venv/bin` hold absolute paths."""
+    files = {name: root / name for name in DECIDED_BY}
+    digests = {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in files.items() if path.is_file()}
+    return json.dumps({"root": str(root), **digests}, indent=1)
+
+
+def is_whole(root: Path, wanted: str) -> bool:
+    """Whether nothing is left to do; false too where the Python that `.venv` was made from has gone."""
+    try:
+        return stamp(root).read_text(encoding="utf-8") == wanted and os.access(python(root), os.X_OK)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+
+
+# What must be true before anything is downloaded
+
+
+def check_platform(platform: str) -> None:
+    """Workers are watched and forked by means only Linux has."""
+    if platform != "linux":
+        raise Failed(
+            f"Standfast needs Linux and this is {platform}; use the containers (docker compose up) or, on Windows, WSL2"
+        )
+
+
+def check_folder(root: Path) -> None:
+    """The project's folder must be writable, and this Python able to make environments."""
+    if not os.access(root, os.W_OK):
+        raise Failed(f"{root} cannot be written to; clone the project into a folder of your own")
+    if find_spec("venv") is None or find_spec("ensurepip") is None:
+        version = f"{sys.version_info.major}.{sys.version_info.minor}"
+        raise Failed(
+            f"{sys.executable} cannot make environments; install its venv module (Debian, Ubuntu: "
+            f"sudo apt install python{version}-venv)"
+        )
+
+
+def check_space(root: Path, environment: Mapping[str, str]) -> None:
+    """Room for the packages where `.venv` lies, and for uv's cache where that is another disk."""
+    present = size(root / ".venv")
+    for folder in dict.fromkeys((root, uv_cache(root, environment))):
+        free = free_bytes(folder)
+        if free + present < NEEDED:
+            raise Failed(
+                f"{free / GIGABYTE:.1f} GB are free on the disk of {folder} and {(NEEDED - present) / GIGABYTE:.1f} GB "
+                "are needed; free some space, or set UV_CACHE_DIR if that is the folder named"
+            )
+
+
+def uv_cache(root: Path, environment: Mapping[str, str]) -> Path:
+    """Where uv unpacks first; the root itself where both are on one disk, since uv links instead of copying there."""
+    named = environment.get("UV_CACHE_DIR")
+    base = environment.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    folder = Path(named) if named else Path(base) / "uv"
+    while not folder.exists():
+        folder = folder.parent
+    return root if folder.stat().st_dev == root.stat().st_dev else folder
+
+
+def free_bytes(folder: Path) -> int:
+    """Free space on the folder's disk."""
+    return shutil.disk_usage(folder).free
+
+
+def size(folder: Path) -> int:
+    """Bytes in the folder, 0 if there is none."""
+    return sum(path.lstat().st_size for path in folder.rglob("*")) if folder.is_dir() else 0
+
+
+# The steps
+
+
+@contextmanager
+def one_at_a_time(root: Path) -> Iterator[None]:
+    """A second `make setup` waits here and finds the work done."""
+    descriptor = os.open(root, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def python(root: Path) -> Path:
+    """The environment's Python."""
+    return root / ".venv" / "bin" / "python"
+
+
+def make_environment(root: Path) -> None:
+    """`.venv` with pip; one that is half-made, moved, or left by a Python that has gone is made anew."""
+    folder = root / ".venv"
+    if is_usable(root):
+        stamp(root).unlink(missing_ok=True)
+        return
+    if folder.is_symlink() or folder.is_file():
+        folder.unlink()
+    elif folder.exists():
+        say("setup: .venv is not usable; making it anew")
+        shutil.rmtree(folder)
+    say(f"setup: [1/4] an environment in .venv, of {sys.executable}")
+    run([sys.executable, "-m", "venv", str(folder)], "the environment could not be made: see above")
+
+
+def is_usable(root: Path) -> bool:
+    """Whether `.venv` was made here and has a Python and a pip that work."""
+    check = "import sys, pip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))"
+    folder = root / ".venv"
+    try:
+        made_by = (folder / "pyvenv.cfg").read_text(encoding="utf-8")
+        works = subprocess.run([python(root), "-c", check], capture_output=True, check=False).returncode == 0
+    except OSError:
+        return False
+    return works and f" -m venv {folder}\n" in made_by
+
+
+def install_packages(root: Path) -> None:
+    """The packages of the lock file and nothing else, each checked against its hashes, and the project itself."""
+    interpreter = str(python(root))
+    locked_uv = root / ".venv" / "uv.txt"
+    locked_uv.write_text(block_of("uv", (root / "requirements.lock").read_text(encoding="utf-8")), encoding="utf-8")
+    offline = "the packages could not be downloaded: check the network or pip's mirror, then run `make setup` again"
+    say("setup: [2/4] the installer, uv")
+    pip = [interpreter, "-m", "pip", "--disable-pip-version-check"]
+    run([*pip, "install", "-q", "--retries", "2", "--require-hashes", "-r", str(locked_uv)], offline)
+    uv = [interpreter, "-m", "uv", "pip"]
+    say("setup: [3/4] the Python packages; the first time about 3 GB are downloaded")
+    run([*uv, "sync", "--python", interpreter, "--require-hashes", str(root / "requirements.lock")], offline)
+    project = ["install", "-q", "--python", interpreter, "--no-build-isolation", "--no-deps", "-e", str(root)]
+    run([*uv, *project], "the project itself could not be installed: see above")
+
+
+def block_of(package: str, lock: str) -> str:
+    """The lines of one package in a lock file."""
+    lines = lock.splitlines(keepends=True)
+    start = next(n for n, line in enumerate(lines) if line.startswith(f"{package}=="))
+    end = next(n for n in range(start, len(lines)) if not lines[n].rstrip().endswith("\\"))
+    return "".join(lines[start : end + 1])
+
+
+def fetch_kafka(root: Path) -> None:
+    """Apache Kafka's jars into the user's cache folder."""
+    say("setup: [4/4] Apache Kafka, 55 MB once")
+    run([str(python(root)), "-c", FETCH_KAFKA], "Apache Kafka could not be fetched: see above")
+
+
+def run(command: Sequence[str], failed: str) -> None:
+    """Runs a step, its progress on our stderr; raises Failed with the line given, or that the disk is full."""
+    done = subprocess.run(command, cwd=ROOT, env=clean(os.environ), stdout=sys.stderr, check=False)
+    if done.returncode == 0:
+        return
+    if free_bytes(ROOT) < FULL:
+        raise Failed(f"the disk is full; free {NEEDED // GIGABYTE} GB and run `make setup` again")
+    raise Failed(failed)
+
+
+def clean(environment: Mapping[str, str]) -> dict[str, str]:
+    """The environment without what would make Python or pip look elsewhere than in `.venv`; uv is told pip's mirror."""
+    misleading = {"PYTHONHOME", "PYTHONPATH", "PIP_USER", "PIP_TARGET", "PIP_PREFIX", "VIRTUAL_ENV", "CONDA_PREFIX"}
+    kept = {name: value for name, value in environment.items() if name not in misleading}
+    if "PIP_INDEX_URL" in kept:
+        kept.setdefault("UV_DEFAULT_INDEX", kept["PIP_INDEX_URL"])
+    return kept
+
+
+if __name__ == "__main__":
+    sys.exit(main())
