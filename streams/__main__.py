@@ -1,0 +1,91 @@
+"""`python -m streams`: the stream processor as a process of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import threading
+import time
+from typing import Any
+
+import structlog
+
+from standfast import logs
+from standfast.errors import StandfastError
+from standfast.settings import Settings, load
+from streams import restore
+from streams.names import names
+
+_log = structlog.get_logger()
+_STOP_WITHIN_S = 5.0
+
+
+def run(settings: Settings) -> int:
+    """Keeps the derived views until SIGTERM or SIGINT (exit status 0) or until Faust gives up (1)."""
+    return asyncio.run(_run(settings))
+
+
+async def _run(settings: Settings) -> int:
+    began = time.monotonic()
+    stop, told = threading.Event(), asyncio.Event()
+
+    def end() -> None:
+        stop.set()
+        told.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, end)
+    from streams.app import Restored, build  # Faust takes its time to import: signals are heeded from before
+
+    try:
+        restored = await asyncio.to_thread(_restored, settings, stop)
+    except restore.Stopped:
+        return 0
+    app = build(settings, Restored(*restored))
+    await app.start()
+    users = sum(map(len, restored[0].values()))
+    _log.info("stream processor started", users=users, seconds=round(time.monotonic() - began, 2))
+    return await _until_told(app, told)
+
+
+def _restored(settings: Settings, stop: threading.Event) -> tuple[restore.Profiles, dict[str, int]]:
+    named = names(settings)
+    partitions = restore.wait_for_topics(settings, named, stop)
+    return (
+        restore.profiles(settings, named.profiles, partitions[named.profiles], stop),
+        restore.published_until(settings, named.traffic, partitions[named.traffic], stop),
+    )
+
+
+async def _until_told(app: Any, told: asyncio.Event) -> int:
+    waiting = [asyncio.ensure_future(told.wait()), asyncio.ensure_future(app.wait_until_stopped())]
+    await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    for task in waiting:
+        task.cancel()
+    if not told.is_set():
+        _log.error("stream processor gave up; start it again", reason=repr(app.crash_reason))
+    try:
+        await asyncio.wait_for(app.stop(), _STOP_WITHIN_S)
+    except TimeoutError:
+        _log.warning("stopped without waiting any longer; what was not committed is read again")
+    return 0 if told.is_set() else 1
+
+
+def main() -> int:
+    """Runs with the settings of the environment and file; what cannot work is one line and its exit status."""
+    try:
+        settings = load()
+        logs.configure(settings.log, "stream")
+        return run(settings)
+    except StandfastError as error:
+        _log.error("stream processor cannot run", reason=str(error))
+        return error.exit_code
+
+
+if __name__ == "__main__":
+    status = main()
+    # Faust's threads may still wait for a broker that is gone; everything of ours is done.
+    logging.shutdown()
+    os._exit(status)

@@ -1,0 +1,136 @@
+"""The Faust agents: every record of the five topics is counted, interactions also become profiles."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from functools import partial
+from typing import Any, TypeVar
+
+import faust
+import structlog
+from aiokafka.errors import MessageSizeTooLargeError
+
+from consumers.dead_letters import dead_letter_headers
+from schemas.codec import Codec, Encoding, sniff
+from schemas.records import Interaction, Record, Result, TrafficWindow
+from standfast import telemetry
+from standfast.errors import SchemaError
+from streams.interactions import check
+from streams.keeper import Keeper
+from streams.ledger import Ledger, Partition
+from streams.names import Names
+from streams.traffic import Traffic
+
+_log = structlog.get_logger()
+_WORKER = "stream"
+_TICK_S = 0.25
+R = TypeVar("R", bound=Record)
+
+
+class Agents:
+    """What the agents do with one record, and what they write. `attach` wires them to the app's topics."""
+
+    def __init__(self, app: faust.App, names: Names, codec: Codec, ledger: Ledger, keeper: Keeper, traffic: Traffic):
+        self.app = app
+        self.ledger = ledger
+        self.keeper = keeper
+        self.traffic = traffic
+        self._names = names
+        self._codec = codec
+        self._profiles = _raw(app, names.profiles)
+        self._windows = _raw(app, names.traffic)
+        self._dead_letters = _raw(app, names.dead_letters)
+
+    def attach(self) -> None:
+        """Declares the agents and the two tasks beside them."""
+        self.app.agent(_raw(self.app, self._names.interactions), name="interactions", concurrency=1)(self._interactions)
+        self.app.agent(_raw(self.app, *self._names.counted), name="traffic", concurrency=1)(self._others)
+        self.app.task(self._write_profiles)
+        self.app.timer(_TICK_S, name="windows")(self._publish_windows)
+
+    async def _interactions(self, stream: Any) -> None:
+        async for event in stream.events():
+            message = event.message
+            source, offset, at = _place(message)
+            if not self.ledger.is_new(source, offset):
+                continue
+            self.traffic.count(source, offset, at, _now())
+            try:
+                interaction = await self._decoded(message.value, Interaction)
+                check(interaction, at)
+                if self.keeper.fold(source, offset, interaction, at):
+                    telemetry.PROFILE_UPDATES.inc()
+            except Exception as error:  # noqa: BLE001 - whatever a record does, the next one must be read
+                await self._to_dead_letters(message, source, offset, at, error)
+            self.ledger.took(source, offset)
+
+    async def _others(self, stream: Any) -> None:
+        async for event in stream.events():
+            source, offset, at = _place(event.message)
+            if not self.ledger.is_new(source, offset):
+                continue
+            answer = None
+            if source[0] in self._names.results:
+                try:
+                    answer = await self._decoded(event.message.value, Result)
+                except Exception as error:  # noqa: BLE001 - counted all the same
+                    _log.warning("not an answer", topic=source[0], offset=offset, reason=str(error))
+            self.traffic.count(source, offset, at, _now(), answer)
+            self.ledger.took(source, offset)
+
+    async def _decoded(self, data: bytes | None, kind: type[R]) -> R:
+        if data and sniff(data) is Encoding.CONFLUENT:  # may ask the registry
+            return (await asyncio.to_thread(self._codec.decode, data, kind))[0]
+        return self._codec.decode(data, kind)[0]
+
+    async def _to_dead_letters(self, message: Any, source: Partition, offset: int, at: int, error: Exception) -> None:
+        kind = "invalid" if isinstance(error, SchemaError) else type(error).__name__
+        telemetry.FAILURES.labels(source[0], kind).inc()
+        _log.warning("interaction set aside", topic=source[0], partition=source[1], offset=offset, reason=str(error))
+        reason = ("dead letter", offset)
+        self.ledger.hold(source, reason, offset)
+        sent = await self._dead_letters.send(
+            key=message.key,
+            value=message.value,
+            headers=dead_letter_headers(message.headers, str(error), *source, offset, at, _WORKER),
+        )
+        sent.add_done_callback(partial(self._set_aside, source, reason))
+
+    def _set_aside(self, source: Partition, reason: tuple[str, int], sent: asyncio.Future[Any]) -> None:
+        error = None if sent.cancelled() else sent.exception()
+        if isinstance(error, MessageSizeTooLargeError):
+            _log.error("dead letter is larger than its topic allows", topic=source[0], offset=reason[1])
+        elif sent.cancelled() or error is not None:
+            return  # stays held, and so is read again
+        self.ledger.release(source, reason)
+
+    async def _write_profiles(self) -> None:
+        try:
+            await self.keeper.write_changes(self._write_profile)
+        except Exception as error:  # noqa: BLE001 - nothing may be committed that could not be written
+            await self.app.crash(error)
+
+    async def _write_profile(self, partition: int, user: bytes, data: bytes) -> Any:
+        return await self._profiles.send(key=user, value=data, partition=partition)
+
+    async def _publish_windows(self) -> None:
+        await self.traffic.publish_due(self.app.consumer, _now(), self._publish_window)
+
+    async def _publish_window(self, window: TrafficWindow) -> None:
+        data = self._codec.encode(window, Encoding.JSON)
+        await (await self._windows.send(key=window.topic.encode(), value=data))
+
+
+def _raw(app: faust.App, *names: str) -> Any:
+    """A topic of bytes that Faust neither decodes nor commits; `streams.ledger` says what is committed."""
+    return app.topic(*names, key_serializer="raw", value_serializer="raw", acks=False)
+
+
+def _place(message: Any) -> tuple[Partition, int, int]:
+    at = round(message.timestamp * 1000) if message.timestamp and message.timestamp > 0 else _now()
+    return (message.topic, message.partition), message.offset, at
+
+
+def _now() -> int:
+    return time.time_ns() // 1_000_000

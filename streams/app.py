@@ -1,0 +1,77 @@
+"""The Faust app, built from the settings."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import faust
+
+from schemas.codec import Codec
+from schemas.registry import SchemaRegistry
+from standfast.home import folder
+from standfast.settings import Settings
+from streams.agents import Agents
+from streams.keeper import Keeper
+from streams.ledger import Ledger
+from streams.names import names
+from streams.restore import Profiles
+from streams.security import credentials
+from streams.traffic import Traffic
+from streams.transport import transport
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """What a fresh processor knows from the topics."""
+
+    profiles: Profiles
+    published_until: dict[str, int]
+
+
+def build(settings: Settings, restored: Restored | None = None) -> faust.App:
+    """The app, ready to be started; nothing is connected yet.
+
+    Raises:
+        SettingsError: a Kafka security setting that Faust's client cannot follow.
+    """
+    named = names(settings)
+    client = {key: value.get_secret_value() for key, value in settings.kafka.client.items()}
+    app = faust.App(
+        named.group,
+        broker=[f"kafka://{server.strip()}" for server in settings.kafka.bootstrap_servers.split(",")],
+        broker_credentials=credentials(client),
+        broker_client_id="standfast-stream",
+        # One processor at a time, and always the same member: a restarted one takes over where the killed one stood,
+        # without waiting for its session to end.
+        consumer_group_instance_id=f"{named.group}-0",
+        broker_session_timeout=10.0,
+        broker_heartbeat_interval=2.0,
+        broker_request_timeout=15.0,
+        broker_rebalance_timeout=10.0,
+        broker_commit_interval=1.0,
+        consumer_auto_offset_reset="earliest",
+        producer_max_request_size=8 * 1_048_576,
+        producer_linger=0.0,
+        store="memory://",
+        datadir=folder("run", "stream"),
+        topic_allow_declare=False,
+        topic_disable_leader=True,
+        stream_wait_empty=False,
+        web_enabled=False,
+    )
+    ledger = Ledger()
+    app.transport = transport(app, ledger)
+    keeper = Keeper(ledger, settings.stream.history)
+    traffic = Traffic(ledger, (named.interactions, *named.counted), settings.stream.window_s)
+    if restored is not None:
+        keeper.known = restored.profiles
+        traffic.go_on_from(restored.published_until, time.time_ns() // 1_000_000)
+    Agents(app, named, _codec(settings), ledger, keeper, traffic).attach()
+    app.finalize()
+    return app
+
+
+def _codec(settings: Settings) -> Codec:
+    url = settings.schema_registry_url
+    return Codec(SchemaRegistry(url.get_secret_value()) if url is not None else None)

@@ -1,0 +1,94 @@
+"""The profiles in memory, and the writing of those that changed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import structlog
+from aiokafka.errors import MessageSizeTooLargeError
+
+from schemas.codec import Codec, Encoding
+from schemas.records import Interaction, Profile
+from schemas.topics import BY_NAME
+from standfast.errors import SchemaError
+from streams.ledger import Ledger, Partition
+from streams.profiles import fold
+from streams.restore import Profiles
+
+_log = structlog.get_logger()
+# What Kafka adds around one record's key and value in a batch of its own.
+_ENVELOPE = 1024
+
+Write = Callable[[int, bytes, bytes], Awaitable[Awaitable[object]]]
+
+
+class TooLarge(SchemaError):
+    """The profile would not fit into a record any more."""
+
+
+class Keeper:
+    """Every user's profile by partition, as the bytes that lie in `profiles`.
+
+    Not a Faust table, for two reasons: its memory store knows a user once, although callers may put one user into
+    several partitions, and of two such profiles read back only one would survive; and a change that could not be
+    written is logged and its interaction committed all the same.
+
+    Changes made while earlier ones are being written go out together, once per user: a backlog costs one profile a
+    user, not one an interaction.
+    """
+
+    def __init__(self, ledger: Ledger, keep: int) -> None:
+        self.known: Profiles = {}
+        self._ledger = ledger
+        self._keep = keep
+        self._codec = Codec()
+        self._changed: dict[tuple[int, bytes], bytes] = {}
+        self._generation = 0
+        self._wake = asyncio.Event()
+
+    def fold(self, source: Partition, offset: int, interaction: Interaction, at: int) -> bool:
+        """Takes one interaction in; whether that changed the profile. Raises TooLarge."""
+        key = interaction.user_id.encode()
+        of = self.known.setdefault(source[1], {})
+        before = self._read(of.get(key))
+        after = fold(before, interaction, at, self._keep)
+        if after is not before:
+            data = self._codec.encode(after, Encoding.JSON)
+            room = BY_NAME["profiles"].max_bytes - _ENVELOPE - len(key)
+            if len(data) > room:
+                raise TooLarge(f"the user's profile would take {len(data)} bytes; it may have {room}")
+            of[key] = self._changed[source[1], key] = data
+        elif (source[1], key) not in self._changed:
+            return False
+        self._ledger.hold(source, ("profile", self._generation), offset)
+        self._wake.set()
+        return after is not before
+
+    async def write_changes(self, write: Write) -> None:
+        """Writes what changed until there is nothing left, then waits for more; ends only with an error."""
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            changed, self._changed = self._changed, {}
+            generation, self._generation = self._generation, self._generation + 1
+            sent = [await write(partition, user, data) for (partition, user), data in changed.items()]
+            for outcome in await asyncio.gather(*sent, return_exceptions=True):
+                _raise_unless_refused(outcome)
+            self._ledger.release_everywhere(("profile", generation))
+
+    def _read(self, data: bytes | None) -> Profile | None:
+        if data is None:
+            return None
+        try:
+            return self._codec.decode(data, Profile)[0]
+        except SchemaError as error:
+            _log.warning("a profile that cannot be read is begun anew", reason=str(error))
+            return None
+
+
+def _raise_unless_refused(outcome: object) -> None:
+    if isinstance(outcome, MessageSizeTooLargeError):
+        _log.error("a profile is larger than the topic allows; raise its max.message.bytes")
+    elif isinstance(outcome, BaseException):
+        raise outcome

@@ -1,0 +1,43 @@
+"""The stream processor's names in Kafka."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from schemas.topics import BY_NAME, DEAD_LETTER_SUFFIX
+from standfast.settings import Settings
+
+_COUNTED = ("search.requests", "search.results", "recommend.requests", "recommend.results")
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """Topics and group, with the prefix of the settings. `results` are those of `counted` that hold answers."""
+
+    group: str
+    interactions: str
+    dead_letters: str
+    profiles: str
+    traffic: str
+    counted: tuple[str, ...]
+    results: frozenset[str]
+
+    @property
+    def all(self) -> tuple[str, ...]:
+        """Every topic that has to exist."""
+        return (self.interactions, self.dead_letters, self.profiles, self.traffic, *self.counted)
+
+
+def names(settings: Settings) -> Names:
+    """The names for these settings."""
+    prefix = settings.kafka.topic_prefix
+    counted = tuple(prefix + BY_NAME[name].name for name in _COUNTED)
+    return Names(
+        group=f"{prefix}standfast-stream",
+        interactions=prefix + BY_NAME["interactions"].name,
+        dead_letters=prefix + BY_NAME["interactions" + DEAD_LETTER_SUFFIX].name,
+        profiles=prefix + BY_NAME["profiles"].name,
+        traffic=prefix + BY_NAME["traffic"].name,
+        counted=counted,
+        results=frozenset(name for name in counted if name.endswith(".results")),
+    )

@@ -1,0 +1,91 @@
+"""The windows of all topics: counting, deciding when one is full, publishing it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Protocol
+
+from schemas.records import Result, TrafficWindow
+from schemas.topics import BY_NAME
+from standfast import telemetry
+from streams.ledger import Ledger, Partition
+from streams.windows import Windows
+
+# A record may arrive this long after its timestamp, and the consumer's view of a partition's end is up to one
+# fetch (0.25 s) old.
+_GRACE_MS = 1000
+
+Publish = Callable[[TrafficWindow], Awaitable[None]]
+
+
+class Reader(Protocol):
+    """What Faust's consumer says of where it stands (and a test's)."""
+
+    def assignment(self) -> set[Partition]:
+        """The partitions being read."""
+
+    def highwater(self, partition: Partition) -> int | None:
+        """The partition's end, None as long as it is not known."""
+
+    async def position(self, partition: Partition) -> int | None:
+        """The next offset to be read."""
+
+
+class Traffic:
+    """Counts by topic and window."""
+
+    def __init__(self, ledger: Ledger, topics: tuple[str, ...], window_s: float) -> None:
+        self._ledger = ledger
+        self._width_ms = round(window_s * 1000)
+        self._windows = {topic: Windows(topic, self._width_ms) for topic in topics}
+        self._latest: dict[Partition, int] = {}
+        self._ready: set[tuple[str, int]] = set()
+
+    def go_on_from(self, published_until: Mapping[str, int], now: int) -> None:
+        """Leaves out what an earlier process has published, and what would be deleted from `traffic` at once."""
+        oldest = now - BY_NAME["traffic"].retention_ms
+        for topic in self._windows:
+            until = max(published_until.get(topic, 0), oldest - oldest % self._width_ms)
+            self._windows[topic] = Windows(topic, self._width_ms, until)
+
+    def count(self, source: Partition, offset: int, at: int, now: int, answer: Result | None = None) -> None:
+        """Counts one record and holds it until its window is published."""
+        self._latest[source] = max(at, self._latest.get(source, 0))
+        start = self._windows[source[0]].add(at, now, answer)
+        if start is not None:
+            self._ledger.hold(source, (source[0], start), offset)
+
+    async def publish_due(self, reader: Reader, now: int, publish: Publish) -> None:
+        """Publishes every window that ended and whose records have all been read."""
+        ready: set[tuple[str, int]] = set()
+        for topic, windows in self._windows.items():
+            for start in windows.due(now - _GRACE_MS):
+                if not await self._read_past(reader, topic, start + self._width_ms):
+                    break
+                ready.add((topic, start))
+                # seen ready twice, so that what was fetched but not yet counted has been counted
+                if (topic, start) in self._ready:
+                    await self._publish(windows, start, publish)
+        self._ready = ready
+
+    async def _read_past(self, reader: Reader, topic: str, end: int) -> bool:
+        mine = [partition for partition in reader.assignment() if partition[0] == topic]
+        behind = [partition for partition in mine if self._latest.get(partition, 0) < end]
+        return bool(mine) and all([await _at_the_end(reader, partition) for partition in behind])
+
+    async def _publish(self, windows: Windows, start: int, publish: Publish) -> None:
+        full = windows.full(start)
+        await publish(full)
+        windows.published(start)
+        self._ledger.release_everywhere((windows.topic, start))
+        telemetry.WINDOW_RECORDS.labels(windows.topic).set(full.records)
+        if windows.topic.endswith(".results"):
+            for quantile, value in (("0.5", full.latency_p50_ms), ("0.99", full.latency_p99_ms)):
+                seconds = float("nan") if value is None else value / 1000
+                telemetry.WINDOW_LATENCY.labels(windows.topic, quantile).set(seconds)
+
+
+async def _at_the_end(reader: Reader, partition: Partition) -> bool:
+    """Compares positions, not offsets of records: a transaction's marker follows its last record."""
+    end, position = reader.highwater(partition), await reader.position(partition)
+    return end is not None and position is not None and position >= end
