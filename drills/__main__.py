@@ -9,7 +9,10 @@ import structlog
 from drills.main import run
 from standfast import logs
 from standfast.errors import StandfastError
+from standfast.locating import located
 from standfast.settings import load
+
+__all__ = ["main", "run"]
 
 
 def main() -> int:
@@ -17,7 +20,7 @@ def main() -> int:
     try:
         settings = load()
         logs.configure(settings.log, "drills")
-        run(settings)
+        run(located(settings))
     except StandfastError as error:
         structlog.get_logger().error("the drill runner ends", error=str(error))
         return error.exit_code

@@ -191,5 +191,5 @@ def partitions_of(client: Producer | Consumer, topic: str) -> int:
     """How many partitions a topic has; raises ClusterError if it does not exist."""
     found = client.list_topics(topic, timeout=_TIMEOUT_S).topics[topic]
     if found.error is not None or not found.partitions:
-        raise ClusterError(f"the topic {topic} does not exist; create what is missing: standfast topics --apply")
+        raise ClusterError(f"the topic {topic} does not exist; create it with `standfast topics`")
     return len(found.partitions)

@@ -105,8 +105,8 @@ class Runner:
             events, plan = (refusal,), None
         except Exception as error:  # noqa: BLE001 - one command must not stop all later ones
             _log.exception("a drill command broke the runner's plan", own_id=command.own_id)
-            reason = f"the runner could not plan it ({type(error).__name__}); see the runner's log"
-            events, plan = (rejection(command.own_id, command.name, reason),), None
+            why = f"the runner could not plan it ({type(error).__name__}); see the runner's log"
+            events, plan = (rejection(command.own_id, command.name, why),), None
         letter: DeadLetter | None = None
         if command.unreadable and events:
             letter = dead_letter(message, command.refused or "")
@@ -219,7 +219,7 @@ def _dry(plan: Plan, target: Target, topic: str) -> DrillEvent:
         undone="unknown",
         reason="dry run: nothing was injected",
         findings=[
-            f"unknown: would kill {target.worker} (process {target.pid}), owner of {list(target.partitions)} of {topic}",
+            f"unknown: would kill {target.worker} ({target.pid}), which owns {list(target.partitions)} of {topic}",
             f"unknown: {target.standbys} standbys are ready to take over",
             f"unknown: would send {plan.rate:g} requests/s for {plan.before_s + plan.after_s:g} s and the recovery",
         ],

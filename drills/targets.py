@@ -1,4 +1,4 @@
-"""Which worker a drill strikes, chosen from what the system says of itself: the choice is pure, and the same for the same seed."""
+"""Which worker a drill strikes, chosen from what the system says of itself; the same seed chooses the same one."""
 
 from __future__ import annotations
 

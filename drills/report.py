@@ -1,0 +1,138 @@
+"""What the outcome stream says of past drills, told to people: a table of all, the story of one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from rich.console import Group, RenderableType
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from drills.events import FINAL
+from schemas.records import DrillEvent, Latency
+
+COLOURS = {"passed": "green", "failed": "red", "unknown": "yellow", "aborted": "yellow", "rejected": "yellow"}
+_MARKS = {"passed": "✔", "failed": "✘", "unknown": "?"}
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """All events of one drill, in order."""
+
+    drill_id: str
+    events: tuple[DrillEvent, ...]
+
+    @property
+    def last(self) -> DrillEvent:
+        """Its final event, or the newest while there is none."""
+        return next((event for event in reversed(self.events) if event.phase in FINAL), self.events[-1])
+
+    @property
+    def verdict(self) -> str:
+        """The verdict, or `running`."""
+        return self.last.verdict or "running"
+
+
+def stories(events: Iterable[DrillEvent]) -> list[Story]:
+    """One story a drill, the oldest first."""
+    by_drill: dict[str, list[DrillEvent]] = {}
+    for event in events:
+        by_drill.setdefault(event.drill_id, []).append(event)
+    found = [Story(drill_id, tuple(seen)) for drill_id, seen in by_drill.items()]
+    return sorted(found, key=lambda story: story.events[0].at)
+
+
+def overview(told: Iterable[Story]) -> Table:
+    """A row for each drill."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("when", "drill", "drill_id", "verdict"):
+        table.add_column(name, overflow="fold")
+    for name in ("RTO ms", "lost", "doubled", "score"):
+        table.add_column(name, justify="right")
+    for story in told:
+        last = story.last
+        table.add_row(
+            clock(story.events[0].at),
+            escape(last.drill),
+            escape(story.drill_id),
+            Text(story.verdict, COLOURS.get(story.verdict, "")),
+            number(last.rto_ms),
+            number(last.lost),
+            number(last.duplicated),
+            number(last.score),
+        )
+    return table
+
+
+def verdict_table(event: DrillEvent) -> Group:
+    """The verdict of a final event and everything it rests on."""
+    verdict = event.verdict or "running"
+    parts: list[RenderableType] = [
+        Text.assemble(
+            (f" {verdict.upper()} ", f"bold reverse {COLOURS.get(verdict, '')}"), f"  {event.drill}  {event.drill_id}"
+        )
+    ]
+    if event.reason:
+        parts.append(Text(event.reason))
+    if event.injected or event.held or event.undone:
+        parts.append(_three(event))
+    if event.latency_before or event.latency_during or event.latency_after:
+        parts.append(_latencies(event))
+    parts.extend(_finding(text) for text in event.findings or ())
+    return Group(*parts)
+
+
+def phase_line(event: DrillEvent) -> Text:
+    """One event as a line of progress."""
+    details = [event.reason or ""]
+    if event.phase != "completed":
+        if event.target:
+            details.append(", ".join(f"{key} {value}" for key, value in event.target.items()))
+        if event.rto_ms is not None:
+            details.append(f"after {event.rto_ms:.0f} ms")
+    said = "; ".join(filter(None, details))
+    return Text.assemble((clock(event.at)[11:], "dim"), f"  {event.phase:<13}", (said, "dim"))
+
+
+def clock(at_ms: int) -> str:
+    """Local date and time."""
+    return datetime.fromtimestamp(at_ms / 1000).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def number(value: float | None) -> str:
+    """A figure, or a dash where there is none."""
+    return "-" if value is None else f"{value:,.0f}" if value == int(value) or value >= 100 else f"{value:,.1f}"
+
+
+def _three(event: DrillEvent) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("injected", "held", "undone"):
+        table.add_column(name)
+    for name in ("RTO ms", "lost", "doubled", "out of order", "score"):
+        table.add_column(name, justify="right")
+    answers = [Text(check or "-", COLOURS.get(check or "", "")) for check in (event.injected, event.held, event.undone)]
+    figures = (event.rto_ms, event.lost, event.duplicated, event.out_of_order, event.score)
+    table.add_row(*answers, *map(number, figures))
+    return table
+
+
+def _latencies(event: DrillEvent) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("latency ms")
+    for name in ("answers", "p50", "p99", "max"):
+        table.add_column(name, justify="right")
+    windows = (("before", event.latency_before), ("during", event.latency_during), ("after", event.latency_after))
+    for name, seen in windows:
+        one = seen or Latency(count=0)
+        table.add_row(name, str(one.count), number(one.p50_ms), number(one.p99_ms), number(one.max_ms))
+    return table
+
+
+def _finding(text: str) -> Text:
+    check, _, said = text.partition(": ")
+    if check not in _MARKS:
+        return Text(text)
+    return Text.assemble((f"{_MARKS[check]} ", COLOURS[check]), said)

@@ -1,0 +1,231 @@
+"""`standfast drill`: break the system on purpose and see the verdict."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from standfast.commands.options import AsJson, Config, settings_from, stderr, stdout
+
+if TYPE_CHECKING:
+    from drills.catalogue import Drill
+    from drills.report import Story
+    from schemas.records import DrillCommand, Scalar
+    from standfast.settings import Settings
+
+app = typer.Typer(no_args_is_help=True, help="Break the system on purpose and see the verdict.")
+_GRACE_S = 30.0
+Name = Annotated[str, typer.Argument(metavar="NAME", help="The drill, as `standfast drill list` names it.")]
+Pairs = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="One param; may be repeated.")]
+
+
+@app.command("list")
+def list_drills(as_json: AsJson = False) -> None:
+    """The drills there are.
+
+    Example: standfast drill list
+    """
+    import msgspec
+    from rich.table import Table
+
+    from drills.catalogue import CATALOGUE
+
+    if as_json:
+        typer.echo(msgspec.json.encode(list(CATALOGUE.values())))
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("drill", no_wrap=True)
+    table.add_column("what it does")
+    for drill in CATALOGUE.values():
+        table.add_row(drill.name, drill.what)
+    stdout().print(table)
+
+
+@app.command("show")
+def show(name: Name, as_json: AsJson = False) -> None:
+    """One drill: what it does, what may be set, what the system promises while it runs.
+
+    Example: standfast drill show worker-kill
+    """
+    import msgspec
+    from rich.table import Table
+
+    drill = _found(name)
+    if as_json:
+        typer.echo(msgspec.json.encode(drill))
+        return
+    out = stdout()
+    out.print(f"[bold]{drill.name}[/]  {drill.what}\n{drill.why}\n")
+    params = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("--set", "default", "limits", ""):
+        params.add_column(column)
+    for param in drill.params:
+        params.add_row(param.name, str(param.default), param.limits, param.about)
+    targets = Table(box=None, pad_edge=False, header_style="bold")
+    targets.add_column("--target")
+    targets.add_column("")
+    for key, about in drill.targets.items():
+        targets.add_row(f"{key}=…", about)
+    out.print(params, "", targets, "\n[bold]promised[/]", *(f"• {promise}" for promise in drill.promises), sep="\n")
+    out.print(f"\n[bold]undo[/]\n{drill.undo}")
+
+
+@app.command("run")
+def run(  # noqa: PLR0913, PLR0917 - its options
+    name: Name,
+    pairs: Pairs = None,
+    targets: Annotated[
+        list[str] | None, typer.Option("--target", metavar="KEY=VALUE", help="Whom to strike, such as worker=search-0.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option("--seed", help="Chooses the same target again.")] = None,
+    duration_s: Annotated[float | None, typer.Option("--duration", help="Seconds for all of it.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would happen; inject nothing.")] = False,
+    as_json: AsJson = False,
+    timeout: Annotated[float | None, typer.Option("--timeout", help="Seconds to wait for the verdict.")] = None,
+    config: Config = None,
+) -> None:
+    """Run a drill on the running system; phases on stderr, the verdict on stdout.
+
+    Exit code 0 only if the verdict is passed (or a dry run found nothing in its way).
+
+    Example: standfast drill run worker-kill --set rate=100 --target worker=search-0
+    """
+    import msgspec
+
+    from drills.follow import follow
+    from drills.report import phase_line, verdict_table
+
+    settings = _located(config)
+    command = _command(name, pairs or [], targets or [], seed, duration_s, dry_run)
+    longest = _longest(command, settings) + _GRACE_S
+    progress = stderr()
+    last = follow(command, settings, timeout or longest, lambda event: progress.print(phase_line(event)))
+    if as_json:
+        typer.echo(msgspec.json.encode(last))
+    else:
+        stdout().print(verdict_table(last))
+    if last.verdict != "passed" and not (dry_run and last.phase == "completed"):
+        raise typer.Exit(1)
+
+
+@app.command("report")
+def report(
+    drill_id: Annotated[
+        str | None, typer.Argument(metavar="[DRILL_ID]", help="One drill; else all.", show_default=False)
+    ] = None,
+    html: Annotated[Path | None, typer.Option("--html", help="Write one self-contained page.")] = None,
+    as_json: AsJson = False,
+    config: Config = None,
+) -> None:
+    """What past drills found, read from the outcome stream.
+
+    Example: standfast drill report --html drills.html
+    """
+    import msgspec
+
+    from drills.report import overview, verdict_table
+    from standfast.errors import DrillError
+
+    told = _stories(_located(config), drill_id)
+    if not told:
+        wanted = f"no drill {drill_id} is" if drill_id else "no drill is"
+        raise DrillError(f"{wanted} in the outcome stream; run one: standfast drill run worker-kill")
+    if html is not None:
+        _write_page(html, told)
+    elif as_json:
+        typer.echo(msgspec.json.encode([story.last for story in told]))
+    elif drill_id is None:
+        stdout().print(overview(told), "", verdict_table(told[-1].last), sep="\n")
+    else:
+        stdout().print(verdict_table(told[-1].last))
+
+
+def _write_page(path: Path, told: list[Story]) -> None:
+    from drills.report_html import page
+    from standfast.errors import DrillError
+
+    try:
+        path.write_text(page(told), encoding="utf-8")
+    except OSError as error:
+        raise DrillError(f"the report cannot be written to {path} ({error.strerror}); give another --html") from None
+    stderr().print(f"written: {path}")
+
+
+def _found(name: str) -> Drill:
+    from drills.catalogue import find
+    from standfast.errors import DrillRejected, UsageError
+
+    try:
+        return find(name)
+    except DrillRejected as error:
+        raise UsageError(str(error)) from None
+
+
+def _command(
+    name: str, pairs: list[str], targets: list[str], seed: int | None, duration_s: float | None, dry_run: bool
+) -> DrillCommand:
+    import uuid
+
+    from schemas.records import DrillCommand
+    from standfast.errors import DrillRejected, UsageError
+
+    drill = _found(name)
+    try:
+        params: dict[str, Scalar] = {key: drill.param(key).parsed(text) for key, text in _split(pairs, "--set")}
+    except DrillRejected as error:
+        raise UsageError(str(error)) from None
+    target: dict[str, Scalar] = {
+        key: int(text) if key == "partition" and text.isdecimal() else text for key, text in _split(targets, "--target")
+    }
+    return DrillCommand(
+        drill=name,
+        drill_id=f"{name}-{uuid.uuid4().hex[:8]}",
+        target=target,
+        params=params,
+        duration_s=duration_s,
+        seed=seed,
+        dry_run=dry_run,
+        requested_by="cli",
+    )
+
+
+def _split(pairs: list[str], option: str) -> list[tuple[str, str]]:
+    from standfast.errors import UsageError
+
+    split = [pair.partition("=") for pair in pairs]
+    for key, sign, _ in split:
+        if not key or not sign:
+            raise UsageError(f"{option} {key}: give it as KEY=VALUE")
+    return [(key, value) for key, _, value in split]
+
+
+def _longest(command: DrillCommand, settings: Settings) -> float:
+    """How long the drill may take; a command that cannot work is found here, before anything is sent."""
+    from drills.plan import make_plan
+    from standfast.errors import DrillRejected, UsageError
+
+    try:
+        return make_plan(command, command.drill_id or "", settings).duration_s
+    except DrillRejected as error:
+        raise UsageError(str(error)) from None
+
+
+def _stories(settings: Settings, drill_id: str | None) -> list[Story]:
+    from drills.outcomes import Outcomes
+    from drills.report import stories
+    from schemas.codec import Codec
+
+    outcomes = Outcomes(settings, Codec(), "standfast-drill-report")
+    try:
+        events = [outcome.event for outcome in outcomes.from_the_start()]
+    finally:
+        outcomes.close()
+    return [story for story in stories(events) if drill_id in (None, story.drill_id)]
+
+
+def _located(config: Path | None) -> Settings:
+    from standfast.locating import located
+
+    return located(settings_from(config))
