@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Literal, overload
 
+from models import registry
 from models.base import RecommendModel, SearchModel, Service
-from standfast.errors import ModelError
+from standfast.errors import UsageError
 
 
 @overload
@@ -24,4 +25,13 @@ def load(service: Service, version: int | None = None, device: str = "auto") -> 
     `device`: `auto` (CUDA when there is one), `cpu` or `cuda`. Raises ModelError when none is published,
     IntegrityError naming the file that is not the one its manifest describes.
     """
-    raise ModelError(f"no {service} model is published (asked: {version}, {device}); run `standfast models train`")
+    if service not in {"search", "recommend"}:
+        raise UsageError(f"there is no service {service!r}; there are search and recommend")
+    folder, manifest = registry.checked(service, version)
+    if service == "search":
+        from models.search import load_search
+
+        return load_search(folder, manifest.label, device)
+    from models.recommend import load_recommender
+
+    return load_recommender(folder, manifest.label, device)

@@ -1,0 +1,161 @@
+"""Recommendation for known, new and unknown users alike, in one batched score over the whole catalogue.
+
+    score = EASE(history) / best of this answer  +  c * cosine(latest products, item)  +  t * trend(item)
+
+EASE knows the products with enough interactions, the cosine of text vectors reaches new ones, the trend (what
+sells these days) answers users of whom nothing is known. Live history comes on top of what training knew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import torch
+import torch.nn.functional as F  # noqa: N812 - the name every torch reader knows
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from models.base import RecommendQuery, Scored
+from models.encoder import torch_device
+from models.histories import Histories
+
+_CONFIG, _ARRAYS = "recommend.json", "recommend.safetensors"
+_MOST = 500
+
+
+class Parameters(msgspec.Struct, frozen=True):
+    """Chosen on the sample shop's temporal split and a split 20 % earlier; see `models.evaluation`."""
+
+    regularisation: float = 50.0
+    fade_days: float | None = 60.0
+    trend_days: float = 5.0
+    trend_weight: float = 0.4
+    content_weight: float = 0.4
+    latest: int = 15
+    history_half_life: float = 100.0
+    max_items: int = 20_000
+
+
+class RecommendConfig(msgspec.Struct, frozen=True):
+    """What is kept beside the arrays. The first rows of the catalogue are the ones EASE knows."""
+
+    item_ids: list[str]
+    titles: list[str]
+    parameters: Parameters
+
+
+class Recommender:
+    """A loaded recommendation model; see `models.base.Model`.
+
+    `ease` [m, m], `vectors` [n, width] unit rows, `trend` [n] in [0, 1], with m <= n items.
+    """
+
+    def __init__(
+        self,
+        label: str,
+        config: RecommendConfig,
+        arrays: tuple[Tensor, Tensor, Tensor],
+        histories: Histories,
+    ) -> None:
+        self._label, self._config, self._histories = label, config, histories
+        self._ease, self._vectors, self._trend = arrays
+        self._places = {item_id: place for place, item_id in enumerate(config.item_ids)}
+
+    @property
+    def label(self) -> str:
+        """`recommend@<version>`."""
+        return self._label
+
+    def predict(self, queries: Sequence[RecommendQuery]) -> list[list[Scored]]:
+        """One list for each query, best first. Products that are not in the catalogue are no part of it."""
+        if not queries:
+            return []
+        seen = [self.seen(query) for query in queries]
+        with torch.inference_mode():
+            scores = self.scores(seen)
+            self._hide(scores, [row if q.exclude_seen else [] for q, row in zip(queries, seen, strict=True)])
+            count = min(max(query.k for query in queries), scores.shape[1])
+            values, places = scores.topk(max(count, 0), dim=1)
+        answers = zip(queries, values.tolist(), places.tolist(), strict=True)
+        return [self._answer(v, p, query.k) for query, v, p in answers]
+
+    def warm_up(self) -> None:
+        """One answer each with and without history."""
+        some = tuple(self._config.item_ids[:3])
+        self.predict([RecommendQuery(None, 10), RecommendQuery(None, 10, some)])
+
+    def seen(self, query: RecommendQuery) -> list[int]:
+        """Places of the user's products, latest first, each once: the live history, then what training knew."""
+        live = [self._places[item] for item in query.history[-_MOST:] if item in self._places]
+        known = self._histories.of(query.user_id)
+        return list(dict.fromkeys(reversed(known + live)))
+
+    def scores(self, seen: Sequence[Sequence[int]]) -> Tensor:
+        """[len(seen), items] for histories of places, latest first."""
+        use = self._config.parameters
+        result = (use.trend_weight * self._trend).repeat(len(seen), 1)
+        latest = self._summed(self._vectors, [row[: use.latest] for row in seen])
+        likeness = F.normalize(latest, dim=1) @ self._vectors.T
+        result += likeness.clamp_(min=0).mul_(use.content_weight)
+        known = len(self._ease)
+        if known:
+            strength = self._summed(self._ease, [[p for p in row if p < known] for row in seen])
+            strength /= strength.amax(dim=1, keepdim=True).clamp_(min=1e-6)
+            result[:, :known] += strength
+        return result
+
+    def _summed(self, table: Tensor, seen: Sequence[Sequence[int]]) -> Tensor:
+        """For each history the sum of its rows of `table`, the latest weighing most; zeros for an empty one."""
+        device, half_life = table.device, self._config.parameters.history_half_life
+        ages = torch.tensor([age for row in seen for age in range(len(row))], dtype=torch.float32, device=device)
+        places = torch.tensor([place for row in seen for place in row], dtype=torch.int64, device=device)
+        ends = np.cumsum([0, *(len(row) for row in seen)])[:-1]
+        return F.embedding_bag(
+            places,
+            table,
+            torch.from_numpy(ends).to(device),
+            mode="sum",
+            per_sample_weights=torch.exp2(-ages / half_life),
+        )
+
+    @staticmethod
+    def _hide(scores: Tensor, seen: Sequence[Sequence[int]]) -> None:
+        rows = torch.tensor([row for row, places in enumerate(seen) for _ in places], dtype=torch.int64)
+        columns = torch.tensor([place for places in seen for place in places], dtype=torch.int64)
+        scores[rows.to(scores.device), columns.to(scores.device)] = -torch.inf
+
+    def _answer(self, values: Sequence[float], places: Sequence[int], k: int) -> list[Scored]:
+        ids, titles = self._config.item_ids, self._config.titles
+        found = zip(values[: max(k, 0)], places[: max(k, 0)], strict=True)
+        return [Scored(ids[p], v, titles[p]) for v, p in found if v > -np.inf]
+
+
+def save_recommender(
+    config: RecommendConfig, arrays: tuple[Tensor, Tensor, Tensor], histories: Histories, folder: Path
+) -> None:
+    """Writes a recommendation model's files."""
+    ease, vectors, trend = arrays
+    kept = {
+        "ease": ease.contiguous(),
+        "vectors": vectors.contiguous(),
+        "trend": trend.contiguous(),
+        "users": torch.from_numpy(histories.hashes),
+        "starts": torch.from_numpy(histories.starts),
+        "history": torch.from_numpy(histories.items),
+    }
+    save_file(kept, folder / _ARRAYS)
+    (folder / _CONFIG).write_bytes(msgspec.json.encode(config))
+
+
+def load_recommender(folder: Path, label: str, device: str = "auto") -> Recommender:
+    """The model in `folder`, whose files the caller has verified; runs no inference."""
+    config = msgspec.json.decode((folder / _CONFIG).read_bytes(), type=RecommendConfig)
+    place = torch_device(device)
+    stored = load_file(folder / _ARRAYS)
+    # Copies: a loaded file is mapped, and a live model must not change when somebody writes to its file.
+    ease, vectors, trend = (stored[name].to(place, copy=True) for name in ("ease", "vectors", "trend"))
+    histories = Histories(*(stored[name].clone().numpy() for name in ("users", "starts", "history")))
+    return Recommender(label, config, (ease, vectors, trend), histories)

@@ -1,0 +1,289 @@
+"""Published models: folders of files under a manifest that names every byte of them.
+
+    models/<name>/<version>/manifest.json     what is there, its digests, metrics and lineage
+                           /…                 safetensors, npy and JSON files; never pickle
+    models/<name>/active.json                 which version serves, and those that served before it
+
+A version is written beside its place and moved there whole, so a killed trainer leaves nothing that is listed.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import secrets
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+from standfast.errors import IntegrityError, ModelError, UsageError
+from standfast.home import folder
+
+MANIFEST = "manifest.json"
+_ACTIVE = "active.json"
+_DRAFT = ".draft-"
+_ALLOWED = frozenset({".safetensors", ".npy", ".json"})
+_ABANDONED_AFTER_S = 24 * 3600
+_KEPT_HISTORY = 20
+_S = TypeVar("_S")
+
+
+class FileEntry(msgspec.Struct, frozen=True):
+    """One file of a version."""
+
+    sha256: str
+    size: int
+
+
+class Manifest(msgspec.Struct, frozen=True):
+    """What a version is: its files, how good it is, and what it was made from. `digest` covers all the rest."""
+
+    name: str
+    version: int
+    created_at: int
+    files: dict[str, FileEntry]
+    metrics: dict[str, float]
+    lineage: dict[str, str]
+    digest: str = ""
+
+    @property
+    def label(self) -> str:
+        """As answers carry it: `search@3`."""
+        return f"{self.name}@{self.version}"
+
+
+class _Active(msgspec.Struct, frozen=True):
+    version: int
+    before: list[int] = []
+    digest: str = ""
+
+
+def publish(
+    name: str,
+    fill: Callable[[Path], tuple[Mapping[str, float], Mapping[str, str]]],
+) -> Manifest:
+    """Makes the next version of `name`: `fill` writes its files into the folder it is given and returns metrics
+    and lineage. Trainers at the same time get versions of their own. The new version is not active yet."""
+    place = _place(name)
+    _sweep(place)
+    draft = place / f"{_DRAFT}{os.getpid()}-{secrets.token_hex(4)}"
+    draft.mkdir()
+    try:
+        metrics, lineage = fill(draft)
+        files = {file: _entry(draft / file) for file in _files_in(draft)}
+        with _locked(place):
+            number = max(versions(name), default=0) + 1
+            manifest = _sealed(Manifest(name, number, _now(), files, dict(metrics), dict(lineage)))
+            _write(draft / MANIFEST, _bytes(manifest))
+            _sync_tree(draft)
+            draft.rename(place / str(number))
+            _sync(place)
+    except BaseException:
+        shutil.rmtree(draft, ignore_errors=True)
+        raise
+    return manifest
+
+
+def names() -> list[str]:
+    """Names that have a published version."""
+    return sorted(path.name for path in folder("models").iterdir() if path.is_dir() and versions(path.name))
+
+
+def versions(name: str) -> list[int]:
+    """The published versions, oldest first."""
+    found = _place(name).iterdir()
+    return sorted(int(path.name) for path in found if path.name.isdecimal() and (path / MANIFEST).is_file())
+
+
+def folder_of(name: str, version: int) -> Path:
+    """The folder of a published version. Raises ModelError when there is no such version."""
+    path = _place(name) / str(version)
+    if not (path / MANIFEST).is_file():
+        there = ", ".join(map(str, versions(name))) or "none"
+        raise ModelError(f"{name}@{version} is not published (there: {there}); see `standfast models list`")
+    return path
+
+
+def manifest_of(name: str, version: int) -> Manifest:
+    """A version's manifest, checked against its own digest. Raises IntegrityError."""
+    path = folder_of(name, version) / MANIFEST
+    manifest = _read(path, Manifest)
+    if _sealed(manifest) != manifest or path.read_bytes() != _bytes(manifest):
+        raise IntegrityError(f"{path} was changed after it was published; {_REMEDY}")
+    if (manifest.name, manifest.version) != (name, version):
+        raise IntegrityError(f"{path} describes {manifest.label}, not {name}@{version}; {_REMEDY}")
+    return manifest
+
+
+_REMEDY = "activate another version (`standfast models rollback`) or train again"
+
+
+def verify(name: str, version: int) -> list[str]:
+    """What is wrong with a version's files, one line each; empty when every byte is as published."""
+    path = folder_of(name, version)
+    try:
+        manifest = manifest_of(name, version)
+    except IntegrityError as problem:
+        return [str(problem)]
+    return [found for file, entry in manifest.files.items() if (found := _wrong(path / file, entry))]
+
+
+def checked(name: str, version: int | None = None) -> tuple[Path, Manifest]:
+    """Folder and manifest of a version (the active one when None) whose every byte was verified just now.
+
+    Raises ModelError when nothing is published or active, IntegrityError naming the first wrong file.
+    """
+    number = active(name) if version is None else version
+    if number is None:
+        raise ModelError(f"no {name} model is active; run `standfast models train {name}`")
+    problems = verify(name, number)
+    if problems:
+        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+        raise IntegrityError(f"{name}@{number}: {problems[0]}{more}")
+    return folder_of(name, number), manifest_of(name, number)
+
+
+def active(name: str) -> int | None:
+    """The version that serves, if any. Raises IntegrityError when the pointer was damaged."""
+    pointer = _pointer(name)
+    return pointer.version if pointer else None
+
+
+def activate(name: str, version: int) -> None:
+    """Makes a version the serving one, after verifying it. Workers take it at their next load."""
+    checked(name, version)
+    with _locked(_place(name)):
+        try:
+            now = _pointer(name)
+        except IntegrityError:
+            now = None  # a damaged pointer is mended by pointing anew
+        if now and now.version == version:
+            return
+        before = [*now.before, now.version][-_KEPT_HISTORY:] if now else []
+        _point(name, version, before)
+
+
+def rollback(name: str) -> int:
+    """Makes the version that served before the serving one again, and returns it."""
+    with _locked(_place(name)):
+        now = _pointer(name)
+        before = [number for number in (now.before if now else []) if number in versions(name)]
+        if not before:
+            raise ModelError(f"{name} has no version to go back to; see `standfast models list`")
+        checked(name, before[-1])
+        _point(name, before[-1], before[:-1])
+    return before[-1]
+
+
+def _pointer(name: str) -> _Active | None:
+    path = _place(name) / _ACTIVE
+    if not path.is_file():
+        return None
+    pointer = _read(path, _Active)
+    if _point_digest(name, pointer.version, pointer.before) != pointer.digest:
+        raise IntegrityError(f"{path} was damaged; run `standfast models activate {name} VERSION`, or delete it")
+    return pointer
+
+
+def _point(name: str, version: int, before: list[int]) -> None:
+    place = _place(name)
+    draft = place / f"{_ACTIVE}.{secrets.token_hex(4)}"
+    _write(draft, msgspec.json.encode(_Active(version, before, _point_digest(name, version, before))))
+    draft.replace(place / _ACTIVE)
+    _sync(place)
+
+
+def _point_digest(name: str, version: int, before: list[int]) -> str:
+    return hashlib.sha256(f"{name} {version} {before}".encode()).hexdigest()
+
+
+def _place(name: str) -> Path:
+    if not name.isidentifier():
+        raise UsageError(f"{name!r} is no model name; use letters, digits and _")
+    return folder("models", name)
+
+
+@contextmanager
+def _locked(place: Path) -> Iterator[None]:
+    """One change at a time to a model's folder; the kernel frees the lock of a process that dies."""
+    with (place / ".lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _read(path: Path, kind: type[_S]) -> _S:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=kind)
+    except msgspec.DecodeError as problem:
+        raise IntegrityError(f"{path} cannot be read ({problem}); {_REMEDY}") from problem
+
+
+def _sealed(manifest: Manifest) -> Manifest:
+    bare = msgspec.json.encode(msgspec.structs.replace(manifest, digest=""), order="sorted")
+    return msgspec.structs.replace(manifest, digest=hashlib.sha256(bare).hexdigest())
+
+
+def _bytes(manifest: Manifest) -> bytes:
+    return msgspec.json.format(msgspec.json.encode(manifest, order="sorted"), indent=2) + b"\n"
+
+
+def _files_in(draft: Path) -> list[str]:
+    files = sorted(path for path in draft.rglob("*") if path.is_file())
+    wrong = [path.name for path in files if path.suffix not in _ALLOWED]
+    if wrong or not files:
+        raise ModelError(f"a model is safetensors, npy and JSON files; found {', '.join(wrong) or 'nothing'}")
+    return [path.relative_to(draft).as_posix() for path in files]
+
+
+def _entry(path: Path) -> FileEntry:
+    with path.open("rb") as file:
+        return FileEntry(hashlib.file_digest(file, "sha256").hexdigest(), path.stat().st_size)
+
+
+def _wrong(path: Path, entry: FileEntry) -> str | None:
+    try:
+        found = _entry(path)
+    except OSError as problem:
+        return f"{path} cannot be read ({problem.strerror}); {_REMEDY}"
+    if found.size != entry.size:
+        return f"{path} has {found.size:,} bytes, the manifest says {entry.size:,}; {_REMEDY}"
+    if found.sha256 != entry.sha256:
+        return f"{path} has SHA-256 {found.sha256[:12]}…, the manifest says {entry.sha256[:12]}…; {_REMEDY}"
+    return None
+
+
+def _sweep(place: Path) -> None:
+    """Removes drafts that a killed trainer left a day ago or more."""
+    for draft in place.glob(f"{_DRAFT}*"):
+        if time.time() - draft.stat().st_mtime > _ABANDONED_AFTER_S:
+            shutil.rmtree(draft, ignore_errors=True)
+
+
+def _write(path: Path, data: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync_tree(root: Path) -> None:
+    for path in [*root.rglob("*"), root]:
+        _sync(path)
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _now() -> int:
+    return int(time.time() * 1000)

@@ -1,0 +1,59 @@
+"""`standfast catalogue load` and `standfast interactions load`: a user's own shop instead of the sample."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import msgspec
+import typer
+
+if TYPE_CHECKING:
+    from models.shop import Imported
+
+catalogue = typer.Typer(no_args_is_help=True, help="Load your own products.")
+interactions = typer.Typer(no_args_is_help=True, help="Load your own views and purchases.")
+File = Annotated[Path, typer.Argument(metavar="FILE")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+
+
+@catalogue.callback()
+def _catalogue() -> None:
+    """Products that search and recommendation answer with."""
+
+
+@interactions.callback()
+def _interactions() -> None:
+    """What customers did, which recommendation is trained from."""
+
+
+@catalogue.command("load")
+def load_catalogue(file: File, as_json: AsJson = False) -> None:
+    """Use a catalogue: JSON lines or CSV (also .gz) with item_id, title, and description, category, price, image.
+
+    Example: standfast catalogue load products.csv
+    """
+    from models.shop import import_catalogue
+
+    _report(import_catalogue(file), "products", as_json=as_json)
+
+
+@interactions.command("load")
+def load_interactions(file: File, as_json: AsJson = False) -> None:
+    """Use interactions: CSV, JSON lines or Parquet with user_id, item_id, timestamp, and event, value.
+
+    Example: standfast interactions load events.parquet
+    """
+    from models.shop import import_interactions
+
+    _report(import_interactions(file), "interactions", as_json=as_json)
+
+
+def _report(done: Imported, what: str, *, as_json: bool) -> None:
+    if as_json:
+        typer.echo(msgspec.json.encode(done).decode())
+    else:
+        typer.echo(f"{done.rows:,} {what} loaded from {done.file}")
+        for line in done.skipped:
+            typer.echo(line)
+    typer.echo("now run `standfast models train`", err=True)

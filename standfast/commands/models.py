@@ -1,0 +1,185 @@
+"""`standfast models`: train, list, show, activate, roll back and verify models."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import msgspec
+import typer
+
+from standfast.errors import UsageError
+
+if TYPE_CHECKING:
+    from models.registry import Manifest
+
+app = typer.Typer(no_args_is_help=True, help="Train, list, activate, roll back and verify models.")
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+Model = Annotated[str, typer.Argument(metavar="MODEL", help="search or recommend, or one version: search@3.")]
+
+
+@app.command("train")
+def train(
+    names: Annotated[list[str] | None, typer.Argument(metavar="[MODEL]...", help="All when none is named.")] = None,
+    config: Annotated[Path | None, typer.Option("--config", help="The settings file.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Train models from the shop in use, publish them and make them active.
+
+    Example: standfast models train recommend
+    """
+    from models.training import SERVICES
+    from models.training import train as run
+    from standfast.commands.progress import shown
+    from standfast.settings import load
+
+    wanted = [service for service in SERVICES if not names or service in names]
+    unknown = sorted(set(names or ()) - set(SERVICES))
+    if unknown:
+        raise UsageError(f"there is no model {', '.join(unknown)}; there are {', '.join(SERVICES)}")
+    settings = load(config)
+    with shown() as progress:
+        made = run(wanted, progress=progress, encoder=settings.search.encoder, device=settings.search.device)
+    if as_json:
+        _json(made)
+    for manifest in made if not as_json else []:
+        typer.echo(f"{manifest.label} is active: {_figures(manifest)}")
+
+
+@app.command("list")
+def list_models(as_json: AsJson = False) -> None:
+    """List the published versions, the active ones marked.
+
+    Example: standfast models list --json
+    """
+    from models import registry
+
+    rows = [
+        Row(name, version, version == registry.active(name), manifest.created_at, manifest.metrics)
+        for name in registry.names()
+        for version in registry.versions(name)
+        for manifest in (registry.manifest_of(name, version),)
+    ]
+    if as_json:
+        _json(rows)
+        return
+    if not rows:
+        typer.echo("no model is published; run `standfast models train`", err=True)
+    for row in rows:
+        made = time.strftime("%Y-%m-%d %H:%M", time.localtime(row.created_at / 1000))
+        typer.echo(f"{'*' if row.active else ' '} {row.model}@{row.version}  {made}  {_ndcg(row.metrics)}".rstrip())
+
+
+class Row(msgspec.Struct, frozen=True):
+    """One line of `models list`."""
+
+    model: str
+    version: int
+    active: bool
+    created_at: int
+    metrics: dict[str, float]
+
+
+@app.command("show")
+def show(model: Model, as_json: AsJson = False) -> None:
+    """Show a version's metrics, lineage and files; the active version unless one is named.
+
+    Example: standfast models show search
+    """
+    from models import registry
+
+    name, version = _version(model)
+    manifest = registry.manifest_of(name, version)
+    if as_json:
+        _json(manifest)
+        return
+    state = "active" if registry.active(name) == version else "not active"
+    typer.echo(f"{manifest.label} ({state})")
+    for title, lines in (
+        ("metrics", {key: f"{value:g}" for key, value in manifest.metrics.items()}),
+        ("lineage", manifest.lineage),
+        ("files", {file: f"{entry.size:,} bytes, {entry.sha256}" for file, entry in manifest.files.items()}),
+    ):
+        typer.echo(f"\n{title}")
+        for key, value in lines.items():
+            typer.echo(f"  {key}: {value}")
+
+
+@app.command("activate")
+def activate(model: Annotated[str, typer.Argument(metavar="MODEL@VERSION")]) -> None:
+    """Make a version the serving one. Workers that run take it when they are started again.
+
+    Example: standfast models activate search@1
+    """
+    from models import registry
+
+    name, version = _parsed(model)
+    if version is None:
+        raise UsageError(f"{model!r} names no version; write {name}@<version>, see `standfast models list`")
+    registry.activate(name, version)
+    typer.echo(f"{name}@{version} is active")
+
+
+@app.command("rollback")
+def rollback(model: Annotated[str, typer.Argument(metavar="MODEL")]) -> None:
+    """Go back to the version that served before.
+
+    Example: standfast models rollback search
+    """
+    from models import registry
+
+    typer.echo(f"{model}@{registry.rollback(model)} is active")
+
+
+@app.command("verify")
+def verify(
+    model: Annotated[str | None, typer.Argument(metavar="[MODEL]", help="All versions of all when left out.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Check every byte of the published models against their manifests; exit code 1 when one is wrong.
+
+    Example: standfast models verify
+    """
+    from models import registry
+
+    chosen = [_version(model)] if model else [(n, v) for n in registry.names() for v in registry.versions(n)]
+    found = {f"{name}@{version}": registry.verify(name, version) for name, version in chosen}
+    if as_json:
+        _json(found)
+    for label, problems in found.items() if not as_json else []:
+        typer.echo(f"{label}: {'ok' if not problems else '; '.join(problems)}")
+    if any(found.values()):
+        raise typer.Exit(1)
+
+
+def _version(model: str) -> tuple[str, int]:
+    from models import registry
+
+    name, version = _parsed(model)
+    if version is None:
+        version = registry.active(name)
+    if version is None:
+        raise UsageError(f"no {name} model is active; name a version, or run `standfast models train`")
+    return name, version
+
+
+def _parsed(model: str) -> tuple[str, int | None]:
+    name, at, number = model.partition("@")
+    if at and not number.isdecimal():
+        raise UsageError(f"{model!r} is no version; write {name}@<number>")
+    return name, int(number) if at else None
+
+
+def _figures(manifest: Manifest) -> str:
+    return f"{manifest.metrics['items']:,.0f} products {_ndcg(manifest.metrics)}".rstrip()
+
+
+def _ndcg(metrics: dict[str, float]) -> str:
+    if "ndcg_10" not in metrics:
+        return ""
+    return f"nDCG@10 {metrics['ndcg_10']:.3f} (popularity {metrics['popularity_ndcg_10']:.3f})"
+
+
+def _json(value: object) -> None:
+    typer.echo(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
