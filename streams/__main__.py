@@ -37,10 +37,12 @@ async def _run(settings: Settings) -> int:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, end)
-    from streams.app import Restored, build  # Faust takes its time to import: signals are heeded from before
+    reading = asyncio.create_task(asyncio.to_thread(_restored, settings, stop))
+    await asyncio.sleep(0)
+    from streams.app import Restored, build  # takes its time, in which the topics are read
 
     try:
-        restored = await asyncio.to_thread(_restored, settings, stop)
+        restored = await reading
     except restore.Stopped:
         return 0
     app = build(settings, Restored(*restored))

@@ -47,7 +47,7 @@ class Agents:
         self.app.agent(_raw(self.app, self._names.interactions), name="interactions", concurrency=1)(self._interactions)
         self.app.agent(_raw(self.app, *self._names.counted), name="traffic", concurrency=1)(self._others)
         self.app.task(self._write_profiles)
-        self.app.timer(_TICK_S, name="windows")(self._publish_windows)
+        self.app.task(self._publish_windows)
 
     async def _interactions(self, stream: Any) -> None:
         async for event in stream.events():
@@ -115,7 +115,9 @@ class Agents:
         return await self._profiles.send(key=user, value=data, partition=partition)
 
     async def _publish_windows(self) -> None:
-        await self.traffic.publish_due(self.app.consumer, _now(), self._publish_window)
+        while True:
+            await asyncio.sleep(_TICK_S)
+            await self.traffic.publish_due(self.app.consumer, _now(), self._publish_window)
 
     async def _publish_window(self, window: TrafficWindow) -> None:
         data = self._codec.encode(window, Encoding.JSON)

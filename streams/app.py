@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import faust
 
 from schemas.codec import Codec
-from schemas.registry import SchemaRegistry
 from standfast.home import folder
 from standfast.settings import Settings
 from streams.agents import Agents
@@ -18,7 +17,7 @@ from streams.names import names
 from streams.restore import Profiles
 from streams.security import credentials
 from streams.traffic import Traffic
-from streams.transport import transport
+from streams.transport import NoTables, transport
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +58,7 @@ def build(settings: Settings, restored: Restored | None = None) -> faust.App:
         topic_disable_leader=True,
         stream_wait_empty=False,
         web_enabled=False,
+        TableManager=NoTables,
     )
     ledger = Ledger()
     app.transport = transport(app, ledger)
@@ -73,5 +73,8 @@ def build(settings: Settings, restored: Restored | None = None) -> faust.App:
 
 
 def _codec(settings: Settings) -> Codec:
-    url = settings.schema_registry_url
-    return Codec(SchemaRegistry(url.get_secret_value()) if url is not None else None)
+    if settings.schema_registry_url is None:
+        return Codec()
+    from schemas.registry import SchemaRegistry  # 0.3 s of imports
+
+    return Codec(SchemaRegistry(settings.schema_registry_url.get_secret_value()))

@@ -127,4 +127,9 @@ def _to_the_end(consumer: Consumer, partitions: int, stop: threading.Event) -> I
 
 def _configuration(settings: Settings) -> clients.Config:
     # the group is never joined; the client wants a name for it
-    return clients.consumer(settings, "stream-restore", "standfast-stream-restore", **{"enable.partition.eof": True})
+    return clients.consumer(
+        settings,
+        "stream-restore",
+        "standfast-stream-restore",
+        **{"enable.partition.eof": True, "fetch.wait.max.ms": 10},  # an empty partition says so at once
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Protocol
 
@@ -71,7 +72,7 @@ class Traffic:
     async def _read_past(self, reader: Reader, topic: str, end: int) -> bool:
         mine = [partition for partition in reader.assignment() if partition[0] == topic]
         behind = [partition for partition in mine if self._latest.get(partition, 0) < end]
-        return bool(mine) and all([await _at_the_end(reader, partition) for partition in behind])
+        return bool(mine) and all(await asyncio.gather(*(_at_the_end(reader, partition) for partition in behind)))
 
     async def _publish(self, windows: Windows, start: int, publish: Publish) -> None:
         full = windows.full(start)

@@ -1,4 +1,4 @@
-"""Faust's Kafka driver with two things it has no setting for: which records it sees, and what it commits."""
+"""Faust's Kafka driver with what it has no setting for: which records it sees, what it commits, how soon it starts."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import aiokafka
+from faust.tables import TableManager
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
@@ -53,6 +54,14 @@ class _Consumer(driver.Consumer):  # type: ignore[misc]
         """What the ledger says, instead of what Faust has acked."""
         found = {TP(*partition): offset for partition, offset in self.ledger.committable().items()}
         return {tp: offset for tp, offset in found.items() if self._should_commit(tp, offset)}
+
+
+class NoTables(TableManager):  # type: ignore[misc]
+    """An app without tables, which need not wait a second for some to be declared."""
+
+    async def on_start(self) -> None:
+        await self._update_channels()
+        await self.recovery.start()
 
 
 def transport(app: Any, ledger: Ledger) -> driver.Transport:
