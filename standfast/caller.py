@@ -32,6 +32,8 @@ _TOPICS: dict[type[Record], str] = {
 _RESULTS = {"search.requests": "search.results", "recommend.requests": "recommend.results"}
 _REACH_S = 10.0
 _POLL_S = 0.1
+_NEW_TOPIC_S = 2.0  # a topic just created is not yet known to every broker
+_MOVING = {KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE, KafkaError.UNKNOWN_TOPIC_OR_PART}
 
 
 class Caller:
@@ -81,8 +83,9 @@ class Caller:
         )
         self._producer.flush(timeout)
         if not failed:
+            self._producer.purge()
             raise NoAnswer(
-                f"Kafka at {self._settings.kafka.bootstrap_servers} did not take the request within {timeout:g} s; "
+                f"Kafka at {self._settings.kafka.bootstrap_servers} did not take the request within {timeout:.1f} s; "
                 "see `standfast status`"
             )
         if failed[0] is not None:
@@ -124,16 +127,28 @@ class Caller:
 
     def _ends(self) -> list[TopicPartition]:
         """The end of every partition as it is now: left to the first poll, it could lie behind our own answer."""
-        try:
-            partitions = [each for topic in _RESULTS.values() for each in self._partitions(self._prefix + topic)]
-            # librdkafka asks for all of them at once here, and takes -1 (OFFSET_END) as a time for "the end".
-            found: list[TopicPartition] = self._consumer.offsets_for_times(partitions, timeout=_REACH_S)
-        except KafkaException as error:
-            raise ClusterError(
-                f"Kafka at {self._settings.kafka.bootstrap_servers} does not answer: {error.args[0].str()}; start it, "
-                "or correct KAFKA_BOOTSTRAP_SERVERS"
-            ) from None
-        return found
+        deadline = time.monotonic() + _REACH_S
+        while True:
+            try:
+                partitions = [each for topic in _RESULTS.values() for each in self._partitions(self._prefix + topic)]
+                # librdkafka asks for all of them at once here, and takes -1 (OFFSET_END) as a time for "the end".
+                found: list[TopicPartition] = self._consumer.offsets_for_times(partitions, timeout=_REACH_S)
+            except KafkaException as error:
+                if error.args[0].code() not in _MOVING or time.monotonic() > deadline:
+                    raise self._unreachable(error) from None
+                time.sleep(_POLL_S)
+            except TopicError:
+                if time.monotonic() > deadline - _REACH_S + _NEW_TOPIC_S:
+                    raise
+                time.sleep(_POLL_S)
+            else:
+                return found
+
+    def _unreachable(self, error: KafkaException) -> ClusterError:
+        return ClusterError(
+            f"Kafka at {self._settings.kafka.bootstrap_servers} does not answer: {error.args[0].str()}; start it, or "
+            "correct KAFKA_BOOTSTRAP_SERVERS"
+        )
 
     def _partitions(self, topic: str) -> list[TopicPartition]:
         found = self._consumer.list_topics(topic, timeout=_REACH_S).topics[topic]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import os
 from typing import Annotated
 
 import typer
@@ -52,7 +54,9 @@ def stream(config: Config = None) -> None:
     from standfast.locating import located
     from streams.__main__ import run
 
-    run(located(settings))
+    code = run(located(settings))
+    logging.shutdown()
+    os._exit(code)  # Faust's threads may still wait for a broker that is gone; everything of ours is done
 
 
 @drills_app.command("drills")
@@ -63,7 +67,7 @@ def drills(config: Config = None) -> None:
     """
     settings = settings_from(config, role="drills")
 
-    from drills.__main__ import run
+    from drills.main import run
     from standfast.locating import located
 
     run(located(settings))
