@@ -47,7 +47,9 @@ class Answerer(threading.Thread):
                 continue
             self.keys.append(message.key())
             topic = message.topic().removeprefix(self._prefix)
-            kind = SearchRequest if topic == "search.requests" else RecommendRequest
+            kind: type[SearchRequest | RecommendRequest] = (
+                SearchRequest if topic == "search.requests" else RecommendRequest
+            )
             request, encoding = self._codec.decode(message.value(), kind)
             title = request.query if isinstance(request, SearchRequest) else str(request.user_id)
             for worker, end in (
