@@ -40,8 +40,10 @@ class Failed(Exception):
     """Set-up cannot go on; the message is the one line that says what to do."""
 
 
-def main() -> int:
-    """Sets up the project this file belongs to; the exit status."""
+def main(arguments: Sequence[str]) -> int:
+    """Sets up the project this file belongs to; the exit status. `--is-whole` only asks whether that was done."""
+    if "--is-whole" in arguments:
+        return 0 if is_whole(ROOT, mark(ROOT)) else 1
     try:
         set_up(ROOT)
     except Failed as failure:
@@ -258,4 +260,4 @@ def clean(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -3,6 +3,9 @@
 here=$(dirname "$0")
 oldest=11 newest=14 # 3.x; the lock file has wheels for these
 
+# The quick way: nothing is left to do.
+"$here/../.venv/bin/python" -I "$here/setup.py" --is-whole 2>/dev/null && exit 0
+
 fits() {
     "$1" -c "import sys; sys.exit(not (3, $oldest) <= sys.version_info[:2] <= (3, $newest))" >/dev/null 2>&1
 }
