@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 
 import structlog
@@ -19,6 +20,8 @@ from streams.restore import Profiles
 _log = structlog.get_logger()
 # What Kafka adds around one record's key and value in a batch of its own.
 _ENVELOPE = 1024
+# The first change is written at once, those that follow on its heels together: three times the interactions a second.
+_BREATH_S = 0.02
 
 Write = Callable[[int, bytes, bytes], Awaitable[Awaitable[object]]]
 
@@ -67,8 +70,10 @@ class Keeper:
 
     async def write_changes(self, write: Write) -> None:
         """Writes what changed until there is nothing left, then waits for more; ends only with an error."""
+        wrote = 0.0
         while True:
             await self._wake.wait()
+            await asyncio.sleep(max(0.0, wrote + _BREATH_S - time.monotonic()))
             self._wake.clear()
             changed, self._changed = self._changed, {}
             generation, self._generation = self._generation, self._generation + 1
@@ -76,6 +81,7 @@ class Keeper:
             for outcome in await asyncio.gather(*sent, return_exceptions=True):
                 _raise_unless_refused(outcome)
             self._ledger.release_everywhere(("profile", generation))
+            wrote = time.monotonic()
 
     def _read(self, data: bytes | None) -> Profile | None:
         if data is None:
