@@ -1,0 +1,63 @@
+"""What the stream processor makes of the settings and of an interaction's fields."""
+
+from __future__ import annotations
+
+import pytest
+
+from schemas.records import Interaction
+from standfast.errors import SchemaError, SettingsError
+from streams.interactions import check
+from streams.security import credentials
+
+NOW = 1_700_000_000_000
+
+
+def test_an_open_cluster_needs_no_credentials() -> None:
+    assert credentials({"fetch.wait.max.ms": "5"}) is None
+
+
+def test_a_password_gets_in() -> None:
+    client = {
+        "security.protocol": "SASL_SSL",
+        "sasl.mechanism": "SCRAM-SHA-512",
+        "sasl.username": "shop",
+        "sasl.password": "secret",
+    }
+    found = credentials(client)
+    assert (found.username, found.mechanism.value, found.protocol.value) == ("shop", "SCRAM-SHA-512", "SASL_SSL")
+    assert found.ssl_context.check_hostname
+
+
+@pytest.mark.parametrize(
+    ("client", "named"),
+    [
+        ({"sasl.oauthbearer.config": "secret"}, "sasl.oauthbearer.config"),
+        ({"security.protocol": "sasl_plaintext", "sasl.mechanism": "GSSAPI"}, "GSSAPI"),
+        ({"security.protocol": "sasl_plaintext", "sasl.password": "secret"}, "sasl.username"),
+        ({"security.protocol": "kerberos"}, "security.protocol"),
+        ({"security.protocol": "ssl", "ssl.ca.location": "/no/such.pem"}, "ssl.ca.location"),
+    ],
+)
+def test_what_cannot_be_followed_is_named_without_its_secrets(client: dict[str, str], named: str) -> None:
+    with pytest.raises(SettingsError, match=named) as raised:
+        credentials(client)
+    assert "secret" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("interaction", "named"),
+    [
+        (Interaction(user_id="", item_id="a"), "user_id"),
+        (Interaction(user_id="u", item_id=" "), "item_id"),
+        (Interaction(user_id="u", item_id="a", value=float("nan")), "value"),
+        (Interaction(user_id="u", item_id="a", timestamp=NOW * 1000), "milliseconds"),
+        (Interaction(user_id="u", item_id="a", timestamp=-1), "milliseconds"),
+    ],
+)
+def test_an_interaction_that_can_be_read_may_still_be_wrong(interaction: Interaction, named: str) -> None:
+    with pytest.raises(SchemaError, match=named):
+        check(interaction, NOW)
+
+
+def test_an_old_interaction_is_a_right_one() -> None:
+    check(Interaction(user_id="u", item_id="a", timestamp=0), NOW)

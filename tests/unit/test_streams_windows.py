@@ -1,0 +1,110 @@
+"""Windows, the ledger of what is still needed, and when a window may be published."""
+
+from __future__ import annotations
+
+import asyncio
+
+from schemas.records import Result, TrafficWindow
+from streams.ledger import Ledger, Partition
+from streams.traffic import Traffic
+from streams.windows import Windows, quantile
+
+
+def answer(latency_ms: float, status: str = "ok") -> Result:
+    return Result(request_id="r", status=status, latency_ms=latency_ms)  # type: ignore[arg-type]
+
+
+def test_a_window_counts_records_statuses_and_latencies() -> None:
+    windows = Windows("search.results", 10)
+    for latency in range(1, 101):
+        assert windows.add(25, 100, answer(float(latency), "ok" if latency > 3 else "invalid")) == 20
+    full = windows.full(20)
+    assert (full.start, full.end, full.records) == (20, 30, 100)
+    assert full.by_status == {"ok": 97, "invalid": 3}
+    assert (full.latency_mean_ms, full.latency_p50_ms, full.latency_p99_ms) == (50.5, 50.0, 99.0)
+
+
+def test_only_windows_that_ended_are_due_and_a_silent_one_is_too() -> None:
+    windows = Windows("t", 10)
+    windows.add(5, 100)
+    windows.add(38, 100)
+    assert windows.due(39) == [0, 20]
+    assert windows.full(20).records == 0
+    windows.published(20)
+    assert windows.due(40) == [0, 30]
+
+
+def test_what_comes_after_its_window_was_published_is_late() -> None:
+    windows = Windows("t", 10, published_until=30)
+    assert windows.add(29, 100) is None
+    assert windows.add(30, 100) == 30
+
+
+def test_a_timestamp_in_the_future_counts_as_now() -> None:
+    assert Windows("t", 10).add(10**15, 57) == 50
+
+
+def test_quantiles_of_nothing_are_nothing() -> None:
+    assert quantile([], 0.5) is None
+    assert quantile([4.0], 0.99) == 4.0
+
+
+def test_the_oldest_held_record_decides_what_is_committed() -> None:
+    ledger, partition = Ledger(), ("t", 0)
+    for offset in range(5, 10):
+        ledger.took(partition, offset)
+    assert ledger.committable() == {partition: 10}
+    ledger.hold(partition, "window", 7)
+    ledger.hold(partition, "window", 6)
+    ledger.hold(partition, "profile", 8)
+    assert ledger.committable() == {partition: 6}
+    ledger.release_everywhere("window")
+    assert ledger.committable() == {partition: 8}
+    ledger.release(partition, "profile")
+    assert ledger.committable() == {partition: 10}
+    assert not ledger.is_new(partition, 9)
+
+
+class Standing:
+    """A consumer that stands at a position in one partition."""
+
+    def __init__(self, partition: Partition, position: int, end: int | None) -> None:
+        self.partition, self.at, self.end = partition, position, end
+
+    def assignment(self) -> set[Partition]:
+        return {self.partition}
+
+    def highwater(self, partition: Partition) -> int | None:
+        return self.end
+
+    async def position(self, partition: Partition) -> int | None:
+        return self.at
+
+
+def published(traffic: Traffic, reader: Standing, now: int) -> list[TrafficWindow]:
+    got: list[TrafficWindow] = []
+
+    async def keep(window: TrafficWindow) -> None:
+        got.append(window)
+
+    async def twice() -> None:
+        await traffic.publish_due(reader, now, keep)
+        await traffic.publish_due(reader, now, keep)
+
+    asyncio.run(twice())
+    return got
+
+
+def test_a_window_is_published_when_its_partitions_were_read_to_the_end() -> None:
+    ledger, place = Ledger(), ("search.results", 0)
+    traffic = Traffic(ledger, ("search.results",), window_s=10.0)
+    now = 1_700_000_000_000
+    traffic.go_on_from({"search.results": now - 30_000}, now)
+    traffic.count(place, 4, now - 25_000, now, answer(3.0))
+    ledger.took(place, 4)
+    assert published(traffic, Standing(place, 5, 9), now) == [], "records before the end of the window may still come"
+    assert published(traffic, Standing(place, 5, None), now) == [], "where the partition ends is not known yet"
+    assert ledger.committable() == {place: 4}
+    windows = published(traffic, Standing(place, 9, 9), now + 1000)
+    assert [window.records for window in windows] == [1, 0]
+    assert ledger.committable() == {place: 5}
