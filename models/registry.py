@@ -220,7 +220,7 @@ def _locked(place: Path) -> Iterator[None]:
 def _read(path: Path, kind: type[_S]) -> _S:
     try:
         return msgspec.json.decode(path.read_bytes(), type=kind)
-    except msgspec.DecodeError as problem:
+    except (msgspec.DecodeError, UnicodeDecodeError) as problem:
         raise IntegrityError(f"{path} cannot be read ({problem}); {_REMEDY}") from problem
 
 

@@ -101,6 +101,8 @@ def _json_rows(file: TextIO, path: Path, kind: type[_T], skipped: Skipped) -> It
         except (msgspec.ValidationError, msgspec.DecodeError) as problem:
             reason, key = _reason(problem)
             skipped.add(reason, line, _json_value(text, key))
+        except RecursionError:
+            skipped.add("nested too deep", line)
 
 
 def _csv_rows(

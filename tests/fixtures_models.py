@@ -1,0 +1,65 @@
+"""The sample shop, trained once a test run, and the data sets that lie beside the checkout where there are any."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from models.recommend import Recommender
+    from models.search import HybridSearch
+
+_SHARED = Path(__file__).parents[2] / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def trained_shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A state folder in which both models of the sample shop are published and active. Do not write to it."""
+    from models.training import ensure
+
+    home = tmp_path_factory.mktemp("trained")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("STANDFAST_HOME", str(home))
+        ensure()
+    return home
+
+
+@pytest.fixture
+def sample_home(trained_shop: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """`trained_shop` as the state folder of this test. Do not write to it."""
+    monkeypatch.setenv("STANDFAST_HOME", str(trained_shop))
+    return trained_shop
+
+
+@pytest.fixture
+def empty_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A state folder and a cache of one test's own."""
+    monkeypatch.setenv("STANDFAST_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path / "home"
+
+
+@pytest.fixture(scope="session")
+def search_model(trained_shop: Path) -> HybridSearch:
+    """The sample shop's search."""
+    from models.search import load_search
+
+    return load_search(trained_shop / "models" / "search" / "1", "search@1", "cpu")
+
+
+@pytest.fixture(scope="session")
+def recommend_model(trained_shop: Path) -> Recommender:
+    """The sample shop's recommendation."""
+    from models.recommend import load_recommender
+
+    return load_recommender(trained_shop / "models" / "recommend" / "1", "recommend@1", "cpu")
+
+
+def shared_data(name: str) -> Path:
+    """A data set's folder; skips the test where it is not there."""
+    folder = _SHARED / name
+    if not folder.is_dir():
+        pytest.skip(f"the data set {name} is not beside this checkout")
+    return folder

@@ -1,0 +1,97 @@
+"""Vectors: the same for a text whatever it is encoded with, equal to transformers' own, found again in the cache."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from models.encoder import Encoder, _AutoBackbone, encoder_folder, load_encoder
+from models.vectors import encoded
+from standfast.errors import ModelError
+
+_TEXTS = [
+    "white hanging heart t-light holder",
+    "lunch bag",
+    "",
+    "a",
+    "long " * 400,
+    "Weihnachtsschmuck für den Baum ☃",
+    "lunch bag",
+    "x" * 20_000,
+]
+
+
+@pytest.fixture(scope="module")
+def encoder() -> Encoder:
+    return load_encoder("bundled", "cpu")
+
+
+def test_a_batch_gives_each_text_the_vector_it_has_alone_in_the_order_asked(encoder: Encoder) -> None:
+    together = encoder.encode(_TEXTS, exact=True)
+    alone = torch.cat([encoder.encode([text], exact=True) for text in _TEXTS])
+    assert torch.allclose(together, alone, atol=1e-5)
+    assert torch.allclose(together.norm(dim=1), torch.ones(len(_TEXTS)), atol=1e-5)
+    assert torch.equal(together[1], together[6])
+
+
+def test_related_texts_are_nearer_than_unrelated_ones(encoder: Encoder) -> None:
+    mug, cup, lamp = encoder.encode(["coffee mug", "tea cup", "street lamp repair manual"])
+    assert float(mug @ cup) > float(mug @ lamp) + 0.2
+
+
+def test_no_texts_give_no_vectors(encoder: Encoder) -> None:
+    assert encoder.encode([]).shape == (0, encoder.width)
+
+
+_TRANSFORMERS = {  # first six components from transformers 5.17's BertModel, mean pooled and normalised
+    "white hanging heart t-light holder": [0.01664, 0.12672, 0.02079, 0.05034, -0.06357, -0.02135],
+    "lunch bag": [-0.06863, 0.13906, -0.00093, 0.03247, 0.06383, -0.02051],
+    "": [-0.11884, 0.0483, -0.00255, -0.01101, 0.05195, 0.01029],
+    "long " * 400: [-0.03374, -0.04158, 0.06168, 0.00103, -0.11218, -0.00457],
+}
+
+
+def test_our_forward_pass_gives_the_values_transformers_gives(encoder: Encoder) -> None:
+    found = encoder.encode(list(_TRANSFORMERS), exact=True)[:, :6]
+    assert torch.allclose(found, torch.tensor(list(_TRANSFORMERS.values())), atol=2e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_our_forward_pass_equals_the_installed_transformers(encoder: Encoder) -> None:
+    from transformers import AutoModel
+
+    reference = _AutoBackbone(AutoModel.from_pretrained(encoder_folder("bundled")).eval(), torch.device("cpu"))
+    other = Encoder("reference", "", reference, encoder._tokenizer, encoder.device)
+    assert torch.allclose(other.encode(_TEXTS, exact=True), encoder.encode(_TEXTS, exact=True), atol=1e-5)
+
+
+def test_a_folder_that_is_no_encoder_says_what_it_lacks(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(ModelError, match=r"lacks tokenizer\.json, \*\.safetensors"):
+        load_encoder(str(tmp_path))
+
+
+@pytest.mark.parametrize("device", ["tpu", "cuda:99" if not torch.cuda.is_available() else "gpu"])
+def test_a_device_that_is_not_there_is_one_clear_error(device: str) -> None:
+    with pytest.raises(ModelError, match="use auto"):
+        load_encoder("bundled", device)
+
+
+def test_texts_are_encoded_once_and_a_damaged_cache_is_encoded_again(
+    encoder: Encoder, empty_home: Path, tmp_path: Path
+) -> None:
+    texts = ["red lamp", "blue cup", "red lamp"]
+    steps: list[int] = []
+    first = encoded(encoder, texts, steps.append)
+    assert sum(steps) >= 2
+    cache = next((tmp_path / "cache" / "standfast" / "vectors").glob("*.safetensors"))
+    written = cache.stat().st_mtime_ns
+    assert torch.equal(encoded(encoder, texts), first)
+    assert cache.stat().st_mtime_ns == written
+    more = encoded(encoder, [*texts, "green hat"])
+    assert torch.equal(more[:3], first)
+    cache.write_bytes(b"\0" * 100)
+    assert torch.allclose(encoded(encoder, texts), first, atol=1e-6)

@@ -1,0 +1,177 @@
+"""Published models: whole or not there, and every byte as published."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from models import registry
+from models.loading import load
+from standfast.errors import IntegrityError, ModelError, UsageError
+
+pytestmark = pytest.mark.usefixtures("empty_home")
+
+
+def _fill(folder: Path) -> tuple[Mapping[str, float], Mapping[str, str]]:
+    (folder / "sub").mkdir()
+    (folder / "sub" / "index.json").write_text('{"a": 1}')
+    (folder / "weights.safetensors").write_bytes(bytes(range(256)) * 8)
+    return {"ndcg_10": 0.5}, {"encoder": "bundled"}
+
+
+def test_a_published_version_is_listed_but_serves_only_when_activated() -> None:
+    manifest = registry.publish("search", _fill)
+    assert manifest.label == "search@1"
+    assert registry.versions("search") == [1]
+    assert registry.active("search") is None
+    registry.activate("search", 1)
+    assert registry.active("search") == 1
+    assert registry.checked("search")[1] == manifest
+
+
+def test_rollback_goes_back_version_by_version_and_then_says_there_is_no_more() -> None:
+    for version in (1, 2, 3):
+        registry.publish("search", _fill)
+        registry.activate("search", version)
+    assert registry.rollback("search") == 2
+    assert registry.rollback("search") == 1
+    with pytest.raises(ModelError, match="no version to go back to"):
+        registry.rollback("search")
+    assert registry.active("search") == 1
+
+
+def test_a_version_that_is_not_there_is_refused_by_name() -> None:
+    registry.publish("search", _fill)
+    with pytest.raises(ModelError, match=r"search@7 is not published \(there: 1\)"):
+        registry.activate("search", 7)
+
+
+def test_nothing_trained_yet_says_what_to_run() -> None:
+    with pytest.raises(ModelError, match="standfast models train recommend"):
+        load("recommend")
+
+
+@pytest.mark.parametrize("name", ["../search", "", "a/b", "a b"])
+def test_a_name_that_would_leave_the_folder_is_refused(name: str) -> None:
+    with pytest.raises(UsageError):
+        registry.versions(name)
+
+
+@pytest.mark.parametrize("suffix", [".pt", ".pkl", ".bin", ""])
+def test_files_that_could_hold_code_are_not_published(suffix: str) -> None:
+    def pickled(folder: Path) -> tuple[Mapping[str, float], Mapping[str, str]]:
+        (folder / f"model{suffix}").write_bytes(b"x")
+        return {}, {}
+
+    with pytest.raises(ModelError, match="safetensors"):
+        registry.publish("search", pickled)
+    assert registry.versions("search") == []
+
+
+def test_a_trainer_that_fails_leaves_nothing() -> None:
+    def fails(folder: Path) -> tuple[Mapping[str, float], Mapping[str, str]]:
+        _fill(folder)
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        registry.publish("search", fails)
+    assert registry.versions("search") == []
+
+
+_KILLED = """
+import os, signal
+from pathlib import Path
+from models import registry
+def fill(folder):
+    (folder / "weights.json").write_text("{}")
+    if MOMENT == "filling": os.kill(os.getpid(), signal.SIGKILL)
+    return {}, {}
+real = registry._sync_tree
+def dies(root):
+    if MOMENT == "moving": os.kill(os.getpid(), signal.SIGKILL)
+    real(root)
+registry._sync_tree = dies
+registry.publish("search", fill)
+"""
+
+
+@pytest.mark.parametrize("moment", ["filling", "moving"])
+def test_a_trainer_killed_in_the_middle_leaves_no_version_and_blocks_nobody(moment: str) -> None:
+    code = f"MOMENT = {moment!r}\n{_KILLED}"
+    ended = subprocess.run([sys.executable, "-c", code], check=False, timeout=60, env=os.environ.copy())
+    assert ended.returncode == -signal.SIGKILL
+    assert registry.versions("search") == []
+    assert registry.publish("search", _fill).version == 1
+
+
+def test_trainers_at_the_same_time_get_versions_of_their_own() -> None:
+    code = (
+        "from models import registry\n"
+        "def fill(folder):\n    (folder / 'a.json').write_text('{}')\n    return {}, {}\n"
+        "for _ in range(5): registry.publish('search', fill)\n"
+    )
+    trainers = [subprocess.Popen([sys.executable, "-c", code]) for _ in range(3)]
+    assert [trainer.wait(60) for trainer in trainers] == [0, 0, 0]
+    assert registry.versions("search") == list(range(1, 16))
+    assert not [problem for version in range(1, 16) for problem in registry.verify("search", version)]
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    file=st.sampled_from(["manifest.json", "weights.safetensors", "sub/index.json"]),
+    where=st.floats(0, 1, exclude_max=True),
+    bit=st.integers(0, 7),
+)
+def test_any_flipped_bit_in_any_file_is_found_and_refused(file: str, where: float, bit: int) -> None:
+    manifest = registry.publish("search", _fill)
+    path = registry.folder_of("search", manifest.version) / file
+    data = bytearray(path.read_bytes())
+    data[int(where * len(data))] ^= 1 << bit
+    path.write_bytes(bytes(data))
+    assert registry.verify("search", manifest.version)
+    with pytest.raises(IntegrityError, match=Path(file).name):
+        registry.checked("search", manifest.version)
+    with pytest.raises(IntegrityError):
+        registry.activate("search", manifest.version)
+
+
+@pytest.mark.parametrize("size", [0, 100, 5000])
+def test_a_file_cut_short_or_grown_is_refused(size: int) -> None:
+    registry.publish("search", _fill)
+    path = registry.folder_of("search", 1) / "weights.safetensors"
+    path.write_bytes(b"\0" * size)
+    assert "bytes" in registry.verify("search", 1)[0]
+
+
+def test_a_missing_file_is_refused() -> None:
+    registry.publish("search", _fill)
+    (registry.folder_of("search", 1) / "sub" / "index.json").unlink()
+    assert "cannot be read" in registry.verify("search", 1)[0]
+
+
+def test_another_versions_manifest_put_in_place_is_refused() -> None:
+    for _ in range(2):
+        registry.publish("search", _fill)
+    first, second = (registry.folder_of("search", version) / "manifest.json" for version in (1, 2))
+    second.write_bytes(first.read_bytes())
+    with pytest.raises(IntegrityError, match="search@1, not search@2"):
+        registry.checked("search", 2)
+
+
+def test_a_damaged_pointer_is_named_and_mended_by_activating(empty_home: Path) -> None:
+    registry.publish("search", _fill)
+    registry.activate("search", 1)
+    pointer = empty_home / "models" / "search" / "active.json"
+    pointer.write_bytes(pointer.read_bytes().replace(b'"version":1', b'"version":2'))
+    with pytest.raises(IntegrityError, match=r"active\.json"):
+        registry.active("search")
+    registry.activate("search", 1)
+    assert registry.active("search") == 1
