@@ -36,7 +36,8 @@ class Outcomes:
         self._topic = settings.kafka.topic_prefix + TOPIC
         self._codec = codec
         # The group is only a name: partitions are assigned and nothing is ever committed.
-        config = clients.consumer(settings, client_id, client_id, **{"enable.partition.eof": True})
+        quick = {"enable.partition.eof": True, "fetch.wait.max.ms": 20}  # the end is told with an empty fetch
+        config = clients.consumer(settings, client_id, client_id, **quick)
         self._consumer = Consumer(config)
         self._servers = settings.kafka.bootstrap_servers
 

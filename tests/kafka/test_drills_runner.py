@@ -1,0 +1,302 @@
+"""Drills on a real Kafka: real processes die, and the outcome stream tells it as it was."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+
+import msgspec
+import pytest
+from confluent_kafka import Consumer, Producer, TopicPartition
+
+from drills.events import FINAL
+from drills.outcomes import Outcome, Outcomes
+from schemas.codec import Codec, Encoding
+from schemas.records import DrillCommand, DrillEvent
+from standfast import clients
+from standfast.settings import KafkaSettings, Settings
+from tests.support.small_system import SmallSystem
+from tests.waiting import wait_until
+
+QUICK = {"rate": 150.0, "before_s": 1.0, "after_s": 1.0}
+HOPELESS = {"recover_within_s": 1.5, "rto_ms": 1000, "answer_within_s": 0.5, "restore_within_s": 0.5}
+
+
+class Runner:
+    """`python -m drills` as the supervisor starts it."""
+
+    def __init__(self, settings: Settings) -> None:
+        kafka = settings.kafka
+        self._environment = {
+            **os.environ,
+            "KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap_servers,
+            "STANDFAST_KAFKA__TOPIC_PREFIX": kafka.topic_prefix,
+        }
+        self.start()
+
+    def start(self) -> None:
+        self.process = subprocess.Popen([sys.executable, "-m", "drills"], env=self._environment)
+
+    def end(self, how: signal.Signals) -> None:
+        self.process.send_signal(how)
+        self.process.wait(20)
+
+    def __enter__(self) -> Runner:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.process.poll() is None:
+            self.end(signal.SIGKILL)
+
+
+class Stage:
+    """The two drill topics of one test, as a user's own programs would use them."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._codec = Codec()
+        self._producer = Producer({"bootstrap.servers": settings.kafka.bootstrap_servers})
+        self._reader = Outcomes(settings, self._codec, "test")
+        self.topic = settings.kafka.topic_prefix + "drills.control"
+
+    def close(self) -> None:
+        self._reader.close()
+
+    def send(self, value: bytes | None, key: bytes | None = None) -> None:
+        self._producer.produce(self.topic, value, key)
+        assert self._producer.flush(10) == 0
+
+    def order(self, encoding: Encoding = Encoding.JSON, **fields: object) -> None:
+        self.send(self._codec.encode(DrillCommand(**fields), encoding))  # type: ignore[arg-type]
+
+    def outcomes(self) -> list[Outcome]:
+        return self._reader.from_the_start()
+
+    def events(self, drill_id: str) -> list[DrillEvent]:
+        return [one.event for one in self.outcomes() if one.event.drill_id == drill_id]
+
+    def phases(self, drill_id: str) -> list[str]:
+        return [event.phase for event in self.events(drill_id)]
+
+    def reached(self, drill_id: str, phase: str, within: float = 30) -> None:
+        wait_until(lambda: phase in self.phases(drill_id), within, every=0.1, what=f"{phase} of {drill_id}")
+
+    def last(self, drill_id: str, within: float = 40) -> DrillEvent:
+        def final() -> list[DrillEvent]:
+            return [event for event in self.events(drill_id) if event.phase in FINAL]
+
+        (last,) = wait_until(final, within, every=0.1, what=f"the last event of {drill_id}")
+        return last
+
+    def dead_letters(self) -> list[tuple[bytes, dict[str, bytes]]]:
+        consumer = Consumer(clients.consumer(self.settings, "test", "test"))
+        consumer.assign([TopicPartition(f"{self.topic}.dlq", 0, 0)])
+        found = []
+        while (message := consumer.poll(1 if found else 10)) is not None:
+            found.append((message.value(), dict(message.headers() or ())))
+        consumer.close()
+        return found
+
+
+@pytest.fixture
+def stage(state: Path, broker: str, unique: str) -> Iterator[Stage]:
+    settings = Settings(kafka=KafkaSettings(bootstrap_servers=broker, topic_prefix=f"{unique}.", partitions=3))
+    found = Stage(settings)
+    yield found
+    found.close()
+
+
+@pytest.fixture
+def system(stage: Stage) -> Iterator[SmallSystem]:
+    with SmallSystem(stage.settings) as running:
+        yield running
+
+
+def test_the_bare_word_kills_the_busiest_worker_and_its_successor_loses_nothing(
+    stage: Stage, system: SmallSystem
+) -> None:
+    before = system.pids()
+    stage.send(b"worker-kill\n")
+    with Runner(stage.settings):
+        last = stage.last(f"{stage.topic}-0-0")
+        assert stage.phases(last.drill_id) == [
+            "accepted", "steady_state", "injected", "observing", "recovered", "rolled_back", "completed"
+        ]  # fmt: skip
+    assert (last.verdict, last.injected, last.held, last.undone, last.score) == ("passed",) * 4 + (100.0,), last
+    assert (last.lost, last.duplicated, last.out_of_order) == (0, 0, 0)
+    assert last.rto_ms is not None
+    assert last.rto_ms > 1
+    assert last.latency_before is not None
+    assert last.latency_before.count >= 100
+    assert last.target is not None
+    assert (last.target["worker"], last.target["pid"]) == ("search-0", before["search-0"])
+    assert {"search-1": before["search-1"]}.items() <= system.pids().items()
+
+
+def test_a_worker_that_nobody_replaces_fails_the_drill(stage: Stage) -> None:
+    with SmallSystem(stage.settings, successor=None), Runner(stage.settings):
+        stage.order(drill="worker-kill", drill_id="d1", params=QUICK | HOPELESS)
+        last = stage.last("d1")
+        assert "recovered" not in stage.phases("d1")
+    assert (last.verdict, last.injected, last.held, last.undone) == ("failed", "passed", "failed", "failed")
+    assert (last.rto_ms, last.score) == (None, 0.0)
+    assert last.lost
+
+
+def test_a_successor_that_answers_twice_fails_the_drill(stage: Stage) -> None:
+    with SmallSystem(stage.settings, successor="twice"), Runner(stage.settings):
+        stage.order(drill="worker-kill", drill_id="d1", params=QUICK)
+        last = stage.last("d1")
+    assert (last.verdict, last.held, last.undone, last.lost, last.score) == ("failed", "failed", "passed", 0, 0.0)
+    assert last.duplicated
+
+
+def test_a_system_that_does_not_answer_is_not_broken_further(stage: Stage) -> None:
+    with SmallSystem(stage.settings, mode="silent") as silent, Runner(stage.settings):
+        before = silent.pids()
+        stage.order(drill="worker-kill", drill_id="d1", params=QUICK | {"answer_within_s": 0.5})
+        last = stage.last("d1")
+        assert stage.phases("d1") == ["accepted", "rejected"]
+        assert silent.pids() == before
+    assert last.reason is not None
+    assert "the steady state is already broken, so nothing was injected: 1" in last.reason
+
+
+def test_what_cannot_run_is_refused_with_the_reason_and_the_runner_goes_on(stage: Stage, system: SmallSystem) -> None:
+    orders: list[tuple[bytes | None, str]] = [
+        (b"worker-kil", "did you mean worker-kill?"),
+        (b'{"drill": "worker-kill", "params": {"rate": "many"}}', "rate = 'many': give a number (1 to 2000)"),
+        (b'{"drill": "worker-kill", "duration_s": 1e6}', "drills.max_duration_s"),
+        (b'{"drill": "worker-kill", "target": {"worker": "search-7"}}', "there are: search-0, search-1"),
+        (b'{"drill": "worker-kill", "params": {"service": "recommend"}}', "no worker of recommend is active"),
+        (b'{"drill": 3}', "Expected `str | null`, got `int`"),
+        (b"{}", "names either a drill or an abort"),
+        (b'{"abort": "nothing"}', "there is no drill 'nothing' to abort; none is running"),
+        (b'{"drill": "worker-kill", "drill_id": "a b"}', "use 1 to 120 letters"),
+        (b"{broken", "neither JSON"),
+        (b"\xc3\x01nonsense", "no drill_command schema has the fingerprint"),
+        (b"\x00\x00\x00\x00\x07rest", "set SCHEMA_REGISTRY_URL"),
+        (None, "the record is empty"),
+    ]
+    for value, _ in orders:
+        stage.send(value)
+    before = system.pids()
+    with Runner(stage.settings) as runner:
+        for number, (value, said) in enumerate(orders):
+            last = stage.last(f"{stage.topic}-0-{number}", within=15)
+            assert (last.phase, last.verdict) == ("rejected", "rejected")
+            assert said in (last.reason or ""), value
+        assert runner.process.poll() is None
+    assert len(stage.outcomes()) == len(orders)
+    assert system.pids() == before
+    dead = stage.dead_letters()
+    assert [value for value, _ in dead] == [value for value, _ in orders[-4:]]
+    assert dead[0][1]["error-topic"] == stage.topic.encode()
+    assert b"neither JSON" in dead[0][1]["error-reason"]
+
+
+def test_a_dry_run_names_its_target_in_the_encoding_of_the_command_and_touches_nothing(
+    stage: Stage, system: SmallSystem
+) -> None:
+    before = system.pids()
+    with Runner(stage.settings):
+        stage.order(Encoding.AVRO, drill="worker-kill", drill_id="d1", dry_run=True, target={"partition": 2})
+        last = stage.last("d1")
+    assert (last.phase, last.verdict) == ("completed", "unknown")
+    assert last.target is not None
+    assert last.target["worker"] == "search-1"
+    assert {one.encoding for one in stage.outcomes()} == {Encoding.AVRO}
+    assert system.pids() == before
+
+
+def test_one_drill_at_a_time_and_an_abort_stops_it(stage: Stage, system: SmallSystem) -> None:
+    before = system.pids()
+    with Runner(stage.settings):
+        stage.order(drill="worker-kill", drill_id="long", params={"before_s": 60})
+        stage.reached("long", "accepted")
+        stage.order(drill="worker-kill", drill_id="second")
+        assert "busy with long" in (stage.last("second").reason or "")
+        stage.order(drill="worker-kill", drill_id="long")
+        assert "used before" in (stage.last(f"{stage.topic}-0-2").reason or "")
+        stage.order(abort="*")
+        last = stage.last("long")
+        assert (last.phase, last.verdict, last.injected) == ("aborted", "aborted", None)
+        stage.order(drill="worker-kill", drill_id="third", dry_run=True)
+        assert stage.last("third").phase == "completed"
+    assert system.pids() == before
+
+
+def test_a_runner_killed_in_mid_drill_ends_it_as_aborted_once_and_runs_it_no_second_time(
+    stage: Stage, system: SmallSystem
+) -> None:
+    with Runner(stage.settings) as runner:
+        stage.order(drill="worker-kill", drill_id="d1", params=QUICK | {"after_s": 100})
+        stage.reached("d1", "recovered")
+        runner.end(signal.SIGKILL)
+        killed = system.pids()
+        for number in range(2):
+            runner.start()
+            stage.order(drill="worker-kill", drill_id=f"next-{number}", dry_run=True)
+            stage.last(f"next-{number}")
+            runner.end(signal.SIGKILL)
+    last = stage.last("d1")
+    assert (last.phase, last.verdict, last.injected) == ("aborted", "aborted", "passed")
+    assert "after the phase recovered" in (last.reason or "")
+    assert stage.phases("d1").count("accepted") == 1
+    assert system.pids() == killed
+
+
+def test_sigterm_ends_the_running_drill_as_aborted_and_undone(stage: Stage, system: SmallSystem) -> None:
+    with Runner(stage.settings) as runner:
+        stage.order(drill="worker-kill", drill_id="d1", params=QUICK | {"after_s": 100})
+        stage.reached("d1", "recovered")
+        runner.end(signal.SIGTERM)
+        assert runner.process.returncode == 0
+        last = stage.last("d1", within=1)
+    assert (last.verdict, last.injected, last.undone) == ("aborted", "passed", "passed")
+
+
+def test_a_second_runner_takes_over_and_the_first_one_ends(stage: Stage, system: SmallSystem) -> None:
+    with Runner(stage.settings) as first:
+        stage.order(drill="worker-kill", drill_id="d1", params={"before_s": 60})
+        stage.reached("d1", "accepted")
+        with Runner(stage.settings):
+            assert stage.last("d1").phase == "aborted"
+            stage.order(drill="worker-kill", drill_id="d2", dry_run=True)
+            assert stage.last("d2").phase == "completed"
+            assert first.process.poll() is None or first.process.returncode == 1
+
+
+def test_the_command_line_runs_a_drill_and_reports_it(stage: Stage, system: SmallSystem, tmp_path: Path) -> None:
+    environment = {**os.environ, "STANDFAST_KAFKA__TOPIC_PREFIX": stage.settings.kafka.topic_prefix}
+
+    def call(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "standfast", "drill", *arguments]
+        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+
+    sets = [f"--set={key}={value}" for key, value in QUICK.items()]
+    with Runner(stage.settings):
+        found = call("run", "worker-kill", "--target", "worker=search-1", "--json", *sets)
+    assert found.returncode == 0, found.stderr
+    last = msgspec.json.decode(found.stdout, type=DrillEvent)
+    assert (last.verdict, last.phase) == ("passed", "completed")
+    assert "steady_state" in found.stderr
+    page = tmp_path / "drills.html"
+    assert call("report", "--html", str(page)).returncode == 0
+    assert last.drill_id in page.read_text()
+    assert json.loads(call("report", last.drill_id, "--json").stdout)[0]["verdict"] == "passed"
+    assert call("report", "never-was").returncode == 1
+    started = time.monotonic()
+    alone = call("run", "worker-kill")
+    assert alone.returncode == 1
+    assert "no drill runner took" in alone.stderr
+    assert time.monotonic() - started < 30

@@ -1,0 +1,98 @@
+"""A system small enough to be drilled in a test: real workers, a supervisor's status, a replacement or none."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import subprocess
+import sys
+import threading
+import time
+from types import TracebackType
+
+from confluent_kafka.admin import AdminClient
+
+from standfast import clients, status, topics
+from standfast.settings import Settings
+from standfast.status import SystemStatus, WorkerStatus
+from tests.waiting import wait_until
+
+
+class SmallSystem:
+    """Two workers of `search`. `successor` is the mode of a dead one's replacement, None for no replacement."""
+
+    def __init__(self, settings: Settings, mode: str = "once", successor: str | None = "once") -> None:
+        self._settings = settings
+        self._mode = mode
+        self._successor = successor
+        self._owned = {"search-0": [0, 1], "search-1": [2]}
+        self.workers: dict[str, subprocess.Popen[str]] = {}
+        self._stop = threading.Event()
+        self._lock = status.lock_file().open("w")
+        self._thread = threading.Thread(target=self._supervise, daemon=True)
+
+    def __enter__(self) -> SmallSystem:
+        topics.apply(AdminClient(clients.base(self._settings, "test")), self._settings.kafka)
+        fcntl.flock(self._lock, fcntl.LOCK_EX)
+        self.workers = {name: self._started(name, self._mode) for name in self._owned}
+        for worker in self.workers.values():
+            assert worker.stdout is not None
+            assert worker.stdout.readline() == "serving\n"
+        self._write()
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop.set()
+        self._thread.join()
+        for worker in self.workers.values():
+            worker.kill()
+            worker.wait()
+            if worker.stdout is not None:
+                worker.stdout.close()
+        self._lock.close()
+        wait_until(lambda: not status.is_running(), what="the lock")
+
+    def pids(self) -> dict[str, int]:
+        """The workers' processes."""
+        return {name: worker.pid for name, worker in self.workers.items()}
+
+    def _started(self, name: str, mode: str) -> subprocess.Popen[str]:
+        kafka = self._settings.kafka
+        owned = ",".join(map(str, self._owned[name]))
+        call = [sys.executable, "-m", "tests.support.echo_worker", kafka.bootstrap_servers, kafka.topic_prefix, name]
+        environment = {key: value for key, value in os.environ.items() if not key.startswith("STANDFAST_")}
+        return subprocess.Popen([*call, owned, mode], stdout=subprocess.PIPE, text=True, env=environment)
+
+    def _supervise(self) -> None:
+        while not self._stop.wait(0.01):
+            for name, worker in list(self.workers.items()):
+                if worker.poll() is not None and self._successor is not None:
+                    if worker.stdout is not None:
+                        worker.stdout.close()
+                    self.workers[name] = self._started(name, self._successor)
+                    self._write()
+
+    def _write(self) -> None:
+        listed = [
+            WorkerStatus(
+                id=name,
+                pid=worker.pid,
+                group=f"{self._settings.kafka.topic_prefix}standfast-search",
+                role="active",
+                state="serving",
+                partitions={f"{self._settings.kafka.topic_prefix}search.requests": self._owned[name]},
+            )
+            for name, worker in self.workers.items()
+        ]
+        seen = SystemStatus(
+            state="ready",
+            at=time.time_ns() // 1_000_000,
+            supervisor_pid=os.getpid(),
+            bootstrap_servers=self._settings.kafka.bootstrap_servers,
+            metrics_url="",
+            workers=listed,
+        )
+        status.write(seen)

@@ -1,0 +1,206 @@
+"""The checker and the verdict: what a history proves, and what it never may."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+from functools import cache
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from drills.checker import measure, out_of_order
+from drills.history import Fault, History, Request, Sighting
+from drills.verdict import Finding, Judgement, Objectives, judge, worst
+from schemas.records import Check
+
+OBJECTIVES = Objectives(rto_ms=1000, p99_ms=500)
+STRUCK = 10.0
+DONE = Finding("passed", "done")
+CHECKS: list[Check] = ["passed", "failed", "unknown"]
+
+
+@cache
+def healthy(count: int = 600, partitions: int = 3, outage: float = 0.2) -> History:
+    """20 s of requests, all answered in 5 ms, those of partition 0 after the kill not before the outage is over."""
+    requests = []
+    for number in range(count):
+        at = number * 20 / count
+        partition = number % partitions
+        seen = max(at + 0.005, STRUCK + outage) if partition == 0 and STRUCK <= at < STRUCK + outage else at + 0.005
+        answer = Sighting(seen, partition, number, "ok")
+        requests.append(Request(f"d-{number}", partition, at, at, "acked", number, (answer,)))
+    return History(tuple(requests), (), Fault(STRUCK, frozenset({0})), ended=25.0)
+
+
+def verdict(history: History, objectives: Objectives = OBJECTIVES) -> Judgement:
+    return judge(DONE, measure(history), DONE, objectives)
+
+
+def changed(history: History, number: int, **to: object) -> History:
+    requests = list(history.requests)
+    requests[number] = replace(requests[number], **to)  # type: ignore[arg-type]
+    return replace(history, requests=tuple(requests))
+
+
+def test_a_healthy_history_passes_with_full_score() -> None:
+    found = verdict(healthy())
+    assert (found.verdict, found.score) == ("passed", 100.0)
+
+
+def test_rto_runs_from_the_kill_to_the_last_partition_that_answers_again() -> None:
+    history = replace(healthy(outage=0.4), fault=Fault(STRUCK, frozenset({0, 1})))
+    seen = measure(history)
+    assert seen.rto_ms == pytest.approx(400, abs=1)
+    assert seen.first_ms is not None
+    assert seen.first_ms < 50
+
+
+def test_an_answer_to_a_request_from_before_the_kill_is_no_recovery() -> None:
+    history = healthy()
+    before = tuple(one for one in history.requests if one.invoked < STRUCK)
+    late = Sighting(STRUCK + 0.001, 0, 9999, "ok")
+    requests = (*before[:-3], *(replace(one, answers=(late,)) for one in before[-3:]))
+    assert measure(replace(history, requests=requests)).rto_ms is None
+
+
+def test_latency_is_split_at_the_kill_and_at_the_recovery() -> None:
+    seen = measure(healthy(outage=0.5))
+    assert seen.before.count + seen.during.count + seen.after.count == 600
+    assert seen.during.max_ms is not None
+    assert seen.during.max_ms > 400
+    assert seen.before.max_ms == seen.after.max_ms == pytest.approx(5)
+
+
+def test_a_sender_that_fell_behind_hides_no_latency() -> None:
+    history = changed(healthy(), 400, due=healthy().requests[400].due - 3)
+    assert measure(history).after.max_ms == pytest.approx(3005)
+
+
+@given(st.integers(0, 599))
+def test_a_lost_answer_never_passes(number: int) -> None:
+    found = verdict(changed(healthy(), number, answers=()))
+    assert (found.verdict, found.held, found.score) == ("failed", "failed", 0.0)
+    assert any("1 of 600 accepted requests lost" in text for text in found.findings)
+
+
+@given(st.integers(0, 599), st.integers(1, 3))
+def test_a_doubled_answer_never_passes_unless_it_is_allowed(number: int, more: int) -> None:
+    history = healthy()
+    first = history.requests[number].answers[0]
+    doubled = changed(history, number, answers=(first,) + (replace(first, at=24.0, offset=10_000),) * more)
+    found = verdict(doubled)
+    assert (found.verdict, found.score) == ("failed", 0.0)
+    assert verdict(doubled, replace(OBJECTIVES, duplicates_allowed=True)).verdict == "passed"
+
+
+@pytest.mark.parametrize("status", ["invalid", "overloaded", "deadline_exceeded"])
+def test_an_answer_that_is_not_ok_never_passes(status: str) -> None:
+    history = healthy()
+    answer = replace(history.requests[7].answers[0], status=status)
+    assert verdict(changed(history, 7, answers=(answer,))).verdict == "failed"
+
+
+def test_an_answer_to_a_request_never_sent_fails() -> None:
+    assert verdict(replace(healthy(), unexpected=("d-7777",))).verdict == "failed"
+
+
+def test_a_request_kafka_never_took_proves_nothing_against_the_system() -> None:
+    found = verdict(changed(healthy(), 400, sent="failed", answers=(), offset=-1))
+    assert found.verdict == "passed"
+    assert any("1 more were never acknowledged" in text for text in found.findings)
+
+
+def test_no_recovery_fails_and_too_short_a_watch_is_unknown() -> None:
+    history = healthy()
+    requests = tuple(one for one in history.requests if one.invoked < STRUCK)
+    assert verdict(replace(history, requests=requests)).held == "failed"
+    assert verdict(replace(history, requests=requests, ended=STRUCK + 0.5)).held == "unknown"
+
+
+def test_too_few_samples_are_unknown_and_not_passed() -> None:
+    history = healthy()
+    found = verdict(replace(history, requests=history.requests[:350]))
+    assert found.verdict == "unknown"
+    assert found.score < 100
+
+
+def test_an_empty_history_is_never_a_pass() -> None:
+    assert verdict(History()).verdict != "passed"
+    assert verdict(History(fault=Fault(1.0, frozenset({0})), ended=2.0)).verdict != "passed"
+
+
+@given(st.permutations(list(range(60))))
+def test_the_order_in_which_requests_are_listed_changes_nothing(order: list[int]) -> None:
+    history = healthy(60)
+    shuffled = replace(history, requests=tuple(history.requests[at] for at in order))
+    assert measure(shuffled) == measure(history)
+
+
+@given(st.permutations(list(range(8))))
+def test_out_of_order_is_zero_only_for_answers_in_request_order(order: list[int]) -> None:
+    requests = [
+        Request(f"d-{at}", 0, 0.0, 0.0, "acked", at, (Sighting(1.0 + place, 0, place, "ok"),))
+        for place, at in enumerate(order)
+    ]
+    assert (out_of_order(requests) == 0) == (list(order) == sorted(order))
+
+
+def test_answers_in_different_result_partitions_are_not_compared() -> None:
+    requests = [
+        Request(f"d-{at}", 0, 0.0, 0.0, "acked", at, (Sighting(5.0 - at, at, 5 - at, "ok"),)) for at in range(3)
+    ]
+    assert out_of_order(requests) == 0
+
+
+@given(st.lists(st.sampled_from(CHECKS)))
+def test_the_worst_check_wins_and_none_at_all_is_unknown(checks: list[Check]) -> None:
+    found = worst(checks)
+    if not checks:
+        assert found == "unknown"
+    elif "failed" in checks:
+        assert found == "failed"
+    else:
+        assert found == ("unknown" if "unknown" in checks else "passed")
+
+
+@pytest.mark.parametrize(("injected", "undone"), list(itertools.product(CHECKS, CHECKS)))
+def test_the_verdict_passes_only_if_all_three_do(injected: Check, undone: Check) -> None:
+    found = judge(Finding(injected, "i"), measure(healthy()), Finding(undone, "u"), OBJECTIVES)
+    assert (found.verdict == "passed") == (injected == undone == "passed")
+    assert (found.injected, found.undone) == (injected, undone)
+    if injected != "passed":
+        assert found.held == "unknown"
+
+
+_sighting = st.builds(
+    Sighting,
+    at=st.floats(0, 30),
+    partition=st.integers(0, 2),
+    offset=st.integers(0, 100),
+    status=st.sampled_from(["ok", "invalid"]),
+)
+_request = st.builds(
+    Request,
+    request_id=st.uuids().map(str),
+    partition=st.integers(0, 2),
+    due=st.floats(0, 30),
+    invoked=st.floats(0, 30),
+    sent=st.sampled_from(["acked", "failed", "unknown"]),
+    offset=st.integers(-1, 100),
+    answers=st.lists(_sighting, max_size=3).map(tuple),
+)
+
+
+@given(st.lists(_request, max_size=20), st.none() | st.floats(0, 30))
+def test_any_history_is_judged_and_a_bad_one_never_passes(requests: list[Request], struck: float | None) -> None:
+    fault = None if struck is None else Fault(struck, frozenset({0, 1}))
+    history = History(tuple(requests), (), fault, ended=40.0)
+    found = verdict(history)
+    lost = any(one.sent == "acked" and not one.answers for one in requests)
+    doubled = any(len(one.answers) > 1 for one in requests)
+    assert 0 <= found.score <= 100
+    if lost or doubled:
+        assert (found.verdict, found.score) == ("failed", 0.0)
+    assert found.verdict != "passed"  # twenty requests are too few for a p99

@@ -1,0 +1,170 @@
+"""From a command to a plan: what is taken, and what is refused with which words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from consumers.service import service
+from drills.catalogue import CATALOGUE, WORKER_KILL
+from drills.plan import Plan, longest_s, make_plan
+from drills.targets import choose
+from schemas.records import DrillCommand, Scalar
+from standfast.errors import DrillRejected
+from standfast.settings import DrillSettings, KafkaSettings, Settings, WorkerSettings
+from standfast.status import SystemStatus, WorkerStatus
+
+SETTINGS = Settings(kafka=KafkaSettings(topic_prefix="x."))
+
+
+def plan(settings: Settings = SETTINGS, **fields: object) -> Plan:
+    return make_plan(DrillCommand(**{"drill": "worker-kill", **fields}), "d1", settings)  # type: ignore[arg-type]
+
+
+def system(*workers: tuple[str, str, list[int]], state: str = "ready") -> SystemStatus:
+    listed = [
+        WorkerStatus(
+            id=name,
+            pid=100 + number,
+            group="x.standfast-search",
+            role=role,  # type: ignore[arg-type]
+            state="serving" if role == "active" else "ready",
+            partitions={"x.search.requests": owned},
+        )
+        for number, (name, role, owned) in enumerate(workers)
+    ]
+    return SystemStatus(
+        state=state,  # type: ignore[arg-type]
+        at=0,
+        supervisor_pid=1,
+        bootstrap_servers="",
+        metrics_url="",
+        workers=listed,
+    )
+
+
+TWO = system(("search-0", "active", [0, 1, 2]), ("search-1", "active", [3]), ("search-s0", "standby", []))
+
+
+def chosen(status: SystemStatus | None, **fields: object) -> str:
+    return choose(status, plan(**fields), service("search", SETTINGS)).worker
+
+
+def test_every_drill_of_the_catalogue_runs_with_its_defaults() -> None:
+    for name in CATALOGUE:
+        assert plan(drill=name).duration_s == longest_s(plan(drill=name))
+
+
+def test_a_whole_number_may_stand_for_a_number() -> None:
+    assert plan(params={"rate": 100}).rate == 100.0
+
+
+def test_at_least_once_delivery_promises_no_single_answers() -> None:
+    relaxed = Settings(workers=WorkerSettings(delivery="at_least_once"))
+    assert plan(relaxed).objectives.duplicates_allowed
+    assert not plan().objectives.duplicates_allowed
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"drill": "worker-kil"}, "did you mean worker-kill?"),
+        ({"drill": "x" * 900_000}, "there are: worker-kill"),
+        ({"params": {"rat": 3}}, "did you mean rate?"),
+        ({"params": {"rate": "40"}}, "rate = '40': give a number (1 to 2000)"),
+        ({"params": {"rate": True}}, "rate = True"),
+        ({"params": {"rate": None}}, "rate = None"),
+        ({"params": {"rate": float("nan")}}, "rate = nan"),
+        ({"params": {"rate": 1e9}}, "1 to 2000"),
+        ({"params": {"service": "shop"}}, "give one of search or recommend"),
+        ({"params": {"service": 1}}, "give one of search or recommend"),
+        ({"params": {"queries": "q" * 5000}}, "at most 2000"),
+        ({"params": {"recover_within_s": 1}}, "recover_within_s = 1 is shorter than the objective rto_ms = 5000"),
+        ({"duration_s": 10_000}, "raise the setting drills.max_duration_s"),
+        ({"duration_s": 2}, "too short"),
+        ({"duration_s": -1}, "duration_s = -1"),
+        ({"duration_s": float("nan")}, "duration_s = nan"),
+        ({"target": {"broker": 1}}, "target has no key 'broker'; there are: worker, partition, topic"),
+        ({"target": {"worker": "search-0", "partition": 1}}, "the worker alone is enough"),
+        ({"target": {"worker": 3}}, "target.worker = 3"),
+        ({"target": {"partition": -1}}, "target.partition = -1"),
+        ({"target": {"partition": "1"}}, "target.partition = '1'"),
+        ({"target": {"topic": "search.results"}}, "give a request topic: search.requests or recommend.requests"),
+        ({"target": {"topic": "search.requests"}, "params": {"service": "recommend"}}, "is not a topic of"),
+    ],
+)
+def test_a_wrong_command_is_refused_with_what_would_be_right(fields: dict[str, object], said: str) -> None:
+    with pytest.raises(DrillRejected) as refused:
+        plan(**fields)
+    assert said in str(refused.value)
+    assert len(str(refused.value)) < 500
+
+
+def test_a_setting_bounds_the_duration() -> None:
+    with pytest.raises(DrillRejected, match="lower before_s or after_s"):
+        plan(Settings(drills=DrillSettings(max_duration_s=5)))
+    assert plan(Settings(drills=DrillSettings(max_duration_s=20))).duration_s == 20
+
+
+def test_a_request_topic_names_its_service_with_and_without_the_prefix() -> None:
+    assert plan(target={"topic": "recommend.requests"}).service == "recommend"
+    assert plan(target={"topic": "x.recommend.requests"}).service == "recommend"
+
+
+_scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=50)
+
+
+@given(
+    st.dictionaries(st.sampled_from([param.name for param in WORKER_KILL.params]) | st.text(max_size=8), _scalars),
+    st.dictionaries(st.sampled_from(["worker", "partition", "topic"]) | st.text(max_size=8), _scalars),
+    st.none() | st.floats(),
+)
+def test_whatever_is_sent_it_becomes_a_plan_within_limits_or_is_refused(
+    params: dict[str, Scalar], target: dict[str, Scalar], duration_s: float | None
+) -> None:
+    try:
+        made = plan(params=params, target=target, duration_s=duration_s)
+    except DrillRejected:
+        return
+    assert 0 < made.duration_s <= SETTINGS.drills.max_duration_s
+    assert 1 <= made.rate <= 2000
+
+
+def test_by_default_the_worker_with_most_partitions_is_struck() -> None:
+    assert chosen(TWO) == "search-0"
+
+
+def test_a_target_may_be_named_by_worker_by_partition_or_by_topic() -> None:
+    assert chosen(TWO, target={"worker": "search-1"}) == "search-1"
+    assert chosen(TWO, target={"partition": 3}) == "search-1"
+    assert chosen(TWO, target={"topic": "search.requests"}) == "search-0"
+
+
+def test_ties_are_broken_by_the_seed_and_the_same_seed_breaks_them_the_same_way() -> None:
+    tied = system(*((f"search-{number}", "active", [number]) for number in range(6)))
+    picks = {seed: chosen(tied, seed=seed) for seed in range(20)}
+    assert len(set(picks.values())) > 1
+    assert picks == {seed: chosen(tied, seed=seed) for seed in range(20)}
+
+
+@pytest.mark.parametrize(
+    ("status", "fields", "said"),
+    [
+        (lambda: None, {}, "standfast up"),
+        (lambda: system(state="starting"), {}, "the system is starting"),
+        (system, {}, "no worker of search is active"),
+        (lambda: system(("search-0", "active", [0])), {}, "the only worker"),
+        (lambda: system(("search-0", "active", []), ("search-1", "active", [])), {}, "owns no partition"),
+        (lambda: TWO, {"target": {"worker": "search-9"}}, "there are: search-0, search-1"),
+        (lambda: TWO, {"target": {"partition": 9}}, "no active worker owns partition 9"),
+    ],
+)
+def test_a_system_that_cannot_be_drilled_is_left_alone(
+    status: Callable[[], SystemStatus | None], fields: dict[str, object], said: str
+) -> None:
+    with pytest.raises(DrillRejected) as refused:
+        chosen(status(), **fields)
+    assert said in str(refused.value)
