@@ -38,7 +38,7 @@ class Cluster:
             raise ClusterError("Kafka has no address yet: it was never started")
         return self._layout.bootstrap_servers
 
-    def start(self, timeout: float = 60.0) -> None:
+    def start(self, timeout: float = 120.0) -> None:
         """Starts every broker and returns when all of them answer clients; raises ClusterError, leaving none behind.
 
         The first start on a machine also fetches Kafka, outside of `timeout` (see `kafka_dist`).

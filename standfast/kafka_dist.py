@@ -9,7 +9,6 @@ import hashlib
 import json
 import os
 import shutil
-import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -165,8 +164,7 @@ def _explained() -> Iterator[None]:
             raise SetupError(f"Kafka's jars cannot be stored below {cache()}: {error.strerror}") from None
         raise SetupError(
             f"Apache Kafka {KAFKA_VERSION} cannot be fetched ({_root(error)}); the first start needs the network: "
-            "connect, or copy the folder "
-            f"{cache()} from a machine that has it"
+            f"connect, or copy the folder {cache()} from a machine that has it"
         ) from None
     except RuntimeError as error:  # jgo: not found in any repository
         raise SetupError(
@@ -192,15 +190,16 @@ def _one_at_a_time(folder: Path) -> Iterator[None]:
 @contextlib.contextmanager
 def _progress(total: int) -> Iterator[Callable[[], None]]:
     """A bar on a terminal, else one line before the first byte; both on stderr."""
-    title = f"fetching Apache Kafka {KAFKA_VERSION}, once for this machine"
-    if not sys.stderr.isatty():
-        _log.info(title, jars=total)
-        yield lambda: None
-        return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+    title = f"fetching Apache Kafka {KAFKA_VERSION}, once for this machine"
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        console.print(f"{title} ({total} jars)", soft_wrap=True)
+        yield lambda: None
+        return
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True)) as bar:
+    with Progress(*columns, console=console) as bar:
         task = bar.add_task(title, total=total)
         yield lambda: bar.advance(task)

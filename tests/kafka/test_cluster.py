@@ -93,7 +93,7 @@ def test_a_restart_finds_its_data_and_its_ports(folder: Path, unique: str) -> No
         assert consume(address, unique, 1) == [b"kept"]
         second.nodes[0].kill()
         second.nodes[0].restart()
-        second.wait_ready(60)
+        second.wait_ready(120)
         assert consume(address, unique, 1) == [b"kept"]
 
 
@@ -139,12 +139,12 @@ def test_the_broker_dies_with_its_parent(folder: Path, tmp_path: Path, how: sign
     told = tmp_path / "pid"
     parent = subprocess.Popen([sys.executable, "-c", PARENT, str(folder), str(told)])
     try:
-        pid = int(wait_until(lambda: told.exists() and told.read_text(), 60))
+        pid = int(wait_until(lambda: told.exists() and told.read_text(), 120))
         assert runs(pid)
     finally:
         parent.send_signal(how)
-        parent.wait(20)
-    wait_until(lambda: not runs(pid), 30, what=f"the end of java {pid}")
+        parent.wait(60)
+    wait_until(lambda: not runs(pid), 60, what=f"the end of java {pid}")
     with Cluster(1, folder):
         pass
 
@@ -173,6 +173,6 @@ def test_three_brokers_lose_nothing_when_one_is_killed_and_comes_back(three: Clu
     produce(servers, unique, [b"meanwhile"])
     assert leader() != victim.id
     victim.restart()
-    three.wait_ready(60)
+    three.wait_ready(120)
     wait_until(lambda: len(admin.list_topics(unique, timeout=10).topics[unique].partitions[0].isrs) == 3, 30)
     assert consume(servers, unique, 2) == [b"before", b"meanwhile"]

@@ -1,0 +1,129 @@
+"""Apache Kafka's console tools: which class each of them is, and running one in place of this process."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, NoReturn
+
+from standfast.errors import UsageError
+
+if TYPE_CHECKING:
+    from standfast.settings import Settings
+
+_LOGGING = Path(__file__).with_name("kafka-tools.log4j2.properties")
+_OWN_ADDRESS = ("--bootstrap-server", "--bootstrap-controller", "--broker-list")
+_OWN_CREDENTIALS = ("--command-config", "--producer.config", "--consumer.config", "--consumer-config")
+_NEEDS_NOBODY = {"--help", "-h", "--version"}
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """One tool: its main class, and where its connection options may stand among the arguments."""
+
+    main_class: str
+    connection: Literal["first", "last", "none"] = "first"
+
+
+_T = "org.apache.kafka.tools."
+TOOLS = {
+    "acls": Tool(_T + "AclCommand"),
+    "broker-api-versions": Tool(_T + "BrokerApiVersionsCommand"),
+    "client-metrics": Tool(_T + "ClientMetricsCommand"),
+    "cluster": Tool(_T + "ClusterTool", "last"),
+    "configs": Tool("kafka.admin.ConfigCommand"),
+    "console-consumer": Tool(_T + "consumer.ConsoleConsumer"),
+    "console-producer": Tool(_T + "ConsoleProducer"),
+    "console-share-consumer": Tool(_T + "consumer.ConsoleShareConsumer"),
+    "consumer-groups": Tool(_T + "consumer.group.ConsumerGroupCommand"),
+    "consumer-perf-test": Tool(_T + "ConsumerPerformance"),
+    "delegation-tokens": Tool(_T + "DelegationTokenCommand"),
+    "delete-records": Tool(_T + "DeleteRecordsCommand"),
+    "dump-log": Tool(_T + "DumpLogSegments", "none"),
+    "e2e-latency": Tool(_T + "EndToEndLatency", "none"),
+    "features": Tool(_T + "FeatureCommand"),
+    "get-offsets": Tool(_T + "GetOffsetShell"),
+    "groups": Tool(_T + "GroupsCommand"),
+    "jmx": Tool(_T + "JmxTool", "none"),
+    "leader-election": Tool(_T + "LeaderElectionCommand"),
+    "log-dirs": Tool(_T + "LogDirsCommand"),
+    "metadata-quorum": Tool(_T + "MetadataQuorumCommand"),
+    "producer-perf-test": Tool(_T + "ProducerPerformance"),
+    "reassign-partitions": Tool(_T + "reassign.ReassignPartitionsCommand"),
+    "replica-verification": Tool(_T + "ReplicaVerificationTool", "none"),
+    "share-consumer-perf-test": Tool(_T + "ShareConsumerPerformance"),
+    "share-groups": Tool(_T + "consumer.group.ShareGroupCommand"),
+    "storage": Tool("kafka.tools.StorageTool", "none"),
+    "streams-application-reset": Tool(_T + "StreamsResetter"),
+    "streams-groups": Tool(_T + "streams.StreamsGroupCommand"),
+    "topics": Tool(_T + "TopicCommand"),
+    "transactions": Tool(_T + "TransactionsCommand"),
+    "verifiable-consumer": Tool(_T + "VerifiableConsumer"),
+    "verifiable-producer": Tool(_T + "VerifiableProducer"),
+}
+
+
+def kafka_tool(tool: str, args: list[str]) -> NoReturn:
+    """Becomes the tool: same stdin, stdout and pid, its own exit code.
+
+    Unless the arguments say otherwise it talks to `KAFKA_BOOTSTRAP_SERVERS` or the running system, with the
+    credentials of the `KAFKA_*` settings. Raises UsageError for an unknown tool, ClusterError if nothing runs.
+    """
+    known = TOOLS.get(tool.removeprefix("kafka-").removesuffix(".sh"))
+    if known is None:
+        raise UsageError(f"{tool!r} is none of Apache Kafka's tools; there are {', '.join(TOOLS)}")
+    from standfast.kafka_dist import java_command
+
+    command = java_command(known.main_class, "256m", [f"-Dlog4j2.configurationFile={_LOGGING}"])
+    command += _connected(known, args)
+    os.execv(command[0], command)  # noqa: S606
+
+
+def _connected(tool: Tool, args: list[str]) -> list[str]:
+    """The arguments with what the tool needs to connect, as far as they lack it."""
+    if tool.connection == "none" or not args or _NEEDS_NOBODY & set(args):
+        return args
+    from standfast import settings
+    from standfast.locating import located
+
+    loaded = settings.load()
+    added: list[str] = []
+    if not _given(args, _OWN_ADDRESS):
+        loaded = located(loaded)
+        added += ["--bootstrap-server", loaded.kafka.bootstrap_servers]
+    if not _given(args, _OWN_CREDENTIALS) and (credentials := java_properties(loaded)):
+        added += ["--command-config", _in_memory(credentials)]
+    return [*args, *added] if tool.connection == "last" else [*added, *args]
+
+
+def _given(args: list[str], options: tuple[str, ...]) -> bool:
+    return any(arg.partition("=")[0] in options for arg in args)
+
+
+def java_properties(settings: Settings) -> str:
+    """The security settings of our librdkafka clients in the Java client's words; empty when there are none."""
+    client = {key: value.get_secret_value() for key, value in settings.kafka.client.items()}
+    lines = {"security.protocol": client.get("security.protocol")}
+    lines["sasl.mechanism"] = client.get("sasl.mechanism") or client.get("sasl.mechanisms")
+    if "sasl.username" in client:
+        scram = (lines["sasl.mechanism"] or "").startswith("SCRAM")
+        module = "scram.ScramLoginModule" if scram else "plain.PlainLoginModule"
+        user, password = _quoted(client["sasl.username"]), _quoted(client.get("sasl.password", ""))
+        login = f"org.apache.kafka.common.security.{module} required username={user} password={password};"
+        lines["sasl.jaas.config"] = login.replace("\\", "\\\\")
+    if "ssl.ca.location" in client:
+        lines |= {"ssl.truststore.type": "PEM", "ssl.truststore.location": client["ssl.ca.location"]}
+    return "".join(f"{key}={value}\n" for key, value in lines.items() if value)
+
+
+def _quoted(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
+def _in_memory(text: str) -> str:
+    """A path to the text that only the tool can open: a password on disk would stay there after it."""
+    descriptor = os.memfd_create("kafka-client", 0)  # 0: stays open across exec
+    os.write(descriptor, text.encode())
+    return f"/proc/self/fd/{descriptor}"
