@@ -12,6 +12,7 @@ import pytest
 from standfast.cluster import Cluster
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+pytest_plugins = ["tests.fixtures_models"]
 
 
 @pytest.fixture(scope="session")
