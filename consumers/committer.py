@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 import structlog
-from confluent_kafka import Consumer, KafkaException
+from confluent_kafka import KafkaException
 
 from consumers.transactions import Delivery, TopicPartitionKey, Work, backoff
 from standfast.errors import Fenced
@@ -22,13 +23,11 @@ class Committer:
 
     Args:
         delivery: how work is brought to Kafka.
-        consumer: whose offsets and group membership the work carries.
         delivered: called in this thread with each work that has been delivered.
     """
 
-    def __init__(self, delivery: Delivery, consumer: Consumer, delivered: Callable[[Work], None]) -> None:
+    def __init__(self, delivery: Delivery, delivered: Callable[[Work], None]) -> None:
         self._delivery = delivery
-        self._consumer = consumer
         self._delivered = delivered
         self._state = threading.Condition()
         self._work: Work | None = None
@@ -55,6 +54,12 @@ class Committer:
             self._raise_failure()
             return done
 
+    def renew(self, membership: object) -> None:
+        """Puts the consumer's present group metadata in the place of that which the work in hand was given."""
+        with self._state:
+            if self._work is not None:
+                self._work = replace(self._work, membership=membership)
+
     def abandon(self, partitions: Iterable[TopicPartitionKey]) -> None:
         """Gives up what came from partitions that are no longer ours: their next owner reads it again."""
         with self._state:
@@ -72,8 +77,8 @@ class Committer:
 
     def _run(self) -> None:
         try:
-            while (work := self._next()) is not None:
-                self._deliver(work)
+            while self._next():
+                self._deliver()
                 with self._state:
                     self._work = None
                     self._state.notify_all()
@@ -82,20 +87,20 @@ class Committer:
                 self._failure = error
                 self._state.notify_all()
 
-    def _next(self) -> Work | None:
+    def _next(self) -> bool:
         with self._state:
             self._state.wait_for(lambda: self._work is not None or self._closed)
-            return None if self._closed else self._work
+            return not self._closed
 
-    def _deliver(self, work: Work) -> None:
+    def _deliver(self) -> None:
         attempt = 0
         while True:
             with self._state:
-                left = work.without(self._lost)
-                if self._closed or not left.offsets:
+                left = self._work.without(self._lost) if self._work is not None else None
+                if self._closed or left is None or not left.offsets:
                     return
             try:
-                self._delivery.deliver(left, self._consumer)
+                self._delivery.deliver(left)
             except Fenced:
                 raise
             except KafkaException as exception:

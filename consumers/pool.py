@@ -37,13 +37,21 @@ class Pool:
     """The workers and standbys of one service.
 
     Args:
+        partitions: how many the request topic has.
         changed: called whenever the status may have changed.
+        environment: makes child processes load the same settings.
     """
 
     def __init__(
-        self, service: Service, settings: Settings, changed: Callable[[], None], environment: dict[str, str]
+        self,
+        service: Service,
+        settings: Settings,
+        partitions: int,
+        changed: Callable[[], None],
+        environment: dict[str, str],
     ) -> None:
         self.service = service
+        self._partitions = partitions
         self._settings = settings
         self._changed = changed
         self._nursery = NurseryHandle(service, environment, self)
@@ -70,10 +78,12 @@ class Pool:
 
     @property
     def complete(self) -> bool:
-        """Every worker serves and every standby is warm."""
-        serving = sum(member.state == "serving" for member in self._members.values())
-        ready = sum(member.state == "ready" for member in self._members.values())
-        return serving >= self.service.workers and ready >= self.service.standbys
+        """Every worker serves, every partition is served, and every standby is warm."""
+        members = self._members.values()
+        serving = sum(member.state == "serving" for member in members)
+        ready = sum(member.state == "ready" for member in members)
+        served = sum(len(numbers) for member in members for numbers in member.partitions.values())
+        return serving >= self.service.workers and ready >= self.service.standbys and served >= self._partitions
 
     def status(self) -> list[WorkerStatus]:
         """Every process, workers first."""

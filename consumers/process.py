@@ -118,7 +118,10 @@ class WorkerProcess:
         config = clients.transactional(self._settings, self._slot, transactional_id(self._service, self._slot))
         requests = self._service.requests
         delivery = ExactlyOnce(
-            lambda: Producer(config), lambda reason: telemetry.COMMIT_RETRIES.labels(requests, reason).inc()
+            lambda: Producer(config),
+            self._service.group,
+            clients.base(self._settings, self._slot),
+            lambda reason: telemetry.COMMIT_RETRIES.labels(requests, reason).inc(),
         )
         delivery.connect()
         return delivery

@@ -12,11 +12,12 @@ import itertools
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import structlog
-from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
+from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaException, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
 
 from consumers.answers import Outgoing
 from standfast.errors import Fenced
@@ -38,28 +39,36 @@ _log = structlog.get_logger()
 class Work:
     """What one batch owes to Kafka.
 
-    `offsets` are next to read, by request partition; `timestamps_ms` are those of the requests it answers.
+    `offsets` are next to read, by request partition; `timestamps_ms` are those of the requests it answers; `membership`
+    is the consumer's group metadata, which proves to Kafka that the offsets are this worker's to commit.
     """
 
     outgoing: Sequence[Outgoing]
     offsets: Mapping[TopicPartitionKey, int]
     timestamps_ms: Sequence[int]
+    membership: object = None
 
     def without(self, lost: set[TopicPartitionKey]) -> Work:
         """The same less what came from partitions that are no longer ours."""
         if lost.isdisjoint(self.offsets):
             return self
-        return Work(
-            [one for one in self.outgoing if one.source not in lost],
-            {key: offset for key, offset in self.offsets.items() if key not in lost},
-            self.timestamps_ms,
+        return replace(
+            self,
+            outgoing=[one for one in self.outgoing if one.source not in lost],
+            offsets={key: offset for key, offset in self.offsets.items() if key not in lost},
         )
+
+    def positions(self) -> list[TopicPartition]:
+        """The offsets as Kafka's clients take them."""
+        return [TopicPartition(topic, partition, at) for (topic, partition), at in self.offsets.items()]
 
 
 class Delivery(Protocol):
-    """One way of bringing a batch's work to Kafka."""
+    """One way of bringing a batch's work to Kafka. None touches the consumer: see `Worker`."""
 
-    def deliver(self, work: Work, consumer: Consumer) -> None:
+    commits_offsets: bool
+
+    def deliver(self, work: Work) -> None:
         """Blocks until the work is done; raises Fenced, or KafkaException if it is to be tried again."""
 
 
@@ -68,11 +77,19 @@ class ExactlyOnce:
 
     Args:
         build: makes a producer with the same transactional id each time.
+        group: the consumer group whose offsets are committed.
+        admin: configuration of a client that can look committed offsets up.
         retried: is told why a transaction had to be done again.
     """
 
-    def __init__(self, build: Callable[[], Producer], retried: Callable[[str], None]) -> None:
+    commits_offsets = True
+
+    def __init__(
+        self, build: Callable[[], Producer], group: str, admin: dict[str, object], retried: Callable[[str], None]
+    ) -> None:
         self._build = build
+        self._group = group
+        self._admin = admin
         self._retried = retried
         self._producer = build()
         self._in_doubt = False
@@ -91,19 +108,18 @@ class ExactlyOnce:
             else:
                 return
 
-    def deliver(self, work: Work, consumer: Consumer) -> None:
+    def deliver(self, work: Work) -> None:
         """Blocks until the transaction is committed.
 
         The steps: 1. settle what the last failure left open; 2. begin; 3. produce; 4. add the offsets; 5. commit.
         """
-        if self._in_doubt and self._settled(work, consumer):  # 1.
+        if self._in_doubt and self._settled(work):  # 1.
             return
         try:
             self._producer.begin_transaction()  # 2.
             for one in work.outgoing:  # 3.
                 self._produce(one)
-            offsets = [TopicPartition(topic, partition, at) for (topic, partition), at in work.offsets.items()]
-            self._producer.send_offsets_to_transaction(offsets, consumer.consumer_group_metadata(), _TIMEOUT_S)  # 4.
+            self._producer.send_offsets_to_transaction(work.positions(), work.membership, _TIMEOUT_S)  # 4.
             self._producer.commit_transaction(_TIMEOUT_S)  # 5.
         except KafkaException as exception:
             self._recover(_error(exception))
@@ -140,30 +156,33 @@ class ExactlyOnce:
         # Its destructor waits for requests in flight: not on the serving path.
         threading.Thread(target=old.purge, daemon=True).start()
 
-    def _settled(self, work: Work, consumer: Consumer) -> bool:
+    def _settled(self, work: Work) -> bool:
         """Whether the work had been committed after all by the producer that was dropped."""
-        asked = [TopicPartition(topic, partition) for topic, partition in work.offsets]
-        committed = consumer.committed(asked, timeout=_TIMEOUT_S)
+        asked = ConsumerGroupTopicPartitions(self._group, [TopicPartition(*key) for key in work.offsets])
+        answers = AdminClient(self._admin).list_consumer_group_offsets(
+            [asked], require_stable=True, request_timeout=_TIMEOUT_S
+        )
+        found = answers[self._group].result(_TIMEOUT_S).topic_partitions
         self._in_doubt = False
-        return all(found.offset >= work.offsets[found.topic, found.partition] for found in committed)
+        return all(one.offset >= work.offsets[one.topic, one.partition] for one in found)
 
 
 class AtLeastOnce:
     """Answers first, then offsets: a worker that dies between the two answers twice."""
 
+    commits_offsets = False
+
     def __init__(self, build: Callable[[], Producer]) -> None:
         self._producer = build()
 
-    def deliver(self, work: Work, consumer: Consumer) -> None:
-        """Blocks until every answer is acknowledged and the offsets are committed."""
+    def deliver(self, work: Work) -> None:
+        """Blocks until every answer is acknowledged; the worker commits the offsets after that."""
         failed: list[KafkaError] = []
         for one in work.outgoing:
             self._produce(one, failed)
         self._producer.flush(_TIMEOUT_S)
         if failed or len(self._producer):
             raise KafkaException(failed[0] if failed else KafkaError(KafkaError._TIMED_OUT))  # noqa: SLF001
-        offsets = [TopicPartition(topic, partition, at) for (topic, partition), at in work.offsets.items()]
-        consumer.commit(offsets=offsets, asynchronous=False)
 
     def _produce(self, one: Outgoing, failed: list[KafkaError]) -> None:
         def on_delivery(error: KafkaError | None, _message: object) -> None:

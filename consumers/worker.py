@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import structlog
 from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
@@ -28,6 +29,9 @@ Partitions = dict[str, list[int]]
 
 class Worker:
     """Serves one service under one identity until told to stop.
+
+    The consumer belongs to the thread that calls `serve`: confluent-kafka holds a lock on it for as long as a poll
+    lasts, and a second thread that only asks for the group metadata is starved.
 
     Args:
         consumer: not yet subscribed, with a static group membership.
@@ -54,7 +58,9 @@ class Worker:
         self._owned: set[tuple[str, int]] = set()
         self._stopping = threading.Event()
         self._labels = (service.requests, *batches.labels[1:])
-        self._committer = Committer(delivery, consumer, self._delivered)
+        self._delivery = delivery
+        self._committer = Committer(delivery, self._delivered)
+        self._uncommitted: Work | None = None
         self._lag_due = 0.0
 
     def stop(self) -> None:
@@ -71,7 +77,7 @@ class Worker:
             if messages:
                 work = self._batches.work(messages)
                 self._wait_for_committer()
-                self._committer.submit(work.without(set(work.offsets) - self._owned))
+                self._submit(work)
             self._report_lag()
         self._finish()
 
@@ -89,21 +95,36 @@ class Worker:
                 messages.append(message)
         return messages
 
+    def _submit(self, work: Work) -> None:
+        owned = work.without(set(work.offsets) - self._owned)
+        self._committer.submit(replace(owned, membership=self._consumer.consumer_group_metadata()))
+        self._uncommitted = None if self._delivery.commits_offsets else owned
+
+    def _idle(self, timeout: float) -> bool:
+        """Waits for the batch in hand to be delivered; commits its offsets where the delivery does not."""
+        if not self._committer.idle(timeout):
+            return False
+        if self._uncommitted is not None:
+            self._consumer.commit(offsets=self._uncommitted.positions(), asynchronous=False)
+            self._uncommitted = None
+        return True
+
     def _wait_for_committer(self) -> None:
-        if self._committer.idle(_COMMIT_WAIT_S):
+        if self._idle(_COMMIT_WAIT_S):
             return
         _log.warning("the last batch is not committed yet; polling is paused", partitions=len(self._owned))
         paused = self._topic_partitions()
         self._consumer.pause(paused)
-        while not self._committer.idle(0.05):
+        while not self._idle(0.05):
             message = self._consumer.poll(0)
             if message is not None and (error := message.error()) is not None:
                 _on_error(error)
+            self._committer.renew(self._consumer.consumer_group_metadata())
         self._consumer.resume([one for one in paused if (one.topic, one.partition) in self._owned])
 
     def _finish(self) -> None:
         """Stops under one deadline: 1. the commit in hand; 2. the consumer, whose membership stays for a successor."""
-        if not self._committer.idle(self._stop_within_s):
+        if not self._idle(self._stop_within_s):
             _log.warning("stopped before the last batch was committed; its requests will be read again")
         self._committer.close()
         self._consumer.close()
@@ -116,7 +137,7 @@ class Worker:
     def _on_revoke(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
         """Nothing is being computed here, because polling and computing share a thread: only the commit is awaited."""
         gone = {(one.topic, one.partition) for one in partitions}
-        if not self._committer.idle(self._stop_within_s):
+        if not self._idle(self._stop_within_s):
             self._committer.abandon(gone)
         self._owned -= gone
         self._tell()

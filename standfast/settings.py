@@ -12,7 +12,7 @@ import os
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -37,6 +37,13 @@ _NOT_CLIENT_SETTINGS = {
     "DEBUG",
 }
 
+
+def _one_or_three(brokers: int) -> int:
+    if brokers not in {1, 3}:
+        raise ValueError("it must be 1, or 3 to survive the loss of one")
+    return brokers
+
+
 Count = Annotated[int, Field(ge=0, le=256)]
 
 
@@ -50,7 +57,7 @@ class KafkaSettings(Section):
     """Which Kafka, and how the topics are laid out in it."""
 
     bootstrap_servers: str = ""
-    brokers: Literal[1, 3] = 1
+    brokers: Annotated[int, AfterValidator(_one_or_three)] = 1
     partitions: int = Field(6, ge=1, le=1000)
     replication: int = Field(0, ge=0, le=7, description="0: three where there are three brokers, else one")
     topic_prefix: str = Field("", pattern=r"^[a-zA-Z0-9.-]*$", max_length=100)

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from typing import Literal
 
 import structlog
@@ -29,6 +30,7 @@ _log = structlog.get_logger()
 _STATUS_S = 1.0
 _BROKERS_S = 0.1
 _ROLE_STOP_S = 8.0
+_COUNTED = (("active", "serving"), ("active", "starting"), ("active", "backing_off"), ("standby", "ready"))
 _MODULES = {"stream": "streams", "drills": "drills"}
 
 
@@ -47,7 +49,7 @@ class Supervisor:
         self._roles: list[Role] = []
         self._state: Literal["starting", "ready", "stopping"] = "starting"
         self._detail = "starting"
-        self._topics: list[str] = []
+        self._partitions: dict[str, int] = {}
         self._metrics_url = ""
         self._stop = asyncio.Event()
 
@@ -88,7 +90,8 @@ class Supervisor:
             self._settings = self._settings.model_copy(update={"kafka": kafka})
         self._tell("creating topics")
         admin = AdminClient(clients.base(self._settings, "standfast-admin"))
-        self._topics = [state.name for state in topics.apply(admin, self._settings.kafka)]
+        table = topics.apply(admin, self._settings.kafka)
+        self._partitions = {state.name: state.actual_partitions or state.partitions for state in table}
 
     def _start_models(self) -> None:
         """Trains what has never been trained, in a process of its own: this one stays small."""
@@ -106,7 +109,8 @@ class Supervisor:
         self._tell("loading models")
         environment = settings_module.environment(self._settings)
         for name in self._services:
-            pool = Pool(service(name, self._settings), self._settings, self._changed, environment)
+            own = service(name, self._settings)
+            pool = Pool(own, self._settings, self._partitions[own.requests], self._changed, environment)
             pool.start()
             self._pools.append(pool)
         for name in self._role_names:
@@ -163,7 +167,7 @@ class Supervisor:
                 metrics_url=self._metrics_url,
                 workers=workers,
                 roles=[*self._broker_rows(), *(role.status() for role in self._roles)],
-                topics=self._topics,
+                topics=list(self._partitions),
                 detail=self._failure() or self._detail,
             )
         )
@@ -178,18 +182,8 @@ class Supervisor:
 
 
 def _count(workers: list[status.WorkerStatus]) -> None:
-    counts: dict[tuple[str, str, str], int] = {
-        (name, role, state): 0
-        for name in {row.group.rpartition("-")[2] for row in workers}
-        for role, state in (
-            ("active", "serving"),
-            ("active", "starting"),
-            ("active", "backing_off"),
-            ("standby", "ready"),
-        )
-    }
-    for row in workers:
-        key = (row.group.rpartition("-")[2], row.role, row.state)
-        counts[key] = counts.get(key, 0) + 1
-    for key, count in counts.items():
-        telemetry.WORKERS.labels(*key).set(count)
+    services = {row.group.rpartition("-")[2] for row in workers}
+    counts = Counter({(name, role, state): 0 for name in services for role, state in _COUNTED})
+    counts.update((row.group.rpartition("-")[2], str(row.role), str(row.state)) for row in workers)
+    for labels, count in counts.items():
+        telemetry.WORKERS.labels(*labels).set(count)

@@ -1,0 +1,62 @@
+"""A nursery whose model answers at once and does on command what a bad model or record would do.
+
+Run as `python -m tests.support.toy_nursery SERVICE CHANNEL PARENT`, in the place of `consumers.nursery`: everything but
+the model is the real thing.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Sequence
+
+from consumers.messages import Loaded, send
+from consumers.nursery import Nursery
+from consumers.service import service
+from models.base import RecommendQuery, Scored, SearchQuery
+from standfast import logs, settings
+from standfast.lifeline import leave_interrupts_to_parent, tie_to_parent
+
+
+class ToyModel:
+    """Answers with the query itself. `die`, `crash`, `raise`, `hang` and `sleep SECONDS` do what they say."""
+
+    label = "toy@1"
+
+    def predict(self, queries: Sequence[SearchQuery | RecommendQuery]) -> list[list[Scored]]:
+        return [self._one(query) for query in queries]
+
+    def warm_up(self) -> None:
+        return
+
+    def _one(self, query: SearchQuery | RecommendQuery) -> list[Scored]:
+        text = query.query if isinstance(query, SearchQuery) else str(query.user_id)
+        word, _, rest = text.partition(" ")
+        if word == "die":
+            os.kill(os.getpid(), signal.SIGKILL)
+        elif word == "crash":
+            os._exit(7)
+        elif word == "raise":
+            raise ValueError("this request cannot be computed")
+        elif word == "sleep":
+            time.sleep(float(rest))
+        return [Scored(text, 1.0, text)]
+
+
+def main(arguments: list[str]) -> int:
+    name, channel, parent = arguments
+    tie_to_parent(int(parent))
+    leave_interrupts_to_parent()
+    configured = settings.load()
+    logs.configure(configured.log, f"{name}-nursery")
+    line = socket.socket(fileno=int(channel))
+    send(line, Loaded(ToyModel.label))
+    Nursery(line, service(name, configured), ToyModel(), configured).run()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
