@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from random import Random
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -26,23 +28,23 @@ def folded(some: list[Interaction], keep: int) -> Profile | None:
 
 
 @given(st.lists(interactions, min_size=1, max_size=40), st.integers(1, 8), st.randoms())
-def test_order_and_redelivery_make_no_difference(some, keep, random) -> None:
+def test_order_and_redelivery_make_no_difference(some: list[Interaction], keep: int, random: Random) -> None:
     again = some + random.sample(some, k=len(some) // 2)
     random.shuffle(again)
     assert folded(again, keep) == folded(some, keep)
 
 
 @given(st.lists(interactions, min_size=1, max_size=40), st.integers(1, 8))
-def test_a_profile_is_the_newest_of_the_set_oldest_first(some, keep) -> None:
+def test_a_profile_is_the_newest_of_the_set_oldest_first(some: list[Interaction], keep: int) -> None:
     profile = folded(some, keep)
     assert profile is not None
     times = [seen.timestamp for seen in profile.items]
-    distinct = {(i.timestamp, i.item_id, i.event, i.value) for i in some}
+    distinct = {(i.timestamp or 0, i.item_id, i.event, i.value) for i in some}
     assert times == sorted(moment for moment, *_ in distinct)[-keep:]
 
 
 @given(st.lists(interactions, min_size=1, max_size=40), st.integers(1, 8))
-def test_a_redelivered_interaction_changes_nothing(some, keep) -> None:
+def test_a_redelivered_interaction_changes_nothing(some: list[Interaction], keep: int) -> None:
     profile = folded(some, keep)
     for interaction in some:
         assert fold(profile, interaction, at=60, keep=keep) is profile

@@ -24,6 +24,7 @@ def test_a_password_gets_in() -> None:
         "sasl.password": "secret",
     }
     found = credentials(client)
+    assert found is not None
     assert (found.username, found.mechanism.value, found.protocol.value) == ("shop", "SCRAM-SHA-512", "SASL_SSL")
     assert found.ssl_context.check_hostname
 

@@ -75,10 +75,10 @@ class Standing:
         return {self.partition}
 
     def highwater(self, partition: Partition) -> int | None:
-        return self.end
+        return self.end if partition == self.partition else None
 
     async def position(self, partition: Partition) -> int | None:
-        return self.at
+        return self.at if partition == self.partition else None
 
 
 def published(traffic: Traffic, reader: Standing, now: int) -> list[TrafficWindow]:

@@ -1,0 +1,254 @@
+"""The stream processor as a process of its own, on a real Kafka."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from confluent_kafka import Consumer, Message, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
+
+from schemas.codec import Codec, Encoding
+from schemas.records import Interaction, Profile, Result, TrafficWindow
+from standfast import clients, topics
+from standfast.settings import KafkaSettings, Settings
+from tests.waiting import wait_until
+
+CODEC = Codec()
+PARTITIONS = 3
+
+
+class Shop:
+    """One system's topics, what is sent to them and read from them, and its stream processor."""
+
+    def __init__(self, broker: str, prefix: str, home: Path) -> None:
+        self.prefix = prefix
+        kafka = KafkaSettings(bootstrap_servers=broker, topic_prefix=prefix, partitions=PARTITIONS)
+        self.settings = Settings(kafka=kafka)
+        topics.apply(AdminClient(clients.base(self.settings, "test")), kafka)
+        self.producer = Producer(clients.producer(self.settings, "test"))
+        self.process: subprocess.Popen[bytes] | None = None
+        self._environment = {
+            **os.environ,
+            "STANDFAST_HOME": str(home),
+            "STANDFAST_KAFKA__BOOTSTRAP_SERVERS": broker,
+            "STANDFAST_KAFKA__TOPIC_PREFIX": prefix,
+            "STANDFAST_STREAM__WINDOW_S": "1",
+        }
+
+    def start(self) -> None:
+        self.process = subprocess.Popen([sys.executable, "-m", "streams"], env=self._environment)
+
+    def kill(self) -> None:
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait(10)
+
+    def send(self, value: bytes, topic: str = "interactions", key: str | None = None) -> None:
+        self.producer.produce(self.prefix + topic, value=value, key=key)
+        self.producer.poll(0)
+
+    def buy(
+        self, user: str, item: str, encoding: Encoding = Encoding.JSON, key: str | None = None, at: int | None = None
+    ) -> None:
+        purchase = Interaction(user_id=user, item_id=item, event="purchase", timestamp=at)
+        self.send(CODEC.encode(purchase, encoding), key=key or user)
+
+    def read(self, topic: str, partitions: int = PARTITIONS) -> Reading:
+        return Reading(self.settings, self.prefix + topic, partitions)
+
+
+class Reading:
+    """Everything in one topic so far."""
+
+    def __init__(self, settings: Settings, topic: str, partitions: int) -> None:
+        self._consumer = Consumer(clients.consumer(settings, "test", "nobody", **{"fetch.wait.max.ms": 20}))
+        self._consumer.assign([TopicPartition(topic, partition, 0) for partition in range(partitions)])
+        self.seen: list[Message] = []
+
+    def more(self) -> list[Message]:
+        self.seen += [message for message in self._consumer.consume(1000, timeout=0.02) if message.error() is None]
+        return self.seen
+
+    def items_of(self, user: str) -> list[str]:
+        """The items in the last profile of this user."""
+        mine = [message for message in self.more() if message.key() == user.encode()]
+        return [seen.item_id for seen in CODEC.decode(mine[-1].value(), Profile)[0].items] if mine else []
+
+    def close(self) -> None:
+        self._consumer.close()
+
+
+def shop_of(broker: str, tmp: Path, prefix: str) -> Iterator[Shop]:
+    shop = Shop(broker, prefix, tmp)
+    shop.start()
+    try:
+        yield shop
+    finally:
+        shop.kill()
+
+
+@pytest.fixture(scope="module")
+def shop(broker: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+    """A system whose stream processor serves several tests."""
+    yield from shop_of(broker, tmp_path_factory.mktemp("shop"), f"s{time.time_ns()}.")
+
+
+@pytest.fixture
+def own_shop(broker: str, tmp_path: Path, unique: str) -> Iterator[Shop]:
+    """A system of this test alone."""
+    yield from shop_of(broker, tmp_path, f"{unique}.")
+
+
+def test_a_purchase_is_in_the_profile_within_two_seconds(shop: Shop) -> None:
+    profiles = shop.read("profiles")
+    shop.buy("warm", "up")
+    wait_until(lambda: profiles.items_of("warm"), what="first profile")
+    began = time.monotonic()
+    shop.buy("u7", "85123A")
+    assert wait_until(lambda: profiles.items_of("u7"), what="profile of u7") == ["85123A"]
+    assert time.monotonic() - began < 2.0
+    profiles.close()
+
+
+def test_a_profile_lies_where_its_interactions_lie_whatever_their_key(shop: Shop) -> None:
+    profiles, read = shop.read("profiles"), shop.read("interactions")
+    for key in ("a", "b", "c", "d"):
+        shop.buy("roaming", f"item-{key}", key=key)
+    shop.producer.flush(5)
+    wait_until(lambda: sum(b"roaming" in (m.value() or b"") for m in read.more()) == 4)
+    expected = {
+        partition: {json.loads(m.value())["item_id"] for m in read.seen if m.partition() == partition}
+        for partition in {m.partition() for m in read.seen if b"roaming" in m.value()}
+    }
+
+    def merged() -> bool:
+        mine = {m.partition(): CODEC.decode(m.value(), Profile)[0] for m in profiles.more() if m.key() == b"roaming"}
+        found = {place: {seen.item_id for seen in profile.items} for place, profile in mine.items()}
+        return (
+            bool(found)
+            and all(found.get(place, set()) <= items for place, items in expected.items())
+            and (set().union(*found.values()) == {f"item-{key}" for key in "abcd"})
+        )
+
+    wait_until(merged, what="profiles by partition")
+    profiles.close()
+    read.close()
+
+
+@pytest.mark.parametrize(
+    ("bad", "reason"),
+    [
+        (b"\xff\xfe not json", b"neither JSON"),
+        (b"\xc3\x01garbage!", b"fingerprint"),
+        (b"\x00\x00\x00\x00\x07x", b"registry"),
+        (b'{"user_id": "", "item_id": "a"}', b"user_id is empty"),
+        (b'{"item_id": "a"}', b"user_id"),
+    ],
+)
+def test_a_bad_interaction_is_set_aside_and_later_ones_go_on(shop: Shop, bad: bytes, reason: bytes) -> None:
+    letters, profiles = shop.read("interactions.dlq", 1), shop.read("profiles")
+    marked = bad + b" " if bad.startswith(b"{") else bad
+    shop.producer.produce(shop.prefix + "interactions", value=marked, key="k", headers=[("traceparent", b"00-1")])
+    user = f"after-{reason.hex()}"
+    shop.buy(user, "fine", key="k")
+    assert wait_until(lambda: profiles.items_of(user), what="the next profile") == ["fine"]
+    letter = wait_until(lambda: [m for m in letters.more() if m.value() == marked], what="dead letter")[0]
+    headers = dict(letter.headers())
+    assert headers["traceparent"] == b"00-1"
+    assert reason in headers["error-reason"]
+    assert headers["error-topic"] == f"{shop.prefix}interactions".encode()
+    assert {"error-partition", "error-offset", "error-timestamp"} <= set(headers)
+    assert letter.key() == b"k"
+    letters.close()
+    profiles.close()
+
+
+def test_nothing_at_all_is_a_dead_letter_too(shop: Shop) -> None:
+    letters = shop.read("interactions.dlq", 1)
+    shop.producer.produce(shop.prefix + "interactions", value=None, key="nothing")
+    wait_until(lambda: any(m.key() == b"nothing" for m in letters.more()), what="dead letter")
+    letters.close()
+
+
+def test_an_interaction_in_avro_counts_as_one_in_json(shop: Shop) -> None:
+    profiles = shop.read("profiles")
+    shop.buy("avro", "one", Encoding.JSON)
+    shop.buy("avro", "two", Encoding.AVRO)
+    assert wait_until(lambda: len(found := profiles.items_of("avro")) == 2 and found) == ["one", "two"]
+    profiles.close()
+
+
+def test_windows_count_committed_answers_only(shop: Shop) -> None:
+    answers = Producer(clients.transactional(shop.settings, "test", f"{shop.prefix}answers"))
+    answers.init_transactions(20)
+    for end, latency, many in ((answers.abort_transaction, 900.0, 7), (answers.commit_transaction, 5.0, 4)):
+        answers.begin_transaction()
+        for number in range(many):
+            result = Result(request_id=f"r{number}", status="ok", latency_ms=latency)
+            answers.produce(shop.prefix + "search.results", value=CODEC.encode(result, Encoding.JSON))
+        answers.flush(10)
+        end(10)
+    traffic, topic = shop.read("traffic"), f"{shop.prefix}search.results"
+
+    def windows() -> dict[int, TrafficWindow]:
+        some = [CODEC.decode(m.value(), TrafficWindow)[0] for m in traffic.more() if m.key() == topic.encode()]
+        assert len({window.start for window in some}) == len(some), "a window was published twice"
+        return {window.start: window for window in some if window.records}
+
+    wait_until(lambda: sum(window.records for window in windows().values()) >= 4, what="windows of search.results")
+    found = windows().values()
+    assert sum(window.records for window in found) == 4
+    assert {window.latency_p99_ms for window in found} == {5.0}
+    assert sum(window.by_status["ok"] for window in found) == 4
+    traffic.close()
+
+
+def test_killed_in_mid_stream_it_goes_on_from_the_topics_alone(own_shop: Shop) -> None:
+    profiles = own_shop.read("profiles")
+    began = time.time_ns() // 1_000_000
+    own_shop.buy("u0", "before", at=began - 1)
+    wait_until(lambda: profiles.items_of("u0"), what="first profile")
+    for number in range(500):
+        own_shop.buy(f"u{number % 20}", str(number), at=began + number)
+        if number == 250:
+            own_shop.producer.flush(10)
+            own_shop.kill()
+            own_shop.start()
+    own_shop.producer.flush(10)
+    own_shop.kill()
+    own_shop.start()
+    expected = {f"u{user}": [str(number) for number in range(user, 500, 20)] for user in range(20)}
+    expected["u0"].insert(0, "before")
+    wait_until(lambda: all(profiles.items_of(user) == items for user, items in expected.items()), 90)
+    own_shop.buy("u3", "after", at=began + 1000)
+    wait_until(lambda: profiles.items_of("u3")[-1:] == ["after"], what="a profile after the restart")
+    assert len(profiles.items_of("u3")) == 26, "what was known before the restart is still in it"
+    assert own_shop.process is not None
+    own_shop.process.terminate()
+    assert own_shop.process.wait(10) == 0
+    profiles.close()
+
+
+def test_it_waits_for_a_kafka_that_is_not_there_and_can_be_stopped(tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "streams"],
+        env={**os.environ, "STANDFAST_HOME": str(tmp_path), "KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1"},
+        stderr=subprocess.PIPE,
+    )
+    assert process.stderr is not None
+    try:
+        line = next(line for line in process.stderr if b"waiting for kafka" in line)
+        assert b"127.0.0.1:1" in line
+        process.terminate()
+        assert process.wait(10) == 0
+    finally:
+        process.kill()
+        process.wait(10)
+        process.stderr.close()
