@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import msgspec
 from confluent_kafka import OFFSET_END, Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
@@ -17,19 +17,19 @@ from standfast.errors import ClusterError, NoAnswer, TopicError, Unreadable
 from standfast.locating import located
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from types import TracebackType
 
     from standfast.settings import Settings
 
 Request = SearchRequest | RecommendRequest
-R = TypeVar("R", bound=Request)
 
 _TOPICS: dict[type[Record], str] = {
     SearchRequest: "search.requests",
     RecommendRequest: "recommend.requests",
     Interaction: "interactions",
 }
-_RESULTS = {"search.requests": "search.results", "recommend.requests": "recommend.results"}
+_RESULTS = ("search.results", "recommend.results")
 _REACH_S = 10.0
 _POLL_S = 0.1
 _NEW_TOPIC_S = 2.0  # a topic just created is not yet known to every broker
@@ -68,9 +68,31 @@ class Caller:
             NoAnswer: none came within `timeout` seconds.
         """
         deadline = time.monotonic() + timeout
-        request = request if request.request_id else msgspec.structs.replace(request, request_id=uuid.uuid4().hex)
-        self.send(request, deadline - time.monotonic())
-        return self.answer_to(str(request.request_id), _topic(request), deadline)
+        request_id = request.request_id or uuid.uuid4().hex
+        self.send(msgspec.structs.replace(request, request_id=request_id), timeout)
+        found = self.answers([request_id], deadline - time.monotonic())
+        if not found:
+            raise NoAnswer(
+                f"no answer to request {request_id} of {_topic(request)} within {timeout:g} s; are its workers "
+                "serving? see `standfast status`, or start a system with `standfast up --detach`"
+            )
+        return found[request_id]
+
+    def answers(self, request_ids: Iterable[str], timeout: float) -> dict[str, Result]:
+        """The answers to requests sent by this caller or anybody since it was made, by id: those that came in time."""
+        deadline = time.monotonic() + timeout
+        awaited = set(request_ids)
+        found: dict[str, Result] = {}
+        while awaited and (left := deadline - time.monotonic()) > 0:
+            message = self._consumer.poll(min(left, _POLL_S))
+            if message is None:
+                continue
+            if message.error():
+                _raise_if_hopeless(message.error())
+            elif (result := self._read(message)) and result.request_id in awaited:
+                found[result.request_id] = result
+                awaited.remove(result.request_id)
+        return found
 
     def send(self, record: Request | Interaction, timeout: float = 10.0) -> None:
         """Produces one record and waits until Kafka has it; raises NoAnswer if that takes longer than `timeout`."""
@@ -90,22 +112,6 @@ class Caller:
             )
         if failed[0] is not None:
             raise ClusterError(f"Kafka refused the request: {failed[0].str()}; see `standfast topics`")
-
-    def answer_to(self, request_id: str, topic: str, deadline: float) -> Result:
-        """The answer to a request sent earlier, by this caller or anybody; `deadline` is of the monotonic clock."""
-        results = self._prefix + _RESULTS[topic]
-        while (left := deadline - time.monotonic()) > 0:
-            message = self._consumer.poll(min(left, _POLL_S))
-            if message is None:
-                continue
-            if message.error():
-                _raise_if_fatal(message.error())
-            elif message.topic() == results and (result := self._read(message)) and result.request_id == request_id:
-                return result
-        raise NoAnswer(
-            f"no answer to request {request_id} of {topic} in time; are its workers serving? see `standfast status`, "
-            "or start a system with `standfast up --detach`"
-        )
 
     def close(self) -> None:
         """Leaves; what was sent is already with Kafka."""
@@ -130,7 +136,7 @@ class Caller:
         deadline = time.monotonic() + _REACH_S
         while True:
             try:
-                partitions = [each for topic in _RESULTS.values() for each in self._partitions(self._prefix + topic)]
+                partitions = [each for topic in _RESULTS for each in self._partitions(self._prefix + topic)]
                 # librdkafka asks for all of them at once here, and takes -1 (OFFSET_END) as a time for "the end".
                 found: list[TopicPartition] = self._consumer.offsets_for_times(partitions, timeout=_REACH_S)
             except KafkaException as error:
@@ -174,6 +180,6 @@ def _key(record: Request | Interaction) -> str | None:
     return record.request_id if isinstance(record, SearchRequest) else record.user_id
 
 
-def _raise_if_fatal(error: KafkaError) -> None:
+def _raise_if_hopeless(error: KafkaError) -> None:
     if error.fatal() or error.code() in {KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError._AUTHENTICATION}:  # noqa: SLF001 - public in librdkafka
         raise ClusterError(f"the answers cannot be read: {error.str()}; check the client's rights and credentials")

@@ -60,14 +60,14 @@ def wait_ready(process: subprocess.Popen[bytes], on_detail: Callable[[str], None
     """The status once it says `ready`; blocks until then, telling what it waits for.
 
     Raises:
-        ClusterError: the process ended first; holds the last line of its log.
+        ClusterError: the process ended first; says with which last words.
     """
     shown = ""
     while True:
         code = process.poll()
         found = _written_by(process.pid)
         if code is not None:
-            raise ClusterError(f"the system did not start (exit code {code}): {_last_words()}; see {log_file()}")
+            raise ClusterError(f"the system did not start (exit code {code}): {_last_words()}")
         if found is not None and found.state == "ready":
             return found
         if found is not None and found.detail and found.detail != shown:

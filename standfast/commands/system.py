@@ -104,6 +104,7 @@ def _refuse_second() -> None:
 def _up_detached(arguments: list[str]) -> None:
     from standfast import launching
     from standfast.commands.status import summary
+    from standfast.errors import ClusterError
 
     process = launching.start_detached(arguments)
     try:
@@ -111,6 +112,9 @@ def _up_detached(arguments: list[str]) -> None:
     except KeyboardInterrupt:
         process.terminate()
         process.wait()
+        raise
+    except ClusterError:
+        stderr().print(f"All of it is in {launching.log_file()}", markup=False, soft_wrap=True)
         raise
     stdout().print(summary(ready))
 

@@ -1,0 +1,39 @@
+"""What the demo promises, and whether it was kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from standfast.errors import StandfastError
+
+
+@dataclass(frozen=True, slots=True)
+class Promise:
+    """One claim and what was seen of it."""
+
+    claim: str
+    kept: bool
+    seen: str
+
+
+def tried(claim: str, step: Callable[[], list[Promise]], console: Console) -> list[Promise]:
+    """The step's promises; one broken promise, named `claim`, if it raised an error of ours."""
+    try:
+        return step()
+    except StandfastError as error:
+        console.print(f"[red]{escape(str(error))}[/]", soft_wrap=True)
+        return [Promise(claim, kept=False, seen=str(error))]
+
+
+def table(promises: list[Promise]) -> Table:
+    """One row for each promise."""
+    made = Table(box=None, pad_edge=False, show_header=False)
+    for promise in promises:
+        mark = "[green]kept[/]  " if promise.kept else "[bold red]BROKEN[/]"
+        made.add_row(mark, promise.claim, escape(promise.seen))
+    return made

@@ -1,0 +1,64 @@
+"""The demo's chapters in order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from rich.console import Console
+
+from standfast.caller import Caller
+from standfast.demo import asking, killing
+from standfast.demo.promises import Promise, tried
+from standfast.locating import located
+from standfast.settings import load
+
+
+@dataclass(frozen=True, slots=True)
+class Chapter:
+    """One step of the story, and the words that introduce it."""
+
+    title: str
+    words: str
+    step: Callable[[], list[Promise]]
+
+
+def tell(console: Console) -> list[Promise]:
+    """Goes through every chapter, whatever comes of the one before, and returns what was promised."""
+    settings = located(load())
+    promises: list[Promise] = []
+    with Caller(settings) as caller:
+        chapters = (
+            Chapter(
+                "Three searches",
+                "Sent by Kafka's own console producer, as any program could.",
+                lambda: asking.searches(caller, console),
+            ),
+            Chapter(
+                "Two customers",
+                "What each may want next, learnt from what everybody bought before.",
+                lambda: asking.two_customers(caller, console),
+            ),
+            Chapter(
+                "A purchase",
+                "An event on the topic interactions; the stream processor updates the customer's profile.",
+                lambda: asking.a_purchase(caller, console),
+            ),
+            Chapter(
+                "A worker dies",
+                "One word on the topic drills.control: a worker is killed (SIGKILL) under load. Its warm standby takes\n"
+                "over, and every request sent meanwhile has to be answered exactly once.",
+                lambda: killing.a_worker_dies(settings, console),
+            ),
+        )
+        for number, chapter in enumerate(chapters, 2):
+            heading(console, f"{number}. {chapter.title}")
+            console.print(chapter.words)
+            promises += tried(chapter.title, chapter.step, console)
+    return promises
+
+
+def heading(console: Console, text: str) -> None:
+    """Starts a chapter."""
+    console.print()
+    console.rule(f"[bold]{text}", align="left")
