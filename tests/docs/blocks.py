@@ -1,0 +1,51 @@
+"""The fenced blocks of the documentation, and which of them are run."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+RUN = ("bash", "console", "sh", "shell", "python")
+SHOWN = ("json", "text", "toml")
+_FENCE = re.compile(r"^```(\S*)\n(.*?)^```\n(?:<!-- not run: (.+?) -->)?", re.MULTILINE | re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """One fenced block. `why_not` says why it is not run, empty if it is."""
+
+    page: str
+    line: int
+    language: str
+    text: str
+    why_not: str
+
+    def __str__(self) -> str:
+        return f"{self.page}:{self.line}"
+
+
+def pages() -> list[Path]:
+    """Every page a reader is led to, the front page first."""
+    own = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"]
+    return own + sorted((ROOT / "docs").rglob("*.md"))
+
+
+def blocks() -> list[Block]:
+    """Every fenced block of every page, in the order a reader meets them."""
+    return [block for page in pages() for block in _blocks_of(page)]
+
+
+def _blocks_of(page: Path) -> list[Block]:
+    text = page.read_text(encoding="utf-8")
+    return [
+        Block(
+            page=str(page.relative_to(ROOT)),
+            line=text.count("\n", 0, match.start()) + 1,
+            language=match[1],
+            text=match[2],
+            why_not=match[3] or "",
+        )
+        for match in _FENCE.finditer(text)
+    ]

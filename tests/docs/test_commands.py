@@ -1,0 +1,91 @@
+"""Every command and snippet in the documentation is run as written, against one running system.
+
+`standfast up --detach` and `down` are run as every other command; the system is started again for the blocks after a
+`down` that expect one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.docs.blocks import ROOT, RUN, SHOWN, Block, blocks
+
+COMMAND = ".venv/bin/standfast"
+UP = [COMMAND, "up", "--detach"]
+RUNNABLE = [block for block in blocks() if block.language in RUN and not block.why_not]
+METRICS = "http://127.0.0.1:9464/metrics"
+
+
+class Reader:
+    """Somebody who follows the documentation in a fresh checkout, with a state folder of their own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        (folder / ".venv" / "bin").mkdir(parents=True)
+        command = folder / COMMAND
+        command.write_text(f'#!/bin/sh\nPYTHONPATH={ROOT} exec {sys.executable} -P -m standfast "$@"\n')
+        command.chmod(0o755)
+        (folder / "schemas").symlink_to(ROOT / "schemas")
+        given = {name: value for name, value in os.environ.items() if not name.startswith(("KAFKA_", "STANDFAST_"))}
+        self.environment = {
+            **given,
+            "STANDFAST_HOME": str(folder / "state"),
+            "STANDFAST_METRICS__PORT": "0",
+            "OMP_NUM_THREADS": "1",
+        }
+
+    def run(self, words: list[str], limit_s: float = 150) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            words, cwd=self.folder, env=self.environment, stdin=subprocess.DEVNULL, capture_output=True, text=True,
+            timeout=limit_s, check=False,
+        )  # fmt: skip
+
+    def status(self) -> dict[str, object]:
+        found: dict[str, object] = json.loads(self.run([COMMAND, "status", "--json"]).stdout)
+        return found
+
+    def ensure_up(self) -> None:
+        if self.status()["state"] != "ready":
+            done = self.run(UP)
+            assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.fixture(scope="module")
+def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
+    reader = Reader(tmp_path_factory.mktemp("reader"))
+    try:
+        yield reader
+    finally:
+        reader.run([COMMAND, "down"])
+
+
+@pytest.mark.parametrize("block", RUNNABLE, ids=str)
+def test_the_block_runs_as_written(block: Block, reader: Reader) -> None:
+    if "curl" in block.text and shutil.which("curl") is None:
+        pytest.skip("curl is not installed here")
+    if "up --detach" not in block.text:
+        reader.ensure_up()
+    text = block.text.replace(METRICS, str(reader.status()["metrics_url"]))
+    words = [sys.executable, "-c", text] if block.language == "python" else ["bash", "-euo", "pipefail", "-c", text]
+    done = reader.run(words)
+    assert done.returncode == 0, f"{text}\n--- stdout\n{done.stdout}\n--- stderr\n{done.stderr}"
+
+
+@pytest.mark.parametrize("block", blocks(), ids=str)
+def test_every_block_says_what_it_is(block: Block) -> None:
+    """A block with another label would be neither run nor known not to be."""
+    assert block.language in RUN + SHOWN
+    assert not block.why_not or block.language in RUN
+
+
+@pytest.mark.parametrize("block", [block for block in blocks() if block.language == "json"], ids=str)
+def test_json_samples_are_json(block: Block) -> None:
+    json.loads(block.text)
