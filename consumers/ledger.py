@@ -7,16 +7,17 @@ CLOCK_MONOTONIC, which all processes of a machine share.
 from __future__ import annotations
 
 import mmap
-import struct
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-_HEADER = struct.Struct("<QQQ")  # last tick ns, start of the computation in hand ns (0: none), number of records in it
-_RECORD = struct.Struct("<QQ")  # partition, offset
+# 64-bit words: last tick ns, start of the computation in hand ns (0: none), number of records in it, then partition and
+# offset of each. Words are stored whole, by assignment: `struct.pack_into` zeroes its target first, and a reader that came
+# in between took a live worker for one that had not ticked since the machine was started.
+_TICK, _BEGAN, _COUNT, _RECORDS = 0, 1, 2, 3
 _MOST = 4096
-_SIZE = _HEADER.size + _MOST * _RECORD.size
+_SIZE = 8 * (_RECORDS + 2 * _MOST)
 
 RecordId = tuple[int, int]
 
@@ -38,35 +39,42 @@ class Ledger:
         with path.open("r+b") as file:
             file.truncate(_SIZE)
             self._map = mmap.mmap(file.fileno(), _SIZE)
+        self._bytes = memoryview(self._map)
+        self._words = self._bytes.cast("Q")
 
     def reset(self) -> None:
         """Forgets the slot's last owner."""
-        _HEADER.pack_into(self._map, 0, time.monotonic_ns(), 0, 0)
+        self.end()
+        self.tick()
 
     def tick(self) -> None:
         """Says that the process lives."""
-        struct.pack_into("<Q", self._map, 0, time.monotonic_ns())
+        self._words[_TICK] = time.monotonic_ns()
 
     def begin(self, records: Sequence[RecordId]) -> None:
         """Says that these records are being computed, before they are."""
         blamed = records[:_MOST]
-        flat = [number for record in blamed for number in record]
-        struct.pack_into(f"<{len(flat)}Q", self._map, _HEADER.size, *flat)
-        struct.pack_into("<QQ", self._map, 8, time.monotonic_ns(), len(blamed))
+        for index, (partition, offset) in enumerate(blamed):
+            self._words[_RECORDS + 2 * index] = partition
+            self._words[_RECORDS + 2 * index + 1] = offset
+        self._words[_COUNT] = len(blamed)
+        self._words[_BEGAN] = time.monotonic_ns()
 
     def end(self) -> None:
         """Says that the computation is over."""
-        struct.pack_into("<QQ", self._map, 8, 0, 0)
+        self._words[_BEGAN] = 0
+        self._words[_COUNT] = 0
 
     def read(self) -> Seen:
         """What the file says now."""
-        tick, began, count = _HEADER.unpack_from(self._map, 0)
+        tick, began, count = self._words[_TICK], self._words[_BEGAN], min(self._words[_COUNT], _MOST)
         now = time.monotonic_ns()
-        records = tuple(
-            _RECORD.unpack_from(self._map, _HEADER.size + index * _RECORD.size) for index in range(min(count, _MOST))
-        )
+        flat = self._words[_RECORDS : _RECORDS + 2 * count].tolist()
+        records = tuple(zip(flat[::2], flat[1::2], strict=True))
         return Seen((now - tick) / 1e9, (now - began) / 1e9 if began else None, records)
 
     def close(self) -> None:
         """Unmaps the file."""
+        self._words.release()
+        self._bytes.release()
         self._map.close()

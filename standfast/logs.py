@@ -44,3 +44,9 @@ def _take_over_standard_logging(
         )
     )
     logging.basicConfig(handlers=[handler], level=max(level, logging.WARNING), force=True)
+    logging.getLogger("kafka").addFilter(_is_news)
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """librdkafka warns of every retry of an InitProducerId, of which each start of a worker has one."""
+    return "Failed to acquire transactional PID" not in record.getMessage()
