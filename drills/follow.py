@@ -43,10 +43,11 @@ def _last(outcomes: Outcomes, drill_id: str, within_s: float, show: Callable[[Dr
     until = time.monotonic() + within_s
     heard = False
     while (left := until - time.monotonic()) > 0:
-        event = next(outcomes.following(drill_id, left if heard else min(_SILENCE_S, left)), None)
+        patience = left if heard else min(_SILENCE_S, left)
+        event = next(outcomes.following(drill_id, patience), None)
         if event is None and not heard:
             raise NoAnswer(
-                f"no drill runner took {drill_id} within {_SILENCE_S:g} s; is a system running? see "
+                f"no drill runner took {drill_id} within {patience:.3g} s; is a system running? see "
                 "`standfast status`, or start one with `standfast up --detach`"
             )
         if event is None:

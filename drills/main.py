@@ -10,7 +10,6 @@ from drills.outcomes import TOPIC
 from drills.runner import Runner
 from schemas.codec import Codec
 from schemas.records import DrillEvent
-from schemas.registry import SchemaRegistry
 from standfast.errors import SettingsError
 from standfast.settings import Settings
 
@@ -39,6 +38,8 @@ def codec_for(settings: Settings) -> Codec:
     """A codec that also writes the Confluent frame where a registry is configured; raises SchemaError."""
     if settings.schema_registry_url is None:
         return Codec()
+    from schemas.registry import SchemaRegistry
+
     registry = SchemaRegistry(settings.schema_registry_url.get_secret_value())
     registry.register(DrillEvent, settings.kafka.topic_prefix + TOPIC)
     return Codec(registry)

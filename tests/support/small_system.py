@@ -15,6 +15,7 @@ from confluent_kafka.admin import AdminClient
 from standfast import clients, status, topics
 from standfast.settings import Settings
 from standfast.status import SystemStatus, WorkerStatus
+from tests.support import echo_worker
 from tests.waiting import wait_until
 
 
@@ -32,12 +33,17 @@ class SmallSystem:
         self._thread = threading.Thread(target=self._supervise, daemon=True)
 
     def __enter__(self) -> SmallSystem:
-        topics.apply(AdminClient(clients.base(self._settings, "test")), self._settings.kafka)
         fcntl.flock(self._lock, fcntl.LOCK_EX)
-        self.workers = {name: self._started(name, self._mode) for name in self._owned}
-        for worker in self.workers.values():
-            assert worker.stdout is not None
-            assert worker.stdout.readline() == "serving\n"
+        try:
+            topics.apply(AdminClient(clients.base(self._settings, "test")), self._settings.kafka)
+            for name in self._owned:
+                self.workers[name] = self._started(name, self._mode)
+            for worker in self.workers.values():
+                assert worker.stdout is not None
+                assert worker.stdout.readline() == "serving\n"
+        except BaseException:
+            self._end()
+            raise
         self._write()
         self._thread.start()
         return self
@@ -47,6 +53,13 @@ class SmallSystem:
     ) -> None:
         self._stop.set()
         self._thread.join()
+        self._end()
+
+    def pids(self) -> dict[str, int]:
+        """The workers' processes."""
+        return {name: worker.pid for name, worker in self.workers.items()}
+
+    def _end(self) -> None:
         for worker in self.workers.values():
             worker.kill()
             worker.wait()
@@ -55,16 +68,11 @@ class SmallSystem:
         self._lock.close()
         wait_until(lambda: not status.is_running(), what="the lock")
 
-    def pids(self) -> dict[str, int]:
-        """The workers' processes."""
-        return {name: worker.pid for name, worker in self.workers.items()}
-
     def _started(self, name: str, mode: str) -> subprocess.Popen[str]:
         kafka = self._settings.kafka
         owned = ",".join(map(str, self._owned[name]))
-        call = [sys.executable, "-m", "tests.support.echo_worker", kafka.bootstrap_servers, kafka.topic_prefix, name]
-        environment = {key: value for key, value in os.environ.items() if not key.startswith("STANDFAST_")}
-        return subprocess.Popen([*call, owned, mode], stdout=subprocess.PIPE, text=True, env=environment)
+        call = [sys.executable, echo_worker.__file__, kafka.bootstrap_servers, kafka.topic_prefix, name]
+        return subprocess.Popen([*call, owned, mode], stdout=subprocess.PIPE, text=True)
 
     def _supervise(self) -> None:
         while not self._stop.wait(0.01):

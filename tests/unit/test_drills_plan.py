@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -20,8 +21,8 @@ from standfast.status import SystemStatus, WorkerStatus
 SETTINGS = Settings(kafka=KafkaSettings(topic_prefix="x."))
 
 
-def plan(settings: Settings = SETTINGS, **fields: object) -> Plan:
-    return make_plan(DrillCommand(**{"drill": "worker-kill", **fields}), "d1", settings)  # type: ignore[arg-type]
+def plan(settings: Settings = SETTINGS, **fields: Any) -> Plan:
+    return make_plan(DrillCommand(**{"drill": "worker-kill", **fields}), "d1", settings)
 
 
 def system(*workers: tuple[str, str, list[int]], state: str = "ready") -> SystemStatus:
@@ -49,7 +50,7 @@ def system(*workers: tuple[str, str, list[int]], state: str = "ready") -> System
 TWO = system(("search-0", "active", [0, 1, 2]), ("search-1", "active", [3]), ("search-s0", "standby", []))
 
 
-def chosen(status: SystemStatus | None, **fields: object) -> str:
+def chosen(status: SystemStatus | None, **fields: Any) -> str:
     return choose(status, plan(**fields), service("search", SETTINGS)).worker
 
 
@@ -96,7 +97,7 @@ def test_at_least_once_delivery_promises_no_single_answers() -> None:
         ({"target": {"topic": "search.requests"}, "params": {"service": "recommend"}}, "is not a topic of"),
     ],
 )
-def test_a_wrong_command_is_refused_with_what_would_be_right(fields: dict[str, object], said: str) -> None:
+def test_a_wrong_command_is_refused_with_what_would_be_right(fields: dict[str, Any], said: str) -> None:
     with pytest.raises(DrillRejected) as refused:
         plan(**fields)
     assert said in str(refused.value)
@@ -163,7 +164,7 @@ def test_ties_are_broken_by_the_seed_and_the_same_seed_breaks_them_the_same_way(
     ],
 )
 def test_a_system_that_cannot_be_drilled_is_left_alone(
-    status: Callable[[], SystemStatus | None], fields: dict[str, object], said: str
+    status: Callable[[], SystemStatus | None], fields: dict[str, Any], said: str
 ) -> None:
     with pytest.raises(DrillRejected) as refused:
         chosen(status(), **fields)
