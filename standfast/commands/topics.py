@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 app = typer.Typer()
 _HOUR_MS = 3_600_000
 _CHANGES_PENDING = 2
+_SHOWN = ("topic", "partitions", "replication", "retention", "state", "key")
 
 
 @app.command("topics")
@@ -74,8 +75,8 @@ def _print(rows: list[dict[str, object]]) -> None:
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in rows[0]:
-        table.add_column(column, justify="right" if column in {"partitions", "replication"} else "left")
+    for column in _SHOWN:
+        table.add_column(column, no_wrap=True, justify="right" if column in {"partitions", "replication"} else "left")
     for row in rows:
-        table.add_row(*(str(value) for value in row.values()))
+        table.add_row(*(str(row[column]) for column in _SHOWN))
     stdout().print(table)

@@ -46,7 +46,7 @@ def tell(console: Console) -> list[Promise]:
             ),
             Chapter(
                 "A worker dies",
-                "One word on the topic drills.control: a worker is killed (SIGKILL) under load. Its warm standby takes\n"
+                "One word on the topic drills.control: a worker is killed (SIGKILL) under load. Its warm standby takes "
                 "over, and every request sent meanwhile has to be answered exactly once.",
                 lambda: killing.a_worker_dies(settings, console),
             ),
