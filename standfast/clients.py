@@ -22,7 +22,6 @@ def base(settings: Settings, client_id: str) -> Config:
         "topic.metadata.refresh.fast.interval.ms": 20,  # default 100: found by the takeover's first fetch
         "metadata.recovery.rebootstrap.trigger.ms": 5_000,
         "logger": _log,
-        "log.configuration.warnings": False,  # ours are deliberate, and said once for every client
         **theirs,
     }
 
