@@ -231,7 +231,12 @@ def _metavar(argument: Any) -> str:
 
 def _flags(option: Any) -> str:
     flags = ", ".join(f"`{flag}`" for flag in option.opts)
-    return flags if option.is_flag else f"{flags} {(option.metavar or option.type.name or '').upper()}".rstrip()
+    return flags if option.is_flag else f"{flags} {option.metavar or _word_for(option.type_descriptor.annotation)}"
+
+
+def _word_for(kind: object) -> str:
+    words: dict[object, str] = {int: "INTEGER", float: "NUMBER", str: "TEXT", Path: "PATH"}
+    return words[kind]
 
 
 def _shown_default(option: Any) -> str:
