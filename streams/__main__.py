@@ -17,6 +17,7 @@ from standfast.errors import StandfastError
 from standfast.settings import Settings, load
 from streams import restore
 from streams.names import names
+from streams.quiet import quieten
 
 _log = structlog.get_logger()
 _STOP_WITHIN_S = 5.0
@@ -37,28 +38,18 @@ async def _run(settings: Settings) -> int:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, end)
-    reading = asyncio.create_task(asyncio.to_thread(_restored, settings, stop))
+    waiting = asyncio.create_task(asyncio.to_thread(restore.wait_for_topics, settings, names(settings), stop))
     await asyncio.sleep(0)
-    from streams.app import Restored, build  # takes its time, in which the topics are read
+    from streams.app import build  # takes its time, in which Kafka is asked
 
     try:
-        restored = await reading
+        await waiting
     except restore.Stopped:
         return 0
-    app = build(settings, Restored(*restored))
+    app = build(settings, stop)
     await app.start()
-    users = sum(map(len, restored[0].values()))
-    _log.info("stream processor started", users=users, seconds=round(time.monotonic() - began, 2))
+    _log.info("stream processor started", seconds=round(time.monotonic() - began, 2))
     return await _until_told(app, told)
-
-
-def _restored(settings: Settings, stop: threading.Event) -> tuple[restore.Profiles, dict[str, int]]:
-    named = names(settings)
-    partitions = restore.wait_for_topics(settings, named, stop)
-    return (
-        restore.profiles(settings, named.profiles, partitions[named.profiles], stop),
-        restore.published_until(settings, named.traffic, partitions[named.traffic], stop),
-    )
 
 
 async def _until_told(app: Any, told: asyncio.Event) -> int:
@@ -80,6 +71,7 @@ def main() -> int:
     try:
         settings = load()
         logs.configure(settings.log, "stream")
+        quieten()
         return run(settings)
     except StandfastError as error:
         _log.error("stream processor cannot run", reason=str(error))

@@ -51,59 +51,69 @@ class Agents:
 
     async def _interactions(self, stream: Any) -> None:
         async for event in stream.events():
-            message = event.message
+            message, epoch = event.message, self.ledger.epoch
             source, offset, at = _place(message)
-            if not self.ledger.is_new(source, offset):
+            interaction, error = await self._read(message.value, Interaction)
+            if self.ledger.epoch != epoch or not self.ledger.is_new(source, offset):
                 continue
+            # nothing is awaited from here to `took`, so that a restart of the state sees all of a record or nothing
             self.traffic.count(source, offset, at, _now())
-            try:
-                interaction = await self._decoded(message.value, Interaction)
-                check(interaction, at)
-                if self.keeper.fold(source, offset, interaction, at):
-                    telemetry.PROFILE_UPDATES.inc()
-            except Exception as error:  # noqa: BLE001 - whatever a record does, the next one must be read
-                await self._to_dead_letters(message, source, offset, at, error)
+            if interaction is not None:
+                error = self._folded(source, offset, interaction, at)
+            if error is not None:
+                self.ledger.hold(source, _letter(offset), offset)
             self.ledger.took(source, offset)
+            if error is not None:
+                await self._to_dead_letters(message, source, offset, at, error)
+
+    def _folded(self, source: Partition, offset: int, interaction: Interaction, at: int) -> Exception | None:
+        try:
+            check(interaction, at)
+            if self.keeper.fold(source, offset, interaction, at):
+                telemetry.PROFILE_UPDATES.inc()
+        except Exception as error:  # noqa: BLE001 - whatever a record does, the next one must be read
+            return error
+        return None
 
     async def _others(self, stream: Any) -> None:
         async for event in stream.events():
+            epoch = self.ledger.epoch
             source, offset, at = _place(event.message)
-            if not self.ledger.is_new(source, offset):
-                continue
             answer = None
             if source[0] in self._names.results:
-                try:
-                    answer = await self._decoded(event.message.value, Result)
-                except Exception as error:  # noqa: BLE001 - counted all the same
+                answer, error = await self._read(event.message.value, Result)
+                if error is not None:
                     _log.warning("not an answer", topic=source[0], offset=offset, reason=str(error))
-            self.traffic.count(source, offset, at, _now(), answer)
-            self.ledger.took(source, offset)
+            if self.ledger.epoch == epoch and self.ledger.is_new(source, offset):
+                self.traffic.count(source, offset, at, _now(), answer)
+                self.ledger.took(source, offset)
 
-    async def _decoded(self, data: bytes | None, kind: type[R]) -> R:
-        if data and sniff(data) is Encoding.CONFLUENT:  # may ask the registry
-            return (await asyncio.to_thread(self._codec.decode, data, kind))[0]
-        return self._codec.decode(data, kind)[0]
+    async def _read(self, data: bytes | None, kind: type[R]) -> tuple[R | None, Exception | None]:
+        try:
+            if data and sniff(data) is Encoding.CONFLUENT:  # may ask the registry
+                return (await asyncio.to_thread(self._codec.decode, data, kind))[0], None
+            return self._codec.decode(data, kind)[0], None
+        except Exception as error:  # noqa: BLE001 - whatever a record does, the next one must be read
+            return None, error
 
     async def _to_dead_letters(self, message: Any, source: Partition, offset: int, at: int, error: Exception) -> None:
         kind = "invalid" if isinstance(error, SchemaError) else type(error).__name__
         telemetry.FAILURES.labels(source[0], kind).inc()
         _log.warning("interaction set aside", topic=source[0], partition=source[1], offset=offset, reason=str(error))
-        reason = ("dead letter", offset)
-        self.ledger.hold(source, reason, offset)
         sent = await self._dead_letters.send(
             key=message.key,
             value=message.value,
             headers=dead_letter_headers(message.headers, str(error), *source, offset, at, _WORKER),
         )
-        sent.add_done_callback(partial(self._set_aside, source, reason))
+        sent.add_done_callback(partial(self._set_aside, source, offset))
 
-    def _set_aside(self, source: Partition, reason: tuple[str, int], sent: asyncio.Future[Any]) -> None:
+    def _set_aside(self, source: Partition, offset: int, sent: asyncio.Future[Any]) -> None:
         error = None if sent.cancelled() else sent.exception()
         if isinstance(error, MessageSizeTooLargeError):
-            _log.error("dead letter is larger than its topic allows", topic=source[0], offset=reason[1])
+            _log.error("dead letter is larger than its topic allows", topic=source[0], offset=offset)
         elif sent.cancelled() or error is not None:
             return  # stays held, and so is read again
-        self.ledger.release(source, reason)
+        self.ledger.release(source, _letter(offset))
 
     async def _write_profiles(self) -> None:
         try:
@@ -122,6 +132,10 @@ class Agents:
     async def _publish_window(self, window: TrafficWindow) -> None:
         data = self._codec.encode(window, Encoding.JSON)
         await (await self._windows.send(key=window.topic.encode(), value=data))
+
+
+def _letter(offset: int) -> tuple[str, int]:
+    return "dead letter", offset
 
 
 def _raw(app: faust.App, *names: str) -> Any:

@@ -2,39 +2,50 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 import time
-from dataclasses import dataclass
 
 import faust
+import structlog
 
 from schemas.codec import Codec
 from standfast.home import folder
 from standfast.settings import Settings
+from streams import restore
 from streams.agents import Agents
 from streams.keeper import Keeper
 from streams.ledger import Ledger
 from streams.names import names
-from streams.restore import Profiles
 from streams.security import credentials
 from streams.traffic import Traffic
-from streams.transport import NoTables, transport
+from streams.transport import state, transport
+
+_log = structlog.get_logger()
 
 
-@dataclass(frozen=True, slots=True)
-class Restored:
-    """What a fresh processor knows from the topics."""
+def build(settings: Settings, stop: threading.Event | None = None) -> faust.App:
+    """The app, ready to be started; nothing is connected yet, and every topic must exist when it is.
 
-    profiles: Profiles
-    published_until: dict[str, int]
-
-
-def build(settings: Settings, restored: Restored | None = None) -> faust.App:
-    """The app, ready to be started; nothing is connected yet.
+    Args:
+        stop: set, it ends the reading back of state early.
 
     Raises:
         SettingsError: a Kafka security setting that Faust's client cannot follow.
     """
     named = names(settings)
+    ledger = Ledger()
+    keeper = Keeper(ledger, settings.stream.history)
+    traffic = Traffic(ledger, (named.interactions, *named.counted), settings.stream.window_s)
+
+    async def restored() -> None:
+        began = time.monotonic()
+        found = await asyncio.to_thread(restore.read, settings, named, stop or threading.Event())
+        ledger.reset()
+        keeper.restart_from(found.profiles)
+        traffic.restart_from(found.published_until, time.time_ns() // 1_000_000)
+        _log.info("state read back", users=found.users, seconds=round(time.monotonic() - began, 2))
+
     client = {key: value.get_secret_value() for key, value in settings.kafka.client.items()}
     app = faust.App(
         named.group,
@@ -58,15 +69,9 @@ def build(settings: Settings, restored: Restored | None = None) -> faust.App:
         topic_disable_leader=True,
         stream_wait_empty=False,
         web_enabled=False,
-        TableManager=NoTables,
+        TableManager=state(restored),
     )
-    ledger = Ledger()
     app.transport = transport(app, ledger)
-    keeper = Keeper(ledger, settings.stream.history)
-    traffic = Traffic(ledger, (named.interactions, *named.counted), settings.stream.window_s)
-    if restored is not None:
-        keeper.known = restored.profiles
-        traffic.go_on_from(restored.published_until, time.time_ns() // 1_000_000)
     Agents(app, named, _codec(settings), ledger, keeper, traffic).attach()
     app.finalize()
     return app

@@ -42,7 +42,7 @@ class Keeper:
     """
 
     def __init__(self, ledger: Ledger, keep: int) -> None:
-        self.known: Profiles = {}
+        self._known: Profiles = {}
         self._ledger = ledger
         self._keep = keep
         self._codec = Codec()
@@ -50,10 +50,15 @@ class Keeper:
         self._generation = 0
         self._wake = asyncio.Event()
 
+    def restart_from(self, profiles: Profiles) -> None:
+        """Goes on from what lies in `profiles`; changes not written yet come again with their interactions."""
+        self._known = profiles
+        self._changed = {}
+
     def fold(self, source: Partition, offset: int, interaction: Interaction, at: int) -> bool:
         """Takes one interaction in; whether that changed the profile. Raises TooLarge."""
         key = interaction.user_id.encode()
-        of = self.known.setdefault(source[1], {})
+        of = self._known.setdefault(source[1], {})
         before = self._read(of.get(key))
         after = fold(before, interaction, at, self._keep)
         if after is not before:

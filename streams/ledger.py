@@ -12,9 +12,13 @@ Partition = tuple[str, int]
 
 
 class Ledger:
-    """The oldest offset each partition must be read from again after a crash."""
+    """The oldest offset each partition must be read from again after a crash.
+
+    `epoch` changes with every `reset`: what began before it must not be noted after it.
+    """
 
     def __init__(self) -> None:
+        self.epoch = 0
         self._next: dict[Partition, int] = {}
         self._held: dict[Partition, dict[Hashable, int]] = {}
 
@@ -39,6 +43,12 @@ class Ledger:
         """The reason is gone in every partition."""
         for held in self._held.values():
             held.pop(reason, None)
+
+    def reset(self) -> None:
+        """Forgets everything: the partitions are read again from what is committed."""
+        self.epoch += 1
+        self._next.clear()
+        self._held.clear()
 
     def committable(self) -> dict[Partition, int]:
         """The offset to go on from, by partition."""

@@ -1,4 +1,4 @@
-"""What a fresh stream processor reads before it starts: the profiles, and how far the windows were published.
+"""What the stream processor reads back when partitions are assigned to it: profiles, and how far windows went out.
 
 Blocking, and plain librdkafka: it reads `profiles` back faster than Faust's own recovery, and Faust gives up at
 once on a Kafka that is not there yet.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
@@ -16,7 +17,7 @@ from confluent_kafka.admin import AdminClient
 from schemas.codec import Codec
 from schemas.records import TrafficWindow
 from standfast import clients
-from standfast.errors import SchemaError, TopicError
+from standfast.errors import SchemaError, SettingsError, TopicError
 from standfast.settings import Settings
 from streams.names import Names
 
@@ -26,21 +27,40 @@ _PAUSE_S = 0.5
 # Enough for the last window of every topic, whichever share a partition.
 _TAIL = 500
 
+_PATIENCE_S = 15.0
+
 Profiles = dict[int, dict[bytes, bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """The bytes of every profile by partition and user, and where the last published window of each topic ends."""
+
+    profiles: Profiles
+    published_until: dict[str, int]
+
+    @property
+    def users(self) -> int:
+        """How many profiles there are."""
+        return sum(map(len, self.profiles.values()))
 
 
 class Stopped(Exception):
     """The processor was told to stop before it had begun."""
 
 
-def wait_for_topics(settings: Settings, names: Names, stop: threading.Event) -> dict[str, int]:
-    """Partitions of every topic, once Kafka answers and all of ours are there; says what it waits for.
+def wait_for_topics(settings: Settings, names: Names, stop: threading.Event) -> None:
+    """Returns once Kafka answers and all our topics are there; says what it waits for.
 
     Raises:
         Stopped: `stop` was set first.
+        SettingsError: a `KAFKA_*` setting the client does not know.
         TopicError: `profiles` has not as many partitions as `interactions`.
     """
-    admin = AdminClient(clients.base(settings, "stream-start"))
+    try:
+        admin = AdminClient(clients.base(settings, "stream-start"))
+    except KafkaException as error:
+        raise SettingsError(f"Kafka's client refuses its settings: {error.args[0].str()}; correct KAFKA_*") from None
     said = ""
     while not stop.is_set():
         waiting = ""
@@ -52,7 +72,7 @@ def wait_for_topics(settings: Settings, names: Names, stop: threading.Event) -> 
             waiting = f"Kafka at {settings.kafka.bootstrap_servers} does not answer: {error.args[0].str()}"
         if not waiting:
             _refuse_mismatch(found, names)
-            return found
+            return
         if waiting != said:
             _log.warning("waiting for kafka", reason=waiting)
             said = waiting
@@ -68,54 +88,63 @@ def _refuse_mismatch(found: dict[str, int], names: Names) -> None:
         )
 
 
-def profiles(settings: Settings, topic: str, partitions: int, stop: threading.Event) -> Profiles:
-    """The bytes of every profile by partition and user; a user may have one in several partitions."""
-    found: Profiles = {partition: {} for partition in range(partitions)}
-    consumer = Consumer(_configuration(settings))
+def read(settings: Settings, names: Names, stop: threading.Event) -> Restored:
+    """The state as the topics have it now; raises Stopped if `stop` is set first."""
+    group = "standfast-stream-restore"  # never joined; the client wants a name for it
+    # an empty partition says so at once
+    more = {"enable.partition.eof": True, "fetch.wait.max.ms": 10}
+    consumer = Consumer(clients.consumer(settings, "stream-restore", group, **more))
     try:
-        consumer.assign([TopicPartition(topic, partition, 0) for partition in found])
-        for message in _to_the_end(consumer, partitions, stop):
-            key, value = message.key(), message.value()
-            of = found[message.partition() or 0]
-            if key is None or value is None:
-                of.pop(key or b"", None)
-            else:
-                of[key] = value
+        return Restored(
+            profiles=_profiles(consumer, names.profiles, stop),
+            published_until=_published_until(consumer, names.traffic, stop),
+        )
     finally:
         consumer.close()
+
+
+def _profiles(consumer: Consumer, topic: str, stop: threading.Event) -> Profiles:
+    found: Profiles = {}
+    for message in _to_the_end(consumer, [TopicPartition(topic, place, 0) for place in _places(consumer, topic)], stop):
+        key, value = message.key(), message.value()
+        of = found.setdefault(message.partition() or 0, {})
+        if key is None or value is None:
+            of.pop(key or b"", None)
+        else:
+            of[key] = value
     return found
 
 
-def published_until(settings: Settings, topic: str, partitions: int, stop: threading.Event) -> dict[str, int]:
-    """Where the last published window of each topic ends."""
+def _published_until(consumer: Consumer, topic: str, stop: threading.Event) -> dict[str, int]:
     codec, ends = Codec(), dict[str, int]()
-    consumer = Consumer(_configuration(settings))
-    try:
-        consumer.assign([_tail(consumer, topic, partition) for partition in range(partitions)])
-        for message in _to_the_end(consumer, partitions, stop):
-            try:
-                window, _ = codec.decode(message.value(), TrafficWindow)
-            except SchemaError as error:
-                _log.warning("not a window", topic=topic, offset=message.offset(), reason=str(error))
-                continue
-            ends[window.topic] = max(window.end, ends.get(window.topic, 0))
-    finally:
-        consumer.close()
+    tails = [_tail(consumer, topic, place) for place in _places(consumer, topic)]
+    for message in _to_the_end(consumer, tails, stop):
+        try:
+            window, _ = codec.decode(message.value(), TrafficWindow)
+        except SchemaError as error:
+            _log.warning("not a window", topic=topic, offset=message.offset(), reason=str(error))
+            continue
+        ends[window.topic] = max(window.end, ends.get(window.topic, 0))
     return ends
 
 
+def _places(consumer: Consumer, topic: str) -> list[int]:
+    return list(consumer.list_topics(topic, timeout=_PATIENCE_S).topics[topic].partitions)
+
+
 def _tail(consumer: Consumer, topic: str, partition: int) -> TopicPartition:
-    low, high = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=10.0)
+    low, high = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=_PATIENCE_S)
     return TopicPartition(topic, partition, max(low, high - _TAIL))
 
 
-def _to_the_end(consumer: Consumer, partitions: int, stop: threading.Event) -> Iterator[Message]:
+def _to_the_end(consumer: Consumer, starts: list[TopicPartition], stop: threading.Event) -> Iterator[Message]:
     """Every record up to the end each partition has when it is reached."""
+    consumer.assign(starts)
     reached: set[int | None] = set()
-    while len(reached) < partitions:
+    while len(reached) < len(starts):
         if stop.is_set():
             raise Stopped
-        for message in consumer.consume(1000, timeout=0.2):
+        for message in consumer.consume(1000, timeout=0.02):
             error = message.error()
             if error is None:
                 yield message
@@ -123,13 +152,3 @@ def _to_the_end(consumer: Consumer, partitions: int, stop: threading.Event) -> I
                 reached.add(message.partition())
             else:
                 _log.warning("reading back is held up", reason=error.str())
-
-
-def _configuration(settings: Settings) -> clients.Config:
-    # the group is never joined; the client wants a name for it
-    return clients.consumer(
-        settings,
-        "stream-restore",
-        "standfast-stream-restore",
-        **{"enable.partition.eof": True, "fetch.wait.max.ms": 10},  # an empty partition says so at once
-    )

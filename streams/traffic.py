@@ -42,9 +42,10 @@ class Traffic:
         self._latest: dict[Partition, int] = {}
         self._ready: set[tuple[str, int]] = set()
 
-    def go_on_from(self, published_until: Mapping[str, int], now: int) -> None:
+    def restart_from(self, published_until: Mapping[str, int], now: int) -> None:
         """Leaves out what an earlier process has published, and what would be deleted from `traffic` at once."""
         oldest = now - BY_NAME["traffic"].retention_ms
+        self._latest.clear()
         for topic in self._windows:
             until = max(published_until.get(topic, 0), oldest - oldest % self._width_ms)
             self._windows[topic] = Windows(topic, self._width_ms, until)
@@ -59,7 +60,7 @@ class Traffic:
     async def publish_due(self, reader: Reader, now: int, publish: Publish) -> None:
         """Publishes every window that ended and whose records have all been read."""
         ready: set[tuple[str, int]] = set()
-        for topic, windows in self._windows.items():
+        for topic, windows in list(self._windows.items()):
             for start in windows.due(now - _GRACE_MS):
                 if not await self._read_past(reader, topic, start + self._width_ms):
                     break
@@ -75,10 +76,11 @@ class Traffic:
         return bool(mine) and all(await asyncio.gather(*(_at_the_end(reader, partition) for partition in behind)))
 
     async def _publish(self, windows: Windows, start: int, publish: Publish) -> None:
-        full = windows.full(start)
+        full, epoch = windows.full(start), self._ledger.epoch
         await publish(full)
         windows.published(start)
-        self._ledger.release_everywhere((windows.topic, start))
+        if self._ledger.epoch == epoch:
+            self._ledger.release_everywhere((windows.topic, start))
         telemetry.WINDOW_RECORDS.labels(windows.topic).set(full.records)
         if windows.topic.endswith(".results"):
             for quantile, value in (("0.5", full.latency_p50_ms), ("0.99", full.latency_p99_ms)):

@@ -1,8 +1,8 @@
-"""Faust's Kafka driver with what it has no setting for: which records it sees, what it commits, how soon it starts."""
+"""Faust's Kafka driver with what it has no setting for: which records it sees, what it commits, what it restores."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 import aiokafka
@@ -14,6 +14,8 @@ from streams.ledger import Ledger
 
 # How long the broker may hold an empty fetch. Faust has 1.5 s, for which a partition that was just resumed would wait.
 _FETCH_WAIT_MS = 250
+
+Restore = Callable[[], Awaitable[None]]
 
 
 class _ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc] # Faust is not followed by mypy
@@ -56,12 +58,29 @@ class _Consumer(driver.Consumer):  # type: ignore[misc]
         return {tp: offset for tp, offset in found.items() if self._should_commit(tp, offset)}
 
 
-class NoTables(TableManager):  # type: ignore[misc]
-    """An app without tables, which need not wait a second for some to be declared."""
+class _State(TableManager):  # type: ignore[misc]
+    """Stands where Faust restores tables, and restores our state there: after every assignment, before any record.
+
+    Whoever was assigned these partitions before can commit nothing any more by then, and had written everything
+    that it did commit; so what is read now is all there is.
+    """
+
+    restore: Restore
 
     async def on_start(self) -> None:
+        """As Faust's own, without the second it waits for tables to be declared."""
         await self._update_channels()
         await self.recovery.start()
+
+    async def on_rebalance(self, *args: Any, **named: Any) -> None:
+        """Returns when the state is there; Faust then resumes the streams at their committed offsets."""
+        await type(self).restore()
+        await super().on_rebalance(*args, **named)
+
+
+def state(restore: Restore) -> type[TableManager]:
+    """The table manager that awaits `restore`."""
+    return type("State", (_State,), {"restore": staticmethod(restore)})
 
 
 def transport(app: Any, ledger: Ledger) -> driver.Transport:

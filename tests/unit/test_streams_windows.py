@@ -99,7 +99,7 @@ def test_a_window_is_published_when_its_partitions_were_read_to_the_end() -> Non
     ledger, place = Ledger(), ("search.results", 0)
     traffic = Traffic(ledger, ("search.results",), window_s=10.0)
     now = 1_700_000_000_000
-    traffic.go_on_from({"search.results": now - 30_000}, now)
+    traffic.restart_from({"search.results": now - 30_000}, now)
     traffic.count(place, 4, now - 25_000, now, answer(3.0))
     ledger.took(place, 4)
     assert published(traffic, Standing(place, 5, 9), now) == [], "records before the end of the window may still come"
