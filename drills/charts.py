@@ -11,7 +11,7 @@ from drills.history import History, Request
 from schemas.records import DrillEvent, Latency
 
 _WIDTH, _HEIGHT = 860, 260
-_LEFT, _RIGHT, _TOP, _BOTTOM = 58, 16, 26, 34
+_LEFT, _RIGHT, _TOP, _BOTTOM = 72, 16, 26, 34
 _MOST_POINTS = 4000
 
 
@@ -78,10 +78,9 @@ def timeline(events: tuple[DrillEvent, ...]) -> str:
     first, last = events[0].at, events[-1].at
     span = max(last - first, 1)
     places = [_LEFT / 2 + (event.at - first) / span * (_WIDTH - _LEFT * 2) for event in events]
-    marks = "".join(
-        _phase_mark(index, event, place, first) for index, (event, place) in enumerate(_apart(events, places))
-    )
-    line = f'<line class="rail" x1="{places[0]:.1f}" x2="{places[-1]:.1f}" y1="60" y2="60"/>'
+    apart = _apart(events, places)
+    marks = "".join(_phase_mark(index, event, place, first) for index, (event, place) in enumerate(apart))
+    line = f'<line class="rail" x1="{apart[0][1]:.1f}" x2="{apart[-1][1]:.1f}" y1="60" y2="60"/>'
     return _svg("Phases over time", line + marks, height=120)
 
 

@@ -93,6 +93,10 @@ def phase_line(event: DrillEvent) -> Text:
             details.append(", ".join(f"{key} {value}" for key, value in event.target.items()))
         if event.rto_ms is not None:
             details.append(f"after {event.rto_ms:.0f} ms")
+        if event.phase == "rolled_back":
+            details += [text.partition(": ")[2] for text in event.findings or ()]
+    else:
+        details.append(f"verdict {event.verdict}")
     said = "; ".join(filter(None, details))
     return Text.assemble((clock(event.at)[11:], "dim"), f"  {event.phase:<13}", (said, "dim"))
 

@@ -29,9 +29,9 @@ p{margin:4px 0}.soft{color:var(--soft)}
 .badge.unknown,.badge.aborted,.badge.rejected{background:var(--warn)}
 .passed{color:var(--good)}.failed{color:var(--bad)}.unknown,.aborted,.rejected{color:var(--warn)}
 .badge.passed,.badge.failed,.badge.unknown,.badge.aborted,.badge.rejected{color:var(--card)}
-.figures{display:grid;grid-template-columns:repeat(auto-fit,minmax(96px,1fr));gap:12px 20px;margin-top:16px}
+.figures{display:grid;grid-template-columns:repeat(auto-fit,minmax(88px,1fr));gap:12px 8px;margin-top:16px}
 .figures div span{display:block;font-size:12px;color:var(--soft)}
-.figures div b{font-size:20px;font-variant-numeric:tabular-nums}
+.figures div b{font-size:18px;white-space:nowrap;font-variant-numeric:tabular-nums}
 table{border-collapse:collapse;width:100%}th{font-size:12px;color:var(--soft);text-align:left;font-weight:600}
 td,th{padding:5px 12px 5px 0;border-bottom:1px solid var(--line);vertical-align:top;overflow-wrap:anywhere}
 tr:last-child td{border-bottom:0}.n{text-align:right;font-variant-numeric:tabular-nums}
@@ -45,7 +45,7 @@ svg text.strong{fill:var(--ink)}svg text.bad{fill:var(--bad)}
 .grid{stroke:var(--line)}.fault{fill:var(--fault)}.rail{stroke:var(--line);stroke-width:3}
 .dot{stroke:var(--dot);stroke-width:4;stroke-linecap:round;fill:none;opacity:.55}
 .dot.lost{stroke:var(--bad);opacity:1}.stop{fill:var(--dot)}
-.stop.injected,.stop.aborted,.stop.rejected{fill:var(--bad)}.stop.recovered,.stop.rolled_back{fill:var(--good)}
+.stop.injected,.stop.aborted,.stop.rejected{fill:var(--bad)}.stop.recovered{fill:var(--good)}
 .bar{fill:var(--dot)}.b0{opacity:1}.b1{opacity:.7}.b2{opacity:.4}
 """
 
@@ -96,13 +96,17 @@ def _card(story: Story) -> str:
         f"<p class=soft>{clock(story.events[0].at)}{_struck(story)}</p>",
         f"<p>{escape(last.reason)}</p>" if last.reason else "",
         _figures(last),
-        f"<h3>Phases</h3>{timeline(story.events)}" if len(story.events) > 1 else "",
+        f"<h3>Phases</h3>{timeline(story.events)}" if _took_ms(story) else "",
         _latency(story),
         _findings(last),
         _settings(story),
         "</section>",
     ]
     return "".join(parts)
+
+
+def _took_ms(story: Story) -> int:
+    return story.events[-1].at - story.events[0].at
 
 
 def _struck(story: Story) -> str:
@@ -140,7 +144,8 @@ def _latency(story: Story) -> str:
 
 
 def _latency_row(name: str, seen: Latency) -> str:
-    cells = "".join(f'<td class="n">{number(ms)} ms</td>' for ms in (seen.p50_ms, seen.p99_ms, seen.max_ms))
+    times = (f"{number(ms)} ms" if ms is not None else "-" for ms in (seen.p50_ms, seen.p99_ms, seen.max_ms))
+    cells = "".join(f'<td class="n">{time}</td>' for time in times)
     return f'<tr><td>{name}</td><td class="n">{seen.count:,}</td>{cells}</tr>'
 
 

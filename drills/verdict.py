@@ -112,7 +112,7 @@ def _duplicated(measured: Measured, objectives: Objectives) -> Finding:
 def _none_of(measured: Measured, count: int, what: str) -> Finding:
     if count:
         return Finding("failed", f"{count} {what} (0 promised)")
-    return Finding("passed" if measured.answered else "unknown", f"0 of {measured.answered} {what} (0 promised)")
+    return Finding("passed" if measured.answered else "unknown", f"0 {what}, of {measured.answered} answered requests")
 
 
 def _statuses(measured: Measured) -> Finding:
