@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 # 64-bit words: last tick ns, start of the computation in hand ns (0: none), number of records in it, then partition and
-# offset of each. Words are stored whole, by assignment: `struct.pack_into` zeroes its target first, and a reader that came
-# in between took a live worker for one that had not ticked since the machine was started.
+# offset of each. Words are stored whole, by assignment: `struct.pack_into` zeroes its target first, and a reader that
+# came in between took a live worker for one that had not ticked since the machine was started.
 _TICK, _BEGAN, _COUNT, _RECORDS = 0, 1, 2, 3
 _MOST = 4096
 _SIZE = 8 * (_RECORDS + 2 * _MOST)

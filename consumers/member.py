@@ -19,8 +19,9 @@ from standfast.status import WorkerState
 class Member:
     """A process in its slot; `identity` is None for a standby, `pid` 0 until the nursery has said it."""
 
-    def __init__(self, slot: str, channel: socket.socket) -> None:
+    def __init__(self, slot: str, channel: socket.socket, model: str) -> None:
         self.slot = slot
+        self.model = model
         self.channel = channel
         self.ledger = Ledger(slot_file(slot))
         self.ledger.reset()

@@ -33,9 +33,9 @@ from standfast.home import folder
 class Listener(Protocol):
     """Who is told what a nursery and its workers say (`consumers.pool.Pool`)."""
 
-    def loaded(self, model: str) -> None: ...
+    def loaded(self, nursery: NurseryHandle, model: str) -> None: ...
 
-    def nursery_failed(self, reason: str) -> None: ...
+    def nursery_failed(self, nursery: NurseryHandle, reason: str) -> None: ...
 
     def exited(self, event: Exited) -> None: ...
 
@@ -45,7 +45,10 @@ class Listener(Protocol):
 
 
 class NurseryHandle:
-    """A nursery process and the channels to it and its children, on the running asyncio loop."""
+    """A nursery process and the channels to it and its children, on the running asyncio loop.
+
+    `model` is the label of the model it has in memory, empty until then.
+    """
 
     def __init__(self, service: Service, environment: dict[str, str], listener: Listener) -> None:
         self._service = service
@@ -55,6 +58,7 @@ class NurseryHandle:
         self._channel: socket.socket | None = None
         self._members: dict[str, Member] = {}
         self._reason = "the nursery ended without a word"
+        self.model = ""
 
     def start(self) -> None:
         """Starts the process; `Listener.loaded` follows when its model is in memory. From the main thread only."""
@@ -86,15 +90,18 @@ class NurseryHandle:
         send(self._channel, Fork(slot), (theirs.fileno(),))
         theirs.close()
         ours.setblocking(False)
-        member = Member(slot, ours)
+        member = Member(slot, ours, self.model)
         self._members[slot] = member
         asyncio.get_running_loop().add_reader(ours, self._worker_speaks, member)
         return member
 
     def stop(self) -> None:
-        """Ends the process; its children end with it."""
+        """Ends the process, and with it whatever children it still has; nobody is told."""
         if self._channel is not None:
+            asyncio.get_running_loop().remove_reader(self._channel)
             send(self._channel, Stop())
+            self._channel.close()
+            self._channel = None
         if self._process is not None:
             self._process.terminate()
             self._process.wait()
@@ -104,7 +111,8 @@ class NurseryHandle:
             return
         event = receive(self._channel, FROM_NURSERY)
         if isinstance(event, Loaded):
-            self._listener.loaded(event.model)
+            self.model = event.model
+            self._listener.loaded(self, event.model)
         elif isinstance(event, Forked):
             if (member := self._members.get(event.slot)) is not None and not member.pid:
                 member.is_process(event.pid)
@@ -120,9 +128,10 @@ class NurseryHandle:
             asyncio.get_running_loop().remove_reader(self._channel)
             self._channel.close()
             self._channel = None
+        self.model = ""
         if self._process is not None:
             self._process.wait()
-        self._listener.nursery_failed(self._reason)
+        self._listener.nursery_failed(self, self._reason)
 
     def _worker_speaks(self, member: Member) -> None:
         message = receive(member.channel, FROM_WORKER)

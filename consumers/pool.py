@@ -2,7 +2,10 @@
 
 When a worker ends, its identity (`search-0`, a static member of the consumer group) is handed to a warm standby, which
 joins under it without a rebalance: the other workers' partitions do not pause. At the same moment the dead worker's
-transactional id is fenced, which ends its open transaction. Runs on the supervisor's asyncio loop; nothing here blocks.
+transactional id is fenced, which ends its open transaction.
+
+A new model version comes the same way: a second nursery loads it, its standbys warm up, and one old worker after the
+other finishes its batch and hands its identity on. Runs on the supervisor's asyncio loop; nothing here blocks.
 """
 
 from __future__ import annotations
@@ -37,7 +40,6 @@ class Pool:
     """The workers and standbys of one service.
 
     Args:
-        partitions: how many the request topic has.
         changed: called whenever the status may have changed.
         environment: makes child processes load the same settings.
     """
@@ -46,15 +48,17 @@ class Pool:
         self,
         service: Service,
         settings: Settings,
-        partitions: int,
         changed: Callable[[], None],
         environment: dict[str, str],
     ) -> None:
         self.service = service
-        self._partitions = partitions
+        self._partitions = 0
         self._settings = settings
         self._changed = changed
+        self._environment = environment
         self._nursery = NurseryHandle(service, environment, self)
+        self._next: NurseryHandle | None = None
+        self._retiring: list[NurseryHandle] = []
         self._members: dict[str, Member] = {}
         self._vacant: dict[str, float] = {}
         self._restarts: dict[str, int] = {}
@@ -65,16 +69,31 @@ class Pool:
         self._being_fenced: set[str] = set()
         self._watched_at = 0.0
         self._stopping = False
-        self.model = ""
         self.failure: str | None = None
 
     def start(self) -> None:
-        """Starts the nursery; workers follow by themselves when its model is loaded."""
+        """Starts the nursery, which loads the model; `serve` is to follow. From the main thread only."""
         for number in range(self.service.workers):
             self._vacant[self.service.worker_id(number)] = time.monotonic()
         self._nursery.start()
         self._watched_at = time.monotonic()
         asyncio.get_running_loop().call_later(_WATCH_S, self._watch)
+
+    def serve(self, partitions: int) -> None:
+        """Lets workers be forked: Kafka is there, and the request topic has this many partitions."""
+        self._partitions = partitions
+        self._fill()
+
+    @property
+    def model(self) -> str:
+        """The label of the model that new workers have; empty before it is loaded."""
+        return self._nursery.model
+
+    def renew(self) -> None:
+        """Brings in the version that is active now; the old one serves until the new one is warm, or if it fails."""
+        if self._next is None and self.model and not self._stopping:
+            self._next = NurseryHandle(self.service, self._environment, self)
+            self._next.start()
 
     @property
     def complete(self) -> bool:
@@ -94,7 +113,7 @@ class Pool:
                 group=self.service.group,
                 role="active" if member.identity else "standby",
                 state=member.state,
-                model=self.model,
+                model=member.model,
                 partitions=member.partitions,
                 restarts=self._restarts.get(member.identity or "", 0),
             )
@@ -118,25 +137,34 @@ class Pool:
         for member in list(self._members.values()):
             _log.warning("worker did not stop in time and is killed", worker=member.name, pid=member.pid)
             member.kill()
-        self._nursery.stop()
+        for nursery in (self._nursery, self._next, *self._retiring):
+            if nursery is not None:
+                nursery.stop()
         self._fencing.shutdown(wait=False, cancel_futures=True)
 
     # What the nursery reports
 
-    def loaded(self, model: str) -> None:
-        """The nursery is ready to fork."""
-        self.model = model
+    def loaded(self, nursery: NurseryHandle, model: str) -> None:
+        """A nursery is ready to fork; a new version's takes over from the present one."""
+        if nursery is self._next:
+            _log.info("new model is loaded", service=self.service.name, model=model)
+            self._retiring.append(self._nursery)
+            self._nursery, self._next = nursery, None
         self._fill()
+        self._changed()
 
-    def nursery_failed(self, reason: str) -> None:
-        """The nursery could not load its model, or died; its children die with it, and all is begun again."""
-        self.model = ""
-        if self._stopping:
+    def nursery_failed(self, nursery: NurseryHandle, reason: str) -> None:
+        """A nursery could not load its model, or died; its children die with it, and all is begun again."""
+        if self._stopping or nursery in self._retiring:
             return
         self.failure = reason
-        delay = self._births.after_death()
-        _log.error("nursery ended and is started again", service=self.service.name, reason=reason, in_s=delay)
-        asyncio.get_running_loop().call_later(delay, self._nursery.start)
+        if nursery is self._next:
+            self._next = None
+            _log.error("new model refused, the old one goes on", service=self.service.name, reason=reason)
+        else:
+            delay = self._births.after_death()
+            _log.error("nursery ended and is started again", service=self.service.name, reason=reason, in_s=delay)
+            asyncio.get_running_loop().call_later(delay, nursery.start)
         self._changed()
 
     def exited(self, event: Exited) -> None:
@@ -170,6 +198,7 @@ class Pool:
             if member.identity is not None:
                 self._vacate(member.identity)
             self._fill(self._births.after_death() if member.state == "starting" and member.identity is None else 0.0)
+            self._roll()
         self._changed()
 
     def _became_ready(self, member: Member) -> None:
@@ -179,6 +208,7 @@ class Pool:
         if self._settings.workers.delivery == "exactly_once":
             self._fencing.submit(member.arm, self._settings, self.service)
         self._occupy()
+        self._roll()
 
     def _serves(self, member: Member, partitions: dict[str, list[int]]) -> None:
         member.partitions = partitions
@@ -191,6 +221,30 @@ class Pool:
                 _log.info("identity taken over", worker=member.identity, pid=member.pid, after_ms=round(took * 1000, 1))
             member.vacant_since = None
         member.state = "serving"
+        self._roll()
+
+    def _roll(self) -> None:
+        """One step towards having only workers of the present nursery: never more than one identity changes hands."""
+        if not self._retiring or self._stopping:
+            return
+        old = [member for member in self._members.values() if member.model != self.model]
+        for member in old:
+            if member.identity is None and member.state != "draining":
+                self._drain(member)
+        warm = any(member.state == "ready" for member in self._members.values())
+        between = bool(self._vacant) or any(member.identity and member.state != "serving" for member in old)
+        serving = [member for member in old if member.state == "serving"]
+        if serving and warm and not between:
+            self._drain(serving[0])
+        if not old:
+            for nursery in self._retiring:
+                nursery.stop()
+            self._retiring.clear()
+            _log.info("all workers have the new model", service=self.service.name, model=self.model)
+
+    def _drain(self, member: Member) -> None:
+        member.state = "draining"
+        member.send(Stop())
 
     # Identities
 
@@ -229,10 +283,10 @@ class Pool:
         if delay:
             asyncio.get_running_loop().call_later(delay, self._fill)
             return
-        if self._stopping or not self.model:
+        if self._stopping or not self.model or not self._partitions:
             return
         wanted = self.service.workers + self.service.standbys
-        while len(self._members) < wanted:
+        while sum(member.model == self.model for member in self._members.values()) < wanted:
             slot = self._free_slot()
             self._members[slot] = self._nursery.fork(slot)
 

@@ -43,16 +43,19 @@ class Cluster:
 
         The first start on a machine also fetches Kafka, outside of `timeout` (see `kafka_dist`).
         """
-        self._prepare(timeout)
         try:
-            for node in self.nodes:
-                node.launch()
+            self.launch(timeout)
             self.wait_ready(timeout)
         except BaseException:
             for node in self.nodes:
                 node.kill()
             raise
-        _log.info("kafka is ready", brokers=len(self.nodes), bootstrap_servers=self.bootstrap_servers)
+
+    def launch(self, timeout: float = 60.0) -> None:
+        """Starts every broker's process and returns before it answers; `wait_ready` is to follow."""
+        self._prepare(timeout)
+        for node in self.nodes:
+            node.launch()
 
     def wait_ready(self, timeout: float) -> None:
         """Returns when a client sees every broker; raises ClusterError if one exits or `timeout` seconds pass."""
@@ -67,6 +70,7 @@ class Cluster:
         while True:
             try:
                 if len(admin.list_topics(timeout=1.0).brokers) == len(self.nodes):
+                    _log.info("kafka is ready", brokers=len(self.nodes), bootstrap_servers=self.bootstrap_servers)
                     return
             except KafkaException:
                 _log.debug("kafka does not answer yet")

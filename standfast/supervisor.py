@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import subprocess
 import sys
 import time
 from collections import Counter
@@ -17,6 +16,7 @@ from prometheus_client import start_http_server
 
 from consumers.pool import Pool
 from consumers.service import service
+from models import registry
 from standfast import clients, status, telemetry, topics
 from standfast import settings as settings_module
 from standfast.cluster import Cluster
@@ -28,6 +28,7 @@ from standfast.status import RoleStatus, SystemStatus
 
 _log = structlog.get_logger()
 _STATUS_S = 1.0
+_KAFKA_S = 60.0
 _BROKERS_S = 0.1
 _ROLE_STOP_S = 8.0
 _COUNTED = (("active", "serving"), ("active", "starting"), ("active", "backing_off"), ("standby", "ready"))
@@ -50,6 +51,7 @@ class Supervisor:
         self._state: Literal["starting", "ready", "stopping"] = "starting"
         self._detail = "starting"
         self._partitions: dict[str, int] = {}
+        self._versions: dict[str, int | None] = {}
         self._metrics_url = ""
         self._stop = asyncio.Event()
 
@@ -62,13 +64,34 @@ class Supervisor:
         for signum in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(signum, self._stop.set)
         try:
-            self._start_metrics()
-            self._start_kafka()
-            self._start_models()
-            self._start_children()
-            await self._keep_up()
+            starting = asyncio.create_task(self._start())
+            stopping = asyncio.create_task(self._stop.wait())
+            await asyncio.wait((starting, stopping), return_when=asyncio.FIRST_COMPLETED)
+            if starting.done():
+                starting.result()
+                await self._keep_up()
+            starting.cancel()
+            await asyncio.gather(starting, stopping, return_exceptions=True)
         finally:
             await self._take_down()
+
+    async def _start(self) -> None:
+        """What takes long goes side by side: Kafka starts while models are trained or loaded."""
+        self._start_metrics()
+        self._launch_kafka()
+        await self._train_missing()
+        environment = settings_module.environment(self._settings)
+        for name in self._services:
+            pool = Pool(service(name, self._settings), self._settings, self._changed, environment)
+            self._pools.append(pool)
+            pool.start()
+        await self._wait_for_kafka()
+        for pool in self._pools:
+            pool.serve(self._partitions[pool.service.requests])
+        for name in self._role_names:
+            role = Role(name, _MODULES[name], environment, self._changed)
+            self._roles.append(role)
+            role.start()
 
     def _start_metrics(self) -> None:
         wanted = self._settings.metrics
@@ -82,41 +105,38 @@ class Supervisor:
             ) from None
         self._metrics_url = f"http://{wanted.host}:{server.server_port}/metrics"
 
-    def _start_kafka(self) -> None:
-        if self._cluster is not None:
-            self._tell("starting Kafka")
-            self._cluster.start()
-            kafka = self._settings.kafka.model_copy(update={"bootstrap_servers": self._cluster.bootstrap_servers})
-            self._settings = self._settings.model_copy(update={"kafka": kafka})
-        self._tell("creating topics")
-        admin = AdminClient(clients.base(self._settings, "standfast-admin"))
-        table = topics.apply(admin, self._settings.kafka)
-        self._partitions = {state.name: state.actual_partitions or state.partitions for state in table}
+    def _launch_kafka(self) -> None:
+        if self._cluster is None:
+            return
+        self._tell("starting Kafka")
+        self._cluster.launch()
+        kafka = self._settings.kafka.model_copy(update={"bootstrap_servers": self._cluster.bootstrap_servers})
+        self._settings = self._settings.model_copy(update={"kafka": kafka})
 
-    def _start_models(self) -> None:
+    async def _train_missing(self) -> None:
         """Trains what has never been trained, in a process of its own: this one stays small."""
-        from models import registry
-
         missing = [name for name in self._services if registry.active(name) is None]
         if not missing:
             return
         self._tell(f"training {' and '.join(missing)}")
-        done = subprocess.run([sys.executable, "-m", "standfast", "models", "train", *missing], check=False, stdout=2)
-        if done.returncode:
-            raise ModelError("the models could not be trained; the lines above say why")
+        training = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "standfast", "models", "train", *missing, stdout=sys.stderr
+        )
+        try:
+            if await training.wait():
+                raise ModelError("the models could not be trained; the lines above say why")
+        finally:
+            if training.returncode is None:
+                training.terminate()
+                await training.wait()
 
-    def _start_children(self) -> None:
-        self._tell("loading models")
-        environment = settings_module.environment(self._settings)
-        for name in self._services:
-            own = service(name, self._settings)
-            pool = Pool(own, self._settings, self._partitions[own.requests], self._changed, environment)
-            pool.start()
-            self._pools.append(pool)
-        for name in self._role_names:
-            role = Role(name, _MODULES[name], environment, self._changed)
-            role.start()
-            self._roles.append(role)
+    async def _wait_for_kafka(self) -> None:
+        self._tell("waiting for Kafka and the models")
+        if self._cluster is not None:
+            await asyncio.to_thread(self._cluster.wait_ready, _KAFKA_S)
+        admin = AdminClient(clients.base(self._settings, "standfast-admin"))
+        table = await asyncio.to_thread(topics.apply, admin, self._settings.kafka)
+        self._partitions = {state.name: state.actual_partitions or state.partitions for state in table}
 
     async def _keep_up(self) -> None:
         """Until told to stop: watches the brokers, and writes the status as it changes and once a second."""
@@ -124,12 +144,26 @@ class Supervisor:
         while not self._stop.is_set():
             self._watch_brokers()
             if time.monotonic() - written > _STATUS_S:
+                self._follow_registry()
                 self._changed()
                 written = time.monotonic()
             try:
                 await asyncio.wait_for(self._stop.wait(), _BROKERS_S)
             except TimeoutError:
                 continue
+
+    def _follow_registry(self) -> None:
+        """Rolls a service on to another version when one is activated; each activation is tried once."""
+        for pool in self._pools:
+            name = pool.service.name
+            try:
+                version = registry.active(name)
+            except ModelError as error:
+                pool.failure = str(error)
+                continue
+            if pool.model and version != self._versions.setdefault(name, _version(pool.model)):
+                self._versions[name] = version
+                pool.renew()
 
     def _watch_brokers(self) -> None:
         for node in self._cluster.nodes if self._cluster else []:
@@ -179,6 +213,12 @@ class Supervisor:
     def _broker_rows(self) -> list[RoleStatus]:
         nodes = self._cluster.nodes if self._cluster else []
         return [RoleStatus(id=f"kafka-{node.id}", pid=node.pid or 0, state="running") for node in nodes]
+
+
+def _version(model: str) -> int | None:
+    """The version in a model's label: 3 of `search@3`."""
+    number = model.partition("@")[2]
+    return int(number) if number.isdigit() else None
 
 
 def _count(workers: list[status.WorkerStatus]) -> None:
