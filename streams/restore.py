@@ -89,7 +89,17 @@ def _refuse_mismatch(found: dict[str, int], names: Names) -> None:
 
 
 def read(settings: Settings, names: Names, stop: threading.Event) -> Restored:
-    """The state as the topics have it now; raises Stopped if `stop` is set first."""
+    """The state as the topics have it now, tried until it could be read; raises Stopped if `stop` is set first."""
+    while not stop.is_set():
+        try:
+            return _read(settings, names, stop)
+        except (KafkaException, TopicError) as error:
+            _log.warning("state cannot be read back yet", reason=str(error))
+            stop.wait(_PAUSE_S)
+    raise Stopped
+
+
+def _read(settings: Settings, names: Names, stop: threading.Event) -> Restored:
     group = "standfast-stream-restore"  # never joined; the client wants a name for it
     # an empty partition says so at once
     more = {"enable.partition.eof": True, "fetch.wait.max.ms": 10}
@@ -129,7 +139,10 @@ def _published_until(consumer: Consumer, topic: str, stop: threading.Event) -> d
 
 
 def _places(consumer: Consumer, topic: str) -> list[int]:
-    return list(consumer.list_topics(topic, timeout=_PATIENCE_S).topics[topic].partitions)
+    places = list(consumer.list_topics(topic, timeout=_PATIENCE_S).topics[topic].partitions)
+    if not places:  # a topic whose leaders are being elected; to take it for empty would overwrite every profile
+        raise TopicError(f"{topic} shows no partitions yet")
+    return places
 
 
 def _tail(consumer: Consumer, topic: str, partition: int) -> TopicPartition:
