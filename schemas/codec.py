@@ -22,6 +22,9 @@ SINGLE_OBJECT = b"\xc3\x01"
 CONFLUENT = b"\x00"
 _BARE_WORD = re.compile(rb"\s*([a-z][a-z0-9_.-]{0,99})\s*")
 
+# Nesting too deep for the decoder is a RecursionError, which must not end a worker.
+_NO_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
 R = TypeVar("R", bound=Record)
 
 
@@ -102,8 +105,8 @@ class Codec:
             record: R = decoder.decode(data)
         except msgspec.ValidationError as error:
             raise Malformed(str(error), _request_id_in(data), Encoding.JSON) from None
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise Unreadable(f"neither JSON ({error}) nor Avro by its first bytes") from None
+        except _NO_JSON as error:
+            raise _not_json(error) from None
         return record
 
     def _writer(self, data: bytes, kind: type[Record], encoding: Encoding) -> tuple[avro_schemas.ParsedSchema, bytes]:
@@ -141,10 +144,17 @@ def _from_avro(body: bytes, writer: avro_schemas.ParsedSchema, kind: type[R]) ->
 
 
 def _request_id_in(data: bytes) -> str | None:
-    """The request id of a record that is otherwise wrong, so that its sender can be answered."""
+    """The request id of a record that is otherwise wrong, so that its sender can be answered.
+
+    Raises Unreadable where a wrong field came before the place at which the text stops being JSON.
+    """
     try:
         fields = msgspec.json.decode(data)
-    except msgspec.DecodeError:
-        return None
+    except _NO_JSON as error:
+        raise _not_json(error) from None
     found = fields.get("request_id") if isinstance(fields, dict) else None
     return found if isinstance(found, str) else None
+
+
+def _not_json(error: Exception) -> Unreadable:
+    return Unreadable(f"neither JSON ({error}) nor Avro by its first bytes")

@@ -1,0 +1,61 @@
+"""The topic table on a real Kafka: what is missing is created, once; what differs is told and left alone."""
+
+from __future__ import annotations
+
+import pytest
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from schemas.topics import TABLE
+from standfast import clients, topics
+from standfast.errors import ClusterError
+from standfast.settings import KafkaSettings, Settings
+from tests.waiting import wait_until
+
+
+@pytest.fixture
+def settings(broker: str, unique: str) -> Settings:
+    return Settings(kafka=KafkaSettings(bootstrap_servers=broker, topic_prefix=f"{unique}.", partitions=2))
+
+
+@pytest.fixture
+def admin(settings: Settings) -> AdminClient:
+    return AdminClient(clients.base(settings, "test-topics"))
+
+
+def states(admin: AdminClient, settings: Settings) -> list[str]:
+    return [row.state for row in topics.plan(admin, settings.kafka)]
+
+
+def test_a_plan_changes_nothing(admin: AdminClient, settings: Settings) -> None:
+    assert states(admin, settings) == ["missing"] * len(TABLE)
+    assert states(admin, settings) == ["missing"] * len(TABLE)
+
+
+def test_what_is_missing_is_created_as_the_table_says_and_only_once(admin: AdminClient, settings: Settings) -> None:
+    before = topics.apply(admin, settings.kafka)
+    assert {row.state for row in before} == {"missing"}
+    wait_until(lambda: states(admin, settings) == ["ok"] * len(TABLE), what="every topic is as the table says")
+    again = topics.apply(admin, settings.kafka)
+    assert {row.state for row in again} == {"ok"}
+    found = {row.topic.name: (row.actual_partitions, row.actual_replication) for row in again}
+    assert found["search.requests"] == (2, 1)
+    assert found["drills.results"] == (1, 1)
+
+
+def test_a_topic_that_differs_is_told_and_left_alone(admin: AdminClient, settings: Settings) -> None:
+    name = f"{settings.kafka.topic_prefix}search.requests"
+    admin.create_topics([NewTopic(name, 3, 1, config={"retention.ms": "1000"})])[name].result(15)
+    wait_until(lambda: states(admin, settings)[0] == "differs", what="the topic is seen to differ")
+    topics.apply(admin, settings.kafka)
+    wait_until(lambda: "missing" not in states(admin, settings), what="the others are created")
+    row = topics.plan(admin, settings.kafka)[0]
+    assert row.state == "differs"
+    assert any(text.startswith("partitions 3 instead of 2") for text in row.differs)
+    assert any(text.startswith("retention.ms 1000 instead of") for text in row.differs)
+
+
+def test_a_kafka_that_does_not_answer_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(topics, "_TIMEOUT_S", 0.5)
+    settings = Settings(kafka=KafkaSettings(bootstrap_servers="127.0.0.1:1"))
+    with pytest.raises(ClusterError, match=r"127\.0\.0\.1:1 does not answer.*KAFKA_BOOTSTRAP_SERVERS"):
+        topics.plan(AdminClient(clients.base(settings, "test")), settings.kafka)

@@ -1,0 +1,145 @@
+"""Settings: flags over environment over file; what is wrong is named; secrets are never shown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from standfast.errors import SettingsError
+from standfast.settings import Settings, load
+
+Write = Callable[[str], Path]
+_HOSTILE = "s3cr3t-never-shown"
+
+
+@pytest.fixture(autouse=True)
+def _alone(state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No settings of the machine that runs the tests."""
+    import os
+
+    for name in os.environ:
+        if name.startswith(("STANDFAST_", "KAFKA_", "SCHEMA_REGISTRY")) and name != "STANDFAST_HOME":
+            monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    def _write(text: str) -> Path:
+        path = tmp_path / "given.toml"
+        path.write_text(text)
+        return path
+
+    return _write
+
+
+maybe = st.none() | st.integers(1, 256)
+
+
+@hypothesis_settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(flag=maybe, variable=maybe, in_file=maybe)
+def test_flags_win_over_environment_over_file(
+    flag: int | None, variable: int | None, in_file: int | None, write: Write
+) -> None:
+    path = write(f"[search]\nworkers = {in_file}\n" if in_file else "")
+    with pytest.MonkeyPatch.context() as patch:
+        if variable:
+            patch.setenv("STANDFAST_SEARCH__WORKERS", str(variable))
+        found = load(path, {"search": {"workers": flag}})
+    assert found.search.workers == (flag or variable or in_file or Settings().search.workers)
+
+
+def test_sections_of_several_sources_are_merged(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STANDFAST_SEARCH__BATCH", "7")
+    found = load(write("[search]\nmax_k = 9\n"), {"search": {"workers": 5}}).search
+    assert (found.workers, found.batch, found.max_k) == (5, 7, 9)
+
+
+def test_the_file_is_found_here_and_in_the_state_folder(state: Path, tmp_path: Path) -> None:
+    state.mkdir(parents=True, exist_ok=True)
+    (state / "standfast.toml").write_text("[search]\nworkers = 3\n")
+    assert load().search.workers == 3
+    (tmp_path / "standfast.toml").write_text("[search]\nworkers = 4\n")
+    assert load().search.workers == 4
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[search]\nworkers = 0\n", r"search\.workers = 0: .*greater than or equal to 1"),
+        ("[search]\nworkrs = 2\n", r"search\.workrs: no such setting; did you mean workers"),
+        ("[serach]\nworkers = 2\n", r"serach: no such setting; did you mean search"),
+        ("[kafka]\nbrokers = 2\n", r"kafka\.brokers = 2: .*3"),
+        ("[log]\nlevel = 'loud'\n", r"log\.level = 'loud': .*'debug', 'info'"),
+        ("[search\n", r"given\.toml: "),
+    ],
+)
+def test_a_wrong_key_or_value_is_named_with_what_would_be_right(text: str, said: str, write: Write) -> None:
+    with pytest.raises(SettingsError, match=said):
+        load(write(text))
+
+
+def test_every_wrong_key_is_named_at_once(write: Write) -> None:
+    with pytest.raises(SettingsError, match=r"search\.workers.*; recommend\.batch"):
+        load(write("[search]\nworkers = 0\n[recommend]\nbatch = 0\n"))
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("STANDFAST_SERACH__WORKERS", "2", "STANDFAST_SERACH__WORKERS: no such setting; did you mean"),
+        ("STANDFAST_SEARCH__WORKERS", "many", r"search\.workers = 'many'"),
+        ("STANDFAST_SEARCH", "2", "STANDFAST_SEARCH: no such setting; did you mean STANDFAST_SEARCH__"),
+    ],
+)
+def test_a_wrong_variable_is_named(name: str, value: str, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError, match=said):
+        load()
+
+
+def test_the_variables_of_the_kafka_world(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", "broker.example:9092")
+    monkeypatch.setenv("KAFKA_SECURITY_PROTOCOL", "SASL_SSL")
+    monkeypatch.setenv("KAFKA_HEAP_OPTS", "-Xmx1g")
+    monkeypatch.setenv("SCHEMA_REGISTRY_URL", "http://registry.example")
+    found = load()
+    assert found.kafka.bootstrap_servers == "broker.example:9092"
+    assert {key: value.get_secret_value() for key, value in found.kafka.client.items()} == {
+        "security.protocol": "SASL_SSL"
+    }
+    assert found.schema_registry_url is not None
+
+
+def test_secrets_are_masked_wherever_settings_are_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KAFKA_SASL_PASSWORD", _HOSTILE)
+    monkeypatch.setenv("SCHEMA_REGISTRY_URL", f"http://user:{_HOSTILE}@registry.example")
+    found = load()
+    for shown in (repr(found), str(found), found.model_dump_json(), str(found.model_dump())):
+        assert _HOSTILE not in shown
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"schema_registry_url = ['{_HOSTILE}']\n",
+        f"[kafka.client]\n'sasl.password' = ['{_HOSTILE}']\n",
+        f"[kafka]\nclient = '{_HOSTILE}'\n",
+    ],
+)
+def test_secrets_are_masked_in_errors(text: str, write: Write) -> None:
+    with pytest.raises(SettingsError) as caught:
+        load(write(text))
+    assert _HOSTILE not in str(caught.value)
+
+
+def test_secrets_are_masked_in_errors_about_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STANDFAST_KAFKA__CLIENT", f'{{"sasl.password": "{_HOSTILE}"')
+    with pytest.raises(SettingsError) as caught:
+        load()
+    assert _HOSTILE not in str(caught.value)
