@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Message, TopicPartition
 
-from drills.load import partitions_of
 from drills.outage import Outage
+from drills.places import partitions_of
 from standfast import clients
 from standfast.errors import ClusterError
 from standfast.settings import Settings

@@ -17,6 +17,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Produ
 
 from consumers.service import Service
 from drills.history import Fault, History, Request, Sent, Sighting
+from drills.places import bounds, partitions_of
 from drills.recorder import Recorder
 from drills.shop_words import QUERIES, USERS
 from schemas.codec import Codec, Encoding
@@ -163,7 +164,7 @@ class Load:
         topic = self._service.results
         assigned = []
         for partition in range(partitions_of(self._consumer, topic)):
-            _, end = self._consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=_TIMEOUT_S)
+            _, end = bounds(self._consumer, topic, partition)
             assigned.append(TopicPartition(topic, partition, end))
         self._consumer.assign(assigned)
 
@@ -185,11 +186,3 @@ class Load:
         if result.request_id.startswith(self._prefix):
             sighting = Sighting(at, message.partition(), message.offset(), result.status, result.worker)
             self._recorder.seen(result.request_id, sighting)
-
-
-def partitions_of(client: Producer | Consumer, topic: str) -> int:
-    """How many partitions a topic has; raises ClusterError if it does not exist."""
-    found = client.list_topics(topic, timeout=_TIMEOUT_S).topics[topic]
-    if found.error is not None or not found.partitions:
-        raise ClusterError(f"the topic {topic} does not exist; create it with `standfast topics`")
-    return len(found.partitions)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from drills.load import partitions_of
+from drills.places import bounds, partitions_of
 from schemas.codec import Codec, Encoding
 from schemas.records import DrillEvent
 from standfast import clients
@@ -92,8 +92,8 @@ class Outcomes:
         return set(numbers)
 
     def _place(self, partition: int, at_end: bool) -> int:
-        low, high = self._consumer.get_watermark_offsets(TopicPartition(self._topic, partition), timeout=_TIMEOUT_S)
-        return int(high if at_end else low)
+        low, high = bounds(self._consumer, self._topic, partition)
+        return high if at_end else low
 
     def _decoded(self, message: Message) -> Outcome | None:
         try:

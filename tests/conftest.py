@@ -7,11 +7,15 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from standfast.cluster import Cluster
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# A crowded machine is slow, not wrong: no time limit for one example.
+hypothesis.settings.register_profile("standfast", deadline=None)
+hypothesis.settings.load_profile("standfast")
 pytest_plugins = ["tests.fixtures_models"]
 
 

@@ -1,0 +1,37 @@
+"""Where a topic's partitions begin and end."""
+
+from __future__ import annotations
+
+import time
+
+from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
+
+from standfast.errors import ClusterError
+
+_TIMEOUT_S = 10.0
+_AGAIN_S = 0.1
+
+
+def partitions_of(client: Producer | Consumer, topic: str) -> int:
+    """How many partitions a topic has; raises ClusterError if it does not exist."""
+    found = client.list_topics(topic, timeout=_TIMEOUT_S).topics[topic]
+    if found.error is not None or not found.partitions:
+        raise ClusterError(f"the topic {topic} does not exist; create it with `standfast topics`")
+    return len(found.partitions)
+
+
+def bounds(consumer: Consumer, topic: str, partition: int) -> tuple[int, int]:
+    """The first offset and the one after the last; raises KafkaException if no broker tells within 10 s.
+
+    A topic that was just created, or whose leader just changed, has none to ask for a moment.
+    """
+    until = time.monotonic() + _TIMEOUT_S
+    while True:
+        try:
+            low, high = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=_TIMEOUT_S)
+        except KafkaException:
+            if time.monotonic() > until:
+                raise
+            time.sleep(_AGAIN_S)
+        else:
+            return int(low), int(high)
