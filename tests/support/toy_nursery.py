@@ -17,14 +17,16 @@ from consumers.messages import Loaded, send
 from consumers.nursery import Nursery
 from consumers.service import service
 from models.base import RecommendQuery, Scored, SearchQuery
-from standfast import logs, settings
+from standfast import logs, settings, telemetry
+from standfast.home import home
 from standfast.lifeline import leave_interrupts_to_parent, tie_to_parent
 
 
 class ToyModel:
-    """Answers with the query itself. `die`, `crash`, `raise`, `hang` and `sleep SECONDS` do what they say."""
+    """Answers with the query itself. `die`, `crash`, `raise` and `sleep SECONDS` do what they say."""
 
-    label = "toy@1"
+    def __init__(self, version: int) -> None:
+        self.label = f"toy@{version}"
 
     def predict(self, queries: Sequence[SearchQuery | RecommendQuery]) -> list[list[Scored]]:
         return [self._one(query) for query in queries]
@@ -46,6 +48,12 @@ class ToyModel:
         return [Scored(text, 1.0, text)]
 
 
+def active_version() -> int:
+    """The version of the toy model that is active."""
+    chosen = home() / "toy-version"
+    return int(chosen.read_text()) if chosen.exists() else 1
+
+
 def main(arguments: list[str]) -> int:
     name, channel, parent = arguments
     tie_to_parent(int(parent))
@@ -53,8 +61,10 @@ def main(arguments: list[str]) -> int:
     configured = settings.load()
     logs.configure(configured.log, f"{name}-nursery")
     line = socket.socket(fileno=int(channel))
-    send(line, Loaded(ToyModel.label))
-    Nursery(line, service(name, configured), ToyModel(), configured).run()
+    model = ToyModel(active_version())
+    telemetry.become(f"{name}-nursery")
+    send(line, Loaded(model.label))
+    Nursery(line, service(name, configured), model, configured).run()
     return 0
 
 

@@ -1,0 +1,165 @@
+"""Numbered requests and every sighting of an answer, so that what was lost, doubled or out of order can be counted."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections import Counter
+from dataclasses import dataclass
+from types import TracebackType
+
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, Message, Producer, TopicPartition
+
+from standfast import clients
+from standfast.settings import Settings
+from tests.waiting import wait_until
+
+KEYS = 16
+ANSWER_S = 120.0
+
+
+@dataclass(frozen=True)
+class Sighting:
+    """One answer as a read_committed reader saw it."""
+
+    request_id: str
+    status: str
+    worker: str
+    model: str
+    at: float
+
+
+class History:
+    """Sends requests to one service and reads its result topic, in a thread, from the moment it is entered.
+
+    Every request has a key, and all of one key go through one partition on both sides: their answers must come in the
+    order of the requests.
+    """
+
+    def __init__(self, settings: Settings, name: str, service: str = "search") -> None:
+        prefix = settings.kafka.topic_prefix
+        self.name = name
+        self.sent: dict[str, str] = {}
+        self.seen: list[Sighting] = []
+        self._requests = f"{prefix}{service}.requests"
+        self._results = f"{prefix}{service}.results"
+        self._group = f"{prefix}standfast-{service}"
+        self._settings = settings
+        self._producer = Producer(clients.producer(settings, f"{name}-history"))
+        self._consumer = Consumer(clients.follower(settings, f"{name}-history"))
+        self._unsent: list[str] = []
+        self._ended = threading.Event()
+        self._started = threading.Event()
+        self._thread = threading.Thread(target=self._read, name="history", daemon=True)
+
+    def __enter__(self) -> History:
+        self._thread.start()
+        assert self._started.wait(60), "the reader did not start"
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._ended.set()
+        self._thread.join(30)
+        self._consumer.close()
+
+    def send(self, query: str = "heart", partition: int | None = None) -> str:
+        """Sends one request and returns its id; without waiting for Kafka."""
+        number = len(self.sent)
+        request_id, key = f"{self.name}-{number}", f"{self.name}-key-{number % KEYS}"
+        self.sent[request_id] = key if partition is None else f"{self.name}-partition-{partition}"
+        value = json.dumps({"request_id": request_id, "query": query}).encode()
+        place = {} if partition is None else {"partition": partition}
+        self._producer.produce(
+            self._requests, value, self.sent[request_id], on_delivery=self._delivered, **place  # type: ignore[arg-type]
+        )
+        self._producer.poll(0)
+        return request_id
+
+    def load(self, count: int, rate: float) -> None:
+        """Sends `count` requests at `rate` a second and returns when Kafka has them."""
+        begin = time.monotonic()
+        for number in range(count):
+            self.send()
+            time.sleep(max(0.0, begin + number / rate - time.monotonic()))
+        self.flush()
+
+    def flush(self) -> None:
+        """Returns when Kafka has everything that was sent."""
+        assert self._producer.flush(60) == 0
+        assert not self._unsent, self._unsent
+
+    def answers(self, request_id: str) -> list[Sighting]:
+        """Every answer to a request."""
+        return [one for one in list(self.seen) if one.request_id == request_id]
+
+    def settle(self, timeout: float = ANSWER_S) -> None:
+        """Returns when every request is committed as served and every answer is read, or fails."""
+        self.flush()
+        wait_until(self._is_served, timeout, every=0.1, what="requests all served")
+        ends = self._ends(self._results)
+        wait_until(lambda: self._has_read(ends), timeout, what="answers all read")
+
+    def exactly_once(self, timeout: float = ANSWER_S, besides: tuple[str, ...] = ()) -> None:
+        """Asserts that every request but those `besides` has one answer, in order; waits for the last of them."""
+        self.settle(timeout)
+        counts = Counter(one.request_id for one in self.seen)
+        lost = [one for one in self.sent if one not in counts and one not in besides]
+        doubled = [one for one, count in counts.items() if count > 1]
+        assert (lost, doubled, self.out_of_order()) == ([], [], []), f"of {len(self.sent)}"
+
+    def out_of_order(self) -> list[str]:
+        """Requests whose answer came after that of a later request of the same key."""
+        last: dict[str, int] = {}
+        late = []
+        for one in self.seen:
+            if one.request_id not in self.sent:
+                continue
+            key, number = self.sent[one.request_id], int(one.request_id.rpartition("-")[2])
+            if number < last.get(key, -1):
+                late.append(one.request_id)
+            last[key] = max(number, last.get(key, -1))
+        return late
+
+    def _delivered(self, error: KafkaError | None, message: Message) -> None:
+        if error is not None:
+            self._unsent.append(f"{message.key()!r}: {error}")
+
+    def _read(self) -> None:
+        found = self._consumer.list_topics(self._results, timeout=30).topics[self._results]
+        self._consumer.assign([TopicPartition(self._results, number, OFFSET_BEGINNING) for number in found.partitions])
+        self._started.set()
+        while not self._ended.is_set():
+            for message in self._consumer.consume(500, 0.05):
+                if message.error() is None:
+                    self._take(message)
+
+    def _take(self, message: Message) -> None:
+        fields = json.loads(message.value() or b"{}")
+        if str(fields["request_id"]).startswith(f"{self.name}-"):
+            self.seen.append(
+                Sighting(
+                    fields["request_id"], fields["status"], fields["worker"], fields["model"], time.monotonic()
+                )
+            )
+
+    def _ends(self, topic: str) -> dict[int, int]:
+        """The end of each partition, as a read_committed reader sees it."""
+        found = self._consumer.list_topics(topic, timeout=30).topics[topic]
+        places = [TopicPartition(topic, number) for number in found.partitions]
+        return {one.partition: self._consumer.get_watermark_offsets(one, timeout=30)[1] for one in places}
+
+    def _is_served(self) -> bool:
+        ends = self._ends(self._requests)
+        group = Consumer(clients.consumer(self._settings, "history", self._group))
+        try:
+            done = group.committed([TopicPartition(self._requests, number) for number in ends], timeout=30)
+        finally:
+            group.close()
+        return all(max(one.offset, 0) >= ends[one.partition] for one in done)
+
+    def _has_read(self, ends: dict[int, int]) -> bool:
+        at = self._consumer.position([TopicPartition(self._results, number) for number in ends])
+        return all(max(one.offset, 0) >= ends[one.partition] for one in at)

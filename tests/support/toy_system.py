@@ -1,0 +1,37 @@
+"""`standfast up` with toy models in the place of the trained ones: supervisor, nurseries and workers are the real thing.
+
+Run as `python -m tests.support.toy_system SERVICE …`; settings come from the environment. A file `toy-version` in the
+state folder says which version of the model is active (1 without it).
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from consumers import nursery
+from models import registry
+from standfast import settings, system
+from standfast.lifeline import tie_to_parent
+from tests.support.toy_nursery import active_version
+
+
+def toy_command(name: str, channel: int) -> list[str]:
+    """In the place of `consumers.nursery.command`."""
+    return [sys.executable, "-m", "tests.support.toy_nursery", name, str(channel), str(os.getpid())]
+
+
+def toy_active(_name: str) -> int | None:
+    """In the place of `models.registry.active`."""
+    return active_version()
+
+
+def main(services: list[str]) -> None:
+    tie_to_parent(os.getppid())
+    nursery.command = toy_command
+    registry.active = toy_active
+    system.run(settings.load(), services=tuple(services), roles=(), embedded=False)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
