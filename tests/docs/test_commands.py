@@ -21,6 +21,7 @@ from tests.docs.blocks import ROOT, RUN, SHOWN, Block, blocks
 COMMAND = ".venv/bin/standfast"
 UP = [COMMAND, "up", "--detach"]
 RUNNABLE = [block for block in blocks() if block.language in RUN and not block.why_not]
+pytestmark = pytest.mark.timeout(600)  # the first start trains the models, on a machine that may be busy
 METRICS = "http://127.0.0.1:9464/metrics"
 
 
@@ -42,7 +43,7 @@ class Reader:
             "OMP_NUM_THREADS": "1",
         }
 
-    def run(self, words: list[str], limit_s: float = 150) -> subprocess.CompletedProcess[str]:
+    def run(self, words: list[str], limit_s: float = 280) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             words, cwd=self.folder, env=self.environment, stdin=subprocess.DEVNULL, capture_output=True, text=True,
             timeout=limit_s, check=False,
