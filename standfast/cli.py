@@ -38,6 +38,7 @@ ENTRIES = (
     Entry("topics", _HERE + "topics", "app", "List the topics and create what is missing.", _USE),
     Entry("kafka", _HERE + "kafka", "register", "Apache Kafka's own console tools.", _USE),
     Entry("drill", _HERE + "drill", "app", "Break the system on purpose and see the verdict.", _PROVE),
+    Entry("bench", _HERE + "bench", "app", "Measure the running system: failover, latency, throughput.", _PROVE),
     Entry("models", _HERE + "models", "app", "Train, list, activate, roll back and verify models.", _SHOP),
     Entry("catalogue", _HERE + "data", "catalogue", "Load your own products.", _SHOP),
     Entry("interactions", _HERE + "data", "interactions", "Load your own views and purchases.", _SHOP),

@@ -1,0 +1,72 @@
+"""What the benchmarks report, and the machine it was measured on."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Sequence
+
+import msgspec
+
+
+class Latency(msgspec.Struct, frozen=True, kw_only=True):
+    """One service with so many requests in flight. Milliseconds; answers a second over all its workers."""
+
+    service: str
+    workers: int
+    in_flight: int
+    requests: int
+    p50_ms: float
+    p99_ms: float
+    max_ms: float
+    per_second: float
+    not_ok: int
+    doubled: int
+
+
+class Failover(msgspec.Struct, frozen=True, kw_only=True):
+    """Kills of workers under load. RTO: from the kill to the first committed answer from the victim's partitions."""
+
+    service: str
+    kills: int
+    rate: float
+    requests: int
+    rto_ms: list[float]
+    median_ms: float
+    worst_ms: float
+    lost: int
+    duplicated: int
+    out_of_order: int
+
+
+class Machine(msgspec.Struct, frozen=True, kw_only=True):
+    """Where it was measured; `load` is the average of the last minute, which tells whether it had the machine alone."""
+
+    cores: int
+    processor: str
+    python: str
+    load: float
+
+
+def machine() -> Machine:
+    """This machine, now."""
+    return Machine(
+        cores=os.cpu_count() or 0,
+        processor=_processor(),
+        python=platform.python_version(),
+        load=round(os.getloadavg()[0], 1),
+    )
+
+
+def quantile(values: Sequence[float], share: float) -> float:
+    """The smallest value that at least this share of the values do not exceed; values need not be sorted."""
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
+
+
+def _processor() -> str:
+    try:
+        with open("/proc/cpuinfo") as lines:  # noqa: PTH123
+            return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor()
