@@ -9,6 +9,8 @@ from types import ModuleType
 
 import pytest
 
+from schemas.topics import BY_NAME
+from standfast.settings import Settings
 from tests.docs.blocks import ROOT, pages
 
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
@@ -52,3 +54,22 @@ def test_the_front_page_begins_with_the_two_commands() -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     for target in set(re.findall(r"\bmake ([a-z]+)\b", text)):
         assert re.search(rf"^{target}:", makefile, re.MULTILINE)
+
+
+def test_every_log_event_in_the_runbook_is_logged_somewhere() -> None:
+    table = (ROOT / "docs/sre.md").read_text(encoding="utf-8").partition("## Log events")[2].partition("\n## ")[0]
+    events = re.findall(r"^\| `([^`]+)` \|", table, re.MULTILINE)
+    folders = ("standfast", "consumers", "streams", "drills", "models")
+    code = "".join(path.read_text(encoding="utf-8") for name in folders for path in (ROOT / name).rglob("*.py"))
+    assert events
+    assert [event for event in events if f'"{event}"' not in code] == []
+
+
+@pytest.mark.parametrize("page", pages(), ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_setting_named_in_a_page_exists(page: Path) -> None:
+    sections = {
+        name: field.annotation for name, field in Settings.model_fields.items() if isinstance(field.annotation, type)
+    }
+    for section, key in re.findall(r"`([a-z]+)\.([a-z_]+)(?: = [^`]+)?`", page.read_text(encoding="utf-8")):
+        if section in sections and f"{section}.{key}" not in BY_NAME:
+            assert key in sections[section].model_fields, f"{section}.{key} is no setting"
