@@ -47,7 +47,9 @@ class History:
         self._group = f"{prefix}standfast-{service}"
         self._settings = settings
         self._producer = Producer(clients.producer(settings, f"{name}-history"))
-        self._consumer = Consumer(clients.follower(settings, f"{name}-history"))
+        follower = {**clients.follower(settings, f"{name}-history"), "enable.partition.eof": True}
+        self._consumer = Consumer(follower)
+        self._read_to: dict[int, int] = {}
         self._unsent: list[str] = []
         self._ended = threading.Event()
         self._started = threading.Event()
@@ -73,7 +75,11 @@ class History:
         value = json.dumps({"request_id": request_id, "query": query}).encode()
         place = {} if partition is None else {"partition": partition}
         self._producer.produce(
-            self._requests, value, self.sent[request_id], on_delivery=self._delivered, **place  # type: ignore[arg-type]
+            self._requests,
+            value,
+            self.sent[request_id],
+            on_delivery=self._delivered,
+            **place,
         )
         self._producer.poll(0)
         return request_id
@@ -135,14 +141,14 @@ class History:
             for message in self._consumer.consume(500, 0.05):
                 if message.error() is None:
                     self._take(message)
+                elif message.error().code() == KafkaError._PARTITION_EOF:
+                    self._read_to[message.partition()] = message.offset()
 
     def _take(self, message: Message) -> None:
         fields = json.loads(message.value() or b"{}")
         if str(fields["request_id"]).startswith(f"{self.name}-"):
             self.seen.append(
-                Sighting(
-                    fields["request_id"], fields["status"], fields["worker"], fields["model"], time.monotonic()
-                )
+                Sighting(fields["request_id"], fields["status"], fields["worker"], fields["model"], time.monotonic())
             )
 
     def _ends(self, topic: str) -> dict[int, int]:
@@ -161,5 +167,5 @@ class History:
         return all(max(one.offset, 0) >= ends[one.partition] for one in done)
 
     def _has_read(self, ends: dict[int, int]) -> bool:
-        at = self._consumer.position([TopicPartition(self._results, number) for number in ends])
-        return all(max(one.offset, 0) >= ends[one.partition] for one in at)
+        """By the ends that the reader came to: its position does not count the markers behind the last answer."""
+        return all(self._read_to.get(partition, 0) >= end for partition, end in ends.items())

@@ -1,4 +1,4 @@
-"""`standfast up` with toy models in the place of the trained ones: supervisor, nurseries and workers are the real thing.
+"""`standfast up` with toy models in the place of the trained ones: all its processes are the real thing.
 
 Run as `python -m tests.support.toy_system SERVICE …`; settings come from the environment. A file `toy-version` in the
 state folder says which version of the model is active (1 without it).
@@ -21,8 +21,8 @@ def toy_command(name: str, channel: int) -> list[str]:
     return [sys.executable, "-m", "tests.support.toy_nursery", name, str(channel), str(os.getpid())]
 
 
-def toy_active(_name: str) -> int | None:
-    """In the place of `models.registry.active`."""
+def toy_active(name: str) -> int | None:
+    """In the place of `models.registry.active`: all services have one version."""
     return active_version()
 
 
