@@ -17,6 +17,7 @@ from standfast.settings import Settings
 
 Query = SearchQuery | RecommendQuery
 DEADLINE_HEADER = "deadline-ms"
+_DEADLINE_DIGITS = 18  # a longer number is no time, and one of 400 digits cannot be subtracted from one
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,8 +152,10 @@ def _late(origin: Origin) -> tuple[Status, str] | None:
     if not origin.headers or (raw := origin.header(DEADLINE_HEADER)) is None:
         return None
     try:
-        deadline = int(raw)
+        deadline = int(raw[:_DEADLINE_DIGITS])
     except ValueError:
+        deadline = None
+    if deadline is None or len(raw) > _DEADLINE_DIGITS:
         return "invalid", f"the header {DEADLINE_HEADER} is {raw[:40]!r}; it must be epoch milliseconds"
     over = time.time() * 1000 - deadline
     return ("deadline_exceeded", f"the deadline passed {over:.0f} ms before the request was read") if over > 0 else None

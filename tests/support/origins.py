@@ -1,0 +1,52 @@
+"""Requests as a worker gets them, without a Kafka."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from consumers.admission import Origin
+
+Headers = Sequence[tuple[str, bytes | None]]
+
+
+def origin(
+    value: bytes | None = b'{"query": "heart"}',
+    headers: Headers = (),
+    key: bytes | None = None,
+    place: tuple[int, int] = (2, 41),
+    topic: str = "search.requests",
+) -> Origin:
+    """A record at `place`: partition and offset."""
+    return Origin(topic, *place, 1_700_000_000_000, key, value, list(headers))
+
+
+@dataclass
+class FakeMessage:
+    """As much of a consumed `confluent_kafka.Message` as workers look at."""
+
+    at: Origin
+
+    def topic(self) -> str:
+        return self.at.topic
+
+    def partition(self) -> int:
+        return self.at.partition
+
+    def offset(self) -> int:
+        return self.at.offset
+
+    def timestamp(self) -> tuple[int, int]:
+        return 1, self.at.timestamp_ms
+
+    def key(self) -> bytes | None:
+        return self.at.key
+
+    def value(self) -> bytes | None:
+        return self.at.value
+
+    def headers(self) -> list[tuple[str, bytes | None]] | None:
+        return self.at.headers or None
+
+    def error(self) -> None:
+        return None

@@ -1,0 +1,194 @@
+"""What becomes of a raw record: computed, answered as it stands, or dead-lettered; never an exception."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import msgspec
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from consumers.admission import Admission, Admitted, DeadLetter, Decision, Refused
+from consumers.service import Name, service
+from models.base import RecommendQuery, SearchQuery
+from schemas.codec import Codec, Encoding
+from schemas.records import RecommendRequest, SearchRequest
+from standfast.settings import Settings
+from tests.support.origins import Headers, origin
+
+_SETTINGS = Settings()
+_PROFILES = {"u7": ("i1", "i2")}
+
+
+def decide(value: bytes | None, headers: Headers = (), name: Name = "search") -> Decision:
+    """What is decided on the record."""
+    own = service(name, _SETTINGS)
+    admission = Admission(own, _SETTINGS, Codec(), lambda user: _PROFILES.get(user, ()))
+    return admission.decide(origin(value, headers, topic=own.requests))
+
+
+def reason(value: bytes, headers: Headers = (), name: Name = "search") -> str:
+    """Why the record is answered `invalid`."""
+    decision = decide(value, headers, name)
+    assert isinstance(decision, Refused)
+    assert decision.status == "invalid"
+    return decision.reason
+
+
+def search(**fields: object) -> bytes:
+    return json.dumps({"request_id": "r1", "query": "heart", **fields}).encode()
+
+
+def test_a_good_request_becomes_a_query() -> None:
+    decision = decide(search(query="  lunch bag ", k=3, user_id="u7"))
+    assert isinstance(decision, Admitted)
+    assert decision.query == SearchQuery("lunch bag", 3, "u7")
+    assert (decision.request_id, decision.encoding) == ("r1", Encoding.JSON)
+
+
+def test_avro_is_told_by_its_first_bytes() -> None:
+    decision = decide(Codec().encode(SearchRequest(query="heart", request_id="r1"), Encoding.AVRO))
+    assert isinstance(decision, Admitted)
+    assert decision.encoding is Encoding.AVRO
+
+
+@pytest.mark.parametrize("k", [0, -1, 101, 10**30])
+def test_k_out_of_range_is_answered_with_the_range(k: int) -> None:
+    assert reason(search(k=k)) == f"k is {k}; it must be from 1 to 100"
+
+
+@pytest.mark.parametrize("query", ["", "   ", "\n\t"])
+def test_an_empty_query_is_answered(query: str) -> None:
+    assert "query is empty" in reason(search(query=query))
+
+
+def test_a_long_query_is_answered_with_the_limit() -> None:
+    assert isinstance(decide(search(query="x" * 2000)), Admitted)
+    assert "2001 characters; it must have at most 2000" in reason(search(query="x" * 2001))
+
+
+def test_a_long_history_is_answered_with_the_limit() -> None:
+    record = RecommendRequest(user_id="u7", history=["i"] * 1001)
+    assert "1001 items" in reason(msgspec.json.encode(record), name="recommend")
+
+
+def test_a_request_without_an_id_gets_its_place_for_one() -> None:
+    decision = decide(b'{"query": "heart"}')
+    assert isinstance(decision, Admitted)
+    assert decision.request_id == "search.requests-2-41"
+    refused = decide(b'{"query": "", "request_id": ""}')
+    assert isinstance(refused, Refused)
+    assert refused.request_id == "search.requests-2-41"
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (b'{"request_id": "r9", "query": 5}', "r9"),
+        (b'{"k": 5}', "search.requests-2-41"),
+        (b"[]", "search.requests-2-41"),
+    ],
+)
+def test_what_is_json_but_no_request_is_answered_under_its_id_if_it_has_one(value: bytes, expected: str) -> None:
+    decision = decide(value)
+    assert isinstance(decision, Refused)
+    assert (decision.status, decision.request_id, decision.encoding) == ("invalid", expected, Encoding.JSON)
+
+
+@pytest.mark.parametrize(
+    "value", [None, b"", b"{", b"heart", b"\xc3\x01", b"\xc3\x0112345678", b"\x00\x00\x00\x00\x01x"]
+)
+def test_what_cannot_be_read_is_a_dead_letter(value: bytes | None) -> None:
+    decision = decide(value)
+    assert isinstance(decision, DeadLetter)
+    assert decision.kind == "unreadable"
+    assert decision.reason
+
+
+def deadline(raw: bytes | None) -> Decision:
+    return decide(search(), [("deadline-ms", raw)])
+
+
+def test_a_deadline_that_has_passed_is_answered() -> None:
+    decision = deadline(str(int(time.time() * 1000) - 5000).encode())
+    assert isinstance(decision, Refused)
+    assert decision.status == "deadline_exceeded"
+    assert "before the request was read" in decision.reason
+
+
+def test_a_deadline_to_come_and_an_empty_header_do_nothing() -> None:
+    assert isinstance(deadline(str(int(time.time() * 1000) + 60_000).encode()), Admitted)
+    assert isinstance(deadline(None), Admitted)
+
+
+@pytest.mark.parametrize("raw", [b"", b"soon", b"1e3", b"\xff"])
+def test_a_deadline_that_cannot_be_read_is_answered(raw: bytes) -> None:
+    assert "deadline-ms" in reason(search(), [("deadline-ms", raw)])
+
+
+@pytest.mark.parametrize("raw", [b"9" * 400, b"-" + b"9" * 400, b"9" * 5000])
+def test_a_deadline_that_is_no_time_is_answered(raw: bytes) -> None:
+    """It raised OverflowError, and so ended one worker after the other."""
+    assert "deadline-ms" in reason(search(), [("deadline-ms", raw)])
+
+
+def test_the_last_header_of_a_name_counts() -> None:
+    past = str(int(time.time() * 1000) - 5000).encode()
+    assert isinstance(decide(search(), [("deadline-ms", past), ("deadline-ms", b"9" * 15)]), Admitted)
+
+
+def test_a_users_profile_comes_before_the_history_of_the_request() -> None:
+    record = RecommendRequest(user_id="u7", history=["i9"], exclude_seen=False)
+    decision = decide(msgspec.json.encode(record), name="recommend")
+    assert isinstance(decision, Admitted)
+    assert decision.query == RecommendQuery("u7", 10, ("i1", "i2", "i9"), exclude_seen=False)
+
+
+def test_an_unknown_or_missing_user_is_served() -> None:
+    assert isinstance(decide(b'{"user_id": "nobody"}', name="recommend"), Admitted)
+    assert isinstance(decide(b"{}", name="recommend"), Admitted)
+
+
+@given(
+    st.binary(max_size=200),
+    st.sampled_from([b"", b"\xc3\x01", b"\x00", b'{"query": ', b'{"query": 5, "request_id": "']),
+)
+@example(b"\xff", b'{"query": 5, "request_id": "')
+def test_no_bytes_raise(body: bytes, start: bytes) -> None:
+    decide(start + body)
+    decide(start + body, name="recommend")
+
+
+_FIELDS = st.sampled_from(["query", "k", "request_id", "user_id", "history"])
+_VALUES: st.SearchStrategy[object] = st.recursive(
+    st.none() | st.booleans() | st.floats() | st.integers() | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(_FIELDS, inner),
+    max_leaves=8,
+)
+
+
+@given(_VALUES)
+def test_json_is_always_answered_or_computed(fields: object) -> None:
+    value = json.dumps(fields, allow_nan=False, default=str).encode() if _is_json(fields) else b"{}"
+    assert isinstance(decide(value), Admitted | Refused)
+
+
+@given(st.binary(max_size=30))
+def test_no_deadline_header_raises(raw: bytes) -> None:
+    deadline(raw)
+
+
+@pytest.mark.parametrize("start", [b"", b'{"query": 5, "x": ', b'{"query": "heart", "x": '])
+def test_nesting_without_end_is_a_dead_letter(start: bytes) -> None:
+    assert isinstance(decide(start + b"[" * 200_000 + b"]" * 200_000 + b"}"), DeadLetter)
+
+
+def _is_json(fields: object) -> bool:
+    """Whether JSON has these values: it has no NaN, no infinity, no lone surrogate."""
+    try:
+        json.dumps(fields, allow_nan=False, ensure_ascii=False).encode()
+    except ValueError:
+        return False
+    return True
