@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
@@ -23,10 +24,10 @@ class Committer:
 
     Args:
         delivery: how work is brought to Kafka.
-        delivered: called in this thread with each work that has been delivered.
+        delivered: called in this thread with each work that has been delivered, and the seconds that took.
     """
 
-    def __init__(self, delivery: Delivery, delivered: Callable[[Work], None]) -> None:
+    def __init__(self, delivery: Delivery, delivered: Callable[[Work, float], None]) -> None:
         self._delivery = delivery
         self._delivered = delivered
         self._state = threading.Condition()
@@ -94,6 +95,7 @@ class Committer:
 
     def _deliver(self) -> None:
         attempt = 0
+        began = time.perf_counter()
         while True:
             with self._state:
                 left = self._work.without(self._lost) if self._work is not None else None
@@ -106,7 +108,7 @@ class Committer:
             except KafkaException as exception:
                 _log.warning("batch not committed, trying again", error=str(exception.args[0]), attempt=attempt)
             else:
-                self._delivered(left)
+                self._delivered(left, time.perf_counter() - began)
                 return
             backoff(attempt)
             attempt += 1

@@ -158,7 +158,8 @@ class Worker:
     def _topic_partitions(self) -> list[TopicPartition]:
         return [TopicPartition(topic, partition) for topic, partition in self._owned]
 
-    def _delivered(self, work: Work) -> None:
+    def _delivered(self, work: Work, seconds: float) -> None:
+        telemetry.COMMIT.labels(self._service.requests).observe(seconds)
         now_ms = time.time() * 1000
         observed = telemetry.REQUEST.labels(*self._labels)
         for timestamp_ms in work.timestamps_ms:

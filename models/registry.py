@@ -156,7 +156,7 @@ def active(name: str) -> int | None:
 
 
 def activate(name: str, version: int) -> None:
-    """Makes a version the serving one, after verifying it. Workers take it at their next load."""
+    """Makes a version the serving one, after verifying it. A running system follows within a second."""
     checked(name, version)
     with _locked(_place(name)):
         try:

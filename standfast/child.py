@@ -27,7 +27,7 @@ os.execv(sys.argv[3], sys.argv[3:])
 def start_child(
     command: list[str], signal_at_death: int, output: Path | None, environment: dict[str, str] | None = None
 ) -> subprocess.Popen[bytes]:
-    """Starts `command` in its own session, output appended to a file (None: to our stderr); it gets the signal if we die.
+    """Starts `command` in its own session, writing to a file (None: to our stderr); it gets the signal if we die.
 
     Linux sends the signal when the *thread* that started the child ends: call this from one that lives as long as
     the process. In its own session a Ctrl-C on the terminal reaches only us, who stop children in order.

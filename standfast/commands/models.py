@@ -108,7 +108,7 @@ def show(model: Model, as_json: AsJson = False) -> None:
 
 @app.command("activate")
 def activate(model: Annotated[str, typer.Argument(metavar="MODEL@VERSION")]) -> None:
-    """Make a version the serving one. Workers that run take it when they are started again.
+    """Make a version the serving one. A running system rolls it out, one worker after the other.
 
     Example: standfast models activate search@1
     """
