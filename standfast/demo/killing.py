@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import closing
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
 from rich.console import Console
@@ -20,33 +21,48 @@ from standfast.settings import Settings
 
 DRILL = "worker-kill"
 _RESULTS = "drills.results"
-_VERDICT_WITHIN_S = 120.0
+_VERDICT_WITHIN_S = 180.0
+_TRIES = 3
+_PAUSE_S = 5.0
 
 
 def a_worker_dies(settings: Settings, console: Console) -> list[Promise]:
-    """Starts the drill by its bare word, shows each phase as it happens, and the verdict."""
-    produce("drills.control", [DRILL], console)
-    last = None
-    for event in _events(settings):
-        if event.phase not in FINAL:
-            console.print(phase_line(event))
-            continue
-        last = event
-        break
-    if last is None:
-        raise NoAnswer(f"the drill {DRILL} had no verdict within {_VERDICT_WITHIN_S:g} s")
-    console.print()
-    console.print(verdict_table(last))
+    """Starts the drill by its bare word, shows each phase as it happens, and the verdict.
+
+    A drill refuses to strike a system that is slow already: on a machine busy with other things it is asked again.
+    """
+    with closing(_events(settings)) as events:
+        for left in reversed(range(_TRIES)):
+            produce("drills.control", [DRILL], console)
+            last = _last(events, console)
+            if last.verdict != "rejected" or not left:
+                break
+            console.print(f"\nNothing was harmed; once more in {_PAUSE_S:g} s.\n")
+            time.sleep(_PAUSE_S)
     rto = f", served again after {last.rto_ms:.0f} ms" if last.rto_ms is not None else ""
     return [
         Promise("a worker killed under load is replaced", last.verdict == "passed", f"{last.verdict}{rto}"),
-        Promise("no answer is lost by it", last.lost == 0, f"{last.lost} lost"),
-        Promise("no answer comes twice", last.duplicated == 0, f"{last.duplicated} duplicated"),
+        Promise("no answer is lost by it", last.lost == 0, _counted(last.lost, "lost")),
+        Promise("no answer comes twice", last.duplicated == 0, _counted(last.duplicated, "duplicated")),
     ]
 
 
-def _events(settings: Settings) -> Iterator[DrillEvent]:
-    """The outcome stream of the demo's own Kafka from its start; this is its only drill."""
+def _last(events: Iterator[DrillEvent], console: Console) -> DrillEvent:
+    for event in events:
+        if event.phase in FINAL:
+            console.print()
+            console.print(verdict_table(event))
+            return event
+        console.print(phase_line(event))
+    raise NoAnswer(f"the drill {DRILL} had no verdict within {_VERDICT_WITHIN_S:g} s")
+
+
+def _counted(count: int | None, what: str) -> str:
+    return "not measured" if count is None else f"{count} {what}"
+
+
+def _events(settings: Settings) -> Generator[DrillEvent, None, None]:
+    """The outcome stream of the demo's own Kafka from its start; all drills there are its own."""
     consumer = Consumer(clients.consumer(settings, "standfast-demo", "standfast-demo"))
     codec = Codec()
     deadline = time.monotonic() + _VERDICT_WITHIN_S
