@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from consumers.admission import Admitted, DeadLetter, Origin, Refused
 from consumers.dead_letters import dead_letter_headers
@@ -20,14 +20,19 @@ _REPLY_PARTITION = "kafka_replyPartition"
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """One record to write, and the request partition it answers. `to_partition` -1: by key."""
+    """One record to write, and the request it answers or blames. `to_partition` -1: by key."""
 
-    source: tuple[str, int]
+    origin: Origin
     topic: str
     key: bytes | None
     value: bytes | None
     headers: list[tuple[str, bytes | None]]
     to_partition: int = -1
+
+    @property
+    def source(self) -> tuple[str, int]:
+        """The request partition it comes from."""
+        return self.origin.topic, self.origin.partition
 
 
 class Answers:
@@ -87,13 +92,28 @@ class Answers:
             origin.timestamp_ms,
             self._worker,
         )
-        return Outgoing(_source(origin), self._service.dead_letters, origin.key, origin.value, headers)
+        return Outgoing(origin, self._service.dead_letters, origin.key, origin.value, headers)
+
+    def instead(self, unwritable: Outgoing, reason: str) -> Outgoing:
+        """What to write where Kafka will never take a record, so that it does not hold up its partition for ever.
+
+        An answer to a topic that the request named goes to ours; one that ours does not take becomes a dead letter;
+        of a dead letter that is too large its headers of ours are left.
+        """
+        origin = unwritable.origin
+        if unwritable.topic == self._service.results:
+            return self.dead(DeadLetter(origin, f"Kafka does not take its answer: {reason}", "unwritable"))
+        if unwritable.topic != self._service.dead_letters:
+            return replace(unwritable, topic=self._service.results, to_partition=-1)
+        ours = [header for header in unwritable.headers if header[0].startswith("error-")]
+        size = len(origin.value or b"")
+        return replace(unwritable, key=None, value=None, headers=[*ours[-6:], ("error-value-bytes", b"%d" % size)])
 
     def _outgoing(self, origin: Origin, encoding: Encoding, result: Result) -> Outgoing:
         topic, partition = self._reply_to(origin)
         key = origin.key if origin.key is not None else result.request_id.encode()
         value = self._codec.encode(result, encoding)
-        return Outgoing(_source(origin), topic, key, value, origin.headers, partition)
+        return Outgoing(origin, topic, key, value, origin.headers, partition)
 
     def _reply_to(self, origin: Origin) -> tuple[str, int]:
         """Where the answer goes: Spring Kafka's reply topic and partition where they can be used, else ours."""
@@ -107,10 +127,6 @@ class Answers:
         wanted = origin.header(_REPLY_PARTITION)
         partition = int.from_bytes(wanted, "big") if wanted and len(wanted) == 4 else -1
         return topic, partition if 0 <= partition < count else -1
-
-
-def _source(origin: Origin) -> tuple[str, int]:
-    return origin.topic, origin.partition
 
 
 def _latency(origin: Origin) -> float:

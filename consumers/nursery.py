@@ -108,7 +108,7 @@ class Nursery:
 
 def command(name: str, channel: int) -> list[str]:
     """The command line of a nursery whose end of the channel is this descriptor."""
-    return [sys.executable, "-m", "consumers.nursery", name, str(channel), str(os.getpid())]
+    return [sys.executable, "-P", "-m", "consumers.nursery", name, str(channel), str(os.getpid())]
 
 
 def _spawned(name: str, slot: str, descriptor: int) -> int:

@@ -31,6 +31,21 @@ _FENCED = {
     KafkaError.FENCED_INSTANCE_ID,
 }
 
+# What Kafka says to a record that it will not take however often it is sent.
+_NEVER = {
+    KafkaError.MSG_SIZE_TOO_LARGE,
+    KafkaError.INVALID_RECORD,
+    KafkaError.POLICY_VIOLATION,
+}
+# The same, of a topic: no reason to give up answers to our own, which may be put right.
+_NEVER_HERE = {
+    KafkaError.TOPIC_EXCEPTION,
+    KafkaError.TOPIC_AUTHORIZATION_FAILED,
+    KafkaError.UNKNOWN_TOPIC_OR_PART,
+    KafkaError._UNKNOWN_TOPIC,  # noqa: SLF001
+    KafkaError._UNKNOWN_PARTITION,  # noqa: SLF001
+}
+
 TopicPartitionKey = tuple[str, int]
 _log = structlog.get_logger()
 

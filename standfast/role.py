@@ -44,7 +44,7 @@ class Role:
             **self._environment,
             **telemetry.environment(folder("run", "metrics"), self._name),
         }
-        self._process = start_child([sys.executable, "-m", self._module], signal.SIGTERM, None, environment)
+        self._process = start_child([sys.executable, "-P", "-m", self._module], signal.SIGTERM, None, environment)
         descriptor = os.pidfd_open(self._process.pid)
         asyncio.get_running_loop().add_reader(descriptor, self._ended, descriptor)
         self._changed()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -15,6 +16,7 @@ from standfast.settings import Settings
 
 ROLES = ("stream", "drills")
 SERVICES = ("search", "recommend")
+_LOCK_TRIES = 10
 
 
 def run(
@@ -48,18 +50,28 @@ def run(
 def _only_one() -> Iterator[None]:
     """Holds the lock that says a supervisor lives on this state folder; the kernel lets go of it however we end."""
     descriptor = os.open(status.lock_file(), os.O_RDWR | os.O_CREAT, 0o644)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+    if not _locked(descriptor):
         running = status.read()
         pid = f" (pid {running.supervisor_pid})" if running else ""
         os.close(descriptor)
         raise ClusterError(
             f"a system is running on {home()} already{pid}; `standfast status` shows it, `standfast down` stops it"
-        ) from None
+        )
     status.status_file().unlink(missing_ok=True)
     try:
         yield
     finally:
         status.status_file().unlink(missing_ok=True)
         os.close(descriptor)
+
+
+def _locked(descriptor: int) -> bool:
+    """Tries for a moment: `standfast status` takes the lock for an instant to see whether it is held."""
+    for _ in range(_LOCK_TRIES):
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(0.05)
+        else:
+            return True
+    return False
