@@ -59,11 +59,18 @@ async def _until_told(app: Any, told: asyncio.Event) -> int:
         task.cancel()
     if not told.is_set():
         _log.error("stream processor gave up; start it again", reason=repr(app.crash_reason))
-    try:
-        await asyncio.wait_for(app.stop(), _STOP_WITHIN_S)
-    except TimeoutError:
-        _log.warning("stopped without waiting any longer; what was not committed is read again")
-    return 0 if told.is_set() else 1
+    status = 0 if told.is_set() else 1
+    deadline = threading.Timer(_STOP_WITHIN_S, _leave, (status,))
+    deadline.daemon = True
+    deadline.start()
+    await app.stop()
+    return status
+
+
+def _leave(status: int) -> None:
+    """Ends the process: Faust waits without end, and swallows being cancelled, while Kafka is away."""
+    _log.warning("stopped without waiting any longer; what was not committed is read again")
+    os._exit(status)
 
 
 def main() -> int:
