@@ -30,6 +30,7 @@ class Member:
         self.identity: str | None = None
         self.partitions: dict[str, list[int]] = {}
         self.vacant_since: float | None = None
+        self.took_over_at = 0.0
         self.fence: Fence | None = None
         self._pidfd: int | None = None
 

@@ -32,6 +32,8 @@ from standfast.status import WorkerState, WorkerStatus
 
 _log = structlog.get_logger()
 _WATCH_S = 0.1
+# Only workers that die soon after they took over are in a crash loop; one killed now and then is not.
+_SHORT_LIFE_S = 3.0
 # A stopped process (state T) will not come back by itself; one that only ticks late may be short of processor time.
 _PATIENCE_WITH_RUNNING = 5.0
 
@@ -196,7 +198,7 @@ class Pool:
             self._fence(member)
             self._blame(member)
             if member.identity is not None:
-                self._vacate(member.identity)
+                self._vacate(member.identity, time.monotonic() - member.took_over_at)
             self._fill(self._births.after_death() if member.state == "starting" and member.identity is None else 0.0)
             self._roll()
         self._changed()
@@ -248,10 +250,13 @@ class Pool:
 
     # Identities
 
-    def _vacate(self, identity: str) -> None:
+    def _vacate(self, identity: str, lived_s: float) -> None:
         self._restarts[identity] = self._restarts.get(identity, 0) + 1
         self._vacant[identity] = time.monotonic()
-        delay = self._backoff.setdefault(identity, Backoff(deaths=5, within_s=30.0)).after_death()
+        backoff = self._backoff.setdefault(identity, Backoff(deaths=5, within_s=60.0))
+        if lived_s > _SHORT_LIFE_S:
+            backoff.forget()
+        delay = backoff.after_death()
         if delay:
             _log.error("worker keeps dying; its next start waits", worker=identity, wait_s=delay)
             asyncio.get_running_loop().call_later(delay, self._occupy)
@@ -270,6 +275,7 @@ class Pool:
             if member.send(Activate(identity)):
                 del self._vacant[identity]
                 member.identity, member.state, member.vacant_since = identity, "starting", since
+                member.took_over_at = time.monotonic()
         self._fill()
 
     def _waiting(self, identity: str) -> WorkerState:
