@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -16,11 +17,15 @@ from schemas.topics import BY_NAME
 
 _REPLY_TOPIC = "kafka_replyTopic"
 _REPLY_PARTITION = "kafka_replyPartition"
+_TOPIC_NAME = re.compile(rb"[a-zA-Z0-9._-]{1,249}")
 
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """One record to write, and the request it answers or blames. `to_partition` -1: by key."""
+    """One record to write, and the request it answers or blames.
+
+    `to_partition` -1: by key. `to_named`: the topic is one that the request named, not ours.
+    """
 
     origin: Origin
     topic: str
@@ -28,6 +33,7 @@ class Outgoing:
     value: bytes | None
     headers: list[tuple[str, bytes | None]]
     to_partition: int = -1
+    to_named: bool = False
 
     @property
     def source(self) -> tuple[str, int]:
@@ -101,10 +107,10 @@ class Answers:
         of a dead letter that is too large its headers of ours are left.
         """
         origin = unwritable.origin
+        if unwritable.to_named:
+            return replace(unwritable, topic=self._service.results, to_partition=-1, to_named=False)
         if unwritable.topic == self._service.results:
             return self.dead(DeadLetter(origin, f"Kafka does not take its answer: {reason}", "unwritable"))
-        if unwritable.topic != self._service.dead_letters:
-            return replace(unwritable, topic=self._service.results, to_partition=-1)
         ours = [header for header in unwritable.headers if header[0].startswith("error-")]
         size = len(origin.value or b"")
         return replace(unwritable, key=None, value=None, headers=[*ours[-6:], ("error-value-bytes", b"%d" % size)])
@@ -113,14 +119,14 @@ class Answers:
         topic, partition = self._reply_to(origin)
         key = origin.key if origin.key is not None else result.request_id.encode()
         value = self._codec.encode(result, encoding)
-        return Outgoing(origin, topic, key, value, origin.headers, partition)
+        return Outgoing(origin, topic, key, value, origin.headers, partition, topic != self._service.results)
 
     def _reply_to(self, origin: Origin) -> tuple[str, int]:
         """Where the answer goes: Spring Kafka's reply topic and partition where they can be used, else ours."""
         named = origin.header(_REPLY_TOPIC) if origin.headers else None
-        if not named:
+        if not named or not _TOPIC_NAME.fullmatch(named):
             return self._service.results, -1
-        topic = named.decode("utf-8", "replace")
+        topic = named.decode()
         count = 0 if topic in self._closed else self._partitions_of(topic)
         if not count:
             return self._service.results, -1

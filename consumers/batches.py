@@ -33,6 +33,7 @@ class Batches:
         self._answers = answers
         self._ledger = ledger
         self._topic = topic
+        self.instead = answers.instead
         self.labels = (topic, *model.label.partition("@")[::2])
         self.suspects: dict[tuple[int, int], int] = {}
 
@@ -56,7 +57,11 @@ class Batches:
         if deaths >= DEATHS_ALLOWED:
             reason = f"{deaths} workers died while computing it; fix the record or the model, then send it again"
             return DeadLetter(origin, reason, "poison")
-        return self._admission.decide(origin)
+        try:
+            return self._admission.decide(origin)
+        except Exception as error:  # noqa: BLE001 - it would end one worker after the other, and no one's turn would come
+            _log.exception("a record could not be decided on", partition=origin.partition, offset=origin.offset)
+            return DeadLetter(origin, f"{type(error).__name__}: {error}", "failed")
 
     def _computed(self, admitted: list[Admitted]) -> dict[int, list[Scored] | str]:
         """Scores, or why there are none, by the identity of the request."""

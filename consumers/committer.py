@@ -10,8 +10,8 @@ from dataclasses import replace
 import structlog
 from confluent_kafka import KafkaException
 
-from consumers.transactions import Delivery, TopicPartitionKey, Work, backoff
-from standfast.errors import Fenced
+from consumers.answers import Outgoing
+from consumers.transactions import Delivery, TopicPartitionKey, Unwritable, Work, backoff
 
 _log = structlog.get_logger()
 
@@ -25,11 +25,18 @@ class Committer:
     Args:
         delivery: how work is brought to Kafka.
         delivered: called in this thread with each work that has been delivered, and the seconds that took.
+        instead: gives what to write in the place of a record that Kafka will never take, and why it is not taken.
     """
 
-    def __init__(self, delivery: Delivery, delivered: Callable[[Work, float], None]) -> None:
+    def __init__(
+        self,
+        delivery: Delivery,
+        delivered: Callable[[Work, float], None],
+        instead: Callable[[Outgoing, str], Outgoing],
+    ) -> None:
         self._delivery = delivery
         self._delivered = delivered
+        self._instead = instead
         self._state = threading.Condition()
         self._work: Work | None = None
         self._lost: set[TopicPartitionKey] = set()
@@ -103,8 +110,9 @@ class Committer:
                     return
             try:
                 self._delivery.deliver(left)
-            except Fenced:
-                raise
+            except Unwritable as refused:
+                _log.warning("records that kafka will never take are replaced", error=str(refused))
+                self._replace(refused)
             except KafkaException as exception:
                 _log.warning("batch not committed, trying again", error=str(exception.args[0]), attempt=attempt)
             else:
@@ -112,3 +120,12 @@ class Committer:
                 return
             backoff(attempt)
             attempt += 1
+
+    def _replace(self, refused: Unwritable) -> None:
+        reasons = {id(one): reason for one, reason in refused.records}
+        with self._state:
+            if self._work is not None:
+                outgoing = [
+                    self._instead(one, reasons[id(one)]) if id(one) in reasons else one for one in self._work.outgoing
+                ]
+                self._work = replace(self._work, outgoing=outgoing)

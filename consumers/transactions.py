@@ -47,6 +47,7 @@ _NEVER_HERE = {
 }
 
 TopicPartitionKey = tuple[str, int]
+Report = Callable[[KafkaError | None, object], None]
 _log = structlog.get_logger()
 
 
@@ -78,13 +79,21 @@ class Work:
         return [TopicPartition(topic, partition, at) for (topic, partition), at in self.offsets.items()]
 
 
+class Unwritable(Exception):
+    """Kafka will never take these records, each with its reason; nothing of their batch has been committed."""
+
+    def __init__(self, records: Sequence[tuple[Outgoing, str]]) -> None:
+        super().__init__(f"{len(records)} records, the first to {records[0][0].topic}: {records[0][1]}")
+        self.records = records
+
+
 class Delivery(Protocol):
     """One way of bringing a batch's work to Kafka. None touches the consumer: see `Worker`."""
 
     commits_offsets: bool
 
     def deliver(self, work: Work) -> None:
-        """Blocks until the work is done; raises Fenced, or KafkaException if it is to be tried again."""
+        """Blocks until the work is done; raises Fenced, Unwritable, or KafkaException if it is to be tried again."""
 
 
 class ExactlyOnce:
@@ -108,6 +117,7 @@ class ExactlyOnce:
         self._retried = retried
         self._producer = build()
         self._in_doubt = False
+        self._watched = False
 
     def connect(self) -> None:
         """Initialises transactions, which fences every earlier owner of the id; blocks until Kafka answers."""
@@ -127,35 +137,31 @@ class ExactlyOnce:
         """Blocks until the transaction is committed.
 
         The steps: 1. settle what the last failure left open; 2. begin; 3. produce; 4. add the offsets; 5. commit.
+        After a failure that says Kafka will never take one of the records, the next try watches which ones those are.
         """
         if self._in_doubt and self._settled(work):  # 1.
             return
+        reports = Reports()
         try:
             self._producer.begin_transaction()  # 2.
             for one in work.outgoing:  # 3.
-                self._produce(one)
+                _produce(self._producer, one, reports.of(one) if self._watched else None)
+            if self._watched:
+                self._producer.flush(_TIMEOUT_S)
             self._producer.send_offsets_to_transaction(work.positions(), work.membership, _TIMEOUT_S)  # 4.
             self._producer.commit_transaction(_TIMEOUT_S)  # 5.
         except KafkaException as exception:
             self._recover(_error(exception))
+            reports.raise_unwritable()
             raise
-
-    def _produce(self, one: Outgoing) -> None:
-        while True:
-            try:
-                self._producer.produce(
-                    one.topic, key=one.key, value=one.value, headers=one.headers, partition=one.to_partition
-                )
-            except BufferError:  # the local queue is full: let deliveries drain it
-                self._producer.poll(0.1)
-            else:
-                return
+        self._watched = False
 
     def _recover(self, error: KafkaError) -> None:
         """Leaves the producer ready for the next try, or in doubt."""
         _raise_if_fenced(error)
         self._retried(error.name())
-        if error.txn_requires_abort():
+        self._watched = error.code() in _NEVER | _NEVER_HERE
+        if error.txn_requires_abort() or self._watched:
             try:
                 self._producer.abort_transaction(_TIMEOUT_S)
             except KafkaException as exception:
@@ -177,7 +183,10 @@ class ExactlyOnce:
         answers = AdminClient(self._admin).list_consumer_group_offsets(
             [asked], require_stable=True, request_timeout=_TIMEOUT_S
         )
-        found = answers[self._group].result(_TIMEOUT_S).topic_partitions
+        try:
+            found = answers[self._group].result(_TIMEOUT_S).topic_partitions
+        except TimeoutError:
+            raise KafkaException(KafkaError(KafkaError._TIMED_OUT)) from None  # noqa: SLF001
         self._in_doubt = False
         return all(one.offset >= work.offsets[one.topic, one.partition] for one in found)
 
@@ -192,27 +201,56 @@ class AtLeastOnce:
 
     def deliver(self, work: Work) -> None:
         """Blocks until every answer is acknowledged; the worker commits the offsets after that."""
-        failed: list[KafkaError] = []
-        for one in work.outgoing:
-            self._produce(one, failed)
-        self._producer.flush(_TIMEOUT_S)
-        if failed or len(self._producer):
-            raise KafkaException(failed[0] if failed else KafkaError(KafkaError._TIMED_OUT))  # noqa: SLF001
+        reports = Reports()
+        try:
+            for one in work.outgoing:
+                _produce(self._producer, one, reports.of(one))
+        finally:
+            self._producer.flush(_TIMEOUT_S)
+            reports.raise_unwritable()
+        if reports.errors or len(self._producer):
+            raise KafkaException(reports.errors[0] if reports.errors else KafkaError(KafkaError._TIMED_OUT))  # noqa: SLF001
 
-    def _produce(self, one: Outgoing, failed: list[KafkaError]) -> None:
-        def on_delivery(error: KafkaError | None, _message: object) -> None:
-            if error is not None:
-                failed.append(error)
 
-        while True:
-            try:
-                self._producer.produce(
-                    one.topic, one.value, one.key, one.to_partition, on_delivery=on_delivery, headers=one.headers
-                )
-            except BufferError:
-                self._producer.poll(0.1)
-            else:
+class Reports:
+    """What Kafka says to each record of a batch."""
+
+    def __init__(self) -> None:
+        self.errors: list[KafkaError] = []
+        self._unwritable: list[tuple[Outgoing, str]] = []
+
+    def of(self, one: Outgoing) -> Report:
+        """The callback that takes what is said to this one."""
+
+        def report(error: KafkaError | None, _message: object) -> None:
+            if error is None:
                 return
+            self.errors.append(error)
+            if error.code() in _NEVER or (one.to_named and error.code() in _NEVER_HERE):
+                self._unwritable.append((one, error.name()))
+
+        return report
+
+    def raise_unwritable(self) -> None:
+        """Raises Unwritable if there is a record that Kafka will never take."""
+        if self._unwritable:
+            raise Unwritable(self._unwritable) from None
+
+
+def _produce(producer: Producer, one: Outgoing, report: Report | None) -> None:
+    """Puts the record in the producer's queue, waiting for room; what cannot be put there is reported and raised."""
+    more = {} if report is None else {"on_delivery": report}
+    while True:
+        try:
+            producer.produce(one.topic, one.value, one.key, one.to_partition, headers=one.headers, **more)
+        except BufferError:  # the local queue is full: let deliveries drain it
+            producer.poll(0.1)
+        except KafkaException as exception:
+            if report is not None:
+                report(_error(exception), None)
+            raise
+        else:
+            return
 
 
 def backoff(attempt: int) -> None:

@@ -59,8 +59,10 @@ class Worker:
         self._stopping = threading.Event()
         self._labels = (service.requests, *batches.labels[1:])
         self._delivery = delivery
-        self._committer = Committer(delivery, self._delivered)
+        self._committer = Committer(delivery, self._delivered, batches.instead)
         self._uncommitted: Work | None = None
+        self._early: list[Message] = []
+        self._given_up: set[tuple[str, int]] = set()
         self._lag_due = 0.0
 
     def stop(self) -> None:
@@ -83,20 +85,22 @@ class Worker:
 
     def _polled(self) -> list[Message]:
         """What is there now, up to a batch. Waits for a first record only: never for one that may not come."""
-        first = self._consumer.poll(_POLL_S)
-        if first is None:
-            return []
-        more = self._consumer.consume(self._service.batch - 1, 0) if self._service.batch > 1 else []
-        messages = []
-        for message in (first, *more):
-            if (error := message.error()) is not None:
-                _on_error(error)
-            elif (message.topic(), message.partition()) in self._owned:
-                messages.append(message)
+        first = self._consumer.poll(0 if self._early else _POLL_S)
+        more = [] if first is None or self._service.batch == 1 else self._consumer.consume(self._service.batch - 1, 0)
+        fresh = [one for one in (first, *more) if one is not None and self._is_record(one)]
+        messages, self._early = [*self._early, *fresh], []
+        self._given_up.clear()
         return messages
 
+    def _is_record(self, message: Message) -> bool:
+        if (error := message.error()) is not None:
+            _on_error(error)
+            return False
+        return _place(message) in self._owned
+
     def _submit(self, work: Work) -> None:
-        owned = work.without(set(work.offsets) - self._owned)
+        # Given up and got back meanwhile is not ours either: the consumer reads it again from the committed offset.
+        owned = work.without((set(work.offsets) - self._owned) | self._given_up)
         self._committer.submit(replace(owned, membership=self._consumer.consumer_group_metadata()))
         self._uncommitted = None if self._delivery.commits_offsets else owned
 
@@ -104,23 +108,25 @@ class Worker:
         """Waits for the batch in hand to be delivered; commits its offsets where the delivery does not."""
         if not self._committer.idle(timeout):
             return False
-        if self._uncommitted is not None:
-            self._consumer.commit(offsets=self._uncommitted.positions(), asynchronous=False)
-            self._uncommitted = None
+        done, self._uncommitted = self._uncommitted, None
+        if done is not None and done.offsets:
+            self._consumer.commit(offsets=done.positions(), asynchronous=False)
         return True
 
     def _wait_for_committer(self) -> None:
         if self._idle(_COMMIT_WAIT_S):
             return
         _log.warning("the last batch is not committed yet; polling is paused", partitions=len(self._owned))
-        paused = self._topic_partitions()
-        self._consumer.pause(paused)
         while not self._idle(0.05):
-            message = self._consumer.poll(0)
-            if message is not None and (error := message.error()) is not None:
-                _on_error(error)
+            self._consumer.pause(self._topic_partitions())
+            self._put_by(self._consumer.poll(0))
             self._committer.renew(self._consumer.consumer_group_metadata())
-        self._consumer.resume([one for one in paused if (one.topic, one.partition) in self._owned])
+        self._consumer.resume(self._topic_partitions())
+
+    def _put_by(self, message: Message | None) -> None:
+        """Keeps a record of a partition that was assigned by this very poll, and so was not paused: it is ours now."""
+        if message is not None and self._is_record(message):
+            self._early.append(message)
 
     def _finish(self) -> None:
         """Stops under one deadline: 1. the commit in hand; 2. the consumer, whose membership stays for a successor."""
@@ -139,14 +145,20 @@ class Worker:
         gone = {(one.topic, one.partition) for one in partitions}
         if not self._idle(self._stop_within_s):
             self._committer.abandon(gone)
-        self._owned -= gone
-        self._tell()
+        self._give_up(gone)
 
     def _on_lost(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
         gone = {(one.topic, one.partition) for one in partitions}
         _log.warning("partitions lost to another worker", partitions=sorted(gone))
         self._committer.abandon(gone)
+        self._give_up(gone)
+
+    def _give_up(self, gone: set[tuple[str, int]]) -> None:
         self._owned -= gone
+        self._given_up |= gone
+        self._early = [one for one in self._early if _place(one) not in gone]
+        if self._uncommitted is not None:
+            self._uncommitted = self._uncommitted.without(gone)
         self._tell()
 
     def _tell(self) -> None:
@@ -173,6 +185,10 @@ class Worker:
             _, end = self._consumer.get_watermark_offsets(at, cached=True)
             if at.offset >= 0 and end >= 0:
                 telemetry.LAG.labels(at.topic, str(at.partition)).set(max(0, end - at.offset))
+
+
+def _place(message: Message) -> tuple[str, int]:
+    return message.topic(), message.partition()
 
 
 def _on_error(error: KafkaError) -> None:
