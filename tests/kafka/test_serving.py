@@ -1,0 +1,311 @@
+"""What callers get for what they send, from real workers with toy models on a real Kafka."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+
+import pytest
+from confluent_kafka import Consumer, TopicPartition
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from schemas.codec import Codec, Encoding
+from schemas.records import RecommendRequest, Result, SearchRequest
+from schemas.registry import SchemaRegistry
+from standfast import clients
+from tests.support.desk import Desk, Header, Reader, RefusedByKafka, has
+from tests.support.history import History
+from tests.support.registry import running_registry
+from tests.support.toys import Toys
+from tests.waiting import wait_until
+
+MIB = 1 << 20
+_SEEN: set[str] = set()
+
+
+@pytest.fixture(scope="module")
+def registry_url() -> Iterator[str]:
+    with running_registry() as running:
+        yield running.url
+
+
+@pytest.fixture(scope="module")
+def toys(broker: str, registry_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Toys]:
+    more = {"SCHEMA_REGISTRY_URL": registry_url, "STANDFAST_RECOMMEND__WORKERS": "1"}
+    made = Toys(tmp_path_factory.mktemp("serving"), broker, "serving.", ("search", "recommend"), **more)
+    made.start()
+    yield made
+    made.stop()
+
+
+@pytest.fixture(scope="module")
+def desk(toys: Toys) -> Desk:
+    return Desk(toys.settings)
+
+
+@pytest.fixture
+def results(desk: Desk) -> Iterator[Reader]:
+    with desk.reader("search.results") as reader:
+        yield reader
+
+
+@pytest.fixture
+def dead(desk: Desk) -> Iterator[Reader]:
+    with desk.reader("search.requests.dlq") as reader:
+        yield reader
+
+
+@pytest.fixture(scope="module")
+def codec(desk: Desk, registry_url: str) -> Iterator[Codec]:
+    registry = SchemaRegistry(registry_url)
+    registry.register(SearchRequest, desk.topic("search.requests"))
+    registry.register(RecommendRequest, desk.topic("recommend.requests"))
+    registry.register(Result, desk.topic("search.results"))
+    yield Codec(registry)
+    registry._http.close()
+
+
+def search(request_id: str, query: str = "heart", **more: object) -> bytes:
+    return json.dumps({"request_id": request_id, "query": query, **more}).encode()
+
+
+def first_byte(value: bytes) -> bytes:
+    return value[:1]
+
+
+@pytest.mark.parametrize("encoding", list(Encoding))
+def test_a_search_is_answered_in_kind(
+    desk: Desk, codec: Codec, results: Reader, encoding: Encoding, unique: str
+) -> None:
+    value = codec.encode(SearchRequest(request_id=unique, query="lunch bag", k=1, user_id="u7"), encoding)
+    desk.send("search.requests", value, b"own-key", [("n", unique.encode())])
+    message = results.until(has("n", unique.encode()))
+    answer, came_in = codec.decode(message.value(), Result)
+    assert came_in is encoding
+    assert (answer.request_id, answer.status, answer.model, answer.degraded) == (unique, "ok", "toy@1", False)
+    assert answer.worker in {"search-0", "search-1"}
+    assert answer.latency_ms >= 0
+    assert [(item.item_id, item.score, item.title) for item in answer.items] == [("lunch bag", 1.0, "lunch bag")]
+    assert message.key() == b"own-key"
+
+
+@pytest.mark.parametrize("encoding", list(Encoding))
+def test_a_recommendation_is_answered_in_kind(desk: Desk, codec: Codec, encoding: Encoding, unique: str) -> None:
+    request = RecommendRequest(request_id=unique, user_id="u7", k=3, history=["85123A"], context={"page": "home"})
+    with desk.reader("recommend.results") as results:
+        desk.send("recommend.requests", codec.encode(request, encoding), b"u7", [("n", unique.encode())])
+        message = results.until(has("n", unique.encode()))
+    answer, came_in = codec.decode(message.value(), Result)
+    assert (came_in, answer.request_id, answer.status, answer.worker) == (encoding, unique, "ok", "recommend-0")
+    assert message.key() == b"u7"
+
+
+def test_a_request_without_id_and_key_is_answered_under_its_place(desk: Desk, results: Reader) -> None:
+    partition, offset = desk.send("search.requests", b'{"query": "no name"}')
+    request_id = f"{desk.topic('search.requests')}-{partition}-{offset}"
+    assert results.answer(request_id)["status"] == "ok"
+    assert results.messages[-1].key() == request_id.encode()
+
+
+def test_all_headers_come_back(desk: Desk, results: Reader, unique: str) -> None:
+    headers: list[Header] = [
+        ("kafka_correlationId", b"\x00\xff" * 8),
+        ("traceparent", b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"),
+        ("twice", b"1"),
+        ("twice", b"2"),
+        ("nothing", None),
+        ("", b"no name"),
+    ]
+    desk.send("search.requests", search(unique), headers=headers)
+    results.answer(unique)
+    assert results.messages[-1].headers() == headers
+
+
+def test_an_answer_goes_to_the_reply_topic_and_partition_that_are_asked_for(
+    desk: Desk, results: Reader, unique: str
+) -> None:
+    desk.create(unique, 3)
+    named: list[Header] = [("kafka_replyTopic", desk.topic(unique).encode())]
+    with desk.reader(unique) as replies:
+        desk.send("search.requests", search("to-2"), headers=[*named, ("kafka_replyPartition", b"\0\0\0\2")])
+        assert replies.answer("to-2")["status"] == "ok"
+        assert replies.messages[-1].partition() == 2
+        desk.send("search.requests", search("to-9"), headers=[*named, ("kafka_replyPartition", b"\0\0\0\x09")])
+        assert replies.answer("to-9")["status"] == "ok"
+    desk.send("search.requests", search(unique))
+    results.answer(unique)
+    assert len(results.messages) == 1
+
+
+@pytest.mark.parametrize(
+    "topic", [b"serving.search.requests", b"serving.search.requests.dlq", b"serving.profiles", b"not.there", b"\xff \0"]
+)
+def test_a_reply_topic_that_cannot_be_meant_is_not_used(desk: Desk, results: Reader, unique: str, topic: bytes) -> None:
+    desk.send("search.requests", search(unique), headers=[("kafka_replyTopic", topic)])
+    assert results.answer(unique)["status"] == "ok"
+
+
+def test_a_reply_topic_that_refuses_the_answer_holds_nobody_up(desk: Desk, results: Reader, unique: str) -> None:
+    """Kafka's own topics take no records: every try of the batch failed, for ever."""
+    desk.send("search.requests", search(unique), b"k", [("kafka_replyTopic", b"__consumer_offsets")])
+    desk.send("search.requests", search(f"{unique}-next"), b"k")
+    assert results.answer(unique)["status"] == "ok"
+    assert results.answer(f"{unique}-next")["status"] == "ok"
+
+
+def test_a_request_that_is_too_late_is_told_so(desk: Desk, results: Reader, unique: str) -> None:
+    now = int(time.time() * 1000)
+    for name, deadline in (("late", now - 1000), ("early", now + 600_000)):
+        desk.send("search.requests", search(f"{unique}-{name}"), headers=[("deadline-ms", b"%d" % deadline)])
+    assert results.answer(f"{unique}-late")["status"] == "deadline_exceeded"
+    assert results.answer(f"{unique}-early")["status"] == "ok"
+
+
+@pytest.mark.parametrize(
+    ("fields", "error"),
+    [
+        ({"query": ""}, "query is empty"),
+        ({"query": "x" * 3000}, "3000 characters"),
+        ({"query": "heart", "k": 0}, "k is 0; it must be from 1 to 100"),
+        ({"query": "heart", "k": "ten"}, "Expected `int`"),
+        ({}, "missing required field `query`"),
+    ],
+)
+def test_a_wrong_request_is_answered_with_what_is_wrong(
+    desk: Desk, results: Reader, unique: str, fields: dict[str, object], error: str
+) -> None:
+    desk.send("search.requests", json.dumps({"request_id": unique, **fields}).encode())
+    answer = results.answer(unique)
+    assert answer["status"] == "invalid"
+    assert error in str(answer["error"])
+
+
+def test_a_request_the_model_fails_on_is_answered_and_kept(
+    desk: Desk, results: Reader, dead: Reader, unique: str
+) -> None:
+    value = search(unique, "raise")
+    desk.send("search.requests", value, b"k", [("n", unique.encode())])
+    assert "this request cannot be computed" in str(results.answer(unique)["error"])
+    assert dead.until(has("n", unique.encode())).value() == value
+
+
+@pytest.mark.parametrize("value", [None, b"", b"not json", b"\xc3\x01\0\0\0\0\0\0\0\0x", b"\0\0\0\0\x63x"])
+def test_an_unreadable_record_is_kept_as_it_was_with_the_reason(
+    desk: Desk, dead: Reader, unique: str, value: bytes | None
+) -> None:
+    own: list[Header] = [("n", unique.encode()), ("x", None)]
+    partition, offset = desk.send("search.requests", value, b"\xffkey", own)
+    letter = dead.until(has("n", unique.encode()))
+    assert (letter.value() or None, letter.key()) == (value or None, b"\xffkey")
+    headers = letter.headers() or []
+    assert headers[:2] == own
+    found = dict(headers[2:])
+    assert found["error-topic"] == desk.topic("search.requests").encode()
+    assert (found["error-partition"], found["error-offset"]) == (b"%d" % partition, b"%d" % offset)
+    assert found["error-reason"]
+    assert (found["error-worker"] or b"").startswith(b"search-")
+    assert abs(int(found["error-timestamp"] or 0) - time.time() * 1000) < 600_000
+
+
+def test_unreadable_records_keep_their_order_and_are_read_once(desk: Desk, dead: Reader, unique: str) -> None:
+    sent = [b"junk %d" % number for number in range(30)]
+    for value in sent:
+        partition, offset = desk.send("search.requests", value, unique.encode())
+    dead.until(lambda message: message.value() == sent[-1])
+    own = [message.value() for message in dead.messages if message.key() == unique.encode()]
+    assert own == sent
+    group = Consumer(clients.consumer(desk.settings, "look", "serving.standfast-search"))
+    place = TopicPartition(desk.topic("search.requests"), partition)
+    wait_until(lambda: group.committed([place], timeout=10)[0].offset > offset, what="the committed offset")
+    group.close()
+
+
+_STARTS = st.sampled_from([b"", b"\xc3\x01", b"\0", b"\0\0\0\0\1", b'{"query": "', b'{"query": "heart", "k": '])
+_VALUES = st.none() | st.builds(lambda start, rest: start + rest, _STARTS, st.binary(max_size=100))
+_NAMES = st.sampled_from(["deadline-ms", "kafka_replyTopic", "kafka_replyPartition", "error-reason", "x"])
+_HEADERS = st.lists(st.tuples(_NAMES, st.none() | st.binary(max_size=12)), max_size=3)
+_RECORDS = st.tuples(_VALUES, st.none() | st.binary(max_size=10), _HEADERS)
+
+
+@settings(max_examples=4, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+@given(st.lists(_RECORDS, min_size=50, max_size=80))
+def test_every_record_of_random_bytes_is_answered_or_kept(
+    toys: Toys, desk: Desk, records: list[tuple[bytes | None, bytes | None, list[Header]]]
+) -> None:
+    run = f"random-{len(_SEEN)}-{time.monotonic_ns()}"
+    _SEEN.add(run)
+    tags = [f"{run}-{number}".encode() for number in range(len(records))]
+    pids = toys.pids()
+    with desk.reader("search.results") as results, desk.reader("search.requests.dlq") as dead:
+        for tag, (value, key, headers) in zip(tags, records, strict=True):
+            desk.send("search.requests", value, key, [*headers, ("n", tag)])
+        desk.send("search.requests", search(run))
+
+        def left() -> bool:
+            both = [*results.read(0.1), *dead.read(0.1), *results.messages, *dead.messages]
+            found = {dict(message.headers() or []).get("n") for message in both}
+            return set(tags) <= found
+
+        wait_until(left, 60, what="every record answered or kept")
+    assert toys.pids() == pids, "a worker died of it"
+
+
+def test_a_record_of_20_mb_is_refused_by_a_topic_of_the_table(desk: Desk) -> None:
+    with pytest.raises(RefusedByKafka, match="MSG_SIZE_TOO_LARGE"):
+        desk.send("search.requests", b"x" * 20 * MIB)
+
+
+def test_records_of_20_mb_are_survived_where_they_are_allowed(
+    toys: Toys, desk: Desk, results: Reader, dead: Reader, unique: str
+) -> None:
+    """A dead letter too large for its topic held its partition up for ever."""
+    pids = toys.pids()
+    desk.allow("search.requests", 32 * MIB)
+    desk.send("search.requests", b"x" * 20 * MIB, b"k", [("n", unique.encode())])
+    desk.send("search.requests", search(f"{unique}-long", "x" * 20 * MIB), b"k")
+    desk.send("search.requests", search(f"{unique}-padded", padding="x" * 20 * MIB), b"k")
+    assert "20971520 characters" in str(results.answer(f"{unique}-long")["error"])
+    assert results.answer(f"{unique}-padded")["status"] == "ok"
+    cut = dead.until(has("error-value-bytes", b"20971520"))
+    assert (cut.value() or b"", dict(cut.headers() or [])["error-topic"]) == (b"", b"serving.search.requests")
+    desk.allow("search.requests.dlq", 33 * MIB)
+    desk.send("search.requests", b"y" * 20 * MIB, b"k", [("n", unique.encode())])
+    assert dead.until(has("n", unique.encode())).value() == b"y" * 20 * MIB
+    assert toys.pids() == pids
+
+
+def test_an_answer_too_large_for_its_topic_is_kept_as_a_dead_letter(
+    desk: Desk, results: Reader, dead: Reader, unique: str
+) -> None:
+    """All headers come back, and headers that fit the request's topic need not fit the answer's."""
+    value = search(unique)
+    desk.send("search.requests", value, b"k", [("n", unique.encode()), ("bulk", b"x" * (MIB - 300))])
+    desk.send("search.requests", search(f"{unique}-next"), b"k")
+    assert results.answer(f"{unique}-next")["status"] == "ok"
+    letter = dead.until(has("n", unique.encode()))
+    assert letter.value() == value
+    assert b"MSG_SIZE_TOO_LARGE" in (dict(letter.headers() or [])["error-reason"] or b"")
+
+
+def test_a_committed_reader_sees_every_answer_once_and_in_order(toys: Toys) -> None:
+    with History(toys.settings, "once") as history:
+        history.load(300, 600)
+        history.exactly_once()
+        assert {one.status for one in history.seen} == {"ok"}
+
+
+def test_at_least_once_answers_too(broker: str, tmp_path_factory: pytest.TempPathFactory) -> None:
+    more = {"STANDFAST_WORKERS__DELIVERY": "at_least_once"}
+    toys = Toys(tmp_path_factory.mktemp("least"), broker, "least.", ("search",), **more)
+    toys.start()
+    try:
+        with History(toys.settings, "least") as history:
+            history.load(100, 400)
+            history.exactly_once()
+            refused = history.send("raise")
+            history.settle()
+            assert [one.status for one in history.answers(refused)] == ["invalid"]
+    finally:
+        toys.stop()

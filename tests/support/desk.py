@@ -1,0 +1,126 @@
+"""A caller that speaks plain Kafka: any bytes, keys and headers out; every record of a topic in."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from types import TracebackType
+
+from confluent_kafka import Consumer, KafkaError, Message, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, NewTopic, ResourceType
+
+from standfast import clients
+from standfast.settings import Settings
+
+WAIT_S = 60.0
+Header = tuple[str, bytes | None]
+
+
+class Reader(AbstractContextManager["Reader"]):
+    """What is written to a topic from now on, as a read_committed reader sees it."""
+
+    def __init__(self, settings: Settings, topic: str) -> None:
+        self.messages: list[Message] = []
+        self._consumer = Consumer(clients.follower(settings, "reader"))
+        found = self._consumer.list_topics(topic, timeout=30).topics[topic]
+        places = [TopicPartition(topic, number) for number in found.partitions]
+        for one in places:
+            one.offset = self._consumer.get_watermark_offsets(one, timeout=30)[1]
+        self._consumer.assign(places)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._consumer.close()
+
+    def until(self, wanted: Callable[[Message], bool], timeout: float = WAIT_S) -> Message:
+        """The first message for which `wanted` is true; keeps all."""
+        deadline = time.monotonic() + timeout
+        looked = 0
+        while True:
+            for message in self.messages[looked:]:
+                if wanted(message):
+                    return message
+            looked = len(self.messages)
+            assert time.monotonic() < deadline, f"not among {looked} messages after {timeout} s"
+            self.read(0.1)
+
+    def read(self, timeout: float) -> list[Message]:
+        """What came within that time."""
+        fresh = [one for one in self._consumer.consume(500, timeout) if one.error() is None]
+        self.messages.extend(fresh)
+        return fresh
+
+    def answer(self, request_id: str) -> dict[str, object]:
+        """The JSON answer to a request."""
+        fields: dict[str, object] = json.loads(self.until(is_answer_to(request_id)).value())
+        return fields
+
+
+class Desk:
+    """Sends records to any topic."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._producer = Producer(clients.producer(settings, "desk"))
+        self._admin = AdminClient(clients.base(settings, "desk"))
+
+    def topic(self, name: str) -> str:
+        """A topic's full name."""
+        return self.settings.kafka.topic_prefix + name
+
+    def reader(self, name: str) -> Reader:
+        """A reader of a topic, from now on."""
+        return Reader(self.settings, self.topic(name))
+
+    def send(
+        self,
+        name: str,
+        value: bytes | None,
+        key: bytes | None = None,
+        headers: Sequence[Header] = (),
+        partition: int = -1,
+    ) -> tuple[int, int]:
+        """The partition and offset the record got; fails with Kafka's error if it got none."""
+        place: list[tuple[int, int]] = []
+        errors: list[KafkaError] = []
+
+        def delivered(error: KafkaError | None, message: Message) -> None:
+            if error is None:
+                place.append((message.partition(), message.offset()))
+            else:
+                errors.append(error)
+
+        self._producer.produce(self.topic(name), value, key, partition, on_delivery=delivered, headers=list(headers))
+        assert self._producer.flush(WAIT_S) == 0
+        if errors:
+            raise RefusedByKafka(errors[0].name())
+        return place[0]
+
+    def create(self, name: str, partitions: int) -> None:
+        """A topic of the caller's own."""
+        for done in self._admin.create_topics([NewTopic(self.topic(name), partitions, 1)]).values():
+            done.result(WAIT_S)
+
+    def allow(self, name: str, size: int) -> None:
+        """Lets a topic take records of that size."""
+        entry = ConfigEntry("max.message.bytes", str(size), incremental_operation=AlterConfigOpType.SET)
+        asked = [ConfigResource(ResourceType.TOPIC, self.topic(name), incremental_configs=[entry])]
+        for done in self._admin.incremental_alter_configs(asked).values():
+            done.result(WAIT_S)
+
+
+class RefusedByKafka(Exception):
+    """Kafka did not take a record; the message is its error's name."""
+
+
+def is_answer_to(request_id: str) -> Callable[[Message], bool]:
+    """Whether a message is the JSON answer to that request."""
+    return lambda message: b'"request_id":"%b"' % request_id.encode() in (message.value() or b"")
+
+
+def has(header: str, value: bytes) -> Callable[[Message], bool]:
+    """Whether a message has that header."""
+    return lambda message: (header, value) in (message.headers() or [])
