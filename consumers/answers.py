@@ -17,6 +17,7 @@ from schemas.topics import BY_NAME
 
 _REPLY_TOPIC = "kafka_replyTopic"
 _REPLY_PARTITION = "kafka_replyPartition"
+_OUR_HEADERS = 6  # those that `dead_letter_headers` adds, behind any of the same names that came with the record
 _TOPIC_NAME = re.compile(rb"[a-zA-Z0-9._-]{1,249}")
 
 
@@ -111,9 +112,9 @@ class Answers:
             return replace(unwritable, topic=self._service.results, to_partition=-1, to_named=False)
         if unwritable.topic == self._service.results:
             return self.dead(DeadLetter(origin, f"Kafka does not take its answer: {reason}", "unwritable"))
-        ours = [header for header in unwritable.headers if header[0].startswith("error-")]
-        size = len(origin.value or b"")
-        return replace(unwritable, key=None, value=None, headers=[*ours[-6:], ("error-value-bytes", b"%d" % size)])
+        size = ("error-value-bytes", b"%d" % len(origin.value or b""))
+        ours = [one for one in unwritable.headers if one[0].startswith("error-") and one != size]
+        return replace(unwritable, key=None, value=None, headers=[*ours[-_OUR_HEADERS:], size])
 
     def _outgoing(self, origin: Origin, encoding: Encoding, result: Result) -> Outgoing:
         topic, partition = self._reply_to(origin)

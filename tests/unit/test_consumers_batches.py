@@ -1,0 +1,150 @@
+"""What one batch owes to Kafka: an answer or a dead letter for every record, and no record fails its neighbours."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import cast
+
+import pytest
+from confluent_kafka import Message
+from hypothesis import given
+from hypothesis import strategies as st
+
+from consumers.admission import Admission
+from consumers.answers import Answers, Outgoing
+from consumers.batches import Batches
+from consumers.ledger import Ledger
+from consumers.service import service
+from models.base import RecommendQuery, Scored, SearchQuery
+from schemas.codec import Codec
+from standfast.settings import Settings
+from tests.support.origins import FakeMessage, origin
+
+_SETTINGS = Settings()
+_SERVICE = service("search", _SETTINGS)
+
+
+class SpyModel:
+    """Answers with the query; fails on any group with `raise` in it. Remembers what the ledger said meanwhile."""
+
+    label = "toy@7"
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self.groups: list[list[str]] = []
+        self.blamed: list[tuple[tuple[int, int], ...]] = []
+
+    def predict(self, queries: Sequence[SearchQuery | RecommendQuery]) -> list[list[Scored]]:
+        texts = [query.query for query in queries if isinstance(query, SearchQuery)]
+        self.groups.append(texts)
+        self.blamed.append(self._ledger.read().computing)
+        if "raise" in texts:
+            raise ValueError("cannot be computed")
+        return [[Scored(text, 1.0, text)] for text in texts]
+
+    def warm_up(self) -> None:
+        return
+
+
+class Bench:
+    """Batches on a model that is watched."""
+
+    def __init__(self, folder: Path) -> None:
+        self.ledger = Ledger(folder / "slot")
+        self.ledger.reset()
+        self.model = SpyModel(self.ledger)
+        codec = Codec()
+        self.admission = Admission(_SERVICE, _SETTINGS, codec, lambda _: ())
+        answers = Answers(_SERVICE, codec, "search-0", "toy@7", lambda _: 0)
+        self.batches = Batches(self.admission, self.model, answers, self.ledger, _SERVICE.requests)
+
+    def work(self, *records: tuple[int, int, bytes]) -> list[Outgoing]:
+        messages = [FakeMessage(origin(value, place=(partition, offset))) for partition, offset, value in records]
+        self.done = self.batches.work(cast(list[Message], messages))
+        return list(self.done.outgoing)
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    made = Bench(tmp_path)
+    yield made
+    made.ledger.close()
+
+
+def query(text: str) -> bytes:
+    return json.dumps({"request_id": text, "query": text}).encode()
+
+
+def outcomes(written: list[Outgoing]) -> list[tuple[str, str]]:
+    """For each record written: a dead letter, or an answer's id and status."""
+    found = []
+    for one in written:
+        if one.topic == _SERVICE.dead_letters:
+            found.append(("dead", (dict(one.headers)["error-reason"] or b"").decode()))
+        else:
+            fields = json.loads(one.value or b"")
+            found.append((fields["request_id"], fields["status"]))
+    return found
+
+
+def test_answers_come_in_the_order_of_the_requests(bench: Bench) -> None:
+    written = bench.work((0, 1, query("a")), (1, 9, b"junk"), (0, 2, query(" ")), (0, 3, query("b")))
+    assert [name for name, _ in outcomes(written)] == ["a", "dead", " ", "b"]
+    assert bench.model.groups == [["a", "b"]], "what is admitted is computed together"
+    assert bench.model.blamed == [((0, 1), (0, 3))]
+    assert bench.ledger.read().computing == ()
+
+
+def test_one_bad_request_fails_alone(bench: Bench) -> None:
+    written = bench.work((0, 1, query("a")), (0, 2, query("raise")), (0, 3, query("b")))
+    assert outcomes(written) == [
+        ("a", "ok"),
+        ("raise", "invalid"),
+        ("dead", "the model failed on it: ValueError: cannot be computed"),
+        ("b", "ok"),
+    ]
+    assert bench.model.groups == [["a", "raise", "b"], ["a"], ["raise"], ["b"]]
+
+
+def test_a_suspect_is_computed_alone_with_only_its_name_in_the_ledger(bench: Bench) -> None:
+    bench.batches.suspects = {(0, 2): 1}
+    written = bench.work((0, 1, query("a")), (0, 2, query("b")), (1, 2, query("c")))
+    assert outcomes(written) == [("a", "ok"), ("b", "ok"), ("c", "ok")]
+    assert bench.model.groups == [["a", "c"], ["b"]]
+    assert bench.model.blamed[1] == ((0, 2),)
+
+
+def test_a_record_that_killed_two_workers_is_not_given_to_a_third(bench: Bench) -> None:
+    bench.batches.suspects = {(0, 2): 2}
+    ((first, _), (second, reason)) = outcomes(bench.work((0, 1, query("a")), (0, 2, query("b"))))
+    assert (first, second) == ("a", "dead")
+    assert reason.startswith("2 workers died while computing it")
+    assert bench.model.groups == [["a"]]
+
+
+def test_what_nobody_foresaw_in_a_record_does_not_end_the_worker(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: object) -> None:
+        raise OverflowError("unforeseen")
+
+    monkeypatch.setattr(bench.admission, "decide", fail)
+    assert outcomes(bench.work((0, 1, query("a")))) == [("dead", "OverflowError: unforeseen")]
+
+
+@given(st.dictionaries(st.integers(0, 3), st.integers(1, 5), min_size=1))
+def test_offsets_are_next_to_read_and_nothing_is_left_out(
+    tmp_path_factory: pytest.TempPathFactory, counts: dict[int, int]
+) -> None:
+    bench = Bench(tmp_path_factory.getbasetemp())
+    values = [query("a"), b"junk", query(""), query("raise")]
+    records = [
+        (partition, offset, values[(partition + offset) % 4])
+        for partition, count in counts.items()
+        for offset in range(10, 10 + count)
+    ]
+    written = bench.work(*records)
+    assert bench.done.offsets == {("search.requests", one): 10 + count for one, count in counts.items()}
+    assert {(one.origin.partition, one.origin.offset) for one in written} == {record[:2] for record in records}
+    assert len(bench.done.timestamps_ms) == len(records)
+    bench.ledger.close()

@@ -1,0 +1,225 @@
+"""What is delivered is exactly what was submitted, less what was given up, whatever Kafka says meanwhile."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+from confluent_kafka import KafkaError, KafkaException
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from consumers import committer as committer_module
+from consumers.answers import Outgoing
+from consumers.committer import Committer
+from consumers.transactions import Unwritable, Work
+from standfast.errors import Fenced
+from tests.support.origins import origin
+
+TOPIC = "search.requests"
+
+
+class Script:
+    """A delivery that first fails as it is told."""
+
+    commits_offsets = True
+
+    def __init__(self, *failures: BaseException | Callable[[Work], None]) -> None:
+        self.failures = list(failures)
+        self.tries: list[Work] = []
+        self.done: list[Work] = []
+
+    def deliver(self, work: Work) -> None:
+        self.tries.append(work)
+        if self.failures:
+            failure = self.failures.pop(0)
+            if isinstance(failure, BaseException):
+                raise failure
+            failure(work)
+        self.done.append(work)
+
+
+@pytest.fixture(autouse=True)
+def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(committer_module, "backoff", lambda _attempt: None)
+
+
+def transient() -> KafkaException:
+    return KafkaException(KafkaError(KafkaError._TIMED_OUT))
+
+
+def work_of(*records: tuple[int, int]) -> Work:
+    """Work that answers these records: partition and offset."""
+    outgoing = [Outgoing(origin(place=record), "out", None, b"%d" % record[1], []) for record in records]
+    return Work(outgoing, {(TOPIC, partition): offset + 1 for partition, offset in records}, [])
+
+
+def written(works: list[Work]) -> list[tuple[int, int]]:
+    return [(one.origin.partition, one.origin.offset) for work in works for one in work.outgoing]
+
+
+def instead(one: Outgoing, reason: str) -> Outgoing:
+    return replace(one, topic="elsewhere", value=reason.encode())
+
+
+def committer_of(delivery: Script) -> tuple[Committer, list[Work]]:
+    delivered: list[Work] = []
+    return Committer(delivery, lambda work, _seconds: delivered.append(work), instead), delivered
+
+
+def test_work_is_delivered_in_the_order_it_is_submitted() -> None:
+    script = Script()
+    committer, delivered = committer_of(script)
+    for offset in range(20):
+        committer.submit(work_of((0, offset)))
+        assert committer.idle(60)
+    committer.close()
+    assert written(script.done) == [(0, offset) for offset in range(20)]
+    assert delivered == script.done
+
+
+def test_it_tries_again_until_kafka_takes_it() -> None:
+    script = Script(*(transient() for _ in range(8)))
+    committer, delivered = committer_of(script)
+    committer.submit(work_of((0, 1)))
+    assert committer.idle(60)
+    assert (len(script.tries), written(delivered)) == (9, [(0, 1)])
+    committer.close()
+
+
+def test_a_second_work_is_refused_while_the_first_is_in_hand() -> None:
+    let = threading.Event()
+    committer, _ = committer_of(Script(lambda _: assert_set(let)))
+    committer.submit(work_of((0, 1)))
+    assert not committer.idle(0.01)
+    with pytest.raises(RuntimeError, match="still being committed"):
+        committer.submit(work_of((0, 2)))
+    let.set()
+    assert committer.idle(60)
+    committer.close()
+
+
+def test_lost_partitions_are_left_out_of_the_next_try() -> None:
+    script = Script()
+    committer, _ = committer_of(script)
+
+    def lose(_: Work) -> None:
+        committer.abandon([(TOPIC, 1)])
+        raise transient()
+
+    script.failures.append(lose)
+    committer.submit(work_of((0, 1), (1, 5), (0, 2)))
+    assert committer.idle(60)
+    assert written(script.done) == [(0, 1), (0, 2)]
+    assert list(script.done[0].offsets) == [(TOPIC, 0)]
+    committer.close()
+
+
+def test_with_all_partitions_lost_nothing_is_tried_any_more() -> None:
+    script = Script()
+    committer, delivered = committer_of(script)
+
+    def lose(_: Work) -> None:
+        committer.abandon([(TOPIC, 0)])
+        raise transient()
+
+    script.failures.append(lose)
+    committer.submit(work_of((0, 1)))
+    assert committer.idle(60)
+    assert (len(script.tries), delivered) == (1, [])
+    committer.submit(work_of((0, 1)))
+    assert committer.idle(60)
+    assert written(delivered) == [(0, 1)], "lost once is not lost for ever"
+    committer.close()
+
+
+def test_the_next_try_has_the_renewed_membership() -> None:
+    script = Script()
+    committer, _ = committer_of(script)
+
+    def renew(_: Work) -> None:
+        committer.renew("new")
+        raise transient()
+
+    script.failures.append(renew)
+    committer.submit(replace(work_of((0, 1)), membership="old"))
+    assert committer.idle(60)
+    assert [work.membership for work in script.tries] == ["old", "new"]
+    committer.close()
+
+
+def test_what_kafka_will_never_take_is_replaced_and_its_neighbours_are_not() -> None:
+    script = Script(lambda work: (_ for _ in ()).throw(Unwritable([(work.outgoing[1], "TOO_LARGE")])))
+    committer, _ = committer_of(script)
+    committer.submit(work_of((0, 1), (0, 2), (0, 3)))
+    assert committer.idle(60)
+    assert [(one.topic, one.value) for one in script.done[0].outgoing] == [
+        ("out", b"1"),
+        ("elsewhere", b"TOO_LARGE"),
+        ("out", b"3"),
+    ]
+    committer.close()
+
+
+def test_being_fenced_surfaces_in_the_serving_thread() -> None:
+    committer, delivered = committer_of(Script(transient(), Fenced("taken")))
+    committer.submit(work_of((0, 1)))
+    with pytest.raises(Fenced, match="taken"):
+        committer.idle(60)
+    with pytest.raises(Fenced, match="taken"):
+        committer.submit(work_of((0, 2)))
+    assert delivered == []
+
+
+def test_a_closed_committer_gives_up_after_the_try_in_hand() -> None:
+    script = Script()
+    committer, delivered = committer_of(script)
+
+    def close(_: Work) -> None:
+        committer.close()
+        raise transient()
+
+    script.failures.append(close)
+    committer.submit(work_of((0, 1)))
+    committer._thread.join(60)
+    assert not committer._thread.is_alive()
+    assert (len(script.tries), delivered) == (1, [])
+
+
+_BATCHES = st.lists(
+    st.tuples(
+        st.lists(st.tuples(st.integers(0, 3), st.integers(0, 99)), min_size=1, max_size=6),
+        st.integers(0, 3),
+        st.sets(st.integers(0, 3), max_size=3),
+    ),
+    max_size=6,
+)
+
+
+@settings(deadline=None)
+@given(_BATCHES)
+def test_what_is_delivered_is_what_was_submitted_less_what_was_lost(
+    batches: list[tuple[list[tuple[int, int]], int, set[int]]],
+) -> None:
+    """Each batch: its records, how often Kafka fails, and the partitions lost at the first failure."""
+    script = Script()
+    committer, _ = committer_of(script)
+    expected: list[tuple[int, int]] = []
+    for records, failures, lost in batches:
+
+        def lose(_: Work, lost: set[int] = lost) -> None:
+            committer.abandon((TOPIC, partition) for partition in lost)
+            raise transient()
+
+        script.failures = [lose, *(transient() for _ in range(failures))] if failures else []
+        committer.submit(work_of(*records))
+        assert committer.idle(60)
+        expected += [record for record in records if not failures or record[0] not in lost]
+    committer.close()
+    assert written(script.done) == expected
+
+
+def assert_set(event: threading.Event) -> None:
+    assert event.wait(60)
