@@ -1,0 +1,274 @@
+"""What a worker does when a transaction fails, on a scripted producer: nothing is left half done or done twice."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Future
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
+
+from consumers import transactions
+from consumers.answers import Outgoing
+from consumers.transactions import AtLeastOnce, Delivery, ExactlyOnce, Unwritable, Work
+from standfast.errors import Fenced
+from tests.support.origins import origin
+
+TOPIC = "search.requests"
+
+
+def error(code: int, abort: bool = False, fatal: bool = False) -> KafkaException:
+    return KafkaException(KafkaError(code, "scripted", fatal, False, abort))
+
+
+TIMED_OUT = error(KafkaError._TIMED_OUT)
+
+
+class FakeProducer:
+    """Remembers its calls; each call fails as the script says, once."""
+
+    def __init__(self, script: dict[str, list[KafkaException]], says: dict[str, int]) -> None:
+        self.calls: list[str] = []
+        self.purged = False
+        self._script = script
+        self._says = says
+        self._reports: list[Callable[[], None]] = []
+
+    def init_transactions(self, _timeout: float) -> None:
+        self._call("init")
+
+    def begin_transaction(self) -> None:
+        self._call("begin")
+
+    def produce(self, topic: str, *_: object, on_delivery: Any = None, **__: object) -> None:
+        self._call(f"produce {topic}")
+        if on_delivery is not None:
+            said = self._says.get(topic)
+            self._reports.append(lambda: on_delivery(KafkaError(said) if said else None, None))
+
+    def send_offsets_to_transaction(self, positions: list[TopicPartition], membership: object, _timeout: float) -> None:
+        self._call(f"offsets {[(one.partition, one.offset) for one in positions]} {membership}")
+
+    def commit_transaction(self, _timeout: float) -> None:
+        self._call("commit")
+
+    def abort_transaction(self, _timeout: float) -> None:
+        self._call("abort")
+
+    def flush(self, _timeout: float) -> int:
+        for report in self._reports:
+            report()
+        self._reports.clear()
+        return 0
+
+    def poll(self, _timeout: float) -> int:
+        return 0
+
+    def purge(self) -> None:
+        self.purged = True
+
+    def __len__(self) -> int:
+        return 0
+
+    def _call(self, name: str) -> None:
+        self.calls.append(name)
+        failures = self._script.get(name.partition(" ")[0])
+        if failures:
+            raise failures.pop(0)
+
+
+class Stage:
+    """An ExactlyOnce whose producers are scripted. `committed` is what Kafka has of the group's offsets."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.script: dict[str, list[KafkaException]] = {}
+        self.says: dict[str, int] = {}
+        self.producers: list[FakeProducer] = []
+        self.retried: list[str] = []
+        self.committed: dict[int, int] = {}
+        self.unanswered: list[Exception] = []
+        monkeypatch.setattr(transactions, "AdminClient", lambda _: self)
+        monkeypatch.setattr(transactions, "_BACKOFF_S", (0.0,))
+        self.delivery = ExactlyOnce(self.build, "group", {}, self.retried.append)
+
+    def build(self) -> Producer:
+        self.producers.append(FakeProducer(self.script, self.says))
+        return cast(Producer, self.producers[-1])
+
+    def list_consumer_group_offsets(self, asked: list[Any], **_: object) -> dict[str, Future[Any]]:
+        future: Future[Any] = Future()
+        if self.unanswered:
+            future.set_exception(self.unanswered.pop())
+            return {"group": future}
+        found = [
+            TopicPartition(one.topic, one.partition, self.committed.get(one.partition, -1001))
+            for one in asked[0].topic_partitions
+        ]
+        future.set_result(SimpleNamespace(topic_partitions=found))
+        return {"group": future}
+
+
+@pytest.fixture
+def stage(monkeypatch: pytest.MonkeyPatch) -> Stage:
+    return Stage(monkeypatch)
+
+
+def answer(topic: str = "results", offset: int = 4, *, named: bool = False) -> Outgoing:
+    return Outgoing(origin(place=(0, offset)), topic, None, b"", [], -1, named)
+
+
+WORK = Work([answer(offset=4), answer(offset=5)], {(TOPIC, 0): 6, (TOPIC, 3): 9}, [], "member")
+ONCE = ["begin", "produce results", "produce results", "offsets [(0, 6), (3, 9)] member", "commit"]
+
+
+def test_answers_and_offsets_go_in_one_transaction(stage: Stage) -> None:
+    stage.delivery.deliver(WORK)
+    assert [one.calls for one in stage.producers] == [ONCE]
+
+
+@pytest.mark.parametrize("step", ["offsets", "commit"])
+def test_an_abortable_error_is_aborted_and_the_same_producer_goes_on(stage: Stage, step: str) -> None:
+    stage.script[step] = [error(KafkaError.ILLEGAL_GENERATION, abort=True)]
+    with pytest.raises(KafkaException):
+        stage.delivery.deliver(WORK)
+    stage.delivery.deliver(WORK)
+    (producer,) = stage.producers
+    assert producer.calls[-6:] == ["abort", *ONCE]
+    assert stage.retried == ["ILLEGAL_GENERATION"]
+
+
+def test_after_a_time_out_of_a_commit_a_new_producer_fences_the_old(stage: Stage) -> None:
+    stage.script["commit"] = [TIMED_OUT]
+    with pytest.raises(KafkaException):
+        stage.delivery.deliver(WORK)
+    stage.delivery.deliver(WORK)
+    old, new = stage.producers
+    assert old.calls == ONCE
+    assert new.calls == ["init", *ONCE], "it had not gone through, so it is done again"
+
+
+def test_a_commit_in_doubt_that_had_gone_through_is_not_done_again(stage: Stage) -> None:
+    stage.script["commit"] = [TIMED_OUT]
+    with pytest.raises(KafkaException):
+        stage.delivery.deliver(WORK)
+    stage.committed = {0: 6, 3: 9}
+    stage.delivery.deliver(WORK)
+    assert stage.producers[1].calls == ["init"]
+    stage.committed = {0: 100, 3: 100}
+    stage.delivery.deliver(WORK)
+    assert stage.producers[1].calls == ["init", *ONCE], "the doubt is settled once"
+
+
+@pytest.mark.parametrize("committed", [{0: 6}, {0: 6, 3: 8}, {3: 9}])
+def test_a_commit_in_doubt_counts_as_gone_through_only_as_a_whole(stage: Stage, committed: dict[int, int]) -> None:
+    stage.script["commit"] = [TIMED_OUT]
+    with pytest.raises(KafkaException):
+        stage.delivery.deliver(WORK)
+    stage.committed = committed
+    stage.delivery.deliver(WORK)
+    assert stage.producers[1].calls == ["init", *ONCE]
+
+
+@pytest.mark.parametrize("failure", [TIMED_OUT, TimeoutError()])
+def test_the_doubt_remains_while_kafka_does_not_answer(stage: Stage, failure: Exception) -> None:
+    """Futures time out with an error that is none of Kafka's: it ended the worker."""
+    stage.script["commit"] = [TIMED_OUT]
+    with pytest.raises(KafkaException):
+        stage.delivery.deliver(WORK)
+    stage.unanswered.append(failure)
+    with pytest.raises(KafkaException):
+        stage.delivery.deliver(WORK)
+    stage.committed = {0: 6, 3: 9}
+    stage.delivery.deliver(WORK)
+    assert stage.producers[1].calls == ["init"]
+
+
+def test_an_abort_that_times_out_is_in_doubt_too(stage: Stage) -> None:
+    stage.script |= {"commit": [error(KafkaError.ILLEGAL_GENERATION, abort=True)], "abort": [TIMED_OUT]}
+    with pytest.raises(KafkaException):
+        stage.delivery.deliver(WORK)
+    stage.delivery.deliver(WORK)
+    assert stage.producers[0].calls == [*ONCE, "abort"]
+    assert stage.producers[1].calls == ["init", *ONCE]
+
+
+def test_transactions_are_initialised_until_it_works_with_a_new_producer_each_time(stage: Stage) -> None:
+    stage.script["init"] = [TIMED_OUT, TIMED_OUT]
+    stage.delivery.connect()
+    assert [one.calls for one in stage.producers] == [["init"]] * 3
+
+
+@pytest.mark.parametrize("code", [KafkaError._FENCED, KafkaError.INVALID_PRODUCER_EPOCH, KafkaError.FENCED_INSTANCE_ID])
+@pytest.mark.parametrize("step", ["begin", "offsets", "commit"])
+def test_being_fenced_is_said_and_nothing_more_is_tried(stage: Stage, code: int, step: str) -> None:
+    stage.script[step] = [error(code, fatal=code == KafkaError._FENCED)]
+    with pytest.raises(Fenced, match="another process answers"):
+        stage.delivery.deliver(WORK)
+    assert len(stage.producers) == 1
+    assert "abort" not in stage.producers[0].calls
+
+
+def test_a_record_that_kafka_never_takes_is_found_at_the_second_try(stage: Stage) -> None:
+    good, bad = answer(), answer("theirs", named=True)
+    work = Work([good, bad], {(TOPIC, 0): 6}, [])
+    stage.says["theirs"] = KafkaError.TOPIC_EXCEPTION
+    stage.script["commit"] = [error(KafkaError.TOPIC_EXCEPTION, abort=True) for _ in range(2)]
+    with pytest.raises(KafkaException):
+        stage.delivery.deliver(work)
+    with pytest.raises(Unwritable) as caught:
+        stage.delivery.deliver(work)
+    assert caught.value.records == [(bad, "TOPIC_EXCEPTION")]
+    stage.delivery.deliver(Work([good], {(TOPIC, 0): 6}, []))
+    assert [one.calls.count("abort") for one in stage.producers] == [2]
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [(KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaException), (KafkaError.MSG_SIZE_TOO_LARGE, Unwritable)],
+)
+def test_our_own_topic_that_takes_nothing_is_waited_for_but_not_for_a_record_too_large(
+    stage: Stage, code: int, expected: type[Exception]
+) -> None:
+    stage.says["results"] = code
+    stage.script["commit"] = [error(code, abort=True) for _ in range(2)]
+    with pytest.raises(KafkaException):
+        stage.delivery.deliver(WORK)
+    with pytest.raises(expected):
+        stage.delivery.deliver(WORK)
+
+
+def test_a_record_the_client_itself_refuses_is_found_too(stage: Stage) -> None:
+    stage.script["produce"] = [error(KafkaError.MSG_SIZE_TOO_LARGE) for _ in range(2)]
+    with pytest.raises(KafkaException):
+        stage.delivery.deliver(WORK)
+    with pytest.raises(Unwritable):
+        stage.delivery.deliver(WORK)
+    assert stage.producers[0].calls == ["begin", "produce results", "abort"] * 2
+
+
+def least(says: dict[str, int]) -> tuple[Delivery, FakeProducer]:
+    producer = FakeProducer({}, says)
+    return AtLeastOnce(lambda: cast(Producer, producer)), producer
+
+
+def test_at_least_once_waits_for_every_answer() -> None:
+    delivery, producer = least({})
+    delivery.deliver(WORK)
+    assert producer.calls == ["produce results", "produce results"]
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"), [(KafkaError._MSG_TIMED_OUT, KafkaException), (KafkaError.MSG_SIZE_TOO_LARGE, Unwritable)]
+)
+def test_at_least_once_says_what_was_not_taken(code: int, expected: type[Exception]) -> None:
+    delivery, _ = least({"results": code})
+    with pytest.raises(expected):
+        delivery.deliver(WORK)
+
+
+def test_work_without_lost_partitions_keeps_the_rest() -> None:
+    left = WORK.without({(TOPIC, 0)})
+    assert (left.outgoing, dict(left.offsets), left.membership) == ([], {(TOPIC, 3): 9}, "member")
+    assert WORK.without({(TOPIC, 1), ("other", 0)}) is WORK
