@@ -87,7 +87,7 @@ def test_help_does_not_import_what_its_commands_need(tmp_path: Path) -> None:
     ("arguments", "code", "said"),
     [
         (["--no-such-option"], 2, "No such option"),
-        (["serch", "heart"], 2, "Did you mean 'search'?"),
+        (["serch", "heart"], 2, "Did you mean 'search'"),
         (["search"], 2, "TEXT"),
         (["search", "heart"], 1, "standfast up --detach"),
         (["topics"], 1, "KAFKA_BOOTSTRAP_SERVERS"),
