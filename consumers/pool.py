@@ -20,6 +20,7 @@ import structlog
 
 from consumers.announced import was_announced
 from consumers.backoff import Backoff
+from consumers.identities import Identities
 from consumers.member import Member
 from consumers.messages import Activate, Exited, Failed, Ready, Serving, Stop
 from consumers.nursery_handle import NurseryHandle
@@ -32,8 +33,6 @@ from standfast.status import WorkerState, WorkerStatus
 
 _log = structlog.get_logger()
 _WATCH_S = 0.1
-# Only workers that die soon after they took over are in a crash loop; one killed now and then is not.
-_SHORT_LIFE_S = 3.0
 # A stopped process (state T) will not come back by itself; one that only ticks late may be short of processor time.
 _PATIENCE_WITH_RUNNING = 5.0
 
@@ -62,9 +61,7 @@ class Pool:
         self._next: NurseryHandle | None = None
         self._retiring: list[NurseryHandle] = []
         self._members: dict[str, Member] = {}
-        self._vacant: dict[str, float] = {}
-        self._restarts: dict[str, int] = {}
-        self._backoff: dict[str, Backoff] = {}
+        self._identities = Identities(service.worker_id(number) for number in range(service.workers))
         self._births = Backoff(deaths=1, within_s=60.0)
         self._fencing = ThreadPoolExecutor(8, thread_name_prefix=f"fence-{service.name}")
         self._suspects = Suspects(suspects_file(service))
@@ -75,8 +72,6 @@ class Pool:
 
     def start(self) -> None:
         """Starts the nursery, which loads the model; `serve` is to follow. From the main thread only."""
-        for number in range(self.service.workers):
-            self._vacant[self.service.worker_id(number)] = time.monotonic()
         self._nursery.start()
         self._watched_at = time.monotonic()
         asyncio.get_running_loop().call_later(_WATCH_S, self._watch)
@@ -117,14 +112,14 @@ class Pool:
                 state=member.state,
                 model=member.model,
                 partitions=member.partitions,
-                restarts=self._restarts.get(member.identity or "", 0),
+                restarts=self._identities.restarts(member.identity),
             )
             for member in self._members.values()
             if member.pid
         ]
         held = [
             WorkerStatus(id=identity, pid=0, group=self.service.group, role="active", state=self._waiting(identity))
-            for identity in self._vacant
+            for identity in self._identities.vacant
         ]
         return sorted(rows + held, key=lambda row: (row.role, row.id))
 
@@ -218,7 +213,7 @@ class Pool:
             return
         if member.state != "serving" and member.vacant_since is not None and partitions:
             took = time.monotonic() - member.vacant_since
-            if self._restarts.get(member.identity or ""):
+            if self._identities.restarts(member.identity):
                 telemetry.FAILOVER.labels(self.service.name).observe(took)
                 _log.info("identity taken over", worker=member.identity, pid=member.pid, after_ms=round(took * 1000, 1))
             member.vacant_since = None
@@ -234,7 +229,7 @@ class Pool:
             if member.identity is None and member.state != "draining":
                 self._drain(member)
         warm = any(member.state == "ready" for member in self._members.values())
-        between = bool(self._vacant) or any(member.identity and member.state != "serving" for member in old)
+        between = bool(self._identities.vacant) or any(member.identity and member.state != "serving" for member in old)
         serving = [member for member in old if member.state == "serving"]
         if serving and warm and not between:
             self._drain(serving[0])
@@ -251,12 +246,7 @@ class Pool:
     # Identities
 
     def _vacate(self, identity: str, lived_s: float) -> None:
-        self._restarts[identity] = self._restarts.get(identity, 0) + 1
-        self._vacant[identity] = time.monotonic()
-        backoff = self._backoff.setdefault(identity, Backoff(deaths=5, within_s=60.0))
-        if lived_s > _SHORT_LIFE_S:
-            backoff.forget()
-        delay = backoff.after_death()
+        delay = self._identities.vacate(identity, lived_s)
         if delay:
             _log.error("worker keeps dying; its next start waits", worker=identity, wait_s=delay)
             asyncio.get_running_loop().call_later(delay, self._occupy)
@@ -267,20 +257,14 @@ class Pool:
         if self._stopping:
             return
         free = [member for member in self._members.values() if member.state == "ready"]
-        for identity, since in list(self._vacant.items()):
-            waits = self._backoff.get(identity)
-            if not free or (waits is not None and waits.is_waiting):
-                continue
-            member = free.pop(0)
+        for identity, member in zip(self._identities.takeable(), free, strict=False):
             if member.send(Activate(identity)):
-                del self._vacant[identity]
-                member.identity, member.state, member.vacant_since = identity, "starting", since
-                member.took_over_at = time.monotonic()
+                member.vacant_since = self._identities.occupy(identity)
+                member.identity, member.state, member.took_over_at = identity, "starting", time.monotonic()
         self._fill()
 
     def _waiting(self, identity: str) -> WorkerState:
-        waits = self._backoff.get(identity)
-        return "backing_off" if waits is not None and waits.is_waiting else "starting"
+        return "backing_off" if self._identities.backs_off(identity) else "starting"
 
     # Processes
 

@@ -1,0 +1,77 @@
+"""Whose identity is vacant, and for how long it stays so."""
+
+from __future__ import annotations
+
+import pytest
+
+from consumers import backoff, identities
+from consumers.identities import Identities
+
+
+class Clock:
+    """A clock that only tests move."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(backoff, "time", clock)
+    monkeypatch.setattr(identities, "time", clock)
+    return clock
+
+
+def test_all_are_vacant_until_they_are_occupied(clock: Clock) -> None:
+    both = Identities(["search-0", "search-1"])
+    assert both.takeable() == ["search-0", "search-1"]
+    clock.now += 2.0
+    assert both.occupy("search-0") == 1000.0
+    assert both.takeable() == both.vacant == ["search-1"]
+
+
+def test_one_killed_now_and_then_is_replaced_at_once_for_ever(clock: Clock) -> None:
+    one = Identities(["search-0"])
+    one.occupy("search-0")
+    for _ in range(200):
+        clock.now += 5.0
+        assert one.vacate("search-0", lived_s=5.0) == 0.0
+        assert one.takeable() == ["search-0"]
+        one.occupy("search-0")
+    assert one.restarts("search-0") == 200
+
+
+def test_one_that_dies_whenever_it_takes_over_waits_longer_and_longer(clock: Clock) -> None:
+    one = Identities(["search-0"])
+    waits = []
+    for _ in range(12):
+        one.occupy("search-0")
+        clock.now += 0.1
+        waits.append(one.vacate("search-0", lived_s=0.1))
+        assert one.backs_off("search-0") == bool(waits[-1])
+        clock.now += waits[-1]
+        assert one.takeable() == ["search-0"]
+    assert waits[:6] == [0.0, 0.0, 0.0, 0.0, 0.5, 1.0]
+    assert waits == sorted(waits)
+    assert max(waits) <= 30.0
+
+
+def test_a_long_life_ends_the_loop(clock: Clock) -> None:
+    one = Identities(["search-0"])
+    for _ in range(6):
+        one.occupy("search-0")
+        one.vacate("search-0", lived_s=0.1)
+    assert one.backs_off("search-0")
+    clock.now += 30.0
+    one.occupy("search-0")
+    clock.now += 60.0
+    assert one.vacate("search-0", lived_s=60.0) == 0.0
+    assert not one.backs_off("search-0")
+
+
+def test_a_standby_has_no_restarts(clock: Clock) -> None:
+    assert Identities(["search-0"]).restarts(None) == 0
