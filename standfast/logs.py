@@ -48,5 +48,5 @@ def _take_over_standard_logging(
 
 
 def _is_news(record: logging.LogRecord) -> bool:
-    """librdkafka warns of every retry of an InitProducerId, of which each start of a worker has one."""
-    return "Failed to acquire transactional PID" not in record.getMessage()
+    """librdkafka warns of every retry of an InitProducerId, and each start of a producer has one."""
+    return "PID from broker" not in record.getMessage()
