@@ -11,6 +11,7 @@ import signal
 import socket
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,7 @@ _log = structlog.get_logger()
 _TICK_S = 0.05
 _CATCH_UP_S = 10.0
 _METADATA_S = 5.0
+_KNOWN_S = 1.0
 # A thread that waits for the interpreter while another computes in pure Python gets it after this, not after 5 ms.
 _SWITCH_S = 0.0005
 
@@ -188,13 +190,20 @@ class WorkerProcess:
 
 
 class _PartitionCounts:
-    """Numbers of partitions of the reply topics that requests name; 0 for a topic that does not exist."""
+    """Numbers of partitions of the reply topics that requests name; 0 for a topic that does not exist.
+
+    Known for a second: callers delete their topics too.
+    """
 
     def __init__(self, consumer: Consumer) -> None:
         self._consumer = consumer
         self._known: dict[str, int] = {}
+        self._known_until = 0.0
 
     def __call__(self, topic: str) -> int:
+        if time.monotonic() > self._known_until:
+            self._known.clear()
+            self._known_until = time.monotonic() + _KNOWN_S
         if topic not in self._known:
             try:
                 found = self._consumer.list_topics(topic, timeout=_METADATA_S).topics.get(topic)

@@ -146,13 +146,12 @@ class ExactlyOnce:
             self._producer.begin_transaction()  # 2.
             for one in work.outgoing:  # 3.
                 _produce(self._producer, one, reports.of(one) if self._watched else None)
-            if self._watched:
-                self._producer.flush(_TIMEOUT_S)
             self._producer.send_offsets_to_transaction(work.positions(), work.membership, _TIMEOUT_S)  # 4.
             self._producer.commit_transaction(_TIMEOUT_S)  # 5.
         except KafkaException as exception:
             self._recover(_error(exception))
-            reports.raise_unwritable()
+            reports.raise_unwritable(_error(exception))
+            _raise_if_gone(self._producer, work)
             raise
         self._watched = False
 
@@ -180,13 +179,15 @@ class ExactlyOnce:
     def _settled(self, work: Work) -> bool:
         """Whether the work had been committed after all by the producer that was dropped."""
         asked = ConsumerGroupTopicPartitions(self._group, [TopicPartition(*key) for key in work.offsets])
-        answers = AdminClient(self._admin).list_consumer_group_offsets(
-            [asked], require_stable=True, request_timeout=_TIMEOUT_S
-        )
+        admin = AdminClient(self._admin)  # kept in hand: the question ends unanswered with the client
+        answers = admin.list_consumer_group_offsets([asked], require_stable=True, request_timeout=_TIMEOUT_S)
         try:
             found = answers[self._group].result(_TIMEOUT_S).topic_partitions
         except TimeoutError:
             raise KafkaException(KafkaError(KafkaError._TIMED_OUT)) from None  # noqa: SLF001
+        for one in found:
+            if one.error is not None:  # not stable yet: it may still turn out to be committed
+                raise KafkaException(one.error)
         self._in_doubt = False
         return all(one.offset >= work.offsets[one.topic, one.partition] for one in found)
 
@@ -209,6 +210,7 @@ class AtLeastOnce:
             self._producer.flush(_TIMEOUT_S)
             reports.raise_unwritable()
         if reports.errors or len(self._producer):
+            _raise_if_gone(self._producer, work)
             raise KafkaException(reports.errors[0] if reports.errors else KafkaError(KafkaError._TIMED_OUT))  # noqa: SLF001
 
 
@@ -217,24 +219,49 @@ class Reports:
 
     def __init__(self) -> None:
         self.errors: list[KafkaError] = []
-        self._unwritable: list[tuple[Outgoing, str]] = []
+        self._failed: list[tuple[Outgoing, KafkaError]] = []
 
     def of(self, one: Outgoing) -> Report:
         """The callback that takes what is said to this one."""
 
         def report(error: KafkaError | None, _message: object) -> None:
-            if error is None:
-                return
-            self.errors.append(error)
-            if error.code() in _NEVER or (one.to_named and error.code() in _NEVER_HERE):
-                self._unwritable.append((one, error.name()))
+            if error is not None:
+                self.errors.append(error)
+                self._failed.append((one, error))
 
         return report
 
-    def raise_unwritable(self) -> None:
-        """Raises Unwritable if there is a record that Kafka will never take."""
-        if self._unwritable:
-            raise Unwritable(self._unwritable) from None
+    def raise_unwritable(self, of_all: KafkaError | None = None) -> None:
+        """Raises Unwritable if there is a record that Kafka will never take.
+
+        A topic that may not take part in a transaction fails the transaction (`of_all`), and its records are only said
+        to have been thrown away: of those, the ones to topics that requests named are meant.
+        """
+        never = [(one, error.name()) for one, error in self._failed if _never(one, error)]
+        if not never and of_all is not None:
+            never = [(one, of_all.name()) for one, _ in self._failed if one.to_named and _never(one, of_all)]
+        if never:
+            raise Unwritable(never) from None
+
+
+def _never(one: Outgoing, error: KafkaError) -> bool:
+    return error.code() in _NEVER or (one.to_named and error.code() in _NEVER_HERE)
+
+
+def _raise_if_gone(producer: Producer, work: Work) -> None:
+    """Raises Unwritable for records to topics that requests named and that are not there any more.
+
+    A client waits for such a topic, longer than a transaction may last.
+    """
+    named = {one.topic for one in work.outgoing if one.to_named}
+    try:
+        found = {topic: producer.list_topics(topic, _TIMEOUT_S).topics[topic].error for topic in named}
+    except KafkaException as exception:
+        _log.warning("reply topics cannot be looked up", error=_error(exception).str())
+        return
+    gone = {topic: error.name() for topic, error in found.items() if error and error.code() in _NEVER_HERE}
+    if gone:
+        raise Unwritable([(one, gone[one.topic]) for one in work.outgoing if one.topic in gone]) from None
 
 
 def _produce(producer: Producer, one: Outgoing, report: Report | None) -> None:

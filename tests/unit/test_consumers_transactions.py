@@ -51,10 +51,12 @@ class FakeProducer:
     def send_offsets_to_transaction(self, positions: list[TopicPartition], membership: object, _timeout: float) -> None:
         self._call(f"offsets {[(one.partition, one.offset) for one in positions]} {membership}")
 
-    def commit_transaction(self, _timeout: float) -> None:
+    def commit_transaction(self, timeout: float) -> None:
+        self.flush(timeout)
         self._call("commit")
 
-    def abort_transaction(self, _timeout: float) -> None:
+    def abort_transaction(self, timeout: float) -> None:
+        self.flush(timeout)
         self._call("abort")
 
     def flush(self, _timeout: float) -> int:
@@ -68,6 +70,11 @@ class FakeProducer:
 
     def purge(self) -> None:
         self.purged = True
+
+    def list_topics(self, topic: str, _timeout: float) -> Any:
+        gone = self._says.get(topic) == KafkaError.UNKNOWN_TOPIC_OR_PART
+        found = SimpleNamespace(error=KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART) if gone else None)
+        return SimpleNamespace(topics={topic: found})
 
     def __len__(self) -> int:
         return 0
@@ -89,6 +96,7 @@ class Stage:
         self.retried: list[str] = []
         self.committed: dict[int, int] = {}
         self.unanswered: list[Exception] = []
+        self.unstable: list[KafkaError] = []
         monkeypatch.setattr(transactions, "AdminClient", lambda _: self)
         monkeypatch.setattr(transactions, "_BACKOFF_S", (0.0,))
         self.delivery = ExactlyOnce(self.build, "group", {}, self.retried.append)
@@ -103,7 +111,12 @@ class Stage:
             future.set_exception(self.unanswered.pop())
             return {"group": future}
         found = [
-            TopicPartition(one.topic, one.partition, self.committed.get(one.partition, -1001))
+            SimpleNamespace(
+                topic=one.topic,
+                partition=one.partition,
+                offset=self.committed.get(one.partition, -1001),
+                error=self.unstable.pop() if self.unstable else None,
+            )
             for one in asked[0].topic_partitions
         ]
         future.set_result(SimpleNamespace(topic_partitions=found))
@@ -185,6 +198,19 @@ def test_the_doubt_remains_while_kafka_does_not_answer(stage: Stage, failure: Ex
     assert stage.producers[1].calls == ["init"]
 
 
+def test_offsets_that_are_not_stable_yet_settle_nothing(stage: Stage) -> None:
+    """They come without a number: taken for none, a batch that had gone through was done again."""
+    stage.script["commit"] = [TIMED_OUT]
+    with pytest.raises(KafkaException):
+        stage.delivery.deliver(WORK)
+    stage.unstable.append(KafkaError(KafkaError.UNSTABLE_OFFSET_COMMIT))
+    with pytest.raises(KafkaException):
+        stage.delivery.deliver(WORK)
+    stage.committed = {0: 6, 3: 9}
+    stage.delivery.deliver(WORK)
+    assert stage.producers[1].calls == ["init"]
+
+
 def test_an_abort_that_times_out_is_in_doubt_too(stage: Stage) -> None:
     stage.script |= {"commit": [error(KafkaError.ILLEGAL_GENERATION, abort=True)], "abort": [TIMED_OUT]}
     with pytest.raises(KafkaException):
@@ -224,6 +250,18 @@ def test_a_record_that_kafka_never_takes_is_found_at_the_second_try(stage: Stage
     assert [one.calls.count("abort") for one in stage.producers] == [2]
 
 
+def test_named_topics_are_blamed_where_kafka_only_says_that_the_transaction_failed(stage: Stage) -> None:
+    """So it is with its own topics: the records are only said to have been thrown away."""
+    good, bad = answer(), answer("__consumer_offsets", named=True)
+    stage.says |= {"results": KafkaError._PURGE_QUEUE, "__consumer_offsets": KafkaError._PURGE_QUEUE}
+    stage.script["offsets"] = [error(KafkaError.TOPIC_AUTHORIZATION_FAILED, abort=True) for _ in range(2)]
+    with pytest.raises(KafkaException):
+        stage.delivery.deliver(Work([good, bad], {(TOPIC, 0): 6}, []))
+    with pytest.raises(Unwritable) as caught:
+        stage.delivery.deliver(Work([good, bad], {(TOPIC, 0): 6}, []))
+    assert caught.value.records == [(bad, "TOPIC_AUTHORIZATION_FAILED")]
+
+
 @pytest.mark.parametrize(
     ("code", "expected"),
     [(KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaException), (KafkaError.MSG_SIZE_TOO_LARGE, Unwritable)],
@@ -237,6 +275,15 @@ def test_our_own_topic_that_takes_nothing_is_waited_for_but_not_for_a_record_too
         stage.delivery.deliver(WORK)
     with pytest.raises(expected):
         stage.delivery.deliver(WORK)
+
+
+def test_a_named_topic_that_is_gone_is_found_when_the_commit_times_out(stage: Stage) -> None:
+    good, bad = answer(), answer("theirs", named=True)
+    stage.script["commit"] = [TIMED_OUT]
+    stage.says["theirs"] = KafkaError.UNKNOWN_TOPIC_OR_PART
+    with pytest.raises(Unwritable) as caught:
+        stage.delivery.deliver(Work([good, bad], {(TOPIC, 0): 6}, []))
+    assert caught.value.records == [(bad, "UNKNOWN_TOPIC_OR_PART")]
 
 
 def test_a_record_the_client_itself_refuses_is_found_too(stage: Stage) -> None:
