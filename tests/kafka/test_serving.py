@@ -155,6 +155,18 @@ def test_a_reply_topic_that_refuses_the_answer_holds_nobody_up(desk: Desk, resul
     assert results.answer(f"{unique}-next")["status"] == "ok"
 
 
+def test_a_reply_topic_that_is_deleted_holds_nobody_up(desk: Desk, results: Reader, unique: str) -> None:
+    """Callers make reply topics for themselves and take them away when they go."""
+    desk.create(unique, 1)
+    named: list[Header] = [("kafka_replyTopic", desk.topic(unique).encode())]
+    with desk.reader(unique) as replies:
+        desk.send("search.requests", search(f"{unique}-there"), b"k", named)
+        assert replies.answer(f"{unique}-there")["status"] == "ok"
+    desk.delete(unique)
+    desk.send("search.requests", search(f"{unique}-gone"), b"k", named)
+    assert results.answer(f"{unique}-gone")["status"] == "ok"
+
+
 def test_a_request_that_is_too_late_is_told_so(desk: Desk, results: Reader, unique: str) -> None:
     now = int(time.time() * 1000)
     for name, deadline in (("late", now - 1000), ("early", now + 600_000)):
@@ -255,38 +267,6 @@ def test_every_record_of_random_bytes_is_answered_or_kept(
 def test_a_record_of_20_mb_is_refused_by_a_topic_of_the_table(desk: Desk) -> None:
     with pytest.raises(RefusedByKafka, match="MSG_SIZE_TOO_LARGE"):
         desk.send("search.requests", b"x" * 20 * MIB)
-
-
-def test_records_of_20_mb_are_survived_where_they_are_allowed(
-    toys: Toys, desk: Desk, results: Reader, dead: Reader, unique: str
-) -> None:
-    """A dead letter too large for its topic held its partition up for ever."""
-    pids = toys.pids()
-    desk.allow("search.requests", 32 * MIB)
-    desk.send("search.requests", b"x" * 20 * MIB, b"k", [("n", unique.encode())])
-    desk.send("search.requests", search(f"{unique}-long", "x" * 20 * MIB), b"k")
-    desk.send("search.requests", search(f"{unique}-padded", padding="x" * 20 * MIB), b"k")
-    assert "20971520 characters" in str(results.answer(f"{unique}-long")["error"])
-    assert results.answer(f"{unique}-padded")["status"] == "ok"
-    cut = dead.until(has("error-value-bytes", b"20971520"))
-    assert (cut.value() or b"", dict(cut.headers() or [])["error-topic"]) == (b"", b"serving.search.requests")
-    desk.allow("search.requests.dlq", 33 * MIB)
-    desk.send("search.requests", b"y" * 20 * MIB, b"k", [("n", unique.encode())])
-    assert dead.until(has("n", unique.encode())).value() == b"y" * 20 * MIB
-    assert toys.pids() == pids
-
-
-def test_an_answer_too_large_for_its_topic_is_kept_as_a_dead_letter(
-    desk: Desk, results: Reader, dead: Reader, unique: str
-) -> None:
-    """All headers come back, and headers that fit the request's topic need not fit the answer's."""
-    value = search(unique)
-    desk.send("search.requests", value, b"k", [("n", unique.encode()), ("bulk", b"x" * (MIB - 300))])
-    desk.send("search.requests", search(f"{unique}-next"), b"k")
-    assert results.answer(f"{unique}-next")["status"] == "ok"
-    letter = dead.until(has("n", unique.encode()))
-    assert letter.value() == value
-    assert b"MSG_SIZE_TOO_LARGE" in (dict(letter.headers() or [])["error-reason"] or b"")
 
 
 def test_a_committed_reader_sees_every_answer_once_and_in_order(toys: Toys) -> None:

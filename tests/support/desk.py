@@ -8,27 +8,41 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from types import TracebackType
 
-from confluent_kafka import Consumer, KafkaError, Message, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, NewTopic, ResourceType
 
 from standfast import clients
 from standfast.settings import Settings
+from tests.waiting import wait_until
 
 WAIT_S = 60.0
 Header = tuple[str, bytes | None]
 
 
 class Reader(AbstractContextManager["Reader"]):
-    """What is written to a topic from now on, as a read_committed reader sees it."""
+    """What is written to a topic from now on, or from its start, as a read_committed reader sees it."""
 
-    def __init__(self, settings: Settings, topic: str) -> None:
+    def __init__(self, settings: Settings, topic: str, *, from_the_start: bool = False) -> None:
         self.messages: list[Message] = []
         self._consumer = Consumer(clients.follower(settings, "reader"))
         found = self._consumer.list_topics(topic, timeout=30).topics[topic]
         places = [TopicPartition(topic, number) for number in found.partitions]
         for one in places:
-            one.offset = self._consumer.get_watermark_offsets(one, timeout=30)[1]
+            one.offset = self._ends(one)[0 if from_the_start else 1]
         self._consumer.assign(places)
+
+    def _ends(self, place: TopicPartition) -> tuple[int, int]:
+        """Where a partition begins and ends; that of a fresh topic may not know its leader yet."""
+        deadline = time.monotonic() + WAIT_S
+        while True:
+            try:
+                found: tuple[int, int] = self._consumer.get_watermark_offsets(place, timeout=WAIT_S)
+            except KafkaException:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.05)
+            else:
+                return found
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -103,6 +117,18 @@ class Desk:
         """A topic of the caller's own."""
         for done in self._admin.create_topics([NewTopic(self.topic(name), partitions, 1)]).values():
             done.result(WAIT_S)
+        wait_until(lambda: self._has(name, partitions), WAIT_S, what=f"the topic {name}")
+
+    def delete(self, name: str) -> None:
+        """Takes a topic away again."""
+        for done in self._admin.delete_topics([self.topic(name)]).values():
+            done.result(WAIT_S)
+        wait_until(lambda: self._has(name, 0), WAIT_S, what=f"the end of {name}")
+
+    def _has(self, name: str, partitions: int) -> bool:
+        found = self._admin.list_topics(timeout=WAIT_S).topics.get(self.topic(name))
+        led = [one for one in found.partitions.values() if one.leader >= 0] if found is not None else []
+        return len(led) == partitions
 
     def allow(self, name: str, size: int) -> None:
         """Lets a topic take records of that size."""

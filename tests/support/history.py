@@ -13,6 +13,7 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, Message, Pro
 
 from standfast import clients
 from standfast.settings import Settings
+from tests.support.desk import Reader
 from tests.waiting import wait_until
 
 KEYS = 16
@@ -42,13 +43,14 @@ class History:
         self.name = name
         self.sent: dict[str, str] = {}
         self.seen: list[Sighting] = []
+        self._settings = settings
         self._requests = f"{prefix}{service}.requests"
         self._results = f"{prefix}{service}.results"
-        self._group = f"{prefix}standfast-{service}"
-        self._settings = settings
         self._producer = Producer(clients.producer(settings, f"{name}-history"))
         follower = {**clients.follower(settings, f"{name}-history"), "enable.partition.eof": True}
         self._consumer = Consumer(follower)
+        # A second one: confluent-kafka lets no other thread in while one polls.
+        self._asking = Consumer(clients.consumer(settings, f"{name}-history", f"{prefix}standfast-{service}"))
         self._read_to: dict[int, int] = {}
         self._unsent: list[str] = []
         self._ended = threading.Event()
@@ -66,6 +68,7 @@ class History:
         self._ended.set()
         self._thread.join(30)
         self._consumer.close()
+        self._asking.close()
 
     def send(self, query: str = "heart", partition: int | None = None) -> str:
         """Sends one request and returns its id; without waiting for Kafka."""
@@ -116,6 +119,12 @@ class History:
         doubled = [one for one, count in counts.items() if count > 1]
         assert (lost, doubled, self.out_of_order()) == ([], [], []), f"of {len(self.sent)}"
 
+    def dead_letter(self, request_id: str) -> dict[str, bytes]:
+        """The headers of a request's dead letter."""
+        with Reader(self._settings, f"{self._requests}.dlq", from_the_start=True) as dead:
+            letter = dead.until(lambda message: f'"{request_id}"'.encode() in (message.value() or b""))
+        return {name: value or b"" for name, value in letter.headers() or []}
+
     def out_of_order(self) -> list[str]:
         """Requests whose answer came after that of a later request of the same key."""
         last: dict[str, int] = {}
@@ -145,25 +154,21 @@ class History:
                     self._read_to[message.partition()] = message.offset()
 
     def _take(self, message: Message) -> None:
-        fields = json.loads(message.value() or b"{}")
-        if str(fields["request_id"]).startswith(f"{self.name}-"):
+        if f'"request_id":"{self.name}-'.encode() in (message.value() or b""):
+            fields = json.loads(message.value() or b"")
             self.seen.append(
                 Sighting(fields["request_id"], fields["status"], fields["worker"], fields["model"], time.monotonic())
             )
 
     def _ends(self, topic: str) -> dict[int, int]:
         """The end of each partition, as a read_committed reader sees it."""
-        found = self._consumer.list_topics(topic, timeout=30).topics[topic]
+        found = self._asking.list_topics(topic, timeout=30).topics[topic]
         places = [TopicPartition(topic, number) for number in found.partitions]
-        return {one.partition: self._consumer.get_watermark_offsets(one, timeout=30)[1] for one in places}
+        return {one.partition: self._asking.get_watermark_offsets(one, timeout=30)[1] for one in places}
 
     def _is_served(self) -> bool:
         ends = self._ends(self._requests)
-        group = Consumer(clients.consumer(self._settings, "history", self._group))
-        try:
-            done = group.committed([TopicPartition(self._requests, number) for number in ends], timeout=30)
-        finally:
-            group.close()
+        done = self._asking.committed([TopicPartition(self._requests, number) for number in ends], timeout=30)
         return all(max(one.offset, 0) >= ends[one.partition] for one in done)
 
     def _has_read(self, ends: dict[int, int]) -> bool:

@@ -1,0 +1,142 @@
+"""Whatever dies, no request is lost, none is answered twice, and every key's answers keep their order."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from standfast.status import WorkerStatus
+from tests.support.history import History
+from tests.support.toys import Toys, is_alive
+from tests.waiting import wait_until
+
+_TOGETHER = "sleep 0.5"
+
+
+@pytest.fixture(scope="module")
+def toys(broker: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Toys]:
+    made = Toys(tmp_path_factory.mktemp("failover"), broker, "failover.", ("search",), STANDFAST_SEARCH__STANDBYS="2")
+    made.start()
+    yield made
+    made.stop()
+
+
+@pytest.fixture
+def history(toys: Toys, unique: str) -> Iterator[History]:
+    toys.whole()
+    with History(toys.settings, unique) as made:
+        yield made
+
+
+def loading(history: History, count: int, rate: float) -> threading.Thread:
+    """Sends requests in the background."""
+    thread = threading.Thread(target=history.load, args=(count, rate))
+    thread.start()
+    return thread
+
+
+def serving(toys: Toys, number: int) -> WorkerStatus:
+    """One of the workers, waited for."""
+    found = wait_until(toys.active, 60, what="a worker that serves")
+    return found[number % len(found)]
+
+
+def under_load(toys: Toys, history: History, how: signal.Signals, times: int) -> None:
+    """1,000 requests at 200 a second while that many workers get the signal, one after the other was replaced."""
+    load = loading(history, 1000, 200)
+    for number in range(times):
+        before = len(history.seen)
+        wait_until(lambda seen=before: len(history.seen) > seen + 50, 60, what="answers before the signal")  # type: ignore[misc]
+        victim = serving(toys, number)
+        toys.kill(victim.pid, how)
+        wait_until(lambda pid=victim.pid: not is_alive(pid), 60, what="the end of the worker")  # type: ignore[misc]
+    load.join(120)
+    history.exactly_once()
+
+
+def test_workers_killed_under_load(toys: Toys, history: History) -> None:
+    under_load(toys, history, signal.SIGKILL, 4)
+    toys.whole()
+
+
+def test_workers_asked_to_stop_under_load(toys: Toys, history: History) -> None:
+    under_load(toys, history, signal.SIGTERM, 4)
+    toys.whole()
+
+
+@pytest.mark.parametrize("word", ["die", "crash"])
+def test_a_record_that_kills_its_worker_is_put_aside_after_the_second_death(
+    toys: Toys, history: History, word: str
+) -> None:
+    (partition, *_) = serving(toys, 0).partitions[toys.topic("search.requests")]
+    history.send(_TOGETHER, partition)  # the next ones wait behind it, and so make one batch
+    neighbours = [history.send("before", partition), history.send("before", partition)]
+    poison = history.send(word, partition)
+    neighbours += [history.send("after", partition), history.send("after", partition)]
+    history.exactly_once(besides=(poison,))
+    assert history.answers(poison) == []
+    assert [len(history.answers(one)) for one in neighbours] == [1, 1, 1, 1]
+    letter = history.dead_letter(poison)
+    assert letter["error-reason"].startswith(b"2 workers died while computing it")
+    assert letter["error-partition"] == b"%d" % partition
+
+
+def test_a_stopped_worker_is_replaced_and_cannot_come_back(toys: Toys, history: History) -> None:
+    load = loading(history, 400, 100)
+    wait_until(lambda: len(history.seen) > 50, 60, what="answers before the worker is stopped")
+    victim = serving(toys, 0)
+    toys.kill(victim.pid, signal.SIGSTOP)
+    wait_until(lambda: not is_alive(victim.pid), 60, what="the end of the stopped worker")
+    toys.kill(victim.pid, signal.SIGCONT)
+    load.join(120)
+    history.exactly_once()
+    assert toys.logged("worker hangs and is killed") > 0
+    toys.whole((victim.pid,))
+
+
+def test_a_standby_killed_while_it_takes_over(toys: Toys, history: History) -> None:
+    load = loading(history, 400, 100)
+    victim = serving(toys, 0)
+    heirs = [one.pid for one in toys.standbys()]
+    toys.kill(victim.pid)
+    for pid in heirs:
+        toys.kill(pid)
+    load.join(120)
+    history.exactly_once()
+    toys.whole((victim.pid, *heirs))
+
+
+def test_all_workers_killed_at_once(toys: Toys, history: History) -> None:
+    load = loading(history, 400, 100)
+    wait_until(lambda: len(history.seen) > 50, 60, what="answers before the kill")
+    gone = toys.pids()
+    for pid in gone:
+        toys.kill(pid)
+    load.join(120)
+    history.exactly_once()
+    toys.whole(tuple(gone))
+
+
+def test_the_nursery_killed(toys: Toys, history: History) -> None:
+    load = loading(history, 400, 100)
+    wait_until(lambda: len(history.seen) > 50, 60, what="answers before the kill")
+    gone, (nursery,) = toys.pids(), toys.nurseries()
+    toys.kill(nursery)
+    load.join(120)
+    history.exactly_once()
+    wait_until(lambda: not any(is_alive(pid) for pid in gone), 60, what="the end of the nursery's children")
+    toys.whole(tuple(gone))
+
+
+def test_a_new_model_is_brought_in_under_load(toys: Toys, history: History) -> None:
+    load = loading(history, 600, 100)
+    wait_until(lambda: len(history.seen) > 50, 60, what="answers of the old model")
+    (toys.home / "toy-version").write_text("2")
+    wait_until(lambda: {one.model for one in toys.active()} == {"toy@2"}, 90, what="workers with the new model")
+    load.join(120)
+    history.exactly_once()
+    assert [one.model for one in history.seen[:10]] == ["toy@1"] * 10
+    toys.whole()

@@ -1,0 +1,92 @@
+"""The whole system stopped, killed or cut off from Kafka, and started again: nothing is lost, nothing is doubled."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from standfast.cluster import Cluster
+from tests.support.history import History
+from tests.support.toys import Toys, is_alive
+from tests.waiting import wait_until
+
+_OUTAGE_S = 15.0
+
+
+@pytest.fixture
+def toys(broker: str, unique: str, tmp_path: Path) -> Iterator[Toys]:
+    made = Toys(tmp_path / "home", broker, f"{unique}.", ("search",))
+    made.start()
+    yield made
+    made.stop()
+
+
+def loading(history: History, count: int, rate: float) -> threading.Thread:
+    """Sends requests in the background."""
+    thread = threading.Thread(target=history.load, args=(count, rate))
+    thread.start()
+    return thread
+
+
+def test_a_system_stopped_under_load_and_started_again(toys: Toys) -> None:
+    with History(toys.settings, "stop") as history:
+        load = loading(history, 800, 100)
+        wait_until(lambda: len(history.seen) > 100, 60, what="answers before the stop")
+        gone = toys.pids()
+        toys.stop(signal.SIGTERM)
+        assert not any(is_alive(pid) for pid in gone)
+        assert toys.logged("did not stop in time") == 0
+        toys.start()
+        load.join(120)
+        history.exactly_once()
+
+
+def test_a_killed_supervisor_leaves_nobody_behind_and_what_waited_is_answered(toys: Toys) -> None:
+    with History(toys.settings, "kill") as history:
+        load = loading(history, 800, 100)
+        wait_until(lambda: len(history.seen) > 100, 60, what="answers before the kill")
+        gone = [*toys.pids(), *toys.nurseries()]
+        toys.stop(signal.SIGKILL)
+        wait_until(lambda: not any(is_alive(pid) for pid in gone), 30, what="the end of its children")
+        toys.start()
+        load.join(120)
+        history.exactly_once()
+
+
+def test_a_crash_loop_waits_longer_and_says_so(toys: Toys) -> None:
+    """Four poisoned records in one partition kill its worker eight times."""
+    with History(toys.settings, "loop") as history:
+        (partition, *_) = toys.active()[0].partitions[toys.topic("search.requests")]
+        poison = [history.send("die", partition) for _ in range(4)]
+        good = [history.send("heart", partition) for _ in range(4)]
+        wait_until(lambda: "backing_off" in {one.state for one in toys.status().workers}, 90, what="a back-off")
+        history.exactly_once(besides=tuple(poison))
+        assert [len(history.answers(one)) for one in good] == [1, 1, 1, 1]
+        assert toys.logged("worker keeps dying; its next start waits") > 0
+        toys.whole()
+
+
+def test_a_kafka_that_stands_still_for_a_while(unique: str, tmp_path: Path) -> None:
+    """Longer than a commit may take: whether the last one went through is in doubt, and is found out afterwards."""
+    with Cluster(brokers=1, folder=tmp_path / "kafka") as cluster:
+        toys = Toys(tmp_path / "home", cluster.bootstrap_servers, f"{unique}.", ("search",))
+        toys.start()
+        try:
+            with History(toys.settings, "still") as history:
+                load = loading(history, 3000, 100)
+                wait_until(lambda: len(history.seen) > 200, 60, what="answers before the outage")
+                (node,) = cluster.nodes
+                assert node.pid is not None
+                toys.kill(node.pid, signal.SIGSTOP)
+                time.sleep(_OUTAGE_S)
+                toys.kill(node.pid, signal.SIGCONT)
+                load.join(150)
+                history.exactly_once()
+            toys.whole()
+        finally:
+            toys.stop()
