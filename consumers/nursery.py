@@ -10,7 +10,6 @@ from __future__ import annotations
 import gc
 import os
 import selectors
-import signal
 import socket
 import subprocess
 import sys
@@ -151,7 +150,6 @@ def main(arguments: list[str]) -> int:
     gc.collect()
     gc.freeze()  # the collector would otherwise touch, and so copy, every page of the model in every child
     send(line, Loaded(model.label if model else name))
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     Nursery(line, own, model, configured).run()
     return 0
 
