@@ -137,7 +137,8 @@ class ExactlyOnce:
         """Blocks until the transaction is committed.
 
         The steps: 1. settle what the last failure left open; 2. begin; 3. produce; 4. add the offsets; 5. commit.
-        After a failure that says Kafka will never take one of the records, the next try watches which ones those are.
+        After any failure the next try watches whether there are records that Kafka will never take: the failure itself
+        need not say so, because records that wait behind such a one let the commit time out.
         """
         if self._in_doubt and self._settled(work):  # 1.
             return
@@ -146,6 +147,8 @@ class ExactlyOnce:
             self._producer.begin_transaction()  # 2.
             for one in work.outgoing:  # 3.
                 _produce(self._producer, one, reports.of(one) if self._watched else None)
+            if self._watched:
+                self._await(reports)
             self._producer.send_offsets_to_transaction(work.positions(), work.membership, _TIMEOUT_S)  # 4.
             self._producer.commit_transaction(_TIMEOUT_S)  # 5.
         except KafkaException as exception:
@@ -155,12 +158,20 @@ class ExactlyOnce:
             raise
         self._watched = False
 
+    def _await(self, reports: Reports) -> None:
+        """Waits for what Kafka says to the records; raises KafkaException at the first that it does not take."""
+        deadline = time.monotonic() + _TIMEOUT_S
+        while len(self._producer) and not reports.errors and time.monotonic() < deadline:
+            self._producer.poll(0.01)
+        if reports.errors and reports.errors[0].code() in _NEVER | _NEVER_HERE:
+            raise KafkaException(reports.errors[0])  # what else there may be, the next step says
+
     def _recover(self, error: KafkaError) -> None:
         """Leaves the producer ready for the next try, or in doubt."""
         _raise_if_fenced(error)
         self._retried(error.name())
-        self._watched = error.code() in _NEVER | _NEVER_HERE
-        if error.txn_requires_abort() or self._watched:
+        self._watched = True
+        if error.txn_requires_abort() or error.code() in _NEVER | _NEVER_HERE:
             try:
                 self._producer.abort_transaction(_TIMEOUT_S)
             except KafkaException as exception:

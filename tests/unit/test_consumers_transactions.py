@@ -262,6 +262,18 @@ def test_named_topics_are_blamed_where_kafka_only_says_that_the_transaction_fail
     assert caught.value.records == [(bad, "TOPIC_AUTHORIZATION_FAILED")]
 
 
+def test_a_record_too_large_is_found_though_the_commit_only_times_out(stage: Stage) -> None:
+    """So it is when other records wait behind it in the same partition."""
+    stage.says["large"] = KafkaError.MSG_SIZE_TOO_LARGE
+    stage.script["commit"] = [TIMED_OUT, TIMED_OUT]
+    large = answer("large")
+    with pytest.raises(KafkaException):
+        stage.delivery.deliver(Work([large, answer()], {(TOPIC, 0): 6}, []))
+    with pytest.raises(Unwritable) as caught:
+        stage.delivery.deliver(Work([large, answer()], {(TOPIC, 0): 6}, []))
+    assert caught.value.records == [(large, "MSG_SIZE_TOO_LARGE")]
+
+
 @pytest.mark.parametrize(
     ("code", "expected"),
     [(KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaException), (KafkaError.MSG_SIZE_TOO_LARGE, Unwritable)],

@@ -1,0 +1,61 @@
+"""Records near and beyond what topics take: nobody is held up by one. On a Kafka of their own, which they fill."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import pytest
+
+from standfast.cluster import Cluster
+from tests.support.desk import Desk, has
+from tests.support.toys import Toys
+
+MIB = 1 << 20
+
+
+@pytest.fixture(scope="module")
+def toys(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Toys]:
+    folder = tmp_path_factory.mktemp("large")
+    with Cluster(brokers=1, folder=folder / "kafka") as cluster:
+        made = Toys(folder / "home", cluster.bootstrap_servers, "large.", ("search",))
+        made.start()
+        yield made
+        made.stop()
+
+
+def search(request_id: str, query: str = "heart", **more: object) -> bytes:
+    return json.dumps({"request_id": request_id, "query": query, **more}).encode()
+
+
+def test_an_answer_too_large_for_its_topic_is_kept_as_a_dead_letter(toys: Toys) -> None:
+    """All headers come back, and headers that fit the request's topic need not fit the answer's."""
+    desk = Desk(toys.settings)
+    with desk.reader("search.results") as results, desk.reader("search.requests.dlq") as dead:
+        desk.send("search.requests", search("r1"), b"k", [("n", b"1"), ("bulk", b"x" * (MIB - 200))])
+        desk.send("search.requests", search("r2"), b"k")
+        assert results.answer("r2")["status"] == "ok"
+        letter = dead.until(has("n", b"1"))
+    assert letter.value() == search("r1")
+    assert b"MSG_SIZE_TOO_LARGE" in (dict(letter.headers() or [])["error-reason"] or b"")
+
+
+def test_records_of_20_mb_are_survived_where_they_are_allowed(toys: Toys) -> None:
+    """A dead letter too large for its topic held its partition up for ever."""
+    pids = toys.pids()
+    desk = Desk(toys.settings)
+    desk.allow("search.requests", 32 * MIB)
+    with desk.reader("search.results") as results, desk.reader("search.requests.dlq") as dead:
+        desk.send("search.requests", b"x" * 20 * MIB, b"k", [("n", b"cut")])
+        desk.send("search.requests", search("long", "x" * 20 * MIB), b"k")
+        desk.send("search.requests", search("padded", padding="x" * 20 * MIB), b"k")
+        assert "20971520 characters" in str(results.answer("long")["error"])
+        assert results.answer("padded")["status"] == "ok"
+        cut = dead.until(has("error-value-bytes", b"20971520"))
+        assert (cut.value() or b"", dict(cut.headers() or [])["error-topic"]) == (b"", b"large.search.requests")
+        desk.allow("search.requests.dlq", 33 * MIB)
+        desk.send("search.requests", b"y" * 20 * MIB, b"k", [("n", b"whole")])
+        assert dead.until(has("n", b"whole")).value() == b"y" * 20 * MIB
+        desk.send("search.requests", search("afterwards"), b"k")
+        assert results.answer("afterwards")["status"] == "ok"
+    assert toys.pids() == pids, "a worker died of it"
