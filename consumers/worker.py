@@ -80,6 +80,8 @@ class Worker:
                 work = self._batches.work(messages)
                 self._wait_for_committer()
                 self._submit(work)
+            else:
+                self._idle(0)  # with nothing to do the last batch's offsets are not left waiting for the next
             self._report_lag()
         self._finish()
 
