@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from confluent_kafka import Consumer, TopicPartition
@@ -274,6 +278,30 @@ def test_a_committed_reader_sees_every_answer_once_and_in_order(toys: Toys) -> N
         history.load(300, 600)
         history.exactly_once()
         assert {one.status for one in history.seen} == {"ok"}
+
+
+def test_kafkas_own_console_tools_are_answered(toys: Toys, desk: Desk, tmp_path: Path, unique: str) -> None:
+    def console(tool: str, *arguments: str, stdin: str = "") -> str:
+        environment = {**os.environ, "KAFKA_BOOTSTRAP_SERVERS": toys.settings.kafka.bootstrap_servers}
+        done = subprocess.run(
+            [sys.executable, "-m", "standfast", "kafka", tool, *arguments],
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            env={**environment, "STANDFAST_HOME": str(tmp_path)},
+            check=True,
+        )
+        return done.stdout
+
+    with desk.reader("search.results") as results:
+        console("console-producer", "--topic", desk.topic("search.requests"), stdin=search(unique).decode() + "\n")
+        results.answer(unique)
+        place = results.messages[-1]
+    start = ["--partition", str(place.partition()), "--offset", str(place.offset()), "--max-messages", "1"]
+    shown = console("console-consumer", "--topic", desk.topic("search.results"), *start)
+    answer = json.loads(shown)
+    assert (answer["request_id"], answer["status"], answer["items"][0]["title"]) == (unique, "ok", "heart")
 
 
 def test_at_least_once_answers_too(broker: str, tmp_path_factory: pytest.TempPathFactory) -> None:
