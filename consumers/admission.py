@@ -31,6 +31,7 @@ class Origin:
     key: bytes | None
     value: bytes | None
     headers: list[tuple[str, bytes | None]]
+    headers_readable: bool = True
 
     def header(self, name: str) -> bytes | None:
         """The last header of that name."""
@@ -82,6 +83,8 @@ class Admission:
 
     def decide(self, origin: Origin) -> Decision:
         """What to do with the record; never raises for anything a caller can send."""
+        if not origin.headers_readable:
+            return DeadLetter(origin, "a header's name is not UTF-8; send it again without its headers", "unreadable")
         try:
             request, encoding = self._codec.decode(origin.value, self._service.kind)
         except Unreadable as error:
@@ -131,6 +134,10 @@ class Admission:
 def origin_of(message: Message) -> Origin:
     """The origin of a consumed message."""
     _, timestamp = message.timestamp()
+    try:
+        headers = list(message.headers() or ())
+    except (SystemError, UnicodeError):  # what confluent-kafka makes of a name that is not UTF-8
+        headers = None
     return Origin(
         topic=message.topic(),
         partition=message.partition(),
@@ -138,7 +145,8 @@ def origin_of(message: Message) -> Origin:
         timestamp_ms=timestamp,
         key=message.key(),
         value=message.value(),
-        headers=list(message.headers() or ()),
+        headers=headers or [],
+        headers_readable=headers is not None,
     )
 
 

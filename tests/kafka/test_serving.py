@@ -238,6 +238,42 @@ def test_unreadable_records_keep_their_order_and_are_read_once(desk: Desk, dead:
     group.close()
 
 
+# A client that lets header names be any bytes, as some do; run without its C extension, which does not.
+_ODD_CLIENT = """
+import asyncio, sys
+from aiokafka import AIOKafkaProducer
+
+class Odd(str):
+    def encode(self, *_):
+        return b"\\xff\\xfe"
+
+async def send():
+    async with AIOKafkaProducer(bootstrap_servers=sys.argv[1]) as producer:
+        await producer.send_and_wait(sys.argv[2], sys.argv[3].encode(), headers=[(Odd("x"), b"v")])
+
+asyncio.run(send())
+"""
+
+
+def test_a_header_name_that_is_not_utf_8_makes_a_dead_letter(toys: Toys, desk: Desk, dead: Reader, unique: str) -> None:
+    """confluent-kafka raises SystemError for it: it ended one worker after the other."""
+    subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            _ODD_CLIENT,
+            desk.settings.kafka.bootstrap_servers,
+            desk.topic("search.requests"),
+            unique,
+        ],
+        env={**os.environ, "AIOKAFKA_NO_EXTENSIONS": "1"},
+        check=True,
+        timeout=120,
+    )
+    letter = dead.until(lambda message: message.value() == unique.encode())
+    assert b"not UTF-8" in (dict(letter.headers() or [])["error-reason"] or b"")
+
+
 _STARTS = st.sampled_from([b"", b"\xc3\x01", b"\0", b"\0\0\0\0\1", b'{"query": "', b'{"query": "heart", "k": '])
 _VALUES = st.none() | st.builds(lambda start, rest: start + rest, _STARTS, st.binary(max_size=100))
 _NAMES = st.sampled_from(["deadline-ms", "kafka_replyTopic", "kafka_replyPartition", "error-reason", "x"])

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import json
 import time
+from typing import cast
 
 import msgspec
 import pytest
+from confluent_kafka import Message
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from consumers.admission import Admission, Admitted, DeadLetter, Decision, Refused
+from consumers.admission import Admission, Admitted, DeadLetter, Decision, Refused, origin_of
 from consumers.service import Name, service
 from models.base import RecommendQuery, SearchQuery
 from schemas.codec import Codec, Encoding
 from schemas.records import RecommendRequest, SearchRequest
 from standfast.settings import Settings
-from tests.support.origins import Headers, origin
+from tests.support.origins import FakeMessage, Headers, origin
 
 _SETTINGS = Settings()
 _PROFILES = {"u7": ("i1", "i2")}
@@ -173,6 +175,21 @@ _VALUES: st.SearchStrategy[object] = st.recursive(
 def test_json_is_always_answered_or_computed(fields: object) -> None:
     value = json.dumps(fields, allow_nan=False, default=str).encode() if _is_json(fields) else b"{}"
     assert isinstance(decide(value), Admitted | Refused)
+
+
+def test_a_header_name_that_is_not_utf_8_makes_a_record_unreadable() -> None:
+    """confluent-kafka raises SystemError for it: it ended one worker after the other."""
+
+    class Broken(FakeMessage):
+        def headers(self) -> list[tuple[str, bytes | None]] | None:
+            raise SystemError("returned a result with an exception set")
+
+    read = origin_of(cast(Message, Broken(origin())))
+    own = service("search", _SETTINGS)
+    decision = Admission(own, _SETTINGS, Codec(), lambda _: ()).decide(read)
+    assert isinstance(decision, DeadLetter)
+    assert "not UTF-8" in decision.reason
+    assert decision.origin.value == origin().value
 
 
 @given(st.binary(max_size=30))
