@@ -156,6 +156,8 @@ class Worker:
         self._give_up(gone)
 
     def _give_up(self, gone: set[tuple[str, int]]) -> None:
+        # A pause outlives the assignment: got back later, the partition would never be read again.
+        self._consumer.resume([TopicPartition(*one) for one in gone])
         self._owned -= gone
         self._given_up |= gone
         self._early = [one for one in self._early if _place(one) not in gone]

@@ -192,6 +192,20 @@ def test_what_is_lost_and_got_back_meanwhile_is_not_answered_twice(stage: Stage)
     assert sorted(answered) == [(0, 5), (1, 9)]
 
 
+def test_a_partition_lost_while_it_is_paused_is_read_again_when_it_comes_back(stage: Stage) -> None:
+    """A pause outlives the assignment in librdkafka: the partition stood still for ever."""
+    stage.play(
+        stage.happens("on_assign", 0, 1),
+        record(0, 5),
+        record(0, 6),
+        stage.happens("on_lost", 1),
+        stage.deliver,
+        stage.happens("on_assign", 1),
+        record(1, 7),
+    )
+    assert stage.consumer.paused == set()
+
+
 def test_a_revoke_waits_for_the_commit_in_hand(stage: Stage) -> None:
     def revoke() -> None:
         threading.Timer(0.2, stage.deliver).start()
