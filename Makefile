@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint lock reference clean
+.PHONY: help setup demo test lint lock peers reference clean
 BIN := .venv/bin
 
 help: ## show this list
@@ -23,6 +23,9 @@ reference: setup ## write docs/settings.md, docs/metrics.md, docs/cli.md and doc
 lock: setup ## lock the Python packages anew after a change to pyproject.toml (UPGRADE=1: the newest versions)
 	@$(BIN)/python -m uv pip compile --python-version 3.11 --universal --generate-hashes --group dev -q \
 		--no-emit-index-url --no-emit-find-links --no-header pyproject.toml -o requirements.lock $(if $(UPGRADE),--upgrade)
+
+peers: setup ## install what `standfast bench --against` measures beside us (a later `make setup` may remove it)
+	@$(BIN)/python -m uv pip install --group peers -c requirements.lock
 
 clean: ## remove .venv and what the tools left behind; the state of the system stays
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist

@@ -1,104 +1,135 @@
-"""Kills of workers at random moments under load, judged by the drills' own history and checker."""
+"""Strikes at random moments under load, one after the other, judged from the history of every request."""
 
 from __future__ import annotations
 
-import os
 import random
-import signal
 import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
-from bench.figures import Failover, quantile
-from consumers.announced import announce
-from consumers.service import Service, service
+import msgspec
+
+from bench.figures import quantile
+from bench.full_strength import FullStrength
+from bench.judging import Judge
+from bench.own_place import STANDFAST, own_place
+from bench.strikes import strike_named
+from bench.strikes.scene import Scene, Struck
+from consumers.service import service
 from drills import checker
-from drills.history import History, Request
+from drills.history import History
 from drills.load import Load
-from drills.targets import active_workers, owned_by
-from standfast import status
 from standfast.errors import ClusterError
 from standfast.settings import Settings
 
 _SETTLE_S = 2.0
-_PATIENCE_S = 60.0
+_ANSWERS_S = 60.0
 
 
-def failover(settings: Settings, name: str, kills: int, rate: float, pause_s: float) -> Failover:
-    """Kills a random worker so many times, each after a random part of `pause_s` more; blocks.
+class Failover(msgspec.Struct, frozen=True, kw_only=True):
+    """Strikes of one kind under load; milliseconds.
 
-    Raises ClusterError if the system does not come back to full strength between two kills.
+    `rto_ms`: what the strike is judged by (`bench.strikes`), of each. `waited_ms`: the longest that a request waited
+    beyond what is usual, from each strike until the system was whole again. `unsure`: requests that Kafka never
+    acknowledged to the load, which may be missing without being lost.
     """
-    own = service(name, settings)
-    load = Load(settings, own, f"bench-{os.getpid()}", rate, ())
+
+    service: str
+    strike: str
+    says: str
+    figure: str
+    strikes: int
+    rate: float
+    requests: int
+    unsure: int
+    rto_ms: list[float]
+    median_ms: float
+    p90_ms: float
+    p99_ms: float
+    worst_ms: float
+    waited_ms: list[float]
+    usual_p50_ms: float | None
+    usual_p99_ms: float | None
+    lost: int
+    doubled: int
+    out_of_order: int
+    not_ok: dict[str, int]
+
+
+@contextmanager
+def own_scene(settings: Settings, name: str, brokers: int, home: Path, module: str = STANDFAST) -> Iterator[Scene]:
+    """A system of its own in `home`, which holds the models, ready to be struck."""
+    kafka = settings.kafka.model_copy(update={"brokers": brokers, "replication": 0})
+    own = settings.model_copy(update={"kafka": kafka})
+    with own_place(own, name, home, module) as (place, located):
+        yield Scene(located, service(name, located), place)
+
+
+def failover(at: Scene, name: str, strikes: int, rate: float, pause_s: float) -> Failover:
+    """Strikes so many times, each a random part of `pause_s` after the system was whole again; blocks.
+
+    Raises ClusterError if the system does not come back to full strength between two strikes.
+    """
+    strike = strike_named(name)
+    load = Load(at.settings, at.service, f"bench-{uuid.uuid4().hex[:8]}", rate, ())
+    whole = FullStrength(at)
+    whole.await_again()
     load.start()
-    struck: list[tuple[float, frozenset[int]]] = []
     try:
         time.sleep(_SETTLE_S)
-        for _ in range(kills):
-            _wait_until_ready(own)
-            time.sleep(pause_s * (0.5 + random.random()))
-            struck.append(_kill_one(own))
-        _wait_until_ready(own)
+        struck = list(_struck(at, strike.make(), whole, strikes, pause_s))
         time.sleep(pause_s)
         load.stop_sending()
-        _wait_for_answers(load)
+        _await_answers(load)
     finally:
         load.close()
-    return _judged(own, rate, load.history(), struck)
+    if load.broken:
+        raise ClusterError(f"the load itself stopped, so nothing is proven: {load.broken}")
+    return _judged(at, name, rate, load.history(), struck)
 
 
-def _kill_one(own: Service) -> tuple[float, frozenset[int]]:
-    running = status.read()
-    if running is None:
-        raise ClusterError("the system is gone; see `standfast status`")
-    victim = random.choice([one for one in active_workers(running, own) if owned_by(one, own)])
-    announce(victim.pid)
-    at = time.monotonic()
-    os.kill(victim.pid, signal.SIGKILL)
-    return at, frozenset(owned_by(victim, own))
+def _struck(
+    at: Scene, strike: Callable[[Scene], Struck], whole: FullStrength, strikes: int, pause_s: float
+) -> Iterator[tuple[Struck, float]]:
+    """Each strike, and when everybody was there again after it."""
+    for _ in range(strikes):
+        time.sleep(pause_s * (0.5 + random.random()))
+        one = strike(at)
+        yield one, whole.await_again(one.gone)
 
 
-def _wait_until_ready(own: Service) -> None:
-    """Until every worker serves and a standby is warm again, as the status says."""
-    until = time.monotonic() + _PATIENCE_S
-    while time.monotonic() < until:
-        running = status.read()
-        rows = [one for one in running.workers if one.group == own.group] if running else []
-        serving = sum(one.role == "active" and one.state == "serving" for one in rows)
-        ready = sum(one.role == "standby" and one.state == "ready" for one in rows)
-        if rows and serving == sum(one.role == "active" for one in rows) and ready:
-            return
-        time.sleep(0.05)
-    raise ClusterError(f"{own.name} did not come back to full strength in {_PATIENCE_S:.0f} s; see `standfast status`")
-
-
-def _wait_for_answers(load: Load) -> None:
-    until = time.monotonic() + _PATIENCE_S
+def _await_answers(load: Load) -> None:
+    until = time.monotonic() + _ANSWERS_S
     while load.unanswered() and time.monotonic() < until:
         time.sleep(0.05)
 
 
-def _judged(own: Service, rate: float, history: History, struck: list[tuple[float, frozenset[int]]]) -> Failover:
-    counts = checker.measure(history)
-    rto = [_rto_ms(history.requests, at, partitions) for at, partitions in struck]
+def _judged(at: Scene, name: str, rate: float, history: History, struck: list[tuple[Struck, float]]) -> Failover:
+    strike, judge, counts = strike_named(name), Judge(history), checker.measure(history)
+    waited = [judge.pause_ms(one, until) for one, until in struck]
+    rto = waited if strike.figure == "pause" else [judge.answered_ms(one) for one, _ in struck]
+    usual = judge.usual(struck)
     return Failover(
-        service=own.name,
-        kills=len(struck),
+        service=at.service.name,
+        strike=name,
+        says=strike.says,
+        figure=strike.figure,
+        strikes=len(struck),
         rate=rate,
         requests=len(history.requests),
+        unsure=counts.unacked,
         rto_ms=[round(one, 1) for one in rto],
         median_ms=round(quantile(rto, 0.5), 1),
+        p90_ms=round(quantile(rto, 0.9), 1),
+        p99_ms=round(quantile(rto, 0.99), 1),
         worst_ms=round(max(rto), 1),
+        waited_ms=[round(one, 1) for one in waited],
+        usual_p50_ms=usual.p50_ms,
+        usual_p99_ms=usual.p99_ms,
         lost=counts.lost,
-        duplicated=counts.duplicated,
+        doubled=counts.duplicated,
         out_of_order=counts.out_of_order,
+        not_ok=counts.not_ok,
     )
-
-
-def _rto_ms(requests: tuple[Request, ...], at: float, partitions: frozenset[int]) -> float:
-    """From the kill to the first answer to a request that was sent after it to one of the victim's partitions."""
-    after = [
-        answered - at
-        for one in requests
-        if one.partition in partitions and one.invoked >= at and (answered := one.answered_at) is not None
-    ]
-    return min(after, default=float("inf")) * 1000

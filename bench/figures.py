@@ -24,21 +24,6 @@ class Latency(msgspec.Struct, frozen=True, kw_only=True):
     doubled: int
 
 
-class Failover(msgspec.Struct, frozen=True, kw_only=True):
-    """Kills of workers under load. RTO: from the kill to the first committed answer from the victim's partitions."""
-
-    service: str
-    kills: int
-    rate: float
-    requests: int
-    rto_ms: list[float]
-    median_ms: float
-    worst_ms: float
-    lost: int
-    duplicated: int
-    out_of_order: int
-
-
 class Machine(msgspec.Struct, frozen=True, kw_only=True):
     """Where it was measured; `load` is the average of the last minute, which tells whether it had the machine alone."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,6 +18,10 @@ from standfast.settings import Settings
 
 Query = SearchQuery | RecommendQuery
 DEADLINE_HEADER = "deadline-ms"
+_SHED: tuple[Status, str] = (
+    "overloaded",
+    "newer requests are preferred while more come than can be computed; send it again later",
+)
 _DEADLINE_DIGITS = 18  # a longer number is no time, and one of 400 digits cannot be subtracted from one
 
 
@@ -81,8 +86,13 @@ class Admission:
         self._codec = codec
         self._history = history
 
-    def decide(self, origin: Origin) -> Decision:
-        """What to do with the record; never raises for anything a caller can send."""
+    def decide(self, origin: Origin, ahead_ms: float = 0.0, *, shed: bool = False) -> Decision:
+        """What to do with the record; never raises for anything a caller can send.
+
+        Args:
+            ahead_ms: how long its batch will take, where more than a batch is waiting.
+            shed: refuse it, to make room for newer ones.
+        """
         if not origin.headers_readable:
             return DeadLetter(origin, "a header's name is not UTF-8; send it again without its headers", "unreadable")
         try:
@@ -93,13 +103,24 @@ class Admission:
             request_id = error.request_id or default_id(origin)
             return Refused(origin, error.encoding, request_id, "invalid", str(error))
         request_id = request.request_id or default_id(origin)
-        late = _late(origin)
-        if late is not None:
-            return Refused(origin, encoding, request_id, *late)
+        refusal = _SHED if shed else self.late(origin, ahead_ms)
+        if refusal is not None:
+            return Refused(origin, encoding, request_id, *refusal)
         query = self._query(request)
         if isinstance(query, str):
             return Refused(origin, encoding, request_id, "invalid", query)
         return Admitted(origin, encoding, request_id, query)
+
+    def late(self, origin: Origin, ahead_ms: float) -> tuple[Status, str] | None:
+        """The refusal of a request that is too old, without looking into it: status and reason."""
+        if origin.headers and (raw := origin.header(DEADLINE_HEADER)) is not None:
+            return _past(raw, ahead_ms)
+        longest = self._service.max_wait_ms
+        if not longest or origin.topic == self._service.bulk_requests:
+            return None
+        age = time.time() * 1000 - origin.timestamp_ms
+        reason = f"it waited {age:.0f} ms, and {self._service.name}.max_wait_ms is {longest}; send it again later"
+        return ("overloaded", reason) if age > longest else None
 
     def _query(self, request: SearchRequest | RecommendRequest) -> Query | str:
         """The model's query, or why there is none."""
@@ -131,11 +152,16 @@ class Admission:
         )
 
 
+# Of a name that is not UTF-8 confluent-kafka returns a value *and* leaves an exception behind. Called this way Python
+# finds it at once; called plainly, code that has run often meets it somewhere later.
+_headers = operator.methodcaller("headers")
+
+
 def origin_of(message: Message) -> Origin:
     """The origin of a consumed message."""
     _, timestamp = message.timestamp()
     try:
-        headers = list(message.headers() or ())
+        headers = list(_headers(message) or ())
     except (SystemError, UnicodeError):  # what confluent-kafka makes of a name that is not UTF-8
         headers = None
     return Origin(
@@ -155,10 +181,8 @@ def default_id(origin: Origin) -> str:
     return f"{origin.topic}-{origin.partition}-{origin.offset}"
 
 
-def _late(origin: Origin) -> tuple[Status, str] | None:
-    """The refusal of a request whose deadline has passed or cannot be read."""
-    if not origin.headers or (raw := origin.header(DEADLINE_HEADER)) is None:
-        return None
+def _past(raw: bytes, ahead_ms: float) -> tuple[Status, str] | None:
+    """The refusal of a request whose deadline has passed, will pass while it is computed, or cannot be read."""
     try:
         deadline = int(raw[:_DEADLINE_DIGITS])
     except ValueError:
@@ -166,4 +190,8 @@ def _late(origin: Origin) -> tuple[Status, str] | None:
     if deadline is None or len(raw) > _DEADLINE_DIGITS:
         return "invalid", f"the header {DEADLINE_HEADER} is {raw[:40]!r}; it must be epoch milliseconds"
     over = time.time() * 1000 - deadline
-    return ("deadline_exceeded", f"the deadline passed {over:.0f} ms before the request was read") if over > 0 else None
+    if over > 0:
+        return "deadline_exceeded", f"the deadline passed {over:.0f} ms before the request was read"
+    if over + ahead_ms > 0:
+        return "deadline_exceeded", f"its batch takes {ahead_ms:.0f} ms, and the deadline is in {-over:.0f} ms"
+    return None

@@ -109,8 +109,8 @@ class Answers:
         """
         origin = unwritable.origin
         if unwritable.to_named:
-            return replace(unwritable, topic=self._service.results, to_partition=-1, to_named=False)
-        if unwritable.topic == self._service.results:
+            return replace(unwritable, topic=self._service.results_of(origin.topic), to_partition=-1, to_named=False)
+        if unwritable.topic == self._service.results_of(origin.topic):
             return self.dead(DeadLetter(origin, f"Kafka does not take its answer: {reason}", "unwritable"))
         size = ("error-value-bytes", b"%d" % len(origin.value or b""))
         ours = [one for one in unwritable.headers if one[0].startswith("error-") and one != size]
@@ -120,17 +120,19 @@ class Answers:
         topic, partition = self._reply_to(origin)
         key = origin.key if origin.key is not None else result.request_id.encode()
         value = self._codec.encode(result, encoding)
-        return Outgoing(origin, topic, key, value, origin.headers, partition, topic != self._service.results)
+        named = topic != self._service.results_of(origin.topic)
+        return Outgoing(origin, topic, key, value, origin.headers, partition, named)
 
     def _reply_to(self, origin: Origin) -> tuple[str, int]:
         """Where the answer goes: Spring Kafka's reply topic and partition where they can be used, else ours."""
+        ours = self._service.results_of(origin.topic)
         named = origin.header(_REPLY_TOPIC) if origin.headers else None
         if not named or not _TOPIC_NAME.fullmatch(named):
-            return self._service.results, -1
+            return ours, -1
         topic = named.decode()
         count = 0 if topic in self._closed else self._partitions_of(topic)
         if not count:
-            return self._service.results, -1
+            return ours, -1
         wanted = origin.header(_REPLY_PARTITION)
         partition = int.from_bytes(wanted, "big") if wanted and len(wanted) == 4 else -1
         return topic, partition if 0 <= partition < count else -1

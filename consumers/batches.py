@@ -4,20 +4,31 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
 
 import structlog
-from confluent_kafka import Message
 
-from consumers.admission import Admission, Admitted, DeadLetter, Decision, Refused, origin_of
+from consumers.admission import Admission, Admitted, DeadLetter, Decision, Origin, Refused
 from consumers.answers import Answers, Outgoing
-from consumers.ledger import Ledger
-from consumers.suspects import DEATHS_ALLOWED
+from consumers.breaker import Ask, Outcome
+from consumers.ledger import Ledger, RecordId
+from consumers.suspects import DEATHS_ALLOWED, Suspects, record_id
 from consumers.transactions import Work
-from models.base import Model, Scored
+from models.base import Scored
 from standfast import telemetry
 
 _log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """A request and its scores."""
+
+    admitted: Admitted
+    items: list[Scored]
+
+
+Settled = Served | Refused | DeadLetter
 
 
 class Batches:
@@ -27,91 +38,108 @@ class Batches:
     second death convicts it and not its neighbours; after that it is dead-lettered.
     """
 
-    def __init__(self, admission: Admission, model: Model[Any], answers: Answers, ledger: Ledger, topic: str) -> None:
+    def __init__(
+        self, admission: Admission, ask: Ask, answers: Answers, ledger: Ledger, suspects: Suspects, model: str
+    ) -> None:
         self._admission = admission
-        self._model = model
+        self._ask = ask
         self._answers = answers
         self._ledger = ledger
-        self._topic = topic
+        self._model = model.partition("@")[::2]
         self.instead = answers.instead
-        self.labels = (topic, *model.label.partition("@")[::2])
-        self.suspects: dict[tuple[int, int], int] = {}
+        self._suspects_kept = suspects
+        self._suspects: dict[RecordId, int] = {}
+        self.ahead_ms = 0.0
 
-    def work(self, messages: Sequence[Message]) -> Work:
-        """Computes the batch and returns its answers, dead letters and offsets."""
+    def read_suspects(self) -> None:
+        """Learns which records are suspected now; when partitions have come."""
+        self._suspects = self._suspects_kept.read()
+
+    def labels(self, topic: str) -> tuple[str, str, str]:
+        """The labels of the metrics by model."""
+        return (topic, *self._model)
+
+    def late(self, origin: Origin) -> bool:
+        """Whether the record will be refused for its age; `ahead_ms` is how long its batch would take."""
+        return self._admission.late(origin, self.ahead_ms) is not None
+
+    def work(self, records: Sequence[Origin], shed: int = 0) -> Work:
+        """Computes a batch of one topic and returns its answers, dead letters and offsets; refuses the first `shed`."""
         began = time.perf_counter()
-        decisions = [self._decide(message) for message in messages]
+        decisions = [self._decide(record, number < shed) for number, record in enumerate(records)]
         decoded = time.perf_counter()
         found = self._computed([one for one in decisions if isinstance(one, Admitted)])
         computed = time.perf_counter()
-        outgoing = [record for one in decisions for record in self._written(one, found)]
-        self._observe(decisions, began, decoded, computed)
+        settled = [part for one in decisions for part in _settled(one, found)]
+        outgoing = [self._written(one) for one in settled]
+        self._observe(decisions, settled, began, decoded, computed)
         offsets: dict[tuple[str, int], int] = {}
         for one in decisions:
             offsets[one.origin.topic, one.origin.partition] = one.origin.offset + 1
         return Work(outgoing, offsets, [one.origin.timestamp_ms for one in decisions])
 
-    def _decide(self, message: Message) -> Decision:
-        origin = origin_of(message)
-        deaths = self.suspects.get((origin.partition, origin.offset), 0) if self.suspects else 0
+    def _decide(self, origin: Origin, shed: bool) -> Decision:
+        deaths = self._suspects.get(record_id(origin), 0) if self._suspects else 0
         if deaths >= DEATHS_ALLOWED:
             reason = f"{deaths} workers died while computing it; fix the record or the model, then send it again"
             return DeadLetter(origin, reason, "poison")
         try:
-            return self._admission.decide(origin)
+            return self._admission.decide(origin, self.ahead_ms, shed=shed)
         except Exception as error:  # noqa: BLE001 - it would end one worker after the other, and no one's turn would come
             _log.exception("a record could not be decided on", partition=origin.partition, offset=origin.offset)
             return DeadLetter(origin, f"{type(error).__name__}: {error}", "failed")
 
-    def _computed(self, admitted: list[Admitted]) -> dict[int, list[Scored] | str]:
+    def _computed(self, admitted: list[Admitted]) -> dict[int, Outcome]:
         """Scores, or why there are none, by the identity of the request."""
-        found: dict[int, list[Scored] | str] = {}
-        alone = [one for one in admitted if _record(one) in self.suspects] if self.suspects else []
+        found: dict[int, Outcome] = {}
+        alone = [one for one in admitted if record_id(one.origin) in self._suspects] if self._suspects else []
         together = [one for one in admitted if one not in alone] if alone else admitted
         for group in ([together] if together else []) + [[one] for one in alone]:
-            self._ledger.begin([_record(one) for one in group])
-            found.update(self._predicted(group))
+            self._ledger.begin([record_id(one.origin) for one in group])
+            outcomes = self._ask([one.query for one in group])
+            found.update({id(one): outcome for one, outcome in zip(group, outcomes, strict=True)})
             self._ledger.end()
         return found
 
-    def _predicted(self, group: list[Admitted]) -> dict[int, list[Scored] | str]:
-        """A model that fails on a group is asked again one by one: one bad request fails alone."""
-        try:
-            scored = self._model.predict([one.query for one in group])
-        except Exception as error:  # noqa: BLE001 - whatever a model raises must not lose its neighbours' answers
-            if len(group) > 1:
-                return {key: value for one in group for key, value in self._predicted([one]).items()}
-            _log.warning("the model failed on a request", error=f"{type(error).__name__}: {error}"[:300])
-            return {id(group[0]): f"the model failed on it: {type(error).__name__}: {error}"}
-        return {id(one): items for one, items in zip(group, scored, strict=True)}
+    def _written(self, settled: Settled) -> Outgoing:
+        if isinstance(settled, Refused):
+            return self._answers.refused(settled)
+        if isinstance(settled, DeadLetter):
+            return self._answers.dead(settled)
+        return self._answers.served(settled.admitted, settled.items)
 
-    def _written(self, decision: Decision, found: dict[int, list[Scored] | str]) -> list[Outgoing]:
-        if isinstance(decision, Refused):
-            return [self._answers.refused(decision)]
-        if isinstance(decision, DeadLetter):
-            return [self._answers.dead(decision)]
-        items = found[id(decision)]
-        if not isinstance(items, str):
-            return [self._answers.served(decision, items)]
-        refused = Refused(decision.origin, decision.encoding, decision.request_id, "invalid", items)
-        return [self._answers.refused(refused), self._answers.dead(DeadLetter(decision.origin, items, "model"))]
-
-    def _observe(self, decisions: Sequence[Decision], began: float, decoded: float, computed: float) -> None:
+    def _observe(
+        self,
+        decisions: Sequence[Decision],
+        settled: Sequence[Settled],
+        began: float,
+        decoded: float,
+        computed: float,
+    ) -> None:
         ended = time.perf_counter()
         began_ms = (time.time() - (ended - began)) * 1000
-        queue = telemetry.QUEUE.labels(*self.labels)
+        labels = self.labels(decisions[0].origin.topic)
+        queue = telemetry.QUEUE.labels(*labels)
         for one in decisions:
             queue.observe(max(0.0, began_ms - one.origin.timestamp_ms) / 1000)
-            if isinstance(one, DeadLetter):
-                telemetry.FAILURES.labels(self._topic, one.kind).inc()
+        for part in settled:
+            if isinstance(part, DeadLetter):
+                telemetry.FAILURES.labels(labels[0], part.kind).inc()
             else:
-                status = one.status if isinstance(one, Refused) else "ok"
-                telemetry.REQUESTS.labels(*self.labels, status).inc()
-        telemetry.BATCH_SIZE.labels(*self.labels).observe(len(decisions))
-        telemetry.COMPUTE_INPUT.labels(*self.labels).observe(decoded - began)
-        telemetry.COMPUTE_INFER.labels(*self.labels).observe(computed - decoded)
-        telemetry.COMPUTE_OUTPUT.labels(*self.labels).observe(ended - computed)
+                status = part.status if isinstance(part, Refused) else "ok"
+                telemetry.REQUESTS.labels(*labels, status).inc()
+        telemetry.BATCH_SIZE.labels(*labels).observe(len(decisions))
+        telemetry.COMPUTE_INPUT.labels(*labels).observe(decoded - began)
+        telemetry.COMPUTE_INFER.labels(*labels).observe(computed - decoded)
+        telemetry.COMPUTE_OUTPUT.labels(*labels).observe(ended - computed)
 
 
-def _record(admitted: Admitted) -> tuple[int, int]:
-    return admitted.origin.partition, admitted.origin.offset
+def _settled(decision: Decision, found: dict[int, Outcome]) -> list[Settled]:
+    """What becomes of it after computing: what the model failed on is refused, and kept if it is to blame itself."""
+    if not isinstance(decision, Admitted):
+        return [decision]
+    outcome = found[id(decision)]
+    if isinstance(outcome, list):
+        return [Served(decision, outcome)]
+    refused = Refused(decision.origin, decision.encoding, decision.request_id, outcome.status, outcome.reason)
+    return [refused, DeadLetter(decision.origin, outcome.reason, "model")] if outcome.status == "invalid" else [refused]

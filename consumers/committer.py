@@ -1,19 +1,24 @@
-"""Commits one batch while the next is being computed."""
+"""Commits one batch while the next is being computed, and prepares that one's transaction meanwhile."""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
 import structlog
-from confluent_kafka import KafkaException
+from confluent_kafka import KafkaError, KafkaException
 
 from consumers.answers import Outgoing
 from consumers.transactions import Delivery, TopicPartitionKey, Unwritable, Work, backoff
 
 _log = structlog.get_logger()
+# A transaction that was prepared for a batch is given up after this: a batch may be computed for longer than a
+# transaction may last.
+_PREPARED_S = 2.0
+# What Kafka says to a commit with a membership from before a rebalance.
+_OUTDATED = {KafkaError.ILLEGAL_GENERATION, KafkaError.UNKNOWN_MEMBER_ID, KafkaError.REBALANCE_IN_PROGRESS}
 
 
 class Committer:
@@ -38,12 +43,20 @@ class Committer:
         self._delivered = delivered
         self._instead = instead
         self._state = threading.Condition()
+        self._announced: Work | None = None
         self._work: Work | None = None
         self._lost: set[TopicPartitionKey] = set()
+        self._outdated = False
         self._failure: BaseException | None = None
         self._closed = False
         self._thread = threading.Thread(target=self._run, name="committer", daemon=True)
         self._thread.start()
+
+    def announce(self, offsets: Work) -> None:
+        """Says which offsets the batch that is being computed will commit; returns at once. `submit` is to follow."""
+        with self._state:
+            self._announced = offsets
+            self._state.notify_all()
 
     def submit(self, work: Work) -> None:
         """Hands over one batch's work; only when `idle`."""
@@ -52,21 +65,26 @@ class Committer:
             if self._work is not None:
                 raise RuntimeError("the last batch is still being committed")
             self._lost.clear()
-            self._work = work
+            self._announced, self._work, self._outdated = None, work, False
             self._state.notify_all()
 
     def idle(self, timeout: float) -> bool:
-        """Waits until nothing is left to deliver; False after `timeout` seconds. Raises what ended the thread."""
-        with self._state:
-            done = self._state.wait_for(lambda: self._work is None or self._failure is not None, timeout)
-            self._raise_failure()
-            return done
+        """Waits until nothing is left to deliver. Raises what ended the thread.
 
-    def renew(self, membership: object) -> None:
-        """Puts the consumer's present group metadata in the place of that which the work in hand was given."""
+        False after `timeout` seconds, or as soon as Kafka has refused the membership in use: `renew` is to follow.
+        """
         with self._state:
-            if self._work is not None:
-                self._work = replace(self._work, membership=membership)
+            self._state.wait_for(lambda: self._work is None or self._outdated or self._failure is not None, timeout)
+            self._raise_failure()
+            return self._work is None
+
+    def renew(self, memberships: Mapping[str, object]) -> None:
+        """Puts the consumers' present group metadata, by topic, in the place of what the work in hand was given."""
+        with self._state:
+            if self._work is not None and self._work.offsets:
+                topic = next(iter(self._work.offsets))[0]
+                self._work = replace(self._work, membership=memberships[topic])
+            self._outdated = False
 
     def abandon(self, partitions: Iterable[TopicPartitionKey]) -> None:
         """Gives up what came from partitions that are no longer ours: their next owner reads it again."""
@@ -86,6 +104,7 @@ class Committer:
     def _run(self) -> None:
         try:
             while self._next():
+                self._prepare()
                 self._deliver()
                 with self._state:
                     self._work = None
@@ -97,8 +116,19 @@ class Committer:
 
     def _next(self) -> bool:
         with self._state:
-            self._state.wait_for(lambda: self._work is not None or self._closed)
+            self._state.wait_for(lambda: self._work is not None or self._announced is not None or self._closed)
             return not self._closed
+
+    def _prepare(self) -> None:
+        with self._state:
+            offsets, self._announced = self._announced, None
+        if offsets is None:
+            return
+        self._delivery.prepare(offsets)
+        with self._state:
+            found = self._state.wait_for(lambda: self._work is not None or self._closed, _PREPARED_S)
+        if not found:
+            self._delivery.withdraw()
 
     def _deliver(self) -> None:
         attempt = 0
@@ -106,20 +136,33 @@ class Committer:
         while True:
             with self._state:
                 left = self._work.without(self._lost) if self._work is not None else None
-                if self._closed or left is None or not left.offsets:
+                if self._closed or left is None:
                     return
+            if not left.offsets:
+                self._delivery.withdraw()
+                return
             try:
                 self._delivery.deliver(left)
             except Unwritable as refused:
                 _log.warning("records that kafka will never take are replaced", error=str(refused))
                 self._replace(refused)
             except KafkaException as exception:
-                _log.warning("batch not committed, trying again", error=str(exception.args[0]), attempt=attempt)
+                attempt = self._refused(exception.args[0], attempt)
             else:
                 self._delivered(left, time.perf_counter() - began)
                 return
             backoff(attempt)
             attempt += 1
+
+    def _refused(self, error: KafkaError, attempt: int) -> int:
+        """The attempt as the back-off is to count it: after a rebalance it is over as soon as we hear of it."""
+        _log.warning("batch not committed, trying again", error=str(error), attempt=attempt)
+        if error.code() not in _OUTDATED:
+            return attempt
+        with self._state:
+            self._outdated = True
+            self._state.notify_all()
+        return min(attempt, 1)
 
     def _replace(self, refused: Unwritable) -> None:
         reasons = {id(one): reason for one, reason in refused.records}

@@ -1,9 +1,9 @@
-"""Which of a service's identities (`search-0`, …) have nobody to serve under them, and since when."""
+"""Which of a service's identities (`search-0`, …) there are, which have nobody to serve under them, and since when."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from consumers.backoff import Backoff
 
@@ -15,10 +15,28 @@ class Identities:
     """All identities of one service; each is vacant at first."""
 
     def __init__(self, identities: Iterable[str]) -> None:
-        now = time.monotonic()
-        self._vacant = dict.fromkeys(identities, now)
-        self._restarts = dict.fromkeys(self._vacant, 0)
-        self._backoff = {identity: Backoff(deaths=5, within_s=60.0) for identity in self._vacant}
+        self._vacant: dict[str, float] = {}
+        self._restarts: dict[str, int] = {}
+        self._backoff: dict[str, Backoff] = {}
+        for identity in identities:
+            self.add(identity)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._restarts)
+
+    def __len__(self) -> int:
+        return len(self._restarts)
+
+    def add(self, identity: str) -> None:
+        """There is one more, vacant."""
+        self._vacant[identity] = time.monotonic()
+        self._restarts[identity] = 0
+        self._backoff[identity] = Backoff(deaths=5, within_s=60.0)
+
+    def remove(self, identity: str) -> None:
+        """There is one less."""
+        self._vacant.pop(identity, None)
+        del self._restarts[identity], self._backoff[identity]
 
     @property
     def vacant(self) -> list[str]:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import threading
+from collections.abc import Callable
 from pathlib import Path
 
 from consumers.fencing import Fence
 from consumers.ledger import Ledger
-from consumers.messages import Message, send
-from consumers.process import slot_file, transactional_id
+from consumers.life_lock import LifeLock
+from consumers.messages import Load, Message, send
+from consumers.process import life_file, slot_file, transactional_id
 from consumers.service import Service
 from standfast.settings import Settings
 from standfast.status import WorkerState
@@ -25,13 +28,21 @@ class Member:
         self.channel = channel
         self.ledger = Ledger(slot_file(slot))
         self.ledger.reset()
+        self._life = LifeLock(life_file(slot))
+        self._life.reset()
         self.pid = 0
         self.state: WorkerState = "starting"
         self.identity: str | None = None
         self.partitions: dict[str, list[int]] = {}
+        self.failing = ""
+        self.left = False
+        self.load: Load | None = None
+        self.load_at = 0.0
+        self.seats: list[str] = []
         self.vacant_since: float | None = None
         self.took_over_at = 0.0
         self.fence: Fence | None = None
+        self.closed = False
         self._pidfd: int | None = None
 
     @property
@@ -50,6 +61,15 @@ class Member:
     def send(self, message: Message) -> bool:
         """Sends it a message; False if it is gone."""
         return send(self.channel, message)
+
+    def on_death(self, died: Callable[[], object]) -> None:
+        """Has `died` called, in a thread of its own, as soon as the process ends; call it when the process is ready."""
+
+        def wait() -> None:
+            self._life.wait_for_death()
+            died()
+
+        threading.Thread(target=wait, name=f"death-{self.slot}", daemon=True).start()
 
     def arm(self, settings: Settings, service: Service) -> None:
         """Connects the client that will fence it when it dies; blocks."""
@@ -76,6 +96,7 @@ class Member:
 
     def close(self) -> None:
         """Releases what the supervisor held of it."""
+        self.closed = True
         self.channel.close()
         self.ledger.close()
         if self._pidfd is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 from typing import TypeVar
 
@@ -17,14 +18,19 @@ class Activate(msgspec.Struct, frozen=True, tag=True):
     worker_id: str
 
 
+class Leave(msgspec.Struct, frozen=True, tag=True):
+    """To a worker: finish what is in hand, give up the place in the group for good, and end."""
+
+
 class Stop(msgspec.Struct, frozen=True, tag=True):
     """To a worker, standby or nursery: finish what is in hand and end."""
 
 
 class Fork(msgspec.Struct, frozen=True, tag=True):
-    """To a nursery, with one socket attached: make a new standby for this slot."""
+    """To a nursery, with one socket attached: make a new standby for this slot, one of so many workers to be."""
 
     slot: str
+    workers: int
 
 
 class Loaded(msgspec.Struct, frozen=True, tag=True):
@@ -55,7 +61,40 @@ class Exited(msgspec.Struct, frozen=True, tag=True):
 
 
 class Ready(msgspec.Struct, frozen=True, tag=True):
-    """From a standby: the model is warm and its clients are connected."""
+    """From a standby: the model is warm, and its clients are connected; it can take over these identities fastest."""
+
+    seats: list[str] = []
+
+
+class Failing(msgspec.Struct, frozen=True, tag=True):
+    """From a worker: its model fails on every request, and why; "": it answers again."""
+
+    reason: str
+
+
+class Done(msgspec.Struct, frozen=True, tag=True):
+    """From a worker that was asked to stop: what it owes is committed; a successor may begin while it closes."""
+
+
+class Left(msgspec.Struct, frozen=True, tag=True):
+    """From a worker about to end: Kafka has given its partitions to others; nobody is to succeed it."""
+
+
+class Load(msgspec.Struct, frozen=True, tag=True):
+    """From a worker, once a second: what it has had to do since the last one; bulk requests do not count.
+
+    `waiting`: requests that are not answered yet, None while Kafka has not said where each partition ends.
+    `refused`: of those answered, the ones that could not be computed in time.
+    `oldest_s`: how long the oldest of its requests has waited. `over_s`: the time this is about.
+    """
+
+    partitions: int
+    waiting: int | None
+    oldest_s: float
+    answered: int
+    refused: int
+    busy_s: float
+    over_s: float
 
 
 class Serving(msgspec.Struct, frozen=True, tag=True):
@@ -64,13 +103,15 @@ class Serving(msgspec.Struct, frozen=True, tag=True):
     partitions: dict[str, list[int]]
 
 
-Message = Activate | Stop | Fork | Loaded | Failed | Forked | Exited | Ready | Serving
+ToWorker = Activate | Leave | Stop
+FromWorker = Ready | Serving | Load | Done | Left | Failing | Failed
+Message = ToWorker | FromWorker | Fork | Loaded | Forked | Exited
 M = TypeVar("M")
 
-TO_WORKER: Decoder[Activate | Stop] = Decoder(Activate | Stop)
+TO_WORKER: Decoder[ToWorker] = Decoder(ToWorker)
 TO_NURSERY: Decoder[Fork | Stop] = Decoder(Fork | Stop)
 FROM_NURSERY: Decoder[Loaded | Failed | Forked | Exited] = Decoder(Loaded | Failed | Forked | Exited)
-FROM_WORKER: Decoder[Ready | Serving | Failed] = Decoder(Ready | Serving | Failed)
+FROM_WORKER: Decoder[FromWorker] = Decoder(FromWorker)
 
 
 def pair() -> tuple[socket.socket, socket.socket]:
@@ -86,6 +127,12 @@ def send(channel: socket.socket, message: Message, descriptors: tuple[int, ...] 
     except (BrokenPipeError, ConnectionResetError):
         return False
     return True
+
+
+def offer(channel: socket.socket, message: Message) -> None:
+    """Sends one message that may be missed: dropped if the other end is gone, or so slow that there is no room."""
+    with contextlib.suppress(BlockingIOError, BrokenPipeError, ConnectionResetError):
+        channel.send(msgspec.json.encode(message), socket.MSG_DONTWAIT)
 
 
 def receive(channel: socket.socket, decoder: Decoder[M]) -> M | None:

@@ -1,8 +1,8 @@
 """One process per service that loads the model once and forks workers from itself.
 
 A fork shares the model's memory (about 150 MB a worker, not a gigabyte) and takes milliseconds instead of seconds.
-It is safe because a nursery runs no inference, opens no Kafka client and starts no thread. With CUDA, whose contexts do
-not survive a fork, each worker is a fresh process that loads its own model.
+It is safe because a nursery answers nothing, opens no Kafka client and starts no thread. With CUDA, whose contexts do
+not survive a fork, each worker is a fresh process that loads its own model and sees one device.
 """
 
 from __future__ import annotations
@@ -14,11 +14,14 @@ import socket
 import subprocess
 import sys
 import traceback
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import structlog
 
 from consumers import process
+from consumers.devices import freest, uses_cuda, visible
 from consumers.messages import (
     TO_NURSERY,
     Exited,
@@ -43,12 +46,19 @@ class Nursery:
     """Forks (or, with CUDA, starts) workers on the supervisor's word and reports how they end."""
 
     def __init__(
-        self, channel: socket.socket, own: Service, model: Model[Any] | None, configured: settings.Settings
+        self,
+        channel: socket.socket,
+        own: Service,
+        model: Model[Any] | None,
+        configured: settings.Settings,
+        devices: Sequence[str] = (),
     ) -> None:
         self._channel = channel
         self._service = own
         self._model = model
         self._settings = configured
+        self._devices = devices
+        self._device_of: dict[int, str] = {}
         self._selector = selectors.DefaultSelector()
         self._selector.register(channel, selectors.EVENT_READ)
 
@@ -67,22 +77,25 @@ class Nursery:
             return False
         message, descriptor = order
         if isinstance(message, Fork) and descriptor is not None:
-            pid = self._forked(message.slot, descriptor)
+            pid = self._forked(message, descriptor)
             os.close(descriptor)
             self._selector.register(os.pidfd_open(pid), selectors.EVENT_READ, (message.slot, pid))
             send(self._channel, Forked(message.slot, pid))
         return True
 
-    def _forked(self, slot: str, descriptor: int) -> int:
+    def _forked(self, order: Fork, descriptor: int) -> int:
         if self._model is None:
-            return _spawned(self._service.name, slot, descriptor)
+            device = freest(self._devices, self._device_of.values())
+            pid = _spawned(self._service.name, order, descriptor, device)
+            self._device_of[pid] = device
+            return pid
         nursery = os.getpid()
         pid = os.fork()
         if pid == 0:
-            self._child(nursery, slot, descriptor, self._model)
+            self._child(nursery, order, descriptor, self._model)
         return pid
 
-    def _child(self, nursery: int, slot: str, descriptor: int, model: Model[Any]) -> None:
+    def _child(self, nursery: int, order: Fork, descriptor: int, model: Model[Any]) -> None:
         """Never returns: whatever happens in a forked child ends it, without the nursery's clean-up."""
         status = 1
         try:
@@ -90,7 +103,8 @@ class Nursery:
             self._selector.close()
             self._channel.close()
             channel = socket.socket(fileno=os.dup(descriptor))
-            status = process.start(slot, channel, self._service, model, self._settings)
+            own = replace(self._service, workers=order.workers)
+            status = process.start(order.slot, channel, own, model, self._settings)
         except BaseException:  # noqa: BLE001 - the last line of this process
             traceback.print_exc()
         finally:
@@ -100,6 +114,7 @@ class Nursery:
     def _reap(self, key: selectors.SelectorKey) -> None:
         slot, pid = key.data
         _, status = os.waitpid(pid, 0)
+        self._device_of.pop(pid, None)
         self._selector.unregister(key.fileobj)
         os.close(key.fd)
         send(self._channel, Exited(slot, pid, os.waitstatus_to_exitcode(status)))
@@ -110,25 +125,18 @@ def command(name: str, channel: int) -> list[str]:
     return [sys.executable, "-P", "-m", "consumers.nursery", name, str(channel), str(os.getpid())]
 
 
-def _spawned(name: str, slot: str, descriptor: int) -> int:
-    started = subprocess.Popen([*command(name, descriptor), slot], pass_fds=[descriptor])
+def _spawned(name: str, order: Fork, descriptor: int, device: str) -> int:
+    """A worker that loads its own model, and to which the given device is the only one there is."""
+    environment = {**os.environ, "CUDA_VISIBLE_DEVICES": device}
+    words = [*command(name, descriptor), order.slot, str(order.workers)]
+    started = subprocess.Popen(words, pass_fds=[descriptor], env=environment)
     started.returncode = 0  # its end is awaited through a pidfd, not by this object
     return started.pid
 
 
-def _uses_cuda(device: str) -> bool:
-    """Whether the workers will compute on CUDA; asks the driver without making a context."""
-    if device == "cpu":
-        return False
-    os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "1"
-    import torch
-
-    return device.startswith("cuda") or bool(torch.cuda.is_available())
-
-
 def main(arguments: list[str]) -> int:
-    """A nursery (`service channel parent`) or, with a slot as fourth argument, one worker with its own model."""
-    name, channel, parent, *slot = arguments
+    """A nursery (`service channel parent`) or, with a slot and a number of workers, one worker with its own model."""
+    name, channel, parent, *worker = arguments
     tie_to_parent(int(parent))
     leave_interrupts_to_parent()
     configured = settings.load()
@@ -139,9 +147,11 @@ def main(arguments: list[str]) -> int:
     try:
         from models.loading import load
 
-        if slot:
-            return process.start(slot[0], line, own, load(own.name, device=device), configured)
-        model = None if _uses_cuda(device) else load(own.name, device="cpu")
+        if worker:
+            own = replace(own, workers=int(worker[1]))
+            return process.start(worker[0], line, own, load(own.name, device="cuda"), configured)
+        devices = visible(device) if uses_cuda(device) else []
+        model = None if devices else load(own.name, device="cpu")
     except StandfastError as error:
         _log.error("the model cannot be loaded", service=name, reason=str(error))
         send(line, Failed(str(error)[:2000]))
@@ -149,8 +159,9 @@ def main(arguments: list[str]) -> int:
     telemetry.become(f"{name}-nursery")
     gc.collect()
     gc.freeze()  # the collector would otherwise touch, and so copy, every page of the model in every child
+    _log.info("model is loaded", service=name, model=model.label if model else "")
     send(line, Loaded(model.label if model else name))
-    Nursery(line, own, model, configured).run()
+    Nursery(line, own, model, configured, devices).run()
     return 0
 
 

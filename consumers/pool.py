@@ -5,36 +5,42 @@ joins under it without a rebalance: the other workers' partitions do not pause. 
 transactional id is fenced, which ends its open transaction.
 
 A new model version comes the same way: a second nursery loads it, its standbys warm up, and one old worker after the
-other finishes its batch and hands its identity on. Runs on the supervisor's asyncio loop; nothing here blocks.
+other finishes its batch and hands its identity on.
+
+The number of workers may change at any time: a new identity goes to a warm standby at once; a worker that is one too
+many leaves the group, and its partitions go to the others. Runs on the supervisor's asyncio loop; nothing here blocks.
 """
 
 from __future__ import annotations
 
 import asyncio
-import signal
+import math
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import structlog
 
+from consumers.aftermath import Aftermath
 from consumers.announced import was_announced
 from consumers.backoff import Backoff
+from consumers.hangs import HangWatch
 from consumers.identities import Identities
 from consumers.member import Member
-from consumers.messages import Activate, Exited, Failed, Ready, Serving, Stop
+from consumers.messages import Activate, Done, Exited, Failing, FromWorker, Leave, Left, Load, Ready, Serving, Stop
+from consumers.neighbours import Neighbours
 from consumers.nursery_handle import NurseryHandle
-from consumers.process import suspects_file
+from consumers.orphans import Orphans
+from consumers.rows import rows
 from consumers.service import Service
-from consumers.suspects import Suspects
 from standfast import telemetry
 from standfast.settings import Settings
-from standfast.status import WorkerState, WorkerStatus
+from standfast.status import WorkerStatus
 
 _log = structlog.get_logger()
-_WATCH_S = 0.1
-# A stopped process (state T) will not come back by itself; one that only ticks late may be short of processor time.
-_PATIENCE_WITH_RUNNING = 5.0
+_AFTER_TAKEOVER_S = 0.25
+# librdkafka joins a group once a second at most: a second worker that left sooner would leave its partitions waiting.
+_BETWEEN_LEAVES_S = 1.1
 
 
 class Pool:
@@ -53,7 +59,7 @@ class Pool:
         environment: dict[str, str],
     ) -> None:
         self.service = service
-        self._partitions = 0
+        self.partitions = 0
         self._settings = settings
         self._changed = changed
         self._environment = environment
@@ -61,24 +67,27 @@ class Pool:
         self._next: NurseryHandle | None = None
         self._retiring: list[NurseryHandle] = []
         self._members: dict[str, Member] = {}
-        self._identities = Identities(service.worker_id(number) for number in range(service.workers))
+        self._identities = Identities(service.worker_ids)
         self._births = Backoff(deaths=1, within_s=60.0)
-        self._fencing = ThreadPoolExecutor(8, thread_name_prefix=f"fence-{service.name}")
-        self._suspects = Suspects(suspects_file(service))
-        self._being_fenced: set[str] = set()
-        self._watched_at = 0.0
+        self._aftermath = Aftermath(service, settings)
+        self._orphans = Orphans(service, settings)
+        self._hangs = HangWatch(lambda: list(self._members.values()), settings.workers)
+        self._neighbours: Neighbours | None = None
+        self._next_leave = 0.0
         self._stopping = False
         self.failure: str | None = None
 
     def start(self) -> None:
         """Starts the nursery, which loads the model; `serve` is to follow. From the main thread only."""
         self._nursery.start()
-        self._watched_at = time.monotonic()
-        asyncio.get_running_loop().call_later(_WATCH_S, self._watch)
+        self._hangs.start()
 
     def serve(self, partitions: int) -> None:
         """Lets workers be forked: Kafka is there, and the request topic has this many partitions."""
-        self._partitions = partitions
+        self.partitions = partitions
+        if self.service.host:
+            self._neighbours = Neighbours(self.service, self._settings)
+            self._neighbours.start()
         self._fill()
 
     @property
@@ -93,39 +102,47 @@ class Pool:
             self._next.start()
 
     @property
-    def complete(self) -> bool:
-        """Every worker serves, every partition is served, and every standby is warm."""
+    def is_renewing(self) -> bool:
+        """Whether a new model is on its way."""
+        return self._next is not None or bool(self._retiring)
+
+    @property
+    def serving(self) -> int:
+        """How many workers serve."""
+        return sum(member.state == "serving" for member in self._members.values())
+
+    @property
+    def settled(self) -> bool:
+        """As many workers as are wanted serve, and every partition is served (by other hosts too)."""
         members = self._members.values()
-        serving = sum(member.state == "serving" for member in members)
-        ready = sum(member.state == "ready" for member in members)
-        served = sum(len(numbers) for member in members for numbers in member.partitions.values())
-        return serving >= self.service.workers and ready >= self.service.standbys and served >= self._partitions
+        served = sum(len(member.partitions.get(self.service.requests, ())) for member in members)
+        here = served >= self.partitions or bool(self.service.host)
+        return self.serving == self.service.workers == len(self._identities) and here
+
+    @property
+    def complete(self) -> bool:
+        """Settled, and every standby is warm."""
+        ready = sum(member.state == "ready" for member in self._members.values())
+        return self.settled and ready >= self.service.standbys
+
+    def loads(self, since: float) -> list[Load]:
+        """What each serving worker said last, of those that said something since then (monotonic seconds)."""
+        serving = [member for member in self._members.values() if member.state == "serving"]
+        return [member.load for member in serving if member.load is not None and member.load_at >= since]
+
+    @property
+    def failing(self) -> list[str]:
+        """Why, of each worker whose model fails on every request."""
+        return [member.failing for member in self._members.values() if member.failing]
 
     def status(self) -> list[WorkerStatus]:
         """Every process, workers first."""
-        rows = [
-            WorkerStatus(
-                id=member.identity or member.slot,
-                pid=member.pid,
-                group=self.service.group,
-                role="active" if member.identity else "standby",
-                state=member.state,
-                model=member.model,
-                partitions=member.partitions,
-                restarts=self._identities.restarts(member.identity),
-            )
-            for member in self._members.values()
-            if member.pid
-        ]
-        held = [
-            WorkerStatus(id=identity, pid=0, group=self.service.group, role="active", state=self._waiting(identity))
-            for identity in self._identities.vacant
-        ]
-        return sorted(rows + held, key=lambda row: (row.role, row.id))
+        return rows(self.service.group, self._members.values(), self._identities)
 
     async def stop(self, within_s: float) -> None:
         """Lets every worker finish its batch, then ends what is left after `within_s` seconds."""
         self._stopping = True
+        self._hangs.stop()
         for member in self._members.values():
             member.send(Stop())
         deadline = time.monotonic() + within_s
@@ -137,7 +154,9 @@ class Pool:
         for nursery in (self._nursery, self._next, *self._retiring):
             if nursery is not None:
                 nursery.stop()
-        self._fencing.shutdown(wait=False, cancel_futures=True)
+        self._aftermath.close()
+        if self._neighbours is not None:
+            self._neighbours.stop()
 
     # What the nursery reports
 
@@ -166,20 +185,26 @@ class Pool:
 
     def exited(self, event: Exited) -> None:
         """How a process ended, for the log and the metrics; what follows from it was done when its channel closed."""
-        reason = _why(event.status)
-        telemetry.RESTARTS.labels(self.service.name, reason).inc()
-        (_log.info if event.status == 0 or self._stopping else _log.warning)(
-            "process ended", slot=event.slot, pid=event.pid, reason=reason
-        )
+        self._aftermath.record(event, expected=event.status == 0 or self._stopping)
 
     # What a worker reports
 
-    def said(self, member: Member, message: Ready | Serving | Failed) -> None:
+    def said(self, member: Member, message: FromWorker) -> None:
         """A message from a worker or standby."""
+        if isinstance(message, Load):
+            member.load, member.load_at = message, time.monotonic()
+            return
         if isinstance(message, Ready):
+            member.seats = message.seats
             self._became_ready(member)
         elif isinstance(message, Serving):
             self._serves(member, message.partitions)
+        elif isinstance(message, Failing):
+            member.failing = message.reason
+        elif isinstance(message, Done):
+            self._hand_over(member)
+        elif isinstance(message, Left):
+            member.left = True
         else:
             _log.error("worker failed", worker=member.name, reason=message.reason)
             self.failure = message.reason
@@ -190,22 +215,33 @@ class Pool:
         member.kill()
         self._members.pop(member.slot, None)
         if not self._stopping:
-            self._fence(member)
-            self._blame(member)
-            if member.identity is not None:
-                self._vacate(member.identity, time.monotonic() - member.took_over_at)
-            self._fill(self._births.after_death() if member.state == "starting" and member.identity is None else 0.0)
-            self._roll()
+            self._aftermath.fence(member)
+            announced = was_announced(member.pid)
+            if not announced:
+                self._aftermath.blame(member)
+            if member.identity is not None and member.left:
+                self._has_left(member.identity)
+            elif member.identity is not None:
+                lived_s = math.inf if announced else time.monotonic() - member.took_over_at
+                self._vacate(member.identity, lived_s)
+            self._fill(self._delay_of_next(member))
+            self._go_on()
         self._changed()
+
+    def _hand_over(self, member: Member) -> None:
+        """Its identity goes to a successor before the process is gone."""
+        if member.identity is not None and not self._stopping:
+            identity, member.identity = member.identity, None
+            member.state, member.partitions = "draining", {}
+            self._vacate(identity, math.inf)
 
     def _became_ready(self, member: Member) -> None:
         member.state = "ready"
         self.failure = None
         self._births.forget()
-        if self._settings.workers.delivery == "exactly_once":
-            self._fencing.submit(member.arm, self._settings, self.service)
+        self._aftermath.prepare(member)
         self._occupy()
-        self._roll()
+        self._go_on()
 
     def _serves(self, member: Member, partitions: dict[str, list[int]]) -> None:
         member.partitions = partitions
@@ -218,7 +254,12 @@ class Pool:
                 _log.info("identity taken over", worker=member.identity, pid=member.pid, after_ms=round(took * 1000, 1))
             member.vacant_since = None
         member.state = "serving"
+        self._go_on()
+
+    def _go_on(self) -> None:
+        """One step towards the present model everywhere and the number of workers that is wanted."""
         self._roll()
+        self._shrink()
 
     def _roll(self) -> None:
         """One step towards having only workers of the present nursery: never more than one identity changes hands."""
@@ -243,9 +284,45 @@ class Pool:
         member.state = "draining"
         member.send(Stop())
 
+    # The number of workers
+
+    def scale(self, workers: int) -> None:
+        """Has this many workers from now on. Those that stay go on serving what stays theirs."""
+        self.service = replace(self.service, workers=workers)
+        for identity in self.service.worker_ids:
+            if identity not in self._identities:
+                self._identities.add(identity)
+        self._occupy()
+        self._fill()
+        self._go_on()
+        self._changed()
+
+    def _shrink(self) -> None:
+        """Has one worker leave that is one too many, if nobody's partitions are on their way; the youngest first."""
+        surplus = set(self._identities) - set(self.service.worker_ids)
+        for identity in filter(self._identities.backs_off, list(surplus)):
+            self._identities.remove(identity)  # nobody is there to leave: Kafka ends the session
+            surplus.remove(identity)
+        members = [member for member in self._members.values() if member.identity is not None]
+        between = self._identities.takeable() or any(member.state != "serving" for member in members)
+        if surplus and not (between or self._retiring or self._stopping or time.monotonic() < self._next_leave):
+            last = max((one for one in members if one.identity in surplus), key=lambda one: one.took_over_at)
+            last.state = "draining"
+            last.send(Leave())
+
+    def _has_left(self, identity: str) -> None:
+        _log.info("worker has left", worker=identity)
+        self._identities.remove(identity)
+        self._next_leave = time.monotonic() + _BETWEEN_LEAVES_S
+        asyncio.get_running_loop().call_later(_BETWEEN_LEAVES_S, self._go_on)
+        if identity in self.service.worker_ids:  # it was wanted again by then
+            self._identities.add(identity)
+            self._occupy()
+
     # Identities
 
     def _vacate(self, identity: str, lived_s: float) -> None:
+        self._orphans.look_later()
         delay = self._identities.vacate(identity, lived_s)
         if delay:
             _log.error("worker keeps dying; its next start waits", worker=identity, wait_s=delay)
@@ -256,15 +333,16 @@ class Pool:
         """Hands vacant identities to warm standbys."""
         if self._stopping:
             return
-        free = [member for member in self._members.values() if member.state == "ready"]
-        for identity, member in zip(self._identities.takeable(), free, strict=False):
-            if member.send(Activate(identity)):
+        for identity in self._identities.takeable():
+            member = self._successor(identity)
+            if member is not None and member.send(Activate(identity)):
                 member.vacant_since = self._identities.occupy(identity)
                 member.identity, member.state, member.took_over_at = identity, "starting", time.monotonic()
-        self._fill()
 
-    def _waiting(self, identity: str) -> WorkerState:
-        return "backing_off" if self._identities.backs_off(identity) else "starting"
+    def _successor(self, identity: str) -> Member | None:
+        """A warm standby, one with a connected consumer for this identity before others."""
+        free = [member for member in self._members.values() if member.state == "ready"]
+        return min(free, key=lambda member: identity not in member.seats, default=None)
 
     # Processes
 
@@ -273,70 +351,21 @@ class Pool:
         if delay:
             asyncio.get_running_loop().call_later(delay, self._fill)
             return
-        if self._stopping or not self.model or not self._partitions:
+        if self._stopping or not self.model or not self.partitions:
             return
-        wanted = self.service.workers + self.service.standbys
+        wanted = max(self.service.workers, len(self._identities)) + self.service.standbys
         while sum(member.model == self.model for member in self._members.values()) < wanted:
             slot = self._free_slot()
-            self._members[slot] = self._nursery.fork(slot)
+            self._members[slot] = self._nursery.fork(slot, self.service.workers)
+
+    def _delay_of_next(self, dead: Member) -> float:
+        """How long the fork of a new process waits: where a standby takes over, the processor is the standby's."""
+        if dead.identity is None and dead.state != "draining":
+            return self._births.after_death() if dead.state == "starting" else 0.0
+        return 0.0 if self._identities.takeable() else _AFTER_TAKEOVER_S
 
     def _free_slot(self) -> str:
         number = 0
-        while (slot := f"{self.service.name}-s{number}") in self._members or slot in self._being_fenced:
+        while (slot := self.service.slot(number)) in self._members or self._aftermath.is_being_fenced(slot):
             number += 1
         return slot
-
-    def _fence(self, member: Member) -> None:
-        """Fences a dead process's transactional id in the background; its slot is free again afterwards."""
-        if member.fence is None:
-            return
-        self._being_fenced.add(member.slot)
-        future = self._fencing.submit(member.fence.fence)
-        loop = asyncio.get_running_loop()
-        future.add_done_callback(lambda _: loop.call_soon_threadsafe(self._fenced, member.slot))
-
-    def _fenced(self, slot: str) -> None:
-        self._being_fenced.discard(slot)
-
-    def _blame(self, member: Member) -> None:
-        """Marks what was being computed when the process died, unless somebody killed it on purpose."""
-        announced = was_announced(member.pid)
-        computing = member.ledger.read().computing
-        if computing and not announced:
-            _log.warning(
-                "records were being computed when their worker died", worker=member.name, records=len(computing)
-            )
-            self._suspects.blame(computing)
-
-    def _watch(self) -> None:
-        """Kills what hangs: a process whose tick is late, or a batch that takes for ever."""
-        now = time.monotonic()
-        own_delay, self._watched_at = now - self._watched_at - _WATCH_S, now
-        if own_delay < _WATCH_S:  # else it is this process that was late
-            for member in list(self._members.values()):
-                reason = self._hangs(member)
-                if reason is not None:
-                    _log.warning("worker hangs and is killed", worker=member.name, pid=member.pid, reason=reason)
-                    member.kill()
-        if not self._stopping:
-            asyncio.get_running_loop().call_later(_WATCH_S, self._watch)
-
-    def _hangs(self, member: Member) -> str | None:
-        if member.state == "starting" and member.identity is None:
-            return None
-        limits = self._settings.workers
-        seen = member.ledger.read()
-        late = seen.tick_age * 1000 > limits.hang_after_ms
-        if late and (member.is_stopped() or seen.tick_age * 1000 > limits.hang_after_ms * _PATIENCE_WITH_RUNNING):
-            return f"no tick for {seen.tick_age:.1f} s"
-        if seen.computing_for is not None and seen.computing_for > limits.stuck_after_s:
-            return f"a batch has been computed for {seen.computing_for:.0f} s"
-        return None
-
-
-def _why(status: int) -> str:
-    if status == 0:
-        return "stopped"
-    if status < 0:
-        return signal.Signals(-status).name
-    return "failed"

@@ -1,7 +1,7 @@
 """The life of one worker process: warm up, stand by, take over an identity, serve, end.
 
 A standby has everything a worker needs except an identity: the model is warm, its own transactional producer is
-initialised. Its consumer is made at the takeover, because a static member's identity is fixed when it is made.
+initialised, a consumer is connected for each identity it is likely to be given.
 """
 
 from __future__ import annotations
@@ -21,9 +21,28 @@ from confluent_kafka import Consumer, KafkaException, Producer
 from consumers.admission import Admission
 from consumers.answers import Answers
 from consumers.batches import Batches
+from consumers.breaker import Ask, Breaker
+from consumers.cache import Cache
 from consumers.histories import Histories
 from consumers.ledger import Ledger
-from consumers.messages import TO_WORKER, Activate, Failed, Ready, Serving, Stop, receive, send
+from consumers.life_lock import LifeLock
+from consumers.messages import (
+    TO_WORKER,
+    Activate,
+    Done,
+    Failed,
+    Failing,
+    Leave,
+    Left,
+    Load,
+    Ready,
+    Serving,
+    Stop,
+    offer,
+    receive,
+    send,
+)
+from consumers.seats import Seats
 from consumers.service import Service
 from consumers.suspects import Suspects
 from consumers.transactions import AtLeastOnce, Delivery, ExactlyOnce
@@ -42,6 +61,7 @@ _TICK_S = 0.05
 _CATCH_UP_S = 10.0
 _METADATA_S = 5.0
 _KNOWN_S = 1.0
+_SPARE_SEATS_S = 1.0  # closing them at once would take the processor from the takeover
 # A thread that waits for the interpreter while another computes in pure Python gets it after this, not after 5 ms.
 _SWITCH_S = 0.0005
 
@@ -49,6 +69,11 @@ _SWITCH_S = 0.0005
 def slot_file(slot: str) -> Path:
     """Where a slot's ledger lies."""
     return folder("run", "slots") / slot
+
+
+def life_file(slot: str) -> Path:
+    """Where the lock lies that a slot's process holds while it lives."""
+    return folder("run", "slots") / f"{slot}.life"
 
 
 def suspects_file(service: Service) -> Path:
@@ -73,6 +98,7 @@ class WorkerProcess:
         self._model = model
         self._settings = settings
         self._ledger = Ledger(slot_file(slot))
+        self._life = LifeLock(life_file(slot))
         self._orders = threading.Condition()
         self._identity: str | None = None
         self._stopping = False
@@ -83,15 +109,19 @@ class WorkerProcess:
     def run(self) -> int:
         """The exit status: 0 stopped in order, 1 failed (the reason has been sent and logged)."""
         self._ledger.reset()
+        self._life.hold()
         threading.Thread(target=self._obey, name="orders", daemon=True).start()
         threading.Thread(target=self._tick, name="tick", daemon=True).start()
         signal.signal(signal.SIGTERM, lambda *_: self._stop())
         try:
             delivery = self._warm_up()
-            send(self._channel, Ready())
+            seats = Seats(self._service, self._settings, self._slot)
+            seats.connect()
+            send(self._channel, Ready(seats.identities))
             identity = self._wait_for_identity()
             if identity is not None:
-                self._serve(identity, delivery)
+                self._serve(identity, seats, delivery)
+            seats.close()
         except Fenced as error:
             return self._failed(str(error))
         except (StandfastError, KafkaException) as error:
@@ -121,7 +151,7 @@ class WorkerProcess:
         requests = self._service.requests
         delivery = ExactlyOnce(
             lambda: Producer(config),
-            self._service.group,
+            self._service.group_of,
             clients.base(self._settings, self._slot),
             lambda reason: telemetry.COMMIT_RETRIES.labels(requests, reason).inc(),
         )
@@ -133,19 +163,21 @@ class WorkerProcess:
             self._orders.wait_for(lambda: self._identity is not None or self._stopping)
         return None if self._stopping else self._identity
 
-    def _serve(self, identity: str, delivery: Delivery) -> None:
+    def _serve(self, identity: str, seats: Seats, delivery: Delivery) -> None:
         structlog.contextvars.bind_contextvars(worker=identity)
-        consumer = Consumer(clients.worker(self._settings, self._service.group, identity))
+        consumer = seats.take(identity)
+        threading.Timer(_SPARE_SEATS_S, seats.close).start()
         history = self._histories.history if self._histories else _no_history
         admission = Admission(self._service, self._settings, self._codec, history)
         answers = Answers(self._service, self._codec, identity, self._model.label, _PartitionCounts(consumer))
-        batches = Batches(admission, self._model, answers, self._ledger, self._service.requests)
+        suspects = Suspects(suspects_file(self._service))
+        batches = Batches(admission, self._asking(), answers, self._ledger, suspects, self._model.label)
         worker = Worker(
             self._service,
             consumer,
+            lambda: Consumer(clients.worker(self._settings, self._service.bulk_group, identity, self._slot)),
             delivery,
             batches,
-            Suspects(suspects_file(self._service)),
             self._report,
             self._settings.workers.stop_within_s,
         )
@@ -153,10 +185,23 @@ class WorkerProcess:
             self._worker = worker
             if self._stopping:
                 worker.stop()
-        worker.serve()
+        if worker.serve():
+            send(self._channel, Left())
 
-    def _report(self, partitions: Partitions) -> None:
-        send(self._channel, Serving(partitions))
+    def _asking(self) -> Ask:
+        breaker = Breaker(self._model, self._service.name, lambda reason: send(self._channel, Failing(reason)))
+        entries = self._service.cache
+        ignores_user = bool(getattr(self._model, "ignores_user", False))
+        cache = Cache(breaker.ask, entries, self._service.requests, ignores_user=ignores_user)
+        return cache.ask if entries else breaker.ask
+
+    def _report(self, what: Partitions | Load | Done) -> None:
+        if isinstance(what, Load):
+            offer(self._channel, what)
+        elif isinstance(what, Done):
+            send(self._channel, what)
+        else:
+            send(self._channel, Serving(what))
 
     def _stop(self) -> None:
         # Runs in a signal handler too, which may interrupt the holder of the lock: no waiting for it here.
@@ -177,6 +222,9 @@ class WorkerProcess:
                 os._exit(1)
             if isinstance(order, Stop):
                 self._stop()
+            elif isinstance(order, Leave):
+                if self._worker is not None:
+                    self._worker.leave()
             elif isinstance(order, Activate):
                 with self._orders:
                     self._identity = order.worker_id

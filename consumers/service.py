@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from schemas.records import RecommendRequest, SearchRequest
-from schemas.topics import BY_NAME, DEAD_LETTER_SUFFIX
+from schemas.topics import BULK_SUFFIX, BY_NAME, DEAD_LETTER_SUFFIX
 from standfast.errors import UsageError
 from standfast.settings import Settings
 
@@ -24,16 +24,49 @@ class Service:
     kind: type[Request]
     requests: str
     results: str
+    bulk_requests: str
+    bulk_results: str
     dead_letters: str
     group: str
     workers: int
     standbys: int
     batch: int
+    batch_bytes: int
+    max_wait_ms: int
+    newest_first: bool
     max_k: int
+    cache: int
+    host: str
+
+    @property
+    def bulk_group(self) -> str:
+        """The group that reads bulk requests."""
+        return f"{self.group}-bulk"
+
+    def results_of(self, topic: str) -> str:
+        """Where the answers to requests of this topic go."""
+        return self.bulk_results if topic == self.bulk_requests else self.results
+
+    def group_of(self, topic: str) -> str:
+        """The group that reads this topic."""
+        return self.bulk_group if topic == self.bulk_requests else self.group
 
     def worker_id(self, number: int) -> str:
         """The name of one of its workers in answers, status and metrics: `search-0`."""
-        return f"{self.name}-{number}"
+        return f"{self._on_host}-{number}"
+
+    @property
+    def worker_ids(self) -> list[str]:
+        """The names of all its workers."""
+        return [self.worker_id(number) for number in range(self.workers)]
+
+    def slot(self, number: int) -> str:
+        """The name of one of its processes, whatever identity it has: `search-s0`."""
+        return f"{self._on_host}-s{number}"
+
+    @property
+    def _on_host(self) -> str:
+        return f"{self.name}-{self.host}" if self.host else self.name
 
 
 def service(name: str, settings: Settings) -> Service:
@@ -48,10 +81,17 @@ def service(name: str, settings: Settings) -> Service:
         kind=_KINDS[name],
         requests=prefix + requests,
         results=prefix + BY_NAME[f"{name}.results"].name,
+        bulk_requests=prefix + BY_NAME[requests + BULK_SUFFIX].name,
+        bulk_results=prefix + BY_NAME[f"{name}.results{BULK_SUFFIX}"].name,
         dead_letters=prefix + requests + DEAD_LETTER_SUFFIX,
         group=f"{prefix}standfast-{name}",
-        workers=own.workers,
+        workers=own.min_workers if own.workers == "auto" else own.workers,
         standbys=own.standbys,
         batch=own.batch,
+        batch_bytes=own.batch_bytes,
+        max_wait_ms=own.max_wait_ms,
+        newest_first=own.order == "newest",
         max_k=own.max_k,
+        cache=own.cache,
+        host=settings.workers.host,
     )

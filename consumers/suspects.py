@@ -11,17 +11,27 @@ from pathlib import Path
 
 import msgspec
 
+from consumers.admission import Origin
+from consumers.ledger import RecordId
+from schemas.topics import BULK_SUFFIX
+
 DEATHS_ALLOWED = 2
 _KEPT = 10_000
+_BULK = 1 << 20  # more than a topic has partitions
+
+
+def record_id(origin: Origin) -> RecordId:
+    """What a record goes by in ledgers and among suspects: partition and offset, bulk partitions numbered apart."""
+    return origin.partition + (_BULK if origin.topic.endswith(BULK_SUFFIX) else 0), origin.offset
 
 
 class Suspects:
-    """Deaths by record (partition, offset) of one service's request topic."""
+    """Deaths by record (partition, offset) of one service's request topics."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
-    def read(self) -> dict[tuple[int, int], int]:
+    def read(self) -> dict[RecordId, int]:
         """Deaths by record; empty when nothing is suspected."""
         try:
             rows = msgspec.json.decode(self._path.read_bytes(), type=list[tuple[int, int, int]])
@@ -29,7 +39,7 @@ class Suspects:
             return {}
         return {(partition, offset): deaths for partition, offset, deaths in rows}
 
-    def blame(self, records: Iterable[tuple[int, int]]) -> None:
+    def blame(self, records: Iterable[RecordId]) -> None:
         """Counts one more death against each of the records."""
         deaths = self.read()
         for record in records:

@@ -8,6 +8,7 @@ whether the transaction had gone through.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import threading
 import time
@@ -20,10 +21,16 @@ from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaExcep
 from confluent_kafka.admin import AdminClient
 
 from consumers.answers import Outgoing
+from consumers.bounded import Hung, bounded
 from standfast.errors import Fenced
 
 _TIMEOUT_S = 10.0
 _BACKOFF_S = (0.0, 0.01, 0.05, 0.2, 0.5, 1.0)
+# How long the offsets may take before the call is given up for hung: at least, and as a multiple of what is usual.
+_OFFSETS_S = 0.4
+_TIMES_USUAL = 8
+_NUDGE_S = 0.1
+_SETTLE_S = 2.0  # of each try to find out whether a commit went through
 # Another process has our identity: whatever we hold is theirs now.
 _FENCED = {
     KafkaError._FENCED,  # noqa: SLF001 - confluent_kafka's own name for it
@@ -57,12 +64,14 @@ class Work:
 
     `offsets` are next to read, by request partition; `timestamps_ms` are those of the requests it answers; `membership`
     is the consumer's group metadata, which proves to Kafka that the offsets are this worker's to commit.
+    `backlog_since` is when the batch was picked (`time.perf_counter`), if more than it waited then.
     """
 
     outgoing: Sequence[Outgoing]
     offsets: Mapping[TopicPartitionKey, int]
     timestamps_ms: Sequence[int]
     membership: object = None
+    backlog_since: float | None = None
 
     def without(self, lost: set[TopicPartitionKey]) -> Work:
         """The same less what came from partitions that are no longer ours."""
@@ -92,6 +101,12 @@ class Delivery(Protocol):
 
     commits_offsets: bool
 
+    def prepare(self, offsets: Work) -> None:
+        """Does what can be done before there are answers; blocks, raises Fenced. `deliver` or `withdraw` follows."""
+
+    def withdraw(self) -> None:
+        """Takes back what `prepare` did; blocks, raises Fenced."""
+
     def deliver(self, work: Work) -> None:
         """Blocks until the work is done; raises Fenced, Unwritable, or KafkaException if it is to be tried again."""
 
@@ -101,7 +116,7 @@ class ExactlyOnce:
 
     Args:
         build: makes a producer with the same transactional id each time.
-        group: the consumer group whose offsets are committed.
+        group_of: the consumer group that reads a topic.
         admin: configuration of a client that can look committed offsets up.
         retried: is told why a transaction had to be done again.
     """
@@ -109,21 +124,31 @@ class ExactlyOnce:
     commits_offsets = True
 
     def __init__(
-        self, build: Callable[[], Producer], group: str, admin: dict[str, object], retried: Callable[[str], None]
+        self,
+        build: Callable[[], Producer],
+        group_of: Callable[[str], str],
+        admin: dict[str, object],
+        retried: Callable[[str], None],
     ) -> None:
         self._build = build
-        self._group = group
+        self._group_of = group_of
         self._admin = admin
         self._retried = retried
         self._producer = build()
         self._in_doubt = False
         self._watched = False
+        self._prepared: Mapping[TopicPartitionKey, int] | None = None
+        self._several_brokers = False
+        self._usual_s = 0.0
+        self._hung = 0
 
     def connect(self) -> None:
         """Initialises transactions, which fences every earlier owner of the id; blocks until Kafka answers."""
         for attempt in itertools.count():
             backoff(attempt)
             try:
+                # It connects, too: without that one start in three waits 500 ms.
+                self._several_brokers = len(self._producer.list_topics(timeout=_TIMEOUT_S).brokers) > 1
                 self._producer.init_transactions(_TIMEOUT_S)
             except KafkaException as exception:
                 error = _error(exception)
@@ -136,7 +161,8 @@ class ExactlyOnce:
     def deliver(self, work: Work) -> None:
         """Blocks until the transaction is committed.
 
-        The steps: 1. settle what the last failure left open; 2. begin; 3. produce; 4. add the offsets; 5. commit.
+        The steps: 1. settle what the last failure left open; 2. begin and add the offsets, which may have been done
+        while the answers were computed; 3. produce; 4. commit.
         After any failure the next try watches whether there are records that Kafka will never take: the failure itself
         need not say so, because records that wait behind such a one let the commit time out.
         """
@@ -144,19 +170,78 @@ class ExactlyOnce:
             return
         reports = Reports()
         try:
-            self._producer.begin_transaction()  # 2.
+            self._begin(work)  # 2.
             for one in work.outgoing:  # 3.
                 _produce(self._producer, one, reports.of(one) if self._watched else None)
             if self._watched:
                 self._await(reports)
-            self._producer.send_offsets_to_transaction(work.positions(), work.membership, _TIMEOUT_S)  # 4.
-            self._producer.commit_transaction(_TIMEOUT_S)  # 5.
+            self._prepared = None
+            if self._several_brokers:
+                self._send_out()
+            self._producer.commit_transaction(_TIMEOUT_S)  # 4.
         except KafkaException as exception:
-            self._recover(_error(exception))
+            self._recover(exception)
             reports.raise_unwritable(_error(exception))
             _raise_if_gone(self._producer, work)
             raise
         self._watched = False
+
+    def prepare(self, offsets: Work) -> None:
+        """Begins the transaction and adds the offsets: 0.8 ms and more that the answers need not wait for."""
+        if self._in_doubt or self._watched:
+            return
+        try:
+            self._begin(offsets)
+        except KafkaException as exception:
+            self._recover(exception)
+
+    def withdraw(self) -> None:
+        """Aborts a transaction that was only prepared."""
+        if self._prepared is None:
+            return
+        self._prepared = None
+        try:
+            self._producer.abort_transaction(_TIMEOUT_S)
+        except KafkaException as exception:
+            self._recover(exception)
+
+    def _begin(self, work: Work) -> None:
+        if self._prepared == work.offsets:
+            return
+        self.withdraw()
+        self._producer.begin_transaction()
+        self._send_offsets(work)
+        self._prepared = work.offsets
+
+    def _send_offsets(self, work: Work) -> None:
+        """Raises Hung when it takes too long; with a single broker it cannot, and needs no thread for it."""
+        producer = self._producer
+
+        def send() -> None:
+            producer.send_offsets_to_transaction(work.positions(), work.membership, _TIMEOUT_S)
+
+        if not self._several_brokers:
+            send()
+            return
+        began = time.monotonic()
+        patience = max(_OFFSETS_S, _TIMES_USUAL * self._usual_s) * 2**self._hung
+        try:
+            bounded(send, min(patience, _TIMEOUT_S))
+        except Hung:
+            self._hung += 1
+            raise
+        self._hung = 0
+        self._usual_s += (time.monotonic() - began - self._usual_s) / 5
+
+    def _send_out(self) -> None:
+        """Waits for the answers to be written, and sees to it that a new leader is found as soon as there is one.
+
+        By itself the client looks for one once a second, and may take another until it sends there.
+        """
+        until = time.monotonic() + _TIMEOUT_S
+        while self._producer.flush(_NUDGE_S) and time.monotonic() < until:
+            with contextlib.suppress(KafkaException):
+                self._producer.list_topics(timeout=_NUDGE_S)
 
     def _await(self, reports: Reports) -> None:
         """Waits for what Kafka says to the records; raises KafkaException at the first that it does not take."""
@@ -166,11 +251,13 @@ class ExactlyOnce:
         if reports.errors and reports.errors[0].code() in _NEVER | _NEVER_HERE:
             raise KafkaException(reports.errors[0])  # what else there may be, the next step says
 
-    def _recover(self, error: KafkaError) -> None:
+    def _recover(self, failure: KafkaException) -> None:
         """Leaves the producer ready for the next try, or in doubt."""
+        error = _error(failure)
         _raise_if_fenced(error)
         self._retried(error.name())
         self._watched = True
+        self._prepared = None
         if error.txn_requires_abort() or error.code() in _NEVER | _NEVER_HERE:
             try:
                 self._producer.abort_transaction(_TIMEOUT_S)
@@ -178,7 +265,7 @@ class ExactlyOnce:
                 _raise_if_fenced(_error(exception))
             else:
                 return
-        self._in_doubt = True
+        self._in_doubt = self._in_doubt or not isinstance(failure, Hung)  # whose commit was never asked for
         self._replace()
         self.connect()
 
@@ -189,11 +276,12 @@ class ExactlyOnce:
 
     def _settled(self, work: Work) -> bool:
         """Whether the work had been committed after all by the producer that was dropped."""
-        asked = ConsumerGroupTopicPartitions(self._group, [TopicPartition(*key) for key in work.offsets])
+        group = self._group_of(next(iter(work.offsets))[0])
+        asked = ConsumerGroupTopicPartitions(group, [TopicPartition(*key) for key in work.offsets])
         admin = AdminClient(self._admin)  # kept in hand: the question ends unanswered with the client
-        answers = admin.list_consumer_group_offsets([asked], require_stable=True, request_timeout=_TIMEOUT_S)
+        answers = admin.list_consumer_group_offsets([asked], require_stable=True, request_timeout=_SETTLE_S)
         try:
-            found = answers[self._group].result(_TIMEOUT_S).topic_partitions
+            found = answers[group].result(_SETTLE_S).topic_partitions
         except TimeoutError:
             raise KafkaException(KafkaError(KafkaError._TIMED_OUT)) from None  # noqa: SLF001
         for one in found:
@@ -210,6 +298,12 @@ class AtLeastOnce:
 
     def __init__(self, build: Callable[[], Producer]) -> None:
         self._producer = build()
+
+    def prepare(self, offsets: Work) -> None:
+        """Nothing: offsets come after the answers."""
+
+    def withdraw(self) -> None:
+        """Nothing."""
 
     def deliver(self, work: Work) -> None:
         """Blocks until every answer is acknowledged; the worker commits the offsets after that."""

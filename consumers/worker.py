@@ -1,4 +1,4 @@
-"""The loop of one worker: poll, batch, commit; and what happens to it when partitions move or it must stop."""
+"""The loop of one worker: poll, pick, batch, commit; and what happens to it when partitions move or it must stop."""
 
 from __future__ import annotations
 
@@ -8,21 +8,29 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import structlog
-from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaException
 
 from consumers.batches import Batches
 from consumers.committer import Committer
+from consumers.lane import Lane, Places
+from consumers.messages import Done, Load
+from consumers.meter import Meter
+from consumers.pace import Pace
+from consumers.selection import Limits, Picked, pick
 from consumers.service import Service
-from consumers.suspects import Suspects
 from consumers.transactions import Delivery, Work
 from standfast import telemetry
-from standfast.errors import Fenced
 
 _log = structlog.get_logger()
 _POLL_S = 0.1
-_LAG_EVERY_S = 1.0
+_BULK_POLL_S = 0.005  # how long a bulk batch waits for an interactive request that may come first
+_BULK_EVERY_S = 1.0  # bulk requests wait for a worker without work, but not for ever: one of them gets in each second
+_REPORT_EVERY_S = 1.0
 # Longest wait in one go for the last batch's commit; after it the worker polls, paused, so that a rebalance can go on.
 _COMMIT_WAIT_S = 1.0
+_RENEW_S = 0.03
+_WINDOW_BATCHES = 4
+_NEWEST_WINDOW = 4096
 
 Partitions = dict[str, list[int]]
 
@@ -30,12 +38,13 @@ Partitions = dict[str, list[int]]
 class Worker:
     """Serves one service under one identity until told to stop.
 
-    The consumer belongs to the thread that calls `serve`: confluent-kafka holds a lock on it for as long as a poll
-    lasts, and a second thread that only asks for the group metadata is starved.
+    Interactive requests pass bulk ones: those come through a consumer and a group of their own, and have what time is
+    left over, in batches so short that an interactive request hardly waits for them.
 
     Args:
         consumer: not yet subscribed, with a static group membership.
-        assigned: told the partitions each time they change.
+        bulk: makes the consumer of bulk requests, a second after the interactive ones are served.
+        tell: told the partitions each time they change, the load once a second, and when a successor may begin.
         stop_within_s: the one deadline for every step of a revoke, and for those of a stop.
     """
 
@@ -43,159 +52,192 @@ class Worker:
         self,
         service: Service,
         consumer: Consumer,
+        bulk: Callable[[], Consumer],
         delivery: Delivery,
         batches: Batches,
-        suspects: Suspects,
-        assigned: Callable[[Partitions], None],
+        tell: Callable[[Partitions | Load | Done], None],
         stop_within_s: float,
     ) -> None:
         self._service = service
-        self._consumer = consumer
-        self._batches = batches
-        self._suspects = suspects
-        self._assigned = assigned
-        self._stop_within_s = stop_within_s
-        self._owned: set[tuple[str, int]] = set()
-        self._stopping = threading.Event()
-        self._labels = (service.requests, *batches.labels[1:])
+        self._make_bulk = bulk
         self._delivery = delivery
+        self._batches = batches
+        self._tell = tell
+        self._stop_within_s = stop_within_s
+        window = _NEWEST_WINDOW if service.newest_first else _WINDOW_BATCHES * service.batch
+        self._lane = Lane(consumer, service.requests, window, self._settle, self._moved)
+        self._bulk: Lane | None = None
+        self._bulk_due = time.monotonic() + _BULK_EVERY_S
+        self._pace, self._bulk_pace = Pace(service), Pace(service)
+        self._meter = Meter()
+        self._stopping = threading.Event()
+        self._leaving = False
         self._committer = Committer(delivery, self._delivered, batches.instead)
-        self._uncommitted: Work | None = None
-        self._early: list[Message] = []
-        self._given_up: set[tuple[str, int]] = set()
-        self._lag_due = 0.0
+        self._uncommitted: tuple[Lane, Work] | None = None
+        self._report_due = time.monotonic() + _REPORT_EVERY_S
 
     def stop(self) -> None:
         """Asks the loop to end after the batch in hand; returns at once."""
         self._stopping.set()
 
-    def serve(self) -> None:
-        """Blocks until stopped; nothing polled is left unanswered or answered twice. Raises Fenced."""
-        self._consumer.subscribe(
-            [self._service.requests], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
-        )
+    def leave(self) -> None:
+        """The same, and others are to have its partitions at once."""
+        self._leaving = True
+        self._stopping.set()
+
+    def serve(self) -> bool:
+        """Blocks until stopped; nothing polled is left unanswered or answered twice. Raises Fenced.
+
+        Returns whether it has left the group; else its place there is kept for a successor.
+        """
+        self._lane.join(impatient=True)
         while not self._stopping.is_set():
-            messages = self._polled()
-            if messages:
-                work = self._batches.work(messages)
-                self._wait_for_committer()
-                self._submit(work)
+            lane, picked = self._next()
+            if picked.records:
+                self._answer(lane, picked)
             else:
-                self._idle(0)  # with nothing to do the last batch's offsets are not left waiting for the next
-            self._report_lag()
-        self._finish()
+                self._is_delivered(0)  # with nothing to do the last batch's offsets are not left waiting for the next
+            self._report()
+        return self._finish()
 
-    def _polled(self) -> list[Message]:
+    def _next(self) -> tuple[Lane, Picked]:
         """What is there now, up to a batch. Waits for a first record only: never for one that may not come."""
-        first = self._consumer.poll(0 if self._early else _POLL_S)
-        more = [] if first is None or self._service.batch == 1 else self._consumer.consume(self._service.batch - 1, 0)
-        fresh = [one for one in (first, *more) if one is not None and self._is_record(one)]
-        messages, self._early = [*self._early, *fresh], []
-        self._given_up.clear()
-        return messages
+        self._lane.fill(self._patience())
+        overdue = time.monotonic() > self._bulk_due
+        if self._lane.waiting and not overdue:
+            return self._lane, self._pick(self._lane, self._service.batch)
+        bulk = self._open_bulk() if overdue and self._bulk is None else self._bulk
+        if bulk is not None:
+            self._bulk_due = time.monotonic() + _BULK_EVERY_S
+            bulk.fill(0)
+            if bulk.waiting:
+                return bulk, self._pick(bulk, 1 if self._lane.waiting else self._bulk_pace.bulk)
+        return self._lane, self._pick(self._lane, self._service.batch)
 
-    def _is_record(self, message: Message) -> bool:
-        if (error := message.error()) is not None:
-            _on_error(error)
-            return False
-        return _place(message) in self._owned
+    def _patience(self) -> float:
+        if self._lane.waiting:
+            return 0.0
+        return _BULK_POLL_S if self._bulk is not None and self._bulk.waiting else _POLL_S
 
-    def _submit(self, work: Work) -> None:
-        # Given up and got back meanwhile is not ours either: the consumer reads it again from the committed offset.
-        owned = work.without((set(work.offsets) - self._owned) | self._given_up)
-        self._committer.submit(replace(owned, membership=self._consumer.consumer_group_metadata()))
-        self._uncommitted = None if self._delivery.commits_offsets else owned
+    def _pick(self, lane: Lane, most: int) -> Picked:
+        interactive = lane is self._lane
+        self._batches.ahead_ms = self._pace.ahead_ms(len(lane.waiting)) if interactive else 0.0
+        keep = self._pace.keep if interactive and self._service.newest_first else None
+        return pick(lane.waiting, Limits(most, self._service.batch_bytes), self._batches.late, keep)
+
+    def _open_bulk(self) -> Lane:
+        """After the first second, which is the takeover's."""
+        window = _WINDOW_BATCHES * self._service.batch
+        self._bulk = Lane(self._make_bulk(), self._service.bulk_requests, window, self._settle, self._moved)
+        self._bulk.join()
+        return self._bulk
+
+    def _answer(self, lane: Lane, picked: Picked) -> None:
+        began = time.perf_counter()
+        telemetry.BATCH_RELEASES.labels(lane.topic, picked.reason).inc()
+        self._committer.announce(lane.owed(picked.records))
+        work = self._batches.work(picked.records, picked.shed)
+        self._wait_for_committer()
+        # Membership may have changed while the last commit was waited for: the present one goes with this batch.
+        ours = replace(
+            lane.still_ours(work),
+            membership=lane.consumer.consumer_group_metadata(),
+            backlog_since=began if lane is self._lane and picked.reason != "drained" else None,
+        )
+        self._committer.submit(ours)
+        self._uncommitted = None if self._delivery.commits_offsets else (lane, ours)
+        if lane is self._lane:
+            self._meter.took(len(picked.records), picked.refused, time.perf_counter() - began)
+        if picked.reason != "drained":
+            pace = self._bulk_pace if lane is self._bulk else self._pace
+            pace.took(len(picked.records), time.perf_counter() - began)
 
     def _idle(self, timeout: float) -> bool:
         """Waits for the batch in hand to be delivered; commits its offsets where the delivery does not."""
         if not self._committer.idle(timeout):
             return False
-        done, self._uncommitted = self._uncommitted, None
-        if done is not None and done.offsets:
-            self._consumer.commit(offsets=done.positions(), asynchronous=False)
+        if self._uncommitted is not None and self._uncommitted[1].offsets:
+            lane, work = self._uncommitted
+            try:
+                lane.consumer.commit(offsets=work.positions(), asynchronous=False)
+            except KafkaException as exception:  # a rebalance, a broker that is away: the next batch's commit covers it
+                _log.warning("offsets not committed yet", error=str(exception.args[0]))
+                return True
+        self._uncommitted = None
+        return True
+
+    def _is_delivered(self, within_s: float) -> bool:
+        """Waits for the batch in hand. After a rebalance Kafka refuses it until it is given the new membership."""
+        deadline = time.monotonic() + within_s
+        while not self._idle(min(_RENEW_S, within_s)):
+            self._renew()
+            if time.monotonic() > deadline:
+                return False
         return True
 
     def _wait_for_committer(self) -> None:
-        if self._idle(_COMMIT_WAIT_S):
+        if self._is_delivered(_COMMIT_WAIT_S):
             return
-        _log.warning("the last batch is not committed yet; polling is paused", partitions=len(self._owned))
+        _log.warning("the last batch is not committed yet; polling is paused", partitions=len(self._lane.owned))
         while not self._idle(0.05):
-            self._consumer.pause(self._topic_partitions())
-            self._put_by(self._consumer.poll(0))
-            self._committer.renew(self._consumer.consumer_group_metadata())
-        self._consumer.resume(self._topic_partitions())
+            for lane in self._lanes:
+                lane.stand_still()
+            self._renew()
+        for lane in self._lanes:
+            lane.go_on()
 
-    def _put_by(self, message: Message | None) -> None:
-        """Keeps a record of a partition that was assigned by this very poll, and so was not paused: it is ours now."""
-        if message is not None and self._is_record(message):
-            self._early.append(message)
+    def _renew(self) -> None:
+        self._committer.renew({lane.topic: lane.consumer.consumer_group_metadata() for lane in self._lanes})
 
-    def _finish(self) -> None:
-        """Stops under one deadline: 1. the commit in hand; 2. the consumer, whose membership stays for a successor."""
-        if not self._idle(self._stop_within_s):
+    @property
+    def _lanes(self) -> list[Lane]:
+        return [self._lane] if self._bulk is None else [self._lane, self._bulk]
+
+    def _finish(self) -> bool:
+        """Stops under one deadline: 1. the commit in hand; 2. its place in the group, if it leaves; 3. consumers."""
+        if not self._is_delivered(self._stop_within_s):
             _log.warning("stopped before the last batch was committed; its requests will be read again")
+        elif not self._leaving:
+            self._tell(Done())  # closing the consumers takes 5 ms and more, which nobody need wait for
+        left = self._leaving and {lane.leave(self._stop_within_s) for lane in self._lanes} == {True}
         self._committer.close()
-        self._consumer.close()
+        for lane in self._lanes:
+            lane.consumer.close()
+        return left
 
-    def _on_assign(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        self._owned.update((one.topic, one.partition) for one in partitions)
-        self._batches.suspects = self._suspects.read()
-        self._tell()
-
-    def _on_revoke(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        """Nothing is being computed here, because polling and computing share a thread: only the commit is awaited."""
-        gone = {(one.topic, one.partition) for one in partitions}
-        if not self._idle(self._stop_within_s):
+    def _settle(self, gone: Places, lost: bool) -> None:
+        """Before partitions are given up, what is owed to them is committed; or given up, if they are lost already."""
+        if lost or not self._is_delivered(self._stop_within_s):
             self._committer.abandon(gone)
-        self._give_up(gone)
-
-    def _on_lost(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        gone = {(one.topic, one.partition) for one in partitions}
-        _log.warning("partitions lost to another worker", partitions=sorted(gone))
-        self._committer.abandon(gone)
-        self._give_up(gone)
-
-    def _give_up(self, gone: set[tuple[str, int]]) -> None:
-        # A pause outlives the assignment: got back later, the partition would never be read again.
-        self._consumer.resume([TopicPartition(*one) for one in gone])
-        self._owned -= gone
-        self._given_up |= gone
-        self._early = [one for one in self._early if _place(one) not in gone]
         if self._uncommitted is not None:
-            self._uncommitted = self._uncommitted.without(gone)
-        self._tell()
+            lane, work = self._uncommitted
+            self._uncommitted = lane, work.without(gone)
 
-    def _tell(self) -> None:
+    def _moved(self) -> None:
+        self._batches.read_suspects()
         partitions: Partitions = {}
-        for topic, partition in sorted(self._owned):
-            partitions.setdefault(topic, []).append(partition)
-        self._assigned(partitions)
-
-    def _topic_partitions(self) -> list[TopicPartition]:
-        return [TopicPartition(topic, partition) for topic, partition in self._owned]
+        for lane in self._lanes:
+            for topic, partition in sorted(lane.owned):
+                partitions.setdefault(topic, []).append(partition)
+        self._tell(partitions)
 
     def _delivered(self, work: Work, seconds: float) -> None:
-        telemetry.COMMIT.labels(self._service.requests).observe(seconds)
+        topic = next(iter(work.offsets))[0]
+        telemetry.COMMIT.labels(topic).observe(seconds)
+        if work.backlog_since is not None:
+            self._pace.answered(time.perf_counter() - work.backlog_since)
         now_ms = time.time() * 1000
-        observed = telemetry.REQUEST.labels(*self._labels)
+        observed = telemetry.REQUEST.labels(*self._batches.labels(topic))
         for timestamp_ms in work.timestamps_ms:
             observed.observe(max(0.0, now_ms - timestamp_ms) / 1000)
 
-    def _report_lag(self) -> None:
-        if time.monotonic() < self._lag_due:
+    def _report(self) -> None:
+        if time.monotonic() < self._report_due:
             return
-        self._lag_due = time.monotonic() + _LAG_EVERY_S
-        for at in self._consumer.position(self._topic_partitions()):
-            _, end = self._consumer.get_watermark_offsets(at, cached=True)
-            if at.offset >= 0 and end >= 0:
-                telemetry.LAG.labels(at.topic, str(at.partition)).set(max(0, end - at.offset))
-
-
-def _place(message: Message) -> tuple[str, int]:
-    return message.topic(), message.partition()
-
-
-def _on_error(error: KafkaError) -> None:
-    if error.fatal() or error.code() in {KafkaError.FENCED_INSTANCE_ID, KafkaError._FATAL}:  # noqa: SLF001
-        raise Fenced(f"this worker's place in the group was taken ({error.str()})")
-    _log.warning("kafka reports", error=error.str())
+        self._report_due = time.monotonic() + _REPORT_EVERY_S
+        for lane in self._lanes:
+            lags = lane.lags()
+            for (topic, partition), lag in lags.items():
+                telemetry.LAG.labels(topic, str(partition)).set(lag)
+            if lane is self._lane:
+                self._tell(self._meter.load(lane, lags))

@@ -14,13 +14,17 @@ Sent = Literal["acked", "failed", "unknown"]
 
 @dataclass(frozen=True, slots=True)
 class Sighting:
-    """One answer as the reader saw it; `partition` and `offset` are those of the result topic."""
+    """One answer as the reader saw it; `partition` and `offset` are those of the result topic.
+
+    `written_ms` is the record's own timestamp, epoch milliseconds by the clock of whoever wrote it.
+    """
 
     at: float
     partition: int
     offset: int
     status: str
     worker: str = ""
+    written_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)

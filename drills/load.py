@@ -19,7 +19,7 @@ from consumers.service import Service
 from drills.history import Fault, History, Request, Sent, Sighting
 from drills.places import bounds, partitions_of
 from drills.recorder import Recorder
-from drills.shop_words import QUERIES, USERS
+from drills.shop_words import QUERIES, USERS, varied
 from schemas.codec import Codec, Encoding
 from schemas.records import RecommendRequest, Result, SearchRequest
 from standfast import clients
@@ -43,7 +43,7 @@ class Load:
         self._prefix = f"{drill_id}-"
         self._needle = self._prefix.encode()
         self._period = 1 / rate
-        self._words = words or (QUERIES if service.name == "search" else USERS)
+        self._words = varied(words or QUERIES) if service.name == "search" else itertools.cycle(words or USERS)
         self._codec = Codec()
         self._recorder = Recorder()
         self._extra: deque[int] = deque()
@@ -117,27 +117,21 @@ class Load:
 
     def _send(self) -> None:
         partitions = itertools.cycle(range(self._partitions))
-        words = itertools.cycle(self._words)
         numbers = itertools.count()
         due = time.monotonic()
         while not self._stop_sending.is_set():
             now = time.monotonic()
             while self._extra:
-                self._send_one(next(numbers), self._extra.popleft(), next(words), now)
+                self._send_one(next(numbers), self._extra.popleft(), next(self._words), now)
             if now >= due:
-                self._send_one(next(numbers), next(partitions), next(words), due)
+                self._send_one(next(numbers), next(partitions), next(self._words), due)
                 due += self._period
             self._producer.poll(max(0.0, min(_TICK_S, due - time.monotonic())))
         self._finish_sending()
 
     def _send_one(self, number: int, partition: int, word: str, due: float) -> None:
         request_id = f"{self._prefix}{number}"
-        request: SearchRequest | RecommendRequest = (
-            SearchRequest(request_id=request_id, query=word)
-            if self._service.name == "search"
-            else RecommendRequest(request_id=request_id, user_id=word)
-        )
-        value = self._codec.encode(request, Encoding.JSON)
+        value = self._codec.encode(self._request(request_id, word), Encoding.JSON)
         self._recorder.invoked(Request(request_id, partition, due=due, invoked=time.monotonic()))
 
         def on_delivery(error: KafkaError | None, message: Message) -> None:
@@ -153,6 +147,12 @@ class Load:
             )
         except BufferError:
             self._recorder.sent(request_id, "failed")
+
+    def _request(self, request_id: str, word: str) -> SearchRequest | RecommendRequest:
+        if self._service.name == "search":
+            return SearchRequest(request_id=request_id, query=word)
+        # A product that does not exist changes no answer, but no cache knows the request.
+        return RecommendRequest(request_id=request_id, user_id=word, history=[request_id])
 
     def _finish_sending(self) -> None:
         until = time.monotonic() + _TIMEOUT_S
@@ -184,5 +184,6 @@ class Load:
         except (SchemaError, msgspec.MsgspecError):
             return
         if result.request_id.startswith(self._prefix):
-            sighting = Sighting(at, message.partition(), message.offset(), result.status, result.worker)
+            _, written_ms = message.timestamp()
+            sighting = Sighting(at, message.partition(), message.offset(), result.status, result.worker, written_ms)
             self._recorder.seen(result.request_id, sighting)

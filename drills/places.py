@@ -20,6 +20,12 @@ def partitions_of(client: Producer | Consumer, topic: str) -> int:
     return len(found.partitions)
 
 
+def ends_of(consumer: Consumer, topic: str) -> list[TopicPartition]:
+    """The end of every partition, to be read from."""
+    count = partitions_of(consumer, topic)
+    return [TopicPartition(topic, number, bounds(consumer, topic, number)[1]) for number in range(count)]
+
+
 def bounds(consumer: Consumer, topic: str, partition: int) -> tuple[int, int]:
     """The first offset and the one after the last; raises KafkaException if no broker tells within 10 s.
 

@@ -87,7 +87,7 @@ class Histories:
         if user_id is None:
             return []
         wanted = user_hash(user_id)
-        place = int(np.searchsorted(self.hashes, wanted))
+        place = int(self.hashes.searchsorted(wanted))
         if place == len(self.hashes) or self.hashes[place] != wanted:
             return []
         found: list[int] = self.items[self.starts[place] : self.starts[place + 1]].tolist()

@@ -55,6 +55,16 @@ class Lexical:
                 table[row] = self._index.get_scores_from_ids(known)
         return table
 
+    def matches(self, query: str) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+        """Scores [documents] of one query, and the documents that share a word with it; some twice, in no order."""
+        known = self._index.get_tokens_ids(words(query)[:_MAX_QUERY_WORDS])
+        if not known:
+            return np.zeros(self._documents, np.float32), np.empty(0, np.int32)
+        starts, places = self._index.scores["indptr"], self._index.scores["indices"]
+        return self._index.get_scores_from_ids(known), np.concatenate(
+            [places[starts[w] : starts[w + 1]] for w in known]
+        )
+
 
 def build_lexical(texts: Sequence[str], folder: Path) -> None:
     """Indexes `texts` and writes bm25s's own files, `FILES`, into `folder`: numpy arrays and JSON, no pickle."""

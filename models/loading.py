@@ -20,8 +20,7 @@ def load(service: Literal["recommend"], version: int | None = None, device: str 
 def load(service: Service, version: int | None = None, device: str = "auto") -> SearchModel | RecommendModel:
     """The model of a service: the given version, else the active one; its files' digests are checked first.
 
-    Runs no inference and starts no thread, so a process that called
-    `torch.set_num_threads(1)` may fork afterwards.
+    Starts no thread in a process that called `torch.set_num_threads(1)`, which may fork afterwards.
     `device`: `auto` (CUDA when there is one), `cpu` or `cuda`. Raises ModelError when none is published,
     IntegrityError naming the file that is not the one its manifest describes.
     """

@@ -19,11 +19,15 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from models.base import RecommendQuery, Scored
+from models.device import in_halves, sent
 from models.encoder import torch_device
 from models.histories import Histories
+from models.linear import Linear, rounded
+from models.ragged import Ragged
 
 _CONFIG, _ARRAYS = "recommend.json", "recommend.safetensors"
 _MOST = 500
+_BLOCK = 64  # queries whose scores of the whole catalogue stay in a core's cache from one step to the next
 
 
 class Parameters(msgspec.Struct, frozen=True):
@@ -61,7 +65,10 @@ class Recommender:
         histories: Histories,
     ) -> None:
         self._label, self._config, self._histories = label, config, histories
-        self._ease, self._vectors, self._trend = arrays
+        ease, vectors, self._trend = arrays
+        # 11 bits are enough for a term of a sum, and reading them takes half the time.
+        self._ease, self._vectors = ease.half(), vectors.half()
+        self._likeness = Linear(vectors, None, torch.float32)
         self._places = {item_id: place for place, item_id in enumerate(config.item_ids)}
 
     @property
@@ -71,16 +78,8 @@ class Recommender:
 
     def predict(self, queries: Sequence[RecommendQuery]) -> list[list[Scored]]:
         """One list for each query, best first. Products that are not in the catalogue are no part of it."""
-        if not queries:
-            return []
-        seen = [self.seen(query) for query in queries]
-        with torch.inference_mode():
-            scores = self.scores(seen)
-            self._hide(scores, [row if q.exclude_seen else [] for q, row in zip(queries, seen, strict=True)])
-            count = min(max(query.k for query in queries), scores.shape[1])
-            values, places = scores.topk(max(count, 0), dim=1)
-        answers = zip(queries, values.tolist(), places.tolist(), strict=True)
-        return [self._answer(v, p, query.k) for query, v, p in answers]
+        blocks = (queries[first : first + _BLOCK] for first in range(0, len(queries), _BLOCK))
+        return [answer for block in blocks for answer in in_halves(self._answers, block)]
 
     def warm_up(self) -> None:
         """One answer each with and without history."""
@@ -95,37 +94,43 @@ class Recommender:
 
     def scores(self, seen: Sequence[Sequence[int]]) -> Tensor:
         """[len(seen), items] for histories of places, latest first."""
-        use = self._config.parameters
-        result = (use.trend_weight * self._trend).repeat(len(seen), 1)
-        latest = self._summed(self._vectors, [row[: use.latest] for row in seen])
-        likeness = F.normalize(latest, dim=1) @ self._vectors.T
-        result += likeness.clamp_(min=0).mul_(use.content_weight)
+        use, history = self._config.parameters, Ragged.of(seen)
+        latest = self._summed(self._vectors, history.only(history.columns < use.latest)).float()
+        filling = rounded(len(seen)) - len(seen)
+        result = self._likeness(F.pad(F.normalize(latest, dim=1), (0, 0, 0, filling)))[: len(seen)]
+        result = result.clamp_(min=0).mul_(use.content_weight).add_(self._trend, alpha=use.trend_weight)
         known = len(self._ease)
         if known:
-            strength = self._summed(self._ease, [[p for p in row if p < known] for row in seen])
-            strength /= strength.amax(dim=1, keepdim=True).clamp_(min=1e-6)
-            result[:, :known] += strength
+            strength = self._summed(self._ease, history.only(history.values < known)).float()
+            result[:, :known].addcdiv_(strength, strength.amax(dim=1, keepdim=True).clamp_(min=1e-6))
         return result
 
-    def _summed(self, table: Tensor, seen: Sequence[Sequence[int]]) -> Tensor:
+    def _answers(self, queries: Sequence[RecommendQuery]) -> list[list[Scored]]:
+        seen = [self.seen(query) for query in queries]
+        with torch.inference_mode():
+            scores = self.scores(seen)
+            self._hide(scores, [row if q.exclude_seen else [] for q, row in zip(queries, seen, strict=True)])
+            count = min(max(query.k for query in queries), scores.shape[1])
+            values, places = scores.topk(max(count, 0), dim=1)
+        answers = zip(queries, values.tolist(), places.tolist(), strict=True)
+        return [self._answer(v, p, query.k) for query, v, p in answers]
+
+    def _summed(self, table: Tensor, history: Ragged) -> Tensor:
         """For each history the sum of its rows of `table`, the latest weighing most; zeros for an empty one."""
-        device, half_life = table.device, self._config.parameters.history_half_life
-        ages = torch.tensor([age for row in seen for age in range(len(row))], dtype=torch.float32, device=device)
-        places = torch.tensor([place for row in seen for place in row], dtype=torch.int64, device=device)
-        ends = np.cumsum([0, *(len(row) for row in seen)])[:-1]
+        weights = np.exp2(-history.columns / self._config.parameters.history_half_life)
         return F.embedding_bag(
-            places,
+            sent(history.values, table.device),
             table,
-            torch.from_numpy(ends).to(device),
+            sent(history.starts, table.device),
             mode="sum",
-            per_sample_weights=torch.exp2(-ages / half_life),
+            per_sample_weights=sent(weights, table.device).to(table.dtype),
         )
 
     @staticmethod
     def _hide(scores: Tensor, seen: Sequence[Sequence[int]]) -> None:
-        rows = torch.tensor([row for row, places in enumerate(seen) for _ in places], dtype=torch.int64)
-        columns = torch.tensor([place for places in seen for place in places], dtype=torch.int64)
-        scores[rows.to(scores.device), columns.to(scores.device)] = -torch.inf
+        hidden = Ragged.of(seen)
+        rows, columns = (sent(part, scores.device) for part in (hidden.rows, hidden.values))
+        scores[rows, columns] = -torch.inf
 
     def _answer(self, values: Sequence[float], places: Sequence[int], k: int) -> list[Scored]:
         ids, titles = self._config.item_ids, self._config.titles

@@ -1,14 +1,13 @@
-"""Product search: BM25 for what was typed, vectors for what was meant, one score.
+"""Product search: a catalogue's files, and the loaded model that answers from them.
 
-    score = w * bm25 / best bm25 of this query + (1 - w) * cosine
-
-w was chosen on SciFact's training queries: nDCG@10 0.7278 there, and 0.732 on its test queries (BM25 alone
-0.668, vectors alone 0.648). A query that shares no word with any product is ranked by vectors alone.
+How products are scored stands in `models.ranking`. The weight of BM25 in it was chosen on SciFact's training queries:
+nDCG@10 0.7278 there, and 0.732 on its test queries (BM25 alone 0.668, vectors alone 0.648). A query that shares no
+word with any product is ranked by vectors alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -18,30 +17,44 @@ from torch import Tensor
 
 from models.base import Scored, SearchQuery
 from models.catalogue import Catalogue
-from models.encoder import Encoder, load_encoder
-from models.lexical import Lexical, build_lexical, load_lexical
+from models.cells import PRECISION, Cells, divide
+from models.device import in_halves
+from models.encoder import Encoder, about_tokens, load_encoder
+from models.lexical import build_lexical, load_lexical
+from models.linear import serving_dtype
+from models.ranking import Ranking
+from models.recall import cheapest
 from standfast.errors import IntegrityError
 
 LEXICAL_WEIGHT = 0.35
+EXACT_UP_TO = 200_000
+_CPU = torch.device("cpu")
 _CONFIG, _VECTORS, _LEXICAL = "search.json", "vectors.safetensors", "lexical"
 
 
 class SearchConfig(msgspec.Struct, frozen=True):
-    """What is kept beside the arrays."""
+    """What is kept beside the arrays.
+
+    `exact`: the encoder serves in float32. `probes`: cells read for a query; 0 where every product is compared.
+    """
 
     item_ids: list[str]
     titles: list[str]
     encoder: str
     encoder_digest: str
     lexical_weight: float = LEXICAL_WEIGHT
+    exact: bool = False
+    probes: int = 0
 
 
 class HybridSearch:
     """A loaded search model; see `models.base.Model`."""
 
-    def __init__(self, label: str, config: SearchConfig, lexical: Lexical, vectors: Tensor, encoder: Encoder) -> None:
+    ignores_user = True
+
+    def __init__(self, label: str, config: SearchConfig, ranking: Ranking, encoder: Encoder) -> None:
         self._label, self._config = label, config
-        self._lexical, self._vectors, self._encoder = lexical, vectors, encoder
+        self._ranking, self._encoder = ranking, encoder
 
     @property
     def label(self) -> str:
@@ -49,55 +62,105 @@ class HybridSearch:
         return self._label
 
     def predict(self, queries: Sequence[SearchQuery]) -> list[list[Scored]]:
-        """One list for each query, best first; every product is scored, none is pruned."""
-        if not queries:
-            return []
-        texts = [query.query for query in queries]
-        with torch.inference_mode():
-            scores = self._scores(texts)
-            count = min(max(query.k for query in queries), scores.shape[1])
-            values, places = scores.topk(max(count, 0), dim=1)
-        answers = zip(queries, values.tolist(), places.tolist(), strict=True)
-        return [self._answer(v, p, query.k) for query, v, p in answers]
+        """One list for each query, best first."""
+        return in_halves(self._answers, queries) if queries else []
+
+    def cost(self, query: SearchQuery) -> int:
+        """About how many tokens the encoder will read for it."""
+        return about_tokens(query.query)
 
     def warm_up(self) -> None:
         """One search of each batch size a worker meets."""
         for count in (1, 8):
             self.predict([SearchQuery("white hanging heart", 10)] * count)
 
-    def _scores(self, texts: Sequence[str]) -> Tensor:
-        weight = self._config.lexical_weight
-        shared = torch.from_numpy(self._lexical.scores(texts)).to(self._vectors.device)
-        shared /= shared.amax(dim=1, keepdim=True).clamp_(min=1e-6)
-        return torch.addmm(shared, self._encoder.encode(texts), self._vectors.T, beta=weight, alpha=1 - weight)
+    def _answers(self, queries: Sequence[SearchQuery]) -> list[list[Scored]]:
+        texts = [query.query for query in queries]
+        with torch.inference_mode():
+            most = max(query.k for query in queries)
+            values, places = self._ranking.best(texts, self._encoder.encode(texts), most)
+        return [self._answer(v, p, query.k) for query, v, p in zip(queries, values, places, strict=True)]
 
     def _answer(self, values: Sequence[float], places: Sequence[int], k: int) -> list[Scored]:
         ids, titles = self._config.item_ids, self._config.titles
         return [Scored(ids[p], v, titles[p]) for v, p in zip(values[:k], places[:k], strict=True)]
 
 
-def build_search(catalogue: Catalogue, vectors: Tensor, encoder: Encoder, folder: Path) -> None:
-    """Writes a search model's files; `vectors` are [len(catalogue), width], in the catalogue's order."""
-    build_lexical([_words(*row) for row in zip(catalogue.item_ids, catalogue.texts, strict=True)], folder / _LEXICAL)
-    save_file({"vectors": vectors.cpu().contiguous()}, folder / _VECTORS)
-    config = SearchConfig(catalogue.item_ids, catalogue.titles, encoder.name, encoder.digest)
+def build_search(
+    catalogue: Catalogue,
+    vectors: Tensor,
+    encoder: Encoder,
+    folder: Path,
+    *,
+    exact: bool = False,
+    exact_up_to: int = EXACT_UP_TO,
+) -> dict[str, float]:
+    """Writes a search model's files and returns its metrics; `vectors` are [len(catalogue), width], in its order.
+
+    `exact` makes the encoder serve in float32. A catalogue of more than `exact_up_to` products is put into cells.
+    Raises ModelError when they find too little.
+    """
+    arrays, found = {"vectors": vectors.cpu()}, {}
+    if len(catalogue) > exact_up_to:
+        catalogue, arrays = _divided(catalogue, arrays["vectors"].to(serving_dtype(_CPU)))
+    texts = [_words(*row) for row in zip(catalogue.item_ids, catalogue.texts, strict=True)]
+    build_lexical(texts, folder / _LEXICAL)
+    config = SearchConfig(catalogue.item_ids, catalogue.titles, encoder.name, encoder.digest, exact=exact)
+    if cells := _cells(arrays):
+        found = cheapest(_ranking(config, arrays, folder), cells, catalogue.titles, encoder)
+        config = msgspec.structs.replace(config, probes=int(found["probes"]))
+    save_file({name: array.contiguous() for name, array in arrays.items()}, folder / _VECTORS)
     (folder / _CONFIG).write_bytes(msgspec.json.encode(config))
+    return {"items": float(len(catalogue)), **found}
 
 
 def load_search(folder: Path, label: str, device: str = "auto") -> HybridSearch:
-    """The model in `folder`, whose files the caller has verified; runs no inference.
+    """The model in `folder`, whose files the caller has verified; starts no thread.
 
     Raises IntegrityError when the encoder here is not the one its vectors were made with.
     """
     config = msgspec.json.decode((folder / _CONFIG).read_bytes(), type=SearchConfig)
-    encoder = load_encoder(config.encoder, device)
+    encoder = load_encoder(config.encoder, device, exact=config.exact)
     if encoder.digest != config.encoder_digest:
         raise IntegrityError(
             f"{label} was built with encoder {config.encoder} {config.encoder_digest[:12]}…, here it is "
             f"{encoder.digest[:12]}…; run `standfast models train search`"
         )
-    vectors = load_file(folder / _VECTORS)["vectors"].to(encoder.device, copy=True)
-    return HybridSearch(label, config, load_lexical(folder / _LEXICAL, len(config.item_ids)), vectors, encoder)
+    ranking = _ranking(config, _copied(load_file(folder / _VECTORS), encoder.device), folder)
+    if encoder.device == _CPU and torch.get_num_threads() == 1:
+        with torch.inference_mode():
+            ranking.make_kernels()
+    return HybridSearch(label, config, ranking, encoder)
+
+
+def _copied(arrays: Mapping[str, Tensor], device: torch.device) -> dict[str, Tensor]:
+    """Copies, so that nothing hangs on a file that may be overwritten, in the precision in which they are compared."""
+    dtype = PRECISION if "ends" in arrays and device == _CPU else serving_dtype(device)
+    return {
+        name: array.to(device, dtype if array.is_floating_point() else array.dtype, copy=True)
+        for name, array in arrays.items()
+    }
+
+
+def _ranking(config: SearchConfig, arrays: Mapping[str, Tensor], folder: Path) -> Ranking:
+    vectors, words = arrays["vectors"], load_lexical(folder / _LEXICAL, len(config.item_ids))
+    cells = _cells(arrays) if vectors.device == _CPU else None  # a GPU compares with every product in less time
+    return Ranking(vectors, words, config.lexical_weight, cells, config.probes)
+
+
+def _cells(arrays: Mapping[str, Tensor]) -> Cells | None:
+    return Cells(arrays["centres"], arrays["ends"]) if "ends" in arrays else None
+
+
+def _divided(catalogue: Catalogue, vectors: Tensor) -> tuple[Catalogue, dict[str, Tensor]]:
+    """The catalogue and its vectors in the order of their cells."""
+    cells, order = divide(vectors)
+    places = order.tolist()
+    item_ids, titles, texts = (
+        [column[place] for place in places] for column in (catalogue.item_ids, catalogue.titles, catalogue.texts)
+    )
+    arrays = {"vectors": vectors[order].to(PRECISION), "centres": cells.centres.to(PRECISION), "ends": cells.ends}
+    return Catalogue(item_ids, titles, texts, catalogue.digest), arrays
 
 
 def _words(item_id: str, text: str) -> str:

@@ -17,7 +17,7 @@ from torch import Tensor
 from models.encoder import Encoder
 from standfast.home import cache
 
-_KEPT = 500_000
+_KEPT, _AT_ONCE = 500_000, 50_000  # a text's tokens take 2 KB while it waits to be encoded
 _log = structlog.get_logger()
 
 
@@ -33,7 +33,8 @@ def encoded(encoder: Encoder, texts: Sequence[str], done: Callable[[int], None] 
     if done:
         done(sum(key in known for key in keys))
     if missing:
-        fresh = encoder.encode(list(missing.values()), exact=True, done=done).cpu()
+        new = list(missing.values())
+        fresh = torch.cat([encoder.encode(new[i : i + _AT_ONCE], done).cpu() for i in range(0, len(new), _AT_ONCE)])
         known |= dict(zip(missing, fresh, strict=True))
         keep = known if len(known) <= _KEPT else {key: known[key] for key in keys}
         _replace(_file(encoder), keep)

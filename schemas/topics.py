@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from schemas.records import (
     DrillCommand,
@@ -19,6 +19,7 @@ from schemas.records import (
 _HOUR = 3_600_000
 _DAY = 24 * _HOUR
 DEAD_LETTER_SUFFIX = ".dlq"
+BULK_SUFFIX = ".bulk"
 # A dead letter is the original and up to 64 KiB of headers that say where it came from.
 _DEAD_LETTER_ROOM = 65_536
 
@@ -75,9 +76,16 @@ _WRITTEN_BY_US = (
           retention_ms=365 * _DAY),
 )  # fmt: skip
 
+_BULK = tuple(
+    replace(topic, name=topic.name + BULK_SUFFIX, about=f"{topic.about}, when there is nothing more urgent to do")
+    for topic in (*_READ_BY_US, *_WRITTEN_BY_US)
+    if topic.name.endswith((".requests", "search.results", "recommend.results"))
+)
+
 TABLE: tuple[Topic, ...] = (
     *_READ_BY_US,
     *_WRITTEN_BY_US,
+    *_BULK,
     *(topic.dead_letters() for topic in _READ_BY_US),
 )
 BY_NAME: dict[str, Topic] = {topic.name: topic for topic in TABLE}

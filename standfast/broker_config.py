@@ -105,6 +105,7 @@ def _internal_topics(copies: int, in_sync: int) -> dict[str, object]:
 def _quick_to_notice() -> dict[str, object]:
     """A dead leader's partitions answer again after 1.5 s instead of the defaults' 9 s."""
     return {
+        "replica.fetch.backoff.ms": 50,  # default 1 s: what followers of a new leader waited, and with them acks=all
         "broker.session.timeout.ms": 1500,
         "broker.heartbeat.interval.ms": 300,
         "controller.quorum.fetch.timeout.ms": 1000,

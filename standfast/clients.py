@@ -70,20 +70,26 @@ def transactional(settings: Settings, client_id: str, transactional_id: str) -> 
             "transaction.timeout.ms": 10_000,
             "retry.backoff.ms": 1,
             "retry.backoff.max.ms": 2,
+            "topic.metadata.refresh.fast.interval.ms": 2,  # librdkafka would bound it by the line above, with a warning
         },
     )
 
 
-def worker(settings: Settings, group: str, identity: str) -> Config:
+def worker(settings: Settings, group: str, identity: str, slot: str) -> Config:
     """A worker's consumer: a static member, so that a standby can take over its partitions without a rebalance."""
     return consumer(
         settings,
-        identity,
+        f"{identity}@{slot}",
         group,
         **{
             "group.instance.id": group + "." + identity,
             "session.timeout.ms": settings.workers.session_timeout_ms,
-            "heartbeat.interval.ms": min(1000, settings.workers.session_timeout_ms // 3),
+            # How soon a worker hears that partitions move. Sent when librdkafka is awake: less often without requests.
+            "heartbeat.interval.ms": 100,
+            "enable.partition.eof": True,  # where a partition really ends: offsets count transactions' markers too
+            # Offsets are unreadable until the dead worker's transaction is ended: asked again after 10 ms, not 100.
+            "retry.backoff.ms": 10,
+            "retry.backoff.max.ms": 20,
         },
     )
 

@@ -13,9 +13,11 @@ import structlog
 from standfast.broker import Node
 from standfast.broker_config import Layout, new_layout, with_free_ports
 from standfast.errors import ClusterError
+from standfast.writing_off import write_off
 
 _log = structlog.get_logger()
 _POLL_S = 0.02
+_WRITE_OFF_S = 5.0  # a new controller may have to be elected first, if it was the dead one
 _GRACE_S = 10.0  # how long a broker whose supervisor was just killed may take to give its folder back
 
 
@@ -76,6 +78,16 @@ class Cluster:
                 _log.debug("kafka does not answer yet")
             self._check(deadline)
             time.sleep(_POLL_S)
+
+    def write_off(self, dead: Node) -> bool:
+        """Has the others take over from a broker that ended, at once; blocks for up to 5 s. To be launched afterwards.
+
+        False, and nothing is done, where another is down too: the request could then outlast the broker's return.
+        """
+        others = [node for node in self.nodes if node is not dead]
+        if not others or not all(node.alive for node in others):
+            return False
+        return write_off(dead.id, [node.address for node in others], _WRITE_OFF_S)
 
     def stop(self, timeout: float = 20.0) -> None:
         """Stops every broker cleanly, killing what still runs after `timeout` seconds; safe to call twice."""

@@ -12,7 +12,16 @@ import os
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+)
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -44,7 +53,41 @@ def _one_or_three(brokers: int) -> int:
     return brokers
 
 
+def _number_or_auto(workers: object) -> object:
+    text = str(workers)
+    if text == "auto" or (text.isdecimal() and 1 <= int(text) <= 256):
+        return text if text == "auto" else int(text)
+    raise ValueError("it must be 1 to 256, or auto")
+
+
+def _no_less_than_fewest(most: int, others: ValidationInfo) -> int:
+    fewest = others.data.get("min_workers", 1)
+    if most and most < fewest:
+        raise ValueError(f"it must be min_workers, which is {fewest}, or more; or 0 for one for each core")
+    return most
+
+
+_EXACT = "products up to which each is compared with a query; a larger catalogue is searched by cells"
+_CACHE = "answers a worker keeps for repeated queries, at most 2 KiB each on average; 0: none"
 Count = Annotated[int, Field(ge=0, le=256)]
+Workers = Annotated[
+    int | Literal["auto"],
+    BeforeValidator(_number_or_auto),
+    Field(description="worker processes, 1 to 256; `auto`: as many as the load needs"),
+]
+Fewest = Annotated[int, Field(ge=1, le=256, description="with `auto`: no fewer workers than this")]
+Most = Annotated[
+    int,
+    AfterValidator(_no_less_than_fewest),
+    Field(ge=0, le=256, description="with `auto`: no more workers than this or than partitions; 0: one a core"),
+]
+MaxWait = Annotated[
+    int, Field(ge=0, description="older requests are answered `overloaded`, by their own timestamps; 0: never")
+]
+Order = Annotated[
+    Literal["arrival", "newest"],
+    Field(description="newest: what cannot be computed in max_wait_ms (0: 500) is answered `overloaded`, oldest first"),
+]
 
 
 class Section(BaseModel):
@@ -67,22 +110,35 @@ class KafkaSettings(Section):
 class SearchSettings(Section):
     """The search service."""
 
-    workers: int = Field(2, ge=1, le=256)
+    workers: Workers = 2
+    min_workers: Fewest = 1
+    max_workers: Most = 0
     standbys: Count = 1
     batch: int = Field(32, ge=1, le=1024)
+    cache: int = Field(10_000, ge=0, le=1_000_000, description=_CACHE)
     max_k: int = Field(100, ge=1, le=1000)
+    batch_bytes: int = Field(8192, ge=1, description="most bytes of requests computed at once: about 2,000 tokens")
+    max_wait_ms: MaxWait = 0
+    order: Order = "arrival"
     max_query_chars: int = Field(2000, ge=1)
     encoder: str = Field("bundled", description="bundled, a local folder, or a hub name")
     device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
+    exact_up_to: int = Field(200_000, ge=0, description=_EXACT)
 
 
 class RecommendSettings(Section):
     """The recommendation service."""
 
-    workers: int = Field(2, ge=1, le=256)
+    workers: Workers = 2
+    min_workers: Fewest = 1
+    max_workers: Most = 0
     standbys: Count = 1
     batch: int = Field(256, ge=1, le=4096)
+    cache: int = Field(0, ge=0, le=1_000_000, description=_CACHE)
     max_k: int = Field(100, ge=1, le=1000)
+    batch_bytes: int = Field(1_048_576, ge=1, description="most bytes of requests computed at once")
+    max_wait_ms: MaxWait = 0
+    order: Order = "arrival"
     max_history: int = Field(1000, ge=1)
     device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
 
@@ -90,11 +146,29 @@ class RecommendSettings(Section):
 class WorkerSettings(Section):
     """How workers are watched and replaced."""
 
+    host: str = Field("", pattern=r"^[a-zA-Z0-9_]{0,40}$", description="this host's name, where several serve together")
     delivery: Literal["exactly_once", "at_least_once"] = "exactly_once"
-    session_timeout_ms: int = Field(6000, ge=1000, description="backstop when no supervisor is left to act")
-    hang_after_ms: int = Field(1000, ge=200, description="a worker that ticks later than this is killed")
+    session_timeout_ms: int = Field(6000, ge=1000, description="when no supervisor is left to act; several hosts: 1000")
+    hang_after_ms: int = Field(
+        400, ge=200, description="a worker that is stopped for so long is killed; one that only ticks late: 12 times"
+    )
     stuck_after_s: float = Field(30.0, ge=1, description="a batch that takes longer than this kills its worker")
     stop_within_s: float = Field(10.0, gt=0, description="one deadline for all of a worker's shutdown")
+
+
+class ScalingSettings(Section):
+    """When `workers = "auto"` adds workers and when it takes them away."""
+
+    target_wait_ms: int = Field(
+        1000,
+        ge=10,
+        description="more workers if what waits would take longer than this, or than half of max_wait_ms",
+    )
+    up_after_s: float = Field(3.0, ge=0, le=3600, description="for how long on end that must be so")
+    down_after_s: float = Field(
+        120.0, ge=1, le=3600, description="fewer, if those that remain would be less than half busy for so long on end"
+    )
+    cooldown_s: float = Field(15.0, ge=1, le=3600, description="no other step for so long after one")
 
 
 class StreamSettings(Section):
@@ -133,6 +207,7 @@ class Settings(BaseSettings):
     search: SearchSettings = SearchSettings()
     recommend: RecommendSettings = RecommendSettings()
     workers: WorkerSettings = WorkerSettings()
+    scaling: ScalingSettings = ScalingSettings()
     stream: StreamSettings = StreamSettings()
     drills: DrillSettings = DrillSettings()
     metrics: MetricsSettings = MetricsSettings()
@@ -242,7 +317,7 @@ def _nearest(wrong: str, known: list[str]) -> str:
 def environment(settings: Settings) -> dict[str, str]:
     """Variables that make a child process load exactly these settings. They may hold secrets: for children only."""
     variables = {"KAFKA_BOOTSTRAP_SERVERS": settings.kafka.bootstrap_servers}
-    for section in ("kafka", "search", "recommend", "workers", "stream", "drills", "metrics", "log"):
+    for section in ("kafka", "search", "recommend", "workers", "scaling", "stream", "drills", "metrics", "log"):
         for key, value in getattr(settings, section):
             text = json.dumps({k: v.get_secret_value() for k, v in value.items()}) if key == "client" else str(value)
             variables[f"STANDFAST_{section}__{key}".upper()] = text

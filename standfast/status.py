@@ -15,7 +15,10 @@ WorkerState = Literal["starting", "ready", "serving", "draining", "backing_off"]
 
 
 class WorkerStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """One worker or standby process. A standby's `id` names its slot until it takes over a worker's."""
+    """One worker or standby process. A standby's `id` names its slot until it takes over a worker's.
+
+    `failing`: why its model answers nothing, while that is so.
+    """
 
     id: str
     pid: int
@@ -25,6 +28,7 @@ class WorkerStatus(msgspec.Struct, frozen=True, kw_only=True):
     model: str = ""
     partitions: dict[str, list[int]] = {}
     restarts: int = 0
+    failing: str = ""
 
 
 class RoleStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,6 +38,25 @@ class RoleStatus(msgspec.Struct, frozen=True, kw_only=True):
     pid: int
     state: Literal["starting", "running", "backing_off"]
     restarts: int = 0
+
+
+class ServiceStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """How many workers one service is to have and has, what they have to do, and why there are so many.
+
+    `settled`: as many as are wanted serve, and each partition is served. `most` is limited by the partitions.
+    """
+
+    name: str
+    workers: int
+    serving: int
+    settled: bool
+    auto: bool
+    fewest: int
+    most: int
+    partitions: int
+    busy: float | None = None
+    waiting: int | None = None
+    reason: str = ""
 
 
 class SystemStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,6 +70,7 @@ class SystemStatus(msgspec.Struct, frozen=True, kw_only=True):
     workers: list[WorkerStatus] = []
     roles: list[RoleStatus] = []
     topics: list[str] = []
+    services: list[ServiceStatus] = []
     detail: str = ""
 
 

@@ -14,11 +14,15 @@ import structlog
 from confluent_kafka.admin import AdminClient
 from prometheus_client import start_http_server
 
+from consumers import orders
 from consumers.pool import Pool
+from consumers.scaler import Scaler
 from consumers.service import service
+from consumers.topic_watch import TopicWatch
 from models import registry
 from standfast import clients, status, telemetry, topics
 from standfast import settings as settings_module
+from standfast.broker import Node
 from standfast.cluster import Cluster
 from standfast.errors import ModelError, SetupError
 from standfast.home import folder
@@ -29,7 +33,8 @@ from standfast.status import RoleStatus, SystemStatus
 _log = structlog.get_logger()
 _STATUS_S = 1.0
 _KAFKA_S = 60.0
-_BROKERS_S = 0.1
+_BROKERS_S = 0.05
+_AFTER_WRITE_OFF_S = 2.0  # a starting broker takes the processor from those that take over
 _ROLE_STOP_S = 8.0
 _COUNTED = (("active", "serving"), ("active", "starting"), ("active", "backing_off"), ("standby", "ready"))
 _MODULES = {"stream": "streams", "drills": "drills"}
@@ -47,12 +52,14 @@ class Supervisor:
         self._services = services
         self._role_names = role_names
         self._pools: list[Pool] = []
+        self._scalers: list[Scaler] = []
         self._roles: list[Role] = []
         self._state: Literal["starting", "ready", "stopping"] = "starting"
         self._detail = "starting"
         self._partitions: dict[str, int] = {}
         self._versions: dict[str, int | None] = {}
         self._metrics_url = ""
+        self._reviving: dict[int, asyncio.Task[None]] = {}
         self._stop = asyncio.Event()
 
     def run(self) -> None:
@@ -88,10 +95,15 @@ class Supervisor:
         await self._wait_for_kafka()
         for pool in self._pools:
             pool.serve(self._partitions[pool.service.requests])
+            self._scalers.append(self._scaler(pool))
         for name in self._role_names:
             role = Role(name, _MODULES[name], environment, self._changed)
             self._roles.append(role)
             role.start()
+
+    def _scaler(self, pool: Pool) -> Scaler:
+        own = self._settings.search if pool.service.name == "search" else self._settings.recommend
+        return Scaler(pool, own, self._settings.scaling, TopicWatch(self._settings, pool.service.requests))
 
     def _start_metrics(self) -> None:
         wanted = self._settings.metrics
@@ -143,8 +155,12 @@ class Supervisor:
         written = 0.0
         while not self._stop.is_set():
             self._watch_brokers()
+            for scaler in self._scalers:
+                scaler.obey()
             if time.monotonic() - written > _STATUS_S:
                 self._follow_registry()
+                for scaler in self._scalers:
+                    scaler.look()
                 self._changed()
                 written = time.monotonic()
             try:
@@ -166,15 +182,30 @@ class Supervisor:
                 pool.renew()
 
     def _watch_brokers(self) -> None:
-        for node in self._cluster.nodes if self._cluster else []:
-            if not node.alive:
-                _log.warning("broker ended and is started again", broker=node.id)
-                node.launch()
+        if self._cluster is None:
+            return
+        for node in self._cluster.nodes:
+            if not node.alive and node.id not in self._reviving:
+                self._reviving[node.id] = asyncio.create_task(self._revive(self._cluster, node))
+
+    async def _revive(self, cluster: Cluster, node: Node) -> None:
+        """First the others take over from the dead broker, which they would else miss only after a while."""
+        began = time.monotonic()
+        taken_over = await asyncio.to_thread(cluster.write_off, node)
+        took = round(time.monotonic() - began, 2)
+        _log.warning("broker ended and is started again", broker=node.id, written_off=taken_over, after_s=took)
+        if taken_over:
+            await asyncio.sleep(_AFTER_WRITE_OFF_S)
+        if not self._stop.is_set():
+            node.launch()
+        del self._reviving[node.id]
 
     async def _take_down(self) -> None:
         """In order: roles, workers with their batches finished, Kafka last."""
         self._state, self._detail = "stopping", "stopping"
         self._changed()
+        for name in self._services:
+            orders.forget(name)
         limit = self._settings.workers.stop_within_s
         await asyncio.gather(
             *(role.stop(_ROLE_STOP_S) for role in self._roles), *(pool.stop(limit) for pool in self._pools)
@@ -202,13 +233,16 @@ class Supervisor:
                 workers=workers,
                 roles=[*self._broker_rows(), *(role.status() for role in self._roles)],
                 topics=list(self._partitions),
+                services=[one.status() for one in self._scalers],
                 detail=self._failure() or self._detail,
             )
         )
         _count(workers)
+        for pool in self._pools:
+            telemetry.BREAKER_OPEN.labels(pool.service.requests).set(len(pool.failing))
 
     def _failure(self) -> str | None:
-        return next((pool.failure for pool in self._pools if pool.failure), None)
+        return next((reason for pool in self._pools for reason in (pool.failure, *pool.failing) if reason), None)
 
     def _broker_rows(self) -> list[RoleStatus]:
         nodes = self._cluster.nodes if self._cluster else []

@@ -39,8 +39,7 @@ def run(
     with _only_one():
         metrics = folder("run", "metrics")
         shutil.rmtree(metrics)
-        # Before the import below: prometheus_client decides where values live when metrics are defined.
-        os.environ.update(telemetry.environment(metrics, "supervisor"))
+        telemetry.share(metrics, "supervisor")
         from standfast.supervisor import Supervisor
 
         Supervisor(settings, services, roles, embedded).run()

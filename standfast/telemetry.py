@@ -18,8 +18,14 @@ SLOT_VARIABLE = "STANDFAST_SLOT"
 FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 
 _slot = os.environ.get(SLOT_VARIABLE, "main")
-if FOLDER_VARIABLE in os.environ:
+
+
+def _write_to_files() -> None:
     values.ValueClass = values.MultiProcessValue(process_identifier=lambda: _slot)  # type: ignore[no-untyped-call]
+
+
+if FOLDER_VARIABLE in os.environ:
+    _write_to_files()
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 _SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
@@ -56,6 +62,22 @@ COMMIT = Histogram(
     buckets=_SECONDS,
 )
 BATCH_SIZE = Histogram("standfast_batch_size", "Requests in one batch.", _BY_MODEL, buckets=_SIZES)
+CACHE_LOOKUPS = Counter(
+    "standfast_cache_lookups",
+    "Queries looked up in a worker's cache: hit, miss, or shared with the same query of its batch.",
+    ("topic", "result"),
+)
+BREAKER_OPEN = Gauge(
+    "standfast_breaker_open",
+    "Workers that answer `overloaded` because their model fails on every request.",
+    ("topic",),
+    multiprocess_mode="mostrecent",
+)
+BATCH_RELEASES = Counter(
+    "standfast_batch_releases",
+    "Batches, by why each was released: full, budget (of bytes) reached, or drained: nothing more waited.",
+    ("topic", "reason"),
+)
 COMMIT_RETRIES = Counter(
     "standfast_commit_retries",
     "Transactions that were aborted and done again, by reason.",
@@ -80,6 +102,17 @@ WORKERS = Gauge(
     ("service", "role", "state"),
     multiprocess_mode="mostrecent",
 )
+WORKERS_WANTED = Gauge(
+    "standfast_workers_wanted",
+    "Workers a service is to have, by its settings, by hand or by its load.",
+    ("service",),
+    multiprocess_mode="mostrecent",
+)
+SCALING_STEPS = Counter(
+    "standfast_scaling_steps",
+    "Changes of the number of workers, up or down, by why: by_hand, limits, backlog, refusals or idle.",
+    ("service", "direction", "reason"),
+)
 PROFILE_UPDATES = Counter("standfast_profile_updates", "Interactions folded into profiles.", ())
 WINDOW_RECORDS = Gauge(
     "standfast_window_records", "Records in the last full window.", ("topic",), multiprocess_mode="mostrecent"
@@ -97,6 +130,16 @@ def become(slot: str) -> None:
     """From here on this process writes its metrics under `slot`; call first thing after a fork."""
     global _slot  # noqa: PLW0603 - prometheus_client asks for it by a callback
     _slot = slot
+
+
+def share(folder: Path, slot: str) -> None:
+    """Makes this process, which was started without the variables, and its children share their metrics.
+
+    Only what has labels, and was not used yet: its values are made when it is first used.
+    """
+    os.environ.update(environment(folder, slot))
+    become(slot)
+    _write_to_files()
 
 
 def environment(folder: Path, slot: str) -> dict[str, str]:

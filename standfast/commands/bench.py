@@ -6,74 +6,91 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from standfast.commands.bench_against import Against, Asked, Device, Mix, Rounds, compare
+from standfast.commands.bench_failover import failover_command
+from standfast.commands.bench_overload import overload_command
+from standfast.commands.bench_startup import startup_command
 from standfast.commands.options import AsJson, Config, settings_from, stdout
 
 if TYPE_CHECKING:
-    from bench.figures import Failover, Latency
+    from bench.figures import Latency
     from standfast.settings import Settings
 
 app = typer.Typer(no_args_is_help=True)
+app.command("failover")(failover_command)
+app.command("overload")(overload_command)
+app.command("startup")(startup_command)
 Services = Annotated[str, typer.Option("--services", help="Which services, separated by commas.")]
+Requests = Annotated[
+    int | None, typer.Option("--requests", min=10, help="Requests per figure; else what suits it.", show_default=False)
+]
 
 
 @app.callback()
 def bench() -> None:
-    """Measure the running system: failover, latency, throughput.
+    """Measure the running system, or systems of its own beside others.
 
     Example: standfast bench latency
     """
 
 
 @app.command("latency")
-def latency_command(
+def latency_command(  # noqa: PLR0913, PLR0917 - its options
     services: Services = "search,recommend",
-    requests: Annotated[int, typer.Option("--requests", min=10, help="Requests per figure.")] = 500,
+    requests: Requests = None,
     in_flight: Annotated[str, typer.Option("--in-flight", help="Requests in flight, separated by commas.")] = "1,64",
+    against: Against = None,
+    rounds: Rounds = 3,
+    mix: Mix = "uniform",
+    device: Device = None,
     as_json: AsJson = False,
     config: Config = None,
 ) -> None:
     """Time from sending a request to reading its committed answer.
 
+    Measures the running system; with --against, systems of its own side by side.
+
     Example: standfast bench latency --in-flight 1,8,64
     """
-    levels = [int(one) for one in in_flight.split(",")]
-    _report_latency(_running(config), services.split(","), levels, requests, as_json)
+    levels = _levels(in_flight)
+    if against is None and mix == "uniform":
+        _report_latency(_running(config), services.split(","), levels, requests or 500, as_json)
+    else:
+        asked = Asked(services, levels, requests, against or "raw", rounds, mix, device)
+        compare(settings_from(config), asked, as_json)
 
 
 @app.command("throughput")
-def throughput_command(
+def throughput_command(  # noqa: PLR0913, PLR0917 - its options
     services: Services = "search,recommend",
-    requests: Annotated[int, typer.Option("--requests", min=10, help="Requests per service.")] = 5000,
+    requests: Requests = None,
+    against: Against = None,
+    rounds: Rounds = 3,
+    mix: Mix = "uniform",
+    device: Device = None,
     as_json: AsJson = False,
     config: Config = None,
 ) -> None:
-    """Answers a second with more requests in flight than all workers can batch.
+    """Answers a second with more requests in flight than a worker can batch.
 
-    Example: standfast bench throughput --services search
+    Measures the running system; with --against, systems of its own side by side.
+
+    Example: standfast bench throughput --services search --against plain,litserve
     """
-    _report_latency(_running(config), services.split(","), [512], requests, as_json)
+    if against is None and mix == "uniform":
+        _report_latency(_running(config), services.split(","), [512], requests or 5000, as_json)
+    else:
+        asked = Asked(services, None, requests, against or "raw", rounds, mix, device)
+        compare(settings_from(config), asked, as_json)
 
 
-@app.command("failover")
-def failover_command(
-    services: Services = "search",
-    kills: Annotated[int, typer.Option("--kills", min=1, help="How many workers to kill.")] = 10,
-    rate: Annotated[float, typer.Option("--rate", min=1, help="Requests a second meanwhile.")] = 50.0,
-    pause: Annotated[float, typer.Option("--pause", min=0.1, help="Seconds between kills, about.")] = 2.0,
-    as_json: AsJson = False,
-    config: Config = None,
-) -> None:
-    """Kill workers at random moments under load; exit code 1 if an answer was lost or doubled.
+def _levels(text: str) -> list[int]:
+    from standfast.errors import UsageError
 
-    Example: standfast bench failover --kills 40
-    """
-    from bench.failover import failover
-
-    settings = _running(config)
-    found = [failover(settings, name, kills, rate, pause) for name in services.split(",")]
-    _print(found, as_json, _failover_rows(found))
-    if any(one.lost or one.duplicated for one in found):
-        raise typer.Exit(1)
+    levels = [int(one) if one.strip().isdecimal() else 0 for one in text.split(",")]
+    if not all(levels):
+        raise UsageError(f"--in-flight {text}: give whole numbers from 1, separated by commas")
+    return levels
 
 
 def _report_latency(settings: Settings, services: list[str], levels: list[int], requests: int, as_json: bool) -> None:
@@ -112,17 +129,7 @@ def _latency_row(one: Latency) -> tuple[str, ...]:
     return (one.service, *(f"{figure:,}" for figure in figures))
 
 
-def _failover_rows(found: list[Failover]) -> list[tuple[str, ...]]:
-    rows: list[tuple[str, ...]] = [
-        ("service", "kills", "RTO median ms", "worst ms", "requests", "lost", "doubled", "out of order")
-    ]
-    for one in found:
-        figures = (one.kills, one.median_ms, one.worst_ms, one.requests, one.lost, one.duplicated, one.out_of_order)
-        rows.append((one.service, *(f"{figure:,}" for figure in figures)))
-    return rows
-
-
-def _print(found: list[Latency] | list[Failover], as_json: bool, rows: list[tuple[str, ...]]) -> None:
+def _print(found: list[Latency], as_json: bool, rows: list[tuple[str, ...]]) -> None:
     import msgspec
     from rich.table import Table
 

@@ -38,9 +38,15 @@ def train(
     unknown = sorted(set(names or ()) - set(SERVICES))
     if unknown:
         raise UsageError(f"there is no model {', '.join(unknown)}; there are {', '.join(SERVICES)}")
-    settings = load(config)
+    search = load(config).search
     with shown() as progress:
-        made = run(wanted, progress=progress, encoder=settings.search.encoder, device=settings.search.device)
+        made = run(
+            wanted,
+            progress=progress,
+            encoder=search.encoder,
+            device=search.device,
+            exact_up_to=search.exact_up_to,
+        )
     if as_json:
         _json(made)
     for manifest in made if not as_json else []:

@@ -16,7 +16,10 @@ Config = Annotated[
     Path | None, typer.Option("--config", help="The settings file; else standfast.toml here or in the state folder.")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="JSON on stdout, for programs.")]
-Workers = Annotated[int | None, typer.Option("--workers", help="Workers per service.", show_default=False)]
+Workers = Annotated[
+    str | None,
+    typer.Option("--workers", metavar="N|auto", help="Workers per service; auto: by load.", show_default=False),
+]
 Standbys = Annotated[int | None, typer.Option("--standbys", help="Warm standbys per service.", show_default=False)]
 
 

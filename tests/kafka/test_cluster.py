@@ -176,3 +176,30 @@ def test_three_brokers_lose_nothing_when_one_is_killed_and_comes_back(three: Clu
     three.wait_ready(120)
     wait_until(lambda: len(admin.list_topics(unique, timeout=10).topics[unique].partitions[0].isrs) == 3, 30)
     assert consume(servers, unique, 2) == [b"before", b"meanwhile"]
+
+
+def test_a_broker_that_is_written_off_is_replaced_at_once_and_comes_back(three: Cluster, unique: str) -> None:
+    servers = three.bootstrap_servers
+    create(servers, unique, copies=3)
+    admin = AdminClient({"bootstrap.servers": servers})
+
+    def leader() -> int:
+        return int(admin.list_topics(unique, timeout=10).topics[unique].partitions[0].leader)
+
+    victim = three.nodes[leader() - 1]
+    victim.kill()
+    wait_until(lambda: three.write_off(victim), 60, what="a controller that takes the request")
+    wait_until(lambda: leader() not in {victim.id, -1}, 60, what="a leader among the others")
+    victim.restart()
+    three.wait_ready(120)
+    wait_until(lambda: len(admin.list_topics(unique, timeout=10).topics[unique].partitions[0].isrs) == 3, 60)
+
+
+def test_nobody_is_written_off_while_another_is_down_too(three: Cluster) -> None:
+    for node in three.nodes[:2]:
+        node.kill()
+    assert not three.write_off(three.nodes[0])
+
+
+def test_a_single_broker_is_not_written_off(cluster: Cluster) -> None:
+    assert not cluster.write_off(cluster.nodes[0])

@@ -28,21 +28,8 @@ class Reader(AbstractContextManager["Reader"]):
         found = self._consumer.list_topics(topic, timeout=30).topics[topic]
         places = [TopicPartition(topic, number) for number in found.partitions]
         for one in places:
-            one.offset = self._ends(one)[0 if from_the_start else 1]
+            one.offset = both_ends(self._consumer, one)[0 if from_the_start else 1]
         self._consumer.assign(places)
-
-    def _ends(self, place: TopicPartition) -> tuple[int, int]:
-        """Where a partition begins and ends; that of a fresh topic may not know its leader yet."""
-        deadline = time.monotonic() + WAIT_S
-        while True:
-            try:
-                found: tuple[int, int] = self._consumer.get_watermark_offsets(place, timeout=WAIT_S)
-            except KafkaException:
-                if time.monotonic() > deadline:
-                    raise
-                time.sleep(0.05)
-            else:
-                return found
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -140,6 +127,20 @@ class Desk:
 
 class RefusedByKafka(Exception):
     """Kafka did not take a record; the message is its error's name."""
+
+
+def both_ends(consumer: Consumer, place: TopicPartition) -> tuple[int, int]:
+    """Where a partition begins and ends; for a moment it may have no leader that knows: a fresh one, a slow broker."""
+    deadline = time.monotonic() + WAIT_S
+    while True:
+        try:
+            found: tuple[int, int] = consumer.get_watermark_offsets(place, timeout=WAIT_S)
+        except KafkaException:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
+        else:
+            return found
 
 
 def is_answer_to(request_id: str) -> Callable[[Message], bool]:

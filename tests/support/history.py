@@ -9,11 +9,12 @@ from collections import Counter
 from dataclasses import dataclass
 from types import TracebackType
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, Message, Producer, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 
+from schemas.topics import BULK_SUFFIX
 from standfast import clients
 from standfast.settings import Settings
-from tests.support.desk import Reader
+from tests.support.desk import Reader, both_ends
 from tests.waiting import wait_until
 
 KEYS = 16
@@ -38,19 +39,20 @@ class History:
     order of the requests.
     """
 
-    def __init__(self, settings: Settings, name: str, service: str = "search") -> None:
+    def __init__(self, settings: Settings, name: str, service: str = "search", *, bulk: bool = False) -> None:
         prefix = settings.kafka.topic_prefix
+        suffix, group = (BULK_SUFFIX, "-bulk") if bulk else ("", "")
         self.name = name
         self.sent: dict[str, str] = {}
         self.seen: list[Sighting] = []
         self._settings = settings
-        self._requests = f"{prefix}{service}.requests"
-        self._results = f"{prefix}{service}.results"
+        self._requests = f"{prefix}{service}.requests{suffix}"
+        self._results = f"{prefix}{service}.results{suffix}"
         self._producer = Producer(clients.producer(settings, f"{name}-history"))
         follower = {**clients.follower(settings, f"{name}-history"), "enable.partition.eof": True}
         self._consumer = Consumer(follower)
         # A second one: confluent-kafka lets no other thread in while one polls.
-        self._asking = Consumer(clients.consumer(settings, f"{name}-history", f"{prefix}standfast-{service}"))
+        self._asking = Consumer(clients.consumer(settings, f"{name}-history", f"{prefix}standfast-{service}{group}"))
         self._read_to: dict[int, int] = {}
         self._unsent: list[str] = []
         self._ended = threading.Event()
@@ -164,11 +166,14 @@ class History:
         """The end of each partition, as a read_committed reader sees it."""
         found = self._asking.list_topics(topic, timeout=30).topics[topic]
         places = [TopicPartition(topic, number) for number in found.partitions]
-        return {one.partition: self._asking.get_watermark_offsets(one, timeout=30)[1] for one in places}
+        return {one.partition: both_ends(self._asking, one)[1] for one in places}
 
     def _is_served(self) -> bool:
         ends = self._ends(self._requests)
-        done = self._asking.committed([TopicPartition(self._requests, number) for number in ends], timeout=30)
+        try:
+            done = self._asking.committed([TopicPartition(self._requests, number) for number in ends], timeout=30)
+        except KafkaException:  # a slow broker has no coordinator for a moment
+            return False
         return all(max(one.offset, 0) >= ends[one.partition] for one in done)
 
     def _has_read(self, ends: dict[int, int]) -> bool:

@@ -13,6 +13,8 @@ import sys
 import time
 from collections.abc import Sequence
 
+import structlog
+
 from consumers.messages import Loaded, send
 from consumers.nursery import Nursery
 from consumers.service import service
@@ -23,12 +25,19 @@ from standfast.lifeline import leave_interrupts_to_parent, tie_to_parent
 
 
 class ToyModel:
-    """Answers with the query itself. `die`, `crash`, `raise` and `sleep SECONDS` do what they say."""
+    """Answers with the query itself. `die`, `crash`, `raise` and `sleep SECONDS` do what they say; `version` tells it.
+
+    With a file `toy-fails` in the state folder it raises whatever it is asked.
+    """
+
+    ignores_user = True
 
     def __init__(self, version: int) -> None:
         self.label = f"toy@{version}"
 
     def predict(self, queries: Sequence[SearchQuery | RecommendQuery]) -> list[list[Scored]]:
+        if (home() / "toy-fails").exists():
+            raise RuntimeError("device-side assert triggered")
         return [self._one(query) for query in queries]
 
     def warm_up(self) -> None:
@@ -45,6 +54,8 @@ class ToyModel:
             raise ValueError("this request cannot be computed")
         elif word == "sleep":
             time.sleep(float(rest))
+        elif word == "version":
+            text = self.label
         return [Scored(text, 1.0, text)]
 
 
@@ -63,6 +74,7 @@ def main(arguments: list[str]) -> int:
     line = socket.socket(fileno=int(channel))
     model = ToyModel(active_version())
     telemetry.become(f"{name}-nursery")
+    structlog.get_logger().info("model is loaded", service=name, model=model.label)
     send(line, Loaded(model.label))
     Nursery(line, service(name, configured), model, configured).run()
     return 0

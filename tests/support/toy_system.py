@@ -26,11 +26,11 @@ def toy_active(name: str) -> int | None:
     return active_version()
 
 
-def main(services: list[str]) -> None:
+def main(services: list[str], *, embedded: bool = False) -> None:
     tie_to_parent(os.getppid())
     nursery.command = toy_command
     registry.active = toy_active
-    system.run(settings.load(), services=tuple(services), roles=(), embedded=False)
+    system.run(settings.load(), services=tuple(services), roles=(), embedded=embedded)
 
 
 if __name__ == "__main__":

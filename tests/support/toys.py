@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 from standfast.settings import KafkaSettings, Settings
-from standfast.status import SystemStatus, WorkerStatus
+from standfast.status import ServiceStatus, SystemStatus, WorkerStatus
 from tests.waiting import wait_until
 
 START_S = 90.0
@@ -20,6 +20,8 @@ PARTITIONS = 4
 
 class Toys:
     """One system on its own state folder and topic prefix; not started yet."""
+
+    module = "tests.support.toy_system"
 
     def __init__(self, home: Path, servers: str, prefix: str, services: tuple[str, ...], **more: str) -> None:
         self.home = home
@@ -34,6 +36,7 @@ class Toys:
             "STANDFAST_KAFKA__TOPIC_PREFIX": prefix,
             "STANDFAST_KAFKA__PARTITIONS": str(PARTITIONS),
             "STANDFAST_METRICS__PORT": "0",
+            "STANDFAST_SEARCH__CACHE": "0",  # so that the toy does what it is told each time it is told
             "STANDFAST_LOG__FORMAT": "json",
             **more,
         }
@@ -44,7 +47,7 @@ class Toys:
         self.home.mkdir(parents=True, exist_ok=True)
         with self.log_file.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "tests.support.toy_system", *self.services],
+                [sys.executable, "-m", self.module, *self.services],
                 env=self._environment,
                 stdout=log,
                 stderr=log,
@@ -102,6 +105,21 @@ class Toys:
         children = Path(f"/proc/{supervisor}/task/{supervisor}/children").read_text()
         return [int(pid) for pid in children.split() if "toy_nursery" in _command(int(pid))]
 
+    def scale(self, workers: int, service: str = "search") -> None:
+        """Asks for another number of workers, as `standfast scale` does, and returns when they serve."""
+        self.order(workers, service)
+        wait_until(lambda: self.scaling(service).settled, START_S, what=f"{workers} workers that serve")
+
+    def order(self, workers: int, service: str = "search") -> None:
+        """Asks for another number of workers and returns when the supervisor has heard it."""
+        (self.home / "run" / "orders").mkdir(exist_ok=True)
+        (self.home / "run" / "orders" / service).write_text(str(workers))
+        wait_until(lambda: self.scaling(service).workers == workers, START_S, what="a supervisor that has heard")
+
+    def scaling(self, service: str = "search") -> ServiceStatus:
+        """How many workers of a service there are, and why."""
+        return next(one for one in self.status().services if one.name == service)
+
     def kill(self, pid: int, how: signal.Signals = signal.SIGKILL) -> None:
         """Signals one of the system's processes; one that is gone already is gone."""
         try:
@@ -130,10 +148,13 @@ class Toys:
     def _serves(self, service: str) -> bool:
         own = self.settings.search if service == "search" else self.settings.recommend
         active = self.active(service)
-        partitions = sum(len(numbers) for row in active for numbers in row.partitions.values())
-        workers = int(self._environment.get(f"STANDFAST_{service.upper()}__WORKERS", own.workers))
+        partitions = sum(len(row.partitions.get(self.topic(f"{service}.requests"), ())) for row in active)
+        workers = next((one.workers for one in self.status().services if one.name == service), 0)
         standbys = int(self._environment.get(f"STANDFAST_{service.upper()}__STANDBYS", own.standbys))
-        return len(active) == workers and len(self.standbys(service)) >= standbys and partitions == PARTITIONS
+        shared = "STANDFAST_WORKERS__HOST" in self._environment  # other hosts have partitions too
+        return (
+            len(active) == workers and len(self.standbys(service)) >= standbys and (partitions == PARTITIONS or shared)
+        )
 
 
 def is_alive(pid: int) -> bool:

@@ -92,7 +92,7 @@ def test_help_does_not_import_what_its_commands_need(tmp_path: Path) -> None:
         (["search", "heart"], 1, "standfast up --detach"),
         (["topics"], 1, "KAFKA_BOOTSTRAP_SERVERS"),
         (["worker", "serach"], 2, "there are search and recommend"),
-        (["up", "--workers", "0"], 2, "search.workers = 0"),
+        (["up", "--workers", "0"], 2, "search.workers = '0'"),
         (["up", "--config", "nowhere.toml"], 2, "nowhere.toml: no such file"),
         (["down"], 0, "Nothing is running."),
         (["status"], 1, "standfast up --detach"),
@@ -123,6 +123,7 @@ def test_status_of_nothing_is_json_too(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert json.loads(done.stdout) == {
         "state": "stopped", "bootstrap_servers": "", "metrics_url": "", "workers": [], "roles": [], "topics": [],
+        "services": [],
     }  # fmt: skip
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
+from dataclasses import replace
 from typing import cast
 
 import msgspec
@@ -12,7 +14,7 @@ from confluent_kafka import Message
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from consumers.admission import Admission, Admitted, DeadLetter, Decision, Refused, origin_of
+from consumers.admission import Admission, Admitted, DeadLetter, Decision, Origin, Refused, origin_of
 from consumers.service import Name, service
 from models.base import RecommendQuery, SearchQuery
 from schemas.codec import Codec, Encoding
@@ -209,3 +211,52 @@ def _is_json(fields: object) -> bool:
     except ValueError:
         return False
     return True
+
+
+def admission(**more: object) -> tuple[Admission, Callable[..., Origin]]:
+    """An admission, and what makes a record of so many milliseconds of age."""
+    settings = Settings.model_validate({"search": more})
+    own = service("search", settings)
+
+    def aged(ms: int, headers: Headers = (), topic: str = own.requests) -> Origin:
+        return replace(origin(search(), headers, topic=topic), timestamp_ms=int(time.time() * 1000) - ms)
+
+    return Admission(own, settings, Codec(), lambda _: ()), aged
+
+
+def test_a_request_older_than_max_wait_is_answered_overloaded() -> None:
+    decider, aged = admission(max_wait_ms=5000)
+    decision = decider.decide(aged(60_000))
+    assert isinstance(decision, Refused)
+    assert decision.status == "overloaded"
+    assert "search.max_wait_ms is 5000" in decision.reason
+    assert isinstance(decider.decide(aged(10)), Admitted)
+
+
+def test_bulk_requests_may_wait_and_so_may_all_by_default() -> None:
+    decider, aged = admission(max_wait_ms=5000)
+    assert isinstance(decider.decide(aged(60_000, topic="search.requests.bulk")), Admitted)
+    decider, aged = admission()
+    assert isinstance(decider.decide(aged(10**9)), Admitted)
+
+
+def test_a_deadline_decides_alone_where_there_is_one() -> None:
+    decider, aged = admission(max_wait_ms=5000)
+    ahead = str(int(time.time() * 1000) + 60_000).encode()
+    assert isinstance(decider.decide(aged(60_000, [("deadline-ms", ahead)])), Admitted)
+
+
+def test_a_deadline_that_would_pass_while_the_batch_is_computed_is_answered() -> None:
+    decider, aged = admission()
+    request = aged(0, [("deadline-ms", str(int(time.time() * 1000) + 30_000).encode())])
+    decision = decider.decide(request, 60_000)
+    assert isinstance(decision, Refused)
+    assert decision.status == "deadline_exceeded"
+    assert isinstance(decider.decide(request, 1), Admitted)
+
+
+def test_what_is_shed_is_answered_overloaded() -> None:
+    decider, aged = admission()
+    decision = decider.decide(aged(0), shed=True)
+    assert isinstance(decision, Refused)
+    assert decision.status == "overloaded"

@@ -5,22 +5,23 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import cast
 
 import pytest
-from confluent_kafka import Message
 from hypothesis import given
 from hypothesis import strategies as st
 
 from consumers.admission import Admission
 from consumers.answers import Answers, Outgoing
 from consumers.batches import Batches
+from consumers.breaker import Breaker
 from consumers.ledger import Ledger
 from consumers.service import service
+from consumers.suspects import Suspects
 from models.base import RecommendQuery, Scored, SearchQuery
 from schemas.codec import Codec
+from standfast import telemetry
 from standfast.settings import Settings
-from tests.support.origins import FakeMessage, origin
+from tests.support.origins import origin
 
 _SETTINGS = Settings()
 _SERVICE = service("search", _SETTINGS)
@@ -33,6 +34,7 @@ class SpyModel:
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
+        self.broken = False
         self.groups: list[list[str]] = []
         self.blamed: list[tuple[tuple[int, int], ...]] = []
 
@@ -40,7 +42,7 @@ class SpyModel:
         texts = [query.query for query in queries if isinstance(query, SearchQuery)]
         self.groups.append(texts)
         self.blamed.append(self._ledger.read().computing)
-        if "raise" in texts:
+        if self.broken or "raise" in texts:
             raise ValueError("cannot be computed")
         return [[Scored(text, 1.0, text)] for text in texts]
 
@@ -54,16 +56,24 @@ class Bench:
     def __init__(self, folder: Path) -> None:
         self.ledger = Ledger(folder / "slot")
         self.ledger.reset()
+        self.suspects = Suspects(folder / "suspects.json")
         self.model = SpyModel(self.ledger)
         codec = Codec()
         self.admission = Admission(_SERVICE, _SETTINGS, codec, lambda _: ())
         answers = Answers(_SERVICE, codec, "search-0", "toy@7", lambda _: 0)
-        self.batches = Batches(self.admission, self.model, answers, self.ledger, _SERVICE.requests)
+        ask = Breaker(self.model, "search", lambda _: None).ask
+        self.batches = Batches(self.admission, ask, answers, self.ledger, self.suspects, self.model.label)
 
     def work(self, *records: tuple[int, int, bytes]) -> list[Outgoing]:
-        messages = [FakeMessage(origin(value, place=(partition, offset))) for partition, offset, value in records]
-        self.done = self.batches.work(cast(list[Message], messages))
+        self.done = self.batches.work([origin(value, place=(number, offset)) for number, offset, value in records])
         return list(self.done.outgoing)
+
+
+def suspect(bench: Bench, deaths: dict[tuple[int, int], int]) -> None:
+    for record, count in deaths.items():
+        for _ in range(count):
+            bench.suspects.blame([record])
+    bench.batches.read_suspects()
 
 
 @pytest.fixture
@@ -108,8 +118,21 @@ def test_one_bad_request_fails_alone(bench: Bench) -> None:
     assert bench.model.groups == [["a", "raise", "b"], ["a"], ["raise"], ["b"]]
 
 
+def test_while_the_model_fails_on_everything_nothing_is_set_aside(bench: Bench) -> None:
+    overloaded = telemetry.REQUESTS.labels(_SERVICE.requests, "toy", "7", "overloaded")
+    before = overloaded._value.get()
+    bench.work((0, 1, query("a")))
+    bench.model.broken = True
+    written = bench.work((0, 2, query("a")), (0, 3, query("b")), (0, 4, b"junk"))
+    assert outcomes(written)[:2] == [("a", "overloaded"), ("b", "overloaded")]
+    assert [one.topic for one in written] == [_SERVICE.results, _SERVICE.results, _SERVICE.dead_letters]
+    assert "the model toy@7 has failed on every request since" in json.loads(written[0].value or b"")["error"]
+    assert bench.done.offsets == {("search.requests", 0): 5}
+    assert overloaded._value.get() == before + 2
+
+
 def test_a_suspect_is_computed_alone_with_only_its_name_in_the_ledger(bench: Bench) -> None:
-    bench.batches.suspects = {(0, 2): 1}
+    suspect(bench, {(0, 2): 1})
     written = bench.work((0, 1, query("a")), (0, 2, query("b")), (1, 2, query("c")))
     assert outcomes(written) == [("a", "ok"), ("b", "ok"), ("c", "ok")]
     assert bench.model.groups == [["a", "c"], ["b"]]
@@ -117,7 +140,7 @@ def test_a_suspect_is_computed_alone_with_only_its_name_in_the_ledger(bench: Ben
 
 
 def test_a_record_that_killed_two_workers_is_not_given_to_a_third(bench: Bench) -> None:
-    bench.batches.suspects = {(0, 2): 2}
+    suspect(bench, {(0, 2): 2})
     ((first, _), (second, reason)) = outcomes(bench.work((0, 1, query("a")), (0, 2, query("b"))))
     assert (first, second) == ("a", "dead")
     assert reason.startswith("2 workers died while computing it")
@@ -125,7 +148,7 @@ def test_a_record_that_killed_two_workers_is_not_given_to_a_third(bench: Bench) 
 
 
 def test_what_nobody_foresaw_in_a_record_does_not_end_the_worker(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise OverflowError("unforeseen")
 
     monkeypatch.setattr(bench.admission, "decide", fail)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -17,6 +18,7 @@ from consumers.committer import Committer
 from consumers.transactions import Unwritable, Work
 from standfast.errors import Fenced
 from tests.support.origins import origin
+from tests.waiting import wait_until
 
 TOPIC = "search.requests"
 
@@ -29,7 +31,15 @@ class Script:
     def __init__(self, *failures: BaseException | Callable[[Work], None]) -> None:
         self.failures = list(failures)
         self.tries: list[Work] = []
+        self.prepared: list[Work] = []
+        self.withdrawn = 0
         self.done: list[Work] = []
+
+    def prepare(self, offsets: Work) -> None:
+        self.prepared.append(offsets)
+
+    def withdraw(self) -> None:
+        self.withdrawn += 1
 
     def deliver(self, work: Work) -> None:
         self.tries.append(work)
@@ -89,6 +99,27 @@ def test_it_tries_again_until_kafka_takes_it() -> None:
     committer.close()
 
 
+@pytest.mark.parametrize("code", [KafkaError.ILLEGAL_GENERATION, KafkaError.UNKNOWN_MEMBER_ID])
+def test_a_membership_that_kafka_refuses_is_reported_at_once_and_can_be_renewed(code: int) -> None:
+    """It was tried until the deadline of a second: partitions that nobody wanted to move stood still."""
+
+    def judge(work: Work) -> None:
+        if work.membership != "new":
+            script.failures.append(judge)
+            raise KafkaException(KafkaError(code))
+
+    script = Script(judge)
+    committer, delivered = committer_of(script)
+    committer.submit(replace(work_of((0, 1)), membership="old"))
+    began = time.monotonic()
+    assert not committer.idle(600)
+    assert time.monotonic() - began < 300, "the refusal was waited out"
+    committer.renew({TOPIC: "new"})
+    assert committer.idle(60)
+    assert [work.membership for work in delivered] == ["new"]
+    committer.close()
+
+
 def test_a_second_work_is_refused_while_the_first_is_in_hand() -> None:
     let = threading.Event()
     committer, _ = committer_of(Script(lambda _: assert_set(let)))
@@ -140,7 +171,7 @@ def test_the_next_try_has_the_renewed_membership() -> None:
     committer, _ = committer_of(script)
 
     def renew(_: Work) -> None:
-        committer.renew("new")
+        committer.renew({TOPIC: "new"})
         raise transient()
 
     script.failures.append(renew)
@@ -186,6 +217,40 @@ def test_a_closed_committer_gives_up_after_the_try_in_hand() -> None:
     committer._thread.join(60)
     assert not committer._thread.is_alive()
     assert (len(script.tries), delivered) == (1, [])
+
+
+def test_what_is_announced_is_prepared_before_it_is_delivered() -> None:
+    script = Script()
+    committer, _ = committer_of(script)
+    committer.announce(work_of((0, 1)))
+    wait_until(lambda: script.prepared, what="the preparation")
+    assert script.tries == []
+    committer.submit(work_of((0, 1)))
+    assert committer.idle(60)
+    assert (len(script.prepared), written(script.done), script.withdrawn) == (1, [(0, 1)], 0)
+    committer.close()
+
+
+def test_what_was_prepared_is_withdrawn_when_its_batch_takes_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(committer_module, "_PREPARED_S", 0.01)
+    script = Script()
+    committer, _ = committer_of(script)
+    committer.announce(work_of((0, 1)))
+    wait_until(lambda: script.withdrawn, what="the withdrawal")
+    committer.submit(work_of((0, 1)))
+    assert committer.idle(60)
+    assert written(script.done) == [(0, 1)]
+    committer.close()
+
+
+def test_what_was_prepared_is_withdrawn_when_its_partitions_are_lost() -> None:
+    script = Script()
+    committer, _ = committer_of(script)
+    committer.announce(work_of((0, 1)))
+    committer.submit(work_of((0, 1)).without({(TOPIC, 0)}))
+    assert committer.idle(60)
+    assert (script.withdrawn, script.tries) == (1, [])
+    committer.close()
 
 
 _BATCHES = st.lists(

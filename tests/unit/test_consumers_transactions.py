@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from types import SimpleNamespace
@@ -24,14 +25,17 @@ def error(code: int, abort: bool = False, fatal: bool = False) -> KafkaException
 
 
 TIMED_OUT = error(KafkaError._TIMED_OUT)
+Script = dict[str, list[KafkaException | threading.Event]]
 
 
 class FakeProducer:
-    """Remembers its calls; each call fails as the script says, once."""
+    """Remembers its calls; each call fails, or does not return before an event, as the script says, once."""
 
-    def __init__(self, script: dict[str, list[KafkaException]], says: dict[str, int]) -> None:
+    def __init__(self, script: Script, says: dict[str, int], brokers: int) -> None:
         self.calls: list[str] = []
+        self.threads: set[str] = set()
         self.purged = False
+        self.brokers = brokers
         self._script = script
         self._says = says
         self._reports: list[Callable[[], None]] = []
@@ -71,26 +75,31 @@ class FakeProducer:
     def purge(self) -> None:
         self.purged = True
 
-    def list_topics(self, topic: str, _timeout: float) -> Any:
+    def list_topics(self, topic: str = "", *_: object, **__: object) -> Any:
         gone = self._says.get(topic) == KafkaError.UNKNOWN_TOPIC_OR_PART
         found = SimpleNamespace(error=KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART) if gone else None)
-        return SimpleNamespace(topics={topic: found})
+        return SimpleNamespace(topics={topic: found}, brokers=dict.fromkeys(range(self.brokers)))
 
     def __len__(self) -> int:
         return 0
 
     def _call(self, name: str) -> None:
         self.calls.append(name)
+        self.threads.add(threading.current_thread().name)
         failures = self._script.get(name.partition(" ")[0])
-        if failures:
-            raise failures.pop(0)
+        failure = failures.pop(0) if failures else None
+        if isinstance(failure, threading.Event):
+            failure.wait(60)
+        elif failure is not None:
+            raise failure
 
 
 class Stage:
     """An ExactlyOnce whose producers are scripted. `committed` is what Kafka has of the group's offsets."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.script: dict[str, list[KafkaException]] = {}
+        self.script: Script = {}
+        self.brokers = 3
         self.says: dict[str, int] = {}
         self.producers: list[FakeProducer] = []
         self.retried: list[str] = []
@@ -99,10 +108,10 @@ class Stage:
         self.unstable: list[KafkaError] = []
         monkeypatch.setattr(transactions, "AdminClient", lambda _: self)
         monkeypatch.setattr(transactions, "_BACKOFF_S", (0.0,))
-        self.delivery = ExactlyOnce(self.build, "group", {}, self.retried.append)
+        self.delivery = ExactlyOnce(self.build, lambda _: "group", {}, self.retried.append)
 
     def build(self) -> Producer:
-        self.producers.append(FakeProducer(self.script, self.says))
+        self.producers.append(FakeProducer(self.script, self.says, self.brokers))
         return cast(Producer, self.producers[-1])
 
     def list_consumer_group_offsets(self, asked: list[Any], **_: object) -> dict[str, Future[Any]]:
@@ -133,12 +142,62 @@ def answer(topic: str = "results", offset: int = 4, *, named: bool = False) -> O
 
 
 WORK = Work([answer(offset=4), answer(offset=5)], {(TOPIC, 0): 6, (TOPIC, 3): 9}, [], "member")
-ONCE = ["begin", "produce results", "produce results", "offsets [(0, 6), (3, 9)] member", "commit"]
+OFFSETS = "offsets [(0, 6), (3, 9)] member"
+ONCE = ["begin", OFFSETS, "produce results", "produce results", "commit"]
 
 
 def test_answers_and_offsets_go_in_one_transaction(stage: Stage) -> None:
     stage.delivery.deliver(WORK)
     assert [one.calls for one in stage.producers] == [ONCE]
+
+
+AHEAD = Work([], WORK.offsets, [], "member")
+
+
+def test_offsets_may_go_ahead_of_the_answers(stage: Stage) -> None:
+    stage.delivery.prepare(AHEAD)
+    assert stage.producers[0].calls == ONCE[:2]
+    stage.delivery.deliver(WORK)
+    stage.delivery.deliver(WORK)
+    assert stage.producers[0].calls == ONCE * 2, "what was prepared is used once"
+
+
+def test_a_transaction_prepared_for_other_offsets_is_not_used(stage: Stage) -> None:
+    stage.delivery.prepare(Work([], {(TOPIC, 0): 6}, [], "member"))
+    stage.delivery.deliver(WORK)
+    assert stage.producers[0].calls == ["begin", "offsets [(0, 6)] member", "abort", *ONCE]
+
+
+def test_a_prepared_transaction_can_be_withdrawn_once(stage: Stage) -> None:
+    stage.delivery.prepare(AHEAD)
+    stage.delivery.withdraw()
+    stage.delivery.withdraw()
+    assert stage.producers[0].calls == [*ONCE[:2], "abort"]
+    stage.delivery.deliver(WORK)
+    assert stage.producers[0].calls[3:] == ONCE
+
+
+@pytest.mark.parametrize("step", ["begin", "offsets"])
+def test_a_preparation_that_fails_leaves_nothing_behind(stage: Stage, step: str) -> None:
+    stage.script[step] = [error(KafkaError.ILLEGAL_GENERATION, abort=True)]
+    stage.delivery.prepare(AHEAD)
+    stage.delivery.deliver(WORK)
+    assert stage.producers[0].calls[-6:] == ["abort", *ONCE]
+
+
+def test_a_withdrawal_that_times_out_is_in_doubt(stage: Stage) -> None:
+    stage.script["abort"] = [TIMED_OUT]
+    stage.delivery.prepare(AHEAD)
+    stage.delivery.withdraw()
+    stage.delivery.deliver(WORK)
+    assert stage.producers[1].calls == ["init", *ONCE]
+
+
+@pytest.mark.parametrize("step", ["begin", "offsets"])
+def test_being_fenced_is_said_while_preparing_too(stage: Stage, step: str) -> None:
+    stage.script[step] = [error(KafkaError._FENCED, fatal=True)]
+    with pytest.raises(Fenced):
+        stage.delivery.prepare(AHEAD)
 
 
 @pytest.mark.parametrize("step", ["offsets", "commit"])
@@ -220,6 +279,30 @@ def test_an_abort_that_times_out_is_in_doubt_too(stage: Stage) -> None:
     assert stage.producers[1].calls == ["init", *ONCE]
 
 
+def test_offsets_that_never_come_back_are_given_up_with_their_producer(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A coordinator that left the cluster: librdkafka waited for it for ever, and the worker with it."""
+    monkeypatch.setattr(transactions, "_OFFSETS_S", 0.05)
+    never = threading.Event()
+    stage.script["offsets"] = [never]
+    stage.delivery.connect()
+    with pytest.raises(KafkaException):
+        stage.delivery.deliver(WORK)
+    stage.delivery.deliver(WORK)
+    never.set()
+    assert stage.producers[0].calls == ["init", *ONCE[:2]]
+    assert stage.producers[1].calls == ["init", *ONCE], "nothing is asked about: no commit was on its way"
+
+
+def test_with_one_broker_offsets_are_sent_without_another_thread(stage: Stage) -> None:
+    stage.brokers = 1
+    stage.delivery = ExactlyOnce(stage.build, lambda _: "group", {}, stage.retried.append)
+    stage.delivery.connect()
+    stage.delivery.deliver(WORK)
+    assert stage.producers[-1].threads == {threading.current_thread().name}
+
+
 def test_transactions_are_initialised_until_it_works_with_a_new_producer_each_time(stage: Stage) -> None:
     stage.script["init"] = [TIMED_OUT, TIMED_OUT]
     stage.delivery.connect()
@@ -254,7 +337,7 @@ def test_named_topics_are_blamed_where_kafka_only_says_that_the_transaction_fail
     """So it is with its own topics: the records are only said to have been thrown away."""
     good, bad = answer(), answer("__consumer_offsets", named=True)
     stage.says |= {"results": KafkaError._PURGE_QUEUE, "__consumer_offsets": KafkaError._PURGE_QUEUE}
-    stage.script["offsets"] = [error(KafkaError.TOPIC_AUTHORIZATION_FAILED, abort=True) for _ in range(2)]
+    stage.script["commit"] = [error(KafkaError.TOPIC_AUTHORIZATION_FAILED, abort=True) for _ in range(2)]
     with pytest.raises(KafkaException):
         stage.delivery.deliver(Work([good, bad], {(TOPIC, 0): 6}, []))
     with pytest.raises(Unwritable) as caught:
@@ -304,11 +387,11 @@ def test_a_record_the_client_itself_refuses_is_found_too(stage: Stage) -> None:
         stage.delivery.deliver(WORK)
     with pytest.raises(Unwritable):
         stage.delivery.deliver(WORK)
-    assert stage.producers[0].calls == ["begin", "produce results", "abort"] * 2
+    assert stage.producers[0].calls == ["begin", OFFSETS, "produce results", "abort"] * 2
 
 
 def least(says: dict[str, int]) -> tuple[Delivery, FakeProducer]:
-    producer = FakeProducer({}, says)
+    producer = FakeProducer({}, says, 1)
     return AtLeastOnce(lambda: cast(Producer, producer)), producer
 
 

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
+from consumers import lane as lane_module
 from consumers import worker as worker_module
+from consumers.admission import Origin
 from consumers.answers import Outgoing
 from consumers.batches import Batches
+from consumers.messages import Done, Load
 from consumers.service import service
-from consumers.suspects import Suspects
 from consumers.transactions import Work
 from consumers.worker import Worker
 from standfast.errors import Fenced
@@ -36,10 +38,33 @@ class FakeConsumer:
         self.at_end: Callable[[], None] = lambda: None
         self.closed = False
         self.generation = 0
+        self.subscriptions = 0
+        self.assigned: list[int] = []
+        self.asked: list[list[int]] = []
+        self.member_id: str | None = "search-0-4711"
         self._callbacks: dict[str, Callable[..., None]] = {}
 
     def subscribe(self, _topics: list[str], **callbacks: Callable[..., None]) -> None:
+        self.subscriptions += 1
         self._callbacks = callbacks
+
+    def unsubscribe(self) -> None:
+        """As librdkafka does it: the partitions are given up with the next poll, and then the place in the group."""
+
+        def leave() -> None:
+            self.happens("on_revoke", *self.assigned)
+            self.member_id = None
+
+        self.steps.appendleft(leave)
+
+    def memberid(self) -> str | None:
+        return self.member_id
+
+    def incremental_assign(self, places: list[TopicPartition]) -> None:
+        self.assigned += [one.partition for one in places]
+
+    def offsets_for_times(self, places: list[TopicPartition], _timeout: float) -> None:
+        self.asked.append([one.partition for one in places])
 
     def poll(self, _timeout: float) -> Message | None:
         if not self.steps:
@@ -50,9 +75,9 @@ class FakeConsumer:
     def consume(self, _count: int, _timeout: float) -> list[Message]:
         return []
 
-    def happens(self, what: str, *numbers: int) -> None:
+    def happens(self, what: str, *numbers: int, topic: str = TOPIC) -> None:
         self.generation += 1
-        self._callbacks[what](self, [TopicPartition(TOPIC, number) for number in numbers])
+        self._callbacks[what](self, [TopicPartition(topic, number) for number in numbers])
 
     def consumer_group_metadata(self) -> int:
         return self.generation
@@ -77,9 +102,18 @@ class SlowDelivery:
     commits_offsets: bool = True
     work: list[Work] = field(default_factory=list)
     let: threading.Event = field(default_factory=threading.Event)
+    takes: Callable[[Work], bool] = lambda _work: True
+
+    def prepare(self, _offsets: Work) -> None:
+        return
+
+    def withdraw(self) -> None:
+        return
 
     def deliver(self, work: Work) -> None:
         assert self.let.wait(60)
+        if not self.takes(work):
+            raise KafkaException(KafkaError(KafkaError.ILLEGAL_GENERATION))
         self.work.append(work)
 
     def offsets(self) -> list[dict[int, int]]:
@@ -89,12 +123,24 @@ class SlowDelivery:
 class EchoBatches:
     """Owes one answer for each record, without a model."""
 
-    labels = (TOPIC, "toy", "1")
-    suspects: dict[tuple[int, int], int]
+    ahead_ms = 0.0
 
-    def work(self, messages: Sequence[Message]) -> Work:
-        outgoing = [Outgoing(one.at, "out", None, None, []) for one in cast(list[FakeMessage], messages)]
-        offsets = {(one.topic(), one.partition()): one.offset() + 1 for one in messages}
+    def __init__(self) -> None:
+        self.batches: list[list[tuple[str, int, int]]] = []
+
+    def read_suspects(self) -> None:
+        return
+
+    def late(self, _record: Origin) -> bool:
+        return False
+
+    def labels(self, topic: str) -> tuple[str, str, str]:
+        return topic, "toy", "1"
+
+    def work(self, records: Sequence[Origin], _shed: int = 0) -> Work:
+        self.batches.append([(one.topic, one.partition, one.offset) for one in records])
+        outgoing = [Outgoing(one, "out", None, None, []) for one in records]
+        offsets = {(one.topic, one.partition): one.offset + 1 for one in records}
         return Work(outgoing, offsets, [])
 
     def instead(self, one: Outgoing, _reason: str) -> Outgoing:
@@ -109,20 +155,33 @@ def record(partition: int, offset: int) -> Step:
 class Stage:
     """A worker on a scripted consumer."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self) -> None:
         self.consumer = FakeConsumer([])
+        self.bulk = FakeConsumer([])
+        self.batches = EchoBatches()
         self.delivery = SlowDelivery()
         self.told: list[dict[str, list[int]]] = []
+        self.done: tuple[bool, list[dict[int, int]]] | None = None
+        self.loads: list[Load] = []
         self.worker = Worker(
             service("search", Settings()),
             cast(Consumer, self.consumer),
+            lambda: cast(Consumer, self.bulk),
             self.delivery,
-            cast(Batches, EchoBatches()),
-            Suspects(folder / "suspects.json"),
-            self.told.append,
+            cast(Batches, self.batches),
+            self.tell,
             20.0,
         )
+        self.left = False
         self.consumer.at_end = self.worker.stop
+
+    def tell(self, what: dict[str, list[int]] | Load | Done) -> None:
+        if isinstance(what, Load):
+            self.loads.append(what)
+        elif isinstance(what, Done):
+            self.done = (self.consumer.closed, [*self.delivery.offsets()])
+        else:
+            self.told.append(what)
 
     def happens(self, what: str, *numbers: int) -> Step:
         """A step: partitions come or go, and the poll returns nothing."""
@@ -144,21 +203,34 @@ class Stage:
     def play(self, *steps: Step) -> list[dict[int, int]]:
         """The offsets committed, batch by batch."""
         self.consumer.steps.extend(steps)
-        self.worker.serve()
+        self.left = self.worker.serve()
         assert self.consumer.closed
         return self.delivery.offsets()
 
 
 @pytest.fixture
-def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stage:
+def stage(monkeypatch: pytest.MonkeyPatch) -> Stage:
     monkeypatch.setattr(worker_module, "_COMMIT_WAIT_S", 0.01)
-    return Stage(tmp_path)
+    return Stage()
 
 
 def test_records_of_assigned_partitions_are_delivered_and_the_assignment_told(stage: Stage) -> None:
     stage.deliver()
     assert stage.play(stage.happens("on_assign", 0, 1), record(0, 5), record(1, 7)) == [{0: 6}, {1: 8}]
     assert stage.told == [{TOPIC: [0, 1]}]
+
+
+def test_a_successor_may_begin_when_all_is_committed_and_before_the_consumer_is_closed(stage: Stage) -> None:
+    stage.deliver()
+    stage.play(stage.happens("on_assign", 0), record(0, 5))
+    assert stage.done == (False, [{0: 6}])
+
+
+def test_nobody_is_to_succeed_while_the_last_batch_is_not_committed(stage: Stage) -> None:
+    stage.worker._stop_within_s = 0.05
+    stage.play(stage.happens("on_assign", 0), record(0, 5))
+    stage.deliver()
+    assert stage.done is None
 
 
 def test_a_record_of_a_partition_assigned_while_polling_is_paused_is_not_lost(stage: Stage) -> None:
@@ -215,6 +287,73 @@ def test_a_revoke_waits_for_the_commit_in_hand(stage: Stage) -> None:
     assert stage.told == [{TOPIC: [0]}, {}]
 
 
+def test_a_commit_in_hand_is_given_the_membership_of_the_rebalance_that_takes_its_partitions(stage: Stage) -> None:
+    """It was tried with the old one until the deadline: the partitions stood still for ten seconds."""
+    stage.delivery.takes = lambda work: work.membership == stage.consumer.generation
+
+    def revoke() -> None:
+        threading.Timer(0.2, stage.deliver).start()
+        stage.consumer.happens("on_revoke", 0)
+
+    began = time.monotonic()
+    assert stage.play(stage.happens("on_assign", 0, 1), record(0, 5), revoke) == [{0: 6}]
+    assert time.monotonic() - began < stage.worker._stop_within_s
+
+
+def test_a_worker_that_stops_keeps_its_place_for_a_successor(stage: Stage) -> None:
+    stage.deliver()
+    stage.play(stage.happens("on_assign", 0, 1), record(0, 5))
+    assert not stage.left
+    assert stage.consumer.memberid() is not None
+
+
+def test_a_worker_that_leaves_commits_what_it_has_and_gives_its_place_up(stage: Stage) -> None:
+    """A static member's place outlives its consumer: its partitions stood still until the session timed out."""
+    threading.Timer(0.2, stage.deliver).start()
+    assert stage.play(stage.happens("on_assign", 0, 1), record(0, 5), stage.worker.leave) == [{0: 6}]
+    assert stage.left
+    assert stage.consumer.memberid() is None
+    assert stage.told == [{TOPIC: [0, 1]}, {}]
+
+
+def test_a_worker_that_cannot_leave_says_so(stage: Stage) -> None:
+    stage.deliver()
+    stage.worker._stop_within_s = 0.05
+    stage.consumer.unsubscribe = lambda: None  # type: ignore[method-assign]
+    stage.play(stage.happens("on_assign", 0), record(0, 5), stage.worker.leave)
+    assert not stage.left
+
+
+def test_a_newcomer_that_is_given_nothing_yet_asks_again_at_once(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By librdkafka's own back-off its partitions belonged to nobody for a second."""
+    monkeypatch.setattr(lane_module, "_ASK_AGAIN_S", 0.0)
+    stage.deliver()
+    stage.play(stage.happens("on_assign"), stage.happens("on_assign"), stage.happens("on_assign", 1), record(1, 5))
+    assert stage.consumer.subscriptions == 3
+    assert stage.consumer.asked == []
+
+
+def test_after_a_rebalance_what_is_kept_is_fetched_at_once(stage: Stage) -> None:
+    """It stood still for up to a second."""
+    stage.deliver()
+    stage.play(
+        stage.happens("on_assign", 0, 1), stage.happens("on_revoke", 1), stage.happens("on_assign"), record(0, 5)
+    )
+    assert stage.consumer.asked == [[0]]
+    assert stage.consumer.subscriptions == 1
+
+
+def test_the_load_is_told(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker_module, "_REPORT_EVERY_S", 0.0)
+    stage.worker._report_due = 0.0
+    stage.deliver()
+    stage.play(stage.happens("on_assign", 0, 1), record(0, 5), record(1, 6), lambda: None)
+    assert sum(one.answered for one in stage.loads) == 2
+    assert {one.partitions for one in stage.loads} == {2}
+    assert all(0.0 <= one.busy_s <= one.over_s for one in stage.loads)
+    assert {one.waiting for one in stage.loads} == {None}, "where the partitions end is not known"
+
+
 def test_what_is_not_committed_before_a_revoke_ends_is_left_to_the_next_owner(stage: Stage) -> None:
     stage.worker._stop_within_s = 0.05
     offsets = stage.play(stage.happens("on_assign", 0, 1), record(0, 5), stage.happens("on_revoke", 0), stage.deliver)
@@ -239,3 +378,60 @@ def test_a_place_in_the_group_that_was_taken_ends_the_worker(stage: Stage) -> No
 
     with pytest.raises(Fenced):
         stage.play(lambda: cast(Message, Broken(origin())))
+
+
+BULK = TOPIC + ".bulk"
+
+
+def bulk_record(partition: int, offset: int) -> Step:
+    return lambda: cast(Message, FakeMessage(origin(place=(partition, offset), topic=BULK)))
+
+
+def test_interactive_requests_pass_bulk_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker_module, "_BULK_EVERY_S", 0.0)
+    stage = Stage()
+    stage.deliver()
+    stage.bulk.steps.extend(
+        [lambda: stage.bulk.happens("on_assign", 0, topic=BULK), *(bulk_record(0, number) for number in range(4))]
+    )
+    monkeypatch.setattr(stage.worker, "_bulk_due", 0.0)
+    stage.play(
+        stage.happens("on_assign", 0), *[lambda: None] * 3, *(record(0, n) for n in range(3)), *[lambda: None] * 9
+    )
+    order = [one for batch in stage.batches.batches for one in batch]
+    assert {topic for topic, *_ in order} == {TOPIC, BULK}
+    assert [offset for topic, _, offset in order if topic == BULK] == [0, 1, 2, 3]
+    assert [offset for topic, _, offset in order if topic == TOPIC] == [0, 1, 2]
+    assert all(len({topic for topic, *_ in batch}) == 1 for batch in stage.batches.batches), "never in one batch"
+    assert {TOPIC: [0], BULK: [0]} in stage.told
+    assert stage.bulk.closed
+
+
+def test_bulk_requests_wait_while_interactive_ones_do_not_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    stage = Stage()
+    stage.deliver()
+    stage.worker._bulk_due = float("inf")
+    stage.bulk.steps.append(lambda: pytest.fail("bulk requests were looked for"))
+    stage.play(stage.happens("on_assign", 0), *(record(0, number) for number in range(50)))
+    assert len(stage.batches.batches) == 50
+
+
+def test_offsets_that_kafka_does_not_take_just_now_are_committed_later(stage: Stage) -> None:
+    """At least once: a rebalance in progress ended the worker."""
+    refusals = [KafkaException(KafkaError(KafkaError.REBALANCE_IN_PROGRESS))] * 2
+    committed: list[int] = []
+
+    def commit(offsets: list[TopicPartition], asynchronous: bool) -> None:
+        if refusals:
+            raise refusals.pop()
+        committed.extend(one.offset for one in offsets)
+
+    stage.consumer.commit = commit  # type: ignore[attr-defined]
+    stage.delivery.commits_offsets = False
+    stage.delivery.let.set()
+
+    def settled() -> None:
+        assert stage.worker._committer.idle(60)
+
+    stage.play(stage.happens("on_assign", 0), record(0, 5), settled, settled, settled, record(0, 6), settled)
+    assert committed == [6, 7]

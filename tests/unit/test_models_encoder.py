@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import math
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -25,15 +29,21 @@ _TEXTS = [
 
 @pytest.fixture(scope="module")
 def encoder() -> Encoder:
-    return load_encoder("bundled", "cpu")
+    return load_encoder("bundled", "cpu", exact=True)
 
 
 def test_a_batch_gives_each_text_the_vector_it_has_alone_in_the_order_asked(encoder: Encoder) -> None:
-    together = encoder.encode(_TEXTS, exact=True)
-    alone = torch.cat([encoder.encode([text], exact=True) for text in _TEXTS])
+    together = encoder.encode(_TEXTS)
+    alone = torch.cat([encoder.encode([text]) for text in _TEXTS])
     assert torch.allclose(together, alone, atol=1e-5)
     assert torch.allclose(together.norm(dim=1), torch.ones(len(_TEXTS)), atol=1e-5)
     assert torch.equal(together[1], together[6])
+
+
+def test_bfloat16_turns_no_vector_by_more_than_a_degree(encoder: Encoder) -> None:
+    half = load_encoder("bundled", "cpu").encode(_TEXTS)
+    cosines = (half.double() * encoder.encode(_TEXTS).double()).sum(dim=1)
+    assert cosines.min() > math.cos(math.radians(1)), cosines
 
 
 def test_related_texts_are_nearer_than_unrelated_ones(encoder: Encoder) -> None:
@@ -45,6 +55,33 @@ def test_no_texts_give_no_vectors(encoder: Encoder) -> None:
     assert encoder.encode([]).shape == (0, encoder.width)
 
 
+_GROWTH = """
+import os
+from pathlib import Path
+from models.encoder import load_encoder
+from models.linear import SIZES
+def anonymous():
+    lines = Path("/proc/self/smaps_rollup").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("Anonymous:"))
+encoder = load_encoder("bundled", "cpu")
+encoder.encode(["lamp " * 253])
+before = anonymous()
+for count in SIZES:
+    encoder.encode(["lamp " * (count - 2)])
+print(len(os.listdir("/proc/self/task")), (anonymous() - before) // 1024)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/smaps_rollup").exists(), reason="measures memory as Linux tells it")
+def test_a_loaded_encoder_meets_no_length_that_costs_it_memory_and_has_started_no_thread() -> None:
+    """Kernels made after the fork were 130-370 MB of each worker's own."""
+    one = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    found = subprocess.run([sys.executable, "-c", _GROWTH], env=one, capture_output=True, text=True, check=True)
+    threads, grown_mb = map(int, found.stdout.split())
+    assert threads == 1
+    assert grown_mb < 20
+
+
 _TRANSFORMERS = {  # first six components from transformers 5.17's BertModel, mean pooled and normalised
     "white hanging heart t-light holder": [0.01664, 0.12672, 0.02079, 0.05034, -0.06357, -0.02135],
     "lunch bag": [-0.06863, 0.13906, -0.00093, 0.03247, 0.06383, -0.02051],
@@ -54,7 +91,7 @@ _TRANSFORMERS = {  # first six components from transformers 5.17's BertModel, me
 
 
 def test_our_forward_pass_gives_the_values_transformers_gives(encoder: Encoder) -> None:
-    found = encoder.encode(list(_TRANSFORMERS), exact=True)[:, :6]
+    found = encoder.encode(list(_TRANSFORMERS))[:, :6]
     assert torch.allclose(found, torch.tensor(list(_TRANSFORMERS.values())), atol=2e-5)
 
 
@@ -65,7 +102,7 @@ def test_our_forward_pass_equals_the_installed_transformers(encoder: Encoder) ->
 
     reference = _AutoBackbone(AutoModel.from_pretrained(encoder_folder("bundled")).eval(), torch.device("cpu"))
     other = Encoder("reference", "", reference, encoder._tokenizer, encoder.device)
-    assert torch.allclose(other.encode(_TEXTS, exact=True), encoder.encode(_TEXTS, exact=True), atol=1e-5)
+    assert torch.allclose(other.encode(_TEXTS), encoder.encode(_TEXTS), atol=1e-5)
 
 
 def test_a_folder_that_is_no_encoder_says_what_it_lacks(tmp_path: Path) -> None:

@@ -15,14 +15,15 @@ from hypothesis import strategies as st
 from models.base import RecommendQuery
 from models.catalogue import Catalogue
 from models.ease import fit_ease
-from models.histories import user_hash
+from models.histories import Histories, user_hash
 from models.interactions import read_interactions
 from models.metrics import ndcg, recall
+from models.recommend import Parameters, RecommendConfig, Recommender
 from models.recommend_training import fit
 from tests.fixtures_models import shared_data
 
 if TYPE_CHECKING:
-    from models.recommend import Recommender
+    from torch import Tensor
 
 _CAKE_STAND = "22423"
 
@@ -93,6 +94,32 @@ def test_any_query_is_answered_in_order_within_k_and_as_it_is_alone(
         assert np.isfinite(scores).all()
         alone = [item.score for item in recommend_model.predict([query])[0]]
         assert scores == pytest.approx(alone, abs=1e-4)
+
+
+def _plain_scores(model: Recommender, ease: Tensor, vectors: Tensor, seen: list[int]) -> Tensor:
+    """The formula at the top of models/recommend.py, term by term."""
+    use, known = model._config.parameters, [place for place in seen if place < len(ease)]
+    scores = use.trend_weight * model._trend.double()
+    latest = sum((0.5 ** (age / use.history_half_life) * vectors[p] for age, p in enumerate(seen[: use.latest])), 0)
+    if seen:
+        scores += use.content_weight * (vectors @ (latest / latest.norm())).clamp(min=0)
+    strength = sum((0.5 ** (age / use.history_half_life) * ease[p] for age, p in enumerate(known)), torch.zeros(()))
+    if known:
+        scores[: len(ease)] += strength / strength.max()
+    return scores
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.lists(st.integers(0, 49), max_size=50, unique=True), min_size=1, max_size=70), st.integers(0, 2**32))
+def test_scores_are_what_the_formula_says_for_histories_of_any_lengths(seen: list[list[int]], chance: int) -> None:
+    draw = torch.Generator().manual_seed(chance)
+    ease, vectors = torch.rand(30, 30, generator=draw), torch.randn(50, 8, generator=draw)
+    vectors = torch.nn.functional.normalize(vectors, dim=1)
+    config = RecommendConfig([f"i{n}" for n in range(50)], [""] * 50, Parameters())
+    nothing = Histories(np.empty(0, np.int64), np.zeros(1, np.int64), np.empty(0, np.int32))
+    model = Recommender("r@1", config, (ease, vectors, torch.rand(50, generator=draw)), nothing)
+    wanted = torch.stack([_plain_scores(model, ease.double(), vectors.double(), row) for row in seen])
+    assert torch.allclose(model.scores(seen).double(), wanted, atol=2e-3)
 
 
 def test_a_new_product_nobody_bought_yet_is_recommended_by_its_text(tmp_path: Path) -> None:

@@ -73,6 +73,15 @@ def test_a_query_is_answered_the_same_alone_and_in_a_batch(search_model: HybridS
         assert [item.score for item in alone] == pytest.approx([item.score for item in answer], abs=1e-4)
 
 
+@pytest.mark.parametrize(
+    "text", ["white hanging heart t-light holder", "lunch bag", "Weihnachtsbaumschmuck", "x " * 900]
+)
+def test_the_cost_of_a_query_is_about_its_tokens(search_model: HybridSearch, text: str) -> None:
+    [tokens] = [len(found.ids) for found in search_model._encoder._tokenizer.encode_batch([text])]
+    assert 0.6 * tokens <= search_model.cost(SearchQuery(text, 10)) <= 1.5 * tokens
+    assert search_model.cost(SearchQuery("\ud800", 10)) > 0
+
+
 def test_plurals_meet_their_singulars_and_stop_words_are_left_out() -> None:
     assert words("The BAGS of parties, boxes & glass") == ["bag", "party", "box", "glass"]
     assert words("candies candy") == ["candy", "candy"]

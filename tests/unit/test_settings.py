@@ -71,7 +71,8 @@ def test_the_file_is_found_here_and_in_the_state_folder(state: Path, tmp_path: P
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("[search]\nworkers = 0\n", r"search\.workers = 0: .*greater than or equal to 1"),
+        ("[search]\nworkers = 0\n", r"search\.workers = 0: .*it must be 1 to 256, or auto"),
+        ("[search]\nmin_workers = 4\nmax_workers = 3\n", r"search\.max_workers = 3: .*min_workers, which is 4"),
         ("[search]\nworkrs = 2\n", r"search\.workrs: no such setting; did you mean workers"),
         ("[serach]\nworkers = 2\n", r"serach: no such setting; did you mean search"),
         ("[kafka]\nbrokers = 2\n", r"kafka\.brokers = 2: .*3"),

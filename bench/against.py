@@ -1,0 +1,88 @@
+"""One comparison from what was asked for to the report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from bench.compare import compared, loads
+from bench.comparison import Comparison, Run, summarised
+from bench.contenders import BARE, STANDFAST, Contender, chosen
+from bench.described import described
+from bench.figures import machine
+from bench.stage import stage
+from consumers.service import service
+from models.base import Service
+from standfast.errors import UsageError
+from standfast.settings import Settings
+
+_BARE_FROM = 64  # with fewer in flight the bare loop says nothing that the latency does not
+_ONE_BY_ONE, _SEARCHES, _RECOMMENDATIONS = 400, 3000, 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """`levels`: requests in flight by service; `requests` None: as many as make a figure steady within seconds."""
+
+    peers: Sequence[Contender]
+    levels: dict[Service, Sequence[int]]
+    requests: int | None
+    rounds: int
+    long: bool = False
+
+
+def wanted(against: str, levels: dict[Service, Sequence[int]], requests: int | None, rounds: int, mix: str) -> Wanted:
+    """What to measure, checked; raises UsageError, and SetupError for peers that are not installed."""
+    long = mix == "long"
+    if mix not in {"uniform", "long"}:
+        raise UsageError(f"--mix {mix}: there are uniform and long")
+    if long and "search" not in levels:
+        raise UsageError("--mix long: only searches have a length; ask for --services search")
+    kept: dict[Service, Sequence[int]] = {"search": levels["search"][-1:]} if long else levels
+    return Wanted(chosen(against), kept, requests, rounds, long)
+
+
+def comparison(settings: Settings, asked: Wanted, tell: Callable[[str], None]) -> Comparison:
+    """Measures all of it, which takes minutes; `tell` hears what is measured now. Leaves nothing running."""
+    names = tuple(asked.levels)
+    runs: list[Run] = []
+    failures: list[str] = []
+    tell("starting Kafka")
+    with stage(settings, names) as here:
+        about = described(here, names, _everyone(asked), asked.rounds, _told(asked))
+        for name in names:
+            requests = {level: _requests(asked, name, level) for level in asked.levels[name]}
+            work = loads(service(name, here.settings), requests, asked.long)
+            for found in compared(here, name, work, _contenders(asked, name), asked.rounds, tell):
+                if isinstance(found, str):
+                    failures.append(found)
+                else:
+                    runs.append(found)
+    return Comparison(machine=machine(), settings=about, summary=summarised(runs), runs=runs, failures=failures)
+
+
+def _contenders(asked: Wanted, name: Service) -> list[Contender]:
+    """Standfast first, then the peers; beside many recommendations the bare loop, which is their limit."""
+    bare = [BARE] if name == "recommend" and max(asked.levels[name]) >= _BARE_FROM else []
+    return list(dict.fromkeys([STANDFAST, *bare, *asked.peers]))
+
+
+def _everyone(asked: Wanted) -> list[Contender]:
+    return list(dict.fromkeys(one for name in asked.levels for one in _contenders(asked, name)))
+
+
+def _requests(asked: Wanted, name: Service, level: int) -> int:
+    if asked.requests is not None:
+        return asked.requests
+    if level == 1:
+        return _ONE_BY_ONE
+    return _SEARCHES if name == "search" else _RECOMMENDATIONS
+
+
+def _told(asked: Wanted) -> str:
+    each = [
+        f"{_requests(asked, name, level):,} of {name} at {level} in flight"
+        for name, levels in asked.levels.items()
+        for level in levels
+    ]
+    return ", ".join(each)

@@ -1,0 +1,142 @@
+"""The raw limit, Standfast and its peers in turn on the same work: several rounds, each contender started anew."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from bench import processes
+from bench.asking import LONG_SHARE, Asked, Asker
+from bench.comparison import UNIFORM, Limit, Run
+from bench.contenders import Contender
+from bench.layout import pin, unpin
+from bench.raw import Raw, raw
+from bench.running import running
+from bench.stage import Stage
+from bench.timings import Timings
+from consumers.service import Service, service
+from models.base import Service as Name
+from standfast.errors import ClusterError, NoAnswer
+
+LONG = "10 % nine times longer"
+_FEWEST_WARM = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What is asked and how many at once; `warm` is asked before, and never measured."""
+
+    name: str
+    in_flight: int
+    asked: Asked
+    warm: Asked
+    batch: int
+
+
+def loads(own: Service, requests: Mapping[int, int], long: bool) -> list[Load]:
+    """The loads of one service from its requests for each level in flight; no request is in two of them.
+
+    With `long` each level has two, a uniform one and one with long requests.
+    """
+    asker = Asker(own.name)
+
+    def load(name: str, level: int, share: float = 0.0) -> Load:
+        warm = asker.ask(min(requests[level], max(_FEWEST_WARM, 3 * level)), share)
+        return Load(name, level, asker.ask(requests[level], share), warm, min(level, own.batch))
+
+    if long:
+        return [one for level in requests for one in (load(UNIFORM, level), load(LONG, level, LONG_SHARE))]
+    return [load(f"{level} in flight", level) for level in requests]
+
+
+def compared(
+    stage: Stage,
+    name: Name,
+    work: Sequence[Load],
+    contenders: Sequence[Contender],
+    rounds: int,
+    tell: Callable[[str], None],
+) -> Iterator[Run | str]:
+    """Every run as it is measured, round by round: raw limit and first contender, raw limit and second, …
+
+    A contender that does not start or stops answering gives what is to be said of it, and the next one's turn comes.
+    """
+    own = service(name, stage.settings)
+    device = (stage.settings.search if own.name == "search" else stage.settings.recommend).device
+    with raw(name, device, stage.home) as limit:
+        for number in range(1, rounds + 1):
+            for contender in contenders:
+                tell(f"{name}, round {number} of {rounds}: {contender.name}")
+                try:
+                    yield from _measured(stage, name, contender, limit, work, number)
+                except (ClusterError, NoAnswer) as error:
+                    tell(str(error))
+                    yield f"{name}, round {number}, {contender.name}: {error}"
+
+
+def _measured(
+    stage: Stage, name: Name, contender: Contender, limit: Raw, work: Sequence[Load], number: int
+) -> Iterator[Run]:
+    """The raw limit under each load while nothing else runs, then the contender under each."""
+    _arrange(stage, [limit.pid])
+    limits = [_limit(limit, load) for load in work]
+    unpin(processes.family(os.getpid()), stage.layout)
+    tag = f"{name}-{contender.name}-{number}"
+    with running(contender, stage, name, tag, Asker(name, seed=number).ask(1).requests[0]) as (live, loop):
+        _arrange(stage, [limit.pid, *live.model_pids()])
+        for load, found in zip(work, limits, strict=True):
+            loop.run(load.warm.requests, load.in_flight)
+            timings, others = _watched(lambda load=load: loop.run(load.asked.requests, load.in_flight))  # type: ignore[misc]
+            long = load.asked.long
+            yield Run(
+                service=name,
+                load=load.name,
+                in_flight=load.in_flight,
+                contender=contender.name,
+                round=number,
+                per_second=timings.per_second,
+                p50_ms=timings.ms(0.5),
+                p99_ms=timings.ms(0.99),
+                raw=found,
+                start_s=live.start_s,
+                memory_mb=live.memory_mb(),
+                others=others,
+                not_ok=timings.not_ok,
+                doubled=timings.doubled,
+                short_p99_ms=timings.ms(0.99, without=long) if long else None,
+            )
+
+
+def _limit(limit: Raw, load: Load) -> Limit:
+    limit.run(load.warm.requests, load.batch)
+    timings, others = _watched(lambda: limit.run(load.asked.requests, load.batch))
+    in_order = limit.run(load.asked.sorted().requests, load.batch) if load.asked.long else None
+    return Limit(
+        per_second=timings.per_second,
+        p50_ms=timings.ms(0.5),
+        p99_ms=timings.ms(0.99),
+        others=others,
+        sorted_per_second=in_order.per_second if in_order else None,
+    )
+
+
+def _arrange(stage: Stage, with_model: Sequence[int]) -> None:
+    """Puts every process of this benchmark on its core."""
+    everyone = set(processes.family(os.getpid()))
+    pin(everyone - set(with_model), stage.layout.rest)
+    pin(with_model, stage.layout.model)
+
+
+def _watched(measure: Callable[[], Timings]) -> tuple[Timings, float]:
+    """What was measured, and how many cores others used meanwhile."""
+    began, everyone, ours = time.perf_counter(), processes.machine_seconds(), _own_seconds()
+    timings = measure()
+    elapsed = time.perf_counter() - began
+    others = (processes.machine_seconds() - everyone) - (_own_seconds() - ours)
+    return timings, max(0.0, others / elapsed)
+
+
+def _own_seconds() -> float:
+    return processes.cpu_seconds(processes.family(os.getpid()))

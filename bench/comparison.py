@@ -1,0 +1,169 @@
+"""What a comparison found: every run as it was measured, and what several rounds of them come to."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from bench.figures import Machine
+
+
+class Limit(msgspec.Struct, frozen=True, kw_only=True):
+    """The raw limit, measured right before a contender: the model alone on the same requests.
+
+    `sorted_per_second` is that of the requests sorted by length, where some are longer.
+    """
+
+    per_second: float
+    p50_ms: float
+    p99_ms: float
+    others: float
+    sorted_per_second: float | None = None
+
+
+class Run(msgspec.Struct, frozen=True, kw_only=True):
+    """One contender under one load in one round. `others`: cores that processes of others used meanwhile.
+
+    `short_p99_ms` leaves the long requests out. `memory_mb` is the proportional set size of all its processes.
+    """
+
+    service: str
+    load: str
+    in_flight: int
+    contender: str
+    round: int
+    per_second: float
+    p50_ms: float
+    p99_ms: float
+    raw: Limit
+    start_s: float
+    memory_mb: float
+    others: float
+    not_ok: int
+    doubled: int
+    short_p99_ms: float | None = None
+
+
+class Spread(msgspec.Struct, frozen=True):
+    """Of several rounds the least, the middle and the most."""
+
+    min: float
+    median: float
+    max: float
+
+
+class Summary(msgspec.Struct, frozen=True, kw_only=True):
+    """All rounds of one contender under one load; ratios are taken within a round, then spread.
+
+    `of_raw`: answers a second by the raw limit's; `of_sorted`: by those of the sorted requests; `of_bare`: by the
+    bare loop's. `times_raw`: p50 by the raw limit's; `beyond_ms` and `beyond_p99_ms`: p50 and p99 less the raw p50.
+    `short_times_uniform`: p99 of the short requests by the p99 of a uniform load.
+    """
+
+    service: str
+    load: str
+    in_flight: int
+    contender: str
+    per_second: Spread
+    p50_ms: Spread
+    p99_ms: Spread
+    of_raw: Spread
+    times_raw: Spread
+    beyond_ms: Spread
+    beyond_p99_ms: Spread
+    start_s: Spread
+    memory_mb: Spread
+    others: Spread
+    not_ok: int
+    doubled: int
+    of_sorted: Spread | None = None
+    of_bare: Spread | None = None
+    short_p99_ms: Spread | None = None
+    short_times_uniform: Spread | None = None
+
+
+class Comparison(msgspec.Struct, frozen=True, kw_only=True):
+    """The whole report; `settings` says how it was measured, `failures` who could not be, and when and why."""
+
+    machine: Machine
+    settings: dict[str, str]
+    summary: list[Summary]
+    runs: list[Run]
+    failures: list[str] = []
+
+
+RAW, BARE, UNIFORM = "raw", "bare", "uniform"
+
+
+def summarised(runs: Sequence[Run]) -> list[Summary]:
+    """One line for each contender and load, the raw limit's first, in the order they were first measured."""
+    found: list[Summary] = []
+    for service, load in dict.fromkeys((run.service, run.load) for run in runs):
+        under = [run for run in runs if (run.service, run.load) == (service, load)]
+        found.append(_of(RAW, [_as_run(run) for run in under], runs))
+        names = dict.fromkeys(run.contender for run in under)
+        found += [_of(name, [run for run in under if run.contender == name], runs) for name in names]
+    return found
+
+
+def spread(values: Iterable[float], digits: int = 3) -> Spread:
+    """Of these values the least, the middle and the most, rounded."""
+    kept = list(values)
+    return Spread(*(round(one, digits) for one in (min(kept), statistics.median(kept), max(kept))))
+
+
+def _of(name: str, own: list[Run], runs: Sequence[Run]) -> Summary:
+    by_sorted = [run.per_second / limit for run in own if (limit := run.raw.sorted_per_second)]
+    by_bare = [run.per_second / bare for run in own if (bare := _bare(run, runs))]
+    short = [run.short_p99_ms for run in own if run.short_p99_ms is not None]
+    by_uniform = [run.short_p99_ms / even for run in own if run.short_p99_ms and (even := _uniform_p99(run, runs))]
+    return Summary(
+        service=own[0].service,
+        load=own[0].load,
+        in_flight=own[0].in_flight,
+        contender=name,
+        per_second=spread((run.per_second for run in own), 1),
+        p50_ms=spread((run.p50_ms for run in own), 2),
+        p99_ms=spread((run.p99_ms for run in own), 2),
+        of_raw=spread(run.per_second / run.raw.per_second for run in own),
+        times_raw=spread(run.p50_ms / run.raw.p50_ms for run in own),
+        beyond_ms=spread((run.p50_ms - run.raw.p50_ms for run in own), 2),
+        beyond_p99_ms=spread((run.p99_ms - run.raw.p50_ms for run in own), 2),
+        start_s=spread((run.start_s for run in own), 2),
+        memory_mb=spread((run.memory_mb for run in own), 0),
+        others=spread((run.others for run in own), 2),
+        not_ok=sum(run.not_ok for run in own),
+        doubled=sum(run.doubled for run in own),
+        of_sorted=spread(by_sorted) if by_sorted else None,
+        of_bare=spread(by_bare) if by_bare else None,
+        short_p99_ms=spread(short, 2) if short else None,
+        short_times_uniform=spread(by_uniform) if by_uniform else None,
+    )
+
+
+def _as_run(run: Run) -> Run:
+    """The raw limit that was measured before this run, as a run of its own."""
+    raw = run.raw
+    return msgspec.structs.replace(
+        run, contender=RAW, per_second=raw.per_second, p50_ms=raw.p50_ms, p99_ms=raw.p99_ms, others=raw.others,
+        start_s=0.0, memory_mb=0.0, not_ok=0, doubled=0, short_p99_ms=None,
+    )  # fmt: skip
+
+
+def _bare(run: Run, runs: Sequence[Run]) -> float | None:
+    """Answers a second of the bare loop under the same load in the same round."""
+    return _same(run, runs, BARE, run.load, "per_second")
+
+
+def _uniform_p99(run: Run, runs: Sequence[Run]) -> float | None:
+    """The same contender's p99 under the load where no request is longer, in the same round."""
+    return _same(run, runs, run.contender, UNIFORM, "p99_ms")
+
+
+def _same(run: Run, runs: Sequence[Run], contender: str, load: str, figure: str) -> float | None:
+    for one in runs:
+        if (one.service, one.round, one.contender, one.load) == (run.service, run.round, contender, load):
+            return float(getattr(one, figure))
+    return None

@@ -1,0 +1,85 @@
+"""Who can be measured beside Standfast, how each is set up, and whether it is installed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from typing import Literal
+
+from standfast.errors import SetupError, UsageError
+
+RAW = "raw"
+
+
+@dataclass(frozen=True, slots=True)
+class Contender:
+    """`module` runs it; `package` is the distribution it needs beyond ours; `how` tells its settings."""
+
+    name: str
+    module: str
+    transport: Literal["kafka", "http"]
+    delivery: str
+    how: str
+    package: str | None = None
+    computes: bool = True
+
+    @property
+    def version(self) -> str:
+        """The version of its package; ours where it needs none."""
+        return version(self.package or "confluent-kafka")
+
+
+STANDFAST = Contender(
+    "standfast", "bench.own_system", "kafka", "exactly once", "`standfast up` with 1 worker and 1 standby",
+    package="standfast",
+)  # fmt: skip
+BARE = Contender(
+    "bare", "bench.peers.bare", "kafka", "exactly once", "consume, produce, commit with our client settings, no model",
+    computes=False,
+)  # fmt: skip
+PEERS = (
+    Contender(
+        "plain", "bench.peers.plain", "kafka", "at least once",
+        "poll and drain, flush and commit a batch, client's defaults",
+    ),
+    Contender(
+        "plain-eos", "bench.peers.plain_eos", "kafka", "exactly once",
+        "poll and drain, a transaction a batch, client's defaults",
+    ),
+    Contender(
+        "faststream", "bench.peers.faststream", "kafka", "automatic commit",
+        "as it ships: batch subscriber, polling_interval 0.1 s, ACK_FIRST", package="faststream",
+    ),
+    Contender(
+        "litserve", "bench.peers.litserve", "http", "nothing is stored",
+        "batch timeout 5 ms, 1 worker, 1 API server", package="litserve",
+    ),
+    Contender(
+        "ray", "bench.peers.ray", "http", "nothing is stored",
+        "@serve.batch, wait 5 ms, 1 replica, max_ongoing_requests raised from 5 so that batches fill", package="ray",
+    ),
+)  # fmt: skip
+_BY_NAME = {one.name: one for one in (BARE, *PEERS)}
+
+
+def chosen(against: str) -> list[Contender]:
+    """The peers of a list such as `litserve,plain`; `all` is every peer, `raw` none beside the raw limit.
+
+    Raises UsageError for a name there is not, SetupError for peers that are not installed.
+    """
+    names = [peer.name for peer in PEERS] if against == "all" else [one.strip() for one in against.split(",")]
+    wrong = [name for name in names if name not in {*_BY_NAME, RAW, STANDFAST.name}]
+    if wrong:
+        raise UsageError(f"--against {','.join(wrong)}: there are {', '.join(_BY_NAME)}, all, and {RAW} for no peer")
+    found = [_BY_NAME[name] for name in dict.fromkeys(names) if name in _BY_NAME]
+    missing = [peer.name for peer in found if not _installed(peer)]
+    if missing:
+        raise SetupError(f"{' and '.join(missing)}: not installed; `make peers` installs what can be measured against")
+    return found
+
+
+def _installed(peer: Contender) -> bool:
+    try:
+        return bool(peer.version)
+    except PackageNotFoundError:
+        return False

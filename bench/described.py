@@ -1,0 +1,57 @@
+"""What a reader must know to judge the figures: machine, layout, versions and every setting, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.metadata import version
+
+from bench.contenders import Contender
+from bench.stage import Stage
+from models import registry
+from models.base import Service
+from models.encoder import torch_device
+from models.linear import has_bf16
+from standfast import status
+from standfast.kafka_lock import KAFKA_VERSION
+from standfast.settings import Settings
+
+
+def described(
+    stage: Stage, services: Sequence[Service], contenders: Sequence[Contender], rounds: int, requests: str
+) -> dict[str, str]:
+    """One line for each thing that decides the figures."""
+    kafka = stage.settings.kafka
+    return {
+        "layout": str(stage.layout),
+        "order": f"{rounds} rounds; in each the raw limit, then a contender started anew, one after the other",
+        "requests": f"{requests}; no two alike, the same for all; a warm-up before each run",
+        "kafka": f"{KAFKA_VERSION}, {kafka.brokers} broker, {kafka.partitions} partitions",
+        "torch": f"{version('torch')}, 1 thread, {_precision(stage.settings)}",
+        **{name: _service(stage.settings, name) for name in services},
+        **{one.name: _contender(one) for one in contenders},
+        "beside it": _beside(),
+    }
+
+
+def _service(settings: Settings, name: Service) -> str:
+    own = settings.search if name == "search" else settings.recommend
+    return f"model {name}@{registry.active(name)}, device {own.device}, batches of at most {own.batch}"
+
+
+def _contender(one: Contender) -> str:
+    package = one.package or "confluent-kafka"
+    return f"{package} {one.version}; {one.how}; {one.delivery}"
+
+
+def _precision(settings: Settings) -> str:
+    half = has_bf16(torch_device(settings.search.device))
+    return "the encoder in bfloat16 for everyone" if half else "the encoder in float32 for everyone"
+
+
+def _beside() -> str:
+    running = status.read()
+    if running is None:
+        return "no other system of this state folder"
+    return (
+        f"the system of this state folder (process {running.supervisor_pid}) ran meanwhile: stop it for better figures"
+    )

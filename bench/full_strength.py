@@ -1,0 +1,82 @@
+"""Whether a struck system is whole again: nobody missing, nobody there who should be dead."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Iterable
+
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient, BrokerMetadata
+
+from bench.strikes.scene import Scene, pids
+from consumers.service import Service
+from drills.targets import owned_by
+from standfast import clients, status
+from standfast.errors import ClusterError
+from standfast.status import SystemStatus
+
+_PATIENCE_S = 90.0
+_POLL_S = 0.05
+_KAFKA_S = 5.0
+
+
+class FullStrength:
+    """As many workers, standbys and brokers as there were when this was made, and every partition served."""
+
+    def __init__(self, scene: Scene) -> None:
+        self._service = scene.service
+        self._admin = AdminClient(clients.base(scene.settings, "standfast-bench"))
+        roles = [one.role for one in scene.status().workers if one.group == scene.service.group]
+        found = self._admin.list_topics(timeout=_KAFKA_S)
+        partitions = len(found.topics[scene.service.requests].partitions)
+        self._wanted = roles.count("active"), roles.count("standby"), partitions
+        self._brokers = len(found.brokers)
+
+    def await_again(self, gone: Iterable[int] = ()) -> float:
+        """When it was found whole, without the processes `gone`; raises ClusterError after 90 s."""
+        dead = frozenset(gone)
+        until = time.monotonic() + _PATIENCE_S
+        while not (self._is_whole(dead) and self._has_its_brokers()):
+            if time.monotonic() > until:
+                raise ClusterError(
+                    f"{self._service.name} did not come back to full strength in {_PATIENCE_S:.0f} s; "
+                    "see `standfast status`"
+                )
+            time.sleep(_POLL_S)
+        return time.monotonic()
+
+    def _is_whole(self, dead: frozenset[int]) -> bool:
+        running = status.read()
+        if running is None or dead & pids(running):
+            return False
+        there = _strength(running, self._service)
+        return all(have >= wanted for have, wanted in zip(there, self._wanted, strict=True))
+
+    def _has_its_brokers(self) -> bool:
+        """Each answers, and has every record of every partition it keeps a copy of."""
+        try:
+            found = self._admin.list_topics(timeout=_KAFKA_S)
+        except KafkaException:
+            return False
+        in_sync = all(
+            len(one.isrs) == len(one.replicas) for of in found.topics.values() for one in of.partitions.values()
+        )
+        return in_sync and len(found.brokers) == self._brokers and all(map(_listens, found.brokers.values()))
+
+
+def _strength(running: SystemStatus, own: Service) -> tuple[int, int, int]:
+    """Workers that serve, warm standbys, and partitions that are served."""
+    rows = [one for one in running.workers if one.group == own.group]
+    serving = [one for one in rows if one.role == "active" and one.state == "serving"]
+    partitions = sum(len(owned_by(one, own)) for one in serving)
+    return len(serving), sum(one.state == "ready" for one in rows), partitions
+
+
+def _listens(broker: BrokerMetadata) -> bool:
+    """Metadata name a dead broker for as long as nobody has missed it."""
+    try:
+        socket.create_connection((broker.host, broker.port), _KAFKA_S).close()
+    except OSError:
+        return False
+    return True

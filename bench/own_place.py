@@ -1,0 +1,126 @@
+"""A system of the benchmark's own: one service and its Kafka in a state folder of their own, to be killed at will."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+from bench.stage import environment
+from standfast import status
+from standfast.child import start_child
+from standfast.errors import ClusterError
+from standfast.settings import Settings
+
+STANDFAST = "bench.failover_system"
+_STARTS_S = 120.0
+_ENDS_S = 60.0
+_POLL_S = 0.01
+Found = TypeVar("Found")
+
+
+class _Line(msgspec.Struct):
+    event: str = ""
+    timestamp: str = ""
+
+
+class OwnPlace:
+    """The system in the state folder `home`, which holds its models. `module` is what runs it, given the service."""
+
+    def __init__(self, settings: Settings, service: str, home: Path, module: str = STANDFAST) -> None:
+        own = {"bootstrap_servers": "", "client": {}}
+        self._settings = settings.model_copy(
+            update={
+                "kafka": settings.kafka.model_copy(update=own),
+                "metrics": settings.metrics.model_copy(update={"port": 0}),
+                "log": settings.log.model_copy(update={"format": "json", "level": "info"}),
+            }
+        )
+        self._service = service
+        self._home = home
+        self._module = module
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Starts it and returns at once. Its log begins anew."""
+        log = self._home / "log"
+        log.unlink(missing_ok=True)
+        command = [sys.executable, "-P", "-m", self._module, self._service]
+        self._process = start_child(command, signal.SIGTERM, log, environment(self._settings, self._home))
+
+    def ready(self) -> Settings:
+        """The settings that reach it, once everything of it is there; raises ClusterError if it ends before."""
+        found = self._until(lambda: running if (running := status.read()) and running.state == "ready" else None)
+        kafka = self._settings.kafka.model_copy(update={"bootstrap_servers": found.bootstrap_servers})
+        return self._settings.model_copy(update={"kafka": kafka})
+
+    def model_loaded(self) -> float:
+        """When its model was in memory, in seconds of the monotonic clock; waits for it."""
+        at = self._until(lambda: self._logged("model is loaded"))
+        return at - time.time() + time.monotonic()
+
+    def kill(self) -> float:
+        """SIGKILL of its supervisor alone; returns when (monotonic) that was, once it is gone."""
+        if self._process is None:
+            raise ClusterError("the system to be killed was never started")
+        at = time.monotonic()
+        self._process.kill()
+        self._process.wait()
+        return at
+
+    def stop(self) -> None:
+        """Ends it in order."""
+        if self._process is None:
+            return
+        self._process.terminate()
+        try:
+            self._process.wait(_ENDS_S)
+        except subprocess.TimeoutExpired:
+            self.kill()
+
+    def _logged(self, event: str) -> float | None:
+        for line in (self._home / "log").read_bytes().splitlines():
+            try:
+                found = msgspec.json.decode(line, type=_Line)
+            except msgspec.MsgspecError:
+                continue
+            if found.event == event:
+                return datetime.fromisoformat(found.timestamp).timestamp()
+        return None
+
+    def _until(self, condition: Callable[[], Found | None]) -> Found:
+        until = time.monotonic() + _STARTS_S
+        while (found := condition()) is None:
+            if self._process is None or self._process.poll() is not None or time.monotonic() > until:
+                last = (self._home / "log").read_text(errors="replace").strip().splitlines()[-1:]
+                raise ClusterError(f"the system does not start: {''.join(last)[:500] or 'it said nothing'}")
+            time.sleep(_POLL_S)
+        return found
+
+
+@contextmanager
+def own_place(
+    settings: Settings, service: str, home: Path, module: str = STANDFAST
+) -> Iterator[tuple[OwnPlace, Settings]]:
+    """The system, ready, and the settings that reach it; meanwhile its state folder is this process's too."""
+    before = os.environ.get("STANDFAST_HOME")
+    os.environ["STANDFAST_HOME"] = str(home)
+    place = OwnPlace(settings, service, home, module)
+    try:
+        place.start()
+        yield place, place.ready()
+    finally:
+        place.stop()
+        if before is None:
+            del os.environ["STANDFAST_HOME"]
+        else:
+            os.environ["STANDFAST_HOME"] = before

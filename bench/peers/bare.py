@@ -1,0 +1,35 @@
+"""The limit of the client itself: consume and produce exactly once with our client settings, nothing computed."""
+
+from __future__ import annotations
+
+from confluent_kafka import Consumer, Producer
+
+from bench.peers.computing import Json
+from bench.peers.plain import batches
+from bench.peers.task import Task, given
+from schemas.records import Item, Result
+from standfast import clients, settings
+
+_ID = "the request's own id comes here"
+_ITEM = Item(item_id="85123A", score=1.234567890123, title="WHITE HANGING HEART T-LIGHT HOLDER")
+
+
+def main(task: Task) -> None:
+    """Answers each request with ten products that are always the same, until it is killed."""
+    configured = settings.load()
+    consumer = Consumer(clients.consumer(configured, "bare", task.group))
+    producer = Producer(clients.transactional(configured, "bare", task.group))
+    producer.init_transactions()
+    head, tail = Json(task.service).written(Result(request_id=_ID, status="ok", items=[_ITEM] * 10)).split(_ID.encode())
+    task.computes_here()
+    for messages in batches(consumer, task.requests, task.batch):
+        producer.begin_transaction()
+        for message in messages:
+            producer.produce(task.results, head + message.key() + tail, message.key())
+        positions = consumer.position(consumer.assignment())
+        producer.send_offsets_to_transaction(positions, consumer.consumer_group_metadata())
+        producer.commit_transaction()
+
+
+if __name__ == "__main__":
+    main(given())

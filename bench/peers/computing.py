@@ -1,0 +1,66 @@
+"""What every peer computes: our own trained model on a batch of requests, so that only the way to it differs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from bench.asking import Request
+from bench.peers.task import Task
+from models.base import Model, RecommendQuery, Scored, SearchQuery, Service
+from schemas.records import Item, RecommendRequest, Result, SearchRequest
+
+Query = SearchQuery | RecommendQuery
+
+
+def query(request: Request) -> Query:
+    """What the model is asked for this request."""
+    if isinstance(request, SearchRequest):
+        return SearchQuery(request.query, request.k, request.user_id)
+    return RecommendQuery(request.user_id, request.k, tuple(request.history), request.exclude_seen)
+
+
+def kind(service: Service) -> type[Request]:
+    """The requests of a service."""
+    return SearchRequest if service == "search" else RecommendRequest
+
+
+def loaded(service: Service, device: str) -> Model[Any]:
+    """The active model, warm, on one thread: what a Standfast worker has."""
+    import torch
+
+    from models.loading import load
+
+    torch.set_num_threads(1)
+    model: Model[Any] = load(service, device=device)
+    model.warm_up()
+    return model
+
+
+class Computing:
+    """The model in this process, from requests to answers."""
+
+    def __init__(self, task: Task) -> None:
+        self._model = loaded(task.service, task.device)
+        task.computes_here()
+
+    def results(self, requests: Sequence[Request]) -> list[Result]:
+        """One answer for each request, in their order."""
+        found = self._model.predict([query(one) for one in requests])
+        return [result(one, items) for one, items in zip(requests, found, strict=True)]
+
+
+class Json:
+    """Requests and answers as the bytes that cross a topic."""
+
+    def __init__(self, service: Service) -> None:
+        self.request: msgspec.json.Decoder[Request] = msgspec.json.Decoder(kind(service))
+        self.written = msgspec.json.Encoder().encode
+
+
+def result(request: Request, found: Sequence[Scored]) -> Result:
+    """The answer to one request."""
+    items = [Item(item_id=one.item_id, score=one.score, title=one.title) for one in found]
+    return Result(request_id=request.request_id or "", status="ok", items=items)

@@ -1,0 +1,57 @@
+"""LitServe over HTTP: batches of at most as many as ours, a batch timeout of 5 ms, one worker, one API server."""
+
+from __future__ import annotations
+
+import litserve
+import msgspec
+
+from bench.asking import Request
+from bench.peers.computing import Computing, kind
+from bench.peers.task import Task, given
+from schemas.records import Result
+
+_WAIT_S = 0.005
+
+
+class Api(litserve.LitAPI):  # type: ignore[misc]
+    """The model behind LitServe's four methods."""
+
+    def __init__(self, task: Task) -> None:
+        super().__init__(max_batch_size=task.batch, batch_timeout=_WAIT_S)
+        self._task = task
+
+    def setup(self, device: str) -> None:  # noqa: ARG002 - the task says which
+        """Loads the model, in the worker's process."""
+        self._kind = kind(self._task.service)
+        self._computing = Computing(self._task)
+
+    # Without annotations, as LitServe documents these two: it makes its endpoint's types from them.
+    def decode_request(self, request):  # type: ignore[no-untyped-def]
+        """From LitServe's parsed JSON."""
+        return msgspec.convert(request, self._kind)
+
+    def encode_response(self, output):  # type: ignore[no-untyped-def]
+        """To what LitServe writes as JSON."""
+        return msgspec.to_builtins(output)
+
+    def batch(self, inputs: list[Request]) -> list[Request]:
+        """They need not become one array."""
+        return inputs
+
+    def predict(self, x: list[Request]) -> list[Result]:
+        """The whole batch at once."""
+        return self._computing.results(x)
+
+    def unbatch(self, output: list[Result]) -> list[Result]:
+        """They were never one array."""
+        return output
+
+
+def main(task: Task) -> None:
+    """Serves until it is killed."""
+    server = litserve.LitServer(Api(task), accelerator="cpu", workers_per_device=1, timeout=False)
+    server.run("127.0.0.1", task.port, num_api_servers=1, log_level="warning", generate_client_file=False)
+
+
+if __name__ == "__main__":
+    main(given())

@@ -1,0 +1,38 @@
+"""What a peer's process is told: one JSON object, its only argument."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import msgspec
+
+from models.base import Service
+
+
+class Task(msgspec.Struct, frozen=True, kw_only=True):
+    """What to serve and where. `batch`: most requests at once; `pid_file`: where the process with the model is told."""
+
+    service: Service
+    device: str
+    batch: int
+    pid_file: str
+    servers: str = ""
+    requests: str = ""
+    results: str = ""
+    group: str = ""
+    port: int = 0
+
+    def argument(self) -> str:
+        """The command line's form of it."""
+        return msgspec.json.encode(self).decode()
+
+    def computes_here(self) -> None:
+        """Tells the bench that this process has the model, so that it is pinned as such."""
+        Path(self.pid_file).write_text(str(os.getpid()), encoding="utf-8")
+
+
+def given() -> Task:
+    """The task of this process."""
+    return msgspec.json.decode(sys.argv[1], type=Task)

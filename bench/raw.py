@@ -1,0 +1,85 @@
+"""The raw limit: the model alone, in a process of its own, on batches of the same requests. No way is faster."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+from bench.asking import Request
+from bench.timings import Timings
+from models.base import Service
+from standfast.errors import ModelError
+from standfast.lifeline import leave_interrupts_to_parent
+
+_LOAD_S = 120.0
+
+
+class Raw:
+    """The process with the model, asked through a pipe; use it inside `raw`."""
+
+    def __init__(self, pid: int, pipe: Connection) -> None:
+        self.pid = pid
+        self._pipe = pipe
+
+    def run(self, requests: Sequence[Request], batch: int) -> Timings:
+        """Computes them in the order given, so many at a time; a request takes as long as its batch. Blocks."""
+        self._pipe.send((list(requests), batch))
+        return _received(self._pipe)
+
+
+@contextmanager
+def raw(service: Service, device: str, home: Path) -> Iterator[Raw]:
+    """The active model of the state folder `home`, loaded and warm, on one torch thread."""
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=_serve, args=(theirs, service, device, str(home)), daemon=True)
+    process.start()
+    theirs.close()
+    try:
+        if not ours.poll(_LOAD_S):
+            raise ModelError(
+                f"the model of {service} was not loaded within {_LOAD_S:.0f} s; is the machine overloaded?"
+            )
+        _received(ours)
+        yield Raw(process.pid or 0, ours)
+    finally:
+        process.kill()  # it holds nothing that would have to be put back
+        process.join()
+        ours.close()
+
+
+def _received(pipe: Connection) -> Timings:
+    try:
+        timings: Timings = pipe.recv()
+    except EOFError:
+        raise ModelError("the process that measures the raw limit died; its last words are above") from None
+    return timings
+
+
+def _serve(pipe: Connection, service: Service, device: str, home: str) -> None:
+    """The process: says when the model is warm, then computes what it is sent until it is killed or left alone."""
+    leave_interrupts_to_parent()
+    os.environ |= {"STANDFAST_HOME": home, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    from bench.peers.computing import loaded, query
+
+    model = loaded(service, device)
+    pipe.send(Timings())
+    with contextlib.suppress(EOFError, BrokenPipeError):
+        while True:
+            requests, batch = pipe.recv()
+            queries = [query(one) for one in requests]
+            timings = Timings()
+            began = time.perf_counter()
+            for start in range(0, len(queries), batch):
+                group = queries[start : start + batch]
+                at = time.perf_counter()
+                model.predict(group)
+                timings.seconds += [time.perf_counter() - at] * len(group)
+            timings.elapsed = time.perf_counter() - began
+            pipe.send(timings)

@@ -1,0 +1,191 @@
+"""One contender, started and asked its first question, and ended with everything it started."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from bench import processes
+from bench.asking import Request
+from bench.caller import ClosedLoop
+from bench.contenders import STANDFAST, Contender
+from bench.peers.task import Task
+from bench.stage import Stage, environment
+from bench.timings import Timings
+from consumers.service import Service, service
+from models.base import Service as Name
+from standfast import clients, topics
+from standfast.child import start_child
+from standfast.errors import ClusterError, NoAnswer
+from standfast.settings import Settings
+from standfast.status import SystemStatus
+
+_STARTS_S = 120.0
+_ENDS_S = 20.0
+_POLL_S = 0.05
+# One thread computes, as in a worker of ours; and nothing calls home while it is measured.
+_ALONE = {
+    **dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1"),
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_raylet_start_wait_time_s": "100",  # by default 30, too few on a busy machine
+}
+
+
+class Loop(Protocol):
+    """A closed loop of requests, over whatever the contender is asked through."""
+
+    def run(self, requests: Sequence[Request], in_flight: int, patience_s: float = ...) -> Timings: ...
+
+    def close(self) -> None: ...
+
+
+class Live:
+    """A contender that answers. `start_s` is from starting its process to its first answer."""
+
+    def __init__(self, contender: Contender, process: subprocess.Popen[bytes], home: Path, log: Path) -> None:
+        self.contender = contender
+        self.start_s = 0.0
+        self._process = process
+        self._home = home
+        self._log = log
+
+    def watch(self) -> None:
+        """Raises ClusterError if its process has ended."""
+        if self._process.poll() is not None:
+            raise ClusterError(f"{self.contender.name} ended ({self._process.returncode}): {self.last_words()}")
+
+    def last_words(self) -> str:
+        """The last line it logged."""
+        lines = self._log.read_text(errors="replace").strip().splitlines() or ["it said nothing"]
+        return lines[-1][:500]
+
+    def model_pids(self) -> list[int]:
+        """The processes that hold the model: a peer's own, Standfast's worker, standby and their nursery."""
+        if self.contender is not STANDFAST:
+            return [int((self._home / "pid").read_text())]
+        workers = [row.pid for row in self._status().workers if row.pid]
+        return [*workers, *{processes.parent(pid) for pid in workers}]
+
+    def memory_mb(self) -> float:
+        """Proportional set size of everything it consists of; Kafka is not counted."""
+        return processes.memory_mb(processes.family(self._process.pid))
+
+    def await_whole(self) -> None:
+        """Waits until Standfast has its standby too: what follows is not measured beside a start."""
+        until = time.monotonic() + _STARTS_S
+        while self.contender is STANDFAST and self._status().state != "ready":
+            self.watch()
+            if time.monotonic() > until:
+                raise ClusterError(f"standfast is not complete after {_STARTS_S:.0f} s: {self._status().detail}")
+            time.sleep(_POLL_S)
+
+    def end(self) -> None:
+        """Ends it and whatever it started."""
+        members = processes.family(self._process.pid)
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGTERM)  # what it started it may want to end itself
+            with_grace = time.monotonic() + _ENDS_S
+            while self._process.poll() is None and time.monotonic() < with_grace:
+                time.sleep(_POLL_S)
+        processes.end(members, _ENDS_S)
+        self._process.wait()
+
+    def _status(self) -> SystemStatus:
+        return msgspec.json.decode((self._home / "run" / "status.json").read_bytes(), type=SystemStatus)
+
+
+@contextmanager
+def running(contender: Contender, stage: Stage, name: Name, tag: str, first: Request) -> Iterator[tuple[Live, Loop]]:
+    """The contender and the loop that asks it, from its first answer on; raises ClusterError if it does not start."""
+    settings = stage.named(f"bench-{tag}-")
+    own, home = service(name, settings), stage.new_home(tag)
+    ask = _through_kafka if contender.transport == "kafka" else _through_http
+    port = _free_port()
+    _create_topics(contender, settings, own)
+    began = time.perf_counter()
+    process = _started(contender, settings, home, _task(contender, settings, own, home, port))
+    live = Live(contender, process, home, home / "log")
+    try:
+        loop = ask(settings, own, port, live.watch)
+        try:
+            _await_answer(loop, first, live)
+            live.start_s = time.perf_counter() - began
+            live.await_whole()
+            yield live, loop
+        finally:
+            loop.close()
+    finally:
+        live.end()
+
+
+def _through_kafka(settings: Settings, own: Service, _port: int, watch: Callable[[], None]) -> Loop:
+    return ClosedLoop(settings, own, watch)
+
+
+def _through_http(_settings: Settings, _own: Service, port: int, watch: Callable[[], None]) -> Loop:
+    from bench.http_caller import HttpLoop
+
+    return HttpLoop(f"http://127.0.0.1:{port}/predict", watch)
+
+
+def _task(contender: Contender, settings: Settings, own: Service, home: Path, port: int) -> str:
+    if contender is STANDFAST:
+        return own.name
+    device = (settings.search if own.name == "search" else settings.recommend).device
+    return Task(
+        service=own.name,
+        device=device,
+        batch=own.batch,
+        pid_file=str(home / "pid"),
+        servers=settings.kafka.bootstrap_servers,
+        requests=own.requests,
+        results=own.results,
+        group=f"{settings.kafka.topic_prefix}{contender.name}",
+        port=port,
+    ).argument()
+
+
+def _started(contender: Contender, settings: Settings, home: Path, argument: str) -> subprocess.Popen[bytes]:
+    at_our_death = signal.SIGTERM if contender is STANDFAST else signal.SIGKILL
+    command = [sys.executable, "-P", "-m", contender.module, argument]
+    return start_child(command, at_our_death, home / "log", environment(settings, home, **_ALONE))
+
+
+def _create_topics(contender: Contender, settings: Settings, own: Service) -> None:
+    """All of the table for Standfast, requests and results for the others through Kafka."""
+    admin = AdminClient(clients.base(settings, "standfast-bench"))
+    if contender is STANDFAST:
+        topics.apply(admin, settings.kafka)
+    elif contender.transport == "kafka":
+        wanted = [NewTopic(topic, settings.kafka.partitions, 1) for topic in (own.requests, own.results)]
+        for created in admin.create_topics(wanted).values():
+            created.result(_STARTS_S)
+
+
+def _await_answer(loop: Loop, first: Request, live: Live) -> None:
+    """Asks until there is a good answer: a server that starts may refuse or turn away at first."""
+    until = time.monotonic() + _STARTS_S
+    try:
+        while loop.run([first], 1, _STARTS_S).not_ok and time.monotonic() < until:
+            live.watch()
+            time.sleep(_POLL_S)
+    except NoAnswer:
+        until = 0.0
+    if time.monotonic() > until:
+        raise ClusterError(f"{live.contender.name} gave no good answer for {_STARTS_S:.0f} s: {live.last_words()}")
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -1,0 +1,20 @@
+"""SIGKILL of one worker chosen by chance."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import time
+
+from bench.strikes.scene import Scene, Struck, struck
+from consumers.announced import announce
+
+
+def strike(scene: Scene) -> Struck:
+    """Kills it."""
+    victim = random.choice(scene.workers())
+    announce(victim.pid)
+    at = time.monotonic()
+    os.kill(victim.pid, signal.SIGKILL)
+    return struck([scene.partitions(victim)], [victim.pid], at)

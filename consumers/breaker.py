@@ -1,0 +1,149 @@
+"""Asking a model so that one bad request fails alone, and a model that always fails is not asked for ever.
+
+A failed batch has one of two causes: a request in it, or the model. The last query that was answered tells which: if it
+is answered again, the requests are asked one by one and blamed one by one; if not, no request is to blame, and the
+breaker opens at once. A process that has not answered anything yet has nothing to compare with: its breaker opens when
+`_BATCHES` batches in a row failed as a whole, over `_WHOLE_S` seconds.
+
+While it is open requests are refused at once, and one batch every `_TRIAL_S` is tried; an answer closes it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import structlog
+
+from consumers.admission import Query
+from models.base import Model, Scored
+
+_log = structlog.get_logger()
+_BATCHES, _WHOLE_S = 5, 3.0
+_TRIAL_S = 1.0
+# A model that has answered nothing so far is not asked for each request of a batch of 256 alone whether it does now.
+_ALONE = 4
+
+
+@dataclass(frozen=True, slots=True)
+class NotComputed:
+    """Why there are no scores: `invalid`, the model failed on this request; `overloaded`, on whatever it is asked."""
+
+    status: Literal["invalid", "overloaded"]
+    reason: str
+
+
+Outcome = list[Scored] | NotComputed
+Ask = Callable[[Sequence[Query]], list[Outcome]]
+
+
+class Breaker:
+    """Gives an outcome for every query, whatever the model raises; `tell` hears why it opens, and "" when it closes."""
+
+    def __init__(
+        self,
+        model: Model[Any],
+        service: str,
+        tell: Callable[[str], object],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._model = model
+        self._service = service
+        self._tell = tell
+        self._clock = clock
+        self._answered: Query | None = None
+        self._failed_batches = 0
+        self._failed_since = 0.0
+        self._since_when = ""
+        self._reason = ""
+        self._is_open = False
+        self._trial_at = 0.0
+
+    def ask(self, queries: Sequence[Query]) -> list[Outcome]:
+        """One outcome for each query, in their order."""
+        if self._is_open and self._clock() < self._trial_at:
+            return self._refused(queries)
+        try:
+            return self._predicted(queries)
+        except Exception as error:  # noqa: BLE001 - whatever a model raises must not lose its neighbours' answers
+            return self._after(error, queries)
+
+    def _predicted(self, queries: Sequence[Query]) -> list[Outcome]:
+        scored = self._model.predict(queries)
+        if len(scored) != len(queries):
+            raise ValueError(f"the model gave {len(scored)} answers to {len(queries)} requests")
+        self._works(queries[-1])
+        return list(scored)
+
+    def _after(self, error: Exception, queries: Sequence[Query]) -> list[Outcome]:
+        self._failed(error)
+        if self._answered is None:
+            return self._without_comparison(error, queries)
+        if self._answers_again(self._answered):
+            return self._one_by_one(error, queries)
+        self._open()
+        return self._refused(queries)
+
+    def _answers_again(self, query: Query) -> bool:
+        try:
+            self._predicted([query])
+        except Exception:  # noqa: BLE001 - that is the answer
+            return False
+        return True
+
+    def _one_by_one(self, error: Exception, queries: Sequence[Query]) -> list[Outcome]:
+        return [_blamed(error)] if len(queries) == 1 else [self._alone(query) for query in queries]
+
+    def _alone(self, query: Query) -> Outcome:
+        try:
+            return self._predicted([query])[0]
+        except Exception as error:  # noqa: BLE001 - as in `ask`
+            return _blamed(error)
+
+    def _without_comparison(self, error: Exception, queries: Sequence[Query]) -> list[Outcome]:
+        """Nobody is blamed who was not asked alone, nor while the breaker is open."""
+        first = len(queries) if self._failed_batches == 1 else _ALONE
+        outcomes = self._one_by_one(error, queries[:first])
+        if self._answered is not None:
+            return outcomes + [self._alone(query) for query in queries[first:]]
+        if self._failed_batches >= _BATCHES and self._clock() - self._failed_since >= _WHOLE_S:
+            self._open()
+        return self._refused(queries) if self._is_open else outcomes + self._refused(queries[first:])
+
+    def _refused(self, queries: Sequence[Query]) -> list[Outcome]:
+        return [NotComputed("overloaded", self._reason)] * len(queries)
+
+    def _failed(self, error: Exception) -> None:
+        if not self._failed_batches:
+            self._failed_since = self._clock()
+            self._since_when = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime())
+        self._failed_batches += 1
+        self._reason = (
+            f"the model {self._model.label} has failed on every request since {self._since_when}, last with "
+            f"{_shown(error)}; send it again later (operators: `standfast models rollback {self._service}`)"
+        )
+
+    def _works(self, answered: Query) -> None:
+        self._answered, self._failed_batches = answered, 0
+        if self._is_open:
+            self._is_open = False
+            _log.info("the model answers again; the breaker is closed", model=self._model.label)
+            self._tell("")
+
+    def _open(self) -> None:
+        self._trial_at = self._clock() + _TRIAL_S
+        if not self._is_open:
+            self._is_open = True
+            _log.error("the breaker is open", model=self._model.label, reason=self._reason)
+            self._tell(self._reason)
+
+
+def _blamed(error: Exception) -> NotComputed:
+    _log.warning("the model failed on a request", error=_shown(error))
+    return NotComputed("invalid", f"the model failed on it: {type(error).__name__}: {error}")
+
+
+def _shown(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"[:300]

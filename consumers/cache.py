@@ -1,0 +1,96 @@
+"""Answers that are kept: a query that was computed before is not computed again, nor twice within one batch.
+
+A cache belongs to one model, because a worker process has one for its whole life: the workers of a new version begin
+with an empty one. A recommendation's query holds the user's whole history, so a purchase makes it another query.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, OrderedDict
+from collections.abc import Sequence
+from typing import Literal
+
+from msgspec.msgpack import Decoder, Encoder
+
+from consumers.admission import Query
+from consumers.breaker import Ask, Outcome
+from models.base import Scored, SearchQuery
+from standfast import telemetry
+
+# An answer of ten products takes about 700 bytes; a cache full of answers of a hundred holds fewer, not more bytes.
+BYTES_EACH = 2048
+# What Python needs for an entry beside its contents: two bytes objects, a place in the dictionary.
+_OVERHEAD = 220
+
+Result = Literal["hit", "miss", "shared"]
+
+
+class Cache:
+    """Asks `ask` only what it does not know; forgets what was not asked for longest.
+
+    Answers are kept packed: one object each that the garbage collector does not visit, where ten products would be
+    forty. Packing is exact, so an answer is the same to the last bit of its scores.
+
+    Args:
+        entries: the most answers kept; they take at most `BYTES_EACH` times as many bytes.
+        ignores_user: whether the model gives all users the same answer to a search.
+    """
+
+    def __init__(self, ask: Ask, entries: int, topic: str, *, ignores_user: bool) -> None:
+        self._ask = ask
+        self._entries = entries
+        self._ignores_user = ignores_user
+        self._kept: OrderedDict[bytes, bytes] = OrderedDict()
+        self._bytes = 0
+        self._encoder = Encoder()
+        self._decoder = Decoder(list[Scored])
+        results: tuple[Result, ...] = ("hit", "miss", "shared")
+        self._lookups = {result: telemetry.CACHE_LOOKUPS.labels(topic, result) for result in results}
+
+    def ask(self, queries: Sequence[Query]) -> list[Outcome]:
+        """One outcome for each query, in their order; failures are not kept."""
+        keys = [self._key(query) for query in queries]
+        found: dict[bytes, Outcome] = {}
+        missing: dict[bytes, Query] = {}
+        counts: Counter[Result] = Counter()
+        for key, query in zip(keys, queries, strict=True):
+            counts[self._look_up(key, query, found, missing)] += 1
+        if missing:
+            for key, outcome in zip(missing, self._ask(list(missing.values())), strict=True):
+                found[key] = outcome
+                if isinstance(outcome, list):
+                    self._keep(key, outcome)
+        for result, count in counts.items():
+            self._lookups[result].inc(count)
+        return [found[key] for key in keys]
+
+    def _look_up(self, key: bytes, query: Query, found: dict[bytes, Outcome], missing: dict[bytes, Query]) -> Result:
+        if key in found:
+            return "hit"
+        if key in missing:
+            return "shared"
+        packed = self._kept.get(key)
+        if packed is None:
+            missing[key] = query
+            return "miss"
+        self._kept.move_to_end(key)
+        found[key] = self._decoder.decode(packed)
+        return "hit"
+
+    def _key(self, query: Query) -> bytes:
+        if self._ignores_user and isinstance(query, SearchQuery):
+            return self._encoder.encode((query.query, query.k))
+        return self._encoder.encode(query)
+
+    def _keep(self, key: bytes, answer: list[Scored]) -> None:
+        packed = _trimmed(self._encoder.encode(answer))
+        self._kept[_trimmed(key)] = packed
+        self._bytes += len(key) + len(packed) + _OVERHEAD
+        while len(self._kept) > self._entries or self._bytes > self._entries * BYTES_EACH:
+            old_key, old = self._kept.popitem(last=False)
+            self._bytes -= len(old_key) + len(old) + _OVERHEAD
+
+
+def _trimmed(packed: bytes) -> bytes:
+    """A copy without the room that msgspec leaves behind what it packed (up to a half more)."""
+    return bytes(memoryview(packed))

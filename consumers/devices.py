@@ -1,0 +1,46 @@
+"""Which CUDA device each worker computes on: one worker a device, as far as there are enough."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from standfast.errors import ModelError
+
+
+def uses_cuda(device: str) -> bool:
+    """Whether workers with this setting compute on CUDA; asks the driver without making a context."""
+    if device == "cpu":
+        return False
+    os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "1"
+    import torch
+
+    return device.startswith("cuda") or bool(torch.cuda.is_available())
+
+
+def visible(device: str) -> list[str]:
+    """The devices that workers may use, as CUDA_VISIBLE_DEVICES names them: all there are, or the one that is set.
+
+    Raises ModelError when there is none.
+    """
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if named:
+        found = [name.strip() for name in named.split(",")]
+    else:
+        import torch
+
+        found = [str(number) for number in range(torch.cuda.device_count())]
+    number = device.partition(":")[2]
+    chosen = found[int(number) : int(number) + 1] if number else found
+    if not chosen:
+        raise ModelError(
+            f"device {device!r} was asked for, but there are {len(found)} CUDA devices here; use auto or cpu"
+        )
+    return chosen
+
+
+def freest(devices: Sequence[str], taken: Iterable[str]) -> str:
+    """The device that the fewest workers and standbys are on."""
+    counts = Counter(taken)
+    return min(devices, key=lambda device: counts[device])

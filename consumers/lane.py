@@ -1,0 +1,205 @@
+"""One request topic as one worker reads it: its consumer, its partitions, and the records that wait for a batch."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+
+import structlog
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+from consumers.admission import Origin, origin_of
+from consumers.transactions import TopicPartitionKey, Work
+from standfast.errors import Fenced
+
+_log = structlog.get_logger()
+_FENCED = {KafkaError.FENCED_INSTANCE_ID, KafkaError._FATAL}  # noqa: SLF001 - confluent_kafka's own name for it
+_MOST_BYTES = 8_388_608
+_ASK_AGAIN_S = 0.05
+_ASKED_AGAIN = 20
+_WAKE_S = 0.1
+
+Places = set[TopicPartitionKey]
+
+
+class Lane:
+    """Belongs to the one thread that polls it: confluent-kafka holds a lock on a consumer for as long as a poll lasts.
+
+    Args:
+        consumer: not yet subscribed.
+        window: the most records that wait here; Kafka keeps the others.
+        settle: called with partitions that are being given up, before they are; `True` where they are lost already.
+        moved: called when partitions have come or gone.
+    """
+
+    def __init__(
+        self,
+        consumer: Consumer,
+        topic: str,
+        window: int,
+        settle: Callable[[Places, bool], None],
+        moved: Callable[[], None],
+    ) -> None:
+        self.topic = topic
+        self.consumer = consumer
+        self.owned: Places = set()
+        self.waiting: deque[Origin] = deque()
+        self._window = window
+        self._settle = settle
+        self._moved = moved
+        self._given_up: Places = set()
+        self._ends: dict[TopicPartitionKey, int] = {}
+        self._ask_again = 0
+
+    def join(self, *, impatient: bool = False) -> None:
+        """Asks for partitions; they come with one of the next polls. Impatient: with nothing to do until then."""
+        self._ask_again = _ASKED_AGAIN if impatient else 0
+        self._subscribe()
+
+    def leave(self, within_s: float) -> bool:
+        """Gives up the place in the group, so that others get the partitions at once; False if that is not sure.
+
+        A static member's place outlives its consumer: closed without this, its partitions would stand still until the
+        session times out. librdkafka leaves when it is unsubscribed first, and forgets the member's id when it does.
+        """
+        self.consumer.unsubscribe()
+        deadline = time.monotonic() + within_s
+        while self.consumer.memberid():
+            if time.monotonic() > deadline:
+                return False
+            self.consumer.poll(0.005)
+        return True
+
+    def fill(self, timeout: float) -> None:
+        """Takes what Kafka has, up to the window; waits up to `timeout` seconds for a first record. Raises Fenced."""
+        room = self._window - len(self.waiting)
+        if room <= 0 or sum(len(one.value or b"") for one in self.waiting) > _MOST_BYTES:
+            return
+        first = self.consumer.poll(timeout)
+        if first is None:
+            if timeout:
+                self.consumer.memberid()  # wakes librdkafka, which looks only when woken whether a heartbeat is due
+            return
+        more = self.consumer.consume(room - 1, 0) if room > 1 else []
+        self.waiting.extend(origin_of(one) for one in (first, *more) if self._is_ours(one))
+
+    def stand_still(self) -> None:
+        """Polls once for the group's sake while nothing can be taken; what comes nevertheless is ours, and waits."""
+        places = _places(self.owned)
+        self.consumer.pause(places)
+        message = self.consumer.poll(0)
+        if message is not None and self._is_ours(message):  # of a partition that was assigned by this very poll
+            self.waiting.append(origin_of(message))
+
+    def go_on(self) -> None:
+        """Ends `stand_still`."""
+        self.consumer.resume(_places(self.owned))
+
+    def owed(self, records: Sequence[Origin]) -> Work:
+        """The offsets that these records will commit; their answers are still to come."""
+        self._given_up.clear()
+        offsets = {(one.topic, one.partition): one.offset + 1 for one in records}
+        return Work([], offsets, [], self.consumer.consumer_group_metadata())
+
+    def still_ours(self, work: Work) -> Work:
+        """The work less what came from partitions that were given up since `owed`.
+
+        Given up and got back meanwhile is not ours either: the consumer reads it again from the committed offset.
+        """
+        return work.without((set(work.offsets) - self.owned) | self._given_up)
+
+    def lags(self) -> dict[TopicPartitionKey, int]:
+        """Records not answered yet, by partition, as far as known here.
+
+        What a transaction's markers and deleted records add to offsets is not counted; a partition whose end is not
+        known is left out.
+        """
+        found: dict[TopicPartitionKey, int] = {}
+        for at in self.consumer.position(_places(self.owned)):
+            place = (at.topic, at.partition)
+            low, high = self.consumer.get_watermark_offsets(at, cached=True)
+            reached = self._ends.get(place, -1)
+            if high < 0 or max(at.offset, reached) < 0:
+                continue
+            found[place] = 0 if reached >= high else max(0, high - max(at.offset, low, reached))
+        for one in self.waiting:
+            if (one.topic, one.partition) in found:
+                found[one.topic, one.partition] += 1
+        return found
+
+    def _is_ours(self, message: Message) -> bool:
+        if (error := message.error()) is None:
+            return _place(message) in self.owned
+        if error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001
+            self._ends[_place(message)] = message.offset()
+        elif error.fatal() or error.code() in _FENCED:
+            raise Fenced(f"this worker's place in the group was taken ({error.str()})")
+        else:
+            _log.warning("kafka reports", error=error.str())
+        return False
+
+    def _on_assign(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        kept = _places(self.owned)
+        if self._ask_again and not kept and not partitions:
+            self._ask_again -= 1
+            time.sleep(_ASK_AGAIN_S)
+            self._subscribe()
+        self.consumer.incremental_assign(partitions)
+        if kept:
+            self._wake_fetchers(kept)
+        self.owned |= _keys(partitions)
+        self._moved()
+
+    def _subscribe(self) -> None:
+        """Asks for partitions, or once more for them.
+
+        A newcomer is first told that it gets nothing, and the others to give up what will be its own. They do so and
+        join again at once; the newcomer would, by librdkafka's own back-off, a second after its first try, and all the
+        while nobody would have these partitions. A subscription made in the callback, before what it tells is taken
+        over, is carried out without back-off.
+        """
+        self.consumer.subscribe(
+            [self.topic], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
+        )
+
+    def _wake_fetchers(self, kept: list[TopicPartition]) -> None:
+        """Has the partitions that we keep go on at once after a rebalance.
+
+        librdkafka pauses and resumes them too, but wakes nobody when it resumes: the thread that fetches would sleep on
+        for up to a second. A question to each partition's leader wakes it; the answer is of no interest.
+        """
+        with contextlib.suppress(KafkaException):
+            self.consumer.offsets_for_times([TopicPartition(one.topic, one.partition, -1) for one in kept], _WAKE_S)
+
+    def _on_revoke(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        self._give_up(_keys(partitions), lost=False)
+
+    def _on_lost(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        _log.warning("partitions lost to another worker", partitions=sorted(_keys(partitions)))
+        self._give_up(_keys(partitions), lost=True)
+
+    def _give_up(self, gone: Places, *, lost: bool) -> None:
+        """Nothing is being computed here, because polling and computing share a thread: only the commit is awaited."""
+        self._settle(gone, lost)
+        # A pause outlives the assignment: got back later, the partition would never be read again.
+        self.consumer.resume(_places(gone))
+        self.owned -= gone
+        self._given_up |= gone
+        self.waiting = deque(one for one in self.waiting if (one.topic, one.partition) not in gone)
+        for place in gone:
+            self._ends.pop(place, None)
+        self._moved()
+
+
+def _place(message: Message) -> TopicPartitionKey:
+    return message.topic(), message.partition()
+
+
+def _keys(partitions: Sequence[TopicPartition]) -> Places:
+    return {(one.topic, one.partition) for one in partitions}
+
+
+def _places(keys: Places) -> list[TopicPartition]:
+    return [TopicPartition(*key) for key in keys]

@@ -1,0 +1,44 @@
+"""What one worker has to do: measured over a second, for the rule that adds and removes workers."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+
+from consumers.lane import Lane
+from consumers.messages import Load
+from consumers.transactions import TopicPartitionKey
+
+
+class Meter:
+    """Adds up what is done from one report to the next."""
+
+    def __init__(self) -> None:
+        self._begin()
+
+    def took(self, records: int, refused: int, seconds: float) -> None:
+        """Counts one batch: its records, those of them that were refused for want of time, and how long it took."""
+        self._answered += records
+        self._refused += refused
+        self._busy_s += seconds
+
+    def load(self, lane: Lane, lags: Mapping[TopicPartitionKey, int]) -> Load:
+        """The report since the last one."""
+        over_s = max(time.monotonic() - self._since, 1e-3)
+        oldest_ms = lane.waiting[0].timestamp_ms if lane.waiting else time.time() * 1000
+        report = Load(
+            partitions=len(lane.owned),
+            waiting=sum(lags.values()) if len(lags) == len(lane.owned) else None,
+            oldest_s=max(0.0, time.time() - oldest_ms / 1000),
+            answered=self._answered,
+            refused=self._refused,
+            busy_s=min(self._busy_s, over_s),
+            over_s=over_s,
+        )
+        self._begin()
+        return report
+
+    def _begin(self) -> None:
+        self._since = time.monotonic()
+        self._answered = self._refused = 0
+        self._busy_s = 0.0

@@ -1,0 +1,39 @@
+"""The processes of one service as the status shows them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from consumers.identities import Identities
+from consumers.member import Member
+from standfast.status import WorkerStatus
+
+
+def rows(group: str, members: Iterable[Member], identities: Identities) -> list[WorkerStatus]:
+    """Every process, workers first, and the identities that nobody has just now."""
+    processes = [_row(group, member, identities.restarts(member.identity)) for member in members if member.pid]
+    vacant = [
+        WorkerStatus(
+            id=identity,
+            pid=0,
+            group=group,
+            role="active",
+            state="backing_off" if identities.backs_off(identity) else "starting",
+        )
+        for identity in identities.vacant
+    ]
+    return sorted(processes + vacant, key=lambda row: (row.role, row.id))
+
+
+def _row(group: str, member: Member, restarts: int) -> WorkerStatus:
+    return WorkerStatus(
+        id=member.identity or member.slot,
+        pid=member.pid,
+        group=group,
+        role="active" if member.identity else "standby",
+        state=member.state,
+        model=member.model,
+        partitions=member.partitions,
+        restarts=restarts,
+        failing=member.failing,
+    )

@@ -1,0 +1,140 @@
+"""Gives a service the number of workers that somebody asked for by hand, or that its load needs; says why."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import deque
+
+import structlog
+
+from consumers import orders
+from consumers.messages import Load
+from consumers.pool import Pool
+from consumers.scaling import Rule, Sample, Step, busy, decide
+from consumers.topic_watch import TopicWatch
+from standfast import telemetry
+from standfast.settings import RecommendSettings, ScalingSettings, SearchSettings
+from standfast.status import ServiceStatus
+
+_log = structlog.get_logger()
+_STALE_S = 5.0
+
+
+class Scaler:
+    """Of one service; on the supervisor's asyncio loop `obey` is to be called often, `look` once a second.
+
+    Args:
+        watch: knows whether Kafka can be asked and how many partitions there are.
+    """
+
+    def __init__(
+        self, pool: Pool, own: SearchSettings | RecommendSettings, scaling: ScalingSettings, watch: TopicWatch
+    ) -> None:
+        self._pool = pool
+        self._own = own
+        self._scaling = scaling
+        self._watch = watch
+        self._wanted: orders.Wanted = own.workers
+        self._samples: deque[Sample] = deque()
+        self._last_step = time.monotonic()
+        self._reason = "so the settings say"
+        telemetry.WORKERS_WANTED.labels(pool.service.name).set(pool.service.workers)
+
+    def obey(self) -> None:
+        """Does what was asked for by hand."""
+        name, before = self._pool.service.name, self._pool.service.workers
+        wanted = orders.given(name) or self._own.workers
+        if wanted != self._wanted:
+            _log.info("number of workers is asked for by hand", service=name, workers=wanted)
+            self._wanted, self._reason = wanted, "asked for by hand"
+            self._samples.clear()
+        if self._wanted not in {"auto", before}:
+            self._take(Step(int(self._wanted) - before, "asked for by hand", "by_hand"))
+
+    def look(self) -> None:
+        """Takes a step if the load decides and says that one is due."""
+        if self._wanted != "auto":
+            return
+        self._watch.ask()
+        unknown = self._unknown()
+        if unknown:
+            self._samples.clear()
+            self._reason = f"nothing is changed while {unknown}"
+            return
+        now = time.monotonic()
+        self._remember(Sample(now, tuple(self._loads())))
+        step = decide(self._samples, self._rule(), now, self._last_step)
+        if step.by:
+            self._take(step)
+        else:
+            self._reason = step.reason
+
+    def status(self) -> ServiceStatus:
+        """How many there are, what they have to do, and why."""
+        loads = self._loads()
+        waiting = [one.waiting for one in loads]
+        rule = self._rule()
+        return ServiceStatus(
+            name=self._pool.service.name,
+            workers=self._pool.service.workers,
+            serving=self._pool.serving,
+            settled=self._pool.settled,
+            auto=self._wanted == "auto",
+            fewest=rule.fewest,
+            most=rule.most,
+            partitions=self._pool.partitions,
+            busy=round(busy(Sample(0.0, tuple(loads))) / len(loads), 3) if loads else None,
+            waiting=None if None in waiting else sum(one for one in waiting if one is not None),
+            reason=self._reason,
+        )
+
+    def _unknown(self) -> str:
+        """What is not known or in motion, so that nothing can be concluded from the load; empty if nothing is."""
+        if self._pool.is_renewing:
+            return "a new model is brought in"
+        if not self._pool.settled:
+            return "workers are started or replaced"
+        if self._watch.problem:
+            return self._watch.problem
+        loads = self._loads()
+        if len(loads) < self._pool.service.workers:
+            return f"{self._pool.service.workers - len(loads)} workers have not said for {_STALE_S:g} s what they do"
+        if any(one.waiting is None for one in loads):
+            return "Kafka has not said where each partition ends"
+        return ""
+
+    def _loads(self) -> list[Load]:
+        """What each worker said last, if that was lately."""
+        return self._pool.loads(since=time.monotonic() - _STALE_S)
+
+    def _remember(self, sample: Sample) -> None:
+        self._samples.append(sample)
+        begin = sample.at - max(self._scaling.up_after_s, self._scaling.down_after_s) - 2
+        while self._samples[0].at < begin:
+            self._samples.popleft()
+
+    def _rule(self) -> Rule:
+        partitions = self._watch.partitions or self._pool.partitions
+        most = min(self._own.max_workers or len(os.sched_getaffinity(0)), partitions or 256)
+        wait = self._scaling.target_wait_ms / 1000
+        longest = self._own.max_wait_ms / 1000
+        return Rule(
+            fewest=min(self._own.min_workers, most),
+            most=most,
+            wait=min(wait, longest / 2) if longest else wait,
+            up_after=self._scaling.up_after_s,
+            down_after=self._scaling.down_after_s,
+            cooldown=self._scaling.cooldown_s,
+        )
+
+    def _take(self, step: Step) -> None:
+        name, before = self._pool.service.name, self._pool.service.workers
+        after = before + step.by
+        _log.info("number of workers changes", service=name, before=before, after=after, reason=step.reason)
+        telemetry.SCALING_STEPS.labels(name, "up" if step.by > 0 else "down", step.cause).inc()
+        telemetry.WORKERS_WANTED.labels(name).set(after)
+        self._samples.clear()
+        self._last_step = time.monotonic()
+        self._reason = step.reason
+        self._pool.scale(after)

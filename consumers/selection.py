@@ -1,0 +1,71 @@
+"""Which of the waiting records make the next batch.
+
+A batch never waits for a record that may not come, and never grows past what a request can afford to wait behind: a
+number of records, and a number of bytes that stands for tokens (about four bytes each), so that three long texts do
+not hold up thirty short ones. Records that will only be refused cost no model time and so count for nothing. Always a
+run of the oldest: offsets are committed in order.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from consumers.admission import Origin
+
+Reason = Literal["full", "budget", "drained"]
+# Refusing one takes some 50 µs; more in one go would keep those waiting that can still be answered.
+_MOST_REFUSED = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Of one batch: records to compute, and the bytes of their values."""
+
+    records: int
+    budget: int
+
+
+@dataclass(frozen=True, slots=True)
+class Picked:
+    """Records in the order they came; the first `shed` of them are to be refused, to make room for newer ones.
+
+    `refused`: how many will be refused in all, those because it is too late for them.
+    """
+
+    records: list[Origin]
+    shed: int
+    reason: Reason
+    refused: int = 0
+
+
+def pick(waiting: deque[Origin], limits: Limits, late: Callable[[Origin], bool], keep: int | None = None) -> Picked:
+    """Takes the next batch out of `waiting`; `late` tells which will be refused anyway.
+
+    Args:
+        keep: with more waiting than this, the oldest are shed: newest first. None: nobody is.
+    """
+    shed = 0 if keep is None else min(max(0, len(waiting) - keep), _MOST_REFUSED)
+    taken = [waiting.popleft() for _ in range(shed)]
+    count = bytes_ = refused = 0
+    reason: Reason = "drained"
+    while waiting:
+        first = waiting[0]
+        if late(first):
+            if refused == _MOST_REFUSED:
+                reason = "full"
+                break
+            refused += 1
+        elif count == limits.records:
+            reason = "full"
+            break
+        elif count and bytes_ + len(first.value or b"") > limits.budget:
+            reason = "budget"
+            break
+        else:
+            count += 1
+            bytes_ += len(first.value or b"")
+        taken.append(waiting.popleft())
+    return Picked(taken, shed, reason, shed + refused)

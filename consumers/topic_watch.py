@@ -1,0 +1,57 @@
+"""Whether Kafka can be asked about a topic, and what it says: its partitions, and whether each has a leader."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
+
+from standfast import clients
+from standfast.settings import Settings
+
+_ASK_S = 3.0
+_STALE_S = 5.0
+
+
+class TopicWatch:
+    """Asks in the background; when its last answer is older than 5 s, it says that it knows nothing."""
+
+    def __init__(self, settings: Settings, topic: str) -> None:
+        self._settings = settings
+        self._topic = topic
+        self._admin: AdminClient | None = None
+        self._thread: threading.Thread | None = None
+        self._problem = ""
+        self._answered_at = 0.0
+        self.partitions = 0
+
+    @property
+    def problem(self) -> str:
+        """Why the topic's metadata is not to be relied on; empty if it is."""
+        if self._problem:
+            return self._problem
+        return "" if time.monotonic() - self._answered_at < _STALE_S else f"Kafka says nothing of {self._topic}"
+
+    def ask(self) -> None:
+        """Asks, unless the last question is still open; returns at once."""
+        if self._thread is None or not self._thread.is_alive():
+            self._thread = threading.Thread(target=self._ask, name=f"watch-{self._topic}", daemon=True)
+            self._thread.start()
+
+    def _ask(self) -> None:
+        if self._admin is None:
+            self._admin = AdminClient(clients.base(self._settings, "standfast-scaling"))
+        try:
+            found = self._admin.list_topics(self._topic, timeout=_ASK_S).topics[self._topic]
+        except KafkaException as error:
+            self._problem = f"Kafka says nothing of {self._topic}: {error.args[0].str()}"
+            return
+        leaderless = sorted(number for number, one in found.partitions.items() if one.leader < 0)
+        if found.error is not None:
+            self._problem = f"Kafka says of {self._topic}: {found.error.str()}"
+        elif leaderless:
+            self._problem = f"{self._topic} has no leader for its partitions {', '.join(map(str, leaderless))}"
+        else:
+            self._problem, self.partitions, self._answered_at = "", len(found.partitions), time.monotonic()

@@ -1,0 +1,147 @@
+"""`standfast bench latency|throughput --against …`: the raw limit, Standfast and its peers side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from standfast.commands.options import stderr, stdout
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from bench.comparison import Comparison, Spread, Summary
+    from models.base import Service
+    from standfast.settings import Settings
+
+Against = Annotated[
+    str | None,
+    typer.Option(
+        "--against",
+        metavar="NAMES",
+        help="Start systems of its own and compare the raw limit, Standfast and these: litserve, ray, faststream, "
+        "plain, plain-eos, bare, separated by commas; all; or raw for no peer.",
+    ),
+]
+Rounds = Annotated[int, typer.Option("--rounds", min=1, help="Rounds of a comparison.")]
+Mix = Annotated[str, typer.Option("--mix", help="uniform, or long: compare with 10 % of the searches 9 times longer.")]
+Device = Annotated[
+    str | None, typer.Option("--device", help="Where a comparison computes: cpu, cuda or cuda:<number>.")
+]
+
+
+_WIDEST = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The options of a comparison as they were given; `levels` None: more at once than a worker can batch."""
+
+    services: str
+    levels: Sequence[int] | None
+    requests: int | None
+    against: str
+    rounds: int
+    mix: str
+    device: str | None
+
+
+def compare(settings: Settings, asked: Asked, as_json: bool) -> None:
+    """Measures, telling on stderr what is measured now, and prints the report; raises UsageError, SetupError.
+
+    Exit code 1 if somebody could not be measured in some round.
+    """
+    import msgspec
+
+    from bench.against import comparison, wanted
+
+    levels = _levels(asked.services, asked.levels)
+    checked = wanted(asked.against, levels, asked.requests, asked.rounds, asked.mix)
+    progress = stderr()
+    found = comparison(_on(settings, asked.device), checked, lambda line: progress.print(line, markup=False))
+    if as_json:
+        typer.echo(msgspec.json.encode(found))
+    else:
+        _print(found)
+    if found.failures:
+        raise typer.Exit(1)
+
+
+def _levels(names: str, levels: Sequence[int] | None) -> dict[Service, Sequence[int]]:
+    from consumers.service import NAMES
+    from standfast.errors import UsageError
+
+    most: dict[Service, Sequence[int]] = {"search": [64], "recommend": [512]}
+    wrong = [name for name in names.split(",") if name not in NAMES]
+    if wrong:
+        raise UsageError(f"--services {','.join(wrong)}: there are {', '.join(NAMES)}")
+    return {name: levels or most[name] for name in NAMES if name in names.split(",")}
+
+
+def _on(settings: Settings, device: str | None) -> Settings:
+    if device is None:
+        return settings
+    sections = ("search", "recommend")
+    return settings.model_copy(
+        update={name: getattr(settings, name).model_copy(update={"device": device}) for name in sections}
+    )
+
+
+def _print(found: Comparison) -> None:
+    from rich.console import Console
+    from rich.markup import escape
+
+    out = stdout()
+    wide = Console(highlight=False, width=max(out.width, _WIDEST))  # a narrow terminal wraps it; figures stay whole
+    for service, load in dict.fromkeys((one.service, one.load) for one in found.summary):
+        rows = [one for one in found.summary if (one.service, one.load) == (service, load)]
+        out.print(f"[bold]{service}, {load}[/]  median (least-most) of the rounds")
+        wide.print(_table(rows), "", sep="\n")
+    here = found.machine
+    out.print(f"{here.cores} cores, {here.processor}, Python {here.python}, load {here.load}", markup=False)
+    for failure in found.failures:
+        out.print(f"[bold]not measured:[/] {escape(failure)}", soft_wrap=True)
+    for what, how in found.settings.items():
+        out.print(f"{what}: {how}", markup=False, soft_wrap=True)
+
+
+def _table(rows: Sequence[Summary]) -> Table:
+    """One line for each contender; columns that nobody has a figure for are left out."""
+    from rich.table import Table
+
+    columns = {
+        "answers/s": [_cell(one.per_second, 0) for one in rows],
+        "of raw": [_cell(one.of_raw, 2) for one in rows],
+        "of sorted": [_cell(one.of_sorted, 2) for one in rows],
+        "of bare": [_cell(one.of_bare, 2) for one in rows],
+        "p50 ms": [_cell(one.p50_ms, 1) for one in rows],
+        "p99 ms": [_cell(one.p99_ms, 1) for one in rows],
+        "short p99": [_cell(one.short_p99_ms, 1) for one in rows],
+        "of uniform": [_cell(one.short_times_uniform, 2) for one in rows],
+        "p50 of raw": [_cell(one.times_raw if one.in_flight == 1 else None, 2) for one in rows],
+        "beyond raw": [_cell(one.beyond_ms if one.in_flight == 1 else None, 1) for one in rows],
+        "its p99": [_cell(one.beyond_p99_ms if one.in_flight == 1 else None, 1) for one in rows],
+        "start s": [_cell(one.start_s if one.start_s.max else None, 1) for one in rows],
+        "MB": [_cell(one.memory_mb if one.memory_mb.max else None, 0) for one in rows],
+        "others": [_cell(one.others, 2) for one in rows],
+        "wrong": [str(one.not_ok + one.doubled) for one in rows],
+    }
+    table = Table(box=None, pad_edge=False)
+    table.add_column("", no_wrap=True)
+    shown = [cells for cells in columns.values() if any(cells)]
+    for heading, cells in columns.items():
+        if any(cells):
+            table.add_column(heading, justify="right", no_wrap=True)
+    for number, one in enumerate(rows):
+        table.add_row(one.contender, *(cells[number] for cells in shown))
+    return table
+
+
+def _cell(spread: Spread | None, digits: int) -> str:
+    if spread is None:
+        return ""
+    least, middle, most = (f"{one:,.{digits}f}" for one in (spread.min, spread.median, spread.max))
+    return middle if least == most else f"{middle} ({least}-{most})"

@@ -1,0 +1,92 @@
+"""`standfast bench failover`: how long until somebody else answers, for each way to fail."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from standfast.commands.options import AsJson, Config, settings_from, stderr, stdout
+
+if TYPE_CHECKING:
+    from bench.failover import Failover
+    from standfast.settings import Settings
+
+
+def failover_command(
+    strike: Annotated[
+        str,
+        typer.Option(
+            "--strike",
+            help="kill, hang, two, standby, stop (the running system); broker, controller, supervisor (its own); "
+            "separated by commas.",
+        ),
+    ] = "kill",
+    services: Annotated[str, typer.Option("--services", help="Which services, separated by commas.")] = "search",
+    kills: Annotated[int, typer.Option("--kills", min=1, help="How many strikes of each kind.")] = 10,
+    rate: Annotated[float, typer.Option("--rate", min=1, help="Requests a second meanwhile.")] = 100.0,
+    pause: Annotated[float, typer.Option("--pause", min=0.1, help="Seconds between strikes, about.")] = 2.0,
+    as_json: AsJson = False,
+    config: Config = None,
+) -> None:
+    """Strike at random moments under load and wait for recovery; exit code 1 if an answer was lost or doubled.
+
+    Time from the strike to the first committed answer of a successor from the victim's partitions; for stop, broker and
+    controller the longest that any request waited beyond what is usual; for supervisor from its model's load on.
+
+    Example: standfast bench failover --strike kill,hang,stop --kills 40
+    """
+    from bench.strikes import strike_named
+
+    settings = settings_from(config)
+    for name in strike.split(","):
+        strike_named(name)  # a word that is none is told at once, not after the others
+    found = [
+        _measured(settings, one, name, kills, rate, pause) for one in services.split(",") for name in strike.split(",")
+    ]
+    _print(found, as_json)
+    if any(one.lost or one.doubled for one in found):
+        raise typer.Exit(1)
+
+
+def _measured(settings: Settings, service: str, strike: str, kills: int, rate: float, pause: float) -> Failover:
+    """On the running system, or on one of its own in a temporary folder."""
+    from bench.failover import failover, own_scene
+    from bench.stage import copied_models, workplace
+    from bench.strikes import strike_named
+    from bench.strikes.scene import Scene
+    from consumers.service import service as service_named
+    from standfast.locating import located
+
+    stderr().print(f"{strike} of {service}", markup=False)
+    own = service_named(service, settings)
+    brokers = strike_named(strike).brokers
+    if brokers is None:
+        return failover(Scene(located(settings), own), strike, kills, rate, pause)
+    with workplace() as place:
+        home = copied_models((own.name,), place / "home")
+        with own_scene(settings, own.name, brokers, home) as at:
+            return failover(at, strike, kills, rate, pause)
+
+
+def _print(found: list[Failover], as_json: bool) -> None:
+    import msgspec
+    from rich.table import Table
+
+    from bench.figures import machine
+
+    here = machine()
+    if as_json:
+        typer.echo(msgspec.json.encode({"machine": here, "figures": found}))
+        return
+    table = Table(box=None, pad_edge=False)
+    headings = ("strike", "service", "times", "median ms", "p90", "p99", "worst", "lost", "doubled", "out of order")
+    for heading in headings:
+        table.add_column(heading, justify="left" if heading in {"strike", "service"} else "right")
+    for one in found:
+        times = (one.median_ms, one.p90_ms, one.p99_ms, one.worst_ms)
+        counts = (one.lost, one.doubled, one.out_of_order)
+        table.add_row(one.strike, one.service, str(one.strikes), *(f"{ms:,.1f}" for ms in times), *map(str, counts))
+    stdout().print(table)
+    asked = sum(one.requests for one in found)
+    stdout().print(f"{asked:,} requests; {here.cores} cores, {here.processor}, Python {here.python}, load {here.load}")

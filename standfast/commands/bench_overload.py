@@ -1,0 +1,69 @@
+"""`standfast bench overload`: several times the requests that can be computed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from standfast.commands.options import AsJson, Config, settings_from, stdout
+
+if TYPE_CHECKING:
+    from bench.overload import Overload
+
+
+def overload_command(
+    services: Annotated[str, typer.Option("--services", help="Which services, separated by commas.")] = "search",
+    times: Annotated[float, typer.Option("--times", min=1, help="How many times what can be computed.")] = 3.0,
+    seconds: Annotated[float, typer.Option("--seconds", min=1, help="For how long.")] = 10.0,
+    deadline_ms: Annotated[int, typer.Option("--deadline-ms", min=1, help="Each request's deadline.")] = 1000,
+    as_json: AsJson = False,
+    config: Config = None,
+) -> None:
+    """Flood the running system with requests that have a deadline; exit code 1 if one was lost or doubled.
+
+    Example: standfast bench overload --times 3
+    """
+    import msgspec
+
+    from bench.figures import machine
+    from bench.overload import overload
+    from consumers.service import service
+    from standfast.locating import located
+
+    settings = located(settings_from(config))
+    found = [
+        overload(settings, service(one, settings).name, times, seconds, deadline_ms) for one in services.split(",")
+    ]
+    if as_json:
+        typer.echo(msgspec.json.encode({"machine": machine(), "figures": found}))
+    else:
+        for one in found:
+            _print(one)
+    if any(one.unanswered or one.doubled for one in found):
+        raise typer.Exit(1)
+
+
+def _print(one: Overload) -> None:
+    from rich.table import Table
+
+    from bench.figures import machine
+
+    rows = [
+        ("service, workers", f"{one.service}, {one.workers}"),
+        ("capacity, 64 in flight", f"{one.capacity:,.0f}/s"),
+        ("sent", f"{one.rate:,.0f}/s for {one.seconds:g} s, deadline {one.deadline_ms} ms"),
+        ("goodput: good answers in time", f"{one.goodput:,.0f}/s, {one.ratio:.2f} of the capacity"),
+        ("their p50, p99", f"{one.p50_ms:,.1f} ms, {one.p99_ms:,.1f} ms"),
+        ("answers", ", ".join(f"{count:,} {status}" for status, count in sorted(one.statuses.items()))),
+        ("without an answer, with two", f"{one.unanswered:,}, {one.doubled:,}"),
+        ("answered after the last was sent", f"{one.drained_s:.2f} s"),
+        ("one in flight, p50 before and after", f"{one.before_p50_ms:.1f} ms, {one.after_p50_ms:.1f} ms"),
+        ("largest worker at first, most, last", " MB, ".join(f"{mb:,.0f}" for mb in one.worker_mb) + " MB"),
+    ]
+    table = Table(box=None, pad_edge=False, show_header=False)
+    for row in rows:
+        table.add_row(*row)
+    here = machine()
+    stdout().print(table)
+    stdout().print(f"{here.cores} cores, {here.processor}, Python {here.python}, load {here.load}")

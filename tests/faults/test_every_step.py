@@ -1,0 +1,238 @@
+"""A worker killed between any two of its steps: nothing lost, nothing doubled, and nobody blamed who was not computed.
+
+A step is a call that somebody outside its thread can notice (`tests.support.steps`); `tests.support.moments` names them
+all. The last test finds any that is missing there: a new call in a worker's loop needs a line.
+"""
+
+from __future__ import annotations
+
+import signal
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from consumers.service import service
+from consumers.suspects import Suspects
+from standfast import clients
+from standfast.status import WorkerStatus
+from tests.support.guest import Guest
+from tests.support.history import History
+from tests.support.moments import (
+    AT_LEAST_ONCE,
+    BULK,
+    COMMIT,
+    COMPUTING,
+    EXACTLY_ONCE,
+    IN_DOUBT,
+    JOINING,
+    LEAVING,
+    LONG_BATCH,
+    MOVING,
+    NOT_DONE,
+    SOMETIMES,
+    STOPPING,
+    TAKING_OVER,
+    Table,
+)
+from tests.support.mortals import Mortals
+from tests.support.orders import Death, Order, When
+from tests.support.toys import PARTITIONS
+from tests.waiting import wait_until
+
+
+@dataclass
+class Stage:
+    """A system whose workers can be ordered to die, and all that was ever asked of it."""
+
+    mortals: Mortals
+    delivery: str
+    history: History
+    bulk: History
+    is_whole: bool = True
+
+    def suspects(self) -> dict[tuple[int, int], int]:
+        """Whom the supervisor blames, and how often."""
+        return Suspects(self.mortals.home / "run" / "suspects-search.json").read()
+
+    def check(self, history: History) -> None:
+        """Nothing lost and every key in order; nothing doubled where that is promised."""
+        if self.delivery == "at_least_once":
+            history.settle(60)
+            first = {one.request_id: one for one in reversed(history.seen)}
+            history.seen = [one for one in history.seen if first[one.request_id] is one]
+        history.exactly_once(60)
+
+
+def staged(delivery: str, broker: str, home: Path) -> Iterator[Stage]:
+    settings = {"STANDFAST_SEARCH__STANDBYS": "2", "STANDFAST_WORKERS__DELIVERY": delivery}
+    mortals = Mortals(home, broker, f"every-{delivery.replace('_', '-')}.", ("search",), **settings)
+    try:
+        mortals.start()
+        with (
+            History(mortals.settings, uuid.uuid4().hex) as history,
+            History(mortals.settings, uuid.uuid4().hex, bulk=True) as bulk,
+        ):
+            yield Stage(mortals, delivery, history, bulk)
+    finally:
+        mortals.stop()
+
+
+@pytest.fixture(scope="module")
+def stage(broker: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    yield from staged("exactly_once", broker, tmp_path_factory.mktemp("stage"))
+
+
+@pytest.fixture(scope="module")
+def second_stage(broker: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    yield from staged("at_least_once", broker, tmp_path_factory.mktemp("second"))
+
+
+def every(*tables: Table) -> pytest.MarkDecorator:
+    """All moments of these tables."""
+    rows = [(step, when) for table in tables for step, whens in table.items() for when in whens]
+    return pytest.mark.parametrize(("step", "when"), rows, ids=[f"{when} {step}" for step, when in rows])
+
+
+def with_both_lanes(mortals: Mortals) -> WorkerStatus:
+    """A worker that serves bulk requests too, which it does a second after it took over."""
+    bulk = mortals.topic("search.requests.bulk")
+    return wait_until(lambda: next((one for one in mortals.active() if one.partitions.get(bulk)), None), 30)
+
+
+@contextmanager
+def cause(mortals: Mortals, order: Order) -> Iterator[None]:
+    """Gives the order, and does what makes a process come to that step."""
+    if order.step in MOVING:
+        with guest_for(mortals, order.step) as guest:
+            if "on_assign" in order.step:  # by which the workers get back what the guest had
+                guest.settle()
+                guest.leave()
+            mortals.order(order)
+            yield
+    elif order.step in JOINING | LEAVING:
+        if order.step in JOINING:
+            to_one_worker(mortals)
+        mortals.order(order)
+        mortals.scale(2 if order.step in JOINING else 1)
+        yield
+        mortals.scale(2)
+    else:
+        mortals.order(order)
+        strike(mortals, order.step)
+        yield
+
+
+def to_one_worker(mortals: Mortals) -> None:
+    """Returns when one worker is left, with the partitions of both."""
+    topic = mortals.topic("search.requests")
+    mortals.scale(1)
+    wait_until(
+        lambda: [len(one.partitions.get(topic, ())) for one in mortals.active()] == [PARTITIONS],
+        30,
+        what="one worker with all partitions",
+    )
+
+
+def guest_for(mortals: Mortals, step: str) -> Guest:
+    """A guest in the group in which partitions are to move."""
+    own = service("search", mortals.settings)
+    group, topic = (own.bulk_group, own.bulk_requests) if "Bulk" in step else (own.group, own.requests)
+    return Guest(clients.consumer(mortals.settings, "guest", group), topic)
+
+
+def strike(mortals: Mortals, step: str) -> None:
+    """Ends or stops the process whose end or stop makes one come to the step, if there must be one."""
+    phase = step.partition(": ")[0]
+    if phase == "start":
+        mortals.kill(mortals.standbys()[0].pid)
+    elif phase == "stand by":
+        mortals.kill(mortals.standbys()[0].pid, signal.SIGTERM)
+    elif step in STOPPING:
+        mortals.kill(with_both_lanes(mortals).pid, signal.SIGTERM)
+    elif phase == "orders" or step in TAKING_OVER | BULK:
+        mortals.kill(mortals.active()[0].pid)
+
+
+def died(stage: Stage, order: Order, query: str = "sleep 0.002", every_s: float = 0.005) -> Death:
+    """The death that was ordered, under load; all that was asked of the system is answered as it is promised."""
+    assert stage.is_whole, "an earlier test has left it broken"
+    mortals, deadline, stage.is_whole = stage.mortals, time.monotonic() + 60, False
+    before, history = stage.suspects(), stage.bulk if "Bulk" in order.step else stage.history
+    try:
+        with cause(mortals, order):
+            while (death := mortals.death()) is None:
+                assert time.monotonic() < deadline, f"nobody came to the step {order.step!r}; is it still there?"
+                history.send(query)
+                time.sleep(every_s)
+    finally:
+        mortals.withdraw()
+    for _ in range(16):
+        history.send("and who comes after it serves")
+    stage.check(history)
+    mortals.whole((death.pid,))
+    stage.is_whole = True
+    blamed = {record: count for record, count in stage.suspects().items() if before.get(record) != count}
+    assert blamed == {tuple(record): 1 for record in death.computing}
+    assert death.asked in {-1, len(death.computing)}, "the ledger names what the model was asked, and nothing else"
+    return death
+
+
+@every(EXACTLY_ONCE)
+def test_a_worker_killed(stage: Stage, step: str, when: When) -> None:
+    death = died(stage, Order(step, when))
+    if step.startswith("serve"):
+        assert bool(death.computing) == ((step, when) in COMPUTING), death
+
+
+@every(LONG_BATCH)
+def test_a_worker_killed_while_its_batch_takes_long(stage: Stage, step: str, when: When) -> None:
+    assert died(stage, Order(step, when), "sleep 0.3", 0.5).computing != []
+
+
+@every(IN_DOUBT)
+def test_a_worker_killed_while_it_does_not_know_whether_it_has_committed(stage: Stage, step: str, when: When) -> None:
+    died(stage, Order(step, when, fails=COMMIT))
+
+
+@every(IN_DOUBT | NOT_DONE)
+def test_a_worker_killed_while_it_tries_again(stage: Stage, step: str, when: When) -> None:
+    died(stage, Order(step, when, fails=COMMIT, done=False))
+
+
+@every(AT_LEAST_ONCE)
+def test_a_worker_killed_that_may_answer_twice(second_stage: Stage, step: str, when: When) -> None:
+    died(second_stage, Order(step, when))
+
+
+@pytest.mark.slow  # on a busy machine the group's moves outlast what the test waits for; each takes seconds
+@every(MOVING, JOINING, LEAVING)
+def test_a_worker_killed_while_partitions_move(stage: Stage, step: str, when: When) -> None:
+    assert died(stage, Order(step, when)).computing == []
+
+
+@pytest.mark.slow  # it moves the group too
+def test_no_step_is_forgotten(stage: Stage) -> None:
+    """All that workers did in the tests above, and in a life in which nobody is killed."""
+    mortals, history = stage.mortals, stage.history
+    for step in ("Consumer", "Bulk"):
+        with guest_for(mortals, step) as guest:
+            history.load(50, 200)
+            guest.settle()
+    stage.bulk.load(50, 200)
+    to_one_worker(mortals)
+    mortals.scale(2)
+    mortals.whole()
+    mortals.kill(mortals.standbys()[0].pid, signal.SIGTERM)
+    worker = with_both_lanes(mortals)
+    mortals.kill(worker.pid, signal.SIGTERM)
+    history.send("sleep 0.3")
+    stage.check(history)
+    mortals.whole((worker.pid,))
+    tables = EXACTLY_ONCE | MOVING | JOINING | LEAVING | LONG_BATCH | IN_DOUBT | NOT_DONE
+    forgotten = mortals.steps() - set(tables) - SOMETIMES
+    assert not forgotten, f"workers do what no test kills them at; add it to tests/support/moments.py: {forgotten}"

@@ -1,0 +1,73 @@
+"""Every strike of `standfast bench failover`, in short: somebody else answers, nothing is lost, nothing is doubled."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import pytest
+
+from bench.failover import Failover, failover, own_scene
+from bench.strikes import STRIKES
+from bench.strikes.scene import Scene
+from consumers.service import service
+from standfast.settings import KafkaSettings, Settings
+from tests.support.toys import Toys
+
+TOYS_ALONE = "tests.support.toy_alone"
+ON_A_RUNNING_SYSTEM = [name for name, strike in STRIKES.items() if strike.brokers is None]
+
+
+def holds(found: Failover) -> None:
+    """The promise, and that each strike was followed by an answer of somebody else."""
+    assert (found.lost, found.doubled, found.out_of_order, found.not_ok) == (0, 0, 0, {})
+    assert max(found.rto_ms) < math.inf
+    assert max(found.waited_ms) < math.inf
+    assert found.requests > 100
+
+
+@pytest.fixture(scope="module")
+def toys(broker: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Toys]:
+    made = Toys(tmp_path_factory.mktemp("strikes"), broker, "strikes.", ("search",))
+    made.start()
+    yield made
+    made.stop()
+
+
+@pytest.mark.parametrize("name", ON_A_RUNNING_SYSTEM)
+def test_a_running_system_is_struck(toys: Toys, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STANDFAST_HOME", str(toys.home))
+    toys.whole()
+    before = set(toys.pids())
+    found = failover(Scene(toys.settings, service("search", toys.settings)), name, 2, 100.0, 0.5)
+    holds(found)
+    assert len(before - set(toys.pids())) >= 2
+    assert toys.logged("records were being computed when their worker died") == 0, "kills on purpose are announced"
+
+
+@pytest.fixture(scope="module")
+def three(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
+    settings = Settings(kafka=KafkaSettings(partitions=4))
+    with own_scene(settings, "search", 3, tmp_path_factory.mktemp("three"), TOYS_ALONE) as scene:
+        yield scene
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("name", ["broker", "controller"])
+def test_one_broker_of_three_is_killed(three: Scene, name: str) -> None:
+    before = {row.id: row.pid for row in three.status().roles}
+    holds(failover(three, name, 1, 50.0, 1.0))
+    after = {row.id: row.pid for row in three.status().roles}
+    assert before.keys() == after.keys()
+    assert len(before.items() - after.items()) == 1, "it was started again"
+
+
+@pytest.mark.timeout(300)
+def test_the_supervisor_is_killed_and_started_again(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    settings = Settings(kafka=KafkaSettings(partitions=4))
+    with own_scene(settings, "search", 1, tmp_path_factory.mktemp("alone"), TOYS_ALONE) as scene:
+        before = scene.status().supervisor_pid
+        holds(failover(scene, "supervisor", 1, 50.0, 1.0))
+        assert scene.status().supervisor_pid != before

@@ -1,0 +1,55 @@
+"""Two supervisors on one Kafka, each with its own processes: when one dies as a whole, the other goes on for both."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.history import History
+from tests.support.toys import PARTITIONS, Toys
+from tests.waiting import wait_until
+
+
+@pytest.fixture(scope="module")
+def hosts(broker: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Toys, Toys]]:
+    made = [
+        Toys(
+            tmp_path_factory.mktemp(f"host-{name}"),
+            broker,
+            "hosts.",
+            ("search",),
+            STANDFAST_WORKERS__HOST=name,
+            STANDFAST_WORKERS__SESSION_TIMEOUT_MS="1000",
+            STANDFAST_SEARCH__WORKERS="1",
+        )
+        for name in ("a", "b")
+    ]
+    for one in made:
+        one.start()
+    yield made[0], made[1]
+    for one in made:
+        one.stop()
+
+
+def owned(host: Toys) -> int:
+    return sum(len(row.partitions.get(host.topic("search.requests"), ())) for row in host.active())
+
+
+def test_when_a_whole_host_is_killed_the_other_answers_for_it(hosts: tuple[Toys, Toys], unique: str) -> None:
+    first, second = hosts
+    wait_until(lambda: owned(first) and owned(second), 60, what="both hosts with partitions of their own")
+    with History(first.settings, unique) as history:
+        history.load(100, 100)
+        os.kill(first.status().supervisor_pid, signal.SIGKILL)
+        history.load(300, 100)
+        history.exactly_once()
+        wait_until(lambda: owned(second) == PARTITIONS, 60, what="one host with all partitions")
+        first.stop(signal.SIGKILL)
+        first.start()
+        wait_until(lambda: owned(first) and owned(second), 60, what="both hosts again")
+        history.load(100, 100)
+        history.exactly_once()
+    assert second.logged("another host is gone") == 1

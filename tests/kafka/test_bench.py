@@ -1,0 +1,163 @@
+"""The benchmarks against real contenders: what is measured is right, and nothing is left of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from bench import processes
+from bench.asking import Asker
+from bench.caller import ClosedLoop
+from bench.peers.task import Task
+from consumers.service import service
+from standfast import launching
+from standfast.errors import ClusterError
+from standfast.settings import KafkaSettings, Settings
+from tests.waiting import wait_until
+
+pytestmark = pytest.mark.timeout(600)  # it starts several systems, on a machine that may be busy
+
+
+class Bench:
+    """`standfast bench …` as a user starts it, with a folder for temporary files that nobody else uses."""
+
+    def __init__(self, home: Path, folder: Path) -> None:
+        self.folder = folder
+        inherited = {key: value for key, value in os.environ.items() if not key.startswith(("STANDFAST_", "KAFKA_"))}
+        self._environment = {**inherited, "PYTHONPATH": launching.environment()["PYTHONPATH"]}
+        self._environment |= {"STANDFAST_HOME": str(home), "TMPDIR": str(folder)}
+
+    def start(self, *words: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            launching.command("bench", *words), env=self._environment, stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+            # Whoever runs the tests in the background has Ctrl-C ignored, and a child would inherit that.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - takes no lock
+        )  # fmt: skip
+
+    def report(self, *words: str) -> dict[str, Any]:
+        """What it reports as JSON."""
+        with self.start(*words, "--json") as process:
+            out, err = process.communicate()
+        assert process.returncode == 0, err
+        found: dict[str, Any] = json.loads(out)
+        return found
+
+    def leftovers(self) -> list[str]:
+        """Files in its folder, and the command lines of processes that were given it."""
+        theirs = [pid for pid in Path("/proc").glob("[0-9]*") if os.fsencode(self.folder) in _read(pid / "environ")]
+        return [*map(str, self.folder.iterdir()), *(_read(pid / "cmdline").decode() for pid in theirs)]
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""
+
+
+@pytest.fixture
+def bench(sample_home: Path, tmp_path: Path) -> Bench:
+    (tmp_path / "t").mkdir()
+    return Bench(sample_home, tmp_path / "t")
+
+
+def test_the_raw_limit_standfast_and_peers_answer_the_same_requests_and_leave_nothing(bench: Bench) -> None:
+    asked = ("--services", "recommend", "--against", "plain,plain-eos", "--rounds", "1", "--requests", "600")
+    found = bench.report("throughput", *asked)
+    assert [one["contender"] for one in found["summary"]] == ["raw", "standfast", "bare", "plain", "plain-eos"]
+    for one in found["runs"]:
+        assert (one["not_ok"], one["doubled"]) == (0, 0), one
+        assert one["per_second"] > 0
+        assert one["raw"]["per_second"] > 0
+        assert 0 < one["p50_ms"] <= one["p99_ms"]
+        assert one["start_s"] > 0
+        assert one["memory_mb"] > 1
+    assert found["machine"]["cores"] == os.cpu_count()
+    assert {"layout", "kafka", "torch", "standfast", "plain", "bare"} <= set(found["settings"])
+    assert bench.leftovers() == []
+
+
+@pytest.mark.slow
+def test_a_mixed_load_is_held_against_the_sorted_limit_and_a_uniform_load(bench: Bench) -> None:
+    found = bench.report("throughput", "--mix", "long", "--rounds", "1", "--requests", "200")
+    mixed = next(one for one in found["summary"] if "longer" in one["load"] and one["contender"] == "standfast")
+    assert mixed["of_sorted"]["median"] > 0
+    assert mixed["short_times_uniform"]["median"] > 0
+    assert {one["service"] for one in found["summary"]} == {"search"}
+
+
+def test_a_start_is_told_step_by_step(bench: Bench) -> None:
+    found = bench.report("startup", "--rounds", "1")
+    (steps,) = found["rounds"]
+    assert list(steps) == sorted(steps, key=steps.get)
+    assert next(iter(steps)) == "the command runs"
+    assert {"Kafka answers", "first answer of search", "first answer of recommend"} < set(steps)
+    assert bench.leftovers() == []
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
+def test_whoever_interrupts_it_finds_nothing_left(bench: Bench, how: signal.Signals) -> None:
+    with bench.start("latency", "--services", "recommend", "--against", "plain", "--in-flight", "1") as process:
+        assert process.stderr is not None
+        assert any("round 1 of 3: standfast" in line for line in process.stderr), "it ended before it began"
+        wait_until(lambda: any("bench.own_system" in one for one in bench.leftovers()), what="standfast")
+        process.send_signal(how)
+        process.communicate(timeout=60)
+    assert process.returncode == 128 + how
+    wait_until(lambda: bench.leftovers() == [], what="nothing that is left")
+
+
+@pytest.fixture
+def settings(broker: str, unique: str) -> Settings:
+    """Settings whose topics for recommendations are there, and nobody else's."""
+    made = Settings(kafka=KafkaSettings(bootstrap_servers=broker, topic_prefix=f"{unique}-", partitions=3))
+    own, admin = service("recommend", made), AdminClient({"bootstrap.servers": broker})
+    for created in admin.create_topics([NewTopic(topic, 3, 1) for topic in (own.requests, own.results)]).values():
+        created.result(30)
+    return made
+
+
+@pytest.fixture
+def bare(settings: Settings, unique: str, tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """The bare peer on these topics."""
+    own, servers = service("recommend", settings), settings.kafka.bootstrap_servers
+    task = Task(
+        service="recommend", device="cpu", batch=16, pid_file=str(tmp_path / "pid"), servers=servers,
+        requests=own.requests, results=own.results, group=unique,
+    )  # fmt: skip
+    command = [sys.executable, "-P", "-m", "bench.peers.bare", task.argument()]
+    with subprocess.Popen(command, env={**launching.environment(), "KAFKA_BOOTSTRAP_SERVERS": servers}) as peer:
+        yield peer
+        processes.end([peer.pid], 5)
+
+
+@pytest.mark.usefixtures("empty_home")
+def test_the_closed_loop_times_every_request_once(settings: Settings, bare: subprocess.Popen[bytes]) -> None:
+    loop = ClosedLoop(settings, service("recommend", settings))
+    timings = loop.run(Asker("recommend").ask(300).requests, 24)
+    loop.close()
+    assert bare.poll() is None
+    assert len(timings.seconds) == 300
+    assert all(0 < one <= timings.elapsed for one in timings.seconds)
+    assert (timings.not_ok, timings.doubled) == (0, 0)
+
+
+@pytest.mark.usefixtures("empty_home")
+def test_a_wait_ends_when_the_one_waited_for_is_dead(settings: Settings) -> None:
+    def dead() -> None:
+        raise ClusterError("plain ended (1): no memory")
+
+    loop = ClosedLoop(settings, service("recommend", settings), dead)
+    with pytest.raises(ClusterError, match="plain ended"):
+        loop.run(Asker("recommend").ask(1).requests, 1)
+    loop.close()

@@ -1,0 +1,167 @@
+"""What a worker does for its requests, in counts that are the same on every machine: a rise is a regression.
+
+A bound is the measured value, in the comment behind it, and what a busy machine adds. `test_batch_counts` counts what
+happens within a batch.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.history import History
+from tests.support.mortals import Mortals
+from tests.support.steps import Counts
+from tests.waiting import wait_until
+
+_ONE_BY_ONE = 40
+_IDLE_S = 3.0
+_TOLD_S = 0.3  # clients tell what they ask of Kafka every 0.1 s
+_OF_A_TRANSACTION = {"AddOffsetsToTxn", "TxnOffsetCommit", "AddPartitionsToTxn", "Produce", "EndTxn"}
+
+
+def system(broker: str, home: Path, prefix: str) -> Iterator[Mortals]:
+    settings = {"STANDFAST_SEARCH__WORKERS": "1", "STANDFAST_SEARCH__STANDBYS": "1", "STANDFAST_SEARCH__BATCH": "32"}
+    made = Mortals(home, broker, prefix, ("search",), **settings)
+    try:
+        made.start()
+        bulk = made.topic("search.requests.bulk")
+        wait_until(lambda: made.active()[0].partitions.get(bulk), 60, what="a worker that serves bulk requests too")
+        yield made
+    finally:
+        made.stop()
+
+
+@pytest.fixture(scope="module")
+def quiet(broker: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mortals]:
+    """One worker and one standby."""
+    yield from system(broker, tmp_path_factory.mktemp("counts"), "counts.")
+
+
+@pytest.fixture(scope="module")
+def asking(broker: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mortals]:
+    """The same, whose clients count what they ask of Kafka."""
+    home = tmp_path_factory.mktemp("asking")
+    (home / "asks").touch()
+    yield from system(broker, home, "asking.")
+
+
+def worker(mortals: Mortals) -> int:
+    return mortals.active()[0].pid
+
+
+def one_by_one(history: History, count: int) -> None:
+    """One request in flight, all the time."""
+    for _ in range(count):
+        request = history.send("heart", 0)
+        history.flush()
+        wait_until(lambda one=request: history.answers(one), 60, 0.001, what="an answer")  # type: ignore[misc]
+
+
+def all_at_once(history: History, count: int) -> None:
+    """So many in flight: they gather behind one that takes a while."""
+    history.send("sleep 0.5", 0)
+    for _ in range(count):
+        history.send("heart", 0)
+    history.settle()
+
+
+def steps(after: Counts, before: Counts) -> Counter[str]:
+    """What was done between the two, without the phase: `Producer.produce`."""
+    done = Counter(after.steps)
+    done.subtract(before.steps)
+    by_call: Counter[str] = Counter()
+    for step, count in done.items():
+        by_call[step.partition(": ")[2]] += count
+    return by_call
+
+
+def test_one_request_in_flight(quiet: Mortals) -> None:
+    pid = worker(quiet)
+    with History(quiet.settings, uuid.uuid4().hex) as history:
+        one_by_one(history, 5)
+        before, calls_before = quiet.counts(pid), written(pid)
+        one_by_one(history, _ONE_BY_ONE)
+        done, calls = steps(quiet.counts(pid), before), written(pid) - calls_before
+    each = {name: round(count / _ONE_BY_ONE, 2) for name, count in done.items() if count}
+    once = ["ToyModel.predict", "Producer.begin_transaction", "Producer.send_offsets_to_transaction"]
+    once += ["Producer.produce", "Producer.commit_transaction", "Committer.submit", "Ledger.begin"]
+    assert {name: each.get(name) for name in once} == dict.fromkeys(once, 1.0), f"not once for each request: {each}"
+    # 1.0, 1.0 and 1.0; more where an answer takes longer than a poll waits
+    for name, most in {"Consumer.poll": 3, "Consumer.consume": 2, "Committer.idle": 3}.items():
+        assert each[name] <= most, f"{name} is called {each[name]} times for one request: {each}"
+    assert calls / _ONE_BY_ONE <= 50, f"{calls / _ONE_BY_ONE:.1f} reads and writes for one request"  # 34
+
+
+def test_sixty_four_requests_in_flight(quiet: Mortals) -> None:
+    pid = worker(quiet)
+    with History(quiet.settings, uuid.uuid4().hex) as history:
+        before, calls_before = quiet.counts(pid), written(pid)
+        all_at_once(history, 64)
+        done, calls = steps(quiet.counts(pid), before), written(pid) - calls_before
+    batches = done["ToyModel.predict"]
+    assert batches <= 6, f"65 requests made {batches} batches of up to 32: {done}"  # 3
+    assert done["Producer.begin_transaction"] - done["Producer.abort_transaction"] == batches
+    assert done["Producer.commit_transaction"] == batches
+    assert done["Producer.produce"] == 65
+    assert calls / 65 <= 6, f"{calls / 65:.1f} reads and writes for each of 65 requests"  # 2.3 to 2.8
+
+
+def test_what_a_transaction_asks_of_kafka(asking: Mortals) -> None:
+    pid = worker(asking)
+    with History(asking.settings, uuid.uuid4().hex) as history:
+        one_by_one(history, 5)
+        time.sleep(_TOLD_S)
+        one_by_one(history, 1)
+        before = asking.counts(pid)
+        one_by_one(history, _ONE_BY_ONE)
+        time.sleep(_TOLD_S)
+        one_by_one(history, 1)  # a client hands over what it has to tell when it is used
+        after = asking.counts(pid)
+    sent = {name: (count - before.sent.get(name, 0)) / (_ONE_BY_ONE + 1) for name, count in after.sent.items()}
+    timed = {"Heartbeat", "Fetch"}  # as many as the time allows, not as there are requests
+    for name in sent.keys() - timed:
+        most = 1.1 if name in _OF_A_TRANSACTION else 0.1  # 1.0 and 0.0
+        assert sent[name] <= most, f"{name} is asked of Kafka {sent[name]:.2f} times for one request: {sent}"
+    assert sent.keys() >= _OF_A_TRANSACTION, "the clients have not told what they ask"
+
+
+def test_threads_and_open_files(quiet: Mortals) -> None:
+    active, standby = worker(quiet), quiet.standbys()[0].pid
+    limits = {
+        ("threads", active): 18,
+        ("threads", standby): 14,
+        ("open files", active): 45,
+        ("open files", standby): 32,
+    }
+    for (what, pid), most in limits.items():  # 16, 12, 38 and 26
+        found = len(list(Path(f"/proc/{pid}/{'task' if what == 'threads' else 'fd'}").iterdir()))
+        assert found <= most, f"a {'worker' if pid == active else 'standby'} has {found} {what}"
+
+
+def test_wake_ups_with_nothing_to_do(quiet: Mortals) -> None:
+    active, standby = worker(quiet), quiet.standbys()[0].pid
+    before = {pid: switches(pid) for pid in (active, standby)}
+    began = time.monotonic()
+    time.sleep(_IDLE_S)
+    took = time.monotonic() - began
+    for pid, most in {active: 200, standby: 60}.items():  # 116 and 28
+        each = (switches(pid) - before[pid]) / took
+        assert each <= most, f"an idle {'worker' if pid == active else 'standby'} wakes up {each:.0f} times a second"
+
+
+def switches(pid: int) -> int:
+    """How often a process's threads have gone to sleep."""
+    texts = [one.read_text() for one in Path(f"/proc/{pid}/task").glob("*/status")]
+    return sum(int(text.partition("\nvoluntary_ctxt_switches:")[2].split()[0]) for text in texts)
+
+
+def written(pid: int) -> int:
+    """Its read and write system calls so far; what goes to and from sockets by sendmsg and recvmsg is not counted."""
+    found = dict(line.split(": ") for line in Path(f"/proc/{pid}/io").read_text().splitlines())
+    return int(found["syscr"]) + int(found["syscw"])

@@ -1,0 +1,58 @@
+"""Lag is what still has to be answered: markers of transactions are not, and where nothing ever was there is none."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from confluent_kafka import Consumer, Producer
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from consumers.lane import Lane
+from standfast import clients
+from standfast.settings import KafkaSettings, Settings
+from tests.waiting import wait_until
+
+
+@pytest.fixture
+def settings(broker: str, unique: str) -> Settings:
+    admin = AdminClient({"bootstrap.servers": broker})
+    admin.create_topics([NewTopic(unique, 2, 1)])[unique].result(30)
+    return Settings(kafka=KafkaSettings(bootstrap_servers=broker))
+
+
+@pytest.fixture
+def lane(settings: Settings, unique: str) -> Iterator[Lane]:
+    consumer = Consumer(clients.worker(settings, unique, "lag-0", "lag-s0"))
+    made = Lane(consumer, unique, 100, lambda _gone, _lost: None, lambda: None)
+    made.join()
+    yield made
+    consumer.close()
+
+
+def lags(lane: Lane) -> dict[int, int]:
+    """By partition, after one poll."""
+    lane.fill(0.05)
+    return {partition: lag for (_, partition), lag in lane.lags().items()}
+
+
+def produce(settings: Settings, topic: str, transactions: int, records: int) -> None:
+    producer = Producer(clients.transactional(settings, "lag", f"{topic}-writer"))
+    producer.init_transactions(30)
+    for _ in range(transactions):
+        producer.begin_transaction()
+        for _ in range(records):
+            producer.produce(topic, b"x", partition=0)
+        producer.commit_transaction(30)
+
+
+def test_an_empty_partition_is_known_to_have_none(lane: Lane) -> None:
+    wait_until(lambda: lags(lane) == {0: 0, 1: 0}, what="two partitions without lag")
+
+
+def test_markers_are_not_counted_and_what_waits_for_a_batch_is(lane: Lane, settings: Settings, unique: str) -> None:
+    wait_until(lambda: len(lane.owned) == 2 or lane.fill(0.05), what="two partitions")  # type: ignore[func-returns-value]
+    produce(settings, unique, transactions=3, records=4)
+    wait_until(lambda: lags(lane) == {0: 12, 1: 0}, what="twelve requests that wait")
+    lane.waiting.clear()
+    wait_until(lambda: lags(lane) == {0: 0, 1: 0}, what="no lag, three markers behind the last record")

@@ -1,0 +1,100 @@
+"""Past its limit a worker answers what can still be used, refuses the rest at once, and is itself again afterwards."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Sequence
+
+import pytest
+from confluent_kafka import Message, Producer
+
+from standfast import clients
+from tests.support.desk import Desk, Header, Reader
+from tests.support.toys import Toys
+from tests.waiting import wait_until
+
+_EACH_S = 0.02
+_BATCH = 4
+
+
+def toys_of(broker: str, tmp_path_factory: pytest.TempPathFactory, name: str, **more: str) -> Iterator[Toys]:
+    own = {"STANDFAST_SEARCH__WORKERS": "1", "STANDFAST_SEARCH__BATCH": str(_BATCH), **more}
+    made = Toys(tmp_path_factory.mktemp(name), broker, f"{name}.", ("search",), **own)
+    made.start()
+    yield made
+    made.stop()
+
+
+@pytest.fixture(scope="module")
+def toys(broker: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Toys]:
+    yield from toys_of(broker, tmp_path_factory, "overload")
+
+
+@pytest.fixture(scope="module")
+def desk(toys: Toys) -> Desk:
+    return Desk(toys.settings)
+
+
+def flood(desk: Desk, name: str, topic: str, count: int, headers: Sequence[Header] = ()) -> list[str]:
+    """Sends so many requests at once, of 20 ms of work each; returns their ids."""
+    producer = Producer(clients.producer(desk.settings, "flood"))
+    ids = [f"{name}-{number}" for number in range(count)]
+    for one in ids:
+        value = json.dumps({"request_id": one, "query": f"sleep {_EACH_S}"}).encode()
+        producer.produce(desk.topic(topic), value, one, headers=list(headers))
+    assert producer.flush(60) == 0
+    return ids
+
+
+def answers(reader: Reader, ids: Sequence[str]) -> dict[str, tuple[str, Message]]:
+    """Status and record of the one answer to each request; fails if there are two."""
+    wanted = set(ids)
+
+    def found() -> list[tuple[str, str, Message]]:
+        reader.read(0.1)
+        fields = [(json.loads(one.value() or b""), one) for one in reader.messages]
+        return [(row["request_id"], row["status"], one) for row, one in fields if row["request_id"] in wanted]
+
+    rows = wait_until(lambda: rows if len(rows := found()) >= len(ids) else None, 90, what="an answer to each")
+    assert len(rows) == len({name for name, *_ in rows}), "answered twice"
+    return {name: (status, one) for name, status, one in rows}
+
+
+def test_of_a_flood_what_can_be_answered_in_time_is_and_the_rest_is_refused(desk: Desk, unique: str) -> None:
+    with desk.reader("search.results") as results:
+        deadline_ms = int(time.time() * 1000) + 2000
+        ids = flood(desk, unique, "search.requests", 400, [("deadline-ms", str(deadline_ms).encode())])
+        rows = answers(results, ids)
+        statuses = [status for status, _ in rows.values()]
+        assert set(statuses) == {"ok", "deadline_exceeded"}
+        computed = statuses.count("ok")
+        assert computed * _EACH_S <= 2.5, "nothing was computed for whoever had gone"
+        late = sum(one.timestamp()[1] > deadline_ms + 500 for status, one in rows.values() if status == "ok")
+        assert late <= computed / 4, "what was computed came in time"
+        (again,) = flood(desk, unique + "-again", "search.requests", 1)
+        assert answers(results, [again])[again][0] == "ok", "it recovers by itself"
+
+
+def test_interactive_requests_pass_bulk_ones(desk: Desk, unique: str) -> None:
+    with desk.reader("search.results") as results, desk.reader("search.results.bulk") as bulk_results:
+        bulk = flood(desk, unique + "-bulk", "search.requests.bulk", 150)
+        wait_until(lambda: bulk_results.read(0.05), 60, what="the first bulk answer")
+        rows = answers(results, flood(desk, unique, "search.requests", 10))
+        assert {status for status, _ in rows.values()} == {"ok"}
+        assert len(bulk_results.messages) < len(bulk), "they did not wait for the bulk requests to end"
+        assert {status for status, _ in answers(bulk_results, bulk).values()} == {"ok"}
+
+
+def test_with_newest_first_the_oldest_make_room(
+    broker: str, tmp_path_factory: pytest.TempPathFactory, unique: str
+) -> None:
+    for toys in toys_of(broker, tmp_path_factory, "newest", STANDFAST_SEARCH__ORDER="newest"):
+        desk = Desk(toys.settings)
+        with desk.reader("search.results") as results:
+            ids = flood(desk, unique, "search.requests", 300)
+            rows = answers(results, ids)
+            by_age = [rows[one][0] for one in ids]
+            assert set(by_age) == {"ok", "overloaded"}
+            assert "ok" in by_age[-_BATCH:]
+            assert by_age.count("ok") * _EACH_S < 300 * _EACH_S / 2

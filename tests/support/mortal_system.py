@@ -1,0 +1,20 @@
+"""The toy system (`toy_system`) on mortal nurseries; its supervisor replaces at once whoever dies young."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from consumers import identities
+from tests.support import toy_system
+
+
+def mortal_command(name: str, channel: int) -> list[str]:
+    """In the place of `consumers.nursery.command`."""
+    return [sys.executable, "-m", "tests.support.mortal_nursery", name, str(channel), str(os.getpid())]
+
+
+if __name__ == "__main__":
+    identities._SHORT_LIFE_S = 0.0
+    toy_system.toy_command = mortal_command
+    toy_system.main(sys.argv[1:])

@@ -1,0 +1,104 @@
+"""To die at a step: what a test orders, and how a worker carries it out."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import signal
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+from confluent_kafka import KafkaError, KafkaException
+
+NOTE_SIZE = 65_536
+_WITHIN_S = 0.001
+
+When = Literal["before", "in", "after"]
+
+
+class Order(msgspec.Struct, frozen=True):
+    """To whoever comes to this step first: die before it, a millisecond into it (or as it ends), or after it.
+
+    With `fails` it is for whoever comes to that step first: let it time out, done or not, and die at the other later.
+    """
+
+    step: str
+    when: When
+    fails: str = ""
+    done: bool = True
+
+
+class Death(msgspec.Struct, frozen=True):
+    """Who died, the records that the ledger named at that moment, and how many the model was computing (-1: none)."""
+
+    pid: int
+    computing: Sequence[tuple[int, int]] = ()
+    asked: int = -1
+
+
+class Orders:
+    """The order that lies in the folder, if there is one; `last_words` gives what is to be noted of a death."""
+
+    def __init__(self, folder: Path, last_words: Callable[[], Death]) -> None:
+        self._folder = folder
+        self._last_words = last_words
+        self._mine: Order | None = None
+        self._has_failed = False
+
+    def before(self, step: str) -> None:
+        """Dies, or fails, where it was ordered."""
+        order = self._found()
+        if order is None:
+            return
+        if self._is_due(order, step, "before"):
+            self._die()
+        self._fail(order, step, done=False)
+        if self._is_due(order, step, "in"):
+            threading.Timer(_WITHIN_S, self._die).start()
+
+    def after(self, step: str) -> None:
+        """Dies, or fails, where it was ordered."""
+        order = self._found()
+        if order is None:
+            return
+        if self._is_due(order, step, "after") or (self._mine and self._is_due(order, step, "in")):
+            self._die()
+        self._fail(order, step, done=True)
+
+    def _found(self) -> Order | None:
+        try:
+            return self._mine or msgspec.json.decode((self._folder / "order").read_bytes(), type=Order)
+        except FileNotFoundError:
+            return None
+
+    def _is_due(self, order: Order, step: str, when: When) -> bool:
+        if (order.step, order.when) != (step, when) or (order.fails and not self._has_failed):
+            return False
+        return self._is_mine(order)
+
+    def _is_mine(self, order: Order) -> bool:
+        """Whether the order is for this process: it is for the first that comes."""
+        if self._mine is None:
+            try:
+                (self._folder / "order").rename(self._folder / "claimed")
+            except FileNotFoundError:
+                return False
+            self._mine = order
+        return True
+
+    def _fail(self, order: Order, step: str, *, done: bool) -> None:
+        if (order.fails, order.done) == (step, done) and not self._has_failed and self._is_mine(order):
+            self._has_failed = True
+            raise KafkaException(KafkaError(KafkaError._TIMED_OUT, "as the test wanted it"))
+
+    def _die(self) -> None:
+        with (self._folder / "death").open("r+b") as file:
+            page = mmap.mmap(file.fileno(), NOTE_SIZE)
+        # From here on no other thread gets the interpreter: what the note says is so when the process dies.
+        note = msgspec.json.encode(self._last_words())
+        page[: len(note)] = note
+        os.kill(os.getpid(), signal.SIGKILL)
+        signal.pause()

@@ -1,0 +1,212 @@
+"""The steps of a worker process: counted, and each a place to die at (`orders`).
+
+A step is a call that somebody outside its thread can notice: Kafka, the supervisor, a reader of the ledger, the other
+thread. A SIGKILL between two steps leaves the same behind wherever it comes, so the moments around steps are all there
+are. No list of steps is kept here: every method of every Kafka client is one, and of every class in `_OURS`.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import json
+import os
+import signal
+import sys
+import threading
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from confluent_kafka import Consumer, Producer
+from confluent_kafka.admin import AdminClient
+
+from consumers import messages
+from consumers.committer import Committer
+from consumers.ledger import Ledger
+from consumers.life_lock import LifeLock
+from consumers.seats import Seats
+from consumers.suspects import Suspects
+from tests.support.orders import Death, Orders
+
+_OURS: tuple[type, ...] = (Committer, Ledger, LifeLock, Seats, Suspects)
+_CLIENTS: tuple[type, ...] = (Consumer, Producer, AdminClient)
+# They only ask the client's own memory: whoever dies after one has done no more than who died before it.
+_QUIET = {"assignment", "consumer_group_metadata", "get_watermark_offsets", "memberid", "position"}
+_CALLBACKS = {"on_assign", "on_revoke", "on_lost"}
+
+Name = str | Callable[..., str]
+Function = Callable[..., Any]
+
+
+class Counts(msgspec.Struct, frozen=True):
+    """How often a process has taken each step, and how many requests of each kind its clients have sent to Kafka."""
+
+    steps: dict[str, int]
+    sent: dict[str, int]
+
+
+class Steps:
+    """What the processes that are forked from this one do, step by step; SIGUSR1 has one write its `Counts`.
+
+    With `asks` it counts the requests to Kafka too, for which clients wake up ten times a second.
+    """
+
+    def __init__(self, folder: Path, *, asks: bool = False) -> None:
+        self._folder = folder
+        self._asks = asks
+        self._orders = Orders(folder, lambda: Death(os.getpid(), list(self._computing), self._asked))
+        self._nursery = os.getpid()
+        self._phase = "start"
+        self._here = threading.local()
+        self._counts: Counter[str] = Counter()
+        self._sent: dict[str, Counter[str]] = {}
+        self._computing: Sequence[tuple[int, int]] = ()
+        self._asked = -1
+
+    def install(self, model: type) -> None:
+        """Makes steps of all calls that the modules of this process, and its children, make from now on."""
+        for kind in (*_OURS, model):
+            for name, method in list(vars(kind).items()):
+                if inspect.isfunction(method) and not name.startswith("_"):
+                    setattr(kind, name, self._step(f"{kind.__name__}.{name}", method, outermost=kind.__name__))
+        stand_ins: dict[object, object] = {kind: self._stand_in(kind) for kind in _CLIENTS}
+        stand_ins[messages.send] = self._step(_message_name("send"), messages.send)
+        stand_ins[messages.offer] = self._step(_message_name("offer"), messages.offer)
+        stand_ins[messages.receive] = self._step("receive", messages.receive)
+        for module in [one for name, one in sys.modules.items() if name.startswith("consumers.")]:
+            for own, value in list(vars(module).items()):
+                if inspect.isroutine(value) or inspect.isclass(value):
+                    setattr(module, own, stand_ins.get(value, value))
+
+    def _stand_in(self, kind: type) -> type:
+        """A client all of whose methods are steps, and the calls of its rebalance callbacks too."""
+        made = type(kind.__name__, (kind,), {})
+        for name in dir(kind):
+            method = getattr(kind, name)
+            if name == "__init__":
+                method = self._telling(method) if self._asks else method
+            elif name in _QUIET or name.startswith("_") or not callable(method):
+                continue
+            elif name == "subscribe":
+                method = self._subscribing(method)
+            setattr(made, name, self._step(_client_name(kind.__name__, name), method))
+        return made
+
+    def _subscribing(self, subscribe: Function) -> Function:
+        def subscribing(consumer: Any, topics: list[str], **more: Function) -> None:
+            steps = {
+                name: self._callback(f"{consumer.known_as}.{name}", one) if name in _CALLBACKS else one
+                for name, one in more.items()
+            }
+            subscribe(consumer, topics, **steps)
+
+        return subscribing
+
+    def _callback(self, name: str, function: Function) -> Function:
+        def called(*arguments: object) -> None:
+            outer, self._here.callback = self._callback_here(), f"/{name}"
+            try:
+                function(*arguments)
+            finally:
+                self._here.callback = outer
+
+        return self._step(name, called)
+
+    def _callback_here(self) -> str:
+        return getattr(self._here, "callback", "")
+
+    def _step(self, name: Name, function: Function, outermost: str | None = None) -> Function:
+        """The same as a step; within another step of the class `outermost` it is part of that one."""
+
+        @functools.wraps(function)
+        def step(*arguments: Any, **more: Any) -> Any:
+            outer = getattr(self._here, "within", None)
+            if os.getpid() == self._nursery or (outermost is not None and outer == outermost):
+                return function(*arguments, **more)
+            own = name if isinstance(name, str) else name(*arguments)
+            full = self._begin(own, arguments)
+            self._here.within = outermost
+            try:
+                result = function(*arguments, **more)
+            finally:
+                self._here.within = outer
+            self._learn(own, arguments, result)
+            self._orders.after(full)
+            return result
+
+        return step
+
+    def _begin(self, own: str, arguments: tuple[Any, ...]) -> str:
+        if own == "Committer.close":
+            self._phase = "stop"
+        full = f"{self._role()}: {own}"
+        if not self._counts:
+            signal.signal(signal.SIGUSR1, lambda *_: self._write_counts())
+        self._counts[full] += 1
+        if self._counts[full] == 1:
+            with (self._folder / f"steps-{os.getpid()}").open("a") as file:
+                file.write(full + "\n")
+        if own.endswith(".predict"):
+            self._asked = len(arguments[1])
+        self._orders.before(full)
+        return full
+
+    def _learn(self, own: str, arguments: tuple[Any, ...], result: object) -> None:
+        if own.endswith(".predict"):
+            self._asked = -1
+        elif own in {"Ledger.begin", "Ledger.end"}:
+            self._computing = arguments[1] if own == "Ledger.begin" else ()
+        elif own == "send Ready":
+            self._phase = "stand by"
+        elif isinstance(result, messages.Activate):
+            self._phase = "take over"
+        elif own == "send Serving" and self._phase == "take over" and arguments[1].partitions:
+            self._phase = "serve"
+
+    def _role(self) -> str:
+        """Who takes the step: the main thread in its present phase, or another thread."""
+        thread = threading.current_thread()
+        if thread is threading.main_thread():
+            return self._phase + self._callback_here()
+        if thread.name == "committer":
+            return "commit"
+        return "aside" if thread.name.startswith("Thread-") else thread.name
+
+    def _telling(self, init: Function) -> Function:
+        """Has a client that is made tell, ten times a second, how many requests it has sent."""
+
+        def told(text: str) -> None:
+            client = json.loads(text)
+            self._sent[client["name"]] = sum((Counter(one["req"]) for one in client["brokers"].values()), Counter())
+
+        def telling(client: object, config: dict[str, Any], *more: object) -> None:
+            init(client, {**config, "statistics.interval.ms": 100, "stats_cb": told}, *more)
+
+        return telling
+
+    def _write_counts(self) -> None:
+        counts = Counts(self._counts, sum(self._sent.values(), Counter()))
+        fresh = self._folder / f"counts-{os.getpid()}.new"
+        fresh.write_bytes(msgspec.json.encode(counts))
+        fresh.rename(self._folder / f"counts-{os.getpid()}")
+
+
+def _client_name(kind: str, method: str) -> Name:
+    """`Consumer.poll`, or `Bulk.poll` of a consumer of bulk requests; of making one just `Consumer` or `Bulk`."""
+    if kind != Consumer.__name__:
+        return kind if method == "__init__" else f"{kind}.{method}"
+
+    def name(consumer: Any, *arguments: Any) -> str:
+        if method != "__init__":
+            return f"{consumer.known_as}.{method}"
+        consumer.known_as = "Bulk" if str(arguments[0]["group.id"]).endswith("-bulk") else kind
+        return str(consumer.known_as)
+
+    return name
+
+
+def _message_name(how: str) -> Name:
+    return lambda _channel, message, *_: f"{how} {type(message).__name__}"

@@ -1,0 +1,105 @@
+"""How a comparison goes round: what is asked, in which order, and what becomes of one who fails."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from bench import compare
+from bench.asking import Request
+from bench.compare import compared, loads
+from bench.comparison import Run
+from bench.contenders import PEERS, STANDFAST, Contender
+from bench.layout import Layout
+from bench.stage import Stage
+from bench.timings import Timings
+from consumers.service import service
+from standfast.errors import ClusterError
+from standfast.settings import Settings
+
+pytestmark = pytest.mark.usefixtures("empty_home")
+PLAIN = PEERS[0]
+
+
+def text(requests: object) -> list[str]:
+    return [one.query for one in requests]  # type: ignore[attr-defined]
+
+
+def test_no_request_is_in_two_loads_or_warm_ups() -> None:
+    """One that is asked again could be answered from a cache."""
+    work = loads(service("search", Settings()), {1: 60, 64: 300}, long=False)
+    asked = [query for load in work for query in (*text(load.warm.requests), *text(load.asked.requests))]
+    assert len(asked) == len(set(asked))
+    assert [(load.in_flight, load.batch, len(load.asked.requests)) for load in work] == [(1, 1, 60), (64, 32, 300)]
+
+
+def test_a_mixed_load_goes_with_a_uniform_one() -> None:
+    uniform, mixed = loads(service("search", Settings()), {64: 100}, long=True)
+    assert (len(uniform.asked.long), len(mixed.asked.long)) == (0, 10)
+
+
+class Told:
+    """Contenders and the raw limit that only note what is done with them; `fails` does not start."""
+
+    def __init__(self, fails: str) -> None:
+        self.fails = fails
+        self.done: list[str] = []
+        self.pid = 1
+        self.who = "raw"
+
+    def run(self, requests: list[Request], _at_once: int) -> Timings:
+        self.done.append(f"{self.who} {len(requests)}")
+        return Timings(seconds=[0.01] * len(requests), elapsed=1.0)
+
+    @contextmanager
+    def raw(self, *_arguments: object) -> Iterator[Told]:
+        yield self
+
+    @contextmanager
+    def running(self, contender: Contender, *_arguments: object) -> Iterator[tuple[Told, Told]]:
+        if contender.name == self.fails:
+            raise ClusterError(f"{contender.name} ended (1): no memory")
+        self.who = contender.name
+        yield self, self
+        self.who = "raw"
+
+    start_s = 1.0
+
+    def model_pids(self) -> list[int]:
+        return []
+
+    def memory_mb(self) -> float:
+        return 1.0
+
+
+def measured(monkeypatch: pytest.MonkeyPatch, fails: str = "") -> tuple[Told, list[Run | str]]:
+    told = Told(fails)
+    monkeypatch.setattr(compare, "raw", told.raw)
+    monkeypatch.setattr(compare, "running", told.running)
+    stage = Stage(Settings(), Path("nowhere"), Layout(None, None))
+    work = loads(service("search", stage.settings), {1: 20}, long=False)
+    monkeypatch.setattr(compare, "unpin", lambda *_: None)
+    return told, list(compared(stage, "search", work, [STANDFAST, PLAIN], 2, lambda _: None))
+
+
+def test_in_each_round_the_raw_limit_comes_right_before_each_contender_after_a_warm_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    told, runs = measured(monkeypatch)
+    each = [f"{who} 20" for contender in ("standfast", "plain") for who in ("raw", "raw", contender, contender)]
+    assert told.done == each * 2
+    assert [(run.contender, run.round) for run in runs if isinstance(run, Run)] == [
+        ("standfast", 1), ("plain", 1), ("standfast", 2), ("plain", 2),
+    ]  # fmt: skip
+
+
+def test_one_who_does_not_start_is_named_and_the_others_are_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    _, runs = measured(monkeypatch, fails="plain")
+    assert [run for run in runs if isinstance(run, str)] == [
+        "search, round 1, plain: plain ended (1): no memory",
+        "search, round 2, plain: plain ended (1): no memory",
+    ]
+    assert [run.contender for run in runs if isinstance(run, Run)] == ["standfast", "standfast"]

@@ -1,0 +1,27 @@
+"""Catalogues made for the benchmark: as many titles as asked, none twice, and vectors like those of an encoder."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F  # noqa: N812 - the name every torch reader knows
+
+from bench.large_catalogue import more_titles, more_vectors
+from models.shop import load_catalogue
+
+
+def test_titles_begin_with_the_shops_own_and_go_on_in_its_words() -> None:
+    own = load_catalogue().titles
+    made = more_titles(own, 5000)
+    assert len(set(made)) == len(made) == 5000
+    assert made == more_titles(own, 5000)
+    assert set(made) >= set(own)
+    assert {word for title in made for word in title.split()} <= {word for title in own for word in title.split()}
+    assert more_titles(own, 100) == own[:100]
+
+
+def test_vectors_begin_with_the_encoded_ones_and_have_unit_length() -> None:
+    encoded = F.normalize(torch.randn(50, 8, generator=torch.Generator().manual_seed(0)), dim=1)
+    made = more_vectors(encoded, 120)
+    assert torch.equal(made[:50], encoded)
+    assert torch.allclose(made.norm(dim=1), torch.ones(120))
+    assert torch.equal(more_vectors(encoded, 20), encoded[:20])

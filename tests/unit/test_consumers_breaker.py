@@ -1,0 +1,185 @@
+"""Who is to blame when a model raises: the request, alone; or the model, and then nobody's request is set aside."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from consumers.breaker import Breaker, NotComputed, Outcome
+from models.base import Scored, SearchQuery
+
+GOOD, BAD = "heart", "raise"
+
+
+class FrailModel:
+    """Raises for `raise`, and for everything while `broken`; remembers what it was asked."""
+
+    label = "toy@7"
+
+    def __init__(self) -> None:
+        self.broken = False
+        self.asked: list[int] = []
+
+    def predict(self, queries: Sequence[SearchQuery]) -> list[list[Scored]]:
+        self.asked.append(len(queries))
+        if self.broken:
+            raise RuntimeError("device-side assert triggered")
+        if any(query.query == BAD for query in queries):
+            raise ValueError("cannot be computed")
+        return [[Scored(query.query, 1.0, "")] for query in queries]
+
+    def warm_up(self) -> None:
+        return
+
+
+class Bench:
+    """A breaker whose clock is turned by hand."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self.model = FrailModel()
+        self.told: list[str] = []
+        self.breaker = Breaker(self.model, "search", self.told.append, lambda: self.now)
+
+    def ask(self, *texts: str) -> list[str]:
+        """`ok`, or the status of what was not computed."""
+        return [_status(one) for one in self.outcomes(*texts)]
+
+    def outcomes(self, *texts: str) -> list[Outcome]:
+        self.model.asked.clear()
+        return self.breaker.ask([SearchQuery(text, 10) for text in texts])
+
+
+def _status(outcome: Outcome) -> str:
+    return outcome.status if isinstance(outcome, NotComputed) else "ok"
+
+
+def test_a_model_that_stops_answering_is_found_out_by_what_it_answered_before() -> None:
+    bench = Bench()
+    assert bench.ask(GOOD) == ["ok"]
+    bench.model.broken = True
+    assert bench.ask(*["new"] * 32) == ["overloaded"] * 32
+    assert bench.model.asked == [32, 1], "the batch and the query it had answered, not 32 requests alone"
+    (reason,) = bench.told
+    for part in (
+        "toy@7",
+        "RuntimeError: device-side assert triggered",
+        "since 20",
+        "`standfast models rollback search`",
+    ):
+        assert part in reason
+
+
+def test_an_open_breaker_asks_once_a_second_and_closes_with_the_first_answer() -> None:
+    bench = Bench()
+    bench.ask(GOOD)
+    bench.model.broken = True
+    bench.ask(GOOD)
+    for after, calls in ((0.4, []), (0.5, []), (0.2, [3, 1]), (0.9, [])):
+        bench.now += after
+        assert bench.ask("a", "b", "c") == ["overloaded"] * 3
+        assert bench.model.asked == calls
+    bench.model.broken = False
+    assert bench.ask(GOOD) == ["overloaded"], "it is not asked before its time"
+    bench.now += 0.2
+    assert bench.ask("a", "b") == ["ok", "ok"]
+    assert bench.ask("a") == ["ok"]
+    assert [bool(reason) for reason in bench.told] == [True, False], "opened once, closed once"
+
+
+def test_a_trial_batch_with_a_bad_request_in_it_closes_it_too() -> None:
+    bench = Bench()
+    bench.ask(GOOD)
+    bench.model.broken = True
+    bench.ask(GOOD)
+    bench.model.broken = False
+    bench.now += 1.0
+    assert bench.ask("a", BAD, "b") == ["ok", "invalid", "ok"]
+    assert bench.told[-1] == ""
+
+
+def test_a_caller_who_sends_nothing_but_bad_requests_opens_nothing() -> None:
+    bench = Bench()
+    bench.ask(GOOD)
+    for _ in range(50):
+        bench.now += 1.0
+        assert bench.ask(BAD) == ["invalid"]
+        assert bench.ask(BAD, BAD, BAD) == ["invalid"] * 3
+    assert bench.told == []
+
+
+def test_a_model_that_never_answered_anything_needs_five_batches_and_three_seconds() -> None:
+    bench = Bench()
+    bench.model.broken = True
+    assert bench.ask(*["a"] * 32) == ["invalid"] * 32
+    assert bench.model.asked == [32] + [1] * 32
+    for _ in range(11):
+        bench.now += 0.25
+        assert bench.ask(*["a"] * 32) == ["invalid"] * 4 + ["overloaded"] * 28
+        assert bench.model.asked == [32] + [1] * 4, "blamed are only those that were asked alone"
+    bench.now += 0.25
+    assert bench.ask(*["a"] * 32) == ["overloaded"] * 32, "three seconds"
+    assert [bool(reason) for reason in bench.told] == [True]
+    assert bench.ask("a") == ["overloaded"]
+    assert bench.model.asked == []
+    bench.now += 1.0
+    assert bench.ask("a") == ["overloaded"], "a trial that fails blames nobody"
+    bench.model.broken = False
+    bench.now += 1.0
+    assert bench.ask(BAD, BAD, BAD, BAD, BAD, "a") == ["overloaded"] * 6, "nothing that shows that it works"
+    bench.now += 1.0
+    assert bench.ask(BAD, "a", BAD, "b", "c", BAD) == ["invalid", "ok", "invalid", "ok", "ok", "invalid"]
+    assert bench.told[-1] == ""
+
+
+def test_five_batches_in_less_than_three_seconds_open_nothing() -> None:
+    bench = Bench()
+    for _ in range(100):
+        bench.now += 0.02
+        assert bench.ask(BAD) == ["invalid"]
+    assert bench.told == []
+    bench.now += 10
+    assert bench.ask(GOOD, BAD) == ["ok", "invalid"]
+
+
+def test_a_model_that_gives_too_few_answers_has_failed() -> None:
+    bench = Bench()
+    bench.model.predict = lambda _: []  # type: ignore[method-assign]
+    (found,) = bench.outcomes("a")
+    assert found == NotComputed("invalid", "the model failed on it: ValueError: the model gave 0 answers to 1 requests")
+
+
+_BATCHES = st.lists(st.lists(st.sampled_from([GOOD, "bag", BAD]), min_size=1, max_size=12), max_size=8)
+
+
+@given(_BATCHES, st.floats(0, 2))
+def test_one_bad_request_fails_alone_whatever_its_company(batches: list[list[str]], apart: float) -> None:
+    bench = Bench()
+    bench.ask(GOOD)
+    for batch in batches:
+        bench.now += apart
+        found = bench.outcomes(*batch)
+        for text, outcome in zip(batch, found, strict=True):
+            if text == BAD:
+                assert outcome == NotComputed("invalid", "the model failed on it: ValueError: cannot be computed")
+            else:
+                assert outcome == [Scored(text, 1.0, "")]
+        assert len(bench.model.asked) <= 2 + len(batch)
+    assert bench.told == []
+
+
+@given(st.lists(st.tuples(st.booleans(), st.integers(1, 40), st.floats(0, 3)), max_size=20))
+def test_a_model_that_comes_and_goes_loses_no_request(course: list[tuple[bool, int, float]]) -> None:
+    bench = Bench()
+    bench.ask(GOOD)
+    for broken, count, pause in course:
+        bench.now += pause
+        bench.model.broken = broken
+        found = bench.ask(*[GOOD] * count)
+        assert len(set(found)) == 1, "one batch has one fate"
+        assert len(found) == count
+        assert found[0] in ({"overloaded"} if broken else {"ok", "overloaded"})
+        assert len(bench.model.asked) <= 2
+    assert [bool(reason) for reason in bench.told] == [number % 2 == 0 for number in range(len(bench.told))]

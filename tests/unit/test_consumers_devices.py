@@ -1,0 +1,67 @@
+"""One worker a CUDA device: which are there, who gets which, and that a worker sees no other."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+import pytest
+import torch
+
+from consumers import nursery
+from consumers.devices import freest, visible
+from consumers.messages import Fork
+from standfast.errors import ModelError
+
+
+@pytest.mark.parametrize(
+    ("device", "named", "wanted"),
+    [
+        ("auto", None, ["0", "1", "2"]),
+        ("cuda", "", ["0", "1", "2"]),
+        ("cuda:2", None, ["2"]),
+        ("cuda", "5, 3", ["5", "3"]),
+        ("cuda:1", "5,3", ["3"]),
+        ("cuda:0", "GPU-8932f937,MIG-1", ["GPU-8932f937"]),
+    ],
+)
+def test_the_devices_for_workers(
+    device: str, named: str | None, wanted: Sequence[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if named is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", named)
+    assert visible(device) == wanted
+
+
+@pytest.mark.parametrize(("device", "count"), [("cuda:3", 3), ("cuda", 0)])
+def test_a_device_that_is_not_there_is_one_clear_error(
+    device: str, count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    with pytest.raises(ModelError, match=f"there are {count} CUDA devices"):
+        visible(device)
+
+
+def test_workers_and_standbys_are_spread_over_the_devices() -> None:
+    taken: list[str] = []
+    for _ in range(5):
+        taken.append(freest(["0", "1", "2"], taken))
+    assert taken == ["0", "1", "2", "0", "1"]
+    taken.remove("0")
+    assert freest(["0", "1", "2"], taken) == "0"
+
+
+def test_a_worker_sees_its_own_device_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = "import os, sys; os.write(int(sys.argv[1]), os.environ['CUDA_VISIBLE_DEVICES'].encode())"
+    monkeypatch.setattr(nursery, "command", lambda _, descriptor: [sys.executable, "-c", shown, str(descriptor)])
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,3")
+    read, write = os.pipe()
+    pid = nursery._spawned("search", Fork("s1", 2), write, "3")
+    os.close(write)
+    assert os.waitpid(pid, 0)[1] == 0
+    assert os.read(read, 100) == b"3"
+    os.close(read)

@@ -1,0 +1,106 @@
+"""A batch is a run of the oldest records, as long as its limits allow, and nobody is forgotten."""
+
+from __future__ import annotations
+
+from collections import deque
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from consumers.admission import Origin
+from consumers.pace import Pace
+from consumers.selection import Limits, pick
+from consumers.service import service
+from standfast.settings import Settings
+from tests.support.origins import origin
+
+_RECORD = st.tuples(st.integers(0, 50), st.booleans())
+
+
+def waiting_of(records: list[tuple[int, bool]]) -> deque[Origin]:
+    """Records of so many bytes; late ones have the key b"late"."""
+    return deque(
+        origin(b"x" * size, key=b"late" if late else None, place=(0, number))
+        for number, (size, late) in enumerate(records)
+    )
+
+
+def is_late(one: Origin) -> bool:
+    return one.key == b"late"
+
+
+@given(st.lists(_RECORD, max_size=60), st.integers(1, 8), st.integers(1, 120), st.none() | st.integers(1, 20))
+def test_batches_follow_one_another_without_a_gap_and_keep_their_limits(
+    records: list[tuple[int, bool]], most: int, budget: int, keep: int | None
+) -> None:
+    waiting = waiting_of(records)
+    taken: list[int] = []
+    while waiting:
+        before = len(waiting)
+        picked = pick(waiting, Limits(most, budget), is_late, keep)
+        assert picked.records, "with something waiting there is always a batch"
+        assert picked.shed == (0 if keep is None else max(0, before - keep))
+        computed = [one for one in picked.records[picked.shed :] if not is_late(one)]
+        assert len(computed) <= most
+        assert sum(len(one.value or b"") for one in computed[:-1]) <= budget or len(computed) == 1
+        assert len(computed) <= 1 or sum(len(one.value or b"") for one in computed) <= budget
+        assert (picked.reason == "drained") == (not waiting)
+        taken += [one.offset for one in picked.records]
+    assert taken == list(range(len(records)))
+
+
+def test_what_will_be_refused_takes_nobodys_place() -> None:
+    waiting = waiting_of([(10, True)] * 100 + [(10, False)] * 5)
+    picked = pick(waiting, Limits(4, 1000), is_late)
+    assert (len(picked.records), picked.reason) == (104, "full")
+
+
+def test_one_record_larger_than_the_budget_is_computed_alone() -> None:
+    waiting = waiting_of([(5000, False), (1, False)])
+    picked = pick(waiting, Limits(32, 100), is_late)
+    assert ([one.offset for one in picked.records], picked.reason) == ([0], "budget")
+
+
+def test_newest_first_sheds_the_oldest() -> None:
+    waiting = waiting_of([(1, False)] * 10)
+    picked = pick(waiting, Limits(2, 100), is_late, keep=4)
+    assert ([one.offset for one in picked.records], picked.shed) == (list(range(8)), 6)
+
+
+def pace(**more: object) -> Pace:
+    return Pace(service("search", Settings.model_validate({"search": {"batch": 10, **more}})))
+
+
+def test_without_a_backlog_nobody_is_refused_for_what_is_ahead() -> None:
+    own = pace()
+    own.answered(1.0)
+    assert own.ahead_ms(10) == 0
+    assert own.ahead_ms(11) == 2000, "with room for what is not known yet"
+
+
+@given(st.lists(st.floats(0.09, 0.11), min_size=60, max_size=90))
+def test_what_is_ahead_is_hardly_ever_underestimated_nor_by_much_overestimated(seconds: list[float]) -> None:
+    own = pace()
+    for one in seconds:
+        own.answered(one)
+    assert 90 <= own.ahead_ms(11) <= 200
+
+
+def test_what_is_kept_is_what_can_be_computed_in_time() -> None:
+    own = pace(max_wait_ms=2000)
+    assert own.keep == 10, "a batch, while the pace is not known"
+    own.took(10, 0.5)
+    assert own.keep == 40
+    own = pace()
+    own.took(10, 0.5)
+    assert own.keep == 10, "500 ms where nothing is set"
+
+
+def test_bulk_batches_are_short() -> None:
+    own = pace()
+    assert own.bulk == 1
+    own.took(1, 0.004)
+    assert own.bulk == 5
+    own = pace()
+    own.took(1, 1.0)
+    assert own.bulk == 1

@@ -1,0 +1,128 @@
+"""What runs on CUDA, with only the device itself stood in for: its attention kernel, its graphs, its lack of memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import pytest
+import torch
+import torch.nn.functional as F  # noqa: N812 - the name every torch reader knows
+from torch import Tensor
+
+from models import graphs
+from models.base import RecommendQuery, SearchQuery
+from models.device import in_halves
+from models.encoder import Encoder, load_encoder
+from models.graphs import GraphedBert
+
+if TYPE_CHECKING:
+    from models.recommend import Recommender
+    from models.search import HybridSearch
+
+_TEXTS = ["lunch bag", "", "a", "white hanging heart t-light holder", "long " * 300, "lunch bag"]
+
+
+def _kernel(query: Tensor, key: Tensor, value: Tensor, starts: Tensor, _: Tensor, *longest: int) -> Tensor:
+    """Flash attention over texts that lie one after another; like it, leaves rows of no text as they happen to be."""
+    found = torch.full_like(query, torch.nan)
+    assert starts.dtype is torch.int32
+    for begin, end in zip(starts.tolist(), starts.tolist()[1:], strict=False):
+        assert end - begin <= min(longest)
+        parts = (part[begin:end].transpose(0, 1) for part in (query, key, value))
+        found[begin:end] = F.scaled_dot_product_attention(*parts).transpose(0, 1)
+    return found
+
+
+@pytest.fixture
+def replays(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The CUDA device stood in for; the sizes of the graphs that were replayed."""
+    seen: list[int] = []
+
+    def captured(compute: Callable[[], Tensor]) -> Callable[[], Tensor]:
+        def replay() -> Tensor:
+            found = compute()
+            seen.append(2 * len(found))
+            return found
+
+        return replay
+
+    monkeypatch.setattr(graphs, "varlen_attn", _kernel)
+    monkeypatch.setattr(graphs, "captured", captured)
+    return seen
+
+
+@pytest.fixture(scope="module")
+def exact() -> Encoder:
+    return load_encoder("bundled", "cpu", exact=True)
+
+
+def _on_cuda(exact: Encoder) -> Encoder:
+    backbone = GraphedBert(exact._backbone)  # type: ignore[arg-type]
+    backbone.make_kernels()
+    return Encoder("graphed", "", backbone, exact._tokenizer, exact.device)
+
+
+def test_graphs_give_every_text_its_vector_whatever_the_graph_computed_before(
+    exact: Encoder, replays: list[int]
+) -> None:
+    encoder = _on_cuda(exact)
+    for texts in (_TEXTS, _TEXTS[:1], _TEXTS[1:4], [_TEXTS[4]], _TEXTS[:4] * 9, _TEXTS[:1]):
+        assert torch.allclose(encoder.encode(texts), exact.encode(texts), atol=1e-5)
+    assert set(replays) == {8, 16, 32, 256}
+
+
+def test_more_tokens_than_the_largest_graph_are_computed_without_one(exact: Encoder, replays: list[int]) -> None:
+    backbone = _on_cuda(exact)._backbone
+    texts = [list(range(1000, 1000 + 200))] * 11
+    assert torch.allclose(backbone.pooled(texts), exact._backbone.pooled(texts), atol=1e-4)
+    assert replays == []
+
+
+def test_a_batch_too_large_for_the_device_is_answered_in_halves() -> None:
+    asked: list[int] = []
+
+    def answer(queries: Sequence[int]) -> list[int]:
+        asked.append(len(queries))
+        if len(queries) > 3:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return [query * 10 for query in queries]
+
+    assert in_halves(answer, range(11)) == [query * 10 for query in range(11)]
+    assert asked == [11, 5, 2, 3, 6, 3, 3]
+
+
+def test_one_query_too_large_for_the_device_is_an_error() -> None:
+    def answer(queries: Sequence[int]) -> list[int]:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    with pytest.raises(torch.OutOfMemoryError):
+        in_halves(answer, [1, 2])
+
+
+def _out_of_memory_above(most: int, compute: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    def limited(given: Sequence[object]) -> Tensor:
+        if len(given) > most:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return compute(given)
+
+    return limited
+
+
+def test_recommendations_survive_a_device_that_is_too_small(
+    recommend_model: Recommender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queries = [RecommendQuery(user, 5) for user in ("17850", "12347", "nobody", None, "13047")]
+    wanted = recommend_model.predict(queries)
+    monkeypatch.setattr(recommend_model, "scores", _out_of_memory_above(2, recommend_model.scores))
+    assert recommend_model.predict(queries) == wanted
+
+
+def test_searches_survive_a_device_that_is_too_small(
+    search_model: HybridSearch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queries = [SearchQuery(text, 5) for text in _TEXTS]
+    wanted = [[item.item_id for item in answer] for answer in search_model.predict(queries)]
+    encoder = search_model._encoder
+    monkeypatch.setattr(encoder, "encode", _out_of_memory_above(2, encoder.encode))
+    assert [[item.item_id for item in answer] for answer in search_model.predict(queries)] == wanted
