@@ -33,6 +33,7 @@ class Seats:
         self._settings = settings
         self._slot = slot
         self._taken = threading.Event()
+        self._in_use = threading.Lock()  # a consumer closed by two threads, or while a third asks it, never returns
         number = int(slot.rpartition("-s")[2] or 0)
         likely = [(number * _MOST + step) % service.workers for step in range(min(_MOST, service.workers))]
         self._consumers = {(name := service.worker_id(one)): self._made(name) for one in likely}
@@ -56,9 +57,9 @@ class Seats:
     def close(self) -> None:
         """Closes those that were not taken; none of them is a member of the group."""
         self._taken.set()
-        for consumer in self._consumers.values():
-            consumer.close()
-        self._consumers.clear()
+        with self._in_use:
+            while self._consumers:
+                self._consumers.popitem()[1].close()
 
     def _made(self, identity: str) -> Consumer:
         return Consumer(clients.worker(self._settings, self._service.group, identity, self._slot))
@@ -69,7 +70,10 @@ class Seats:
 
     def _refresh(self) -> None:
         for identity, consumer in list(self._consumers.items()):
-            try:
-                consumer.list_topics(self._service.requests, timeout=_CONNECT_S)
-            except (KafkaException, RuntimeError) as error:  # RuntimeError: closed meanwhile
-                _log.warning("a standby's consumer is not connected", identity=identity, error=str(error))
+            with self._in_use:
+                if self._taken.is_set():
+                    return
+                try:
+                    consumer.list_topics(self._service.requests, timeout=_CONNECT_S)
+                except KafkaException as error:
+                    _log.warning("a standby's consumer is not connected", identity=identity, error=str(error))
