@@ -12,7 +12,7 @@ from models.base import Service
 from models.encoder import torch_device
 from models.linear import has_bf16
 from standfast import status
-from standfast.kafka_lock import KAFKA_VERSION
+from standfast.kafka.lock import KAFKA_VERSION
 from standfast.settings import Settings
 
 

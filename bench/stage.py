@@ -19,9 +19,9 @@ from models import registry
 from models.base import Service
 from standfast import launching
 from standfast import settings as settings_module
-from standfast.cluster import Cluster
 from standfast.errors import ModelError
 from standfast.home import folder
+from standfast.kafka.cluster import Cluster
 from standfast.settings import Settings
 
 _ENDS_S = 2.0  # whoever needs longer to end in order has been given it by then

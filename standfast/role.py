@@ -12,8 +12,8 @@ from collections.abc import Callable
 
 import structlog
 
-from consumers.backoff import Backoff
 from standfast import telemetry
+from standfast.backoff import Backoff
 from standfast.child import start_child
 from standfast.home import folder
 from standfast.status import RoleStatus

@@ -14,18 +14,18 @@ import structlog
 from confluent_kafka.admin import AdminClient
 from prometheus_client import start_http_server
 
-from consumers import orders
-from consumers.pool import Pool
-from consumers.scaler import Scaler
 from consumers.service import service
-from consumers.topic_watch import TopicWatch
+from consumers.supervision import orders
+from consumers.supervision.pool import Pool
+from consumers.supervision.scaler import Scaler
+from consumers.supervision.topic_watch import TopicWatch
 from models import registry
 from standfast import clients, status, telemetry, topics
 from standfast import settings as settings_module
-from standfast.broker import Node
-from standfast.cluster import Cluster
 from standfast.errors import ModelError, SetupError
 from standfast.home import folder
+from standfast.kafka.broker import Node
+from standfast.kafka.cluster import Cluster
 from standfast.role import Role
 from standfast.settings import Settings
 from standfast.status import RoleStatus, SystemStatus

@@ -10,7 +10,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-from standfast.cluster import Cluster
+from standfast.kafka.cluster import Cluster
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # A crowded machine is slow, not wrong: no time limit for one example.

@@ -20,7 +20,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-DECIDED_BY = ("pyproject.toml", "requirements.lock", "standfast/kafka.lock.toml", "tools/setup.py")
+DECIDED_BY = ("pyproject.toml", "requirements.lock", "standfast/kafka/kafka.lock.toml", "tools/setup.py")
 GIGABYTE = 1_000_000_000
 NEEDED = 8 * GIGABYTE  # torch with its CUDA libraries is 5.3 GB of it
 FULL = 200_000_000
@@ -29,7 +29,7 @@ IMPORTS = "import bench.failover, drills.main, models.loading, models.training, 
 FETCH_KAFKA = """
 import sys
 from standfast.errors import StandfastError
-from standfast.kafka_dist import jars_folder
+from standfast.kafka.distribution import jars_folder
 try:
     jars_folder()
 except StandfastError as error:

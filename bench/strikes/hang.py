@@ -10,7 +10,7 @@ import threading
 import time
 
 from bench.strikes.scene import Scene, Struck, struck
-from consumers.announced import announce
+from consumers.supervision.announced import announce
 
 _WAKE_S = 10.0
 _POLL_S = 0.01

@@ -8,7 +8,7 @@ import signal
 import time
 
 from bench.strikes.scene import Scene, Struck, struck
-from consumers.announced import announce
+from consumers.supervision.announced import announce
 from standfast.errors import UsageError
 
 _TAKEOVER_S = 0.04  # about as long as one takes: the second kill may come at any moment of it

@@ -8,7 +8,7 @@ import signal
 import time
 
 from bench.strikes.scene import Scene, Struck, struck
-from consumers.announced import announce
+from consumers.supervision.announced import announce
 from standfast.errors import UsageError
 
 

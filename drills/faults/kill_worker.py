@@ -12,8 +12,8 @@ import signal
 import time
 from pathlib import Path
 
-from consumers.announced import announce
 from consumers.service import Service
+from consumers.supervision.announced import announce
 from drills.targets import Target, active_workers, ready_standbys
 from drills.verdict import Finding
 from standfast.errors import DrillRejected

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from standfast.kafka_tools import TOOLS, kafka_tool
+from standfast.kafka.tools import TOOLS, kafka_tool
 
 
 def register(app: typer.Typer) -> None:

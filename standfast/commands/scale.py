@@ -12,7 +12,7 @@ from standfast.commands.options import AsJson, stderr, stdout
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from consumers.orders import Wanted
+    from consumers.supervision.orders import Wanted
     from standfast.status import ServiceStatus
 
 app = typer.Typer()
@@ -45,7 +45,7 @@ def scale(
 
 
 def _scaled(name: str, text: str) -> ServiceStatus:
-    from consumers import orders
+    from consumers.supervision import orders
     from standfast.errors import ClusterError, UsageError
 
     before = _service(name)

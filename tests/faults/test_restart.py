@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from standfast.cluster import Cluster
+from standfast.kafka.cluster import Cluster
 from tests.support.history import History
 from tests.support.toys import Toys, is_alive
 from tests.waiting import wait_until

@@ -15,15 +15,15 @@ import pytest
 from confluent_kafka import Consumer, Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from standfast.broker_config import is_free
-from standfast.cluster import Cluster
 from standfast.errors import ClusterError
+from standfast.kafka.broker_config import is_free
+from standfast.kafka.cluster import Cluster
 from tests.waiting import wait_until
 
 PARENT = """
 import sys, time
 from pathlib import Path
-from standfast.cluster import Cluster
+from standfast.kafka.cluster import Cluster
 cluster = Cluster(1, Path(sys.argv[1]))
 cluster.start()
 Path(sys.argv[2]).write_text(str(cluster.nodes[0].pid))
@@ -113,7 +113,7 @@ def test_a_half_written_folder_is_repaired_and_data_without_identity_is_refused(
 
 
 def test_a_folder_in_use_names_the_process_that_holds_it(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("standfast.cluster._GRACE_S", 0.2)
+    monkeypatch.setattr("standfast.kafka.cluster._GRACE_S", 0.2)
     with pytest.raises(ClusterError, match=f"in use by process {cluster.nodes[0].pid}"):
         Cluster(1, cluster.folder).start()
     assert cluster.nodes[0].alive
@@ -127,7 +127,9 @@ def test_another_number_of_brokers_is_refused(cluster: Cluster) -> None:
 def test_a_start_that_fails_shows_kafkas_own_reason_and_leaves_nothing_behind(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("standfast.broker_config._quick_to_notice", lambda: {"broker.heartbeat.interval.ms": "soon"})
+    monkeypatch.setattr(
+        "standfast.kafka.broker_config._quick_to_notice", lambda: {"broker.heartbeat.interval.ms": "soon"}
+    )
     started = Cluster(1, folder)
     with pytest.raises(ClusterError, match=r"soon.*broker\.heartbeat\.interval\.ms.*log: .*node-1"):
         started.start()

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from standfast.cluster import Cluster
+from standfast.kafka.cluster import Cluster
 from tests.support.desk import Desk, has
 from tests.support.toys import Toys
 

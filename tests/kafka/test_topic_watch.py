@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from consumers import topic_watch
-from consumers.topic_watch import TopicWatch
+from consumers.supervision import topic_watch
+from consumers.supervision.topic_watch import TopicWatch
 from standfast.settings import KafkaSettings, Settings
 from tests.waiting import wait_until
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from consumers import identities
+from consumers.supervision import identities
 from tests.support import toy_system
 
 

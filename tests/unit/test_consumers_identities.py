@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from consumers import backoff, identities
-from consumers.identities import Identities
+from consumers.supervision import identities
+from consumers.supervision.identities import Identities
+from standfast import backoff
 
 
 class Clock:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from consumers.neighbours import by_host, gone
 from consumers.service import service
+from consumers.supervision.neighbours import by_host, gone
 from standfast.settings import Settings
 
 OWN = service("search", Settings.model_validate({"workers": {"host": "b"}}))

@@ -7,12 +7,12 @@ from typing import cast
 
 import pytest
 
-from consumers import orders, scaler
 from consumers.messages import Load
-from consumers.pool import Pool
-from consumers.scaler import Scaler
 from consumers.service import service
-from consumers.topic_watch import TopicWatch
+from consumers.supervision import orders, scaler
+from consumers.supervision.pool import Pool
+from consumers.supervision.scaler import Scaler
+from consumers.supervision.topic_watch import TopicWatch
 from standfast.settings import ScalingSettings, SearchSettings, Settings
 
 pytestmark = pytest.mark.usefixtures("state")

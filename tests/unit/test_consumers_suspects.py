@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consumers import announced, backoff
-from consumers.backoff import Backoff
+from consumers.supervision import announced
 from consumers.suspects import Suspects
+from standfast import backoff
+from standfast.backoff import Backoff
 
 Records = list[tuple[int, int]]
 

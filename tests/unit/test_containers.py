@@ -15,8 +15,8 @@ import yaml
 from prometheus_client import Counter, Gauge, Histogram
 
 from standfast import telemetry
-from standfast.broker_config import Layout, NodePorts, properties
 from standfast.cli import ENTRIES
+from standfast.kafka.broker_config import Layout, NodePorts, properties
 from standfast.settings import Settings, load
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -10,8 +10,8 @@ import pytest
 
 from standfast import settings
 from standfast.errors import ClusterError, UsageError
-from standfast.kafka_dist import jars_folder
-from standfast.kafka_tools import TOOLS, _connected, java_properties, kafka_tool
+from standfast.kafka.distribution import jars_folder
+from standfast.kafka.tools import TOOLS, _connected, java_properties, kafka_tool
 
 
 def test_every_tool_is_a_class_in_the_jars() -> None:

@@ -9,7 +9,6 @@ import subprocess
 from typing import Protocol
 
 from consumers import nursery
-from consumers.member import Member
 from consumers.messages import (
     FROM_NURSERY,
     FROM_WORKER,
@@ -26,12 +25,13 @@ from consumers.messages import (
     send,
 )
 from consumers.service import Service
+from consumers.supervision.member import Member
 from standfast import telemetry
 from standfast.home import folder
 
 
 class Listener(Protocol):
-    """Who is told what a nursery and its workers say (`consumers.pool.Pool`)."""
+    """Who is told what a nursery and its workers say (`consumers.supervision.pool.Pool`)."""
 
     def loaded(self, nursery: NurseryHandle, model: str) -> None: ...
 

@@ -9,12 +9,12 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from consumers.fencing import Fence
 from consumers.ledger import Ledger
 from consumers.life_lock import LifeLock
 from consumers.messages import Load, Message, send
 from consumers.process import life_file, slot_file, transactional_id
 from consumers.service import Service
+from consumers.supervision.fencing import Fence
 from standfast.settings import Settings
 from standfast.status import WorkerState
 

@@ -11,10 +11,10 @@ import subprocess
 import time
 from pathlib import Path
 
-from standfast.broker_config import Layout, NodePorts, logging_config, properties
 from standfast.child import start_child
 from standfast.errors import ClusterError
-from standfast.kafka_dist import java_command
+from standfast.kafka.broker_config import Layout, NodePorts, logging_config, properties
+from standfast.kafka.distribution import java_command
 
 _FLOCK = "hhqqi"  # struct flock: type, whence, start, length, pid
 _TELLING = re.compile(r"\] (ERROR|FATAL) |^Caused by: |Exception: |^Error|^OpenJDK .*error")

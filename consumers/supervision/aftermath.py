@@ -8,10 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import structlog
 
-from consumers.member import Member
 from consumers.messages import Exited
 from consumers.process import suspects_file
 from consumers.service import Service
+from consumers.supervision.member import Member
 from consumers.suspects import Suspects
 from standfast import telemetry
 from standfast.settings import Settings

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from consumers.identities import Identities
-from consumers.member import Member
+from consumers.supervision.identities import Identities
+from consumers.supervision.member import Member
 from standfast.status import WorkerStatus
 
 

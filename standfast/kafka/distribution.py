@@ -17,7 +17,7 @@ import structlog
 
 from standfast.errors import SetupError
 from standfast.home import cache
-from standfast.kafka_lock import KAFKA_VERSION, LockedJar, lock_digest, locked_jars
+from standfast.kafka.lock import KAFKA_VERSION, LockedJar, lock_digest, locked_jars
 
 _log = structlog.get_logger()
 _STAMP = "verified.json"

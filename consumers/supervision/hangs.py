@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 import structlog
 
-from consumers.member import Member
+from consumers.supervision.member import Member
 from standfast.settings import WorkerSettings
 
 _log = structlog.get_logger()

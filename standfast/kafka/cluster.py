@@ -10,10 +10,10 @@ from types import TracebackType
 import msgspec
 import structlog
 
-from standfast.broker import Node
-from standfast.broker_config import Layout, new_layout, with_free_ports
 from standfast.errors import ClusterError
-from standfast.writing_off import write_off
+from standfast.kafka.broker import Node
+from standfast.kafka.broker_config import Layout, new_layout, with_free_ports
+from standfast.kafka.writing_off import write_off
 
 _log = structlog.get_logger()
 _POLL_S = 0.02
@@ -43,7 +43,7 @@ class Cluster:
     def start(self, timeout: float = 120.0) -> None:
         """Starts every broker and returns when all of them answer clients; raises ClusterError, leaving none behind.
 
-        The first start on a machine also fetches Kafka, outside of `timeout` (see `kafka_dist`).
+        The first start on a machine also fetches Kafka, outside of `timeout` (see `distribution`).
         """
         try:
             self.launch(timeout)

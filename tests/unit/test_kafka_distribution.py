@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from standfast import kafka_dist
 from standfast.errors import SetupError
-from standfast.kafka_lock import LOCK_FILE, LockedJar, locked_jars
+from standfast.kafka import distribution
+from standfast.kafka.lock import LOCK_FILE, LockedJar, locked_jars
 
 BYTES = {"alpha": b"first jar" * 100, "beta": b"second jar" * 100}
 
@@ -57,7 +57,7 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Repo
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     jars = [LockedJar("org.x", name, "1.0", hashlib.sha256(body).hexdigest()) for name, body in BYTES.items()]
-    monkeypatch.setattr(kafka_dist, "locked_jars", lambda: jars)
+    monkeypatch.setattr(distribution, "locked_jars", lambda: jars)
     yield repository
     server.shutdown()
     thread.join()
@@ -67,7 +67,7 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Repo
 def test_the_jars_are_fetched_once_and_then_found_without_a_network(
     repository: Repository, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    folder = kafka_dist.jars_folder()
+    folder = distribution.jars_folder()
     assert {path.name: path.read_bytes() for path in folder.glob("*.jar")} == {
         f"{name}-1.0.jar": body for name, body in BYTES.items()
     }
@@ -75,41 +75,41 @@ def test_the_jars_are_fetched_once_and_then_found_without_a_network(
     assert "fetching Apache Kafka" in told.err
     assert told.out == ""
     repository.served.clear()
-    assert kafka_dist.jars_folder() == folder
+    assert distribution.jars_folder() == folder
     assert sorted(repository.asked) == ["alpha-1.0.jar", "beta-1.0.jar"]
     assert capsys.readouterr().err == ""
 
 
 def test_a_flipped_byte_is_noticed_and_only_that_jar_is_fetched_again(repository: Repository) -> None:
-    jar = kafka_dist.jars_folder() / "alpha-1.0.jar"
+    jar = distribution.jars_folder() / "alpha-1.0.jar"
     repository.asked.clear()
     jar.write_bytes(b"F" + jar.read_bytes()[1:])
-    assert (kafka_dist.jars_folder() / "alpha-1.0.jar").read_bytes() == BYTES["alpha"]
+    assert (distribution.jars_folder() / "alpha-1.0.jar").read_bytes() == BYTES["alpha"]
     assert repository.asked == ["alpha-1.0.jar"]
 
 
 def test_other_bytes_than_the_locked_ones_are_refused(repository: Repository) -> None:
     repository.served["beta"] = b"not what was locked"
     with pytest.raises(SetupError, match=r"org\.x:beta:1\.0 was fetched 3 times .* it is refused"):
-        kafka_dist.jars_folder()
+        distribution.jars_folder()
     repository.served["beta"] = BYTES["beta"]
-    assert kafka_dist.jars_folder().is_dir()
+    assert distribution.jars_folder().is_dir()
 
 
 def test_what_an_interrupted_fetch_left_behind_is_used_and_nothing_half_done_is_trusted(
     repository: Repository,
 ) -> None:
-    folder = kafka_dist.jars_folder()
+    folder = distribution.jars_folder()
     (folder / "verified.json").unlink()
     (folder / "beta-1.0.jar").write_bytes(b"half of i")
     folder.rename(folder.with_name(f"{folder.name}.partial"))
     repository.asked.clear()
-    assert (kafka_dist.jars_folder() / "beta-1.0.jar").read_bytes() == BYTES["beta"]
+    assert (distribution.jars_folder() / "beta-1.0.jar").read_bytes() == BYTES["beta"]
     assert repository.asked == ["beta-1.0.jar"]
 
 
 def test_two_first_starts_at_once_fetch_once(repository: Repository) -> None:
-    threads = [threading.Thread(target=kafka_dist.jars_folder) for _ in range(2)]
+    threads = [threading.Thread(target=distribution.jars_folder) for _ in range(2)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -122,7 +122,7 @@ def test_no_network_is_one_line_that_says_what_to_do(
 ) -> None:
     (tmp_path / "jgo.conf").write_text("[repositories]\nlocal = http://127.0.0.1:1\n")
     with pytest.raises(SetupError, match=r"cannot be fetched \(.*refused.*needs the network: connect, or copy") as one:
-        kafka_dist.jars_folder()
+        distribution.jars_folder()
     assert "\n" not in str(one.value)
 
 
@@ -135,9 +135,9 @@ def test_a_disk_that_takes_nothing_is_explained(
     def refuse(*_: object) -> None:
         raise OSError(number, "refused by the test")
 
-    monkeypatch.setattr(kafka_dist, "_install", refuse)
+    monkeypatch.setattr(distribution, "_install", refuse)
     with pytest.raises(SetupError, match=told):
-        kafka_dist.jars_folder()
+        distribution.jars_folder()
 
 
 def test_the_lock_names_every_jar_once_with_its_digest_and_no_address() -> None:
@@ -150,8 +150,8 @@ def test_the_lock_names_every_jar_once_with_its_digest_and_no_address() -> None:
 
 def test_the_real_jars_are_the_locked_ones_and_on_the_class_path() -> None:
     jars = locked_jars()
-    assert kafka_dist.wrong_jars(kafka_dist.jars_folder(), jars) == []
-    command = kafka_dist.java_command("kafka.Kafka", "512m", ["-Dx=y"])
-    assert command[command.index("-cp") + 1] == f"{kafka_dist.jars_folder()}/*"
+    assert distribution.wrong_jars(distribution.jars_folder(), jars) == []
+    command = distribution.java_command("kafka.Kafka", "512m", ["-Dx=y"])
+    assert command[command.index("-cp") + 1] == f"{distribution.jars_folder()}/*"
     assert command[-1] == "kafka.Kafka"
     assert {"-Xmx512m", "-Dx=y"} <= set(command)

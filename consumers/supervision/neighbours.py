@@ -13,9 +13,9 @@ import structlog
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
-from consumers.fencing import Fence
 from consumers.process import transactional_id
 from consumers.service import Service
+from consumers.supervision.fencing import Fence
 from standfast import clients
 from standfast.settings import Settings
 

@@ -8,11 +8,11 @@ from collections import deque
 
 import structlog
 
-from consumers import orders
 from consumers.messages import Load
-from consumers.pool import Pool
-from consumers.scaling import Rule, Sample, Step, busy, decide
-from consumers.topic_watch import TopicWatch
+from consumers.supervision import orders
+from consumers.supervision.pool import Pool
+from consumers.supervision.scaling import Rule, Sample, Step, busy, decide
+from consumers.supervision.topic_watch import TopicWatch
 from standfast import telemetry
 from standfast.settings import RecommendSettings, ScalingSettings, SearchSettings
 from standfast.status import ServiceStatus

@@ -1,6 +1,6 @@
 """Which jars Apache Kafka consists of: `kafka.lock.toml`, with the SHA-256 of each.
 
-`python -m standfast.kafka_lock` resolves the coordinates below again and rewrites the file.
+`python -m standfast.kafka.lock` resolves the coordinates below again and rewrites the file.
 """
 
 from __future__ import annotations

@@ -21,19 +21,19 @@ from dataclasses import replace
 
 import structlog
 
-from consumers.aftermath import Aftermath
-from consumers.announced import was_announced
-from consumers.backoff import Backoff
-from consumers.hangs import HangWatch
-from consumers.identities import Identities
-from consumers.member import Member
 from consumers.messages import Activate, Done, Exited, Failing, FromWorker, Leave, Left, Load, Ready, Serving, Stop
-from consumers.neighbours import Neighbours
-from consumers.nursery_handle import NurseryHandle
-from consumers.orphans import Orphans
-from consumers.rows import rows
 from consumers.service import Service
+from consumers.supervision.aftermath import Aftermath
+from consumers.supervision.announced import was_announced
+from consumers.supervision.hangs import HangWatch
+from consumers.supervision.identities import Identities
+from consumers.supervision.member import Member
+from consumers.supervision.neighbours import Neighbours
+from consumers.supervision.nursery_handle import NurseryHandle
+from consumers.supervision.orphans import Orphans
+from consumers.supervision.rows import rows
 from standfast import telemetry
+from standfast.backoff import Backoff
 from standfast.settings import Settings
 from standfast.status import WorkerStatus
 

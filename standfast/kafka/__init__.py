@@ -1,0 +1,1 @@
+"""Apache Kafka on this machine: fetched and checked, one or three brokers as children, its console tools."""
