@@ -3,11 +3,12 @@
 A batch never waits for a record that may not come, and never grows past what a request can afford to wait behind: a
 number of records, and a number of bytes that stands for tokens (about four bytes each), so that three long texts do
 not hold up thirty short ones. Records that will only be refused cost no model time and so count for nothing. Always a
-run of the oldest: offsets are committed in order.
+run from the front, where each partition's records are in order, because offsets are committed in order.
 """
 
 from __future__ import annotations
 
+import operator
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -48,6 +49,8 @@ def pick(waiting: deque[Origin], limits: Limits, late: Callable[[Origin], bool],
         keep: with more waiting than this, the oldest are shed: newest first. None: nobody is.
     """
     shed = 0 if keep is None else min(max(0, len(waiting) - keep), _MOST_REFUSED)
+    if shed:
+        _oldest_first(waiting)
     taken = [waiting.popleft() for _ in range(shed)]
     count = bytes_ = refused = 0
     reason: Reason = "drained"
@@ -69,3 +72,14 @@ def pick(waiting: deque[Origin], limits: Limits, late: Callable[[Origin], bool],
             bytes_ += len(first.value or b"")
         taken.append(waiting.popleft())
     return Picked(taken, shed, reason, shed + refused)
+
+
+def _oldest_first(waiting: deque[Origin]) -> None:
+    """Sorts by age over all partitions, which Kafka hands over one after the other; each keeps its order."""
+    latest: dict[int, int] = {}
+    aged = []
+    for one in waiting:
+        latest[one.partition] = max(one.timestamp_ms, latest.get(one.partition, 0))
+        aged.append((latest[one.partition], len(aged), one))
+    waiting.clear()
+    waiting.extend(one for *_, one in sorted(aged, key=operator.itemgetter(0, 1)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import replace
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -104,3 +105,28 @@ def test_bulk_batches_are_short() -> None:
     own = pace()
     own.took(1, 1.0)
     assert own.bulk == 1
+
+
+@given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 20)), max_size=40), st.integers(1, 20))
+def test_newest_first_sheds_by_age_over_all_partitions_and_each_keeps_its_order(
+    records: list[tuple[int, int]], keep: int
+) -> None:
+    offsets = [0, 0, 0]
+    waiting: deque[Origin] = deque()
+    for partition, timestamp in records:
+        waiting.append(replace(origin(b"x", place=(partition, offsets[partition])), timestamp_ms=timestamp))
+        offsets[partition] += 1
+    picked = pick(waiting, Limits(40, 1000), is_late, keep)
+    for partition in range(3):
+        ordered = [one.offset for one in picked.records if one.partition == partition]
+        assert ordered == list(range(offsets[partition]))
+    shed, kept = picked.records[: picked.shed], picked.records[picked.shed :]
+    assert len(shed) == max(0, len(records) - keep)
+    for old in shed:  # nobody is shed for a request that is older, except one that its partition has behind it
+        ahead = [one for one in kept if one.timestamp_ms < old.timestamp_ms]
+        assert all(_behind(one, picked.records) >= old.timestamp_ms for one in ahead)
+
+
+def _behind(one: Origin, records: list[Origin]) -> int:
+    """The latest timestamp in its partition up to its own offset."""
+    return max(each.timestamp_ms for each in records if each.partition == one.partition and each.offset <= one.offset)
