@@ -77,7 +77,7 @@ def pick(waiting: deque[Origin], limits: Limits, late: Callable[[Origin], bool],
 def _oldest_first(waiting: deque[Origin]) -> None:
     """Sorts by age over all partitions, which Kafka hands over one after the other; each keeps its order."""
     latest: dict[int, int] = {}
-    aged = []
+    aged: list[tuple[int, int, Origin]] = []
     for one in waiting:
         latest[one.partition] = max(one.timestamp_ms, latest.get(one.partition, 0))
         aged.append((latest[one.partition], len(aged), one))

@@ -98,9 +98,7 @@ def test_with_newest_first_the_oldest_make_room(
     with toys_of(broker, tmp_path_factory, "newest", STANDFAST_SEARCH__ORDER="newest") as toys:
         desk = Desk(toys.settings)
         with desk.reader("search.results") as results:
-            answers(
-                results, flood(desk, f"{unique}-first", "search.requests", 2 * _BATCH)
-            )  # by which it knows its pace
+            answers(results, flood(desk, f"{unique}-first", "search.requests", 2 * _BATCH))  # so it knows its pace
             ids = flood(desk, unique, "search.requests", 300)
             rows = answers(results, ids)
             by_age = [rows[one][0] for one in ids]
