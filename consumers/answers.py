@@ -43,7 +43,7 @@ class Outgoing:
 
 
 class Answers:
-    """Writes the answers of one worker.
+    """Writes the answers of one worker, under the name `worker`.
 
     `partitions_of` gives a topic's number of partitions, 0 for one that does not exist: a reply topic that a request
     names is used only if it is there and is not one of ours (an answer in a request topic would be answered for ever).
@@ -54,7 +54,7 @@ class Answers:
     ) -> None:
         self._service = service
         self._codec = codec
-        self._worker = worker
+        self.worker = worker
         self._model = model
         self._partitions_of = partitions_of
         prefix = service.requests.removesuffix(f"{service.name}.requests")
@@ -70,7 +70,7 @@ class Answers:
             status="ok",
             items=items,
             model=self._model,
-            worker=self._worker,
+            worker=self.worker,
             latency_ms=_latency(admitted.origin),
         )
         return self._outgoing(admitted.origin, admitted.encoding, result)
@@ -81,7 +81,7 @@ class Answers:
             request_id=refused.request_id,
             status=refused.status,
             model=self._model,
-            worker=self._worker,
+            worker=self.worker,
             latency_ms=_latency(refused.origin),
             error=refused.reason,
         )
@@ -97,7 +97,7 @@ class Answers:
             origin.partition,
             origin.offset,
             origin.timestamp_ms,
-            self._worker,
+            self.worker,
         )
         return Outgoing(origin, self._service.dead_letters, origin.key, origin.value, headers)
 

@@ -11,7 +11,6 @@ import signal
 import socket
 import sys
 import threading
-import time
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +41,8 @@ from consumers.messages import (
     receive,
     send,
 )
+from consumers.partition_counts import PartitionCounts
+from consumers.rehearsal import rehearse
 from consumers.seats import Seats
 from consumers.service import Service
 from consumers.suspects import Suspects
@@ -59,8 +60,6 @@ from standfast.settings import Settings
 _log = structlog.get_logger()
 _TICK_S = 0.05
 _CATCH_UP_S = 10.0
-_METADATA_S = 5.0
-_KNOWN_S = 1.0
 _SPARE_SEATS_S = 1.0  # closing them at once would take the processor from the takeover
 # A thread that waits for the interpreter while another computes in pure Python gets it after this, not after 5 ms.
 _SWITCH_S = 0.0005
@@ -105,6 +104,8 @@ class WorkerProcess:
         self._worker: Worker | None = None
         self._codec = Codec(_registry(service, settings))
         self._histories: Histories | None = None
+        self._counts = PartitionCounts()
+        self._answers = Answers(service, self._codec, slot, model.label, self._counts)
 
     def run(self) -> int:
         """The exit status: 0 stopped in order, 1 failed (the reason has been sent and logged)."""
@@ -115,12 +116,13 @@ class WorkerProcess:
         signal.signal(signal.SIGTERM, lambda *_: self._stop())
         try:
             delivery = self._warm_up()
+            batches = self._batches()
             seats = Seats(self._service, self._settings, self._slot)
             seats.connect()
             send(self._channel, Ready(seats.identities))
             identity = self._wait_for_identity()
             if identity is not None:
-                self._serve(identity, seats, delivery)
+                self._serve(identity, seats, delivery, batches)
             seats.close()
         except Fenced as error:
             return self._failed(str(error))
@@ -158,20 +160,25 @@ class WorkerProcess:
         delivery.connect()
         return delivery
 
+    def _batches(self) -> Batches:
+        """All that one batch goes through, gone through once."""
+        history = self._histories.history if self._histories else _no_history
+        admission = Admission(self._service, self._settings, self._codec, history)
+        rehearse(self._service, self._model, admission, self._answers)
+        suspects = Suspects(suspects_file(self._service))
+        return Batches(admission, self._asking(), self._answers, self._ledger, suspects, self._model.label)
+
     def _wait_for_identity(self) -> str | None:
         with self._orders:
             self._orders.wait_for(lambda: self._identity is not None or self._stopping)
         return None if self._stopping else self._identity
 
-    def _serve(self, identity: str, seats: Seats, delivery: Delivery) -> None:
+    def _serve(self, identity: str, seats: Seats, delivery: Delivery, batches: Batches) -> None:
         structlog.contextvars.bind_contextvars(worker=identity)
         consumer = seats.take(identity)
         threading.Timer(_SPARE_SEATS_S, seats.close).start()
-        history = self._histories.history if self._histories else _no_history
-        admission = Admission(self._service, self._settings, self._codec, history)
-        answers = Answers(self._service, self._codec, identity, self._model.label, _PartitionCounts(consumer))
-        suspects = Suspects(suspects_file(self._service))
-        batches = Batches(admission, self._asking(), answers, self._ledger, suspects, self._model.label)
+        self._counts.client = consumer
+        self._answers.worker = identity
         worker = Worker(
             self._service,
             consumer,
@@ -235,32 +242,6 @@ class WorkerProcess:
         while True:
             self._ledger.tick()
             wait.wait(_TICK_S)
-
-
-class _PartitionCounts:
-    """Numbers of partitions of the reply topics that requests name; 0 for a topic that does not exist.
-
-    Known for a second: callers delete their topics too.
-    """
-
-    def __init__(self, consumer: Consumer) -> None:
-        self._consumer = consumer
-        self._known: dict[str, int] = {}
-        self._known_until = 0.0
-
-    def __call__(self, topic: str) -> int:
-        if time.monotonic() > self._known_until:
-            self._known.clear()
-            self._known_until = time.monotonic() + _KNOWN_S
-        if topic not in self._known:
-            try:
-                found = self._consumer.list_topics(topic, timeout=_METADATA_S).topics.get(topic)
-            except KafkaException:
-                return 0
-            if found is None or found.error is not None:
-                return 0
-            self._known[topic] = len(found.partitions)
-        return self._known[topic]
 
 
 def start(slot: str, channel: socket.socket, service: Service, model: Model[Any], settings: Settings) -> int:

@@ -126,6 +126,15 @@ WINDOW_LATENCY = Gauge(
 DRILLS = Counter("standfast_drills", "Drills ended, by verdict.", ("drill", "verdict"))
 
 
+def open_for(topic: str, model: str, version: str) -> None:
+    """Makes what a worker counts with each batch, at zero: made with the first batch, it takes 1.5 ms."""
+    for metric in (REQUEST, QUEUE, COMPUTE_INPUT, COMPUTE_INFER, COMPUTE_OUTPUT, BATCH_SIZE):
+        metric.labels(topic, model, version)
+    REQUESTS.labels(topic, model, version, "ok")
+    COMMIT.labels(topic)
+    BATCH_RELEASES.labels(topic, "drained")
+
+
 def become(slot: str) -> None:
     """From here on this process writes its metrics under `slot`; call first thing after a fork."""
     global _slot  # noqa: PLW0603 - prometheus_client asks for it by a callback

@@ -13,7 +13,7 @@ from streams.ledger import Ledger, Partition
 from streams.windows import Windows
 
 # A record may arrive this long after its timestamp, and the consumer's view of a partition's end is up to one
-# fetch (0.25 s) old.
+# fetch (0.1 s) old.
 _GRACE_MS = 1000
 
 Publish = Callable[[TrafficWindow], Awaitable[None]]

@@ -12,8 +12,11 @@ from faust.types import TP
 
 from streams.ledger import Ledger
 
-# How long the broker may hold an empty fetch. Faust has 1.5 s, for which a partition that was just resumed would wait.
-_FETCH_WAIT_MS = 250
+# How long the broker may hold a fetch that is not full: Faust has 1.5 s, for which a partition that was just resumed
+# would wait. And from how many bytes on it does not: told of each record by itself, at 100 requests a second this
+# process took a fifth of a core, and Kafka a sixth of what it used; nothing here is needed sooner than this.
+_FETCH_WAIT_MS = 100
+_FETCH_BYTES = 65_536
 
 Restore = Callable[[], Awaitable[None]]
 
@@ -36,6 +39,7 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc] # Fa
             max_poll_records=conf.broker_max_poll_records,
             max_partition_fetch_bytes=conf.consumer_max_fetch_size,
             fetch_max_wait_ms=_FETCH_WAIT_MS,
+            fetch_min_bytes=_FETCH_BYTES,
             request_timeout_ms=int(conf.broker_request_timeout * 1000),
             session_timeout_ms=int(conf.broker_session_timeout * 1000),
             rebalance_timeout_ms=int(conf.broker_rebalance_timeout * 1000),
