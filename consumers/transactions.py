@@ -21,14 +21,12 @@ from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaExcep
 from confluent_kafka.admin import AdminClient
 
 from consumers.answers import Outgoing
-from consumers.bounded import Hung, bounded
+from consumers.bounded import Hung, Patience, bounded
 from standfast.errors import Fenced
 
 _TIMEOUT_S = 10.0
 _BACKOFF_S = (0.0, 0.01, 0.05, 0.2, 0.5, 1.0)
-# How long the offsets may take before the call is given up for hung: at least, and as a multiple of what is usual.
-_OFFSETS_S = 0.4
-_TIMES_USUAL = 8
+_OFFSETS_S = 0.4  # the least that the offsets may take before the call is given up for hung
 _NUDGE_S = 0.1
 _SETTLE_S = 2.0  # of each try to find out whether a commit went through
 # Another process has our identity: whatever we hold is theirs now.
@@ -139,8 +137,7 @@ class ExactlyOnce:
         self._watched = False
         self._prepared: Mapping[TopicPartitionKey, int] | None = None
         self._several_brokers = False
-        self._usual_s = 0.0
-        self._hung = 0
+        self._patience = Patience(_OFFSETS_S)
 
     def connect(self) -> None:
         """Initialises transactions, which fences every earlier owner of the id; blocks until Kafka answers."""
@@ -224,14 +221,12 @@ class ExactlyOnce:
             send()
             return
         began = time.monotonic()
-        patience = max(_OFFSETS_S, _TIMES_USUAL * self._usual_s) * 2**self._hung
         try:
-            bounded(send, min(patience, _TIMEOUT_S))
+            bounded(send, min(self._patience.seconds, _TIMEOUT_S))
         except Hung:
-            self._hung += 1
+            self._patience.hung()
             raise
-        self._hung = 0
-        self._usual_s += (time.monotonic() - began - self._usual_s) / 5
+        self._patience.returned(time.monotonic() - began)
 
     def _send_out(self) -> None:
         """Waits for the answers to be written, and sees to it that a new leader is found as soon as there is one.
