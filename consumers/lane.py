@@ -20,6 +20,7 @@ _MOST_BYTES = 8_388_608
 _ASK_AGAIN_S = 0.05
 _ASKED_AGAIN = 20
 _WAKE_S = 0.1
+_LEADERS_S = 0.05
 
 Places = set[TopicPartitionKey]
 
@@ -52,6 +53,7 @@ class Lane:
         self._given_up: Places = set()
         self._ends: dict[TopicPartitionKey, int] = {}
         self._ask_again = 0
+        self._several_brokers = True  # until it is known
 
     def join(self, *, impatient: bool = False) -> None:
         """Asks for partitions; they come with one of the next polls. Impatient: with nothing to do until then."""
@@ -80,7 +82,7 @@ class Lane:
         first = self.consumer.poll(timeout)
         if first is None:
             if timeout:
-                self.consumer.memberid()  # wakes librdkafka, which looks only when woken whether a heartbeat is due
+                self._wake()
             return
         more = self.consumer.consume(room - 1, 0) if room > 1 else []
         self.waiting.extend(origin_of(one) for one in (first, *more) if self._is_ours(one))
@@ -163,6 +165,17 @@ class Lane:
         self.consumer.subscribe(
             [self.topic], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
         )
+
+    def _wake(self) -> None:
+        """With nothing to read: has librdkafka see to its heartbeat, and look whether a partition has a new leader.
+
+        Both it does only when it is woken; by itself it found new leaders up to 3 s after they were elected.
+        """
+        self.consumer.memberid()
+        if self._several_brokers:
+            with contextlib.suppress(KafkaException):
+                found = self.consumer.list_topics(self.topic, timeout=_LEADERS_S)
+                self._several_brokers = len(found.brokers) > 1
 
     def _wake_fetchers(self, kept: list[TopicPartition]) -> None:
         """Has the partitions that we keep go on at once after a rebalance.

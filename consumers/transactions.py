@@ -26,8 +26,11 @@ from standfast.errors import Fenced
 
 _TIMEOUT_S = 10.0
 _BACKOFF_S = (0.0, 0.01, 0.05, 0.2, 0.5, 1.0)
-_OFFSETS_S = 0.4  # the least that the offsets may take before the call is given up for hung
+_OFFSETS_S = 0.3  # the least that the offsets may take before the call is given up for hung
 _NUDGE_S = 0.1
+# With another broker to be found a client asks twice a second; a new one asks at once. From the fifth on doubled.
+_RECONNECT_S = 0.2
+_RECONNECTS = 5
 _SETTLE_S = 2.0  # of each try to find out whether a commit went through
 # Another process has our identity: whatever we hold is theirs now.
 _FENCED = {
@@ -141,12 +144,14 @@ class ExactlyOnce:
 
     def connect(self) -> None:
         """Initialises transactions, which fences every earlier owner of the id; blocks until Kafka answers."""
+        again = self._several_brokers
         for attempt in itertools.count():
             backoff(attempt)
+            within_s = _RECONNECT_S * 2 ** max(0, attempt - _RECONNECTS) if again else _TIMEOUT_S
             try:
                 # It connects, too: without that one start in three waits 500 ms.
                 self._several_brokers = len(self._producer.list_topics(timeout=_TIMEOUT_S).brokers) > 1
-                self._producer.init_transactions(_TIMEOUT_S)
+                self._producer.init_transactions(min(within_s, _TIMEOUT_S))
             except KafkaException as exception:
                 error = _error(exception)
                 _raise_if_fenced(error)

@@ -148,6 +148,8 @@ SOMETIMES = {
     "take over: Committer.idle",
     "take over: Consumer",
     "take over: offer Load",
+    "take over: Consumer.list_topics",
+    "serve: Consumer.list_topics",
     "take over: Bulk",
     *(f"take over: Bulk.{call}" for call in ("subscribe", "poll", "on_assign")),
     *(f"take over/Bulk.on_assign: {call}" for call in ("Bulk.incremental_assign", "Suspects.read", "send Serving")),

@@ -39,8 +39,10 @@ class FakeProducer:
         self._script = script
         self._says = says
         self._reports: list[Callable[[], None]] = []
+        self.patience: list[float] = []
 
-    def init_transactions(self, _timeout: float) -> None:
+    def init_transactions(self, timeout: float) -> None:
+        self.patience.append(timeout)
         self._call("init")
 
     def begin_transaction(self) -> None:
@@ -293,6 +295,13 @@ def test_offsets_that_never_come_back_are_given_up_with_their_producer(
     never.set()
     assert stage.producers[0].calls == ["init", *ONCE[:2]]
     assert stage.producers[1].calls == ["init", *ONCE], "nothing is asked about: no commit was on its way"
+
+
+def test_with_several_brokers_a_producer_that_finds_no_coordinator_is_replaced_soon(stage: Stage) -> None:
+    """The first connection may wait for Kafka to start; later ones are made because a broker is gone."""
+    stage.delivery.connect()
+    stage.delivery.connect()
+    assert stage.producers[0].patience == [10.0, 0.2]
 
 
 def test_with_one_broker_offsets_are_sent_without_another_thread(stage: Stage) -> None:

@@ -7,6 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -39,6 +40,8 @@ class FakeConsumer:
         self.closed = False
         self.generation = 0
         self.subscriptions = 0
+        self.brokers = 1
+        self.looked = 0
         self.assigned: list[int] = []
         self.asked: list[list[int]] = []
         self.member_id: str | None = "search-0-4711"
@@ -59,6 +62,11 @@ class FakeConsumer:
 
     def memberid(self) -> str | None:
         return self.member_id
+
+    def list_topics(self, _topic: str, timeout: float) -> SimpleNamespace:
+        assert timeout > 0
+        self.looked += 1
+        return SimpleNamespace(brokers=dict.fromkeys(range(self.brokers)))
 
     def incremental_assign(self, places: list[TopicPartition]) -> None:
         self.assigned += [one.partition for one in places]
@@ -435,3 +443,14 @@ def test_offsets_that_kafka_does_not_take_just_now_are_committed_later(stage: St
 
     stage.play(stage.happens("on_assign", 0), record(0, 5), settled, settled, settled, record(0, 6), settled)
     assert committed == [6, 7]
+
+
+def test_with_nothing_to_read_new_leaders_are_looked_for_where_there_are_several_brokers(stage: Stage) -> None:
+    stage.consumer.brokers = 3
+    stage.play(*[lambda: None] * 3)
+    assert stage.consumer.looked >= 3
+
+
+def test_a_single_broker_is_asked_for_others_once(stage: Stage) -> None:
+    stage.play(*[lambda: None] * 3)
+    assert stage.consumer.looked == 1
