@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from bench.compare import compared, loads
+from bench.compare import compared, loads, warmed
 from bench.comparison import Comparison, Run, summarised
 from bench.contenders import BARE, STANDFAST, Contender, chosen
 from bench.described import described
@@ -17,6 +17,7 @@ from standfast.errors import UsageError
 from standfast.settings import Settings
 
 _BARE_FROM = 64  # with fewer in flight the bare loop says nothing that the latency does not
+_WARM_UP, _TIMES_REQUESTS = 4000, 10
 _ONE_BY_ONE, _SEARCHES, _RECOMMENDATIONS = 400, 3000, 20_000
 
 
@@ -49,6 +50,8 @@ def comparison(settings: Settings, asked: Wanted, tell: Callable[[str], None]) -
     failures: list[str] = []
     tell("starting Kafka")
     with stage(settings, names) as here:
+        tell("warming Kafka up")
+        warmed(here, names[0], min(_WARM_UP, _TIMES_REQUESTS * _requests(asked, names[0], asked.levels[names[0]][0])))
         about = described(here, names, _everyone(asked), asked.rounds, _told(asked))
         for name in names:
             requests = {level: _requests(asked, name, level) for level in asked.levels[name]}

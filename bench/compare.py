@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from bench import processes
 from bench.asking import LONG_SHARE, Asked, Asker
 from bench.comparison import UNIFORM, Limit, Run
-from bench.contenders import Contender
+from bench.contenders import STANDFAST, Contender
 from bench.layout import pin, unpin
 from bench.raw import Raw, raw
 from bench.running import running
@@ -22,6 +22,7 @@ from standfast.errors import ClusterError, NoAnswer
 
 LONG = "10 % nine times longer"
 _FEWEST_WARM = 50
+_WARM_SEED = 1000  # rounds are seeded from 1 on
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,13 @@ def loads(own: Service, requests: Mapping[int, int], long: bool) -> list[Load]:
     if long:
         return [one for level in requests for one in (load(UNIFORM, level), load(LONG, level, LONG_SHARE))]
     return [load(f"{level} in flight", level) for level in requests]
+
+
+def warmed(stage: Stage, name: Name, count: int) -> None:
+    """Serves so many requests one by one: Kafka compiles itself while it runs, and would do so in the first rounds."""
+    asker = Asker(name, seed=_WARM_SEED)
+    with running(STANDFAST, stage, name, f"{name}-warm", asker.ask(1).requests[0]) as (_, loop):
+        loop.run(asker.ask(count).requests, 1)
 
 
 def compared(

@@ -14,7 +14,7 @@ from pathlib import Path
 from standfast.child import start_child
 from standfast.errors import ClusterError
 from standfast.kafka.broker_config import Layout, NodePorts, logging_config, properties
-from standfast.kafka.distribution import java_command
+from standfast.kafka.distribution import QUICK_TO_START, java_command
 
 _FLOCK = "hhqqi"  # struct flock: type, whence, start, length, pid
 _TELLING = re.compile(r"\] (ERROR|FATAL) |^Caused by: |Exception: |^Error|^OpenJDK .*error")
@@ -147,7 +147,9 @@ class Node:
         return self.folder / "logs" / "java.out"
 
     def _java(self, main_class: str, heap: str) -> list[str]:
-        options = [f"-Dlog4j2.configurationFile={self.folder / 'log4j2.properties'}", "-Dkafka.logs.dir=/dev/null"]
+        lasting = main_class == "kafka.Kafka" and len(self._layout.nodes) == 1  # three are for trying out what fails
+        options = [] if lasting else [QUICK_TO_START]
+        options += [f"-Dlog4j2.configurationFile={self.folder / 'log4j2.properties'}", "-Dkafka.logs.dir=/dev/null"]
         return java_command(main_class, heap, options)
 
     def _config(self, name: str, text: str) -> Path:

