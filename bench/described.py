@@ -25,7 +25,7 @@ def described(
         "layout": str(stage.layout),
         "order": f"{rounds} rounds; in each the raw limit, then a contender started anew, one after the other",
         "requests": f"{requests}; no two alike, the same for all; a warm-up before each run",
-        "kafka": f"{KAFKA_VERSION}, {kafka.brokers} broker, {kafka.partitions} partitions; warmed up before the first round",
+        "kafka": f"{KAFKA_VERSION}, {kafka.brokers} broker, {kafka.partitions} partitions; warmed up first",
         "torch": f"{version('torch')}, 1 thread, {_precision(stage.settings)}",
         **{name: _service(stage.settings, name) for name in services},
         **{one.name: _contender(one) for one in contenders},
