@@ -82,7 +82,7 @@ def failover(at: Scene, name: str, strikes: int, rate: float, pause_s: float) ->
         struck = list(_struck(at, strike.make(), whole, strikes, pause_s))
         time.sleep(pause_s)
         load.stop_sending()
-        _await_answers(load)
+        await_answers(load)
     finally:
         load.close()
     if load.broken:
@@ -100,7 +100,8 @@ def _struck(
         yield one, whole.await_again(one.gone)
 
 
-def _await_answers(load: Load) -> None:
+def await_answers(load: Load) -> None:
+    """Waits until every request is answered, or for a minute."""
     until = time.monotonic() + _ANSWERS_S
     while load.unanswered() and time.monotonic() < until:
         time.sleep(0.05)

@@ -9,6 +9,7 @@ import typer
 from standfast.commands.bench_against import Against, Asked, Device, Mix, Rounds, compare
 from standfast.commands.bench_failover import failover_command
 from standfast.commands.bench_overload import overload_command
+from standfast.commands.bench_soak import soak_command
 from standfast.commands.bench_startup import startup_command
 from standfast.commands.options import AsJson, Config, settings_from, stdout
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True)
 app.command("failover")(failover_command)
 app.command("overload")(overload_command)
+app.command("soak")(soak_command)
 app.command("startup")(startup_command)
 Services = Annotated[str, typer.Option("--services", help="Which services, separated by commas.")]
 Requests = Annotated[

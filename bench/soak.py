@@ -1,0 +1,160 @@
+"""Many failovers in a row under a steady load of all services: nothing lost, nothing doubled, and nothing grows."""
+
+from __future__ import annotations
+
+import random
+import time
+import uuid
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from bench import processes
+from bench.failover import await_answers
+from bench.figures import quantile
+from bench.full_strength import FullStrength
+from bench.judging import Judge
+from bench.strikes import kill
+from bench.strikes.scene import Scene, Struck
+from consumers.service import service
+from drills import checker
+from drills.load import Load
+from models.base import Service as Name
+from standfast.errors import ClusterError
+from standfast.settings import Settings
+
+_CALM_SHARE = 0.1
+_WEIGH_EVERY_S = 60.0
+Strikes = list[tuple[Struck, float]]
+
+
+class Served(msgspec.Struct, frozen=True, kw_only=True):
+    """One service over the whole time; milliseconds. `calm`: before the first kill. `between`: outside of failovers."""
+
+    service: str
+    rate: float
+    requests: int
+    kills: int
+    failover_p50_ms: float
+    failover_p99_ms: float
+    calm_p50_ms: float | None
+    calm_p99_ms: float | None
+    between_p50_ms: float | None
+    between_p99_ms: float | None
+    lost: int
+    doubled: int
+    out_of_order: int
+    not_ok: dict[str, int]
+
+
+class Weight(msgspec.Struct, frozen=True, kw_only=True):
+    """Proportional set sizes, MB: of one worker or standby on average, and of supervisor and roles without Kafka."""
+
+    after_s: float
+    worker_mb: float
+    others_mb: float
+    kafka_mb: float
+
+
+class Soak(msgspec.Struct, frozen=True, kw_only=True):
+    """What the running system did."""
+
+    seconds: float
+    every_s: float
+    workers: int
+    served: list[Served]
+    weights: list[Weight]
+
+
+def soak(settings: Settings, rates: Mapping[Name, float], seconds: float, every_s: float) -> Soak:
+    """Kills one worker of any service every few seconds, after a tenth of the time without; blocks.
+
+    Raises ClusterError when the system does not come back to full strength, or the load itself fails.
+    """
+    scenes = [Scene(settings, service(name, settings)) for name in rates]
+    whole: dict[str, FullStrength] = {at.service.name: FullStrength(at) for at in scenes}
+    loads: dict[Name, Load] = {at.service.name: _load(at, rates[at.service.name]) for at in scenes}
+    began = time.monotonic()
+    weights = [_weight(scenes[0], 0.0)]
+    struck: dict[str, Strikes] = {name: [] for name in loads}
+    try:
+        for load in loads.values():
+            load.start()
+        _killing(scenes, whole, struck, weights, (began, seconds, every_s))
+        for load in loads.values():
+            load.stop_sending()
+        for load in loads.values():
+            await_answers(load)
+    finally:
+        for load in loads.values():
+            load.close()
+    served = [_served(name, rates[name], loads[name], struck[name]) for name in rates]
+    workers = sum(len(at.workers()) for at in scenes)
+    return Soak(seconds=seconds, every_s=every_s, workers=workers, served=served, weights=weights)
+
+
+def _load(at: Scene, rate: float) -> Load:
+    return Load(at.settings, at.service, f"soak-{uuid.uuid4().hex[:8]}", rate, ())
+
+
+def _killing(
+    scenes: Sequence[Scene],
+    whole: Mapping[str, FullStrength],
+    struck: Mapping[str, Strikes],
+    weights: list[Weight],
+    when: tuple[float, float, float],
+) -> None:
+    began, seconds, every_s = when
+    due, weigh_due = began + max(every_s, seconds * _CALM_SHARE), began + _WEIGH_EVERY_S
+    while time.monotonic() < began + seconds:
+        time.sleep(max(0.0, min(due, began + seconds) - time.monotonic()))
+        if time.monotonic() >= began + seconds:
+            break
+        due += every_s
+        if time.monotonic() > weigh_due:
+            weigh_due += _WEIGH_EVERY_S
+            weights.append(_weight(scenes[0], time.monotonic() - began))
+        at = random.choice(scenes)
+        one = kill.strike(at)
+        struck[at.service.name].append((one, whole[at.service.name].await_again(one.gone)))
+    weights.append(_weight(scenes[0], time.monotonic() - began))
+
+
+def _weight(at: Scene, after_s: float) -> Weight:
+    running = at.status()
+    workers = [one.pid for one in running.workers if one.pid]
+    kafka = [one.pid for one in running.roles if one.id.startswith("kafka")]
+    others = [running.supervisor_pid, *(one.pid for one in running.roles if one.pid not in kafka)]
+    return Weight(
+        after_s=round(after_s, 1),
+        worker_mb=round(processes.memory_mb(workers) / max(1, len(workers)), 1),
+        others_mb=round(processes.memory_mb(others), 1),
+        kafka_mb=round(processes.memory_mb(kafka), 1),
+    )
+
+
+def _served(name: Name, rate: float, load: Load, struck: Strikes) -> Served:
+    if load.broken:
+        raise ClusterError(f"the load of {name} itself stopped, so nothing is proven: {load.broken}")
+    history = load.history()
+    judge, counts = Judge(history), checker.measure(history)
+    rto = [judge.answered_ms(one) for one, _ in struck] or [0.0]
+    first = min((one.at for one, _ in struck), default=history.ended)
+    calm = checker.latency(one for one in history.requests if one.answered_at is not None and one.answered_at < first)
+    between = judge.usual(struck)
+    return Served(
+        service=name,
+        rate=rate,
+        requests=len(history.requests),
+        kills=len(struck),
+        failover_p50_ms=round(quantile(rto, 0.5), 1),
+        failover_p99_ms=round(quantile(rto, 0.99), 1),
+        calm_p50_ms=calm.p50_ms,
+        calm_p99_ms=calm.p99_ms,
+        between_p50_ms=between.p50_ms,
+        between_p99_ms=between.p99_ms,
+        lost=counts.lost,
+        doubled=counts.duplicated,
+        out_of_order=counts.out_of_order,
+        not_ok=counts.not_ok,
+    )

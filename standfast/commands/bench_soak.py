@@ -1,0 +1,70 @@
+"""`standfast bench soak`: many failovers in a row under a steady load."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from standfast.commands.options import AsJson, Config, settings_from, stdout
+
+if TYPE_CHECKING:
+    from bench.soak import Soak
+
+
+def soak_command(
+    minutes: Annotated[float, typer.Option("--minutes", min=0.1, help="For how long.")] = 10.0,
+    every: Annotated[float, typer.Option("--every", min=0.5, help="Seconds from one kill to the next.")] = 10.0,
+    searches: Annotated[float, typer.Option("--searches", min=0, help="Searches a second; 0 for none.")] = 100.0,
+    recommendations: Annotated[
+        float, typer.Option("--recommendations", min=0, help="Recommendations a second; 0 for none.")
+    ] = 1000.0,
+    as_json: AsJson = False,
+    config: Config = None,
+) -> None:
+    """Kill a worker of the running system every few seconds under load; exit code 1 if an answer was lost or doubled.
+
+    The first tenth of the time is without kills, to compare with. Memory is weighed every minute.
+
+    Example: standfast bench soak --minutes 10
+    """
+    import msgspec
+
+    from bench.figures import machine
+    from bench.soak import soak
+    from models.base import Service
+    from standfast.errors import UsageError
+    from standfast.locating import located
+
+    every_rate: dict[Service, float] = {"search": searches, "recommend": recommendations}
+    rates = {name: rate for name, rate in every_rate.items() if rate}
+    if not rates:
+        raise UsageError("--searches 0 --recommendations 0: there is no load left; ask for one of them")
+    found = soak(located(settings_from(config)), rates, minutes * 60, every)
+    if as_json:
+        typer.echo(msgspec.json.encode({"machine": machine(), "figures": found}))
+    else:
+        _print(found)
+    if any(one.lost or one.doubled for one in found.served):
+        raise typer.Exit(1)
+
+
+def _print(found: Soak) -> None:
+    from rich.table import Table
+
+    from bench.figures import machine
+
+    headings = ("service", "requests", "kills", "failover p50", "p99", "calm p99", "between p99", "lost", "doubled")
+    table = Table(box=None, pad_edge=False)
+    for heading in headings:
+        table.add_column(heading, justify="left" if heading == "service" else "right")
+    for one in found.served:
+        times = (one.failover_p50_ms, one.failover_p99_ms, one.calm_p99_ms or 0.0, one.between_p99_ms or 0.0)
+        counts = (f"{one.requests:,}", str(one.kills))
+        table.add_row(one.service, *counts, *(f"{ms:,.1f}" for ms in times), str(one.lost), str(one.doubled))
+    stdout().print(table)
+    for at in found.weights:
+        others = f"supervisor and roles {at.others_mb:,.0f}, Kafka {at.kafka_mb:,.0f}"
+        stdout().print(f"after {at.after_s:,.0f} s: a worker {at.worker_mb:,.0f} MB, {others}")
+    here = machine()
+    stdout().print(f"{found.workers} workers; {here.cores} cores, {here.processor}, load {here.load}")

@@ -1,0 +1,32 @@
+"""Worker after worker killed under a steady load of both services: nothing lost, nothing doubled. In short."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bench.soak import soak
+from tests.support.toys import Toys
+
+_SECONDS, _EVERY_S = 15.0, 2.0
+
+
+def test_workers_of_both_services_die_one_after_the_other(
+    broker: str, unique: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    toys = Toys(tmp_path / "home", broker, f"{unique}.", ("search", "recommend"))
+    monkeypatch.setenv("STANDFAST_HOME", str(toys.home))
+    try:
+        toys.start()
+        found = soak(toys.settings, {"search": 30, "recommend": 60}, _SECONDS, _EVERY_S)
+    finally:
+        toys.stop()
+    assert [one.service for one in found.served] == ["search", "recommend"]
+    for one in found.served:
+        assert (one.lost, one.doubled, one.out_of_order, one.not_ok) == (0, 0, 0, {})
+        assert one.requests > one.rate * _SECONDS / 2
+        assert one.calm_p99_ms, "there was a time without kills to compare with"
+    assert sum(one.kills for one in found.served) >= 2
+    assert found.workers == 4
+    assert [at.worker_mb > 1 and at.others_mb > 1 for at in found.weights] == [True, True]
