@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -71,6 +72,8 @@ def compared(
 
     A contender that does not start or stops answering gives what is to be said of it, and the next one's turn comes.
     """
+    gc.collect()
+    gc.freeze()  # the collector would walk the shop and all requests while one of them is on its way: 50 ms
     own = service(name, stage.settings)
     device = (stage.settings.search if own.name == "search" else stage.settings.recommend).device
     with raw(name, device, stage.home) as limit:
