@@ -71,7 +71,7 @@ class Node:
         shutil.rmtree(fresh, ignore_errors=True)
         fresh.mkdir()
         config = self._config("format.properties", properties(self._layout, self._ports, fresh))
-        command = [*self._java("kafka.tools.StorageTool", "128m"), "format", "--config", str(config)]
+        command = [*self._java("kafka.tools.StorageTool", "128m", QUICK_TO_START), "format", "--config", str(config)]
         return start_child([*command, "--cluster-id", self._layout.cluster_id], signal.SIGKILL, self._output)
 
     def end_format(self, process: subprocess.Popen[bytes], timeout: float) -> None:
@@ -89,7 +89,9 @@ class Node:
 
     def launch(self) -> None:
         """Starts the process and returns at once; call it from the main thread (see `start_child`)."""
-        command = [*self._java("kafka.Kafka", self._heap), str(self.folder / "server.properties")]
+        lasting = len(self._layout.nodes) == 1  # three on one machine are for trying out what fails
+        jvm = () if lasting else (QUICK_TO_START,)
+        command = [*self._java("kafka.Kafka", self._heap, *jvm), str(self.folder / "server.properties")]
         self._process = start_child(command, signal.SIGTERM, self._output)
 
     def restart(self) -> None:
@@ -146,11 +148,9 @@ class Node:
     def _output(self) -> Path:
         return self.folder / "logs" / "java.out"
 
-    def _java(self, main_class: str, heap: str) -> list[str]:
-        lasting = main_class == "kafka.Kafka" and len(self._layout.nodes) == 1  # three are for trying out what fails
-        options = [] if lasting else [QUICK_TO_START]
-        options += [f"-Dlog4j2.configurationFile={self.folder / 'log4j2.properties'}", "-Dkafka.logs.dir=/dev/null"]
-        return java_command(main_class, heap, options)
+    def _java(self, main_class: str, heap: str, *options: str) -> list[str]:
+        logging = f"-Dlog4j2.configurationFile={self.folder / 'log4j2.properties'}"
+        return java_command(main_class, heap, [*options, logging, "-Dkafka.logs.dir=/dev/null"])
 
     def _config(self, name: str, text: str) -> Path:
         path = self.folder / name

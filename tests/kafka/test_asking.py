@@ -23,17 +23,6 @@ def toys(broker: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Toys
     made.stop()
 
 
-@pytest.fixture(scope="module")
-def desk(toys: Toys) -> Desk:
-    return Desk(toys.settings)
-
-
-@pytest.fixture
-def results(desk: Desk) -> Iterator[Reader]:
-    with desk.reader("search.results") as reader:
-        yield reader
-
-
 class Caller:
     """Asks one search after the other."""
 

@@ -37,11 +37,6 @@ def toys(broker: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Toys
         yield made
 
 
-@pytest.fixture(scope="module")
-def desk(toys: Toys) -> Desk:
-    return Desk(toys.settings)
-
-
 def flood(desk: Desk, name: str, topic: str, count: int, headers: Sequence[Header] = ()) -> list[str]:
     """Sends so many requests at once, of 20 ms of work each; returns their ids."""
     producer = Producer(clients.producer(desk.settings, "flood"))

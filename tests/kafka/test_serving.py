@@ -44,17 +44,6 @@ def toys(broker: str, registry_url: str, tmp_path_factory: pytest.TempPathFactor
     made.stop()
 
 
-@pytest.fixture(scope="module")
-def desk(toys: Toys) -> Desk:
-    return Desk(toys.settings)
-
-
-@pytest.fixture
-def results(desk: Desk) -> Iterator[Reader]:
-    with desk.reader("search.results") as reader:
-        yield reader
-
-
 @pytest.fixture
 def dead(desk: Desk) -> Iterator[Reader]:
     with desk.reader("search.requests.dlq") as reader:
