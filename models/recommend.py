@@ -24,6 +24,7 @@ from models.encoder import torch_device
 from models.histories import Histories
 from models.linear import Linear, rounded
 from models.ragged import Ragged
+from models.summed import Summed
 
 _CONFIG, _ARRAYS = "recommend.json", "recommend.safetensors"
 _MOST = 500
@@ -39,6 +40,7 @@ class Parameters(msgspec.Struct, frozen=True):
     trend_weight: float = 0.4
     content_weight: float = 0.4
     latest: int = 15
+    content_width: int = 128
     history_half_life: float = 100.0
     max_items: int = 20_000
 
@@ -66,8 +68,7 @@ class Recommender:
     ) -> None:
         self._label, self._config, self._histories = label, config, histories
         ease, vectors, self._trend = arrays
-        # 11 bits are enough for a term of a sum, and reading them takes half the time.
-        self._ease, self._vectors = ease.half(), vectors.half()
+        self._ease, self._latest = Summed(ease), Summed(vectors)
         self._likeness = Linear(vectors, None, torch.float32)
         self._places = {item_id: place for place, item_id in enumerate(config.item_ids)}
 
@@ -94,41 +95,36 @@ class Recommender:
 
     def scores(self, seen: Sequence[Sequence[int]]) -> Tensor:
         """[len(seen), items] for histories of places, latest first."""
-        use, history = self._config.parameters, Ragged.of(seen)
-        latest = self._summed(self._vectors, history.only(history.columns < use.latest)).float()
-        filling = rounded(len(seen)) - len(seen)
-        result = self._likeness(F.pad(F.normalize(latest, dim=1), (0, 0, 0, filling)))[: len(seen)]
-        result = result.clamp_(min=0).mul_(use.content_weight).add_(self._trend, alpha=use.trend_weight)
-        known = len(self._ease)
-        if known:
-            strength = self._summed(self._ease, history.only(history.values < known)).float()
-            result[:, :known].addcdiv_(strength, strength.amax(dim=1, keepdim=True).clamp_(min=1e-6))
-        return result
+        return self._scores(Ragged.of(seen))
 
     def _answers(self, queries: Sequence[RecommendQuery]) -> list[list[Scored]]:
-        seen = [self.seen(query) for query in queries]
+        history = Ragged.of([self.seen(query) for query in queries])
         with torch.inference_mode():
-            scores = self.scores(seen)
-            self._hide(scores, [row if q.exclude_seen else [] for q, row in zip(queries, seen, strict=True)])
+            scores = self._scores(history)
+            self._hide(scores, history, [query.exclude_seen for query in queries])
             count = min(max(query.k for query in queries), scores.shape[1])
             values, places = scores.topk(max(count, 0), dim=1)
         answers = zip(queries, values.tolist(), places.tolist(), strict=True)
         return [self._answer(v, p, query.k) for query, v, p in answers]
 
-    def _summed(self, table: Tensor, history: Ragged) -> Tensor:
+    def _scores(self, history: Ragged) -> Tensor:
+        use, count, known = self._config.parameters, len(history.lengths), len(self._ease)
+        latest = F.normalize(self._summed(self._latest, history.only(history.columns < use.latest)), dim=1)
+        result = self._likeness(F.pad(latest, (0, 0, 0, rounded(count) - count)))[:count]
+        result = result.clamp_(min=0).mul_(use.content_weight).add_(self._trend, alpha=use.trend_weight)
+        if known:
+            strength = self._summed(self._ease, history.only(history.values < known))
+            result[:, :known].addcdiv_(strength, strength.amax(dim=1, keepdim=True).clamp_(min=1e-6))
+        return result
+
+    def _summed(self, table: Summed, history: Ragged) -> Tensor:
         """For each history the sum of its rows of `table`, the latest weighing most; zeros for an empty one."""
-        weights = np.exp2(-history.columns / self._config.parameters.history_half_life)
-        return F.embedding_bag(
-            sent(history.values, table.device),
-            table,
-            sent(history.starts, table.device),
-            mode="sum",
-            per_sample_weights=sent(weights, table.device).to(table.dtype),
-        )
+        fade = np.exp2(-history.columns / self._config.parameters.history_half_life)
+        return table.of(history, fade.astype(np.float32))
 
     @staticmethod
-    def _hide(scores: Tensor, seen: Sequence[Sequence[int]]) -> None:
-        hidden = Ragged.of(seen)
+    def _hide(scores: Tensor, seen: Ragged, excluded: Sequence[bool]) -> None:
+        hidden = seen if all(excluded) else seen.only(np.repeat(excluded, seen.lengths))
         rows, columns = (sent(part, scores.device) for part in (hidden.rows, hidden.values))
         scores[rows, columns] = -torch.inf
 

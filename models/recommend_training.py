@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from models.catalogue import Catalogue
+from models.condensed import condensed
 from models.ease import fit_ease
 from models.encoder import torch_device
 from models.histories import DAY_MS, Histories, Pairs, histories_of, pairs_of
@@ -47,7 +48,8 @@ def fit(
     order, known = _order(catalogue, events, use.max_items)
     config = RecommendConfig([catalogue.item_ids[p] for p in order], [catalogue.titles[p] for p in order], use)
     nothing = Histories(np.empty(0, np.int64), np.zeros(1, np.int64), np.empty(0, np.int32))
-    parts = (torch.zeros(0, 0), vectors[torch.from_numpy(order)], torch.zeros(len(order)))
+    texts = condensed(vectors, use.content_width)[torch.from_numpy(order)]
+    parts = (torch.zeros(0, 0), texts, torch.zeros(len(order)))
     if events is None or not known:
         return Fitted(config, parts, nothing)
     places = _places(config.item_ids, events)

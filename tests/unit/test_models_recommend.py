@@ -119,7 +119,8 @@ def test_scores_are_what_the_formula_says_for_histories_of_any_lengths(seen: lis
     nothing = Histories(np.empty(0, np.int64), np.zeros(1, np.int64), np.empty(0, np.int32))
     model = Recommender("r@1", config, (ease, vectors, torch.rand(50, generator=draw)), nothing)
     wanted = torch.stack([_plain_scores(model, ease.double(), vectors.double(), row) for row in seen])
-    assert torch.allclose(model.scores(seen).double(), wanted, atol=2e-3)
+    # EASE is kept in a byte a number: half a step of 1/255 of its row, against the best of an answer.
+    assert torch.allclose(model.scores(seen).double(), wanted, atol=4e-3)
 
 
 def test_a_new_product_nobody_bought_yet_is_recommended_by_its_text(tmp_path: Path) -> None:
