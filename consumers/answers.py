@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from consumers.admission import Admitted, DeadLetter, Origin, Refused
 from consumers.dead_letters import dead_letter_headers
 from consumers.service import Service
-from models.base import Scored
 from schemas.codec import Codec, Encoding
 from schemas.records import Item, Result
 from schemas.topics import BY_NAME
@@ -21,8 +22,7 @@ _OUR_HEADERS = 6  # those that `dead_letter_headers` adds, behind any of the sam
 _TOPIC_NAME = re.compile(rb"[a-zA-Z0-9._-]{1,249}")
 
 
-@dataclass(frozen=True, slots=True)
-class Outgoing:
+class Outgoing(Struct, frozen=True, gc=False):
     """One record to write, and the request it answers or blames.
 
     `to_partition` -1: by key. `to_named`: the topic is one that the request named, not ours.
@@ -62,13 +62,12 @@ class Answers:
             prefix + "drills.results"
         }
 
-    def served(self, admitted: Admitted, found: list[Scored]) -> Outgoing:
+    def served(self, admitted: Admitted, found: list[Item]) -> Outgoing:
         """The answer to a computed request."""
-        items = [Item(item_id=one.item_id, score=one.score, title=one.title) for one in found]
         result = Result(
             request_id=admitted.request_id,
             status="ok",
-            items=items,
+            items=found,
             model=self._model,
             worker=self.worker,
             latency_ms=_latency(admitted.origin),

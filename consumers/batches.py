@@ -4,28 +4,27 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import structlog
+from msgspec import Struct
 
 from consumers.admission import Admission, Admitted, DeadLetter, Decision, Origin, Refused
 from consumers.answers import Answers, Outgoing
 from consumers.breaker import Ask, Outcome
 from consumers.ledger import Ledger, RecordId
 from consumers.suspects import DEATHS_ALLOWED, Suspects, record_id
+from consumers.tally import Tally
 from consumers.transactions import Work
-from models.base import Scored
-from standfast import telemetry
+from schemas.records import Item
 
 _log = structlog.get_logger()
 
 
-@dataclass(frozen=True, slots=True)
-class Served:
+class Served(Struct, frozen=True, gc=False):
     """A request and its scores."""
 
     admitted: Admitted
-    items: list[Scored]
+    items: list[Item]
 
 
 Settled = Served | Refused | DeadLetter
@@ -45,7 +44,8 @@ class Batches:
         self._ask = ask
         self._answers = answers
         self._ledger = ledger
-        self._model = model.partition("@")[::2]
+        self._model = model
+        self._tallies: dict[str, Tally] = {}
         self.instead = answers.instead
         self._suspects_kept = suspects
         self._suspects: dict[RecordId, int] = {}
@@ -55,9 +55,11 @@ class Batches:
         """Learns which records are suspected now; when partitions have come."""
         self._suspects = self._suspects_kept.read()
 
-    def labels(self, topic: str) -> tuple[str, str, str]:
-        """The labels of the metrics by model."""
-        return (topic, *self._model)
+    def tally(self, topic: str) -> Tally:
+        """Where batches of this topic are counted."""
+        if topic not in self._tallies:
+            self._tallies[topic] = Tally(topic, self._model)
+        return self._tallies[topic]
 
     def late(self, origin: Origin) -> bool:
         """Whether the record will be refused for its age; `ahead_ms` is how long its batch would take."""
@@ -72,11 +74,14 @@ class Batches:
         computed = time.perf_counter()
         settled = [part for one in decisions for part in _settled(one, found)]
         outgoing = [self._written(one) for one in settled]
-        self._observe(decisions, settled, began, decoded, computed)
-        offsets: dict[tuple[str, int], int] = {}
-        for one in decisions:
-            offsets[one.origin.topic, one.origin.partition] = one.origin.offset + 1
-        return Work(outgoing, offsets, [one.origin.timestamp_ms for one in decisions])
+        timestamps_ms = [one.timestamp_ms for one in records]
+        tally = self.tally(records[0].topic)
+        tally.computed(timestamps_ms, (began, decoded, computed, time.perf_counter()))
+        tally.settled(
+            [_status(one) for one in settled if not isinstance(one, DeadLetter)],
+            [one.kind for one in settled if isinstance(one, DeadLetter)],
+        )
+        return Work(outgoing, {(one.topic, one.partition): one.offset + 1 for one in records}, timestamps_ms)
 
     def _decide(self, origin: Origin, shed: bool) -> Decision:
         deaths = self._suspects.get(record_id(origin), 0) if self._suspects else 0
@@ -108,30 +113,9 @@ class Batches:
             return self._answers.dead(settled)
         return self._answers.served(settled.admitted, settled.items)
 
-    def _observe(
-        self,
-        decisions: Sequence[Decision],
-        settled: Sequence[Settled],
-        began: float,
-        decoded: float,
-        computed: float,
-    ) -> None:
-        ended = time.perf_counter()
-        began_ms = (time.time() - (ended - began)) * 1000
-        labels = self.labels(decisions[0].origin.topic)
-        queue = telemetry.QUEUE.labels(*labels)
-        for one in decisions:
-            queue.observe(max(0.0, began_ms - one.origin.timestamp_ms) / 1000)
-        for part in settled:
-            if isinstance(part, DeadLetter):
-                telemetry.FAILURES.labels(labels[0], part.kind).inc()
-            else:
-                status = part.status if isinstance(part, Refused) else "ok"
-                telemetry.REQUESTS.labels(*labels, status).inc()
-        telemetry.BATCH_SIZE.labels(*labels).observe(len(decisions))
-        telemetry.COMPUTE_INPUT.labels(*labels).observe(decoded - began)
-        telemetry.COMPUTE_INFER.labels(*labels).observe(computed - decoded)
-        telemetry.COMPUTE_OUTPUT.labels(*labels).observe(ended - computed)
+
+def _status(settled: Served | Refused) -> str:
+    return settled.status if isinstance(settled, Refused) else "ok"
 
 
 def _settled(decision: Decision, found: dict[int, Outcome]) -> list[Settled]:

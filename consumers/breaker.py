@@ -18,7 +18,8 @@ from typing import Any, Literal
 import structlog
 
 from consumers.admission import Query
-from models.base import Model, Scored
+from models.base import Model
+from schemas.records import Item
 
 _log = structlog.get_logger()
 _BATCHES, _WHOLE_S = 5, 3.0
@@ -35,7 +36,7 @@ class NotComputed:
     reason: str
 
 
-Outcome = list[Scored] | NotComputed
+Outcome = list[Item] | NotComputed
 Ask = Callable[[Sequence[Query]], list[Outcome]]
 
 

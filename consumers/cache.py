@@ -14,7 +14,8 @@ from msgspec.msgpack import Decoder, Encoder
 
 from consumers.admission import Query
 from consumers.breaker import Ask, Outcome
-from models.base import Scored, SearchQuery
+from models.base import SearchQuery
+from schemas.records import Item
 from standfast import telemetry
 
 # An answer of ten products takes about 700 bytes; a cache full of answers of a hundred holds fewer, not more bytes.
@@ -43,7 +44,7 @@ class Cache:
         self._kept: OrderedDict[bytes, bytes] = OrderedDict()
         self._bytes = 0
         self._encoder = Encoder()
-        self._decoder = Decoder(list[Scored])
+        self._decoder = Decoder(list[Item])
         results: tuple[Result, ...] = ("hit", "miss", "shared")
         self._lookups = {result: telemetry.CACHE_LOOKUPS.labels(topic, result) for result in results}
 
@@ -82,7 +83,7 @@ class Cache:
             return self._encoder.encode((query.query, query.k))
         return self._encoder.encode(query)
 
-    def _keep(self, key: bytes, answer: list[Scored]) -> None:
+    def _keep(self, key: bytes, answer: list[Item]) -> None:
         packed = _trimmed(self._encoder.encode(answer))
         self._kept[_trimmed(key)] = packed
         self._bytes += len(key) + len(packed) + _OVERHEAD

@@ -166,7 +166,9 @@ class WorkerProcess:
         admission = Admission(self._service, self._settings, self._codec, history)
         rehearse(self._service, self._model, admission, self._answers)
         suspects = Suspects(suspects_file(self._service))
-        return Batches(admission, self._asking(), self._answers, self._ledger, suspects, self._model.label)
+        batches = Batches(admission, self._asking(), self._answers, self._ledger, suspects, self._model.label)
+        batches.tally(self._service.requests)
+        return batches
 
     def _wait_for_identity(self) -> str | None:
         with self._orders:

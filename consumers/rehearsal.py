@@ -13,17 +13,14 @@ from consumers.admission import Admission, Admitted, Origin
 from consumers.answers import Answers
 from consumers.service import Service
 from models.base import Model
-from standfast import telemetry
 
 _REQUESTS = {"search": b'{"query": "white hanging heart", "k": 10}', "recommend": b'{"user_id": "nobody", "k": 10}'}
 
 
 def rehearse(service: Service, model: Model[Any], admission: Admission, answers: Answers) -> None:
-    """Decodes, computes and encodes one request that nobody sent, and opens the metrics without counting it."""
+    """Decodes, computes and encodes one request that nobody sent; it is not counted."""
     now_ms = int(time.time() * 1000)
     origin = Origin(service.requests, 0, 0, now_ms, None, _REQUESTS[service.name], [])
     decision = admission.decide(origin)
     if isinstance(decision, Admitted):
         answers.served(decision, model.predict([decision.query])[0])
-    name, _, version = model.label.partition("@")
-    telemetry.open_for(service.requests, name, version)

@@ -134,7 +134,7 @@ class Worker:
 
     def _answer(self, lane: Lane, picked: Picked) -> None:
         began = time.perf_counter()
-        telemetry.BATCH_RELEASES.labels(lane.topic, picked.reason).inc()
+        self._batches.tally(lane.topic).released(picked.reason)
         self._committer.announce(lane.owed(picked.records))
         work = self._batches.work(picked.records, picked.shed)
         self._wait_for_committer()
@@ -222,14 +222,9 @@ class Worker:
         self._tell(partitions)
 
     def _delivered(self, work: Work, seconds: float) -> None:
-        topic = next(iter(work.offsets))[0]
-        telemetry.COMMIT.labels(topic).observe(seconds)
+        self._batches.tally(next(iter(work.offsets))[0]).committed(work.timestamps_ms, seconds)
         if work.backlog_since is not None:
             self._pace.answered(time.perf_counter() - work.backlog_since)
-        now_ms = time.time() * 1000
-        observed = telemetry.REQUEST.labels(*self._batches.labels(topic))
-        for timestamp_ms in work.timestamps_ms:
-            observed.observe(max(0.0, now_ms - timestamp_ms) / 1000)
 
     def _report(self) -> None:
         if time.monotonic() < self._report_due:

@@ -18,13 +18,14 @@ import torch.nn.functional as F  # noqa: N812 - the name every torch reader know
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from models.base import RecommendQuery, Scored
+from models.base import RecommendQuery
 from models.device import in_halves, sent
 from models.encoder import torch_device
 from models.histories import Histories
 from models.linear import Linear, rounded
 from models.ragged import Ragged
 from models.summed import Summed
+from schemas.records import Item
 
 _CONFIG, _ARRAYS = "recommend.json", "recommend.safetensors"
 _MOST = 500
@@ -77,7 +78,7 @@ class Recommender:
         """`recommend@<version>`."""
         return self._label
 
-    def predict(self, queries: Sequence[RecommendQuery]) -> list[list[Scored]]:
+    def predict(self, queries: Sequence[RecommendQuery]) -> list[list[Item]]:
         """One list for each query, best first. Products that are not in the catalogue are no part of it."""
         blocks = (queries[first : first + _BLOCK] for first in range(0, len(queries), _BLOCK))
         return [answer for block in blocks for answer in in_halves(self._answers, block)]
@@ -97,7 +98,7 @@ class Recommender:
         """[len(seen), items] for histories of places, latest first."""
         return self._scores(Ragged.of(seen))
 
-    def _answers(self, queries: Sequence[RecommendQuery]) -> list[list[Scored]]:
+    def _answers(self, queries: Sequence[RecommendQuery]) -> list[list[Item]]:
         history = Ragged.of([self.seen(query) for query in queries])
         with torch.inference_mode():
             scores = self._scores(history)
@@ -128,10 +129,10 @@ class Recommender:
         rows, columns = (sent(part, scores.device) for part in (hidden.rows, hidden.values))
         scores[rows, columns] = -torch.inf
 
-    def _answer(self, values: Sequence[float], places: Sequence[int], k: int) -> list[Scored]:
+    def _answer(self, values: Sequence[float], places: Sequence[int], k: int) -> list[Item]:
         ids, titles = self._config.item_ids, self._config.titles
         found = zip(values[: max(k, 0)], places[: max(k, 0)], strict=True)
-        return [Scored(ids[p], v, titles[p]) for v, p in found if v > -np.inf]
+        return [Item(ids[p], v, titles[p]) for v, p in found if v > -np.inf]
 
 
 def save_recommender(

@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from models.base import Scored, SearchQuery
+from models.base import SearchQuery
 from models.catalogue import Catalogue
 from models.cells import PRECISION, Cells, divide
 from models.device import in_halves
@@ -24,6 +24,7 @@ from models.lexical import build_lexical, load_lexical
 from models.linear import serving_dtype
 from models.ranking import Ranking
 from models.recall import cheapest
+from schemas.records import Item
 from standfast.errors import IntegrityError
 
 LEXICAL_WEIGHT = 0.35
@@ -61,7 +62,7 @@ class HybridSearch:
         """`search@<version>`."""
         return self._label
 
-    def predict(self, queries: Sequence[SearchQuery]) -> list[list[Scored]]:
+    def predict(self, queries: Sequence[SearchQuery]) -> list[list[Item]]:
         """One list for each query, best first."""
         return in_halves(self._answers, queries) if queries else []
 
@@ -74,16 +75,16 @@ class HybridSearch:
         for count in (1, 8):
             self.predict([SearchQuery("white hanging heart", 10)] * count)
 
-    def _answers(self, queries: Sequence[SearchQuery]) -> list[list[Scored]]:
+    def _answers(self, queries: Sequence[SearchQuery]) -> list[list[Item]]:
         texts = [query.query for query in queries]
         with torch.inference_mode():
             most = max(query.k for query in queries)
             values, places = self._ranking.best(texts, self._encoder.encode(texts), most)
         return [self._answer(v, p, query.k) for query, v, p in zip(queries, values, places, strict=True)]
 
-    def _answer(self, values: Sequence[float], places: Sequence[int], k: int) -> list[Scored]:
+    def _answer(self, values: Sequence[float], places: Sequence[int], k: int) -> list[Item]:
         ids, titles = self._config.item_ids, self._config.titles
-        return [Scored(ids[p], v, titles[p]) for v, p in zip(values[:k], places[:k], strict=True)]
+        return [Item(ids[p], v, titles[p]) for v, p in zip(values[:k], places[:k], strict=True)]
 
 
 def build_search(

@@ -20,23 +20,20 @@ class Summed:
     """
 
     def __init__(self, table: Tensor) -> None:
-        self._device, self._shape = table.device, table.shape
-        packs = table.device.type == "cpu" and table.numel() > 0
-        self._pack = torch.ops.quantized.embedding_bag_byte_prepack(table.float()) if packs else None
-        self._rows = None if packs else table.half()
+        self._rows, self._packed = len(table), table.device.type == "cpu" and table.numel() > 0
+        pack = torch.ops.quantized.embedding_bag_byte_prepack
+        self._table: Tensor = pack(table.float()) if self._packed else table.half()
 
     def __len__(self) -> int:
-        return int(self._shape[0])
+        return self._rows
 
     def of(self, history: Ragged, weights: NDArray[np.float32]) -> Tensor:
         """[histories, width] float32; zeros for an empty history. One weight for each of its values."""
-        places, starts, shares = (sent(part, self._device) for part in (history.values, history.starts, weights))
-        if self._pack is not None:
-            found: Tensor = torch.ops.quantized.embedding_bag_byte_rowwise_offsets(
-                self._pack, places, starts, False, 0, False, shares, None, False
-            )
-            return found
-        assert self._rows is not None
-        return F.embedding_bag(
-            places, self._rows, starts, mode="sum", per_sample_weights=shares.to(self._rows.dtype)
-        ).float()
+        places, starts, each = (sent(part, self._table.device) for part in (history.values, history.starts, weights))
+        if not self._packed:
+            half = each.to(self._table.dtype)
+            return F.embedding_bag(places, self._table, starts, mode="sum", per_sample_weights=half).float()
+        found: Tensor = torch.ops.quantized.embedding_bag_byte_rowwise_offsets(
+            self._table, places, starts, False, 0, False, each, None, False
+        )
+        return found

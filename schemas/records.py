@@ -55,8 +55,8 @@ class RecommendRequest(Record, frozen=True, kw_only=True):
     context: dict[str, Scalar] = {}
 
 
-class Item(Struct, frozen=True, kw_only=True):
-    """One answered product, best first in its list."""
+class Item(Struct, frozen=True, gc=False):
+    """One answered product, best first in its list. Scores can be compared within one answer only."""
 
     item_id: str
     score: float

@@ -9,7 +9,7 @@ import msgspec
 
 from bench.asking import Request
 from bench.peers.task import Task
-from models.base import Model, RecommendQuery, Scored, SearchQuery, Service
+from models.base import Model, RecommendQuery, SearchQuery, Service
 from schemas.records import Item, RecommendRequest, Result, SearchRequest
 
 Query = SearchQuery | RecommendQuery
@@ -60,7 +60,6 @@ class Json:
         self.written = msgspec.json.Encoder().encode
 
 
-def result(request: Request, found: Sequence[Scored]) -> Result:
+def result(request: Request, found: Sequence[Item]) -> Result:
     """The answer to one request."""
-    items = [Item(item_id=one.item_id, score=one.score, title=one.title) for one in found]
-    return Result(request_id=request.request_id or "", status="ok", items=items)
+    return Result(request_id=request.request_id or "", status="ok", items=list(found))

@@ -18,7 +18,8 @@ import structlog
 from consumers.messages import Loaded, send
 from consumers.nursery import Nursery
 from consumers.service import service
-from models.base import RecommendQuery, Scored, SearchQuery
+from models.base import RecommendQuery, SearchQuery
+from schemas.records import Item
 from standfast import logs, settings, telemetry
 from standfast.home import home
 from standfast.lifeline import leave_interrupts_to_parent, tie_to_parent
@@ -35,7 +36,7 @@ class ToyModel:
     def __init__(self, version: int) -> None:
         self.label = f"toy@{version}"
 
-    def predict(self, queries: Sequence[SearchQuery | RecommendQuery]) -> list[list[Scored]]:
+    def predict(self, queries: Sequence[SearchQuery | RecommendQuery]) -> list[list[Item]]:
         if (home() / "toy-fails").exists():
             raise RuntimeError("device-side assert triggered")
         return [self._one(query) for query in queries]
@@ -43,7 +44,7 @@ class ToyModel:
     def warm_up(self) -> None:
         return
 
-    def _one(self, query: SearchQuery | RecommendQuery) -> list[Scored]:
+    def _one(self, query: SearchQuery | RecommendQuery) -> list[Item]:
         text = query.query if isinstance(query, SearchQuery) else str(query.user_id)
         word, _, rest = text.partition(" ")
         if word == "die":
@@ -56,7 +57,7 @@ class ToyModel:
             time.sleep(float(rest))
         elif word == "version":
             text = self.label
-        return [Scored(text, 1.0, text)]
+        return [Item(text, 1.0, text)]
 
 
 def active_version() -> int:

@@ -24,13 +24,14 @@ from consumers.ledger import Ledger
 from consumers.service import service
 from consumers.suspects import Suspects
 from consumers.transactions import Work
-from models.base import RecommendQuery, Scored, SearchQuery
+from models.base import RecommendQuery, SearchQuery
 from schemas.codec import Codec
+from schemas.records import Item
 from standfast.settings import Settings
 from tests.support.origins import origin
 
 _BATCH = 64
-_SCORED = [Scored("20728", 1.73, "LUNCH BAG CARS BLUE")] * 10
+_SCORED = [Item("20728", 1.73, "LUNCH BAG CARS BLUE")] * 10
 
 
 class Ten:
@@ -38,7 +39,7 @@ class Ten:
 
     label = "toy@1"
 
-    def predict(self, queries: Sequence[SearchQuery | RecommendQuery]) -> list[list[Scored]]:
+    def predict(self, queries: Sequence[SearchQuery | RecommendQuery]) -> list[list[Item]]:
         return [_SCORED] * len(queries)
 
     def warm_up(self) -> None:
@@ -98,7 +99,7 @@ def test_the_calls_that_a_request_costs(batches: Batches) -> None:
     many, few = calls(lambda: batches.work(records)), calls(lambda: batches.work(records[:1]))
     for_each = (many.total() - few.total()) / (_BATCH - 1)
     dearest = {name: round(count / _BATCH, 1) for name, count in many.most_common(12)}
-    assert for_each <= 80, f"{for_each:.1f} calls for each request, the most of them {dearest}"  # 67
+    assert for_each <= 55, f"{for_each:.1f} calls for each request, the most of them {dearest}"  # 46
     beside = few.total() - for_each
     assert beside <= 120, f"{beside:.1f} calls for a batch, beside its requests: {few.most_common(12)}"  # 102
 
@@ -107,7 +108,7 @@ def test_the_memory_that_a_batch_holds_until_it_is_committed(batches: Batches) -
     records = requests()
     held, peak = blocks(lambda: batches.work(records))
     assert held / _BATCH <= 3, f"{held / _BATCH:.1f} blocks for each request are held by its answer"  # 2.2
-    assert peak / _BATCH <= 2000, f"{peak / _BATCH:.0f} bytes for each request are in use at most"  # 1,490
+    assert peak / _BATCH <= 2000, f"{peak / _BATCH:.0f} bytes for each request are in use at most"  # 1,400
 
 
 def test_a_batch_leaves_nothing_behind(batches: Batches) -> None:

@@ -10,8 +10,7 @@ from bench import contenders
 from bench.against import wanted
 from bench.contenders import chosen
 from bench.peers.computing import result
-from models.base import Scored
-from schemas.records import SearchRequest
+from schemas.records import Item, SearchRequest
 from standfast.errors import SetupError, UsageError
 
 
@@ -53,6 +52,6 @@ def test_a_mixed_load_is_of_searches_alone() -> None:
 
 
 def test_what_peers_answer_is_what_standfast_answers() -> None:
-    answer = result(SearchRequest(request_id="r1", query="lunch bag"), [Scored("20725", 1.5, "LUNCH BAG")])
+    answer = result(SearchRequest(request_id="r1", query="lunch bag"), [Item("20725", 1.5, "LUNCH BAG")])
     assert (answer.request_id, answer.status) == ("r1", "ok")
     assert [(one.item_id, one.score, one.title) for one in answer.items] == [("20725", 1.5, "LUNCH BAG")]

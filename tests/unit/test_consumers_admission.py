@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from typing import cast
 
 import msgspec
@@ -13,6 +12,7 @@ import pytest
 from confluent_kafka import Message
 from hypothesis import example, given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from consumers.admission import Admission, Admitted, DeadLetter, Decision, Origin, Refused, origin_of
 from consumers.service import Name, service

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from consumers.admission import Admitted, DeadLetter, Refused
 from consumers.answers import Answers, Outgoing
 from consumers.service import service
-from models.base import Scored, SearchQuery
+from models.base import SearchQuery
 from schemas.codec import Codec, Encoding
-from schemas.records import Result
+from schemas.records import Item, Result
 from standfast.settings import KafkaSettings, Settings
 from tests.support.origins import Headers, origin
 
@@ -26,7 +26,7 @@ def answers() -> Answers:
 
 def served(headers: Headers = (), key: bytes | None = None, encoding: Encoding = Encoding.JSON) -> Outgoing:
     at = origin(headers=headers, key=key, topic="shop.search.requests")
-    return answers().served(Admitted(at, encoding, "r1", SearchQuery("heart", 1)), [Scored("i1", 0.5, "Heart")])
+    return answers().served(Admitted(at, encoding, "r1", SearchQuery("heart", 1)), [Item("i1", 0.5, "Heart")])
 
 
 def reply_to(topic: bytes, partition: bytes | None = None) -> tuple[str, int]:

@@ -17,8 +17,9 @@ from consumers.breaker import Breaker
 from consumers.ledger import Ledger
 from consumers.service import service
 from consumers.suspects import Suspects
-from models.base import RecommendQuery, Scored, SearchQuery
+from models.base import RecommendQuery, SearchQuery
 from schemas.codec import Codec
+from schemas.records import Item
 from standfast import telemetry
 from standfast.settings import Settings
 from tests.support.origins import origin
@@ -38,13 +39,13 @@ class SpyModel:
         self.groups: list[list[str]] = []
         self.blamed: list[tuple[tuple[int, int], ...]] = []
 
-    def predict(self, queries: Sequence[SearchQuery | RecommendQuery]) -> list[list[Scored]]:
+    def predict(self, queries: Sequence[SearchQuery | RecommendQuery]) -> list[list[Item]]:
         texts = [query.query for query in queries if isinstance(query, SearchQuery)]
         self.groups.append(texts)
         self.blamed.append(self._ledger.read().computing)
         if self.broken or "raise" in texts:
             raise ValueError("cannot be computed")
-        return [[Scored(text, 1.0, text)] for text in texts]
+        return [[Item(text, 1.0, text)] for text in texts]
 
     def warm_up(self) -> None:
         return

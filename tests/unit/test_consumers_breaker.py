@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from consumers.breaker import Breaker, NotComputed, Outcome
-from models.base import Scored, SearchQuery
+from models.base import SearchQuery
+from schemas.records import Item
 
 GOOD, BAD = "heart", "raise"
 
@@ -22,13 +23,13 @@ class FrailModel:
         self.broken = False
         self.asked: list[int] = []
 
-    def predict(self, queries: Sequence[SearchQuery]) -> list[list[Scored]]:
+    def predict(self, queries: Sequence[SearchQuery]) -> list[list[Item]]:
         self.asked.append(len(queries))
         if self.broken:
             raise RuntimeError("device-side assert triggered")
         if any(query.query == BAD for query in queries):
             raise ValueError("cannot be computed")
-        return [[Scored(query.query, 1.0, "")] for query in queries]
+        return [[Item(query.query, 1.0, "")] for query in queries]
 
     def warm_up(self) -> None:
         return
@@ -165,7 +166,7 @@ def test_one_bad_request_fails_alone_whatever_its_company(batches: list[list[str
             if text == BAD:
                 assert outcome == NotComputed("invalid", "the model failed on it: ValueError: cannot be computed")
             else:
-                assert outcome == [Scored(text, 1.0, "")]
+                assert outcome == [Item(text, 1.0, "")]
         assert len(bench.model.asked) <= 2 + len(batch)
     assert bench.told == []
 

@@ -11,15 +11,16 @@ from hypothesis import strategies as st
 from consumers.admission import Query
 from consumers.breaker import NotComputed, Outcome
 from consumers.cache import BYTES_EACH, Cache
-from models.base import RecommendQuery, Scored, SearchQuery
+from models.base import RecommendQuery, SearchQuery
 from models.search import HybridSearch
+from schemas.records import Item
 from standfast import telemetry
 
 
 class CountingModel:
     """Answers by the whole query, and by its version; `raise` fails. Remembers what it was asked."""
 
-    def __init__(self, version: int = 1, fixed: list[Scored] | None = None) -> None:
+    def __init__(self, version: int = 1, fixed: list[Item] | None = None) -> None:
         self.version = version
         self.fixed = fixed
         self.asked: list[list[Query]] = []
@@ -33,7 +34,7 @@ class CountingModel:
             return NotComputed("invalid", "the model failed on it")
         if self.fixed is not None:
             return list(self.fixed)
-        return [Scored(f"{query}", place / 3 + self.version, "title") for place in range(query.k)]
+        return [Item(f"{query}", place / 3 + self.version, "title") for place in range(query.k)]
 
 
 def cached(model: CountingModel, entries: int = 100, *, ignores_user: bool = False) -> Cache:
@@ -63,7 +64,7 @@ def test_answers_are_those_of_the_model_and_memory_is_bounded(batches: list[list
 
 @given(st.lists(st.tuples(st.text(max_size=5), st.floats(width=64), st.text(max_size=20)), max_size=5))
 def test_an_answer_comes_back_to_the_last_bit(rows: list[tuple[str, float, str]]) -> None:
-    model = CountingModel(fixed=[Scored(*row) for row in rows])
+    model = CountingModel(fixed=[Item(*row) for row in rows])
     cache = cached(model)
     query = SearchQuery("heart", 10)
     (first,), (again,) = cache.ask([query]), cache.ask([query])
@@ -128,7 +129,7 @@ def test_lookups_are_counted_by_how_they_ended() -> None:
     assert [now - then for now, then in zip(counts(), before, strict=True)] == [3, 2, 2]
 
 
-def filled(answer: list[Scored], entries: int, words: Iterable[str]) -> tuple[Cache, int]:
+def filled(answer: list[Item], entries: int, words: Iterable[str]) -> tuple[Cache, int]:
     """A cache after these searches, and the bytes the interpreter took for it."""
     cache = Cache(lambda queries: [answer] * len(queries), entries, "search.requests", ignores_user=True)
     tracemalloc.start()
@@ -142,7 +143,7 @@ def filled(answer: list[Scored], entries: int, words: Iterable[str]) -> tuple[Ca
 def test_the_bound_is_what_python_really_takes() -> None:
     """Long queries, a hundred long titles each: as many bytes as were promised, by the interpreter's own count."""
     entries = 1000
-    answer = [Scored(f"item-{number}", number / 7, "a product with a long title " * 2) for number in range(100)]
+    answer = [Item(f"item-{number}", number / 7, "a product with a long title " * 2) for number in range(100)]
     cache, held = filled(answer, entries, (f"{number} {'ü' * 1900}" for number in range(2 * entries)))
     assert 100 < len(cache._kept) < entries
     assert held < entries * BYTES_EACH * 1.05

@@ -11,6 +11,7 @@ import pytest
 from confluent_kafka import KafkaError, KafkaException
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from consumers import committer as committer_module
 from consumers.answers import Outgoing
@@ -71,7 +72,7 @@ def written(works: list[Work]) -> list[tuple[int, int]]:
 
 
 def instead(one: Outgoing, reason: str) -> Outgoing:
-    return replace(one, topic="elsewhere", value=reason.encode())
+    return structs.replace(one, topic="elsewhere", value=reason.encode())
 
 
 def committer_of(delivery: Script) -> tuple[Committer, list[Work]]:

@@ -20,6 +20,7 @@ from consumers.answers import Outgoing
 from consumers.batches import Batches
 from consumers.messages import Done, Load
 from consumers.service import service
+from consumers.tally import Tally
 from consumers.transactions import Work
 from consumers.worker import Worker
 from standfast.errors import Fenced
@@ -142,8 +143,8 @@ class EchoBatches:
     def late(self, _record: Origin) -> bool:
         return False
 
-    def labels(self, topic: str) -> tuple[str, str, str]:
-        return topic, "toy", "1"
+    def tally(self, topic: str) -> Tally:
+        return Tally(topic, "toy@1")
 
     def work(self, records: Sequence[Origin], _shed: int = 0) -> Work:
         self.batches.append([(one.topic, one.partition, one.offset) for one in records])

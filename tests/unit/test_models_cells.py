@@ -15,13 +15,14 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
 from models import registry
-from models.base import Scored, SearchQuery
+from models.base import SearchQuery
 from models.catalogue import Catalogue
 from models.cells import compared, divide
 from models.encoder import Encoder
 from models.search import HybridSearch, build_search, load_search
 from models.shop import load_catalogue
 from models.training import train
+from schemas.records import Item
 from standfast.errors import ModelError
 
 _ITEMS = 3747
@@ -44,7 +45,7 @@ def cells_model(by_cells: Path) -> HybridSearch:
     return load_search(by_cells, "search@2", "cpu")
 
 
-def _found(model: HybridSearch, query: str, k: int = 10) -> list[Scored]:
+def _found(model: HybridSearch, query: str, k: int = 10) -> list[Item]:
     return model.predict([SearchQuery(query, k)])[0]
 
 
