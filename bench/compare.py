@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import os
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -13,6 +12,7 @@ from bench.asking import LONG_SHARE, Asked, Asker
 from bench.comparison import UNIFORM, Limit, Run
 from bench.contenders import STANDFAST, Contender
 from bench.layout import pin, unpin
+from bench.others import Others
 from bench.raw import Raw, raw
 from bench.running import running
 from bench.stage import Stage
@@ -142,12 +142,6 @@ def _arrange(stage: Stage, with_model: Sequence[int]) -> None:
 
 def _watched(measure: Callable[[], Timings]) -> tuple[Timings, float]:
     """What was measured, and how many cores others used meanwhile."""
-    began, everyone, ours = time.perf_counter(), processes.machine_seconds(), _own_seconds()
+    others = Others()
     timings = measure()
-    elapsed = time.perf_counter() - began
-    others = (processes.machine_seconds() - everyone) - (_own_seconds() - ours)
-    return timings, max(0.0, others / elapsed)
-
-
-def _own_seconds() -> float:
-    return processes.cpu_seconds(processes.family(os.getpid()))
+    return timings, others.cores()

@@ -7,6 +7,7 @@ from importlib.metadata import version
 
 from bench.contenders import Contender
 from bench.stage import Stage
+from consumers.service import NAMES
 from models import registry
 from models.base import Service
 from models.encoder import torch_device
@@ -20,15 +21,23 @@ def described(
     stage: Stage, services: Sequence[Service], contenders: Sequence[Contender], rounds: int, requests: str
 ) -> dict[str, str]:
     """One line for each thing that decides the figures."""
-    kafka = stage.settings.kafka
     return {
         "layout": str(stage.layout),
         "order": f"{rounds} rounds; in each the raw limit, then a contender started anew, one after the other",
         "requests": f"{requests}; no two alike, the same for all; a warm-up before each run",
-        "kafka": f"{KAFKA_VERSION}, {kafka.brokers} broker, {kafka.partitions} partitions; warmed up first",
-        "torch": f"{version('torch')}, 1 thread, {_precision(stage.settings)}",
-        **{name: _service(stage.settings, name) for name in services},
+        **system_described(stage.settings, services),
         **{one.name: _contender(one) for one in contenders},
+    }
+
+
+def system_described(settings: Settings, services: Sequence[Service] = NAMES) -> dict[str, str]:
+    """The same of what is alike for every contender."""
+    kafka = settings.kafka
+    brokers = f"{kafka.brokers} broker{'s' if kafka.brokers > 1 else ''}"
+    return {
+        "kafka": f"{KAFKA_VERSION}, {brokers}, {kafka.partitions} partitions; warmed up first",
+        "torch": f"{version('torch')}, 1 thread, {_precision(settings)}",
+        **{name: _service(settings, name) for name in services},
         "beside it": _beside(),
     }
 

@@ -6,7 +6,7 @@ import random
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import msgspec
@@ -17,11 +17,12 @@ from bench.judging import Judge
 from bench.own_place import STANDFAST, own_place
 from bench.strikes import strike_named
 from bench.strikes.scene import Scene, Struck
+from bench.two_hosts import two_hosts
 from consumers.service import service
 from drills import checker
 from drills.history import History
 from drills.load import Load
-from standfast.errors import ClusterError
+from standfast.errors import ClusterError, UsageError
 from standfast.settings import Settings
 
 _SETTLE_S = 2.0
@@ -32,7 +33,8 @@ class Failover(msgspec.Struct, frozen=True, kw_only=True):
     """Strikes of one kind under load; milliseconds.
 
     `rto_ms`: what the strike is judged by (`bench.strikes`), of each. `waited_ms`: the longest that a request waited
-    beyond what is usual, from each strike until the system was whole again. `unsure`: requests that Kafka never
+    beyond what is usual, from each strike until the system was whole again. `whole_ms`: until that, nobody missing and
+    the next standby warm, looked for some ten times a second. `unsure`: requests that Kafka never
     acknowledged to the load, which may be missing without being lost.
     """
 
@@ -50,6 +52,7 @@ class Failover(msgspec.Struct, frozen=True, kw_only=True):
     p99_ms: float
     worst_ms: float
     waited_ms: list[float]
+    whole_ms: list[float]
     usual_p50_ms: float | None
     usual_p99_ms: float | None
     lost: int
@@ -65,6 +68,16 @@ def own_scene(settings: Settings, name: str, brokers: int, home: Path, module: s
     own = settings.model_copy(update={"kafka": kafka})
     with own_place(own, name, home, module) as (place, located):
         yield Scene(located, service(name, located), place)
+
+
+def scene_for(strike: str, settings: Settings, name: str, home: Path) -> AbstractContextManager[Scene]:
+    """A system of its own as that strike needs it; raises UsageError for one that suits any running system."""
+    wanted = strike_named(strike)
+    if wanted.brokers is None:
+        raise UsageError(f"{strike} needs no system of its own; start one with `standfast up`")
+    if wanted.hosts > 1:
+        return two_hosts(settings, name, home)
+    return own_scene(settings, name, wanted.brokers, home)
 
 
 def failover(at: Scene, name: str, strikes: int, rate: float, pause_s: float) -> Failover:
@@ -127,6 +140,7 @@ def _judged(at: Scene, name: str, rate: float, history: History, struck: list[tu
         p99_ms=round(quantile(rto, 0.99), 1),
         worst_ms=round(max(rto), 1),
         waited_ms=[round(one, 1) for one in waited],
+        whole_ms=[round((until - one.at) * 1000, 1) for one, until in struck],
         usual_p50_ms=usual.p50_ms,
         usual_p99_ms=usual.p99_ms,
         lost=counts.lost,

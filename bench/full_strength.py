@@ -12,7 +12,7 @@ from confluent_kafka.admin import AdminClient, BrokerMetadata
 from bench.strikes.scene import Scene, pids
 from consumers.service import Service
 from drills.targets import owned_by
-from standfast import clients, status
+from standfast import clients
 from standfast.errors import ClusterError
 from standfast.status import SystemStatus
 
@@ -25,6 +25,7 @@ class FullStrength:
     """As many workers, standbys and brokers as there were when this was made, and every partition served."""
 
     def __init__(self, scene: Scene) -> None:
+        self._scene = scene
         self._service = scene.service
         self._admin = AdminClient(clients.base(scene.settings, "standfast-bench"))
         roles = [one.role for one in scene.status().workers if one.group == scene.service.group]
@@ -47,8 +48,11 @@ class FullStrength:
         return time.monotonic()
 
     def _is_whole(self, dead: frozenset[int]) -> bool:
-        running = status.read()
-        if running is None or dead & pids(running):
+        try:
+            running = self._scene.status()
+        except ClusterError:  # nothing runs yet
+            return False
+        if dead & pids(running):
             return False
         there = _strength(running, self._service)
         return all(have >= wanted for have, wanted in zip(there, self._wanted, strict=True))

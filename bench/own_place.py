@@ -1,4 +1,4 @@
-"""A system of the benchmark's own: one service and its Kafka in a state folder of their own, to be killed at will."""
+"""A system of the benchmark's own in a state folder of its own, to be killed at will."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ from typing import TypeVar
 
 import msgspec
 
+from bench import processes
 from bench.stage import environment
-from standfast import status
 from standfast.child import start_child
 from standfast.errors import ClusterError
 from standfast.settings import Settings
+from standfast.status import SystemStatus
 
 STANDFAST = "bench.failover_system"
 _STARTS_S = 120.0
@@ -31,13 +32,18 @@ Found = TypeVar("Found")
 class _Line(msgspec.Struct):
     event: str = ""
     timestamp: str = ""
+    after_ms: float = 0.0
 
 
 class OwnPlace:
-    """The system in the state folder `home`, which holds its models. `module` is what runs it, given the service."""
+    """The system in the state folder `home`, which holds its models.
 
-    def __init__(self, settings: Settings, service: str, home: Path, module: str = STANDFAST) -> None:
-        own = {"bootstrap_servers": "", "client": {}}
+    `module` is what runs it, given the `word`, which for most is the service. It has a Kafka of its own unless
+    `servers` names one.
+    """
+
+    def __init__(self, settings: Settings, word: str, home: Path, module: str = STANDFAST, servers: str = "") -> None:
+        own = {"bootstrap_servers": servers, "client": {}}
         self._settings = settings.model_copy(
             update={
                 "kafka": settings.kafka.model_copy(update=own),
@@ -45,7 +51,7 @@ class OwnPlace:
                 "log": settings.log.model_copy(update={"format": "json", "level": "info"}),
             }
         )
-        self._service = service
+        self._word = word
         self._home = home
         self._module = module
         self._process: subprocess.Popen[bytes] | None = None
@@ -54,19 +60,38 @@ class OwnPlace:
         """Starts it and returns at once. Its log begins anew."""
         log = self._home / "log"
         log.unlink(missing_ok=True)
-        command = [sys.executable, "-P", "-m", self._module, self._service]
+        command = [sys.executable, "-P", "-m", self._module, self._word]
         self._process = start_child(command, signal.SIGTERM, log, environment(self._settings, self._home))
 
     def ready(self) -> Settings:
         """The settings that reach it, once everything of it is there; raises ClusterError if it ends before."""
-        found = self._until(lambda: running if (running := status.read()) and running.state == "ready" else None)
+        found = self._until(lambda: running if (running := self.status()) and running.state == "ready" else None)
         kafka = self._settings.kafka.model_copy(update={"bootstrap_servers": found.bootstrap_servers})
         return self._settings.model_copy(update={"kafka": kafka})
 
+    def status(self) -> SystemStatus | None:
+        """What it says of itself; None while it does not run, or has not said anything yet."""
+        if self._process is None or self._process.poll() is not None:
+            return None
+        try:
+            found = msgspec.json.decode((self._home / "run" / "status.json").read_bytes(), type=SystemStatus)
+        except FileNotFoundError:
+            return None
+        return found if found.supervisor_pid == self._process.pid else None
+
+    def pids(self) -> frozenset[int]:
+        """Its supervisor and everything that this has started; empty while it does not run."""
+        running = self._process is not None and self._process.poll() is None
+        return frozenset(processes.family(self._process.pid)) if self._process and running else frozenset()
+
     def model_loaded(self) -> float:
         """When its model was in memory, in seconds of the monotonic clock; waits for it."""
-        at = self._until(lambda: self._logged("model is loaded"))
-        return at - time.time() + time.monotonic()
+        line = self._until(lambda: next(self._logged("model is loaded"), None))
+        return datetime.fromisoformat(line.timestamp).timestamp() - time.time() + time.monotonic()
+
+    def takeovers_ms(self) -> list[float]:
+        """How long each takeover so far took, from seeing a worker's end until a standby had its partitions."""
+        return [line.after_ms for line in self._logged("identity taken over")]
 
     def kill(self) -> float:
         """SIGKILL of its supervisor alone; returns when (monotonic) that was, once it is gone."""
@@ -87,15 +112,14 @@ class OwnPlace:
         except subprocess.TimeoutExpired:
             self.kill()
 
-    def _logged(self, event: str) -> float | None:
+    def _logged(self, event: str) -> Iterator[_Line]:
         for line in (self._home / "log").read_bytes().splitlines():
             try:
                 found = msgspec.json.decode(line, type=_Line)
             except msgspec.MsgspecError:
                 continue
             if found.event == event:
-                return datetime.fromisoformat(found.timestamp).timestamp()
-        return None
+                yield found
 
     def _until(self, condition: Callable[[], Found | None]) -> Found:
         until = time.monotonic() + _STARTS_S
@@ -109,12 +133,12 @@ class OwnPlace:
 
 @contextmanager
 def own_place(
-    settings: Settings, service: str, home: Path, module: str = STANDFAST
+    settings: Settings, word: str, home: Path, module: str = STANDFAST
 ) -> Iterator[tuple[OwnPlace, Settings]]:
     """The system, ready, and the settings that reach it; meanwhile its state folder is this process's too."""
     before = os.environ.get("STANDFAST_HOME")
     os.environ["STANDFAST_HOME"] = str(home)
-    place = OwnPlace(settings, service, home, module)
+    place = OwnPlace(settings, word, home, module)
     try:
         place.start()
         yield place, place.ready()

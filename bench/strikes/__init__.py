@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from bench.strikes import brokers, hang, kill, standby, stop, supervisor, two
+from bench.strikes import brokers, hang, host, kill, standby, stop, supervisor, two
 from bench.strikes.scene import Scene, Struck
 from standfast.errors import UsageError
 
@@ -20,12 +20,16 @@ Figure = Literal["answer", "pause"]
 
 @dataclass(frozen=True, slots=True)
 class Strike:
-    """One way to strike. `brokers`: it needs a system of its own with so many; None: it suits a running one."""
+    """One way to strike.
+
+    `brokers`: it needs a system of its own with so many; None: it suits a running one. `hosts`: one of so many is hit.
+    """
 
     says: str
     make: Callable[[], Callable[[Scene], Struck]]
     figure: Figure = "answer"
     brokers: int | None = None
+    hosts: int = 1
 
 
 STRIKES = {
@@ -37,6 +41,7 @@ STRIKES = {
     "broker": Strike("SIGKILL of a partition's leader", lambda: brokers.leader, figure="pause", brokers=3),
     "controller": Strike("SIGKILL of the active controller", lambda: brokers.controller, figure="pause", brokers=3),
     "supervisor": Strike("SIGKILL of the supervisor; from its model's load", lambda: supervisor.strike, brokers=1),
+    "host": Strike("SIGKILL of the supervisor of one of two hosts", lambda: host.strike, brokers=1, hosts=2),
 }
 
 

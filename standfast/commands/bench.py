@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from standfast.commands.bench_against import Against, Asked, Device, Mix, Rounds, compare
+from standfast.commands.bench_all import all_command
 from standfast.commands.bench_failover import failover_command
 from standfast.commands.bench_overload import overload_command
 from standfast.commands.bench_soak import soak_command
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from standfast.settings import Settings
 
 app = typer.Typer(no_args_is_help=True)
+app.command("all")(all_command)
 app.command("failover")(failover_command)
 app.command("overload")(overload_command)
 app.command("soak")(soak_command)

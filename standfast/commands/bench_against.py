@@ -90,9 +90,9 @@ def _on(settings: Settings, device: str | None) -> Settings:
     )
 
 
-def _print(found: Comparison) -> None:
+def show(found: Comparison) -> None:
+    """Prints a table for each load: one line for each contender."""
     from rich.console import Console
-    from rich.markup import escape
 
     out = stdout()
     wide = Console(highlight=False, width=max(out.width, _WIDEST))  # a narrow terminal wraps it; figures stay whole
@@ -100,6 +100,13 @@ def _print(found: Comparison) -> None:
         rows = [one for one in found.summary if (one.service, one.load) == (service, load)]
         out.print(f"[bold]{service}, {load}[/]  median (least-most) of the rounds")
         wide.print(_table(rows), "", sep="\n")
+
+
+def _print(found: Comparison) -> None:
+    from rich.markup import escape
+
+    out = stdout()
+    show(found)
     here = found.machine
     out.print(f"{here.cores} cores, {here.processor}, Python {here.python}, load {here.load}", markup=False)
     for failure in found.failures:

@@ -18,7 +18,7 @@ def failover_command(
         str,
         typer.Option(
             "--strike",
-            help="kill, hang, two, standby, stop (the running system); broker, controller, supervisor (its own); "
+            help="kill, hang, two, standby, stop (the running system); broker, controller, supervisor, host (its own); "
             "separated by commas.",
         ),
     ] = "kill",
@@ -32,7 +32,8 @@ def failover_command(
     """Strike at random moments under load and wait for recovery; exit code 1 if an answer was lost or doubled.
 
     Time from the strike to the first committed answer of a successor from the victim's partitions; for stop, broker and
-    controller the longest that any request waited beyond what is usual; for supervisor from its model's load on.
+    controller the longest that any request waited beyond what is usual; for supervisor from its model's load on. host
+    kills one of two supervisors that serve the same topics.
 
     Example: standfast bench failover --strike kill,hang,stop --kills 40
     """
@@ -51,7 +52,7 @@ def failover_command(
 
 def _measured(settings: Settings, service: str, strike: str, kills: int, rate: float, pause: float) -> Failover:
     """On the running system, or on one of its own in a temporary folder."""
-    from bench.failover import failover, own_scene
+    from bench.failover import failover, scene_for
     from bench.stage import copied_models, workplace
     from bench.strikes import strike_named
     from bench.strikes.scene import Scene
@@ -60,12 +61,11 @@ def _measured(settings: Settings, service: str, strike: str, kills: int, rate: f
 
     stderr().print(f"{strike} of {service}", markup=False)
     own = service_named(service, settings)
-    brokers = strike_named(strike).brokers
-    if brokers is None:
+    if strike_named(strike).brokers is None:
         return failover(Scene(located(settings), own), strike, kills, rate, pause)
     with workplace() as place:
         home = copied_models((own.name,), place / "home")
-        with own_scene(settings, own.name, brokers, home) as at:
+        with scene_for(strike, settings, own.name, home) as at:
             return failover(at, strike, kills, rate, pause)
 
 

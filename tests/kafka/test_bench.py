@@ -105,12 +105,45 @@ def test_a_start_is_told_step_by_step(bench: Bench) -> None:
     assert bench.leftovers() == []
 
 
+def test_all_rows_or_some_are_measured_on_systems_of_their_own_of_which_nothing_is_left(bench: Bench) -> None:
+    found = bench.report("all", "--quick", "--only", "quality,memory")
+    assert [row["name"] for row in found["rows"]] == ["memory", "quality"]
+    for row in found["rows"]:
+        assert row["reached"], row
+        assert row["to_reach"]
+        assert row["others"] >= 0
+    assert len(found["rows"][0]["detail"]["megabytes"]) == 6, "two workers and a standby of each service"
+    assert found["machine"]["cores"] == os.cpu_count()
+    assert {"kafka", "torch", "search", "recommend"} <= set(found["settings"])
+    assert bench.leftovers() == []
+
+
+def test_without_trained_models_there_is_nothing_to_measure(bench: Bench, empty_home: Path) -> None:
+    with Bench(empty_home, bench.folder).start("all", "--only", "quality") as process:
+        _, err = process.communicate()
+    assert process.returncode == 1
+    assert "standfast models train search" in err
+
+
+INTERRUPTED = [
+    (
+        ("latency", "--services", "recommend", "--against", "plain", "--in-flight", "1"),
+        "1 of 3: standfast",
+        "own_system",
+    ),
+    (("all", "--quick", "--only", "kill"), "starting a system", "consumers.nursery"),
+]
+
+
+@pytest.mark.parametrize(("words", "told", "started"), INTERRUPTED)
 @pytest.mark.parametrize("how", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
-def test_whoever_interrupts_it_finds_nothing_left(bench: Bench, how: signal.Signals) -> None:
-    with bench.start("latency", "--services", "recommend", "--against", "plain", "--in-flight", "1") as process:
+def test_whoever_interrupts_it_finds_nothing_left(
+    bench: Bench, words: tuple[str, ...], told: str, started: str, how: signal.Signals
+) -> None:
+    with bench.start(*words) as process:
         assert process.stderr is not None
-        assert any("round 1 of 3: standfast" in line for line in process.stderr), "it ended before it began"
-        wait_until(lambda: any("bench.own_system" in one for one in bench.leftovers()), what="standfast")
+        assert any(told in line for line in process.stderr), "it ended before it began"
+        wait_until(lambda: any(started in one for one in bench.leftovers()), what="standfast")
         process.send_signal(how)
         process.communicate(timeout=60)
     assert process.returncode == 128 + how

@@ -1,0 +1,85 @@
+"""Rows of a comparison: Standfast beside the raw limit, and peers, on the same requests in turn."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from bench.against import comparison, wanted
+from bench.comparison import Comparison, Run, Spread, Summary, spread
+from bench.contenders import STANDFAST
+from bench.rows.row import Found, Place
+from models.base import Service
+from standfast.errors import ClusterError
+
+_ROUNDS, _FEW = 3, 60
+# What a row calls a figure, what a summary calls it, its digits and its unit.
+_FIGURES = {
+    "p50 beyond raw": ("beyond_ms", 1, "ms"),
+    "p99 beyond raw": ("beyond_p99_ms", 1, "ms"),
+    "p50 of raw": ("times_raw", 2, ""),
+    "of raw": ("of_raw", 2, ""),
+    "of sorted": ("of_sorted", 2, ""),
+    "short p99 of uniform": ("short_times_uniform", 2, ""),
+    "of bare": ("of_bare", 2, ""),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class SideBySide:
+    """One service with so many requests in flight. `figures`: those of `_FIGURES` that its row is about."""
+
+    service: Service
+    in_flight: int
+    figures: tuple[str, ...]
+    mix: str = "uniform"
+
+    def __call__(self, place: Place) -> Found:
+        """Figures, spread over the rounds. `wrong`: answered twice or not well; `times NAME`: answers/s by a peer's."""
+        place.stand.clear()
+        rounds, requests = (1, _FEW) if place.quick else (_ROUNDS, None)
+        asked = wanted(place.peers, {self.service: [self.in_flight]}, requests, rounds, self.mix)
+        found = comparison(place.stand.settings, asked, place.tell)
+        ours = _ours(found)
+        figures = {name: one for name in self.figures if (one := getattr(ours, _FIGURES[name][0])) is not None}
+        by_peer = dict(_by_peer(found.runs, ours.load))
+        wrong = ours.not_ok + ours.doubled
+        told = [
+            *(_told(name, one) for name, one in figures.items()),
+            *(f"{n} {_cell(s, 2)}" for n, s in by_peer.items()),
+        ]
+        return Found(
+            f"{'; '.join(told)}; {ours.per_second.median:,.0f}/s, {wrong} wrong",
+            {**figures, **by_peer, "wrong": float(wrong)},
+            found,
+            tuple(found.failures),
+        )
+
+
+def _ours(found: Comparison) -> Summary:
+    """What is judged: Standfast's last load, which is the one with long requests where there are two."""
+    ours = [one for one in found.summary if one.contender == STANDFAST.name]
+    if not ours:
+        raise ClusterError(f"standfast was not measured: {'; '.join(found.failures) or 'no reason was given'}")
+    return ours[-1]
+
+
+def _by_peer(runs: list[Run], load: str) -> Iterator[tuple[str, Spread]]:
+    """Our answers a second by each peer's in the same round."""
+    under = {(run.contender, run.round): run.per_second for run in runs if run.load == load}
+    for peer in dict.fromkeys(name for name, _ in under if name != STANDFAST.name):
+        both = [
+            (under.get((STANDFAST.name, number)), theirs) for (name, number), theirs in under.items() if name == peer
+        ]
+        ratios = [ours / theirs for ours, theirs in both if ours]
+        if ratios:
+            yield f"times {peer}", spread(ratios)
+
+
+def _told(name: str, figure: Spread) -> str:
+    _, digits, unit = _FIGURES[name]
+    return f"{name} {_cell(figure, digits)}{unit and f' {unit}'}"
+
+
+def _cell(figure: Spread, digits: int) -> str:
+    return " - ".join(f"{one:,.{digits}f}" for one in (figure.min, figure.median, figure.max))

@@ -1,0 +1,59 @@
+"""One run through the rows: each measured and judged, whatever becomes of the others; nothing of it is left."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+
+from bench.contenders import chosen as peers_named
+from bench.described import system_described
+from bench.figures import machine
+from bench.others import Others
+from bench.rows.outcome import Outcome, Report, failed, judged
+from bench.rows.row import Place, Row
+from bench.rows.stand import Stand
+from bench.stage import workplace
+from standfast.errors import StandfastError
+from standfast.settings import Settings
+
+
+def measured(settings: Settings, rows: Sequence[Row], peers: str, quick: bool, tell: Callable[[str], None]) -> Report:
+    """Measures them one after the other, which takes three quarters of an hour, or minutes with `quick`.
+
+    Raises UsageError and SetupError for peers that are not there, before anything is measured.
+    """
+    peers_named(peers)
+    about = {"rows": "few kills, requests and rounds: for a look" if quick else "in full", **system_described(settings)}
+    with workplace() as place:
+        stand = Stand(settings, place, quick)
+        try:
+            found = each(rows, lambda row: Place(stand, quick, peers, _named(row, tell)))
+        finally:
+            stand.clear()
+    return Report(machine=machine(), settings=about, rows=found)
+
+
+def each(rows: Sequence[Row], place_for: Callable[[Row], Place]) -> list[Outcome]:
+    """What became of each row; one that cannot be measured says why, and the next one's turn comes."""
+    found = []
+    for number, row in enumerate(rows, 1):
+        place = place_for(row)
+        place.tell(f"{number} of {len(rows)}, {row.what}")
+        found.append(_one(row, place))
+        place.tell(f"{found[-1].measured}{found[-1].reason and f'; {found[-1].reason}'}")
+    return found
+
+
+def _one(row: Row, place: Place) -> Outcome:
+    began, others = time.monotonic(), Others()
+    try:
+        found = row.measure(place)
+    except Exception as error:  # noqa: BLE001 - one row that fails must not take an hour's other figures with it
+        place.stand.clear()  # who knows what it left behind
+        told = str(error) if isinstance(error, StandfastError) else f"{type(error).__name__}: {error}"
+        return failed(row, told, place.peers, others.cores(), time.monotonic() - began)
+    return judged(row, found, place.peers, others.cores(), time.monotonic() - began)
+
+
+def _named(row: Row, tell: Callable[[str], None]) -> Callable[[str], None]:
+    return lambda line: tell(f"{row.name}: {line}")

@@ -1,0 +1,90 @@
+"""The systems that rows are measured on: one at a time, kept while the next row wants the same one, then ended."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Literal
+
+from bench.asking import Asker
+from bench.caller import ClosedLoop
+from bench.failover import scene_for
+from bench.own_place import own_place
+from bench.stage import copied_models, new_home
+from bench.strikes.scene import Scene
+from consumers.service import NAMES, service
+from standfast.settings import Settings
+
+# whole: `standfast up` as it ships; many: with four workers a service and 64 partitions; the others have search alone.
+Kind = Literal["whole", "many", "three brokers", "supervisor", "two hosts"]
+_STRIKES: dict[Kind, str] = {"three brokers": "broker", "supervisor": "supervisor", "two hosts": "host"}
+_WARM_UP, _LITTLE = 3000, 100  # Kafka compiles itself while it works: twenty kills before that take a third longer
+
+
+class Stand:
+    """Keeps its systems in the folder `place`, with copies of the models that are active now; none is the user's.
+
+    Raises ModelError where a service has none.
+    """
+
+    def __init__(self, settings: Settings, place: Path, quick: bool) -> None:
+        self.settings = settings
+        self._quick = quick
+        self._open = contextlib.ExitStack()
+        self._kind: Kind | None = None
+        self._scene: Scene | None = None
+        self._number = 0
+        self._models = copied_models(NAMES, place / "models-only")
+
+    def at(self, kind: Kind, tell: Callable[[str], None]) -> Scene:
+        """Such a system, warm; the one before is ended unless it is one."""
+        if self._scene is None or self._kind != kind:
+            self.clear()
+            tell(f"starting a system: {kind}")
+            self._number += 1
+            home = new_home(self._models, f"{self._number}/home")
+            self._scene = self._open.enter_context(self._system(kind, home))
+            self._kind = kind
+            tell("warming it up")
+            warm(self._scene, _LITTLE if self._quick else _WARM_UP)
+        return self._scene
+
+    def clear(self) -> None:
+        """Ends the system there is; for rows that start their own, and after one that may have broken it."""
+        self._scene = None
+        self._open.close()
+
+    def _system(self, kind: Kind, home: Path) -> AbstractContextManager[Scene]:
+        if kind == "whole":
+            return _whole(with_workers(self.settings, 2), home)
+        if kind == "many":
+            kafka = self.settings.kafka.model_copy(update={"partitions": 64})
+            return _whole(with_workers(self.settings, 4).model_copy(update={"kafka": kafka}), home)
+        return scene_for(_STRIKES[kind], with_workers(self.settings, 2), "search", home)
+
+
+def with_workers(settings: Settings, workers: int) -> Settings:
+    """The settings with so many workers and one standby a service."""
+    so_many = {"workers": workers, "standbys": 1}
+    sections = {"search": settings.search, "recommend": settings.recommend}
+    return settings.model_copy(update={name: one.model_copy(update=so_many) for name, one in sections.items()})
+
+
+def warm(at: Scene, count: int) -> None:
+    """Has each service that runs there answer so many requests, one by one."""
+    for name in NAMES:
+        own = service(name, at.settings)
+        if any(row.group == own.group for row in at.status().workers):
+            loop = ClosedLoop(at.settings, own)
+            loop.run(Asker(name, seed=11).ask(count).requests, 1)
+            loop.close()
+
+
+@contextmanager
+def _whole(settings: Settings, home: Path) -> Iterator[Scene]:
+    """All that `standfast up` runs, with a Kafka of its own; the scene is that of search."""
+    kafka = settings.kafka.model_copy(update={"brokers": 1, "replication": 0})
+    with own_place(settings.model_copy(update={"kafka": kafka}), "up", home, "standfast") as (place, located):
+        yield Scene(located, service("search", located), place)

@@ -1,0 +1,76 @@
+"""Rows of a system that nobody strikes: what its workers weigh, what it does with too much, how soon it answers."""
+
+from __future__ import annotations
+
+import msgspec
+
+from bench import processes
+from bench.asking import Asker
+from bench.caller import ClosedLoop
+from bench.comparison import spread
+from bench.overload import overload
+from bench.rows.row import Found, Place
+from bench.startup import startups
+from consumers.service import NAMES, service
+from models import registry
+
+_IN_FLIGHT, _BEFORE_WEIGHING = 64, 2000
+_TIMES, _SECONDS, _FEW_SECONDS, _DEADLINE_MS = 3.0, 10.0, 3.0, 1000
+_STARTS = 5
+
+
+class Weighed(msgspec.Struct, frozen=True, kw_only=True):
+    """Proportional set sizes by worker or standby, MB."""
+
+    megabytes: dict[str, float]
+
+
+def memory(place: Place) -> Found:
+    """What each worker and standby weighs after it has served with 64 requests in flight; the largest is judged."""
+    scene = place.stand.at("whole", place.tell)
+    place.tell("weighing workers")
+    for name in NAMES:
+        loop = ClosedLoop(scene.settings, service(name, scene.settings))
+        loop.run(Asker(name, seed=12).ask(_BEFORE_WEIGHING // (20 if place.quick else 1)).requests, _IN_FLIGHT)
+        loop.close()
+    rows = {f"{row.id} ({row.role})": processes.memory_mb([row.pid]) for row in scene.status().workers if row.pid}
+    found = {name: round(mb, 1) for name, mb in rows.items()}
+    sizes = spread(found.values(), 0)
+    shown = f"{sizes.min:.0f} - {sizes.median:.0f} - {sizes.max:.0f} MB (least - median - most of {len(found)})"
+    return Found(shown, {"largest": sizes.max}, Weighed(megabytes=found))
+
+
+def flooded(place: Place) -> Found:
+    """Three times the searches that can be computed, each with a deadline of a second."""
+    scene = place.stand.at("whole", place.tell)
+    place.tell("flooding it")
+    found = overload(scene.settings, "search", _TIMES, _FEW_SECONDS if place.quick else _SECONDS, _DEADLINE_MS)
+    shown = f"{found.ratio:.2f} of {found.capacity:,.0f}/s in time; {found.unanswered} lost, {found.doubled} doubled"
+    figures = {"in time, of capacity": found.ratio, "lost": found.unanswered, "doubled": found.doubled}
+    return Found(shown, figures, found)
+
+
+class Started(msgspec.Struct, frozen=True, kw_only=True):
+    """Of each start the seconds to each thing reached."""
+
+    rounds: list[dict[str, float]]
+
+
+def started(place: Place) -> Found:
+    """From `standfast up` to the first answer of the service that answers later."""
+    place.stand.clear()
+    found = startups(place.stand.settings, 1 if place.quick else _STARTS, place.tell)
+    seconds = spread((max(one[f"first answer of {name}"] for name in NAMES) for one in found), 2)
+    shown = f"{seconds.min:.1f} - {seconds.median:.1f} - {seconds.max:.1f} s"
+    return Found(shown, {"first answers": seconds}, Started(rounds=found))
+
+
+def quality(place: Place) -> Found:
+    """What the precision that serves costs in nDCG@10, as it was measured when the model was trained."""
+    version = registry.active("search")
+    metrics = registry.manifest_of("search", version).metrics if version is not None else {}
+    lost = metrics.get("precision_lost_ndcg_10")
+    if lost is None:
+        return Found("its manifest does not say", {})
+    place.tell("reading the manifest of the search model")
+    return Found(f"{lost:.4f} (search@{version}, as trained)", {"nDCG@10 lost": lost})

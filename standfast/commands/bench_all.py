@@ -1,0 +1,93 @@
+"""`standfast bench all`: every figure to reach, measured one after the other and held against its aim."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from standfast.commands.options import AsJson, Config, settings_from, stderr, stdout
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from bench.rows.outcome import Outcome, Report
+
+_WIDEST = 180
+
+
+def all_command(
+    only: Annotated[
+        str | None,
+        typer.Option("--only", metavar="NAMES", help="These rows alone, separated by commas; a wrong name lists them."),
+    ] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Few kills, requests and rounds, for a look.")] = False,
+    against: Annotated[
+        str, typer.Option("--against", metavar="NAMES", help="Peers to measure beside it, such as litserve; raw: none.")
+    ] = "raw",
+    as_json: AsJson = False,
+    config: Config = None,
+) -> None:
+    """Measure every figure to reach, in one run, and say which are reached; exit code 1 if one is not.
+
+    Starts systems of its own, one after the other, and leaves nothing behind; one that runs is left alone, but takes
+    processor time from what is measured. Takes three quarters of an hour, with --quick some minutes. Of several rounds
+    the median is judged, of strikes what the aim names.
+
+    Example: standfast bench all --quick --only kill,one-search
+    """
+    import msgspec
+
+    from bench.rows import chosen
+    from bench.rows.run import measured
+
+    rows, progress = chosen(only), stderr()
+
+    def tell(line: str) -> None:
+        progress.print(line, markup=False, soft_wrap=True)
+
+    found = measured(settings_from(config), rows, against, quick, tell)
+    if as_json:
+        typer.echo(msgspec.json.encode(found))
+    else:
+        _print(found, beside=against != "raw")
+    if not all(one.reached for one in found.rows):
+        raise typer.Exit(1)
+
+
+def _print(found: Report, beside: bool) -> None:
+    """The table; with `beside` what was measured of each peer, too."""
+    from rich.console import Console
+
+    from bench.comparison import Comparison
+    from standfast.commands.bench_against import show
+
+    out = stdout()
+    wide = Console(highlight=False, width=max(out.width, _WIDEST))  # a narrow terminal wraps it; figures stay whole
+    wide.print(_table(found.rows))
+    for one in found.rows:
+        if one.reason:
+            out.print(f"{one.name}: {one.reason}", markup=False, soft_wrap=True)
+    for one in found.rows:
+        if beside and isinstance(one.detail, Comparison):
+            show(one.detail)
+    here = found.machine
+    out.print(f"{here.cores} cores, {here.processor}, Python {here.python}, load {here.load}", markup=False)
+    for what, how in found.settings.items():
+        out.print(f"{what}: {how}", markup=False, soft_wrap=True)
+
+
+def _table(rows: list[Outcome]) -> Table:
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    table.add_column("row", no_wrap=True)
+    for heading, width in (("what", 40), ("measured", 60), ("to reach", 36)):
+        table.add_column(heading, max_width=width)
+    for heading in ("reached", "others", "seconds"):
+        table.add_column(heading, no_wrap=True)
+    for one in rows:
+        words = [one.name, one.what, one.measured, one.to_reach, "yes" if one.reached else "no"]
+        table.add_row(*map(escape, words), f"{one.others:.2f}", f"{one.seconds:,.0f}")
+    return table

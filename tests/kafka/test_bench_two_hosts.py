@@ -1,0 +1,37 @@
+"""One of two hosts is killed by the benchmark: the other's first answers are timed, and nothing is lost or doubled."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+
+from bench.failover import failover
+from bench.strikes import host
+from bench.strikes.scene import Scene
+from bench.two_hosts import two_hosts
+from consumers.service import service
+from standfast.errors import UsageError
+from standfast.settings import KafkaSettings, SearchSettings, Settings
+
+TOYS = "tests.support.toy_system"
+
+
+@pytest.mark.timeout(300)
+def test_the_other_host_answers_for_the_killed_one(tmp_path: Path) -> None:
+    (tmp_path / "home" / "models").mkdir(parents=True)
+    settings = Settings(kafka=KafkaSettings(partitions=4), search=SearchSettings(workers=1, standbys=0))
+    with two_hosts(settings, "search", tmp_path / "home", TOYS) as scene:
+        before = scene.hosts[0].pids()
+        found = failover(scene, "host", 1, 50.0, 0.5)
+        serving = {one.pid for one in scene.workers()}
+    assert len(serving) == 2
+    assert not serving & before, "both hosts serve again, the killed one with new processes"
+    assert (found.lost, found.doubled, found.out_of_order, found.not_ok) == (0, 0, 0, {})
+    assert 500 < found.worst_ms < math.inf, "no sooner than its session ends"
+
+
+def test_a_single_host_is_not_killed() -> None:
+    with pytest.raises(UsageError, match="two of them"):
+        host.strike(Scene(Settings(), service("search", Settings())))
