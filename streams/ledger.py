@@ -19,8 +19,17 @@ class Ledger:
 
     def __init__(self) -> None:
         self.epoch = 0
+        self._fetched: dict[Partition, int] = {}
         self._next: dict[Partition, int] = {}
         self._held: dict[Partition, dict[Hashable, int]] = {}
+
+    def fetched(self, partition: Partition, offset: int) -> None:
+        """The records up to this one were read from Kafka; may be called in any thread."""
+        self._fetched[partition] = offset
+
+    def is_abreast(self, partition: Partition) -> bool:
+        """Whether every record that was read has been looked at; some may wait for it in Faust's queues."""
+        return self._fetched.get(partition, -1) < self._next.get(partition, 0)
 
     def is_new(self, partition: Partition, offset: int) -> bool:
         """Whether the record was not counted before; Kafka delivers again whatever was not committed."""
@@ -47,6 +56,7 @@ class Ledger:
     def reset(self) -> None:
         """Forgets everything: the partitions are read again from what is committed."""
         self.epoch += 1
+        self._fetched.clear()
         self._next.clear()
         self._held.clear()
 

@@ -40,7 +40,6 @@ class Traffic:
         self._width_ms = round(window_s * 1000)
         self._windows = {topic: Windows(topic, self._width_ms) for topic in topics}
         self._latest: dict[Partition, int] = {}
-        self._ready: set[tuple[str, int]] = set()
 
     def restart_from(self, published_until: Mapping[str, int], now: int) -> None:
         """Leaves out what an earlier process has published, and what would be deleted from `traffic` at once."""
@@ -59,21 +58,17 @@ class Traffic:
 
     async def publish_due(self, reader: Reader, now: int, publish: Publish) -> None:
         """Publishes every window that ended and whose records have all been read."""
-        ready: set[tuple[str, int]] = set()
         for topic, windows in list(self._windows.items()):
             for start in windows.due(now - _GRACE_MS):
                 if not await self._read_past(reader, topic, start + self._width_ms):
                     break
-                ready.add((topic, start))
-                # seen ready twice, so that what was fetched but not yet counted has been counted
-                if (topic, start) in self._ready:
-                    await self._publish(windows, start, publish)
-        self._ready = ready
+                await self._publish(windows, start, publish)
 
     async def _read_past(self, reader: Reader, topic: str, end: int) -> bool:
         mine = [partition for partition in reader.assignment() if partition[0] == topic]
         behind = [partition for partition in mine if self._latest.get(partition, 0) < end]
-        return bool(mine) and all(await asyncio.gather(*(_at_the_end(reader, partition) for partition in behind)))
+        ended = all(await asyncio.gather(*(_at_the_end(reader, partition) for partition in behind)))
+        return bool(mine) and ended and all(map(self._ledger.is_abreast, behind))
 
     async def _publish(self, windows: Windows, start: int, publish: Publish) -> None:
         full, epoch = windows.full(start), self._ledger.epoch

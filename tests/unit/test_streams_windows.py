@@ -87,12 +87,21 @@ def published(traffic: Traffic, reader: Standing, now: int) -> list[TrafficWindo
     async def keep(window: TrafficWindow) -> None:
         got.append(window)
 
-    async def twice() -> None:
-        await traffic.publish_due(reader, now, keep)
-        await traffic.publish_due(reader, now, keep)
-
-    asyncio.run(twice())
+    asyncio.run(traffic.publish_due(reader, now, keep))
     return got
+
+
+def test_a_window_waits_for_records_that_were_read_and_not_looked_at_yet() -> None:
+    ledger, place = Ledger(), ("search.results", 0)
+    traffic = Traffic(ledger, ("search.results",), window_s=10.0)
+    now = 1_700_000_000_000
+    traffic.restart_from({"search.results": now - 30_000}, now)
+    ledger.fetched(place, 5)
+    for offset in (4, 5):
+        assert published(traffic, Standing(place, 6, 6), now) == []
+        traffic.count(place, offset, now - 25_000, now, answer(3.0))
+        ledger.took(place, offset)
+    assert [window.records for window in published(traffic, Standing(place, 6, 6), now)] == [2, 0]
 
 
 def test_a_window_is_published_when_its_partitions_were_read_to_the_end() -> None:

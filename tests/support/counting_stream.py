@@ -1,0 +1,74 @@
+"""The stream processor, which writes to `held` in its state folder what it has held at most of what it read.
+
+Run as `python -m tests.support.counting_stream`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+from aiokafka.consumer.fetcher import FetchResult, MemoryRecords
+from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread
+
+from standfast.home import home
+from streams import __main__ as streams
+from streams.ledger import Ledger
+
+
+class Held(msgspec.Struct):
+    """The most at any time: records that were made objects and not looked at yet, and bytes read ahead of those."""
+
+    records: int = 0
+    bytes: int = 0
+
+
+class Counting:
+    """Counts at every fetch; two threads take part, and each has a count of its own."""
+
+    def __init__(self) -> None:
+        self._read = 0
+        self._looked_at = 0
+        self._most = Held()
+
+    def install(self) -> None:
+        """Has all that is read and looked at in this process counted."""
+        AIOKafkaConsumerThread._fetch_records = self._reading(AIOKafkaConsumerThread._fetch_records)
+        Ledger.took = self._looking(Ledger.took)  # type: ignore[method-assign]
+
+    def _reading(self, fetch: Callable[..., Any]) -> Callable[..., Any]:
+        async def fetching(thread: Any, consumer: Any, *args: Any, **named: Any) -> Any:
+            ahead = _bytes(consumer._fetcher._records.values())
+            records = await fetch(thread, consumer, *args, **named)
+            self._read += sum(map(len, records.values()))
+            self._note(Held(self._read - self._looked_at, ahead))
+            return records
+
+        return fetching
+
+    def _looking(self, took: Callable[..., None]) -> Callable[..., None]:
+        def looking(ledger: Ledger, *args: Any) -> None:
+            self._looked_at += 1
+            took(ledger, *args)
+
+        return looking
+
+    def _note(self, now: Held) -> None:
+        self._most = Held(max(self._most.records, now.records), max(self._most.bytes, now.bytes))
+        fresh = home() / "held.new"
+        fresh.write_bytes(msgspec.json.encode(self._most))
+        fresh.replace(home() / "held")
+
+
+def _bytes(read: Any) -> int:
+    """aiokafka keeps what it read as it came from Kafka, by partition."""
+    kept = [one._partition_records._records for one in read if isinstance(one, FetchResult) and one.has_more()]
+    return sum(one.size_in_bytes() for one in kept if isinstance(one, MemoryRecords))
+
+
+if __name__ == "__main__":
+    Counting().install()
+    status = streams.main()
+    os._exit(status)
