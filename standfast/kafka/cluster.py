@@ -13,10 +13,12 @@ import structlog
 from standfast.errors import ClusterError
 from standfast.kafka.broker import Node
 from standfast.kafka.broker_config import Layout, new_layout, with_free_ports
+from standfast.kafka.quorum import elect_another
 from standfast.kafka.writing_off import write_off
 
 _log = structlog.get_logger()
 _POLL_S = 0.02
+_ELECT_S = 0.5  # of each controller to take what it is told; without it they elect another by themselves, later
 _WRITE_OFF_S = 5.0  # a new controller may have to be elected first, if it was the dead one
 _GRACE_S = 10.0  # how long a broker whose supervisor was just killed may take to give its folder back
 
@@ -87,6 +89,7 @@ class Cluster:
         others = [node for node in self.nodes if node is not dead]
         if not others or not all(node.alive for node in others):
             return False
+        elect_another(dead.id, {node.id: node.controller_address for node in others}, _ELECT_S)
         return write_off(dead.id, [node.address for node in others], _WRITE_OFF_S)
 
     def stop(self, timeout: float = 20.0) -> None:

@@ -7,15 +7,15 @@ of a session of 1.5 s. A broker that is started again registers itself anew.
 
 from __future__ import annotations
 
-import socket
 import struct
 import time
 
 import structlog
 
+from standfast.kafka.wire import CLIENT, asked
+
 _log = structlog.get_logger()
 _UNREGISTER_BROKER = 64  # the request's number in Kafka's protocol; version 0, with flexible headers
-_CLIENT = b"standfast-supervisor"
 _DONE = {0: "", 102: "it is not registered"}
 _POLL_S = 0.02
 
@@ -26,7 +26,7 @@ def write_off(broker: int, addresses: list[str], within_s: float) -> bool:
     while (left := until - time.monotonic()) > 0:
         for address in addresses:
             try:
-                code = _ask(address, broker, left)
+                code = error_code(asked(address, request(broker), left))
             except (OSError, struct.error) as error:
                 _log.debug("a broker cannot be asked", address=address, error=str(error))
                 continue
@@ -37,22 +37,10 @@ def write_off(broker: int, addresses: list[str], within_s: float) -> bool:
     return False
 
 
-def _ask(address: str, broker: int, timeout: float) -> int:
-    """Kafka's error code for the request; raises OSError, struct.error for an answer cut short."""
-    host, _, port = address.rpartition(":")
-    with socket.create_connection((host, int(port)), timeout) as connection:
-        connection.settimeout(timeout)
-        connection.sendall(request(broker))
-        with connection.makefile("rb") as answer:
-            (size,) = struct.unpack(">i", answer.read(4))
-            return error_code(answer.read(size))
-
-
 def request(broker: int) -> bytes:
     """An UnregisterBroker request: header (number, version, correlation, client, no tags), then the broker, no tags."""
-    header = struct.pack(">hhih", _UNREGISTER_BROKER, 0, 1, len(_CLIENT)) + _CLIENT + b"\0"
-    body = header + struct.pack(">i", broker) + b"\0"
-    return struct.pack(">i", len(body)) + body
+    header = struct.pack(">hhih", _UNREGISTER_BROKER, 0, 1, len(CLIENT)) + CLIENT + b"\0"
+    return header + struct.pack(">i", broker) + b"\0"
 
 
 def error_code(answer: bytes) -> int:

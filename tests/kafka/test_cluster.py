@@ -16,8 +16,11 @@ from confluent_kafka import Consumer, Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from standfast.errors import ClusterError
+from standfast.kafka.broker import Node
 from standfast.kafka.broker_config import is_free
 from standfast.kafka.cluster import Cluster
+from standfast.kafka.quorum import elect_another, leader_and_epoch, request
+from standfast.kafka.wire import asked
 from tests.waiting import wait_until
 
 PARENT = """
@@ -195,6 +198,21 @@ def test_a_broker_that_is_written_off_is_replaced_at_once_and_comes_back(three: 
     victim.restart()
     three.wait_ready(120)
     wait_until(lambda: len(admin.list_topics(unique, timeout=10).topics[unique].partitions[0].isrs) == 3, 60)
+
+
+def test_a_dead_controller_is_followed_by_another_at_once_and_a_dead_follower_by_nobody(three: Cluster) -> None:
+    def leads(node: Node) -> int:
+        return leader_and_epoch(asked(node.controller_address, request(-1, 0, node.id), 10))[0]
+
+    active = three.nodes[wait_until(lambda: max(0, leads(three.nodes[0])), 60) - 1]
+    others = {node.id: node.controller_address for node in three.nodes if node is not active}
+    assert not elect_another(min(others), others, 10), "a follower was taken for the leader"
+    active.kill()
+    assert elect_another(active.id, others, 10)
+    follower = next(node for node in three.nodes if node is not active)
+    wait_until(lambda: leads(follower) in others, 60, what="another controller")
+    active.restart()
+    three.wait_ready(120)
 
 
 def test_nobody_is_written_off_while_another_is_down_too(three: Cluster) -> None:

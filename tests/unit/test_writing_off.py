@@ -13,11 +13,10 @@ from standfast.kafka.writing_off import error_code, request, write_off
 ANSWER = struct.pack(">ibih", 1, 0, 0, 0) + b"\0\0"
 
 
-def test_the_request_names_the_broker_and_its_own_length() -> None:
+def test_the_request_names_the_broker() -> None:
     sent = request(3)
-    assert struct.unpack(">i", sent[:4]) == (len(sent) - 4,)
-    assert struct.unpack(">hhih", sent[4:14]) == (64, 0, 1, len(b"standfast-supervisor"))
-    assert sent[14:] == b"standfast-supervisor" + b"\0" + struct.pack(">i", 3) + b"\0"
+    assert struct.unpack(">hhih", sent[:10]) == (64, 0, 1, len(b"standfast-supervisor"))
+    assert sent[10:] == b"standfast-supervisor" + b"\0" + struct.pack(">i", 3) + b"\0"
 
 
 def test_the_answer_tells_kafkas_error_code() -> None:
