@@ -22,6 +22,7 @@ from consumers.supervision.topic_watch import TopicWatch
 from models import registry
 from standfast import clients, status, telemetry, topics
 from standfast import settings as settings_module
+from standfast.arena import one_arena
 from standfast.errors import ModelError, SetupError
 from standfast.home import folder
 from standfast.kafka.broker import Node
@@ -64,6 +65,7 @@ class Supervisor:
 
     def run(self) -> None:
         """Blocks until SIGTERM or Ctrl-C; raises StandfastError if the system cannot be started."""
+        one_arena()
         asyncio.run(self._main())
 
     async def _main(self) -> None:

@@ -1,0 +1,39 @@
+"""All threads of a process that asked for it share one heap."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+# Sixteen threads that all live at a time, each with memory of malloc; prints how many heaps there are then.
+_THREADS = """
+import ctypes, threading
+from standfast.arena import one_arena
+
+if {called}:
+    one_arena()
+libc = ctypes.CDLL(None)
+libc.malloc.restype = libc.fopen.restype = ctypes.c_void_p
+libc.malloc.argtypes = [ctypes.c_size_t]
+all_there = threading.Barrier(17)
+
+def take():
+    libc.malloc(100_000)
+    all_there.wait(30)
+
+threads = [threading.Thread(target=take) for _ in range(16)]
+for one in threads:
+    one.start()
+all_there.wait(30)
+libc.malloc_info(0, ctypes.c_void_p(libc.fopen(b"/dev/stdout", b"w")))
+libc.fflush(None)
+"""
+
+
+@pytest.mark.parametrize("called", [True, False])
+def test_threads_have_heaps_of_their_own_unless_it_was_called(called: bool) -> None:
+    program = _THREADS.format(called=called)
+    heaps = subprocess.check_output([sys.executable, "-c", program], text=True).count("<heap ")
+    assert (heaps == 1) == called, heaps
