@@ -29,12 +29,20 @@ class _Answer(msgspec.Struct):
 class ClosedLoop:
     """One producer and one read_committed reader, used for as many runs as wanted.
 
-    `watch` is called about twice a second while nothing is answered, and may raise what ends the wait.
+    `watch` is called about twice a second while nothing is answered, and may raise what ends the wait. Each request
+    has the `headers`.
     """
 
-    def __init__(self, settings: Settings, service: Service, watch: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        service: Service,
+        watch: Callable[[], None] = lambda: None,
+        headers: Sequence[tuple[str, bytes]] = (),
+    ) -> None:
         self._service = service
         self._watch = watch
+        self._headers = list(headers)
         self._producer = Producer(clients.producer(settings, "standfast-bench"))
         self._consumer = Consumer(clients.follower(settings, "standfast-bench"))
         self._partitions = partitions_of(self._producer, service.requests)
@@ -72,7 +80,9 @@ class ClosedLoop:
         """Produces one request; the moment it was begun."""
         at = time.perf_counter()
         value = msgspec.json.encode(msgspec.structs.replace(request, request_id=request_id))
-        self._producer.produce(self._service.requests, value, request_id, number % self._partitions)
+        self._producer.produce(
+            self._service.requests, value, request_id, number % self._partitions, headers=self._headers
+        )
         self._producer.poll(0)
         return at
 

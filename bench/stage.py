@@ -50,12 +50,13 @@ class Stage:
 def workplace() -> Iterator[Path]:
     """A temporary folder; at its end every process that was started meanwhile is ended, also on Ctrl-C or SIGTERM."""
     processes.adopt_orphans()
+    there_before = set(processes.family(os.getpid()))
     before = signal.signal(signal.SIGTERM, _interrupted)
     place = Path(tempfile.mkdtemp(prefix="standfast-"))
     try:
         yield place
     finally:
-        processes.end(processes.family(os.getpid())[1:], _ENDS_S)
+        processes.end(set(processes.family(os.getpid())) - there_before, _ENDS_S)
         shutil.rmtree(place, ignore_errors=True)
         signal.signal(signal.SIGTERM, before)
 

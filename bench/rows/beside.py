@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from bench.against import comparison, wanted
 from bench.comparison import Comparison, Run, Spread, Summary, spread
-from bench.contenders import STANDFAST
-from bench.rows.row import Found, Place
+from bench.contenders import BARE, STANDFAST
+from bench.rows.row import Found, Place, shown
 from models.base import Service
 from standfast.errors import ClusterError
 
@@ -37,7 +37,7 @@ class SideBySide:
     def __call__(self, place: Place) -> Found:
         """Figures, spread over the rounds. `wrong`: answered twice or not well; `times NAME`: answers/s by a peer's."""
         place.stand.clear()
-        rounds, requests = (1, _FEW) if place.quick else (_ROUNDS, None)
+        rounds, requests = (1, max(_FEW, 4 * self.in_flight)) if place.quick else (_ROUNDS, None)
         asked = wanted(place.peers, {self.service: [self.in_flight]}, requests, rounds, self.mix)
         found = comparison(place.stand.settings, asked, place.tell)
         ours = _ours(found)
@@ -46,7 +46,7 @@ class SideBySide:
         wrong = ours.not_ok + ours.doubled
         told = [
             *(_told(name, one) for name, one in figures.items()),
-            *(f"{n} {_cell(s, 2)}" for n, s in by_peer.items()),
+            *(f"{n} {shown(s, 2)}" for n, s in by_peer.items()),
         ]
         return Found(
             f"{'; '.join(told)}; {ours.per_second.median:,.0f}/s, {wrong} wrong",
@@ -67,7 +67,7 @@ def _ours(found: Comparison) -> Summary:
 def _by_peer(runs: list[Run], load: str) -> Iterator[tuple[str, Spread]]:
     """Our answers a second by each peer's in the same round."""
     under = {(run.contender, run.round): run.per_second for run in runs if run.load == load}
-    for peer in dict.fromkeys(name for name, _ in under if name != STANDFAST.name):
+    for peer in dict.fromkeys(name for name, _ in under if name not in {STANDFAST.name, BARE.name}):
         both = [
             (under.get((STANDFAST.name, number)), theirs) for (name, number), theirs in under.items() if name == peer
         ]
@@ -78,8 +78,4 @@ def _by_peer(runs: list[Run], load: str) -> Iterator[tuple[str, Spread]]:
 
 def _told(name: str, figure: Spread) -> str:
     _, digits, unit = _FIGURES[name]
-    return f"{name} {_cell(figure, digits)}{unit and f' {unit}'}"
-
-
-def _cell(figure: Spread, digits: int) -> str:
-    return " - ".join(f"{one:,.{digits}f}" for one in (figure.min, figure.median, figure.max))
+    return f"{name} {shown(figure, digits)}{unit and f' {unit}'}"

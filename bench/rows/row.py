@@ -63,3 +63,9 @@ class Row:
     what: str
     measure: Callable[[Place], Found] = field(repr=False)
     aims: tuple[Aim, ...]
+
+
+def shown(figure: Spread, digits: int) -> str:
+    """Least, median and most of several rounds, or the only one."""
+    least, median, most = (f"{one:,.{digits}f}" for one in (figure.min, figure.median, figure.max))
+    return median if least == most else f"{least} - {median} - {most}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from multiprocessing import resource_tracker
 
 from bench.contenders import chosen as peers_named
 from bench.described import system_described
@@ -16,6 +17,11 @@ from bench.stage import workplace
 from standfast.errors import StandfastError
 from standfast.settings import Settings
 
+_SYSTEMS = (
+    "`standfast up` with 2 workers and 1 standby a service, in the soak 4 and 64 partitions; search alone with 3 "
+    "brokers, for the supervisor, and on each of 2 hosts; 1 worker and 1 standby beside the raw limit"
+)
+
 
 def measured(settings: Settings, rows: Sequence[Row], peers: str, quick: bool, tell: Callable[[str], None]) -> Report:
     """Measures them one after the other, which takes three quarters of an hour, or minutes with `quick`.
@@ -23,7 +29,12 @@ def measured(settings: Settings, rows: Sequence[Row], peers: str, quick: bool, t
     Raises UsageError and SetupError for peers that are not there, before anything is measured.
     """
     peers_named(peers)
-    about = {"rows": "few kills, requests and rounds: for a look" if quick else "in full", **system_described(settings)}
+    about = {
+        "rows": "few kills, requests and rounds: for a look" if quick else "in full",
+        "systems": _SYSTEMS,
+        **system_described(settings),
+    }
+    resource_tracker.ensure_running()  # each comparison would start another, and end it before its time
     with workplace() as place:
         stand = Stand(settings, place, quick)
         try:

@@ -8,12 +8,11 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Literal
 
-from bench.asking import Asker
-from bench.caller import ClosedLoop
 from bench.failover import scene_for
 from bench.own_place import own_place
 from bench.stage import copied_models, new_home
 from bench.strikes.scene import Scene
+from bench.warming import warm
 from consumers.service import NAMES, service
 from standfast.settings import Settings
 
@@ -70,16 +69,6 @@ def with_workers(settings: Settings, workers: int) -> Settings:
     so_many = {"workers": workers, "standbys": 1}
     sections = {"search": settings.search, "recommend": settings.recommend}
     return settings.model_copy(update={name: one.model_copy(update=so_many) for name, one in sections.items()})
-
-
-def warm(at: Scene, count: int) -> None:
-    """Has each service that runs there answer so many requests, one by one."""
-    for name in NAMES:
-        own = service(name, at.settings)
-        if any(row.group == own.group for row in at.status().workers):
-            loop = ClosedLoop(at.settings, own)
-            loop.run(Asker(name, seed=11).ask(count).requests, 1)
-            loop.close()
 
 
 @contextmanager

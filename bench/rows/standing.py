@@ -9,7 +9,7 @@ from bench.asking import Asker
 from bench.caller import ClosedLoop
 from bench.comparison import spread
 from bench.overload import overload
-from bench.rows.row import Found, Place
+from bench.rows.row import Found, Place, shown
 from bench.startup import startups
 from consumers.service import NAMES, service
 from models import registry
@@ -36,8 +36,7 @@ def memory(place: Place) -> Found:
     rows = {f"{row.id} ({row.role})": processes.memory_mb([row.pid]) for row in scene.status().workers if row.pid}
     found = {name: round(mb, 1) for name, mb in rows.items()}
     sizes = spread(found.values(), 0)
-    shown = f"{sizes.min:.0f} - {sizes.median:.0f} - {sizes.max:.0f} MB (least - median - most of {len(found)})"
-    return Found(shown, {"largest": sizes.max}, Weighed(megabytes=found))
+    return Found(f"{shown(sizes, 0)} MB, of {len(found)}", {"largest": sizes.max}, Weighed(megabytes=found))
 
 
 def flooded(place: Place) -> Found:
@@ -45,9 +44,9 @@ def flooded(place: Place) -> Found:
     scene = place.stand.at("whole", place.tell)
     place.tell("flooding it")
     found = overload(scene.settings, "search", _TIMES, _FEW_SECONDS if place.quick else _SECONDS, _DEADLINE_MS)
-    shown = f"{found.ratio:.2f} of {found.capacity:,.0f}/s in time; {found.unanswered} lost, {found.doubled} doubled"
+    told = f"{found.ratio:.2f} of {found.capacity:,.0f}/s in time; {found.unanswered} lost, {found.doubled} doubled"
     figures = {"in time, of capacity": found.ratio, "lost": found.unanswered, "doubled": found.doubled}
-    return Found(shown, figures, found)
+    return Found(told, figures, found)
 
 
 class Started(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,8 +60,7 @@ def started(place: Place) -> Found:
     place.stand.clear()
     found = startups(place.stand.settings, 1 if place.quick else _STARTS, place.tell)
     seconds = spread((max(one[f"first answer of {name}"] for name in NAMES) for one in found), 2)
-    shown = f"{seconds.min:.1f} - {seconds.median:.1f} - {seconds.max:.1f} s"
-    return Found(shown, {"first answers": seconds}, Started(rounds=found))
+    return Found(f"{shown(seconds, 1)} s", {"first answers": seconds}, Started(rounds=found))
 
 
 def quality(place: Place) -> Found:

@@ -37,8 +37,11 @@ class Bench:
         self._environment |= {"STANDFAST_HOME": str(home), "TMPDIR": str(folder)}
 
     def start(self, *words: str) -> subprocess.Popen[str]:
+        return self.started(launching.command("bench", *words))
+
+    def started(self, command: list[str]) -> subprocess.Popen[str]:
         return subprocess.Popen(
-            launching.command("bench", *words), env=self._environment, stdin=subprocess.DEVNULL,
+            command, env=self._environment, stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
             # Whoever runs the tests in the background has Ctrl-C ignored, and a child would inherit that.
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - takes no lock
@@ -115,6 +118,18 @@ def test_all_rows_or_some_are_measured_on_systems_of_their_own_of_which_nothing_
     assert len(found["rows"][0]["detail"]["megabytes"]) == 6, "two workers and a standby of each service"
     assert found["machine"]["cores"] == os.cpu_count()
     assert {"kafka", "torch", "search", "recommend"} <= set(found["settings"])
+    assert bench.leftovers() == []
+
+
+def test_growth_is_told_as_rows_for_the_documentation(bench: Bench) -> None:
+    few = ("--partitions", "1,4", "--k", "10,100", "--alone", "10", "--many", "100", "--warm", "10")
+    with bench.started([sys.executable, "-P", "-m", "bench.growth", "--only", "partitions,k", *few]) as process:
+        out, err = process.communicate()
+    assert process.returncode == 0, err
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in out.splitlines() if line]
+    assert [row[0] for row in rows] == ["partitions", "---:", "1", "4", "answer", "---:", "k = 10", "k = 100"]
+    assert {len(row) for row in rows} == {9}
+    assert all(float(cell.replace(",", "")) >= 0 for row in rows for cell in row[1:] if row[0][0] in "14k")
     assert bench.leftovers() == []
 
 

@@ -1,0 +1,20 @@
+"""A system that has worked for a while: Kafka compiles itself meanwhile, and would do so in what is measured first."""
+
+from __future__ import annotations
+
+from bench.asking import Asker
+from bench.caller import ClosedLoop
+from bench.strikes.scene import Scene
+from consumers.service import NAMES, service
+
+
+def warm(at: Scene, count: int) -> None:
+    """Has each service that runs there answer so many requests, one by one."""
+    for name in NAMES:
+        own = service(name, at.settings)
+        if any(row.group == own.group for row in at.status().workers):
+            loop = ClosedLoop(at.settings, own)
+            try:
+                loop.run(Asker(name, seed=11).ask(count).requests, 1)
+            finally:
+                loop.close()
