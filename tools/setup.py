@@ -29,9 +29,11 @@ IMPORTS = "import bench.failover, drills.main, models.loading, models.training, 
 FETCH_KAFKA = """
 import sys
 from standfast.errors import StandfastError
+from standfast.kafka.ahead import prepare
 from standfast.kafka.distribution import jars_folder
 try:
     jars_folder()
+    prepare()
 except StandfastError as error:
     sys.exit(str(error))
 """
@@ -237,8 +239,8 @@ def block_of(package: str, lock: str) -> str:
 
 
 def fetch_kafka(root: Path) -> None:
-    """Apache Kafka's jars into the user's cache folder."""
-    say("setup: [4/4] Apache Kafka, 55 MB once")
+    """Apache Kafka's jars into the user's cache folder, and what makes it start in half the time."""
+    say("setup: [4/4] Apache Kafka, 55 MB once; then it is started once, so that it starts sooner from now on")
     run([str(python(root)), "-c", FETCH_KAFKA], "Apache Kafka could not be fetched: see above")
 
 

@@ -88,10 +88,13 @@ class Node:
             raise ClusterError(f"Kafka's data folder {self.data} could not be prepared: {self.last_words()}")
         fresh.rename(self.data)
 
-    def launch(self) -> None:
-        """Starts the process and returns at once; call it from the main thread (see `start_child`)."""
+    def launch(self, *options: str) -> None:
+        """Starts the process and returns at once; call it from the main thread (see `start_child`).
+
+        `options` are further ones for Java.
+        """
         lasting = len(self._layout.nodes) == 1  # three on one machine are for trying out what fails
-        jvm = () if lasting else (QUICK_TO_START,)
+        jvm = options if lasting else (QUICK_TO_START, *options)
         command = [*self._java("kafka.Kafka", self._heap, *jvm), str(self.folder / "server.properties")]
         self._process = start_child(command, signal.SIGTERM, self._output)
 
