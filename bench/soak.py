@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import time
 import uuid
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import msgspec
 
@@ -16,20 +18,28 @@ from bench.full_strength import FullStrength
 from bench.judging import Judge
 from bench.strikes import kill
 from bench.strikes.scene import Scene, Struck
+from bench.warm_up import WarmUp, warm_up
 from consumers.service import service
 from drills import checker
 from drills.load import Load
 from models.base import Service as Name
 from standfast.errors import ClusterError
 from standfast.settings import Settings
+from standfast.status import SystemStatus
 
 _CALM_SHARE = 0.1
 _WEIGH_EVERY_S = 60.0
+# The backlog of a cold start: 8 workers under 1,100 requests a second needed two minutes on two cores.
+_WARM_WITHIN_S = 240.0
+_WARM_SPAN_S = 10.0
 Strikes = list[tuple[Struck, float]]
 
 
 class Served(msgspec.Struct, frozen=True, kw_only=True):
-    """One service over the whole time; milliseconds. `calm`: before the first kill. `between`: outside of failovers."""
+    """One service; milliseconds. `calm`: from the warm-up's end to the first kill. `between`: outside of failovers.
+
+    The counts are of the warm-up too.
+    """
 
     service: str
     rate: float
@@ -48,17 +58,22 @@ class Served(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Weight(msgspec.Struct, frozen=True, kw_only=True):
-    """Proportional set sizes, MB: of one worker or standby on average, and of supervisor and roles without Kafka."""
+    """Proportional set sizes, MB: of one worker or standby on average, and of supervisor and roles without Kafka.
+
+    `each_mb`: of those and the nurseries, each by itself.
+    """
 
     after_s: float
     worker_mb: float
     others_mb: float
     kafka_mb: float
+    each_mb: dict[str, float] = {}
 
 
 class Soak(msgspec.Struct, frozen=True, kw_only=True):
-    """What the running system did."""
+    """What the running system did, in so many seconds after the warm-up."""
 
+    warm_up: WarmUp
     seconds: float
     every_s: float
     workers: int
@@ -69,17 +84,20 @@ class Soak(msgspec.Struct, frozen=True, kw_only=True):
 def soak(settings: Settings, rates: Mapping[Name, float], seconds: float, every_s: float) -> Soak:
     """Kills one worker of any service every few seconds, after a tenth of the time without; blocks.
 
+    The time begins when the load has settled: what a cold start leaves to be worked off is no measure of anything.
+
     Raises ClusterError when the system does not come back to full strength, or the load itself fails.
     """
     scenes = [Scene(settings, service(name, settings)) for name in rates]
     whole: dict[str, FullStrength] = {at.service.name: FullStrength(at) for at in scenes}
     loads: dict[Name, Load] = {at.service.name: _load(at, rates[at.service.name]) for at in scenes}
-    began = time.monotonic()
-    weights = [_weight(scenes[0], 0.0)]
     struck: dict[str, Strikes] = {name: [] for name in loads}
     try:
         for load in loads.values():
             load.start()
+        warm = warm_up({loads[name]: rates[name] for name in rates}, *_warming(seconds))
+        began = time.monotonic()
+        weights = [_weight(scenes[0], 0.0)]
         _killing(scenes, whole, struck, weights, (began, seconds, every_s))
         for load in loads.values():
             load.stop_sending()
@@ -88,9 +106,15 @@ def soak(settings: Settings, rates: Mapping[Name, float], seconds: float, every_
     finally:
         for load in loads.values():
             load.close()
-    served = [_served(name, rates[name], loads[name], struck[name]) for name in rates]
+    served = [_served(name, rates[name], loads[name], struck[name], began) for name in rates]
     workers = sum(len(at.workers()) for at in scenes)
-    return Soak(seconds=seconds, every_s=every_s, workers=workers, served=served, weights=weights)
+    return Soak(warm_up=warm, seconds=seconds, every_s=every_s, workers=workers, served=served, weights=weights)
+
+
+def _warming(seconds: float) -> tuple[float, float]:
+    """Over which span the load is to be steady, and within what time: less for a short soak."""
+    span_s = min(_WARM_SPAN_S, max(1.0, seconds / 50))
+    return span_s, _WARM_WITHIN_S * span_s / _WARM_SPAN_S
 
 
 def _load(at: Scene, rate: float) -> Load:
@@ -124,23 +148,35 @@ def _weight(at: Scene, after_s: float) -> Weight:
     running = at.status()
     workers = [one.pid for one in running.workers if one.pid]
     kafka = [one.pid for one in running.roles if one.id.startswith("kafka")]
-    others = [running.supervisor_pid, *(one.pid for one in running.roles if one.pid not in kafka)]
+    others = {one.id: one.pid for one in running.roles if one.pid not in kafka}
+    others["supervisor"] = running.supervisor_pid
     return Weight(
         after_s=round(after_s, 1),
         worker_mb=round(processes.memory_mb(workers) / max(1, len(workers)), 1),
-        others_mb=round(processes.memory_mb(others), 1),
+        others_mb=round(processes.memory_mb(others.values()), 1),
         kafka_mb=round(processes.memory_mb(kafka), 1),
+        each_mb={name: round(processes.memory_mb([pid]), 1) for name, pid in (others | _nurseries(running)).items()},
     )
 
 
-def _served(name: Name, rate: float, load: Load, struck: Strikes) -> Served:
+def _nurseries(running: SystemStatus) -> dict[str, int]:
+    found = {}
+    for one in running.workers:
+        with contextlib.suppress(ProcessLookupError):  # it may have died since
+            found[f"nursery of {one.group}"] = processes.parent(one.pid)
+    return found
+
+
+def _served(name: Name, rate: float, load: Load, struck: Strikes, began: float) -> Served:
     if load.broken:
         raise ClusterError(f"the load of {name} itself stopped, so nothing is proven: {load.broken}")
     history = load.history()
-    judge, counts = Judge(history), checker.measure(history)
+    counts = checker.measure(history)
+    warm = [one for one in history.requests if one.due >= began]
+    judge = Judge(replace(history, requests=tuple(warm)))
     rto = [judge.answered_ms(one) for one, _ in struck] or [0.0]
     first = min((one.at for one, _ in struck), default=history.ended)
-    calm = checker.latency(one for one in history.requests if one.answered_at is not None and one.answered_at < first)
+    calm = checker.latency(one for one in warm if one.answered_at is not None and one.answered_at < first)
     between = judge.usual(struck)
     return Served(
         service=name,

@@ -24,7 +24,8 @@ def soak_command(
 ) -> None:
     """Kill a worker of the running system every few seconds under load; exit code 1 if an answer was lost or doubled.
 
-    The first tenth of the time is without kills, to compare with. Memory is weighed every minute.
+    The time begins when the load has settled; its first tenth is without kills, to compare with. Every minute all
+    processes are weighed.
 
     Example: standfast bench soak --minutes 10
     """
@@ -64,7 +65,9 @@ def _print(found: Soak) -> None:
         table.add_row(one.service, *counts, *(f"{ms:,.1f}" for ms in times), str(one.lost), str(one.doubled))
     stdout().print(table)
     for at in found.weights:
-        others = f"supervisor and roles {at.others_mb:,.0f}, Kafka {at.kafka_mb:,.0f}"
-        stdout().print(f"after {at.after_s:,.0f} s: a worker {at.worker_mb:,.0f} MB, {others}")
+        each = "".join(f", {name} {mb:,.0f}" for name, mb in at.each_mb.items())
+        stdout().print(f"after {at.after_s:,.0f} s: a worker {at.worker_mb:,.0f} MB, Kafka {at.kafka_mb:,.0f}{each}")
+    how = "when latency had settled" if found.warm_up.settled else "though latency had not settled: do not compare p99"
+    stdout().print(f"warmed up for {found.warm_up.seconds:,.0f} s, {how}")
     here = machine()
     stdout().print(f"{found.workers} workers; {here.cores} cores, {here.processor}, load {here.load}")

@@ -29,4 +29,10 @@ def test_workers_of_both_services_die_one_after_the_other(
         assert one.calm_p99_ms, "there was a time without kills to compare with"
     assert sum(one.kills for one in found.served) >= 2
     assert found.workers == 4
-    assert [at.worker_mb > 1 and at.others_mb > 1 for at in found.weights] == [True, True]
+    assert found.warm_up.seconds > 0
+    for at in found.weights:
+        assert set(at.each_mb) == {
+            "supervisor",
+            *(f"nursery of {unique}.standfast-{one.service}" for one in found.served),
+        }
+        assert min(at.worker_mb, at.others_mb, *at.each_mb.values()) > 1
