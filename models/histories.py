@@ -83,14 +83,14 @@ class Histories:
     items: NDArray[np.int32]
 
     def of(self, user_id: str | None) -> list[int]:
-        """A user's products, oldest first; none for a user who was not there at training."""
+        """A user's products, latest first; none for a user who was not there at training."""
         if user_id is None:
             return []
         wanted = user_hash(user_id)
         place = int(self.hashes.searchsorted(wanted))
         if place == len(self.hashes) or self.hashes[place] != wanted:
             return []
-        found: list[int] = self.items[self.starts[place] : self.starts[place + 1]].tolist()
+        found: list[int] = self.items[self.starts[place] : self.starts[place + 1]][::-1].tolist()
         return found
 
 

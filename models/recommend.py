@@ -92,7 +92,7 @@ class Recommender:
         """Places of the user's products, latest first, each once: the live history, then what training knew."""
         live = [self._places[item] for item in query.history[-_MOST:] if item in self._places]
         known = self._histories.of(query.user_id)
-        return list(dict.fromkeys(reversed(known + live)))
+        return list(dict.fromkeys([*reversed(live), *known])) if live else known
 
     def scores(self, seen: Sequence[Sequence[int]]) -> Tensor:
         """[len(seen), items] for histories of places, latest first."""
