@@ -18,9 +18,9 @@ from bench.asking import Asker, K
 from bench.cost import IN_FLIGHT, Cost, cost
 from bench.failover import failover, own_scene
 from bench.payloads import Payload, payloads
+from bench.run_in import run_in
 from bench.stage import copied_models, new_home, workplace
 from bench.strikes.scene import Scene
-from bench.warming import warm
 from standfast import logs, settings
 from standfast.settings import Settings
 
@@ -101,7 +101,7 @@ class Growth:
         )
         home = new_home(self._home, f"{next(self._number)}/home")
         with own_scene(chosen, "recommend", 1, home) as at:
-            warm(at, self._asked.warm)
+            run_in(at, self._asked.warm)
             yield at
 
 

@@ -153,9 +153,10 @@ def metrics_page() -> str:
     """Every metric, with its labels and what it means."""
     kinds = {Counter: ("counter", "_total"), Gauge: ("gauge", ""), Histogram: ("histogram", "")}
     rows = [
-        (f"`{metric._name}{kinds[type(metric)][1]}`", kinds[type(metric)][0],  # noqa: SLF001 - nothing public has them
+        (f"`{metric._name}{ending}`", word,  # noqa: SLF001 - nothing public has them
          ", ".join(metric._labelnames), metric._documentation)  # noqa: SLF001
-        for metric in vars(telemetry).values() if isinstance(metric, Counter | Gauge | Histogram)
+        for metric in vars(telemetry).values()
+        for kind, (word, ending) in kinds.items() if isinstance(metric, kind)
     ]  # fmt: skip
     return "\n".join([
         f"# Metrics\n{NOTE}",

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from bench.rows.beside import SideBySide
 from bench.rows.row import Aim, Row
-from bench.rows.soaked import soaked
+from bench.rows.soaking import soaked
 from bench.rows.standing import flooded, memory, quality, started
 from bench.rows.struck import NOTHING_LOST, Refill, Strikes
 from standfast.errors import UsageError

@@ -10,9 +10,9 @@ from typing import Literal
 
 from bench.failover import scene_for
 from bench.own_place import own_place
+from bench.run_in import run_in
 from bench.stage import copied_models, new_home
 from bench.strikes.scene import Scene
-from bench.warming import warm
 from consumers.service import NAMES, service
 from standfast.settings import Settings
 
@@ -47,7 +47,7 @@ class Stand:
             self._scene = self._open.enter_context(self._system(kind, home))
             self._kind = kind
             tell("warming it up")
-            warm(self._scene, _LITTLE if self._quick else _WARM_UP)
+            run_in(self._scene, _LITTLE if self._quick else _WARM_UP)
         return self._scene
 
     def clear(self) -> None:

@@ -8,15 +8,19 @@ from typing import cast
 import pytest
 
 from bench.comparison import Spread
-from bench.rows import ROWS, chosen
+from bench.rows import ROWS, chosen, soaking
 from bench.rows.outcome import Outcome, judged
 from bench.rows.row import Aim, Figure, Found, Place, Row
 from bench.rows.run import each
-from bench.rows.soaked import beyond_calm, grown
+from bench.rows.soaking import beyond_calm, grown
 from bench.rows.stand import Stand
-from bench.soak import Served, Weight
+from bench.soak import Served, Soak, Weight
 from bench.strikes import STRIKES
+from bench.strikes.scene import Scene
+from bench.warm_up import WarmUp
+from consumers.service import service
 from standfast.errors import ClusterError, UsageError
+from standfast.settings import Settings
 
 MEDIAN, LOST = Aim("median", 50, "ms"), Aim("lost", 0)
 
@@ -131,8 +135,17 @@ def test_whoever_interrupts_ends_all_of_it() -> None:
 
 
 def weights(*workers_and_others: tuple[float, float]) -> list[Weight]:
-    return [Weight(after_s=60.0 * at, worker_mb=one, others_mb=two, kafka_mb=500) for at, (one, two) in
-            enumerate(workers_and_others)]  # fmt: skip
+    return [
+        Weight(after_s=60.0 * at, worker_mb=one, others_mb=two, kafka_mb=500, each_mb={"supervisor": two, "drills": 9})
+        for at, (one, two) in enumerate(workers_and_others)
+    ]
+
+
+def served(calm: float, between: float) -> Served:
+    return Served(
+        service="search", rate=1, requests=90, kills=1, failover_p50_ms=1, failover_p99_ms=1, calm_p50_ms=1,
+        calm_p99_ms=calm, between_p50_ms=1, between_p99_ms=between, lost=0, doubled=0, out_of_order=0, not_ok={},
+    )  # fmt: skip
 
 
 def test_what_is_weighed_before_it_is_warm_is_no_measure_of_growth() -> None:
@@ -146,8 +159,21 @@ def test_what_is_weighed_before_it_is_warm_is_no_measure_of_growth() -> None:
 def test_between_failovers_p99_may_be_half_as_much_again_or_20_ms_more(
     calm: float, between: float, reached: float
 ) -> None:
-    served = Served(
-        service="search", rate=1, requests=1, kills=1, failover_p50_ms=1, failover_p99_ms=1, calm_p50_ms=1,
-        calm_p99_ms=calm, between_p50_ms=1, between_p99_ms=between, lost=0, doubled=0, out_of_order=0, not_ok={},
+    assert beyond_calm(served(calm, between)) == pytest.approx(reached)
+
+
+@pytest.mark.parametrize(("settled", "reason"), [(True, ""), (False, "latency had not settled")])
+def test_p99_is_not_compared_with_that_of_a_backlog(
+    settled: bool, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = Soak(
+        warm_up=WarmUp(9.0, settled), seconds=120, every_s=10, workers=8, served=[served(10.0, 12.0)],
+        weights=weights((100, 100), (100, 100), (100, 101)),
     )  # fmt: skip
-    assert beyond_calm(served) == pytest.approx(reached)
+    monkeypatch.setattr(soaking, "soak", lambda *_: found)
+    monkeypatch.setattr(Cleared, "at", lambda *_: Scene(Settings(), service("search", Settings())), raising=False)
+    (row,) = [one for one in ROWS if one.name == "soak"]
+    (outcome,), _, _ = run(row)
+    assert outcome.reason.startswith(reason)
+    assert outcome.reached == settled
+    assert "1 kills, 0 lost, 0 doubled of 90; 1.01 times as heavy (supervisor most, by 1 MB)" in outcome.measured

@@ -8,7 +8,7 @@ from bench.strikes.scene import Scene
 from consumers.service import NAMES, service
 
 
-def warm(at: Scene, count: int) -> None:
+def run_in(at: Scene, count: int) -> None:
     """Has each service that runs there answer so many requests, one by one."""
     for name in NAMES:
         own = service(name, at.settings)
