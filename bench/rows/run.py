@@ -24,7 +24,7 @@ _SYSTEMS = (
 
 
 def measured(settings: Settings, rows: Sequence[Row], peers: str, quick: bool, tell: Callable[[str], None]) -> Report:
-    """Measures them one after the other, which takes three quarters of an hour, or minutes with `quick`.
+    """Measures them one after the other, which takes three quarters of an hour, or ten minutes with `quick`.
 
     Raises UsageError and SetupError for peers that are not there, before anything is measured.
     """

@@ -31,7 +31,7 @@ def all_command(
     """Measure every figure to reach, in one run, and say which are reached; exit code 1 if one is not.
 
     Starts systems of its own, one after the other, and leaves nothing behind; one that runs is left alone, but takes
-    processor time from what is measured. Takes three quarters of an hour, with --quick some minutes. Of several rounds
+    processor time from what is measured. Takes three quarters of an hour, with --quick ten minutes. Of several rounds
     the median is judged, of strikes what the aim names.
 
     Example: standfast bench all --quick --only kill,one-search
