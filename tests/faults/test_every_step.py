@@ -108,15 +108,19 @@ def with_both_lanes(mortals: Mortals) -> WorkerStatus:
 def cause(mortals: Mortals, order: Order) -> Iterator[None]:
     """Gives the order, and does what makes a process come to that step."""
     if order.step in MOVING:
+        shared_out(mortals, order.step)
         with guest_for(mortals, order.step) as guest:
             if "on_assign" in order.step:  # by which the workers get back what the guest had
                 guest.settle()
-                guest.leave()
             mortals.order(order)
+            if "on_assign" in order.step:
+                guest.leave()
             yield
     elif order.step in JOINING | LEAVING:
         if order.step in JOINING:
             to_one_worker(mortals)
+        else:
+            shared_out(mortals, order.step)
         mortals.order(order)
         mortals.scale(2 if order.step in JOINING else 1)
         yield
@@ -136,6 +140,19 @@ def to_one_worker(mortals: Mortals) -> None:
         30,
         what="one worker with all partitions",
     )
+
+
+def shared_out(mortals: Mortals, step: str) -> None:
+    """Returns when all partitions are living workers', and each has some.
+
+    Before that, a guest could have those of the dead, and nobody gave any up; and who leaves might have none itself.
+    """
+    topic = mortals.topic("search.requests.bulk" if "Bulk" in step else "search.requests")
+
+    def shares() -> list[int]:
+        return sorted(len(one.partitions.get(topic, ())) for one in mortals.active())
+
+    wait_until(lambda: sum(shares()) == PARTITIONS and 0 not in shares(), 60, what=f"workers that share {topic}")
 
 
 def guest_for(mortals: Mortals, step: str) -> Guest:
@@ -209,13 +226,11 @@ def test_a_worker_killed_that_may_answer_twice(second_stage: Stage, step: str, w
     died(second_stage, Order(step, when))
 
 
-@pytest.mark.slow  # on a busy machine the group's moves outlast what the test waits for; each takes seconds
 @every(MOVING, JOINING, LEAVING)
 def test_a_worker_killed_while_partitions_move(stage: Stage, step: str, when: When) -> None:
     assert died(stage, Order(step, when)).computing == []
 
 
-@pytest.mark.slow  # it moves the group too
 def test_no_step_is_forgotten(stage: Stage) -> None:
     """All that workers did in the tests above, and in a life in which nobody is killed."""
     mortals, history = stage.mortals, stage.history

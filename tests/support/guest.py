@@ -15,7 +15,8 @@ class Guest:
     """In the group while it is entered; leaves when it has partitions, or had them, so that nobody waits for it."""
 
     def __init__(self, config: clients.Config, topic: str) -> None:
-        self._consumer = Consumer(config)
+        # A guest that listens as seldom as by default has its partitions 3 s after their workers have given them up.
+        self._consumer = Consumer({**config, "heartbeat.interval.ms": 100})
         self._topic = topic
         self._partitions: list[TopicPartition] = []
         self._leaving = threading.Event()

@@ -149,7 +149,7 @@ class Steps:
         if self._counts[full] == 1:
             with (self._folder / f"steps-{os.getpid()}").open("a") as file:
                 file.write(full + "\n")
-        if own.endswith(".predict"):
+        if own.endswith(".predict") and self._phase != "start":
             self._asked = len(arguments[1])
         self._orders.before(full)
         return full
