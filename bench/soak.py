@@ -113,7 +113,7 @@ def soak(settings: Settings, rates: Mapping[Name, float], seconds: float, every_
 
 def _warming(seconds: float) -> tuple[float, float]:
     """Over which span the load is to be steady, and within what time: less for a short soak."""
-    span_s = min(_WARM_SPAN_S, max(1.0, seconds / 50))
+    span_s = min(_WARM_SPAN_S, max(1.0, seconds / 30))
     return span_s, _WARM_WITHIN_S * span_s / _WARM_SPAN_S
 
 
