@@ -13,7 +13,10 @@ RAW = "raw"
 
 @dataclass(frozen=True, slots=True)
 class Contender:
-    """`module` runs it; `package` is the distribution it needs beyond ours; `how` tells its settings."""
+    """`module` runs it; `package` is the distribution it needs beyond ours; `how` tells its settings.
+
+    `as_usual`: it has the encoder that its users have, not ours.
+    """
 
     name: str
     module: str
@@ -22,6 +25,7 @@ class Contender:
     how: str
     package: str | None = None
     computes: bool = True
+    as_usual: bool = False
 
     @property
     def version(self) -> str:
@@ -53,6 +57,10 @@ PEERS = (
     Contender(
         "litserve", "bench.peers.litserve", "http", "nothing is stored",
         "batch timeout 5 ms, 1 worker, 1 API server", package="litserve",
+    ),
+    Contender(
+        "litserve-usual", "bench.peers.litserve", "http", "nothing is stored",
+        "the same, with the encoder as transformers computes it, in float32", package="litserve", as_usual=True,
     ),
     Contender(
         "ray", "bench.peers.ray", "http", "nothing is stored",

@@ -152,6 +152,7 @@ def _task(contender: Contender, settings: Settings, own: Service, home: Path, po
         results=own.results,
         group=f"{settings.kafka.topic_prefix}{contender.name}",
         port=port,
+        as_usual=contender.as_usual,
     ).argument()
 
 

@@ -27,14 +27,18 @@ def kind(service: Service) -> type[Request]:
     return SearchRequest if service == "search" else RecommendRequest
 
 
-def loaded(service: Service, device: str) -> Model[Any]:
-    """The active model, warm, on one thread: what a Standfast worker has."""
+def loaded(service: Service, device: str, *, as_usual: bool = False) -> Model[Any]:
+    """The active model, warm, on one thread: what a Standfast worker has, or with the encoder that others have."""
     import torch
 
+    from bench.peers.usual import usual
     from models.loading import load
+    from models.search import HybridSearch
 
     torch.set_num_threads(1)
     model: Model[Any] = load(service, device=device)
+    if as_usual and isinstance(model, HybridSearch):
+        model = usual(model)
     model.warm_up()
     return model
 
@@ -43,7 +47,7 @@ class Computing:
     """The model in this process, from requests to answers."""
 
     def __init__(self, task: Task) -> None:
-        self._model = loaded(task.service, task.device)
+        self._model = loaded(task.service, task.device, as_usual=task.as_usual)
         task.computes_here()
 
     def results(self, requests: Sequence[Request]) -> list[Result]:

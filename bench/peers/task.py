@@ -12,7 +12,10 @@ from models.base import Service
 
 
 class Task(msgspec.Struct, frozen=True, kw_only=True):
-    """What to serve and where. `batch`: most requests at once; `pid_file`: where the process with the model is told."""
+    """What to serve and where. `batch`: most requests at once; `pid_file`: where the process with the model is told.
+
+    `as_usual`: with the encoder as transformers computes it, in float32.
+    """
 
     service: Service
     device: str
@@ -23,6 +26,7 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     results: str = ""
     group: str = ""
     port: int = 0
+    as_usual: bool = False
 
     def argument(self) -> str:
         """The command line's form of it."""

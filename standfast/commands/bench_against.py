@@ -22,8 +22,8 @@ Against = Annotated[
     typer.Option(
         "--against",
         metavar="NAMES",
-        help="Start systems of its own and compare the raw limit, Standfast and these: litserve, ray, faststream, "
-        "plain, plain-eos, bare, separated by commas; all; or raw for no peer.",
+        help="Start systems of its own and compare the raw limit, Standfast and these: litserve, litserve-usual, ray, "
+        "faststream, plain, plain-eos, bare, separated by commas; all; or raw for no peer.",
     ),
 ]
 Rounds = Annotated[int, typer.Option("--rounds", min=1, help="Rounds of a comparison.")]

@@ -23,7 +23,10 @@ def all_command(
     ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Few kills, requests and rounds, for a look.")] = False,
     against: Annotated[
-        str, typer.Option("--against", metavar="NAMES", help="Peers to measure beside it, such as litserve; raw: none.")
+        str,
+        typer.Option(
+            "--against", metavar="NAMES", help="Peers to measure beside it, such as litserve-usual; raw: none."
+        ),
     ] = "raw",
     as_json: AsJson = False,
     config: Config = None,
