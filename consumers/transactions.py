@@ -27,6 +27,7 @@ from standfast.errors import Fenced
 _TIMEOUT_S = 10.0
 _BACKOFF_S = (0.0, 0.01, 0.05, 0.2, 0.5, 1.0)
 _OFFSETS_S = 0.3  # the least that the offsets may take before the call is given up for hung
+_ONE_BROKER_S = _TIMEOUT_S + 1.0  # the same where no other broker can be asked: the call has a time-out, if it keeps it
 _NUDGE_S = 0.1
 # With another broker to be found a client asks twice a second; a new one asks at once. From the fifth on doubled.
 _RECONNECT_S = 0.2
@@ -216,18 +217,15 @@ class ExactlyOnce:
         self._prepared = work.offsets
 
     def _send_offsets(self, work: Work) -> None:
-        """Raises Hung when it takes too long; with a single broker it cannot, and needs no thread for it."""
+        """Raises Hung when it takes too long, also of a single broker: one that stood still has left its cluster too."""
         producer = self._producer
 
         def send() -> None:
             producer.send_offsets_to_transaction(work.positions(), work.membership, _TIMEOUT_S)
 
-        if not self._several_brokers:
-            send()
-            return
         began = time.monotonic()
         try:
-            bounded(send, min(self._patience.seconds, _TIMEOUT_S))
+            bounded(send, min(self._patience.seconds, _TIMEOUT_S) if self._several_brokers else _ONE_BROKER_S)
         except Hung:
             self._patience.hung()
             raise

@@ -33,7 +33,6 @@ class FakeProducer:
 
     def __init__(self, script: Script, says: dict[str, int], brokers: int) -> None:
         self.calls: list[str] = []
-        self.threads: set[str] = set()
         self.purged = False
         self.brokers = brokers
         self._script = script
@@ -87,7 +86,6 @@ class FakeProducer:
 
     def _call(self, name: str) -> None:
         self.calls.append(name)
-        self.threads.add(threading.current_thread().name)
         failures = self._script.get(name.partition(" ")[0])
         failure = failures.pop(0) if failures else None
         if isinstance(failure, threading.Event):
@@ -304,12 +302,20 @@ def test_with_several_brokers_a_producer_that_finds_no_coordinator_is_replaced_s
     assert stage.producers[0].patience == [10.0, 0.2]
 
 
-def test_with_one_broker_offsets_are_sent_without_another_thread(stage: Stage) -> None:
+def test_with_one_broker_too_offsets_that_never_come_back_are_given_up(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It stood still for longer than its session: the worker waited for ever, when Kafka had long gone on."""
+    monkeypatch.setattr(transactions, "_ONE_BROKER_S", 0.05)
     stage.brokers = 1
-    stage.delivery = ExactlyOnce(stage.build, lambda _: "group", {}, stage.retried.append)
+    never = threading.Event()
+    stage.script["offsets"] = [never]
     stage.delivery.connect()
+    with pytest.raises(KafkaException):
+        stage.delivery.deliver(WORK)
     stage.delivery.deliver(WORK)
-    assert stage.producers[-1].threads == {threading.current_thread().name}
+    never.set()
+    assert stage.producers[1].calls == ["init", *ONCE]
 
 
 def test_transactions_are_initialised_until_it_works_with_a_new_producer_each_time(stage: Stage) -> None:
