@@ -217,7 +217,7 @@ class ExactlyOnce:
         self._prepared = work.offsets
 
     def _send_offsets(self, work: Work) -> None:
-        """Raises Hung when it takes too long, also of a single broker: one that stood still has left its cluster too."""
+        """Raises Hung when it takes too long, of one broker too: if it stood still it has left its own cluster."""
         producer = self._producer
 
         def send() -> None:
