@@ -156,6 +156,6 @@ def _exported() -> Iterator[tuple[str, tuple[str, ...]]]:
     """Each series a scrape shows, with its labels."""
     suffixes = {Counter: ("_total",), Gauge: ("",), Histogram: ("_bucket", "_sum", "_count")}
     for metric in vars(telemetry).values():
-        if isinstance(metric, Counter | Gauge | Histogram):
-            for suffix in suffixes[type(metric)]:
-                yield metric._name + suffix, metric._labelnames
+        for kind, endings in suffixes.items():
+            if isinstance(metric, kind):
+                yield from ((metric._name + ending, metric._labelnames) for ending in endings)
