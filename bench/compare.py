@@ -11,7 +11,7 @@ from bench import processes
 from bench.asking import LONG_SHARE, Asked, Asker
 from bench.comparison import UNIFORM, Limit, Run
 from bench.contenders import STANDFAST, Contender
-from bench.layout import pin, unpin
+from bench.layout import arrange, unpin
 from bench.others import Others
 from bench.raw import Raw, raw
 from bench.running import running
@@ -91,12 +91,12 @@ def _measured(
     stage: Stage, name: Name, contender: Contender, limit: Raw, work: Sequence[Load], number: int
 ) -> Iterator[Run]:
     """The raw limit under each load while nothing else runs, then the contender under each."""
-    _arrange(stage, [limit.pid])
+    arrange(stage.layout, [limit.pid])
     limits = [_limit(limit, load) for load in work]
     unpin(processes.family(os.getpid()), stage.layout)
     tag = f"{name}-{contender.name}-{number}"
     with running(contender, stage, name, tag, Asker(name, seed=number).ask(1).requests[0]) as (live, loop):
-        _arrange(stage, [limit.pid, *live.model_pids()])
+        arrange(stage.layout, [limit.pid, *live.model_pids()])
         for load, found in zip(work, limits, strict=True):
             loop.run(load.warm.requests, load.in_flight)
             timings, others = _watched(lambda load=load: loop.run(load.asked.requests, load.in_flight))  # type: ignore[misc]
@@ -131,13 +131,6 @@ def _limit(limit: Raw, load: Load) -> Limit:
         others=others,
         sorted_per_second=in_order.per_second if in_order else None,
     )
-
-
-def _arrange(stage: Stage, with_model: Sequence[int]) -> None:
-    """Puts every process of this benchmark on its core."""
-    everyone = set(processes.family(os.getpid()))
-    pin(everyone - set(with_model), stage.layout.rest)
-    pin(with_model, stage.layout.model)
 
 
 def _watched(measure: Callable[[], Timings]) -> tuple[Timings, float]:

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import msgspec
 
+from bench import processes
+
 
 class Layout(msgspec.Struct, frozen=True):
     """The cores; None for both where the machine offers only one, and nothing is pinned."""
@@ -28,6 +30,13 @@ def layout() -> Layout:
     """The first and the last core this process may use, which are seldom two halves of one."""
     cores = sorted(os.sched_getaffinity(0))
     return Layout(cores[-1], cores[0]) if len(cores) > 1 else Layout(None, None)
+
+
+def arrange(at: Layout, with_model: Iterable[int]) -> None:
+    """Puts every process of this benchmark on its core."""
+    models = set(with_model)
+    pin(set(processes.family(os.getpid())) - models, at.rest)
+    pin(models, at.model)
 
 
 def pin(pids: Iterable[int], core: int | None) -> None:

@@ -12,7 +12,7 @@ from bench import processes
 from bench.asking import Asker
 from bench.caller import ClosedLoop
 from bench.comparison import spread
-from bench.layout import layout, pin, unpin
+from bench.layout import arrange, layout, unpin
 from bench.overload import overload
 from bench.rows.row import Found, Place, shown
 from bench.startup import startups
@@ -63,9 +63,8 @@ def _flood_elsewhere(scene: Scene) -> Iterator[None]:
     Three times as many requests cost Kafka and their sender three times as much, which is not the workers' doing: where
     all share two cores, that alone takes a quarter of what they could compute (0.73 of the capacity, once).
     """
-    at, workers = layout(), [row.pid for row in scene.status().workers if row.pid]
-    pin(set(processes.family(os.getpid())) - set(workers), at.rest)
-    pin(workers, at.model)
+    at = layout()
+    arrange(at, [row.pid for row in scene.status().workers if row.pid])
     try:
         yield
     finally:
