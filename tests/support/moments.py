@@ -49,12 +49,12 @@ SERVING: Table = {
     "serve: Committer.submit": AROUND,
     "serve: offer Load": AFTER,
 }
-# Its transaction, in the thread that commits.
+# Its transaction, in the thread that commits; what may hang is called in one beside it (`consumers.bounded`).
 COMMITTING: Table = {
     "start: Producer.list_topics": AFTER,
     "start: Producer.init_transactions": ("in", "after"),
     "commit: Producer.begin_transaction": AROUND,
-    "commit: Producer.send_offsets_to_transaction": WITHIN,
+    "bounded: Producer.send_offsets_to_transaction": WITHIN,
     "commit: Producer.produce": AROUND,
     "commit: Producer.commit_transaction": WITHIN,
 }
@@ -138,7 +138,7 @@ IN_DOUBT: Table = {
 }
 NOT_DONE: Table = {
     "commit: Producer.begin_transaction": AROUND,
-    "commit: Producer.send_offsets_to_transaction": AFTER,
+    "bounded: Producer.send_offsets_to_transaction": AFTER,
     "commit: Producer.produce": AFTER,
     "commit: Producer.poll": AROUND,
     "commit: Producer.commit_transaction": WITHIN,
