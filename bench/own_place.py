@@ -22,7 +22,7 @@ from standfast.errors import ClusterError
 from standfast.settings import Settings
 from standfast.status import SystemStatus
 
-STANDFAST = "bench.failover_system"
+OWN = "bench.own_system"
 _STARTS_S = 120.0
 _ENDS_S = 60.0
 _POLL_S = 0.01
@@ -42,7 +42,7 @@ class OwnPlace:
     `servers` names one.
     """
 
-    def __init__(self, settings: Settings, word: str, home: Path, module: str = STANDFAST, servers: str = "") -> None:
+    def __init__(self, settings: Settings, word: str, home: Path, module: str = OWN, servers: str = "") -> None:
         own = {"bootstrap_servers": servers, "client": {}}
         self._settings = settings.model_copy(
             update={
@@ -132,9 +132,7 @@ class OwnPlace:
 
 
 @contextmanager
-def own_place(
-    settings: Settings, word: str, home: Path, module: str = STANDFAST
-) -> Iterator[tuple[OwnPlace, Settings]]:
+def own_place(settings: Settings, word: str, home: Path, module: str = OWN) -> Iterator[tuple[OwnPlace, Settings]]:
     """The system, ready, and the settings that reach it; meanwhile its state folder is this process's too."""
     before = os.environ.get("STANDFAST_HOME")
     os.environ["STANDFAST_HOME"] = str(home)

@@ -1,6 +1,7 @@
-"""Standfast as a contender: the supervisor of `standfast up` with one service alone, on a Kafka that is there already.
+"""The system that is measured: the supervisor of `standfast up` with one service alone.
 
-Run as `python -m bench.own_system SERVICE`; settings and state folder come from the environment.
+Run as `python -m bench.own_system SERVICE`; settings and state folder come from the environment. It has a Kafka of its
+own unless the settings name one.
 """
 
 from __future__ import annotations
@@ -10,4 +11,4 @@ import sys
 from standfast import settings, system
 
 if __name__ == "__main__":
-    system.run(settings.load(), services=(sys.argv[1],), roles=(), embedded=False)
+    system.run(settings.load(), services=(sys.argv[1],), roles=())

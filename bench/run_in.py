@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bench.asking import Asker
 from bench.caller import ClosedLoop
-from bench.strikes.scene import Scene
+from bench.failover.strikes.scene import Scene
 from consumers.service import NAMES, service
 
 

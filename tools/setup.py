@@ -25,7 +25,9 @@ GIGABYTE = 1_000_000_000
 NEEDED = 8 * GIGABYTE  # torch with its CUDA libraries is 5.3 GB of it
 FULL = 200_000_000
 
-IMPORTS = "import bench.failover, drills.main, models.loading, models.training, standfast.supervisor, streams.app"
+IMPORTS = (
+    "import bench.failover.campaign, drills.main, models.loading, models.training, standfast.supervisor, streams.app"
+)
 FETCH_KAFKA = """
 import sys
 from standfast.errors import StandfastError

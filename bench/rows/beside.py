@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from bench.against import comparison, wanted
-from bench.comparison import Comparison, Run, Spread, Summary, spread
-from bench.contenders import BARE, STANDFAST
+from bench.beside.against import comparison, wanted
+from bench.beside.comparison import Comparison, Run, Spread, Summary, spread
+from bench.beside.contenders import BARE, STANDFAST
 from bench.rows.row import Found, Place, shown
 from models.base import Service
 from standfast.errors import ClusterError

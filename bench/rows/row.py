@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from bench.comparison import Spread
+from bench.beside.comparison import Spread
 from bench.rows.stand import Stand
 
 Figure = float | Spread

@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable, Sequence
 from multiprocessing import resource_tracker
 
-from bench.contenders import chosen as peers_named
-from bench.described import system_described
+from bench.beside.contenders import chosen as peers_named
+from bench.beside.described import system_described
 from bench.figures import machine
 from bench.others import Others
 from bench.rows.outcome import Outcome, Report, failed, judged

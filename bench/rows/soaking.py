@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from bench.failover.soak import Served, Soak, Weight, soak
 from bench.rows.row import Found, Place
-from bench.soak import Served, Soak, Weight, soak
 from models.base import Service
 
 _RATES: dict[Service, float] = {"search": 100.0, "recommend": 1000.0}

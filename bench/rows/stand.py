@@ -8,11 +8,11 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Literal
 
-from bench.failover import scene_for
+from bench.failover.campaign import scene_for
+from bench.failover.strikes.scene import Scene
 from bench.own_place import own_place
 from bench.run_in import run_in
 from bench.stage import copied_models, new_home
-from bench.strikes.scene import Scene
 from consumers.service import NAMES, service
 from standfast.settings import Settings
 

@@ -10,13 +10,13 @@ import msgspec
 
 from bench import processes
 from bench.asking import Asker
+from bench.beside.comparison import spread
 from bench.caller import ClosedLoop
-from bench.comparison import spread
+from bench.failover.strikes.scene import Scene
 from bench.layout import arrange, layout, unpin
 from bench.overload import overload
 from bench.rows.row import Found, Place, shown
 from bench.startup import startups
-from bench.strikes.scene import Scene
 from consumers.service import NAMES, service
 from models import registry
 

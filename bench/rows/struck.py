@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from bench.failover import Failover, failover
+from bench.failover.campaign import Failover, failover
 from bench.figures import quantile
 from bench.rows.row import Aim, Found, Place
 from bench.rows.stand import Kind

@@ -13,7 +13,7 @@ from standfast.commands.options import stderr, stdout
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from bench.comparison import Comparison, Spread, Summary
+    from bench.beside.comparison import Comparison, Spread, Summary
     from models.base import Service
     from standfast.settings import Settings
 
@@ -56,7 +56,7 @@ def compare(settings: Settings, asked: Asked, as_json: bool) -> None:
     """
     import msgspec
 
-    from bench.against import comparison, wanted
+    from bench.beside.against import comparison, wanted
 
     levels = _levels(asked.services, asked.levels)
     checked = wanted(asked.against, levels, asked.requests, asked.rounds, asked.mix)

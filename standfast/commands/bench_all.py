@@ -62,7 +62,7 @@ def _print(found: Report, beside: bool) -> None:
     """The table; with `beside` what was measured of each peer, too."""
     from rich.console import Console
 
-    from bench.comparison import Comparison
+    from bench.beside.comparison import Comparison
     from standfast.commands.bench_against import show
 
     out = stdout()

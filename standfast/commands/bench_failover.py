@@ -9,7 +9,7 @@ import typer
 from standfast.commands.options import AsJson, Config, settings_from, stderr, stdout
 
 if TYPE_CHECKING:
-    from bench.failover import Failover
+    from bench.failover.campaign import Failover
     from standfast.settings import Settings
 
 
@@ -37,7 +37,7 @@ def failover_command(
 
     Example: standfast bench failover --strike kill,hang,stop --kills 40
     """
-    from bench.strikes import strike_named
+    from bench.failover.strikes import strike_named
 
     settings = settings_from(config)
     for name in strike.split(","):
@@ -52,10 +52,10 @@ def failover_command(
 
 def _measured(settings: Settings, service: str, strike: str, kills: int, rate: float, pause: float) -> Failover:
     """On the running system, or on one of its own in a temporary folder."""
-    from bench.failover import failover, scene_for
+    from bench.failover.campaign import failover, scene_for
+    from bench.failover.strikes import strike_named
+    from bench.failover.strikes.scene import Scene
     from bench.stage import copied_models, workplace
-    from bench.strikes import strike_named
-    from bench.strikes.scene import Scene
     from consumers.service import service as service_named
     from standfast.locating import located
 

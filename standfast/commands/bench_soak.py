@@ -9,7 +9,7 @@ import typer
 from standfast.commands.options import AsJson, Config, settings_from, stdout
 
 if TYPE_CHECKING:
-    from bench.soak import Soak
+    from bench.failover.soak import Soak
 
 
 def soak_command(
@@ -31,8 +31,8 @@ def soak_command(
     """
     import msgspec
 
+    from bench.failover.soak import soak
     from bench.figures import machine
-    from bench.soak import soak
     from models.base import Service
     from standfast.errors import UsageError
     from standfast.locating import located

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from bench.failover import Failover, failover, own_scene
-from bench.strikes import STRIKES
-from bench.strikes.scene import Scene
+from bench.failover.campaign import Failover, failover, own_scene
+from bench.failover.strikes import STRIKES
+from bench.failover.strikes.scene import Scene
 from consumers.service import service
 from standfast.settings import KafkaSettings, Settings
 from tests.support.toys import Toys

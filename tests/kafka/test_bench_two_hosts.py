@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from bench.failover import failover
-from bench.strikes import host
-from bench.strikes.scene import Scene
-from bench.two_hosts import two_hosts
+from bench.failover.campaign import failover
+from bench.failover.strikes import host
+from bench.failover.strikes.scene import Scene
+from bench.failover.two_hosts import two_hosts
 from consumers.service import service
 from standfast.errors import UsageError
 from standfast.settings import KafkaSettings, SearchSettings, Settings

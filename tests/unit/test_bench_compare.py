@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from bench import compare
 from bench.asking import Request
-from bench.compare import compared, loads
-from bench.comparison import Run
-from bench.contenders import PEERS, STANDFAST, Contender
+from bench.beside import compare
+from bench.beside.compare import compared, loads
+from bench.beside.comparison import Run
+from bench.beside.contenders import PEERS, STANDFAST, Contender
 from bench.layout import Layout
 from bench.stage import Stage
 from bench.timings import Timings

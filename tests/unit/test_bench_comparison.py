@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench.comparison import Limit, Run, Summary, summarised
+from bench.beside.comparison import Limit, Run, Summary, summarised
 from bench.timings import Timings
 
 

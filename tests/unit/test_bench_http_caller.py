@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from bench.http_caller import HttpLoop
+from bench.beside.http_caller import HttpLoop
 from schemas.records import SearchRequest
 from standfast.errors import ClusterError, NoAnswer
 

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from bench.judging import Judge
-from bench.strikes.scene import Struck
+from bench.failover.judging import Judge
+from bench.failover.strikes.scene import Struck
 from drills.history import History, Request, Sighting
 
 AT = 100.0  # of the strike, by the monotonic clock

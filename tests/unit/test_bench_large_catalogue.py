@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F  # noqa: N812 - the name every torch reader knows
 
-from bench.large_catalogue import more_titles, more_vectors
+from bench.growth.large_catalogue import more_titles, more_vectors
 from models.shop import load_catalogue
 
 

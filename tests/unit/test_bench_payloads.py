@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from bench.payloads import Payload, payloads
+from bench.growth.payloads import Payload, payloads
 from schemas.records import RecommendRequest
 
 pytestmark = pytest.mark.usefixtures("empty_home")

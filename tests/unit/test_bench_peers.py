@@ -6,9 +6,9 @@ from importlib.metadata import PackageNotFoundError
 
 import pytest
 
-from bench import contenders
-from bench.against import wanted
-from bench.contenders import chosen
+from bench.beside import contenders
+from bench.beside.against import wanted
+from bench.beside.contenders import chosen
 from bench.peers.computing import result
 from schemas.records import Item, SearchRequest
 from standfast.errors import SetupError, UsageError

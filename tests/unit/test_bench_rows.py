@@ -7,17 +7,17 @@ from typing import cast
 
 import pytest
 
-from bench.comparison import Spread
+from bench.beside.comparison import Spread
+from bench.failover.soak import Served, Soak, Weight
+from bench.failover.strikes import STRIKES
+from bench.failover.strikes.scene import Scene
+from bench.failover.warm_up import WarmUp
 from bench.rows import ROWS, chosen, soaking
 from bench.rows.outcome import Outcome, judged
 from bench.rows.row import Aim, Figure, Found, Place, Row
 from bench.rows.run import each
 from bench.rows.soaking import beyond_calm, grown
 from bench.rows.stand import Stand
-from bench.soak import Served, Soak, Weight
-from bench.strikes import STRIKES
-from bench.strikes.scene import Scene
-from bench.warm_up import WarmUp
 from consumers.service import service
 from standfast.errors import ClusterError, UsageError
 from standfast.settings import Settings

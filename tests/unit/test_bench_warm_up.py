@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from bench.warm_up import has_settled, warm_up
+from bench.failover.warm_up import has_settled, warm_up
 
 RISING = [number / 80 for number in range(80)]
 

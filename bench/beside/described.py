@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from importlib.metadata import version
 
-from bench.contenders import Contender
+from bench.beside.contenders import Contender
 from bench.stage import Stage
 from consumers.service import NAMES
 from models import registry

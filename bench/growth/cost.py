@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from bench import processes
 from bench.asking import Request
 from bench.caller import ClosedLoop
-from bench.strikes.scene import Scene
+from bench.failover.strikes.scene import Scene
 from bench.timings import Timings
 from standfast.errors import ClusterError
 

@@ -15,12 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.asking import Asker, K
-from bench.cost import IN_FLIGHT, Cost, cost
-from bench.failover import failover, own_scene
-from bench.payloads import Payload, payloads
+from bench.failover.campaign import failover, own_scene
+from bench.failover.strikes.scene import Scene
+from bench.growth.cost import IN_FLIGHT, Cost, cost
+from bench.growth.payloads import Payload, payloads
 from bench.run_in import run_in
 from bench.stage import copied_models, new_home, workplace
-from bench.strikes.scene import Scene
 from standfast import logs, settings
 from standfast.settings import Settings
 
@@ -132,7 +132,9 @@ def _numbers(text: str) -> list[int]:
 
 
 def _asked() -> tuple[Asked, list[Table]]:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.growth", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--only", default=",".join(_TABLES), help="which tables, separated by commas")
     parser.add_argument("--partitions", type=_numbers, default="1,4,16,64,256")
     parser.add_argument("--workers", type=_numbers, default="1,2,4,8")

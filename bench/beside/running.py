@@ -17,8 +17,8 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from bench import processes
 from bench.asking import Request
+from bench.beside.contenders import STANDFAST, Contender
 from bench.caller import ClosedLoop
-from bench.contenders import STANDFAST, Contender
 from bench.peers.task import Task
 from bench.stage import Stage, environment
 from bench.timings import Timings
@@ -133,7 +133,7 @@ def _through_kafka(settings: Settings, own: Service, _port: int, watch: Callable
 
 
 def _through_http(_settings: Settings, _own: Service, port: int, watch: Callable[[], None]) -> Loop:
-    from bench.http_caller import HttpLoop
+    from bench.beside.http_caller import HttpLoop
 
     return HttpLoop(f"http://127.0.0.1:{port}/predict", watch)
 

@@ -10,7 +10,7 @@ import time
 
 from confluent_kafka.admin import AdminClient
 
-from bench.strikes.scene import Scene, Struck, struck
+from bench.failover.strikes.scene import Scene, Struck, struck
 from standfast import clients
 from standfast.errors import ClusterError
 from standfast.launching import command

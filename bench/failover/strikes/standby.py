@@ -7,7 +7,7 @@ import random
 import signal
 import time
 
-from bench.strikes.scene import Scene, Struck, struck
+from bench.failover.strikes.scene import Scene, Struck, struck
 from consumers.supervision.announced import announce
 from standfast.errors import UsageError
 

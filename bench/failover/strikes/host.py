@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from bench import processes
-from bench.strikes.scene import Scene, Struck, struck
+from bench.failover.strikes.scene import Scene, Struck, struck
 from standfast.errors import ClusterError, UsageError
 
 _DOWN_S = 5.0  # a host that boots is not back while the others still take over from it

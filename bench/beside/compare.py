@@ -9,12 +9,12 @@ from dataclasses import dataclass
 
 from bench import processes
 from bench.asking import LONG_SHARE, Asked, Asker
-from bench.comparison import UNIFORM, Limit, Run
-from bench.contenders import STANDFAST, Contender
+from bench.beside.comparison import UNIFORM, Limit, Run
+from bench.beside.contenders import STANDFAST, Contender
+from bench.beside.raw import Raw, raw
+from bench.beside.running import running
 from bench.layout import arrange, unpin
 from bench.others import Others
-from bench.raw import Raw, raw
-from bench.running import running
 from bench.stage import Stage
 from bench.timings import Timings
 from consumers.service import Service, service

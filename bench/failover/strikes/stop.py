@@ -6,7 +6,7 @@ import os
 import signal
 import time
 
-from bench.strikes.scene import Scene, Struck, struck
+from bench.failover.strikes.scene import Scene, Struck, struck
 
 
 class Rolling:

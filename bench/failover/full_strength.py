@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient, BrokerMetadata
 
-from bench.strikes.scene import Scene, pids
+from bench.failover.strikes.scene import Scene, pids
 from consumers.service import Service
 from drills.targets import owned_by
 from standfast import clients

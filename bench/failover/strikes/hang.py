@@ -9,7 +9,7 @@ import signal
 import threading
 import time
 
-from bench.strikes.scene import Scene, Struck, struck
+from bench.failover.strikes.scene import Scene, Struck, struck
 from consumers.supervision.announced import announce
 
 _WAKE_S = 10.0

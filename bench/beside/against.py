@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from bench.compare import compared, loads, warmed
-from bench.comparison import Comparison, Run, summarised
-from bench.contenders import BARE, STANDFAST, Contender, chosen
-from bench.described import described
+from bench.beside.compare import compared, loads, warmed
+from bench.beside.comparison import Comparison, Run, summarised
+from bench.beside.contenders import BARE, STANDFAST, Contender, chosen
+from bench.beside.described import described
 from bench.figures import machine
 from bench.stage import stage
 from consumers.service import service

@@ -1,6 +1,6 @@
 """What a failover is measured with: one way to strike the system a file. A further one is a file and a line here.
 
-A strike does what it does and returns at once what it has hit; all else (load, waiting, judging) is `bench.failover`.
+A strike does what it does and returns at once what it has hit; all else (load, waiting, judging) is the campaign's.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from bench.strikes import brokers, hang, host, kill, standby, stop, supervisor, two
-from bench.strikes.scene import Scene, Struck
+from bench.failover.strikes import brokers, hang, host, kill, standby, stop, supervisor, two
+from bench.failover.strikes.scene import Scene, Struck
 from standfast.errors import UsageError
 
 # answer: until the first committed answer of somebody else from each victim's partitions.

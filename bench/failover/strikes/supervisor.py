@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from bench.strikes.scene import Scene, Struck, pids, struck
+from bench.failover.strikes.scene import Scene, Struck, pids, struck
 from standfast.errors import UsageError
 
 

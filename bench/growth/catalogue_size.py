@@ -1,4 +1,4 @@
-"""What search costs as the catalogue grows: `python -m bench.catalogue_size`.
+"""What search costs as the catalogue grows: `python -m bench.growth.catalogue_size`.
 
 Each model is measured in a process of its own, on one thread. Milliseconds are processor time, so that neighbours
 of the benchmark add nothing but what they take of the caches and the memory's speed.
@@ -19,7 +19,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from bench.large_catalogue import more_titles, more_vectors
+from bench.growth.large_catalogue import more_titles, more_vectors
 from models.base import SearchQuery
 from models.catalogue import Catalogue
 from models.encoder import load_encoder

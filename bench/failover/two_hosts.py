@@ -10,16 +10,15 @@ from pathlib import Path
 
 import msgspec
 
-from bench.own_place import OwnPlace
+from bench.failover.strikes.scene import Scene
+from bench.own_place import OWN, OwnPlace
 from bench.stage import new_home
-from bench.strikes.scene import Scene
 from consumers.service import service
 from standfast.errors import ClusterError
 from standfast.kafka.cluster import Cluster
 from standfast.settings import Settings
 from standfast.status import SystemStatus
 
-HOST = "bench.own_system"
 _SESSION_MS = 1000  # what docs/sre.md recommends for several hosts
 
 
@@ -39,7 +38,7 @@ class TwoHosts(Scene):
 
 
 @contextmanager
-def two_hosts(settings: Settings, name: str, home: Path, module: str = HOST) -> Iterator[TwoHosts]:
+def two_hosts(settings: Settings, name: str, home: Path, module: str = OWN) -> Iterator[TwoHosts]:
     """Both, ready, each with all workers and standbys of the settings; their models are those of `home`."""
     with Cluster(1, home.parent / "kafka") as cluster, contextlib.ExitStack() as at_the_end:
         servers = cluster.bootstrap_servers

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import msgspec
 
+from bench.failover.full_strength import FullStrength
+from bench.failover.judging import Judge
+from bench.failover.strikes import strike_named
+from bench.failover.strikes.scene import Scene, Struck
+from bench.failover.two_hosts import two_hosts
 from bench.figures import quantile
-from bench.full_strength import FullStrength
-from bench.judging import Judge
-from bench.own_place import STANDFAST, own_place
-from bench.strikes import strike_named
-from bench.strikes.scene import Scene, Struck
-from bench.two_hosts import two_hosts
+from bench.own_place import OWN, own_place
 from consumers.service import service
 from drills import checker
 from drills.history import History
@@ -32,9 +32,9 @@ _ANSWERS_S = 60.0
 class Failover(msgspec.Struct, frozen=True, kw_only=True):
     """Strikes of one kind under load; milliseconds.
 
-    `rto_ms`: what the strike is judged by (`bench.strikes`), of each. `waited_ms`: the longest that a request waited
-    beyond what is usual, from each strike until the system was whole again. `whole_ms`: until that, nobody missing and
-    the next standby warm, looked for some ten times a second. `unsure`: requests that Kafka never
+    `rto_ms`: what the strike is judged by (`bench.failover.strikes`), of each. `waited_ms`: the longest that a request
+    waited beyond what is usual, from each strike until the system was whole again. `whole_ms`: until that, nobody
+    missing and the next standby warm, looked for some ten times a second. `unsure`: requests that Kafka never
     acknowledged to the load, which may be missing without being lost.
     """
 
@@ -62,7 +62,7 @@ class Failover(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @contextmanager
-def own_scene(settings: Settings, name: str, brokers: int, home: Path, module: str = STANDFAST) -> Iterator[Scene]:
+def own_scene(settings: Settings, name: str, brokers: int, home: Path, module: str = OWN) -> Iterator[Scene]:
     """A system of its own in `home`, which holds the models, ready to be struck."""
     kafka = settings.kafka.model_copy(update={"brokers": brokers, "replication": 0})
     own = settings.model_copy(update={"kafka": kafka})

@@ -12,13 +12,13 @@ from dataclasses import replace
 import msgspec
 
 from bench import processes
-from bench.failover import await_answers
+from bench.failover.campaign import await_answers
+from bench.failover.full_strength import FullStrength
+from bench.failover.judging import Judge
+from bench.failover.strikes import kill
+from bench.failover.strikes.scene import Scene, Struck
+from bench.failover.warm_up import WarmUp, warm_up
 from bench.figures import quantile
-from bench.full_strength import FullStrength
-from bench.judging import Judge
-from bench.strikes import kill
-from bench.strikes.scene import Scene, Struck
-from bench.warm_up import WarmUp, warm_up
 from consumers.service import service
 from drills import checker
 from drills.load import Load

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-from bench.strikes.scene import Partitions, Struck
+from bench.failover.strikes.scene import Partitions, Struck
 from drills.checker import latency
 from drills.history import History
 from schemas.records import Latency

@@ -1,0 +1,1 @@
+"""Processes struck under load: how long nobody answers, and whether anything is lost or doubled."""
