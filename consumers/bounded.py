@@ -11,12 +11,11 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
+from queue import SimpleQueue
 from statistics import median
-from typing import TypeVar
 
 from confluent_kafka import KafkaError, KafkaException
 
-T = TypeVar("T")
 _CALLS = 15
 _TIMES_USUAL = 8
 
@@ -56,18 +55,39 @@ class Patience:
         self._hung += 1
 
 
-def bounded(call: Callable[[], T], within_s: float) -> T:
-    """What the call returns or raises; raises Hung after so many seconds, and leaves it behind in a thread."""
-    done: Future[T] = Future()
+class Beside:
+    """A thread for calls that may never return, one at a time: whoever waits for one can stop waiting.
 
-    def run() -> None:
+    A call that does not return keeps the thread, and the next gets another. One for each call would cost a tenth of a
+    millisecond more each time.
+    """
+
+    def __init__(self) -> None:
+        self._calls: SimpleQueue[tuple[Callable[[], object], Future[object]] | None] | None = None
+
+    def call(self, call: Callable[[], object], within_s: float) -> None:
+        """Raises what the call raises, or Hung after so many seconds."""
+        if self._calls is None:
+            self._calls = SimpleQueue()
+            threading.Thread(target=_run, args=(self._calls,), name="bounded", daemon=True).start()
+        done: Future[object] = Future()
+        self._calls.put((call, done))
         try:
-            done.set_result(call())
-        except BaseException as error:  # noqa: BLE001 - raised by whoever waits
-            done.set_exception(error)
+            done.result(within_s)
+        except TimeoutError:
+            self._calls.put(None)
+            self._calls = None
+            raise Hung from None
 
-    threading.Thread(target=run, name="bounded", daemon=True).start()
+
+def _run(calls: SimpleQueue[tuple[Callable[[], object], Future[object]] | None]) -> None:
+    while (asked := calls.get()) is not None:
+        _make(*asked)
+        del asked  # a producer that is given up must not live on in here
+
+
+def _make(call: Callable[[], object], done: Future[object]) -> None:
     try:
-        return done.result(within_s)
-    except TimeoutError:
-        raise Hung from None
+        done.set_result(call())
+    except BaseException as error:  # noqa: BLE001 - raised by whoever waits
+        done.set_exception(error)

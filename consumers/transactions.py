@@ -21,7 +21,7 @@ from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaExcep
 from confluent_kafka.admin import AdminClient
 
 from consumers.answers import Outgoing
-from consumers.bounded import Hung, Patience, bounded
+from consumers.bounded import Beside, Hung, Patience
 from standfast.errors import Fenced
 
 _TIMEOUT_S = 10.0
@@ -138,6 +138,7 @@ class ExactlyOnce:
         self._retried = retried
         self._producer = build()
         self._in_doubt = False
+        self._beside = Beside()
         self._watched = False
         self._prepared: Mapping[TopicPartitionKey, int] | None = None
         self._several_brokers = False
@@ -225,7 +226,7 @@ class ExactlyOnce:
 
         began = time.monotonic()
         try:
-            bounded(send, min(self._patience.seconds, _TIMEOUT_S) if self._several_brokers else _ONE_BROKER_S)
+            self._beside.call(send, min(self._patience.seconds, _TIMEOUT_S) if self._several_brokers else _ONE_BROKER_S)
         except Hung:
             self._patience.hung()
             raise

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from standfast.child import start_child
 from standfast.errors import ClusterError
+from standfast.kafka import compiler
 from standfast.kafka.broker_config import Layout, NodePorts, logging_config, properties
 from standfast.kafka.distribution import QUICK_TO_START, java_command
 
@@ -97,6 +98,8 @@ class Node:
         jvm = options if lasting else (QUICK_TO_START, *options)
         command = [*self._java("kafka.Kafka", self._heap, *jvm), str(self.folder / "server.properties")]
         self._process = start_child(command, signal.SIGTERM, self._output)
+        if lasting:
+            compiler.yields(self._process.pid)
 
     def restart(self) -> None:
         """Starts the process again with its data and ports, after a `kill` or a crash; returns at once."""

@@ -19,6 +19,7 @@ from standfast.errors import ClusterError
 from standfast.kafka.broker import Node
 from standfast.kafka.broker_config import is_free
 from standfast.kafka.cluster import Cluster
+from standfast.kafka.compiler import compilers
 from standfast.kafka.quorum import elect_another, leader_and_epoch, request
 from standfast.kafka.wire import asked
 from tests.waiting import wait_until
@@ -98,6 +99,20 @@ def test_a_restart_finds_its_data_and_its_ports(folder: Path, unique: str) -> No
         second.nodes[0].restart()
         second.wait_ready(120)
         assert consume(address, unique, 1) == [b"kept"]
+
+
+def test_whoever_answers_goes_before_the_compiler_also_after_a_restart(folder: Path) -> None:
+    def compiles_at() -> set[int]:
+        assert node.pid is not None
+        return {os.getpriority(os.PRIO_PROCESS, thread) for thread in compilers(node.pid)}
+
+    with Cluster(1, folder) as cluster:
+        node = cluster.nodes[0]
+        wait_until(lambda: compiles_at() == {19}, 10, what="a compiler that yields")
+        assert os.getpriority(os.PRIO_PROCESS, node.pid or 0) == 0
+        node.kill()
+        node.restart()
+        wait_until(lambda: compiles_at() == {19}, 10, what="a compiler that yields after a restart")
 
 
 def test_a_half_written_folder_is_repaired_and_data_without_identity_is_refused(folder: Path) -> None:

@@ -3,23 +3,42 @@
 from __future__ import annotations
 
 import threading
+import weakref
 
 import pytest
 
-from consumers.bounded import Hung, Patience, bounded
+from consumers.bounded import Beside, Hung, Patience
+from tests.waiting import wait_until
 
 
-def test_a_call_gives_what_it_returns_or_raises() -> None:
-    assert bounded(lambda: 7, 10) == 7
+def test_a_call_raises_what_it_raises_and_the_next_is_made_in_the_same_thread() -> None:
+    beside, threads = Beside(), list[int]()
+    beside.call(lambda: threads.append(threading.get_ident()), 10)
     with pytest.raises(ZeroDivisionError):
-        bounded(lambda: 1 // 0, 10)
+        beside.call(lambda: 1 // 0, 10)
+    beside.call(lambda: threads.append(threading.get_ident()), 10)
+    assert len(set(threads)) == 1
+    assert threads[0] != threading.get_ident()
 
 
-def test_a_call_that_does_not_return_is_left_behind() -> None:
-    end = threading.Event()
+def test_a_call_that_does_not_return_is_left_behind_and_the_next_is_made() -> None:
+    beside, end, made = Beside(), threading.Event(), list[int]()
     with pytest.raises(Hung):
-        bounded(end.wait, 0.05)
+        beside.call(end.wait, 0.05)
+    beside.call(lambda: made.append(1), 10)
     end.set()
+    assert made == [1]
+
+
+def test_nothing_of_a_call_that_has_returned_is_kept() -> None:
+    class Held:
+        def use(self) -> None: ...
+
+    beside, held = Beside(), Held()
+    gone = weakref.ref(held)
+    beside.call(held.use, 10)
+    del held
+    wait_until(lambda: gone() is None, 10)
 
 
 def test_one_outage_does_not_make_the_next_one_longer() -> None:
