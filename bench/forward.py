@@ -30,6 +30,7 @@ from schemas.records import SearchRequest
 
 Query = SearchQuery | RecommendQuery
 _ROUNDS, _SECONDS = 5, 0.5
+_PAUSE_S = 0.005
 _MIXED, _BATCH, _LONG = 320, 32, 0.1
 
 
@@ -100,8 +101,16 @@ def _queries(service: Service, count: int) -> Iterator[list[Query]]:
         yield [query(one) for one in asker.ask(count).requests]
 
 
+def _paused(pieces: Iterator[Any]) -> Iterator[Any]:
+    for piece in pieces:
+        time.sleep(_PAUSE_S)
+        yield piece
+
+
 def _predictions(service: Service, counts: Sequence[int]) -> Iterator[Way]:
+    """Also one at a time with pauses in which the core sleeps, as a worker with one request in flight has them."""
     model: Model[Any] = load(service, device="cpu")
+    yield Way(f"{service} 1", "predict, 5 ms apart", 1, _paused(_queries(service, 1)), model.predict)
     for count in counts:
         yield Way(f"{service} {count}", "predict", count, _queries(service, count), model.predict)
 

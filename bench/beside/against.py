@@ -17,7 +17,7 @@ from standfast.errors import UsageError
 from standfast.settings import Settings
 
 _BARE_FROM = 64  # with fewer in flight the bare loop says nothing that the latency does not
-_WARM_UP, _TIMES_REQUESTS = 4000, 10
+_WARM_UP, _TIMES_REQUESTS = 2000, 5
 _ONE_BY_ONE, _SEARCHES, _RECOMMENDATIONS = 400, 3000, 20_000
 
 

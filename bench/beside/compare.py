@@ -24,6 +24,7 @@ from standfast.errors import ClusterError, NoAnswer
 LONG = "10 % nine times longer"
 _FEWEST_WARM = 50
 _WARM_SEED = 1000  # rounds are seeded from 1 on
+_WARM_AT_MOST, _AS_BEFORE = 8, 0.95
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +55,19 @@ def loads(own: Service, requests: Mapping[int, int], long: bool) -> list[Load]:
 
 
 def warmed(stage: Stage, name: Name, count: int) -> None:
-    """Serves so many requests one by one: Kafka compiles itself while it runs, and would do so in the first rounds."""
-    asker = Asker(name, seed=_WARM_SEED)
+    """Serves so many requests one by one, and again until they cost no less: Kafka compiles itself while it runs.
+
+    It would do so in the first rounds, and for minutes.
+    """
+    asker, before = Asker(name, seed=_WARM_SEED), float("inf")
     with running(STANDFAST, stage, name, f"{name}-warm", asker.ask(1).requests[0]) as (_, loop):
-        loop.run(asker.ask(count).requests, 1)
+        for _again in range(_WARM_AT_MOST):
+            began = processes.whole_seconds(processes.family(os.getpid()))
+            loop.run(asker.ask(count).requests, 1)
+            cost = processes.whole_seconds(processes.family(os.getpid())) - began
+            if cost > _AS_BEFORE * before:
+                return
+            before = cost
 
 
 def compared(
