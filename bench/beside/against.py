@@ -16,7 +16,6 @@ from models.base import Service
 from standfast.errors import UsageError
 from standfast.settings import Settings
 
-_BARE_FROM = 64  # with fewer in flight the bare loop says nothing that the latency does not
 _WARM_UP, _TIMES_REQUESTS = 2000, 5
 _ONE_BY_ONE, _SEARCHES, _RECOMMENDATIONS = 400, 3000, 20_000
 
@@ -65,8 +64,8 @@ def comparison(settings: Settings, asked: Wanted, tell: Callable[[str], None]) -
 
 
 def _contenders(asked: Wanted, name: Service) -> list[Contender]:
-    """Standfast first, then the peers; beside many recommendations the bare loop, which is their limit."""
-    bare = [BARE] if name == "recommend" and max(asked.levels[name]) >= _BARE_FROM else []
+    """Standfast first, then the peers; beside recommendations the bare loop, which is their limit."""
+    bare = [BARE] if name == "recommend" else []
     return list(dict.fromkeys([STANDFAST, *bare, *asked.peers]))
 
 

@@ -58,7 +58,8 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     """All rounds of one contender under one load; ratios are taken within a round, then spread.
 
     `of_raw`: answers a second by the raw limit's; `of_sorted`: by those of the sorted requests; `of_bare`: by the
-    bare loop's. `times_raw`: p50 by the raw limit's; `beyond_ms` and `beyond_p99_ms`: p50 and p99 less the raw p50.
+    bare loop's. `times_raw`: p50 by the raw limit's; `beyond_ms` and `beyond_p99_ms`: p50 and p99 less the raw p50;
+    `beyond_bare_ms`: p50 less the bare loop's.
     `short_times_uniform`: p99 of the short requests by the p99 of a uniform load.
     """
 
@@ -80,6 +81,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     doubled: int
     of_sorted: Spread | None = None
     of_bare: Spread | None = None
+    beyond_bare_ms: Spread | None = None
     short_p99_ms: Spread | None = None
     short_times_uniform: Spread | None = None
 
@@ -116,7 +118,8 @@ def spread(values: Iterable[float], digits: int = 3) -> Spread:
 
 def _of(name: str, own: list[Run], runs: Sequence[Run]) -> Summary:
     by_sorted = [run.per_second / limit for run in own if (limit := run.raw.sorted_per_second)]
-    by_bare = [run.per_second / bare for run in own if (bare := _bare(run, runs))]
+    by_bare = [run.per_second / bare for run in own if (bare := _bare(run, runs, "per_second"))]
+    past_bare = [run.p50_ms - bare for run in own if (bare := _bare(run, runs, "p50_ms"))]
     short = [run.short_p99_ms for run in own if run.short_p99_ms is not None]
     by_uniform = [run.short_p99_ms / even for run in own if run.short_p99_ms and (even := _uniform_p99(run, runs))]
     return Summary(
@@ -138,6 +141,7 @@ def _of(name: str, own: list[Run], runs: Sequence[Run]) -> Summary:
         doubled=sum(run.doubled for run in own),
         of_sorted=spread(by_sorted) if by_sorted else None,
         of_bare=spread(by_bare) if by_bare else None,
+        beyond_bare_ms=spread(past_bare, 2) if past_bare else None,
         short_p99_ms=spread(short, 2) if short else None,
         short_times_uniform=spread(by_uniform) if by_uniform else None,
     )
@@ -152,9 +156,9 @@ def _as_run(run: Run) -> Run:
     )  # fmt: skip
 
 
-def _bare(run: Run, runs: Sequence[Run]) -> float | None:
-    """Answers a second of the bare loop under the same load in the same round."""
-    return _same(run, runs, BARE, run.load, "per_second")
+def _bare(run: Run, runs: Sequence[Run], figure: str) -> float | None:
+    """A figure of the bare loop under the same load in the same round."""
+    return _same(run, runs, BARE, run.load, figure)
 
 
 def _uniform_p99(run: Run, runs: Sequence[Run]) -> float | None:

@@ -17,6 +17,7 @@ _ROUNDS, _FEW = 3, 60
 _FIGURES = {
     "p50 beyond raw": ("beyond_ms", 1, "ms"),
     "p99 beyond raw": ("beyond_p99_ms", 1, "ms"),
+    "p50 beyond bare": ("beyond_bare_ms", 1, "ms"),
     "p50 of raw": ("times_raw", 2, ""),
     "of raw": ("of_raw", 2, ""),
     "of sorted": ("of_sorted", 2, ""),

@@ -44,14 +44,17 @@ def test_beyond_the_models_own_time_is_what_is_left_of_the_latency() -> None:
 def test_the_bare_loop_of_the_same_round_is_the_limit_where_there_is_one() -> None:
     runs = [
         run("standfast", 1, 60, 100),
-        run("bare", 1, 100, 100),
+        run("bare", 1, 100, 100, p50_ms=12.0),
         run("standfast", 2, 60, 100),
-        run("bare", 2, 80, 100),
+        run("bare", 2, 80, 100, p50_ms=15.0),
     ]
-    of_bare = found(runs, "standfast").of_bare
-    assert of_bare is not None
-    assert (of_bare.min, of_bare.max) == (0.6, 0.75)
-    assert found([run("standfast", 1, 60, 100)], "standfast").of_bare is None
+    beside = found(runs, "standfast")
+    assert beside.of_bare is not None
+    assert (beside.of_bare.min, beside.of_bare.max) == (0.6, 0.75)
+    assert beside.beyond_bare_ms is not None
+    assert (beside.beyond_bare_ms.min, beside.beyond_bare_ms.max) == (5, 8)
+    alone = found([run("standfast", 1, 60, 100)], "standfast")
+    assert alone.of_bare is alone.beyond_bare_ms is None
 
 
 def test_short_requests_of_a_mixed_load_are_held_against_the_uniform_one_of_the_same_contender() -> None:
