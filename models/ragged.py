@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Ragged:
     """All rows' `values` one after another; row r has `lengths[r]` of them."""
 
@@ -23,17 +24,17 @@ class Ragged:
         lengths = np.fromiter(map(len, rows), np.int64, len(rows))
         return cls(np.fromiter(chain.from_iterable(rows), np.int64, int(lengths.sum())), lengths)
 
-    @property
+    @cached_property
     def starts(self) -> NDArray[np.int64]:
         """Where each row begins."""
         return np.cumsum(self.lengths) - self.lengths
 
-    @property
+    @cached_property
     def rows(self) -> NDArray[np.int64]:
         """The row of each value."""
         return np.repeat(np.arange(len(self.lengths)), self.lengths)
 
-    @property
+    @cached_property
     def columns(self) -> NDArray[np.int64]:
         """The place of each value in its row."""
         return np.arange(len(self.values)) - np.repeat(self.starts, self.lengths)

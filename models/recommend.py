@@ -15,6 +15,7 @@ import msgspec
 import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812 - the name every torch reader knows
+from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -22,7 +23,7 @@ from models.base import RecommendQuery
 from models.device import in_halves, sent
 from models.encoder import torch_device
 from models.histories import Histories
-from models.linear import Linear, rounded
+from models.linear import Linear, rounded, serving_dtype
 from models.ragged import Ragged
 from models.summed import Summed
 from schemas.records import Item
@@ -70,7 +71,8 @@ class Recommender:
         self._label, self._config, self._histories = label, config, histories
         ease, vectors, self._trend = arrays
         self._ease, self._latest = Summed(ease), Summed(vectors)
-        self._likeness = Linear(vectors, None, torch.float32)
+        self._precision = serving_dtype(vectors.device)
+        self._likeness = Linear(vectors, None, self._precision)
         self._places = {item_id: place for place, item_id in enumerate(config.item_ids)}
 
     @property
@@ -109,19 +111,31 @@ class Recommender:
         return [self._answer(v, p, query.k) for query, v, p in answers]
 
     def _scores(self, history: Ragged) -> Tensor:
-        use, count, known = self._config.parameters, len(history.lengths), len(self._ease)
-        latest = F.normalize(self._summed(self._latest, history.only(history.columns < use.latest)), dim=1)
-        result = self._likeness(F.pad(latest, (0, 0, 0, rounded(count) - count)))[:count]
+        use, known = self._config.parameters, len(self._ease)
+        fade, near = self._fade(history), history.columns < use.latest
+        result = self._alike(F.normalize(self._latest.of(history.only(near), fade[near]), dim=1))
         result = result.clamp_(min=0).mul_(use.content_weight).add_(self._trend, alpha=use.trend_weight)
         if known:
-            strength = self._summed(self._ease, history.only(history.values < known))
+            old = history.values < known
+            if not old.all():
+                history = history.only(old)
+                fade = self._fade(history)
+            strength = self._ease.of(history, fade)
             result[:, :known].addcdiv_(strength, strength.amax(dim=1, keepdim=True).clamp_(min=1e-6))
         return result
 
-    def _summed(self, table: Summed, history: Ragged) -> Tensor:
-        """For each history the sum of its rows of `table`, the latest weighing most; zeros for an empty one."""
-        fade = np.exp2(-history.columns / self._config.parameters.history_half_life)
-        return table.of(history, fade.astype(np.float32))
+    def _alike(self, latest: Tensor) -> Tensor:
+        """[histories, items] cosines, float32. In bfloat16, where that is fast, nDCG@10 is the same to four digits."""
+        count = len(latest)
+        if filled := rounded(count) - count:
+            latest = F.pad(latest, (0, 0, 0, filled))
+        return self._likeness(latest.to(self._precision))[:count].float()
+
+    def _fade(self, history: Ragged) -> NDArray[np.float32]:
+        """What each product weighs, the latest most."""
+        half_life = self._config.parameters.history_half_life
+        faded: NDArray[np.float32] = np.exp2(-history.columns / half_life).astype(np.float32)
+        return faded
 
     @staticmethod
     def _hide(scores: Tensor, seen: Ragged, excluded: Sequence[bool]) -> None:

@@ -119,7 +119,8 @@ class Agents:
         try:
             await self.keeper.write_changes(self._write_profile)
         except Exception as error:  # noqa: BLE001 - nothing may be committed that could not be written
-            await self.app.crash(error)
+            if not self.app.should_stop:  # else its producer has ended, and what is not written is read again
+                await self.app.crash(error)
 
     async def _write_profile(self, partition: int, user: bytes, data: bytes) -> Any:
         return await self._profiles.send(key=user, value=data, partition=partition)
