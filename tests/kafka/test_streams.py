@@ -187,18 +187,3 @@ def test_it_waits_for_a_kafka_that_is_not_there_and_can_be_stopped(tmp_path: Pat
         process.kill()
         process.wait(10)
         process.stderr.close()
-
-
-def test_stopped_with_interactions_waiting_it_ends_in_order(own_shop: Shop, capfd: pytest.CaptureFixture[str]) -> None:
-    profiles = own_shop.read("profiles")
-    own_shop.buy("first", "1")
-    wait_until(lambda: profiles.items_of("first"), what="first profile")
-    for number in range(20_000):
-        own_shop.buy(f"u{number}", "1")
-    own_shop.producer.flush(30)
-    wait_until(lambda: len(profiles.more()) > 100, every=0, what="profiles of the backlog")
-    assert own_shop.process is not None
-    own_shop.process.terminate()
-    assert own_shop.process.wait(10) == 0
-    assert "Traceback" not in capfd.readouterr().err
-    profiles.close()
