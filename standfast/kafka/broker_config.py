@@ -83,6 +83,7 @@ def properties(layout: Layout, node: NodePorts, data: Path) -> str:
         "auto.create.topics.enable": "false",
         "default.replication.factor": copies,
         "min.insync.replicas": in_sync,
+        "log.cleaner.dedupe.buffer.size": 16_777_216,  # default 128 MiB, at once; so it is 600,000 keys at a time
         **_internal_topics(copies, in_sync),
         **_quick_to_notice(),
         "controller.quorum.fetch.timeout.ms": _leaderless_ms(layout, node),
