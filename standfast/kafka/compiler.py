@@ -16,13 +16,13 @@ from pathlib import Path
 _NAME = "C2 Compiler"  # the kernel keeps 15 characters of "C2 CompilerThread0"
 _LOWEST = 19
 _THREADS = Path("/proc/self/task")
-_POLL_S = 0.05
+_POLL_S, _APPEARS_S = 0.05, 10.0
 
 
-def yields(pid: int, within_s: float = 10.0) -> None:
+def yields(pid: int) -> None:
     """Sees to it from a thread of its own, as soon as that Java process has its compiler. Later threads inherit it."""
     if _THREADS.is_dir():
-        threading.Thread(target=_wait_and_lower, args=(pid, within_s), name="compiler", daemon=True).start()
+        threading.Thread(target=_wait_and_lower, args=(pid,), name="compiler", daemon=True).start()
 
 
 def compilers(pid: int) -> list[int]:
@@ -30,8 +30,8 @@ def compilers(pid: int) -> list[int]:
     return [int(at.name) for at in Path(f"/proc/{pid}/task").iterdir() if _command(at).startswith(_NAME)]
 
 
-def _wait_and_lower(pid: int, within_s: float) -> None:
-    until = time.monotonic() + within_s
+def _wait_and_lower(pid: int) -> None:
+    until = time.monotonic() + _APPEARS_S
     try:
         while not (found := compilers(pid)) and time.monotonic() < until:
             time.sleep(_POLL_S)
