@@ -14,7 +14,7 @@ from consumers.breaker import Ask, Outcome
 from consumers.ledger import Ledger, RecordId
 from consumers.suspects import DEATHS_ALLOWED, Suspects, record_id
 from consumers.tally import Tally
-from consumers.transactions import Work
+from consumers.work import Work
 from schemas.records import Item
 
 _log = structlog.get_logger()

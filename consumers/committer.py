@@ -11,7 +11,8 @@ import structlog
 from confluent_kafka import KafkaError, KafkaException
 
 from consumers.answers import Outgoing
-from consumers.transactions import Delivery, TopicPartitionKey, Unwritable, Work, backoff
+from consumers.transactions import backoff
+from consumers.work import Delivery, TopicPartitionKey, Unwritable, Work
 
 _log = structlog.get_logger()
 # A transaction that was prepared for a batch is given up after this: a batch may be computed for longer than a

@@ -11,7 +11,7 @@ import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from consumers.admission import Origin, origin_of
-from consumers.transactions import TopicPartitionKey, Work
+from consumers.work import TopicPartitionKey, Work
 from standfast.errors import Fenced
 
 _log = structlog.get_logger()

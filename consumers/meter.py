@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from consumers.lane import Lane
 from consumers.messages import Load
-from consumers.transactions import TopicPartitionKey
+from consumers.work import TopicPartitionKey
 
 
 class Meter:

@@ -19,6 +19,7 @@ from confluent_kafka import Consumer, KafkaException, Producer
 
 from consumers.admission import Admission
 from consumers.answers import Answers
+from consumers.at_least_once import AtLeastOnce
 from consumers.batches import Batches
 from consumers.breaker import Ask, Breaker
 from consumers.cache import Cache
@@ -46,7 +47,8 @@ from consumers.rehearsal import rehearse
 from consumers.seats import Seats
 from consumers.service import Service
 from consumers.suspects import Suspects
-from consumers.transactions import AtLeastOnce, Delivery, ExactlyOnce
+from consumers.transactions import ExactlyOnce
+from consumers.work import Delivery
 from consumers.worker import Partitions, Worker
 from models.base import Model
 from schemas.codec import Codec

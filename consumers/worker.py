@@ -18,7 +18,7 @@ from consumers.meter import Meter
 from consumers.pace import Pace
 from consumers.selection import Limits, Picked, pick
 from consumers.service import Service
-from consumers.transactions import Delivery, Work
+from consumers.work import Delivery, Work
 from standfast import telemetry
 
 _log = structlog.get_logger()

@@ -23,7 +23,7 @@ from consumers.breaker import Breaker
 from consumers.ledger import Ledger
 from consumers.service import service
 from consumers.suspects import Suspects
-from consumers.transactions import Work
+from consumers.work import Work
 from models.base import RecommendQuery, SearchQuery
 from schemas.codec import Codec
 from schemas.records import Item

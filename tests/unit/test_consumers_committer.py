@@ -16,7 +16,7 @@ from msgspec import structs
 from consumers import committer as committer_module
 from consumers.answers import Outgoing
 from consumers.committer import Committer
-from consumers.transactions import Unwritable, Work
+from consumers.work import Unwritable, Work
 from standfast.errors import Fenced
 from tests.support.origins import origin
 from tests.waiting import wait_until

@@ -13,7 +13,9 @@ from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
 
 from consumers import transactions
 from consumers.answers import Outgoing
-from consumers.transactions import AtLeastOnce, Delivery, ExactlyOnce, Unwritable, Work
+from consumers.at_least_once import AtLeastOnce
+from consumers.transactions import ExactlyOnce
+from consumers.work import Delivery, Unwritable, Work
 from standfast.errors import Fenced
 from tests.support.origins import origin
 

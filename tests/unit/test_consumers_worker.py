@@ -21,7 +21,7 @@ from consumers.batches import Batches
 from consumers.messages import Done, Load
 from consumers.service import service
 from consumers.tally import Tally
-from consumers.transactions import Work
+from consumers.work import Work
 from consumers.worker import Worker
 from standfast.errors import Fenced
 from standfast.settings import Settings

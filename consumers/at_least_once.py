@@ -1,0 +1,40 @@
+"""Answers and offsets to Kafka, one after the other: at least once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from confluent_kafka import KafkaError, KafkaException, Producer
+
+from consumers.reports import Reports, produce, raise_if_gone
+from consumers.work import Work
+
+_TIMEOUT_S = 10.0
+
+
+class AtLeastOnce:
+    """Answers first, then offsets: a worker that dies between the two answers twice."""
+
+    commits_offsets = False
+
+    def __init__(self, build: Callable[[], Producer]) -> None:
+        self._producer = build()
+
+    def prepare(self, offsets: Work) -> None:
+        """Nothing: offsets come after the answers."""
+
+    def withdraw(self) -> None:
+        """Nothing."""
+
+    def deliver(self, work: Work) -> None:
+        """Blocks until every answer is acknowledged; the worker commits the offsets after that."""
+        reports = Reports()
+        try:
+            for one in work.outgoing:
+                produce(self._producer, one, reports.of(one))
+        finally:
+            self._producer.flush(_TIMEOUT_S)
+            reports.raise_unwritable()
+        if reports.errors or len(self._producer):
+            raise_if_gone(self._producer, work)
+            raise KafkaException(reports.errors[0] if reports.errors else KafkaError(KafkaError._TIMED_OUT))  # noqa: SLF001

@@ -1,0 +1,105 @@
+"""What Kafka says to each record of a batch, and which records it will never take."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import structlog
+from confluent_kafka import KafkaError, KafkaException, Producer
+
+from consumers.answers import Outgoing
+from consumers.work import Unwritable, Work
+
+_TIMEOUT_S = 10.0
+# What Kafka says to a record that it will not take however often it is sent.
+_NEVER = {
+    KafkaError.MSG_SIZE_TOO_LARGE,
+    KafkaError.INVALID_RECORD,
+    KafkaError.POLICY_VIOLATION,
+}
+# The same, of a topic: no reason to give up answers to our own, which may be put right.
+_NEVER_HERE = {
+    KafkaError.TOPIC_EXCEPTION,
+    KafkaError.TOPIC_AUTHORIZATION_FAILED,
+    KafkaError.UNKNOWN_TOPIC_OR_PART,
+    KafkaError._UNKNOWN_TOPIC,  # noqa: SLF001
+    KafkaError._UNKNOWN_PARTITION,  # noqa: SLF001
+}
+Report = Callable[[KafkaError | None, object], None]
+_log = structlog.get_logger()
+
+
+class Reports:
+    """What Kafka says to each record of a batch."""
+
+    def __init__(self) -> None:
+        self.errors: list[KafkaError] = []
+        self._failed: list[tuple[Outgoing, KafkaError]] = []
+
+    def of(self, one: Outgoing) -> Report:
+        """The callback that takes what is said to this one."""
+
+        def report(error: KafkaError | None, _message: object) -> None:
+            if error is not None:
+                self.errors.append(error)
+                self._failed.append((one, error))
+
+        return report
+
+    def raise_unwritable(self, of_all: KafkaError | None = None) -> None:
+        """Raises Unwritable if there is a record that Kafka will never take.
+
+        A topic that may not take part in a transaction fails the transaction (`of_all`), and its records are only said
+        to have been thrown away: of those, the ones to topics that requests named are meant.
+        """
+        never = [(one, error.name()) for one, error in self._failed if _never(one, error)]
+        if not never and of_all is not None:
+            never = [(one, of_all.name()) for one, _ in self._failed if one.to_named and _never(one, of_all)]
+        if never:
+            raise Unwritable(never) from None
+
+
+def is_final(error: KafkaError) -> bool:
+    """Whether Kafka would say the same however often the record is sent."""
+    return error.code() in _NEVER | _NEVER_HERE
+
+
+def _never(one: Outgoing, error: KafkaError) -> bool:
+    return error.code() in _NEVER or (one.to_named and error.code() in _NEVER_HERE)
+
+
+def raise_if_gone(producer: Producer, work: Work) -> None:
+    """Raises Unwritable for records to topics that requests named and that are not there any more.
+
+    A client waits for such a topic, longer than a transaction may last.
+    """
+    named = {one.topic for one in work.outgoing if one.to_named}
+    try:
+        found = {topic: producer.list_topics(topic, _TIMEOUT_S).topics[topic].error for topic in named}
+    except KafkaException as exception:
+        _log.warning("reply topics cannot be looked up", error=error_of(exception).str())
+        return
+    gone = {topic: error.name() for topic, error in found.items() if error and error.code() in _NEVER_HERE}
+    if gone:
+        raise Unwritable([(one, gone[one.topic]) for one in work.outgoing if one.topic in gone]) from None
+
+
+def produce(producer: Producer, one: Outgoing, report: Report | None) -> None:
+    """Puts the record in the producer's queue, waiting for room; what cannot be put there is reported and raised."""
+    more = {} if report is None else {"on_delivery": report}
+    while True:
+        try:
+            producer.produce(one.topic, one.value, one.key, one.to_partition, headers=one.headers, **more)
+        except BufferError:  # the local queue is full: let deliveries drain it
+            producer.poll(0.1)
+        except KafkaException as exception:
+            if report is not None:
+                report(error_of(exception), None)
+            raise
+        else:
+            return
+
+
+def error_of(exception: KafkaException) -> KafkaError:
+    error: KafkaError = exception.args[0]
+    return error
