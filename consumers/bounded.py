@@ -18,6 +18,7 @@ from confluent_kafka import KafkaError, KafkaException
 
 _CALLS = 15
 _TIMES_USUAL = 8
+_HUNG_AT_FIRST = 2  # as long as others take over from a dead broker
 
 
 class Hung(KafkaException):  # type: ignore[misc]  # confluent_kafka has no types
@@ -28,7 +29,7 @@ class Hung(KafkaException):  # type: ignore[misc]  # confluent_kafka has no type
 
 
 class Patience:
-    """How long a call may take before it is given up for hung: eight times what is usual, doubled each time in a row.
+    """How long a call may take before it is given up for hung: eight times what is usual, after three in a row doubled.
 
     Usual is the median of the last calls. An average would learn from the very outage that it is there to end: after
     one broker's death workers waited 4 s for the next.
@@ -43,7 +44,7 @@ class Patience:
     def seconds(self) -> float:
         """For the next call."""
         usual: float = median(self._took) if self._took else 0.0
-        return float(max(self._least_s, _TIMES_USUAL * usual) * 2**self._hung)
+        return float(max(self._least_s, _TIMES_USUAL * usual) * 2 ** max(0, self._hung - _HUNG_AT_FIRST))
 
     def returned(self, after_s: float) -> None:
         """The call came back."""

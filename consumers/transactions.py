@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -28,8 +29,9 @@ _BACKOFF_S = (0.0, 0.01, 0.05, 0.2, 0.5, 1.0)
 _OFFSETS_S = 0.3  # the least that the offsets may take before the call is given up for hung
 _ONE_BROKER_S = _TIMEOUT_S + 1.0  # the same where no other broker can be asked: the call has a time-out, if it keeps it
 _NUDGE_S = 0.1
-# With another broker to be found a client asks twice a second; a new one asks at once. From the fifth on doubled.
-_RECONNECT_S = 0.2
+# A client whose question was refused asks again after 500 ms; a new one asks at once. From the fifth on doubled.
+_RECONNECT_S = 0.2  # with another broker to be found
+_ANSWER_S = 0.04  # how soon a refusal is noticed
 _RECONNECTS = 5
 _SETTLE_S = 2.0  # of each try to find out whether a commit went through
 # Another process has our identity: whatever we hold is theirs now.
@@ -76,17 +78,31 @@ class ExactlyOnce:
         """Initialises transactions, which fences every earlier owner of the id; blocks until Kafka answers."""
         again = self._several_brokers
         for attempt in itertools.count():
-            backoff(attempt)
+            backoff(attempt // 2 if again else attempt)
             within_s = _RECONNECT_S * 2 ** max(0, attempt - _RECONNECTS) if again else _TIMEOUT_S
             try:
                 # It connects, too: without that one start in three waits 500 ms.
                 self._several_brokers = len(self._producer.list_topics(timeout=_TIMEOUT_S).brokers) > 1
-                self._producer.init_transactions(min(within_s, _TIMEOUT_S))
+                self._initialise(min(within_s, _TIMEOUT_S))
             except KafkaException as exception:
                 error = error_of(exception)
                 _raise_if_fenced(error)
-                _log.warning("transactions not initialised yet", error=error.str(), attempt=attempt)
+                level = logging.INFO if attempt < _RECONNECTS else logging.WARNING
+                _log.log(level, "transactions not initialised yet", error=error.str(), attempt=attempt)
                 self._replace()
+            else:
+                return
+
+    def _initialise(self, within_s: float) -> None:
+        """Gives up when Kafka does not answer in time, and as soon as it refuses: an earlier transaction is ending."""
+        until = time.monotonic() + within_s
+        while True:
+            left = max(0.0, until - time.monotonic())
+            try:
+                self._producer.init_transactions(min(left, _ANSWER_S))
+            except KafkaException as exception:
+                if left <= _ANSWER_S or error_of(exception).code() != KafkaError._TIMED_OUT:  # noqa: SLF001
+                    raise
             else:
                 return
 

@@ -29,7 +29,7 @@ class Sighting:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One request. `due` is when the fixed rate wanted it sent, `invoked` when it was; `offset` -1: never acked."""
+    """One request. `due` is when the fixed rate wanted it sent, `invoked` when it was; `offset` -1: not known."""
 
     request_id: str
     partition: int

@@ -55,9 +55,8 @@ class Load:
     def start(self) -> None:
         """Opens the clients and begins to send; blocks for some 10 s at most. Raises DrillRejected without a Kafka."""
         name = f"standfast-drill-{self._prefix}"
-        self._producer = Producer(clients.producer(self._settings, name, **{"message.timeout.ms": 15_000}))
-        # The group is only a name: partitions are assigned and nothing is ever committed.
-        self._consumer = Consumer(clients.consumer(self._settings, name, name))
+        self._producer = Producer(clients.requests(self._settings, name, **{"message.timeout.ms": 15_000}))
+        self._consumer = Consumer(clients.answers(self._settings, name))
         try:
             self._partitions = partitions_of(self._producer, self._service.requests)
             self._read_from_the_end()
@@ -135,11 +134,7 @@ class Load:
         self._recorder.invoked(Request(request_id, partition, due=due, invoked=time.monotonic()))
 
         def on_delivery(error: KafkaError | None, message: Message) -> None:
-            if error is None:
-                self._recorder.sent(request_id, "acked", message.offset())
-            else:
-                how: Sent = "unknown" if error.code() in _POSSIBLY_WRITTEN else "failed"
-                self._recorder.sent(request_id, how)
+            self._recorder.sent(request_id, *outcome(error, message.offset()))
 
         try:
             self._producer.produce(
@@ -187,3 +182,13 @@ class Load:
             _, written_ms = message.timestamp()
             sighting = Sighting(at, message.partition(), message.offset(), result.status, result.worker, written_ms)
             self._recorder.seen(result.request_id, sighting)
+
+
+def outcome(error: KafkaError | None, offset: int | None) -> tuple[Sent, int]:
+    """What became of sending a request, and where it is, -1 if nobody knows.
+
+    Kafka does not say where a record is that was sent twice, over a broker's death, and written once.
+    """
+    if error is None:
+        return "acked", -1 if offset is None else offset
+    return ("unknown" if error.code() in _POSSIBLY_WRITTEN else "failed"), -1

@@ -53,10 +53,10 @@ class Caller:
         self._prefix = self._settings.kafka.topic_prefix
         self._encoding = encoding
         self._codec = Codec(self._schema_ids())
-        self._consumer = Consumer(clients.consumer(self._settings, "standfast-caller", "standfast-caller"))
+        self._consumer = Consumer(clients.answers(self._settings, "standfast-caller"))
         try:
             self._consumer.assign(self._ends())
-            self._producer = Producer(clients.producer(self._settings, "standfast-caller"))
+            self._producer = Producer(clients.requests(self._settings, "standfast-caller"))
         except BaseException:
             self._consumer.close()
             raise

@@ -7,6 +7,10 @@ import logging
 from standfast.settings import Settings
 
 Config = dict[str, object]
+# A new leader is found within 0.5 s. A client asks for it the moment it loses the old one, which may be too soon, and
+# then once a second; what it learns it may undo itself, as it drops the dead broker. So answers came up to 2 s after
+# a broker's death, when everybody else had long gone on.
+_FINDS_LEADERS = {"topic.metadata.refresh.interval.ms": 250}
 _log = logging.getLogger("kafka")
 
 
@@ -20,6 +24,8 @@ def base(settings: Settings, client_id: str) -> Config:
         "reconnect.backoff.max.ms": 500,  # default 10 s: a broker that is back would be found 10 s later
         "socket.timeout.ms": 10_000,
         "topic.metadata.refresh.fast.interval.ms": 20,  # default 100: found by the takeover's first fetch
+        "retry.backoff.ms": 20,  # default 100: until a lost leader is asked for again; doubled each time
+        "retry.backoff.max.ms": 100,  # default 1 s
         "metadata.recovery.rebootstrap.trigger.ms": 5_000,
         "logger": _log,
         **theirs,
@@ -92,6 +98,16 @@ def worker(settings: Settings, group: str, identity: str, slot: str) -> Config:
             "retry.backoff.max.ms": 20,
         },
     )
+
+
+def requests(settings: Settings, client_id: str, **more: object) -> Config:
+    """A producer of requests, as an application has one."""
+    return producer(settings, client_id, **_FINDS_LEADERS, **more)
+
+
+def answers(settings: Settings, client_id: str) -> Config:
+    """A consumer that reads the partitions of answers by itself. The group is only a name: nothing is committed."""
+    return consumer(settings, client_id, client_id, **_FINDS_LEADERS, **{"fetch.wait.max.ms": 100})
 
 
 def follower(settings: Settings, client_id: str) -> Config:

@@ -108,6 +108,8 @@ def _quick_to_notice() -> dict[str, object]:
     """A dead leader's partitions answer again after 1.5 s instead of the defaults' 9 s."""
     return {
         "replica.fetch.backoff.ms": 50,  # default 1 s: what followers of a new leader waited, and with them acks=all
+        # Default 500: a follower waited so long for news before it asked a new leader, and acks=all with it.
+        "replica.fetch.wait.max.ms": 100,
         "broker.session.timeout.ms": 1500,
         "broker.heartbeat.interval.ms": 300,
         "controller.quorum.election.timeout.ms": 500,

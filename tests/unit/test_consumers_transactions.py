@@ -297,11 +297,25 @@ def test_offsets_that_never_come_back_are_given_up_with_their_producer(
     assert stage.producers[1].calls == ["init", *ONCE], "nothing is asked about: no commit was on its way"
 
 
-def test_with_several_brokers_a_producer_that_finds_no_coordinator_is_replaced_soon(stage: Stage) -> None:
+def test_with_several_brokers_a_producer_that_finds_no_coordinator_is_replaced_soon(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The first connection may wait for Kafka to start; later ones are made because a broker is gone."""
+    monkeypatch.setattr(transactions, "_RECONNECT_S", 0.0)
+    stage.script["init"] = [TIMED_OUT] * 2
     stage.delivery.connect()
+    assert len(stage.producers) == 1, "whoever has not answered is asked on"
+    stage.script["init"] = [TIMED_OUT]
     stage.delivery.connect()
-    assert stage.producers[0].patience == [10.0, 0.2]
+    assert len(stage.producers) == 2
+
+
+def test_a_producer_that_is_refused_is_replaced_at_once(stage: Stage) -> None:
+    """Kafka ends its last transaction first, in a few milliseconds; librdkafka would ask again after 500."""
+    stage.script["init"] = [error(KafkaError.CONCURRENT_TRANSACTIONS)]
+    stage.delivery.connect()
+    assert [one.calls for one in stage.producers] == [["init"], ["init"]]
+    assert max(stage.producers[0].patience) < 0.1, "the refusal is not known before the call is over"
 
 
 def test_with_one_broker_too_offsets_that_never_come_back_are_given_up(
@@ -321,7 +335,7 @@ def test_with_one_broker_too_offsets_that_never_come_back_are_given_up(
 
 
 def test_transactions_are_initialised_until_it_works_with_a_new_producer_each_time(stage: Stage) -> None:
-    stage.script["init"] = [TIMED_OUT, TIMED_OUT]
+    stage.script["init"] = [error(KafkaError.COORDINATOR_NOT_AVAILABLE)] * 2
     stage.delivery.connect()
     assert [one.calls for one in stage.producers] == [["init"]] * 3
 
