@@ -119,7 +119,9 @@ class Agents:
         try:
             await self.keeper.write_changes(self._write_profile)
         except Exception as error:  # noqa: BLE001 - nothing may be committed that could not be written
-            if not self.app.should_stop:  # else its producer has ended, and what is not written is read again
+            if self.app.should_stop:  # its producer has ended, and what is not written is read again
+                _log.info("profiles not written any more", reason=f"{type(error).__name__}: {error}")
+            else:
                 await self.app.crash(error)
 
     async def _write_profile(self, partition: int, user: bytes, data: bytes) -> Any:
