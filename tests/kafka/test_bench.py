@@ -75,7 +75,7 @@ def bench(sample_home: Path, tmp_path: Path) -> Bench:
 
 
 def test_the_raw_limit_standfast_and_peers_answer_the_same_requests_and_leave_nothing(bench: Bench) -> None:
-    asked = ("--services", "recommend", "--against", "plain,plain-eos", "--rounds", "1", "--requests", "600")
+    asked = ("--services", "recommend", "--against", "plain,plain-eos", "--rounds", "1", "--requests", "200")
     found = bench.report("throughput", *asked)
     assert [one["contender"] for one in found["summary"]] == ["raw", "standfast", "bare", "plain", "plain-eos"]
     for one in found["runs"]:
@@ -142,7 +142,7 @@ def test_without_trained_models_there_is_nothing_to_measure(bench: Bench, empty_
 
 INTERRUPTED = [
     (
-        ("latency", "--services", "recommend", "--against", "plain", "--in-flight", "1"),
+        ("latency", "--services", "recommend", "--against", "plain", "--in-flight", "1", "--requests", "60"),
         "1 of 3: standfast",
         "own_system",
     ),
