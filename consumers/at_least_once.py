@@ -7,9 +7,7 @@ from collections.abc import Callable
 from confluent_kafka import KafkaError, KafkaException, Producer
 
 from consumers.reports import Reports, produce, raise_if_gone
-from consumers.work import Work
-
-_TIMEOUT_S = 10.0
+from consumers.work import TIMEOUT_S, Work
 
 
 class AtLeastOnce:
@@ -33,7 +31,7 @@ class AtLeastOnce:
             for one in work.outgoing:
                 produce(self._producer, one, reports.of(one))
         finally:
-            self._producer.flush(_TIMEOUT_S)
+            self._producer.flush(TIMEOUT_S)
             reports.raise_unwritable()
         if reports.errors or len(self._producer):
             raise_if_gone(self._producer, work)

@@ -8,9 +8,8 @@ import structlog
 from confluent_kafka import KafkaError, KafkaException, Producer
 
 from consumers.answers import Outgoing
-from consumers.work import Unwritable, Work
+from consumers.work import TIMEOUT_S, Unwritable, Work
 
-_TIMEOUT_S = 10.0
 # What Kafka says to a record that it will not take however often it is sent.
 _NEVER = {
     KafkaError.MSG_SIZE_TOO_LARGE,
@@ -75,7 +74,7 @@ def raise_if_gone(producer: Producer, work: Work) -> None:
     """
     named = {one.topic for one in work.outgoing if one.to_named}
     try:
-        found = {topic: producer.list_topics(topic, _TIMEOUT_S).topics[topic].error for topic in named}
+        found = {topic: producer.list_topics(topic, TIMEOUT_S).topics[topic].error for topic in named}
     except KafkaException as exception:
         _log.warning("reply topics cannot be looked up", error=error_of(exception).str())
         return
@@ -101,5 +100,6 @@ def produce(producer: Producer, one: Outgoing, report: Report | None) -> None:
 
 
 def error_of(exception: KafkaException) -> KafkaError:
+    """The error that it carries."""
     error: KafkaError = exception.args[0]
     return error

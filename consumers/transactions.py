@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -21,13 +20,12 @@ from confluent_kafka.admin import AdminClient
 
 from consumers.bounded import Beside, Hung, Patience
 from consumers.reports import Reports, error_of, is_final, produce, raise_if_gone
-from consumers.work import TopicPartitionKey, Work
+from consumers.work import TIMEOUT_S, TopicPartitionKey, Work
 from standfast.errors import Fenced
 
-_TIMEOUT_S = 10.0
 _BACKOFF_S = (0.0, 0.01, 0.05, 0.2, 0.5, 1.0)
 _OFFSETS_S = 0.3  # the least that the offsets may take before the call is given up for hung
-_ONE_BROKER_S = _TIMEOUT_S + 1.0  # the same where no other broker can be asked: the call has a time-out, if it keeps it
+_ONE_BROKER_S = TIMEOUT_S + 1.0  # the same where no other broker can be asked: the call has a time-out, if it keeps it
 _NUDGE_S = 0.1
 # A client whose question was refused asks again after 500 ms; a new one asks at once. From the fifth on doubled.
 _RECONNECT_S = 0.2  # with another broker to be found
@@ -79,16 +77,16 @@ class ExactlyOnce:
         again = self._several_brokers
         for attempt in itertools.count():
             backoff(attempt // 2 if again else attempt)
-            within_s = _RECONNECT_S * 2 ** max(0, attempt - _RECONNECTS) if again else _TIMEOUT_S
+            within_s = _RECONNECT_S * 2 ** max(0, attempt - _RECONNECTS) if again else TIMEOUT_S
             try:
                 # It connects, too: without that one start in three waits 500 ms.
-                self._several_brokers = len(self._producer.list_topics(timeout=_TIMEOUT_S).brokers) > 1
-                self._initialise(min(within_s, _TIMEOUT_S))
+                self._several_brokers = len(self._producer.list_topics(timeout=TIMEOUT_S).brokers) > 1
+                self._initialise(min(within_s, TIMEOUT_S))
             except KafkaException as exception:
                 error = error_of(exception)
                 _raise_if_fenced(error)
-                level = logging.INFO if attempt < _RECONNECTS else logging.WARNING
-                _log.log(level, "transactions not initialised yet", error=error.str(), attempt=attempt)
+                tell = _log.info if attempt < _RECONNECTS else _log.warning
+                tell("transactions not initialised yet", error=error.str(), attempt=attempt)
                 self._replace()
             else:
                 return
@@ -126,7 +124,7 @@ class ExactlyOnce:
             self._prepared = None
             if self._several_brokers:
                 self._send_out()
-            self._producer.commit_transaction(_TIMEOUT_S)  # 4.
+            self._producer.commit_transaction(TIMEOUT_S)  # 4.
         except KafkaException as exception:
             self._recover(exception)
             reports.raise_unwritable(error_of(exception))
@@ -149,7 +147,7 @@ class ExactlyOnce:
             return
         self._prepared = None
         try:
-            self._producer.abort_transaction(_TIMEOUT_S)
+            self._producer.abort_transaction(TIMEOUT_S)
         except KafkaException as exception:
             self._recover(exception)
 
@@ -166,11 +164,11 @@ class ExactlyOnce:
         producer = self._producer
 
         def send() -> None:
-            producer.send_offsets_to_transaction(work.positions(), work.membership, _TIMEOUT_S)
+            producer.send_offsets_to_transaction(work.positions(), work.membership, TIMEOUT_S)
 
         began = time.monotonic()
         try:
-            self._beside.call(send, min(self._patience.seconds, _TIMEOUT_S) if self._several_brokers else _ONE_BROKER_S)
+            self._beside.call(send, min(self._patience.seconds, TIMEOUT_S) if self._several_brokers else _ONE_BROKER_S)
         except Hung:
             self._patience.hung()
             raise
@@ -181,14 +179,14 @@ class ExactlyOnce:
 
         By itself the client looks for one once a second, and may take another until it sends there.
         """
-        until = time.monotonic() + _TIMEOUT_S
+        until = time.monotonic() + TIMEOUT_S
         while self._producer.flush(_NUDGE_S) and time.monotonic() < until:
             with contextlib.suppress(KafkaException):
                 self._producer.list_topics(timeout=_NUDGE_S)
 
     def _await(self, reports: Reports) -> None:
         """Waits for what Kafka says to the records; raises KafkaException at the first that it does not take."""
-        deadline = time.monotonic() + _TIMEOUT_S
+        deadline = time.monotonic() + TIMEOUT_S
         while len(self._producer) and not reports.errors and time.monotonic() < deadline:
             self._producer.poll(0.01)
         if reports.errors and is_final(reports.errors[0]):
@@ -203,7 +201,7 @@ class ExactlyOnce:
         self._prepared = None
         if error.txn_requires_abort() or is_final(error):
             try:
-                self._producer.abort_transaction(_TIMEOUT_S)
+                self._producer.abort_transaction(TIMEOUT_S)
             except KafkaException as exception:
                 _raise_if_fenced(error_of(exception))
             else:

@@ -11,6 +11,7 @@ from confluent_kafka import TopicPartition
 from consumers.answers import Outgoing
 
 TopicPartitionKey = tuple[str, int]
+TIMEOUT_S = 10.0  # of one call to Kafka on the way there
 
 
 @dataclass(frozen=True, slots=True)
