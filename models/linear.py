@@ -13,12 +13,13 @@ class Linear:
     """`x @ weight.T + bias`, for `x` in the weight's own precision.
 
     On x86 through oneDNN with a packed weight: half the time of `F.linear` for one short text, in float32 too.
-    Elsewhere it is `F.linear`. Packed or not, the weight is plain memory, which forked workers share.
+    Elsewhere, and for bfloat16 on a processor that oneDNN has no kernel for (Zen 2 and 3), it is `F.linear`.
+    Packed or not, the weight is plain memory, which forked workers share.
     """
 
     def __init__(self, weight: Tensor, bias: Tensor | None, dtype: torch.dtype) -> None:
         self._weight, self._bias = weight.to(dtype).contiguous(), None if bias is None else bias.to(dtype)
-        self._packed = _packs(weight.device)
+        self._packed = _packs(weight.device, dtype)
         if self._packed:
             self._weight = torch.ops.mkldnn._reorder_linear_weight(self._weight, None)  # noqa: SLF001
 
@@ -68,6 +69,9 @@ def has_bf16(device: torch.device) -> bool:
     return "amx_bf16" in flags or "avx512_bf16" in flags
 
 
-def _packs(device: torch.device) -> bool:
+def _packs(device: torch.device, dtype: torch.dtype) -> bool:
+    """Whether oneDNN lays this weight out here: bfloat16 only where the processor has AVX-512BW or AVX-NE-CONVERT."""
     x86 = torch.backends.cpu.get_cpu_capability().startswith("AVX")
-    return device.type == "cpu" and x86 and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+    if device.type != "cpu" or not x86 or not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
+        return False
+    return dtype is not torch.bfloat16 or torch.ops.mkldnn._is_mkldnn_bf16_supported()  # noqa: SLF001

@@ -151,6 +151,7 @@ SOMETIMES = {
     "take over: offer Load",
     "take over: Consumer.list_topics",
     "serve: Consumer.list_topics",
+    "serve/Consumer.on_assign: Consumer.subscribe",  # had partitions, lost all, and asks again as a newcomer does
     "take over: Bulk",
     *(f"take over: Bulk.{call}" for call in ("subscribe", "poll", "on_assign")),
     *(f"take over/Bulk.on_assign: {call}" for call in ("Bulk.incremental_assign", "Suspects.read", "send Serving")),

@@ -16,7 +16,7 @@ def test_a_layer_packed_or_not_gives_the_product_and_its_gelu(
     dtype: torch.dtype, packed: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if not packed:
-        monkeypatch.setattr(linear, "_packs", lambda _: False)
+        monkeypatch.setattr(linear, "_packs", lambda *_: False)
     draw = torch.Generator().manual_seed(1)
     weight, bias, x = (torch.randn(*size, generator=draw).to(dtype) for size in ((48, 32), (48,), (7, 32)))
     layer = Linear(weight, bias, dtype)
@@ -24,6 +24,11 @@ def test_a_layer_packed_or_not_gives_the_product_and_its_gelu(
     near = 1e-5 if dtype is torch.float32 else 0.02
     assert torch.allclose(layer(x).double(), wanted, atol=near, rtol=near)
     assert torch.allclose(layer.gelu(x).double(), F.gelu(wanted), atol=near, rtol=near)
+
+
+def test_bfloat16_is_packed_only_where_the_processor_can_lay_it_out() -> None:
+    cpu, able = torch.device("cpu"), torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    assert linear._packs(cpu, torch.bfloat16) == (able and linear._packs(cpu, torch.float32))
 
 
 def test_rows_are_filled_up_to_a_few_sizes_and_by_little() -> None:
