@@ -24,7 +24,7 @@ from models.search import EXACT_UP_TO, LEXICAL_WEIGHT, build_search
 from models.shop import load_catalogue, load_interactions
 from models.vectors import encoded
 from standfast import __version__
-from standfast.errors import ModelError, UsageError
+from standfast.errors import UsageError
 
 SERVICES: tuple[Service, ...] = ("search", "recommend")
 _log = structlog.get_logger()
