@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - the name every torch reader knows
 from torch import Tensor
 
+from models.encoder_files import Pooling
 from models.linear import SIZES, Linear, rounded
 
 
@@ -49,13 +50,21 @@ def grouped(texts: Sequence[Sequence[int]]) -> list[Group]:
 
 
 class Bert:
-    """The mean of the last layer's tokens for each text.
+    """One vector for each text from the last layer: the mean of its tokens, or its first, [CLS].
 
     `dtype` is the linear layers' precision; embeddings, norms, softmax and the residual stay in float32.
     """
 
-    def __init__(self, weights: Mapping[str, Tensor], heads: int, epsilon: float, dtype: torch.dtype) -> None:
-        self.heads, self._epsilon, self._dtype = heads, epsilon, dtype
+    def __init__(
+        self,
+        weights: Mapping[str, Tensor],
+        heads: int,
+        epsilon: float,
+        dtype: torch.dtype,
+        *,
+        pooling: Pooling = "mean",
+    ) -> None:
+        self.heads, self._epsilon, self._dtype, self.pooling = heads, epsilon, dtype, pooling
         self._words = weights["embeddings.word_embeddings.weight"]
         kind = weights["embeddings.token_type_embeddings.weight"][0]
         self._positions = weights["embeddings.position_embeddings.weight"] + kind
@@ -67,6 +76,11 @@ class Bert:
     def width(self) -> int:
         """Components of one vector."""
         return int(self._words.shape[1])
+
+    @property
+    def layers(self) -> int:
+        """How many layers there are."""
+        return len(self._layers)
 
     @property
     def device(self) -> torch.device:
@@ -86,6 +100,8 @@ class Bert:
         groups = grouped(texts)
         ids, rows = (torch.tensor(part + filling, device=self.device) for part in (tokens, places))
         x = self.last_layer(ids, rows, partial(self._attend, groups, len(filling)))
+        if self.pooling == "cls":
+            return torch.cat([_rows(x, group)[:, 0] for group in groups])
         return torch.cat([_rows(x, group).mean(dim=1) for group in groups])
 
     def last_layer(self, tokens: Tensor, places: Tensor, attend: Callable[[Tensor], Tensor]) -> Tensor:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,14 +17,13 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from models.bert import Bert, grouped
+from models.encoder_files import MAX_TOKENS, EncoderFiles, Pooling, read_encoder_files
 from models.linear import serving_dtype
 from standfast.errors import ModelError
 
 BUNDLED = "bundled"
-MAX_TOKENS = 256
 _MAX_CHARACTERS = 10_000  # tokenizing a 20 MB text to keep 256 tokens of it would block the worker for seconds
 _CHUNK_TOKENS = {"cpu": 256, "cuda": 32_768}  # what a chunk passes between layers stays in a core's cache
-_NEEDED = ("config.json", "tokenizer.json")
 
 
 class Backbone(Protocol):
@@ -46,20 +44,21 @@ class _AutoBackbone:
     model: Any
     device: torch.device
     dtype: torch.dtype = torch.float32
+    pooling: Pooling = "mean"
 
     @property
     def width(self) -> int:
         return int(self.model.config.hidden_size)
 
     def pooled(self, texts: Sequence[Sequence[int]]) -> Tensor:
-        means, first = [], 0
+        vectors, first = [], 0
         for group in grouped(texts):
             ids = torch.tensor(texts[first : first + group.count], device=self.device)
             with torch.autocast(self.device.type, dtype=self.dtype, enabled=self.dtype is not torch.float32):
                 states = self.model(input_ids=ids, attention_mask=torch.ones_like(ids)).last_hidden_state
-            means.append(states.float().mean(dim=1))
+            vectors.append(states[:, 0].float() if self.pooling == "cls" else states.float().mean(dim=1))
             first += group.count
-        return torch.cat(means)
+        return torch.cat(vectors)
 
     def make_kernels(self) -> None:
         """Nothing to do: transformers' layers are not packed."""
@@ -68,8 +67,18 @@ class _AutoBackbone:
 class Encoder:
     """A loaded encoder. `name` is the setting it came from, `digest` the SHA-256 of its weights."""
 
-    def __init__(self, name: str, digest: str, backbone: Backbone, tokenizer: Tokenizer, device: torch.device) -> None:
+    def __init__(
+        self,
+        name: str,
+        digest: str,
+        backbone: Backbone,
+        tokenizer: Tokenizer,
+        device: torch.device,
+        *,
+        lower: bool = False,
+    ) -> None:
         self.name, self.digest, self.device = name, digest, device
+        self._lower = lower
         self._backbone, self._tokenizer = backbone, tokenizer
 
     @property
@@ -82,7 +91,9 @@ class Encoder:
 
         `done` is told how many more texts are ready after each chunk.
         """
-        ids = [found.ids for found in self._tokenizer.encode_batch([t[:_MAX_CHARACTERS] for t in texts])]
+        cut = [text[:_MAX_CHARACTERS] for text in texts]
+        encodings = self._tokenizer.encode_batch([text.lower() for text in cut] if self._lower else cut)
+        ids = [encoding.ids for encoding in encodings]
         order = sorted(range(len(ids)), key=lambda row: len(ids[row]))
         vectors = torch.empty(len(ids), self.width, device=self.device)
         for rows in _chunks(order, ids, _CHUNK_TOKENS[self.device.type]):
@@ -107,34 +118,26 @@ def load_encoder(name: str = BUNDLED, device: str = "auto", *, exact: bool = Fal
     Raises ModelError when the folder is not an encoder, or the hub cannot give it.
     """
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # its thread pool does not survive a fork
-    folder = encoder_folder(name)
+    files = read_encoder_files(encoder_folder(name))
     place = torch_device(device)
-    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-    tokenizer.enable_truncation(MAX_TOKENS)
-    tokenizer.no_padding()
-    backbone = _backbone(folder, place, exact=exact)
+    tokenizer = files.tokenizer()
+    backbone = _backbone(files, place, exact=exact)
     if not exact and (place.type == "cuda" or torch.get_num_threads() == 1):
         with torch.inference_mode():
             backbone.make_kernels()
-    return Encoder(name, encoder_digest(folder), backbone, tokenizer, place)
+    return Encoder(name, encoder_digest(files), backbone, tokenizer, place, lower=files.lower)
 
 
 def encoder_folder(name: str) -> Path:
     """Where an encoder's files lie; a hub name is fetched by the hub's own client, into its own cache."""
     folder = _bundled() if name == BUNDLED else Path(name).expanduser()
-    if not folder.is_dir():
-        folder = _from_hub(name)
-    missing = [file for file in _NEEDED if not (folder / file).is_file()]
-    if missing or not list(folder.glob("*.safetensors")):
-        lacks = ", ".join([*missing, *([] if list(folder.glob("*.safetensors")) else ["*.safetensors"])])
-        raise ModelError(f"{folder} is no encoder: it lacks {lacks}; name a folder that has them, or a hub name")
-    return folder
+    return folder if folder.is_dir() else _from_hub(name)
 
 
-def encoder_digest(folder: Path) -> str:
-    """SHA-256 over the weights and the tokenizer: vectors of two encoders with the same digest can be compared."""
-    digest = hashlib.sha256()
-    for path in [*sorted(folder.glob("*.safetensors")), folder / "tokenizer.json"]:
+def encoder_digest(files: EncoderFiles) -> str:
+    """SHA-256 over what decides over the vectors: those of two encoders with the same digest can be compared."""
+    digest = hashlib.sha256(files.settings().encode())
+    for path in [*sorted(files.folder.glob("*.safetensors")), files.folder / "tokenizer.json"]:
         with path.open("rb") as file:
             digest.update(hashlib.file_digest(file, "sha256").digest())
     return digest.hexdigest()
@@ -171,22 +174,60 @@ def _from_hub(name: str) -> Path:
         ) from problem
 
 
-def _backbone(folder: Path, device: torch.device, *, exact: bool) -> Backbone:
-    config = json.loads((folder / "config.json").read_text())
+def _backbone(files: EncoderFiles, device: torch.device, *, exact: bool) -> Backbone:
+    config, file = files.config, files.folder / "model.safetensors"
     dtype = torch.float32 if exact else serving_dtype(device)
     plain = config.get("hidden_act") == "gelu" and config.get("position_embedding_type", "absolute") == "absolute"
-    file = folder / "model.safetensors"
-    if config.get("model_type") == "bert" and plain and file.is_file():
-        weights = {
-            key.removeprefix("bert."): tensor.to(device, torch.float32, copy=True)
-            for key, tensor in load_file(file).items()
-            if tensor.is_floating_point()
-        }
-        bert = Bert(weights, int(config["num_attention_heads"]), float(config["layer_norm_eps"]), dtype)
-        return _on_cuda(bert) if device.type == "cuda" and dtype is torch.bfloat16 else bert
-    from transformers import AutoModel
+    if config.get("model_type") != "bert" or not plain or not file.is_file():
+        return _through_transformers(files, device, dtype)
+    try:
+        bert = _bert(file, files, device, dtype)
+    except Exception as problem:
+        raise _unloadable(file, problem) from problem
+    return _on_cuda(bert) if device.type == "cuda" and dtype is torch.bfloat16 else bert
 
-    return _AutoBackbone(AutoModel.from_pretrained(folder).eval().to(device, torch.float32), device, dtype)
+
+def _bert(file: Path, files: EncoderFiles, device: torch.device, dtype: torch.dtype) -> Bert:
+    weights = {
+        key.removeprefix("bert."): tensor.to(device, torch.float32, copy=True)
+        for key, tensor in load_file(file).items()
+        if tensor.is_floating_point()
+    }
+    heads, epsilon = int(files.config["num_attention_heads"]), float(files.config["layer_norm_eps"])
+    bert = Bert(weights, heads, epsilon, dtype, pooling=files.pooling)
+    told = {name: files.config[name] for name in ("num_hidden_layers", "hidden_size", "max_position_embeddings")}
+    stored = dict(zip(told, (bert.layers, bert.width, bert.longest), strict=True))
+    if told != stored:
+        raise ValueError(f"config.json says {told}, the weights have {stored}")
+    return bert
+
+
+def _through_transformers(files: EncoderFiles, device: torch.device, dtype: torch.dtype) -> Backbone:
+    """Any other architecture. Weights that are missing would be drawn at random, with a warning only.
+
+    transformers and what it rests on raise a dozen unrelated errors of a folder that is not what it says it is.
+    """
+    try:
+        from transformers import AutoModel
+
+        model, info = AutoModel.from_pretrained(files.folder, output_loading_info=True)
+        missing = sorted(key for key in info["missing_keys"] if not key.startswith("pooler."))
+        if missing:
+            raise ValueError(f"{len(missing)} weights are missing, {missing[0]} the first")
+        backbone = _AutoBackbone(model.eval().to(device, torch.float32), device, dtype, files.pooling)
+        with torch.inference_mode():
+            backbone.pooled([[0] * files.longest])
+    except Exception as problem:
+        raise _unloadable(files.folder, problem) from problem
+    return backbone
+
+
+def _unloadable(path: Path, problem: Exception) -> ModelError:
+    reason = str(problem).strip().partition("\n")[0] or type(problem).__name__
+    return ModelError(
+        f"{path} cannot be loaded ({type(problem).__name__}: {reason[:300]}); copy the encoder's folder again, or name "
+        f"another or `{BUNDLED}`"
+    )
 
 
 def _on_cuda(bert: Bert) -> Backbone:

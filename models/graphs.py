@@ -54,11 +54,13 @@ class GraphedBert:
         return replay()[: len(texts)].clone()
 
     def _pass(self, given: Tensor, size: int) -> Tensor:
-        """Means for all texts of `_flat`; what stands for texts that are not there is to be thrown away."""
+        """One vector for each text of `_flat`; what stands for texts that are not there is to be thrown away."""
         tokens, places, text_of = given[: 3 * size].view(3, size)
         starts = given[3 * size :]
         with sdpa_kernel(SDPBackend.FLASH_ATTENTION):
             x = self._bert.last_layer(tokens, places, partial(self._attend, starts.int()))
+        if self._bert.pooling == "cls":
+            return x[starts[:-1].clamp(max=size - 1)]
         sums = x.new_zeros(len(starts), self.width).index_add_(0, text_of, x)
         return sums[:-1] / starts.diff()[:, None].clamp(min=1)
 

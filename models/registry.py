@@ -3,6 +3,7 @@
     models/<name>/<version>/manifest.json     what is there, its digests, metrics and lineage
                            /…                 safetensors, npy and JSON files; never pickle
     models/<name>/active.json                 which version serves, and those that served before it
+    models/<name>/.last                       the highest number ever given, so that none is given twice
 
 A version is written beside its place and moved there whole, so a killed trainer leaves nothing that is listed.
 """
@@ -21,12 +22,14 @@ from pathlib import Path
 from typing import TypeVar
 
 import msgspec
+from safetensors import SafetensorError
 
 from standfast.errors import IntegrityError, ModelError, UsageError
 from standfast.home import folder
 
 MANIFEST = "manifest.json"
 _ACTIVE = "active.json"
+_LAST = ".last"
 _DRAFT = ".draft-"
 _ALLOWED = frozenset({".safetensors", ".npy", ".json"})
 _ABANDONED_AFTER_S = 24 * 3600
@@ -78,12 +81,16 @@ def publish(
         metrics, lineage = fill(draft)
         files = {file: _entry(draft / file) for file in _files_in(draft)}
         with _locked(place):
-            number = max(versions(name), default=0) + 1
+            number = _next_number(name)
             manifest = _sealed(Manifest(name, number, _now(), files, dict(metrics), dict(lineage)))
             _write(draft / MANIFEST, _bytes(manifest))
             _sync_tree(draft)
             draft.rename(place / str(number))
+            _keep_number(place, number)
             _sync(place)
+    except (OSError, SafetensorError) as problem:
+        shutil.rmtree(draft, ignore_errors=True)
+        raise ModelError(f"{name} could not be written below {place}: {problem}; free some space there") from problem
     except BaseException:
         shutil.rmtree(draft, ignore_errors=True)
         raise
@@ -91,14 +98,46 @@ def publish(
 
 
 def names() -> list[str]:
-    """Names that have a published version."""
-    return sorted(path.name for path in folder("models").iterdir() if path.is_dir() and versions(path.name))
+    """Names of which there is something; folders that no model can be called (`search-backup`) are not looked at."""
+    inside = [path.name for path in folder("models").iterdir() if path.is_dir() and path.name.isidentifier()]
+    return sorted(name for name in inside if _numbered(name) or (_place(name) / _ACTIVE).is_file())
 
 
 def versions(name: str) -> list[int]:
-    """The published versions, oldest first."""
-    found = _place(name).iterdir()
-    return sorted(int(path.name) for path in found if path.name.isdecimal() and (path / MANIFEST).is_file())
+    """The published versions, oldest first; a folder without a manifest is none."""
+    return [number for number in _numbered(name) if (_place(name) / str(number) / MANIFEST).is_file()]
+
+
+def half_versions(name: str) -> list[int]:
+    """Numbers whose folder has no manifest: copied in part, or deleted in part."""
+    return sorted(set(_numbered(name)) - set(versions(name)))
+
+
+def _numbered(name: str) -> list[int]:
+    """Numbers that have a folder, written as we write them: `01` is somebody's copy of 1."""
+    inside = [path.name for path in _place(name).iterdir() if path.is_dir() and path.name.isdecimal()]
+    return sorted(int(number) for number in inside if number == str(int(number)))
+
+
+def _next_number(name: str) -> int:
+    """One above all numbers ever given, also those whose folders are gone: an answer's `search@3` means one version."""
+    last = _place(name) / _LAST
+    try:
+        given = [int(last.read_text())]
+    except (FileNotFoundError, ValueError):  # from before the file was kept, or damaged: the folders say it too
+        given = []
+    try:
+        pointer = _pointer(name)
+    except IntegrityError:
+        pointer = None
+    pointed = [pointer.version, *pointer.before] if pointer else []
+    return max([*given, *pointed, *_numbered(name)], default=0) + 1
+
+
+def _keep_number(place: Path, number: int) -> None:
+    draft = place / f"{_LAST}.{secrets.token_hex(4)}"
+    _write(draft, str(number).encode())
+    draft.replace(place / _LAST)
 
 
 def folder_of(name: str, version: int) -> Path:
@@ -106,7 +145,7 @@ def folder_of(name: str, version: int) -> Path:
     path = _place(name) / str(version)
     if not (path / MANIFEST).is_file():
         there = ", ".join(map(str, versions(name))) or "none"
-        raise ModelError(f"{name}@{version} is not published (there: {there}); see `standfast models list`")
+        raise ModelError(f"{name}@{version} is not published (there: {there}); {_remedy(name, version)}")
     return path
 
 
@@ -115,13 +154,10 @@ def manifest_of(name: str, version: int) -> Manifest:
     path = folder_of(name, version) / MANIFEST
     manifest = _read(path, Manifest)
     if _sealed(manifest) != manifest or path.read_bytes() != _bytes(manifest):
-        raise IntegrityError(f"{path} was changed after it was published; {_REMEDY}")
+        raise IntegrityError(f"{path} was changed after it was published")
     if (manifest.name, manifest.version) != (name, version):
-        raise IntegrityError(f"{path} describes {manifest.label}, not {name}@{version}; {_REMEDY}")
+        raise IntegrityError(f"{path} describes {manifest.label}, not {name}@{version}")
     return manifest
-
-
-_REMEDY = "activate another version (`standfast models rollback`) or train again"
 
 
 def verify(name: str, version: int) -> list[str]:
@@ -132,6 +168,31 @@ def verify(name: str, version: int) -> list[str]:
     except IntegrityError as problem:
         return [str(problem)]
     return [found for file, entry in manifest.files.items() if (found := _wrong(path / file, entry))]
+
+
+def verify_all(name: str) -> dict[str, list[str]]:
+    """What is wrong with each version and with which one is active, by label; empty lists where nothing is."""
+    problems = {f"{name}@{number}": verify(name, number) for number in versions(name)}
+    for number in half_versions(name):
+        path = _place(name) / str(number)
+        problems[f"{name}@{number}"] = [f"{path} has no {MANIFEST}, so nothing can serve it; delete the folder"]
+    try:
+        pointer = _pointer(name)
+    except IntegrityError as problem:
+        problems[name] = [str(problem)]
+        return problems
+    if pointer and pointer.version not in versions(name):
+        gone = f"{name}@{pointer.version} is active, but it is gone; {_remedy(name, pointer.version)}"
+        problems.setdefault(f"{name}@{pointer.version}", []).append(gone)
+    return problems
+
+
+def _remedy(name: str, version: int | None = None) -> str:
+    """A command that will work: the newest other version whose every byte is as published, else training."""
+    for other in sorted(set(versions(name)) - {version}, reverse=True):
+        if not verify(name, other):
+            return f"run `standfast models activate {name}@{other}`"
+    return f"run `standfast models train {name}`"
 
 
 def checked(name: str, version: int | None = None) -> tuple[Path, Manifest]:
@@ -145,7 +206,7 @@ def checked(name: str, version: int | None = None) -> tuple[Path, Manifest]:
     problems = verify(name, number)
     if problems:
         more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-        raise IntegrityError(f"{name}@{number}: {problems[0]}{more}")
+        raise IntegrityError(f"{name}@{number}: {problems[0]}{more}; {_remedy(name, number)}")
     return folder_of(name, number), manifest_of(name, number)
 
 
@@ -170,13 +231,15 @@ def activate(name: str, version: int) -> None:
 
 
 def rollback(name: str) -> int:
-    """Makes the version that served before the serving one again, and returns it."""
+    """Makes the last whole version that served before the serving one again, and returns it."""
     with _locked(_place(name)):
         now = _pointer(name)
         before = [number for number in (now.before if now else []) if number in versions(name)]
+        while before and verify(name, before[-1]):
+            before.pop()
         if not before:
-            raise ModelError(f"{name} has no version to go back to; see `standfast models list`")
-        checked(name, before[-1])
+            remedy = _remedy(name, now.version if now else None)
+            raise ModelError(f"{name} has no version to go back to that is whole; {remedy}")
         _point(name, before[-1], before[:-1])
     return before[-1]
 
@@ -185,9 +248,12 @@ def _pointer(name: str) -> _Active | None:
     path = _place(name) / _ACTIVE
     if not path.is_file():
         return None
-    pointer = _read(path, _Active)
+    try:
+        pointer = _read(path, _Active)
+    except IntegrityError as problem:
+        raise IntegrityError(f"{problem}; {_remedy(name)}") from problem
     if _point_digest(name, pointer.version, pointer.before) != pointer.digest:
-        raise IntegrityError(f"{path} was damaged; run `standfast models activate {name} VERSION`, or delete it")
+        raise IntegrityError(f"{path} was damaged; {_remedy(name)}")
     return pointer
 
 
@@ -220,8 +286,8 @@ def _locked(place: Path) -> Iterator[None]:
 def _read(path: Path, kind: type[_S]) -> _S:
     try:
         return msgspec.json.decode(path.read_bytes(), type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError) as problem:
-        raise IntegrityError(f"{path} cannot be read ({problem}); {_REMEDY}") from problem
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as problem:
+        raise IntegrityError(f"{path} cannot be read ({problem})") from problem
 
 
 def _sealed(manifest: Manifest) -> Manifest:
@@ -250,11 +316,11 @@ def _wrong(path: Path, entry: FileEntry) -> str | None:
     try:
         found = _entry(path)
     except OSError as problem:
-        return f"{path} cannot be read ({problem.strerror}); {_REMEDY}"
+        return f"{path} cannot be read ({problem.strerror})"
     if found.size != entry.size:
-        return f"{path} has {found.size:,} bytes, the manifest says {entry.size:,}; {_REMEDY}"
+        return f"{path} has {found.size:,} bytes, the manifest says {entry.size:,}"
     if found.sha256 != entry.sha256:
-        return f"{path} has SHA-256 {found.sha256[:12]}…, the manifest says {entry.sha256[:12]}…; {_REMEDY}"
+        return f"{path} has SHA-256 {found.sha256[:12]}…, the manifest says {entry.sha256[:12]}…"
     return None
 
 

@@ -24,7 +24,7 @@ from models.search import EXACT_UP_TO, LEXICAL_WEIGHT, build_search
 from models.shop import load_catalogue, load_interactions
 from models.vectors import encoded
 from standfast import __version__
-from standfast.errors import ModelError, UsageError
+from standfast.errors import UsageError
 
 SERVICES: tuple[Service, ...] = ("search", "recommend")
 _log = structlog.get_logger()
@@ -114,10 +114,7 @@ def _publish(name: Service, shop: _Shop, show: Progress, device: str, exact_up_t
             return _search(shop, folder, show, device, exact_up_to)
         return _recommend(shop, folder, show, device)
 
-    try:
-        manifest = registry.publish(name, fill)
-    except OSError as problem:
-        raise ModelError(f"{name} could not be written: {problem}; free some space and train again") from problem
+    manifest = registry.publish(name, fill)
     registry.activate(name, manifest.version)
     return manifest
 

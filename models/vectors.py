@@ -73,6 +73,6 @@ def _replace(path: Path, known: dict[bytes, Tensor]) -> None:
     try:
         save_file({"keys": keys, "vectors": torch.stack(list(known.values()))}, draft)
         draft.replace(path)
-    except OSError as problem:
+    except (OSError, SafetensorError) as problem:  # safetensors says of a full disk that it is an error of its own
         draft.unlink(missing_ok=True)
         _log.warning("vector cache not written", path=str(path), problem=str(problem))

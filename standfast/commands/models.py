@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 import typer
 
-from standfast.errors import UsageError
+from standfast.errors import IntegrityError, UsageError
 
 if TYPE_CHECKING:
     from models.registry import Manifest
@@ -61,12 +61,7 @@ def list_models(as_json: AsJson = False) -> None:
     """
     from models import registry
 
-    rows = [
-        Row(name, version, version == registry.active(name), manifest.created_at, manifest.metrics)
-        for name in registry.names()
-        for version in registry.versions(name)
-        for manifest in (registry.manifest_of(name, version),)
-    ]
+    rows = [_row(name, version) for name in registry.names() for version in registry.versions(name)]
     if as_json:
         _json(rows)
         return
@@ -74,17 +69,34 @@ def list_models(as_json: AsJson = False) -> None:
         typer.echo("no model is published; run `standfast models train`", err=True)
     for row in rows:
         made = time.strftime("%Y-%m-%d %H:%M", time.localtime(row.created_at / 1000))
-        typer.echo(f"{'*' if row.active else ' '} {row.model}@{row.version}  {made}  {_ndcg(row.metrics)}".rstrip())
+        said = f"damaged: {row.problem}" if row.problem else f"{made}  {_ndcg(row.metrics)}"
+        typer.echo(f"{'*' if row.active else ' '} {row.model}@{row.version}  {said}".rstrip())
+
+
+def _row(name: str, version: int) -> Row:
+    """One version, also a damaged one: the others are to be seen beside it."""
+    from models import registry
+
+    try:
+        active = registry.active(name) == version
+    except IntegrityError:
+        active = False  # which one is active is damaged; `models verify` says so
+    try:
+        manifest = registry.manifest_of(name, version)
+    except IntegrityError as problem:
+        return Row(name, version, active, 0, {}, str(problem))
+    return Row(name, version, active, manifest.created_at, manifest.metrics)
 
 
 class Row(msgspec.Struct, frozen=True):
-    """One line of `models list`."""
+    """One line of `models list`; `problem` says what is wrong with its manifest, if anything is."""
 
     model: str
     version: int
     active: bool
     created_at: int
     metrics: dict[str, float]
+    problem: str = ""
 
 
 @app.command("show")
@@ -149,13 +161,17 @@ def verify(
     """
     from models import registry
 
-    chosen = [_version(model)] if model else [(n, v) for n in registry.names() for v in registry.versions(n)]
-    found = {f"{name}@{version}": registry.verify(name, version) for name, version in chosen}
+    checked: dict[str, list[str]] = {}
+    for name in [] if model else registry.names():
+        checked |= registry.verify_all(name)
+    if model:
+        name, version = _version(model)
+        checked[f"{name}@{version}"] = registry.verify(name, version)
     if as_json:
-        _json(found)
-    for label, problems in found.items() if not as_json else []:
+        _json(checked)
+    for label, problems in checked.items() if not as_json else []:
         typer.echo(f"{label}: {'ok' if not problems else '; '.join(problems)}")
-    if any(found.values()):
+    if any(checked.values()):
         raise typer.Exit(1)
 
 
@@ -182,7 +198,7 @@ def _figures(manifest: Manifest) -> str:
 
 
 def _ndcg(metrics: dict[str, float]) -> str:
-    if "ndcg_10" not in metrics:
+    if not {"ndcg_10", "popularity_ndcg_10"} <= metrics.keys():
         return ""
     return f"nDCG@10 {metrics['ndcg_10']:.3f} (popularity {metrics['popularity_ndcg_10']:.3f})"
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
+import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,11 +14,15 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from safetensors.torch import save_file
+from typer.testing import CliRunner
 
 from models import registry
 from models.loading import load
+from standfast.commands.models import app
 from standfast.errors import IntegrityError, ModelError, UsageError
 
 pytestmark = pytest.mark.usefixtures("empty_home")
@@ -175,3 +183,110 @@ def test_a_damaged_pointer_is_named_and_mended_by_activating(empty_home: Path) -
         registry.active("search")
     registry.activate("search", 1)
     assert registry.active("search") == 1
+
+
+def _published(count: int) -> Path:
+    """So many versions of search, the last one active; returns their folder."""
+    for version in range(1, count + 1):
+        registry.publish("search", _fill)
+        registry.activate("search", version)
+    return registry.folder_of("search", 1).parent
+
+
+def _run(remedy: str) -> None:
+    """Runs the `standfast models …` command that a message names."""
+    words = re.findall(r"`standfast models ([^`]+)`", remedy)[-1].split()
+    assert words[0] == "activate", words
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 0, done.output
+
+
+@pytest.mark.parametrize("copy", ["search-backup", "search_backup", "search/01", "search/1 (copy)"])
+def test_a_copy_beside_the_models_hides_none_of_them(copy: str) -> None:
+    place = _published(1)
+    shutil.copytree(place / "1" if "/" in copy else place, place.parent / copy)
+    listed = CliRunner().invoke(app, ["list"])
+    assert listed.exit_code == 0
+    assert "* search@1" in listed.output
+    assert registry.versions("search") == [1]
+    assert CliRunner().invoke(app, ["verify", "search"]).exit_code == 0
+
+
+def test_one_damaged_version_is_listed_as_such_beside_the_others() -> None:
+    place = _published(2)
+    (place / "1" / "manifest.json").write_bytes(b'{"name"')
+    listed = CliRunner().invoke(app, ["list"]).output
+    assert "search@1  damaged" in listed
+    assert "* search@2" in listed
+    assert json.loads(CliRunner().invoke(app, ["list", "--json"]).output)[0]["problem"]
+    assert CliRunner().invoke(app, ["verify"]).exit_code == 1
+
+
+def test_half_a_version_blocks_no_training_and_is_told_by_verify() -> None:
+    place = _published(1)
+    (place / "2").mkdir()
+    assert registry.publish("search", _fill).version == 3
+    assert "has no manifest.json" in CliRunner().invoke(app, ["verify"]).output
+    (place / "2").rmdir()
+    assert CliRunner().invoke(app, ["verify"]).exit_code == 0
+
+
+@pytest.mark.parametrize("lost", ["nothing", ".last", "active.json"])
+def test_a_number_is_never_given_twice(lost: str) -> None:
+    place = _published(3)
+    registry.activate("search", 1)
+    shutil.rmtree(place / "3")
+    (place / lost).write_bytes(b"\xff") if lost != "nothing" else None
+    assert registry.publish("search", _fill).version == 4
+
+
+def test_an_active_version_that_is_gone_is_found_and_its_remedy_works() -> None:
+    place = _published(3)
+    (place / "2" / "weights.safetensors").write_bytes(b"cut")
+    shutil.rmtree(place / "3")
+    checked = CliRunner().invoke(app, ["verify"])
+    assert checked.exit_code == 1
+    assert "search@3 is active, but it is gone" in checked.output
+    with pytest.raises(ModelError, match="search@3 is not published") as refused:
+        registry.checked("search")
+    _run(str(refused.value))
+    assert registry.active("search") == 1, "the newest that is whole"
+
+
+def test_with_no_whole_version_left_the_remedy_is_training() -> None:
+    place = _published(1)
+    shutil.rmtree(place / "1")
+    assert CliRunner().invoke(app, ["verify"]).exit_code == 1
+    with pytest.raises(ModelError, match="run `standfast models train search`"):
+        registry.checked("search")
+
+
+def test_the_remedy_for_a_damaged_pointer_works() -> None:
+    place = _published(2)
+    (place / "active.json").write_bytes(b"{}")
+    with pytest.raises(IntegrityError) as refused:
+        registry.active("search")
+    _run(str(refused.value))
+    assert registry.active("search") == 2
+
+
+def test_a_rollback_passes_over_versions_that_are_damaged_or_gone() -> None:
+    place = _published(4)
+    (place / "3" / "weights.safetensors").write_bytes(b"cut")
+    shutil.rmtree(place / "2")
+    assert registry.rollback("search") == 1
+
+
+def test_a_full_disk_is_one_line_and_leaves_nothing() -> None:
+    def full(folder: Path) -> tuple[Mapping[str, float], Mapping[str, str]]:
+        save_file({"a": torch.zeros(100_000)}, folder / "a.safetensors")
+        return {}, {}
+
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (65_536, before[1]))
+    try:
+        with pytest.raises(ModelError, match="free some space"):
+            registry.publish("search", full)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert registry.versions("search") == registry.half_versions("search") == []
