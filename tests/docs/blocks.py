@@ -8,7 +8,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 RUN = ("bash", "console", "sh", "shell", "python")
-SHOWN = ("json", "text", "toml")
+SHOWN = ("json", "text", "toml", "yaml", "java", "javascript", "go")  # programs: see test_clients
 _FENCE = re.compile(r"^```(\S*)\n(.*?)^```\n(?:<!-- not run: (.+?) -->)?", re.MULTILINE | re.DOTALL)
 
 
