@@ -15,12 +15,16 @@ from standfast.errors import DrillRejected
 from standfast.settings import Settings
 
 _ID = re.compile(r"[A-Za-z0-9._:@-]{1,120}")
+_LARGEST = 2**63  # what Avro's long can hold: the seed stands in the drill's events too
 SETTLE_S = 1.0  # read on after the last answer: a second copy of an answer would come now
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """One drill, ready to run. Seconds unless named otherwise; `queries` empty: the sample shop's."""
+    """One drill, ready to run. Seconds unless named otherwise; `queries` empty: the sample shop's.
+
+    `command` names the record that asked for it.
+    """
 
     drill_id: str
     drill: Drill
@@ -39,11 +43,14 @@ class Plan:
     seed: int
     dry_run: bool
     requested_by: str | None
+    command: str | None = None
 
 
 def make_plan(command: DrillCommand, drill_id: str, settings: Settings) -> Plan:
     """The plan of a command; raises DrillRejected with the value seen and what would be right."""
     drill = find(command.drill or "")
+    if command.seed is not None and not -_LARGEST <= command.seed < _LARGEST:
+        raise DrillRejected(f"seed = {command.seed!s:.40}: give a whole number of at most 63 bits")
     values = {param.name: param.default for param in drill.params}
     values |= {name: drill.param(name).checked(value) for name, value in command.params.items()}
     target = _target(command, drill, values, settings)

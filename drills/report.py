@@ -38,10 +38,10 @@ class Story:
 
 def stories(events: Iterable[DrillEvent]) -> list[Story]:
     """One story a drill, the oldest first."""
-    by_drill: dict[str, list[DrillEvent]] = {}
+    by_drill: dict[tuple[str, str | None], list[DrillEvent]] = {}
     for event in events:
-        by_drill.setdefault(event.drill_id, []).append(event)
-    found = [Story(drill_id, tuple(seen)) for drill_id, seen in by_drill.items()]
+        by_drill.setdefault((event.drill_id, event.command), []).append(event)
+    found = [Story(drill_id, tuple(seen)) for (drill_id, _), seen in by_drill.items()]
     return sorted(found, key=lambda story: story.events[0].at)
 
 
