@@ -106,9 +106,8 @@ class Control:
         self._consumer.close()
 
     def _is_read(self, place: TopicPartition) -> bool:
-        bounds: tuple[int, int] = self._consumer.get_watermark_offsets(place, timeout=_LOOK_WITHIN_S)
-        low, high = bounds
-        return max(place.offset, self._reached.get(place.partition, -1), low) >= high
+        low, high = self._consumer.get_watermark_offsets(place, timeout=_LOOK_WITHIN_S)
+        return bool(max(place.offset, self._reached.get(place.partition, -1), low) >= high)
 
     def _look(self, at_least_every_s: float) -> None:
         """Sees whether the topic has more partitions now, or is another one."""

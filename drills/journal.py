@@ -28,7 +28,7 @@ _TIMEOUT_S = 10.0
 _NAME = "standfast-drills"
 _FENCED = {KafkaError._FENCED, KafkaError.INVALID_PRODUCER_EPOCH}  # noqa: SLF001 - its own name for it
 _UNSAID = {KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT}  # noqa: SLF001 - of what waited behind a refused one
-_TRIES = 3  # of a dead letter that nobody refuses and nobody takes: its topic may be gone
+_TRIES = 3  # of a dead letter that nobody refuses and nobody takes
 _log = structlog.get_logger()
 
 
@@ -48,6 +48,7 @@ class _Try:
 
     def __init__(self) -> None:
         self.failures = 0
+        self.no_topic = False
         self.letter: KafkaError | None = None
         self.event: KafkaError | None = None
 
@@ -89,6 +90,7 @@ class Journal:
         seen = _Try()
         while not self._tried(entry, seen):
             seen.failures += 1
+            seen.no_topic = entry.dead_letter is not None and self._lacks(entry.dead_letter.topic)
             entry = _easier(entry, seen)
             seen.letter = seen.event = None
         self._outage.over()
@@ -148,6 +150,13 @@ class Journal:
             reader.close()
         return any((one.drill_id, one.phase, one.at) == (event.drill_id, event.phase, event.at) for one in known)
 
+    def _lacks(self, topic: str) -> bool:
+        """Whether Kafka says that there is no such topic: a client waits for one in silence."""
+        try:
+            return self._producer.list_topics(topic, _TIMEOUT_S).topics[topic].error is not None
+        except KafkaException:
+            return False
+
     def _replace(self) -> None:
         old, self._producer = self._producer, self._built()
         threading.Thread(target=old.purge, daemon=True).start()  # its destructor waits for requests in flight
@@ -179,9 +188,9 @@ def _easier(entry: Entry, seen: _Try) -> Entry:
     large, what it quotes. The command itself stays where it was.
     """
     letter = entry.dead_letter
-    if letter is not None and (seen.letter is not None or seen.failures >= _TRIES):
+    if letter is not None and (seen.letter is not None or seen.no_topic or seen.failures >= _TRIES):
         why = seen.letter.str() if seen.letter is not None else "it is not taken in time"
-        shorter = letter.shortened() if seen.letter is not None else None
+        shorter = None if seen.letter is None or seen.no_topic else letter.shortened()
         places = [(one.topic, one.partition, one.offset - 1) for one in entry.offsets]
         what = "left out" if shorter is None else "written without its value"
         _log.warning(f"a dead letter is {what}", topic=letter.topic, why=why, of=places)
