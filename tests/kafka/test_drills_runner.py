@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
@@ -20,6 +21,7 @@ from schemas.records import DrillEvent
 from standfast.settings import KafkaSettings, Settings
 from tests.support.drill_stage import Stage
 from tests.support.small_system import SmallSystem
+from tests.waiting import wait_until
 
 # Objectives that a crowded machine meets too: what is tested is the drill, not the machine.
 QUICK = {"rate": 150.0, "before_s": 1.0, "after_s": 1.0, "p99_ms": 30_000, "rto_ms": 30_000}
@@ -254,3 +256,66 @@ def test_the_command_line_runs_a_drill_and_reports_it(stage: Stage, system: Smal
     alone = call("run", "worker-kill", "--timeout", "1")
     assert alone.returncode == 1
     assert "no drill runner took" in alone.stderr
+
+
+def test_a_drill_called_off_while_its_runner_stood_still_does_not_strike(stage: Stage, system: SmallSystem) -> None:
+    """The steady state is long over when the runner goes on; the abort is read before the fault, not after."""
+    before = system.pids()
+    with Runner(stage.settings) as runner:
+        stage.order(drill="worker-kill", drill_id="d1", params=QUICK)
+        stage.reached("d1", "accepted")
+        runner.process.send_signal(signal.SIGSTOP)
+        stage.order(abort="d1")
+        time.sleep(2 * QUICK["before_s"])
+        runner.process.send_signal(signal.SIGCONT)
+        last = stage.last("d1")
+        assert (last.phase, last.injected) == ("aborted", None)
+    assert system.pids() == before
+
+
+def test_a_drill_run_that_is_given_up_or_interrupted_calls_it_off_and_says_so(
+    stage: Stage, system: SmallSystem
+) -> None:
+    before = system.pids()
+    environment = {**os.environ, "STANDFAST_KAFKA__TOPIC_PREFIX": stage.settings.kafka.topic_prefix}
+    call = [
+        sys.executable,
+        "-m",
+        "standfast",
+        "drill",
+        "run",
+        "worker-kill",
+        "--set=before_s=100",
+        "--set=p99_ms=30000",
+    ]
+
+    def begun(*options: str) -> tuple[subprocess.Popen[str], str]:
+        known = {one.event.drill_id for one in stage.outcomes()}
+        process = subprocess.Popen([*call, *options], env=environment, stderr=subprocess.PIPE, text=True)
+
+        def accepted() -> list[str]:
+            return [one.event.drill_id for one in stage.outcomes() if one.event.drill_id not in known]
+
+        return process, wait_until(accepted, 60, every=0.1, what="a drill that is accepted")[0]
+
+    with Runner(stage.settings) as runner:
+        for how, code in ((signal.SIGINT, 130), (signal.SIGTERM, 130), (None, 1)):
+            process, drill_id = begun(*(["--timeout=5"] if how is None else []))
+            if how is not None:
+                process.send_signal(how)
+            _, said = process.communicate(timeout=60)
+            assert process.returncode == code, said
+            assert f"{drill_id} {'was interrupted' if how else 'had not ended after 5 s'}" in said
+            assert "it was called off: aborted, nothing was injected" in said
+            assert stage.last(drill_id).phase == "aborted"
+        runner.process.send_signal(signal.SIGSTOP)
+        silent = subprocess.run(
+            [*call, "--timeout=1"], env=environment, stderr=subprocess.PIPE, text=True, timeout=60, check=False
+        )
+        assert "no drill runner took" in silent.stderr
+        assert "it will not strike" in silent.stderr
+        seen = len(stage.outcomes())
+        runner.process.send_signal(signal.SIGCONT)
+        wait_until(lambda: len(stage.outcomes()) == seen + 2, 30, every=0.1, what="both commands refused")
+        assert [one.event.phase for one in stage.outcomes()[seen:]] == ["rejected", "rejected"]
+    assert system.pids() == before
