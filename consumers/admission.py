@@ -5,6 +5,7 @@ from __future__ import annotations
 import operator
 import time
 from collections.abc import Callable
+from typing import TypeVar
 
 from confluent_kafka import Message
 from msgspec import Struct
@@ -12,8 +13,8 @@ from msgspec import Struct
 from consumers.service import Service
 from models.base import RecommendQuery, SearchQuery
 from schemas.codec import Codec, Encoding, Malformed
-from schemas.records import RecommendRequest, SearchRequest, Status
-from standfast.errors import Unreadable
+from schemas.records import RecommendRequest, Record, SearchRequest, Status
+from standfast.errors import StandfastError, Unreadable
 from standfast.settings import Settings
 
 Query = SearchQuery | RecommendQuery
@@ -74,6 +75,7 @@ class DeadLetter(Struct, frozen=True, gc=False):
 
 Decision = Admitted | Refused | DeadLetter
 History = Callable[[str], tuple[str, ...]]
+R = TypeVar("R", bound=Record)
 
 
 class Admission:
@@ -92,10 +94,8 @@ class Admission:
             ahead_ms: how long its batch will take, where more than a batch is waiting.
             shed: refuse it, to make room for newer ones.
         """
-        if not origin.headers_readable:
-            return DeadLetter(origin, "a header's name is not UTF-8; send it again without its headers", "unreadable")
         try:
-            request, encoding = self._codec.decode(origin.value, self._service.kind)
+            request, encoding = read(origin, self._codec, self._service.kind)
         except Unreadable as error:
             return DeadLetter(origin, str(error), "unreadable")
         except Malformed as error:
@@ -173,6 +173,18 @@ def origin_of(message: Message) -> Origin:
         headers=headers or [],
         headers_readable=headers is not None,
     )
+
+
+def read(origin: Origin, codec: Codec, kind: type[R]) -> tuple[R, Encoding]:
+    """The record and its encoding; whatever is in it, raises nothing but Unreadable and others of our own errors."""
+    if not origin.headers_readable:
+        raise Unreadable("a header's name is not UTF-8; send it again without its headers")
+    try:
+        return codec.decode(origin.value, kind)
+    except StandfastError:
+        raise
+    except Exception as error:  # noqa: BLE001 - what a registry or a library gives instead of what it should
+        raise Unreadable(f"it cannot be decoded ({type(error).__name__}: {error!s:.200})") from None
 
 
 def default_id(origin: Origin) -> str:

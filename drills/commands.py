@@ -2,30 +2,29 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 import msgspec
-from confluent_kafka import Message
 
-from consumers.dead_letters import dead_letter_headers
-from drills.journal import DeadLetter
+from consumers.admission import Origin, default_id, read
 from drills.plan import good_id
 from schemas.codec import Codec, Encoding, Malformed
 from schemas.records import DrillCommand
-from schemas.topics import DEAD_LETTER_SUFFIX
-from standfast.errors import DrillRejected, SchemaError, Unreadable
+from standfast.errors import DrillRejected, SchemaError
 
 _HOW = 'send the bare word worker-kill, {"drill": "worker-kill"} or {"abort": "<drill_id>"}'
 
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """One command. `own_id` names the record itself, the same at every delivery; it is the drill's id too, unless the
-    command brings one.
+    """One command. `record` names the record it stands in, as no other is named; `own_id` is the drill's id unless the
+    command brings one, and may be that of a record of an earlier topic of the same name.
 
     With `refused` set there is nothing to run; `unreadable` says that the bytes belong into the dead-letter topic.
     """
 
+    record: str
     own_id: str
     encoding: Encoding
     command: DrillCommand
@@ -39,43 +38,48 @@ class Received:
         return (self.command.drill or ("abort" if self.command.abort is not None else "?"))[:100]
 
 
-def received(message: Message, codec: Codec) -> Received:
+def received(origin: Origin, record: str, codec: Codec) -> Received:
     """The command in a record; never raises for what a user may have sent."""
-    own_id = f"{message.topic()}-{message.partition()}-{message.offset()}"
+    own_id = default_id(origin)
     try:
-        command, encoding = codec.decode(message.value(), DrillCommand)
+        command, encoding = read(origin, codec, DrillCommand)
     except Malformed as error:
-        named = _what_it_names(message.value())
-        return Received(own_id, error.encoding, named, named.drill_id or own_id, refused=f"{error}; {_HOW}")
-    except (Unreadable, SchemaError) as error:
-        return Received(own_id, Encoding.JSON, DrillCommand(), own_id, refused=f"{error}; {_HOW}", unreadable=True)
+        named = _what_it_names(origin.value)
+        drill_id = named.drill_id or own_id
+        return Received(record, own_id, error.encoding, named, drill_id, refused=f"{error}; {_HOW}")
+    except SchemaError as error:
+        none = DrillCommand()
+        return Received(record, own_id, Encoding.JSON, none, own_id, refused=f"{error}; {_HOW}", unreadable=True)
     refused = None
     drill_id = own_id
     try:
         drill_id = good_id(command.drill_id) if command.drill_id is not None else own_id
+        _refuse_if_taken(drill_id, own_id, origin.topic)
         if (command.drill is None) == (command.abort is None):
             raise DrillRejected(f"a command names either a drill or an abort; {_HOW}")
     except DrillRejected as error:
         refused = str(error)
-    return Received(own_id, encoding, command, drill_id, refused)
+    return Received(record, own_id, encoding, command, drill_id, refused)
 
 
-def dead_letter(message: Message, reason: str) -> DeadLetter:
-    """The record for `drills.control.dlq`."""
-    _, timestamp = message.timestamp()
-    headers = dead_letter_headers(
-        message.headers(), reason, message.topic(), message.partition(), message.offset(), timestamp, "drills"
-    )
-    return DeadLetter(message.topic() + DEAD_LETTER_SUFFIX, message.key(), message.value(), headers)
+def _refuse_if_taken(drill_id: str, own_id: str, topic: str) -> None:
+    """Raises DrillRejected for the id that another record's command has if it brings none."""
+    if drill_id != own_id and re.fullmatch(re.escape(topic) + r"-[0-9]+-[0-9]+", drill_id):
+        raise DrillRejected(
+            f"drill_id = {drill_id}: so are commands named that bring no drill_id; leave it out or choose another"
+        )
 
 
-def _what_it_names(data: bytes) -> DrillCommand:
+def _what_it_names(data: bytes | None) -> DrillCommand:
     """The names in a command whose other fields are wrong, so that its sender finds the answer."""
-    fields = msgspec.json.decode(data)
+    try:
+        fields = msgspec.json.decode(data or b"")
+    except Exception:  # noqa: BLE001 - not JSON, or nothing that this decoder takes: it names nothing then
+        return DrillCommand()
     named = fields if isinstance(fields, dict) else {}
     drill, drill_id = named.get("drill"), named.get("drill_id")
     try:
-        found = good_id(drill_id) if isinstance(drill_id, str) else None
+        usable = good_id(drill_id) if isinstance(drill_id, str) else None
     except DrillRejected:
-        found = None
-    return DrillCommand(drill=drill if isinstance(drill, str) else None, drill_id=found)
+        usable = None
+    return DrillCommand(drill=drill if isinstance(drill, str) else None, drill_id=usable)

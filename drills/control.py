@@ -2,51 +2,100 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Message, TopicPartition
+import structlog
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka.admin import AdminClient
 
 from drills.outage import Outage
-from drills.places import partitions_of
 from standfast import clients
 from standfast.errors import ClusterError
 from standfast.settings import Settings
+from standfast.topic_ids import Identity, identity_of
 
 TOPIC = "drills.control"
 _GROUP = "standfast-drills"
 _TIMEOUT_S = 10.0
+_LOOK_EVERY_S = 2.0  # for partitions that were added, and for a topic that was made again
+_LOOK_BEFORE_S = 0.2  # the least that a command's topic was looked at before the command is answered
+_LOOK_WITHIN_S = 1.0
+_log = structlog.get_logger()
 
 
 class Control:
     """Reads commands without being a member of the group: it starts at once after a crash, and the journal's fencing,
     not a session timeout, decides which of two runners goes on. Offsets are committed by the journal's transactions.
+
+    Each committed offset carries the id of its topic. A topic that was deleted and made again is read from its
+    beginning, whatever was committed for the one before it.
     """
 
     def __init__(self, settings: Settings, stopping: Callable[[], bool]) -> None:
         self.topic = settings.kafka.topic_prefix + TOPIC
         group = settings.kafka.topic_prefix + _GROUP
-        self._consumer = Consumer(clients.consumer(settings, group, group))
+        self._consumer = Consumer(clients.consumer(settings, group, group, **{"enable.partition.eof": True}))
+        self._admin = AdminClient(clients.base(settings, group))
         self._outage = Outage(f"{self.topic} cannot be read", stopping)
+        self._identity = Identity("", 0)
+        self._looked = float("-inf")
+        self._reached: dict[int, int] = {}
+        self._said = ""
 
     def open(self) -> None:
         """Goes to the committed offsets; waits for Kafka and the topic. Raises Stopped."""
         while True:
             try:
-                numbers = range(partitions_of(self._consumer, self.topic))
-                places = self._consumer.committed([TopicPartition(self.topic, one) for one in numbers], _TIMEOUT_S)
+                self._go_to(identity_of(self._admin, self.topic, _TIMEOUT_S))
             except (KafkaException, ClusterError) as error:
                 self._outage.wait(str(error))
             else:
                 break
         self._outage.over()
-        for place in places:
-            place.offset = place.offset if place.offset >= 0 else OFFSET_BEGINNING
-        self._consumer.assign(places)
 
     def next(self, within_s: float) -> Message | None:
-        """The next command, None if there is none in time."""
+        """The next command, None if there is none in time.
+
+        A command is given out only while its topic is there. One that was read from a topic that is gone is left, with
+        a log line: nobody could settle it.
+        """
+        self._look(_LOOK_EVERY_S)
         message = self._consumer.poll(within_s)
-        return None if message is None or message.error() is not None else message
+        if message is None:
+            return None
+        error = message.error()
+        if error is not None:
+            self._heard(error, message)
+            return None
+        before = self._identity
+        self._look(_LOOK_BEFORE_S)
+        if self._identity.topic_id != before.topic_id:
+            _log.warning(
+                "a command is left: it may be of the topic that is gone, and is read again if it is not",
+                topic=self.topic,
+                partition=message.partition(),
+                offset=message.offset(),
+            )
+        return message if self._identity == before else None
+
+    def record(self, message: Message) -> str:
+        """The name of a command's record that no other record has, also of a topic that is made again."""
+        return f"{message.topic()}-{message.partition()}-{message.offset()}@{self._identity.topic_id}"
+
+    def after(self, message: Message) -> tuple[TopicPartition, ...]:
+        """The offset that says this command is settled."""
+        topic_id = self._identity.topic_id
+        return (TopicPartition(message.topic(), message.partition(), message.offset() + 1, topic_id),)
+
+    def is_read(self) -> bool:
+        """Whether every command that Kafka had when this was asked has been given out; False if Kafka does not say."""
+        self._look(0.0)
+        try:
+            return all(self._is_read(place) for place in self._consumer.position(self._consumer.assignment()))
+        except KafkaException as error:
+            self._say(error.args[0].str())
+            return False
 
     def group(self) -> object:
         """What a transaction needs to commit offsets for the group."""
@@ -56,7 +105,46 @@ class Control:
         """Ends the connection."""
         self._consumer.close()
 
+    def _is_read(self, place: TopicPartition) -> bool:
+        low, high = self._consumer.get_watermark_offsets(place, timeout=_LOOK_WITHIN_S)
+        return bool(max(place.offset, self._reached.get(place.partition, -1), low) >= high)
 
-def after(message: Message) -> tuple[TopicPartition, ...]:
-    """The offset that says this command is settled."""
-    return (TopicPartition(message.topic(), message.partition(), message.offset() + 1),)
+    def _look(self, at_least_every_s: float) -> None:
+        """Sees whether the topic has more partitions now, or is another one."""
+        if time.monotonic() - self._looked < at_least_every_s:
+            return
+        try:
+            found = identity_of(self._admin, self.topic, _LOOK_WITHIN_S)
+            if found != self._identity:
+                self._go_to(found)
+        except KafkaException as error:
+            self._say(error.args[0].str())
+        else:
+            self._said = ""
+        self._looked = time.monotonic()
+
+    def _go_to(self, found: Identity) -> None:
+        places = [TopicPartition(self.topic, number) for number in range(found.partitions)]
+        places = self._consumer.committed(places, _TIMEOUT_S)
+        for place in places:
+            if place.error is not None:
+                raise KafkaException(place.error)
+            of_another = place.metadata not in {None, "", found.topic_id}
+            place.offset = OFFSET_BEGINNING if of_another or place.offset < 0 else place.offset
+        if self._identity.topic_id not in {"", found.topic_id}:
+            _log.warning("the topic was deleted and made again; it is read from its beginning", topic=self.topic)
+        self._reached.clear()
+        self._consumer.assign(places)
+        self._identity = found
+
+    def _heard(self, error: KafkaError, message: Message) -> None:
+        if error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001
+            self._reached[message.partition()] = message.offset()
+        else:
+            self._say(f"{error.str()} (partition {message.partition()}, offset {message.offset()})")
+
+    def _say(self, error: str) -> None:
+        """Logs an error once, not as often as it comes."""
+        if error != self._said:
+            _log.warning("kafka reports", topic=self.topic, error=error)
+        self._said = error

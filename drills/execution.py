@@ -31,6 +31,8 @@ from standfast.settings import Settings
 _TICK_S = 0.01
 _STATUS_EVERY_S = 0.1
 _DEATH_WITHIN_S = 5.0
+_CLEAR_WITHIN_S = 10.0
+_CLEAR_FOR_S = 1.0
 Emit = Callable[[DrillEvent], None]
 _log = structlog.get_logger()
 
@@ -51,6 +53,8 @@ class Execution:
         self._why = ""
         self._undo_within_s = 5.0
         self._until = time.monotonic() + plan.duration_s
+        self._about_to_strike = False
+        self._cleared_at = float("-inf")
         self._fault: KillWorker | None = None
         self._struck: Finding | None = None
         self._load = Load(settings, self._service, plan.drill_id, plan.rate, plan.queries)
@@ -69,6 +73,15 @@ class Execution:
     def running(self) -> bool:
         """Whether its final event is still to come."""
         return self._thread.is_alive()
+
+    @property
+    def about_to_strike(self) -> bool:
+        """Whether it waits for `clear`."""
+        return self._about_to_strike
+
+    def clear(self) -> None:
+        """Says that no command sent up to now stops this drill: it may strike within the next second."""
+        self._cleared_at = time.monotonic()
 
     def _run(self) -> None:
         try:
@@ -160,6 +173,7 @@ class Execution:
     def _inject(self, target: Target) -> None:
         assert self._fault is not None  # noqa: S101 - set by the steady state
         self._fault.target = target
+        self._wait_until_cleared()
         at = self._fault.inject()
         self._load.struck(at, target.partitions)
         self._load.send_now(target.partitions)
@@ -174,6 +188,24 @@ class Execution:
                 findings=[f"{self._struck.check}: {self._struck.text}"],
             )
         )
+
+    def _wait_until_cleared(self) -> None:
+        """Raises _Stopped if the drill was called off, DrillRejected if nobody can say whether it was.
+
+        This process may have been stopped for a minute since it looked, and whoever asked for the drill may have given
+        up meanwhile and sent an abort: it must be read before the fault, not after.
+        """
+        self._about_to_strike = True
+        cleared = self._wait(lambda: time.monotonic() - self._cleared_at < _CLEAR_FOR_S, _CLEAR_WITHIN_S)
+        self._about_to_strike = False
+        if self._stop.is_set():
+            raise _Stopped
+        if time.monotonic() > self._until:
+            raise DrillRejected(f"nothing was injected: the {self.plan.duration_s:g} s the drill may take were over")
+        if not cleared:
+            raise DrillRejected(
+                "nothing was injected: drills.control cannot be read, so nobody knows whether the drill was called off"
+            )
 
     # 3. observation -------------------------------------------------------------------------------------------------
 

@@ -6,12 +6,16 @@ write two last events for one drill.
 
 from __future__ import annotations
 
+import json
 import threading
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
+import msgspec
+import structlog
 from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
 
+from drills.dead_letter import DeadLetter, Headers
 from drills.outage import Outage
 from drills.outcomes import TOPIC, Outcomes
 from schemas.codec import Codec, Encoding
@@ -23,17 +27,9 @@ from standfast.settings import Settings
 _TIMEOUT_S = 10.0
 _NAME = "standfast-drills"
 _FENCED = {KafkaError._FENCED, KafkaError.INVALID_PRODUCER_EPOCH}  # noqa: SLF001 - its own name for it
-Headers = Sequence[tuple[str, bytes | None]]
-
-
-@dataclass(frozen=True, slots=True)
-class DeadLetter:
-    """A command that could not be read, as it came, with the headers that say why."""
-
-    topic: str
-    key: bytes | None
-    value: bytes | None
-    headers: Headers
+_UNSAID = {KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT}  # noqa: SLF001 - of what waited behind a refused one
+_TRIES = 3  # of a dead letter that nobody refuses and nobody takes
+_log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +41,24 @@ class Entry:
     offsets: tuple[TopicPartition, ...] = ()
     group: object = None
     dead_letter: DeadLetter | None = None
+
+
+class _Try:
+    """What Kafka says to the records of one entry, each time they are sent."""
+
+    def __init__(self) -> None:
+        self.failures = 0
+        self.no_topic = False
+        self.letter: KafkaError | None = None
+        self.event: KafkaError | None = None
+
+    def of_letter(self, error: KafkaError | None, _message: object) -> None:
+        if error is not None and error.code() not in _UNSAID:
+            self.letter = error
+
+    def of_event(self, error: KafkaError | None, _message: object) -> None:
+        if error is not None and error.code() not in _UNSAID:
+            self.event = error
 
 
 class Journal:
@@ -73,32 +87,46 @@ class Journal:
 
     def write(self, entry: Entry) -> None:
         """Blocks until the entry is committed, once. Raises Fenced or Stopped."""
-        while not self._tried(entry):
-            pass
+        seen = _Try()
+        while not self._tried(entry, seen):
+            seen.failures += 1
+            seen.no_topic = entry.dead_letter is not None and self._lacks(entry.dead_letter.topic)
+            entry = _easier(entry, seen)
+            seen.letter = seen.event = None
         self._outage.over()
 
     def close(self) -> None:
         """Lets go of the producer without waiting for anything."""
         self._producer.purge()
 
-    def _tried(self, entry: Entry) -> bool:
+    def _tried(self, entry: Entry, seen: _Try) -> bool:
         producer = self._producer
         try:
             producer.begin_transaction()
             for event in entry.events:
-                value = self._codec.encode(event, entry.encoding)
-                producer.produce(self._topic, value, event.drill_id.encode())
+                value = self._encoded(event, entry.encoding)
+                key = event.drill_id.encode(errors="replace")
+                _produce(producer, seen.of_event, self._topic, value, key)
             if entry.dead_letter is not None:
                 letter = entry.dead_letter
-                producer.produce(letter.topic, letter.value, letter.key, headers=list(letter.headers))
+                _produce(producer, seen.of_letter, letter.topic, letter.value, letter.key, letter.headers)
             if entry.offsets:
                 producer.send_offsets_to_transaction(list(entry.offsets), entry.group, _TIMEOUT_S)
             producer.commit_transaction(_TIMEOUT_S)
         except KafkaException as exception:
             _raise_if_fenced(exception)
+            producer.poll(0)  # for what is said to each record
             self._outage.wait(exception.args[0].str())
             return self._settled(entry, exception.args[0])
         return True
+
+    def _encoded(self, event: DrillEvent, encoding: Encoding) -> bytes:
+        """The event as its command was written; as JSON in ASCII where that fails, which nothing in it can prevent."""
+        try:
+            return self._codec.encode(event, encoding)
+        except Exception as error:  # noqa: BLE001 - a registry's or a library's: it must not stop the runner
+            _log.warning("an event is written as JSON", drill_id=event.drill_id, encoding=encoding, error=str(error))
+            return json.dumps(msgspec.to_builtins(event)).encode()
 
     def _settled(self, entry: Entry, error: KafkaError) -> bool:
         """Leaves a producer that can begin again, and says whether the entry was committed after all."""
@@ -122,6 +150,13 @@ class Journal:
             reader.close()
         return any((one.drill_id, one.phase, one.at) == (event.drill_id, event.phase, event.at) for one in known)
 
+    def _lacks(self, topic: str) -> bool:
+        """Whether Kafka says that there is no such topic: a client waits for one in silence."""
+        try:
+            return self._producer.list_topics(topic, _TIMEOUT_S).topics[topic].error is not None
+        except KafkaException:
+            return False
+
     def _replace(self) -> None:
         old, self._producer = self._producer, self._built()
         threading.Thread(target=old.purge, daemon=True).start()  # its destructor waits for requests in flight
@@ -129,6 +164,47 @@ class Journal:
     def _built(self) -> Producer:
         name = self._settings.kafka.topic_prefix + _NAME
         return Producer(clients.transactional(self._settings, name, name))
+
+
+def _produce(
+    producer: Producer,
+    report: Callable[[KafkaError | None, object], None],
+    topic: str,
+    value: bytes | None,
+    key: bytes | None,
+    headers: Headers = (),
+) -> None:
+    try:
+        producer.produce(topic, value, key, headers=list(headers), on_delivery=report)
+    except KafkaException as exception:  # too large for the client itself
+        report(exception.args[0], None)
+        raise
+
+
+def _easier(entry: Entry, seen: _Try) -> Entry:
+    """The entry without what Kafka does not take: it must not hold up every command behind it.
+
+    Of a dead letter its value and the headers that came with it are left first, then all of it; of an event that is too
+    large, what it quotes. The command itself stays where it was.
+    """
+    letter = entry.dead_letter
+    if letter is not None and (seen.letter is not None or seen.no_topic or seen.failures >= _TRIES):
+        why = seen.letter.str() if seen.letter is not None else "it is not taken in time"
+        shorter = None if seen.letter is None or seen.no_topic else letter.shortened()
+        places = [(one.topic, one.partition, one.offset - 1) for one in entry.offsets]
+        what = "left out" if shorter is None else "written without its value"
+        _log.warning(f"a dead letter is {what}", topic=letter.topic, why=why, of=places)
+        return replace(entry, dead_letter=shorter)
+    if seen.event is not None and seen.event.code() == KafkaError.MSG_SIZE_TOO_LARGE:
+        _log.warning("an event is too large for its topic; it is shortened", why=seen.event.str())
+        return replace(entry, events=tuple(_shortest(event) for event in entry.events))
+    return entry
+
+
+def _shortest(event: DrillEvent) -> DrillEvent:
+    """The event without all that it quotes."""
+    reason = event.reason[:100] if event.reason else None
+    return msgspec.structs.replace(event, reason=reason, requested_by=None, params=None, findings=None)
 
 
 def _raise_if_fenced(exception: KafkaException) -> None:

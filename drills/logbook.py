@@ -7,13 +7,14 @@ from pathlib import Path
 import msgspec
 
 from drills.history import History
+from drills.plan import is_id
 from standfast.home import folder
 
 _KEPT = 100
 
 
 def keep(drill_id: str, history: History) -> Path:
-    """Writes the history, drops the oldest beyond a hundred, and returns the file."""
+    """Writes the history, drops the oldest beyond a hundred, and returns the file; raises OSError."""
     path = _file(drill_id)
     path.write_bytes(msgspec.json.encode(history))
     histories = sorted(path.parent.glob("*.json"), key=lambda one: one.stat().st_mtime)
@@ -24,9 +25,11 @@ def keep(drill_id: str, history: History) -> Path:
 
 def kept(drill_id: str) -> History | None:
     """The history of a drill that ran on this machine, None if it is not here."""
+    if not is_id(drill_id):  # it could be a path to anything
+        return None
     try:
         return msgspec.json.decode(_file(drill_id).read_bytes(), type=History)
-    except (FileNotFoundError, msgspec.MsgspecError):
+    except (OSError, msgspec.MsgspecError):
         return None
 
 

@@ -9,15 +9,20 @@ from dataclasses import dataclass
 import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
+from consumers.admission import origin_of, read
+from drills.events import bounded
 from drills.places import bounds, partitions_of
+from drills.plan import is_id
 from schemas.codec import Codec, Encoding
 from schemas.records import DrillEvent
 from standfast import clients
-from standfast.errors import ClusterError, SchemaError
+from standfast.errors import ClusterError, SchemaError, Unreadable
 from standfast.settings import Settings
 
 TOPIC = "drills.results"
 _TIMEOUT_S = 10.0
+_LATEST_MS = 253_402_300_799_000 - 86_400_000  # the last day but one that a date can be, in every time zone
+_LARGEST = 1e15
 _log = structlog.get_logger()
 
 
@@ -40,6 +45,7 @@ class Outcomes:
         config = clients.consumer(settings, client_id, client_id, **quick)
         self._consumer = Consumer(config)
         self._servers = settings.kafka.bootstrap_servers
+        self._left = 0
 
     def close(self) -> None:
         """Ends the connection."""
@@ -49,6 +55,7 @@ class Outcomes:
         """Everything there is, each drill's events in order; raises ClusterError if Kafka does not answer."""
         partitions = self._assign(at_end=False)
         found: list[Outcome] = []
+        self._left = 0
         silent_since = time.monotonic()
         while partitions:
             message = self._consumer.poll(0.5)
@@ -62,6 +69,8 @@ class Outcomes:
                 partitions.discard(message.partition())
             elif error is None and (outcome := self._decoded(message)):
                 found.append(outcome)
+        if self._left:
+            _log.warning("records that are no drill events were left", topic=self._topic, records=self._left)
         return found
 
     def go_to_end(self) -> None:
@@ -96,8 +105,26 @@ class Outcomes:
         return high if at_end else low
 
     def _decoded(self, message: Message) -> Outcome | None:
+        """The event in a record; None, and the first of them with a log line, for what is none."""
         try:
-            return Outcome(*self._codec.decode(message.value(), DrillEvent))
+            event, encoding = read(origin_of(message), self._codec, DrillEvent)
+            refuse_unusual(event)
         except SchemaError as error:
-            _log.warning("not a drill event", topic=self._topic, offset=message.offset(), error=str(error))
+            if not self._left:
+                _log.warning("not a drill event", topic=self._topic, offset=message.offset(), error=str(error))
+            self._left += 1
             return None
+        return Outcome(bounded(event), encoding)
+
+
+def refuse_unusual(event: DrillEvent) -> None:
+    """Raises Unreadable for an event that no runner writes, and that reports could not show: anybody may write one."""
+    if not is_id(event.drill_id):
+        raise Unreadable(f"drill_id = {event.drill_id!r:.200}: no drill can have this id")
+    if not 0 <= event.at <= _LATEST_MS:
+        raise Unreadable(f"at = {event.at!s:.40}: it must be epoch milliseconds")
+    spans = (event.latency_before, event.latency_during, event.latency_after)
+    times = [ms for one in spans if one for ms in (one.count, one.p50_ms, one.p99_ms, one.max_ms)]
+    figures = [event.rto_ms, event.score, event.lost, event.duplicated, event.out_of_order, *times]
+    if any(one is not None and not 0 <= one <= _LARGEST for one in figures):
+        raise Unreadable("a figure is negative, no number or out of all proportion")

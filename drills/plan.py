@@ -14,13 +14,18 @@ from schemas.topics import BY_NAME
 from standfast.errors import DrillRejected
 from standfast.settings import Settings
 
-_ID = re.compile(r"[A-Za-z0-9._:@-]{1,120}")
+_ID = re.compile(r"[A-Za-z0-9._:@-]{1,300}")
+_LONGEST_ID = 120  # that a command may bring; those made of a long topic's name are longer
+_LARGEST = 2**63  # what Avro's long can hold: the seed stands in the drill's events too
 SETTLE_S = 1.0  # read on after the last answer: a second copy of an answer would come now
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """One drill, ready to run. Seconds unless named otherwise; `queries` empty: the sample shop's."""
+    """One drill, ready to run. Seconds unless named otherwise; `queries` empty: the sample shop's.
+
+    `command` names the record that asked for it.
+    """
 
     drill_id: str
     drill: Drill
@@ -39,11 +44,14 @@ class Plan:
     seed: int
     dry_run: bool
     requested_by: str | None
+    command: str | None = None
 
 
 def make_plan(command: DrillCommand, drill_id: str, settings: Settings) -> Plan:
     """The plan of a command; raises DrillRejected with the value seen and what would be right."""
     drill = find(command.drill or "")
+    if command.seed is not None and not -_LARGEST <= command.seed < _LARGEST:
+        raise DrillRejected(f"seed = {command.seed!s:.40}: give a whole number of at most 63 bits")
     values = {param.name: param.default for param in drill.params}
     values |= {name: drill.param(name).checked(value) for name, value in command.params.items()}
     target = _target(command, drill, values, settings)
@@ -84,9 +92,14 @@ def longest_s(plan: Plan) -> float:
     return plan.before_s + plan.after_s + waits + SETTLE_S
 
 
+def is_id(drill_id: str) -> bool:
+    """Whether a drill can have this id, whoever named it: it can be joined to a path and shown anywhere."""
+    return _ID.fullmatch(drill_id) is not None
+
+
 def good_id(drill_id: str) -> str:
-    """The id if it can name a drill; raises DrillRejected."""
-    if not _ID.fullmatch(drill_id):
+    """The id if a command may bring it; raises DrillRejected."""
+    if not is_id(drill_id) or len(drill_id) > _LONGEST_ID:
         raise DrillRejected(f"drill_id = {drill_id[:130]!r}: use 1 to 120 letters, digits and . _ : @ -")
     return drill_id
 

@@ -22,9 +22,9 @@ class Orphan:
 
 def orphans(outcomes: Iterable[Outcome]) -> list[Orphan]:
     """One `aborted` event for each drill that has none of the final ones."""
-    by_drill: dict[str, list[Outcome]] = {}
+    by_drill: dict[tuple[str, str | None], list[Outcome]] = {}
     for outcome in outcomes:
-        by_drill.setdefault(outcome.event.drill_id, []).append(outcome)
+        by_drill.setdefault((outcome.event.drill_id, outcome.event.command), []).append(outcome)
     return [
         Orphan(_ending(events), events[0].encoding)
         for events in by_drill.values()
@@ -50,4 +50,5 @@ def _ending(outcomes: list[Outcome]) -> DrillEvent:
         verdict="aborted",
         injected=injected,
         undone=undone,
+        command=first.command,
     )

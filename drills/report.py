@@ -6,13 +6,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
+import msgspec
 from rich.console import Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
 from drills.events import FINAL
-from schemas.records import DrillEvent, Latency
+from schemas.records import DrillEvent, Latency, Scalar
+from standfast.printable import one_line
 
 COLOURS = {"passed": "green", "failed": "red", "unknown": "yellow", "aborted": "yellow", "rejected": "yellow"}
 _MARKS = {"passed": "✔", "failed": "✘", "unknown": "?"}
@@ -38,10 +40,10 @@ class Story:
 
 def stories(events: Iterable[DrillEvent]) -> list[Story]:
     """One story a drill, the oldest first."""
-    by_drill: dict[str, list[DrillEvent]] = {}
+    by_drill: dict[tuple[str, str | None], list[DrillEvent]] = {}
     for event in events:
-        by_drill.setdefault(event.drill_id, []).append(event)
-    found = [Story(drill_id, tuple(seen)) for drill_id, seen in by_drill.items()]
+        by_drill.setdefault((event.drill_id, event.command), []).append(event)
+    found = [Story(drill_id, tuple(seen)) for (drill_id, _), seen in by_drill.items()]
     return sorted(found, key=lambda story: story.events[0].at)
 
 
@@ -56,8 +58,8 @@ def overview(told: Iterable[Story]) -> Table:
         last = story.last
         table.add_row(
             clock(story.events[0].at),
-            escape(last.drill),
-            escape(story.drill_id),
+            escape(one_line(last.drill)),
+            escape(one_line(story.drill_id)),
             Text(story.verdict, COLOURS.get(story.verdict, "")),
             number(last.rto_ms),
             number(last.lost),
@@ -69,6 +71,7 @@ def overview(told: Iterable[Story]) -> Table:
 
 def verdict_table(event: DrillEvent) -> Group:
     """The verdict of a final event and everything it rests on."""
+    event = _shown(event)
     verdict = event.verdict or "running"
     parts: list[RenderableType] = [
         Text.assemble(
@@ -87,6 +90,7 @@ def verdict_table(event: DrillEvent) -> Group:
 
 def phase_line(event: DrillEvent) -> Text:
     """One event as a line of progress."""
+    event = _shown(event)
     details = [event.reason or ""]
     if event.phase != "completed":
         if event.target:
@@ -109,6 +113,19 @@ def clock(at_ms: int) -> str:
 def number(value: float | None) -> str:
     """A figure, or a dash where there is none."""
     return "-" if value is None else f"{value:,.0f}" if value == int(value) or value >= 100 else f"{value:,.1f}"
+
+
+def _shown(event: DrillEvent) -> DrillEvent:
+    """The event with each of its texts on one line: anybody may have written it."""
+    target: dict[str, Scalar] = {one_line(key): one_line(str(value)) for key, value in (event.target or {}).items()}
+    return msgspec.structs.replace(
+        event,
+        drill=one_line(event.drill),
+        drill_id=one_line(event.drill_id),
+        reason=one_line(event.reason) if event.reason else None,
+        target=target or None,
+        findings=[one_line(text) for text in event.findings or ()] or None,
+    )
 
 
 def _three(event: DrillEvent) -> Table:

@@ -10,23 +10,28 @@ from __future__ import annotations
 import queue
 import threading
 import time
+from dataclasses import replace
 
+import msgspec
 import structlog
-from confluent_kafka import Message
+from confluent_kafka import TopicPartition
 
+from consumers.admission import Origin, origin_of
 from consumers.service import service
-from drills.commands import Received, dead_letter, received
-from drills.control import Control, after
-from drills.events import FINAL, event_of, rejection
+from drills.catalogue import CATALOGUE
+from drills.commands import Received, received
+from drills.control import Control
+from drills.dead_letter import dead_letter
+from drills.events import FINAL, event_of, now_ms, rejection
 from drills.execution import Execution
-from drills.journal import DeadLetter, Entry, Journal
+from drills.journal import Entry, Journal
 from drills.outage import Outage, Stopped
 from drills.outcomes import Outcome, Outcomes
 from drills.plan import Plan, longest_s, make_plan
 from drills.recovery import orphans
 from drills.targets import Target, choose, system
 from schemas.codec import Codec, Encoding
-from schemas.records import DrillEvent
+from schemas.records import DrillCommand, DrillEvent
 from standfast import telemetry
 from standfast.errors import ClusterError, DrillRejected
 from standfast.settings import Settings
@@ -48,7 +53,9 @@ class Runner:
         self._give_up_at: float | None = None
         self._control = Control(settings, self._over)
         self._journal = Journal(settings, codec, self._over)
-        self._known: set[str] = set()
+        self._known: set[str] = set()  # drill ids
+        self._answered: set[str] = set()  # records of commands
+        self._called_off_by = ""
         self._current: Execution | None = None
         self._current_encoding = Encoding.JSON
         self._outbox: queue.SimpleQueue[DrillEvent] = queue.SimpleQueue()
@@ -64,8 +71,11 @@ class Runner:
             while not self._stopping.is_set():
                 message = self._control.next(_POLL_S)
                 if message is not None:
-                    self._settle(received(message, self._codec), message)
+                    origin = origin_of(message)
+                    command = received(origin, self._control.record(message), self._codec)
+                    self._settle(command, origin, self._control.after(message))
                 self._publish()
+                self._clear()
             self._finish()
         except Stopped:
             _log.warning("stopped while Kafka was down; a drill without an end is ended by the next runner")
@@ -79,6 +89,7 @@ class Runner:
     def _end_orphans(self) -> None:
         outcomes = self._past()
         self._known = {outcome.event.drill_id for outcome in outcomes}
+        self._answered = {outcome.event.command for outcome in outcomes if outcome.event.command}
         for orphan in orphans(outcomes):
             _log.warning("ending a drill whose runner died", drill_id=orphan.event.drill_id)
             self._write(Entry((orphan.event,), orphan.encoding))
@@ -96,44 +107,53 @@ class Runner:
 
     # commands -------------------------------------------------------------------------------------------------------
 
-    def _settle(self, command: Received, message: Message) -> None:
+    def _settle(self, command: Received, origin: Origin, offset: tuple[TopicPartition, ...]) -> None:
         """Answers a command and commits its offset, in one transaction; then begins the drill, if it is one."""
         try:
             events, plan = self._decided(command)
         except DrillRejected as reason:
-            refusal = rejection(command.drill_id, command.name, str(reason), command.command.requested_by)
-            events, plan = (refusal,), None
+            events, plan = (_refusal(command, command.drill_id, str(reason)),), None
         except Exception as error:  # noqa: BLE001 - one command must not stop all later ones
             _log.exception("a drill command broke the runner's plan", own_id=command.own_id)
             why = f"the runner could not plan it ({type(error).__name__}); see the runner's log"
-            events, plan = (rejection(command.own_id, command.name, why),), None
-        letter: DeadLetter | None = None
-        if command.unreadable and events:
-            letter = dead_letter(message, command.refused or "")
-        self._write(Entry(events, command.encoding, after(message), self._control.group(), letter))
+            events, plan = (_refusal(command, command.own_id, why),), None
+        letter = dead_letter(origin, command.refused or "") if command.unreadable and events else None
+        self._write(Entry(events, command.encoding, offset, self._control.group(), letter))
         self._known.update(event.drill_id for event in events)
+        self._answered.add(command.record)
         if plan is not None:
-            self._current_encoding = command.encoding
+            self._begin(plan, command.encoding)
+
+    def _begin(self, plan: Plan, encoding: Encoding) -> None:
+        self._current_encoding = encoding
+        self._called_off_by = ""
+        try:
             self._current = Execution(plan, self._settings, self._outbox.put)
             self._current.start()
+        except Exception as error:  # noqa: BLE001 - no thread, no memory: the drill needs its last event all the same
+            _log.exception("the drill cannot begin", drill_id=plan.drill_id)
+            self._current = None
+            why = f"nothing was injected: the drill cannot begin ({type(error).__name__}: {error})"
+            self._write(Entry((event_of(plan, "aborted", reason=why, verdict="aborted"),), encoding))
 
     def _decided(self, command: Received) -> tuple[tuple[DrillEvent, ...], Plan | None]:
         """The events to answer with, and the plan to begin; raises DrillRejected."""
-        if command.own_id in self._known:
-            _log.warning("a command that was answered before came again", own_id=command.own_id)
+        if command.record in self._answered:
+            _log.warning("a command that was answered before came again", command=command.record)
             return (), None
-        if command.drill_id in self._known:
+        if command.drill_id in self._known and command.drill_id != command.own_id:
             reason = f"the drill_id {command.drill_id} was used before; leave it out or choose another"
-            return (rejection(command.own_id, command.name, reason, command.command.requested_by),), None
+            return (_refusal(command, command.own_id, reason),), None
         if command.refused is not None:
             raise DrillRejected(command.refused)
         if command.command.abort is not None:
             self._abort(command.command.abort, command.own_id)
             return (), None
+        _refuse_if_late(command.command)
         return self._accepted(command)
 
     def _accepted(self, command: Received) -> tuple[tuple[DrillEvent, ...], Plan | None]:
-        plan = make_plan(command.command, command.drill_id, self._settings)
+        plan = replace(make_plan(command.command, command.drill_id, self._settings), command=command.record)
         if self._current is not None:
             busy = self._current.plan.drill_id
             raise DrillRejected(f'busy with {busy}; wait for its last event, or send {{"abort": "{busy}"}}')
@@ -156,7 +176,18 @@ class Runner:
         if current is None or which not in ("*", current.plan.drill_id):
             running = f"{current.plan.drill_id} is running" if current else "none is running"
             raise DrillRejected(f"there is no drill {which[:130]!r} to abort; {running}")
+        if self._called_off_by:
+            raise DrillRejected(
+                f"{current.plan.drill_id} is being stopped already, by the command {self._called_off_by}"
+            )
+        self._called_off_by = by
         self._stop_current(f"stopped by the command {by}", _UNDO_WHEN_ABORTED_S)
+
+    def _clear(self) -> None:
+        """Lets the drill strike once there is no command that could stop it and was not read."""
+        current = self._current
+        if current is not None and current.about_to_strike and self._control.is_read():
+            current.clear()
 
     # events ---------------------------------------------------------------------------------------------------------
 
@@ -165,7 +196,7 @@ class Runner:
         current = self._current
         died = current is not None and not current.running()
         while not self._outbox.empty():
-            event = self._outbox.get()
+            event = self._told_of_abort(self._outbox.get())
             self._write(Entry((event,), self._current_encoding))
             if event.phase in FINAL:
                 self._current = None
@@ -174,11 +205,19 @@ class Runner:
             self._write(Entry((lost,), self._current_encoding))
             self._current = None
 
+    def _told_of_abort(self, event: DrillEvent) -> DrillEvent:
+        """The event; one that ends a drill also answers the command that came too late to stop it."""
+        if event.phase not in FINAL or not self._called_off_by or event.phase == "aborted":
+            return event
+        late = f"the command {self._called_off_by} to stop it came too late"
+        return msgspec.structs.replace(event, reason=f"{event.reason}; {late}" if event.reason else late)
+
     def _write(self, entry: Entry) -> None:
         self._journal.write(entry)
         for event in entry.events:
             if event.phase in FINAL:
-                telemetry.DRILLS.labels(event.drill[:100], event.verdict or "unknown").inc()
+                drill = telemetry.label(event.drill, CATALOGUE)
+                telemetry.DRILLS.labels(drill, event.verdict or "unknown").inc()
                 _log.info("drill ended", drill_id=event.drill_id, drill=event.drill, verdict=event.verdict)
             else:
                 _log.info("drill", drill_id=event.drill_id, drill=event.drill, phase=event.phase)
@@ -204,6 +243,20 @@ class Runner:
         if self._give_up_at is None:
             self._give_up_at = time.monotonic() + _STOP_WITHIN_S
         return time.monotonic() > self._give_up_at
+
+
+def _refusal(command: Received, drill_id: str, reason: str) -> DrillEvent:
+    return rejection(drill_id, command.name, reason, command.command.requested_by, command.record)
+
+
+def _refuse_if_late(command: DrillCommand) -> None:
+    """Raises DrillRejected for a drill whose sender has given up by now."""
+    if command.valid_until is not None and now_ms() > command.valid_until:
+        late = now_ms() - command.valid_until
+        raise DrillRejected(
+            f"the command was valid until {late / 1000:.3g} s ago (valid_until = {command.valid_until}, by the clock "
+            "of the drill runner), so nothing is begun; send it again"
+        )
 
 
 def _dry(plan: Plan, target: Target, topic: str) -> DrillEvent:

@@ -125,7 +125,10 @@ class TrafficWindow(Record, frozen=True, kw_only=True):
 
 
 class DrillCommand(Record, frozen=True, kw_only=True):
-    """Starts the drill `drill`, or stops the one (`*`: all) named by `abort`."""
+    """Starts the drill `drill`, or stops the one (`*`: all) named by `abort`.
+
+    A drill that a runner would begin later than `valid_until` (epoch milliseconds) is refused: its sender has given up.
+    """
 
     avro_name: ClassVar[str] = "drill_command"
     drill: str | None = None
@@ -137,6 +140,7 @@ class DrillCommand(Record, frozen=True, kw_only=True):
     seed: int | None = None
     dry_run: bool = False
     requested_by: str | None = None
+    valid_until: int | None = None
 
 
 class Latency(Struct, frozen=True, kw_only=True):
@@ -149,7 +153,10 @@ class Latency(Struct, frozen=True, kw_only=True):
 
 
 class DrillEvent(Record, frozen=True, kw_only=True, omit_defaults=True):
-    """One phase of one drill as it happens; the last one carries the verdict and what it is made of."""
+    """One phase of one drill as it happens; the last one carries the verdict and what it is made of.
+
+    `command` names the record that asked for it, `<topic>-<partition>-<offset>@<topic's id>`: no other has that name.
+    """
 
     avro_name: ClassVar[str] = "drill_event"
     drill_id: str
@@ -174,3 +181,4 @@ class DrillEvent(Record, frozen=True, kw_only=True, omit_defaults=True):
     latency_after: Latency | None = None
     score: float | None = None
     findings: list[str] | None = None
+    command: str | None = None

@@ -13,6 +13,7 @@ from typer.core import TyperGroup
 
 from standfast import __version__
 from standfast.errors import StandfastError
+from standfast.printable import one_line
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +144,6 @@ def _run() -> int:
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else 0
     except StandfastError as error:
-        typer.echo(f"error: {' '.join(str(error).split())}", err=True)
+        typer.echo(f"error: {one_line(' '.join(str(error).split()))}", err=True)
         return error.exit_code
     return 0

@@ -13,6 +13,7 @@
     │   └── IntegrityError         a model's files are not the ones its manifest names
     ├── Fenced                     another process has taken over this worker's identity; exit at once
     ├── NoAnswer                   a request was sent and nothing came back in time
+    ├── Interrupted                Ctrl-C or a signal ended a command; says what became of what it had begun (exit 130)
     └── DrillError                 a drill cannot be started or judged
         └── DrillRejected          the event was understood and refused; the reason is the message
 
@@ -78,6 +79,12 @@ class Fenced(StandfastError):
 
 class NoAnswer(StandfastError):
     """A request was sent and no answer came in time."""
+
+
+class Interrupted(StandfastError):
+    """A command was told to end; says what became of what it had begun."""
+
+    exit_code = 130
 
 
 class DrillError(StandfastError):

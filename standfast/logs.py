@@ -7,6 +7,7 @@ import sys
 
 import structlog
 
+from standfast.printable import printable
 from standfast.settings import LogSettings
 
 
@@ -23,6 +24,8 @@ def configure(settings: LogSettings, role: str) -> None:
     renderer: structlog.types.Processor = (
         structlog.dev.ConsoleRenderer() if pretty else structlog.processors.JSONRenderer()
     )
+    if pretty:  # JSON escapes by itself
+        shared.append(_printable)
     structlog.configure(
         processors=[*shared, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(level),
@@ -45,6 +48,11 @@ def _take_over_standard_logging(
     )
     logging.basicConfig(handlers=[handler], level=max(level, logging.WARNING), force=True)
     logging.getLogger("kafka").addFilter(_is_news)
+
+
+def _printable(_logger: object, _method: str, line: structlog.types.EventDict) -> structlog.types.EventDict:
+    """The line with nothing in it that a terminal would obey: it may quote what callers sent."""
+    return {key: printable(value) if isinstance(value, str) else value for key, value in line.items()}
 
 
 def _is_news(record: logging.LogRecord) -> bool:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 from bisect import bisect_left
 from collections import Counter as Counts
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, values
@@ -138,6 +138,11 @@ WINDOW_LATENCY = Gauge(
     multiprocess_mode="mostrecent",
 )
 DRILLS = Counter("standfast_drills", "Drills ended, by verdict.", ("drill", "verdict"))
+
+
+def label(value: str, known: Collection[str]) -> str:
+    """The value if it is one of those known, else `other`: what callers make up must not make a series each."""
+    return value if value in known else "other"
 
 
 def become(slot: str) -> None:

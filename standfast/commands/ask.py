@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from standfast.commands.options import AsJson, Config, settings_from, stderr, stdout
+from standfast.commands.options import AsJson, Config, finite, print_json, settings_from, stderr, stdout
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 search_app = typer.Typer()
 recommend_app = typer.Typer()
 Count = Annotated[int, typer.Option("-k", help="How many products.")]
-Timeout = Annotated[float, typer.Option("--timeout", help="Seconds to wait for the answer.", min=0.1)]
+Timeout = Annotated[float, typer.Option("--timeout", help="Seconds to wait for the answer.", min=0.1, callback=finite)]
 
 
 @search_app.command("search")
@@ -55,14 +55,12 @@ def recommend(
 
 
 def _ask(request: SearchRequest | RecommendRequest, as_json: bool, timeout: float, config: Path | None) -> None:
-    import msgspec
-
     from standfast.caller import Caller
 
     with Caller(settings_from(config)) as caller:
         result = caller.ask(request, timeout)
     if as_json:
-        typer.echo(msgspec.json.encode(result))
+        print_json(result)
     elif result.status == "ok":
         stdout().print(answer(result))
     if result.status != "ok":

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from standfast.commands.options import AsJson, Config, settings_from, stderr, stdout
+from standfast.commands.options import AsJson, Config, finite, settings_from, stderr, stdout
 
 if TYPE_CHECKING:
     from bench.failover.campaign import Failover
@@ -24,8 +24,10 @@ def failover_command(
     ] = "kill",
     services: Annotated[str, typer.Option("--services", help="Which services, separated by commas.")] = "search",
     kills: Annotated[int, typer.Option("--kills", min=1, help="How many strikes of each kind.")] = 10,
-    rate: Annotated[float, typer.Option("--rate", min=1, help="Requests a second meanwhile.")] = 100.0,
-    pause: Annotated[float, typer.Option("--pause", min=0.1, help="Seconds between strikes, about.")] = 2.0,
+    rate: Annotated[float, typer.Option("--rate", min=1, help="Requests a second meanwhile.", callback=finite)] = 100.0,
+    pause: Annotated[
+        float, typer.Option("--pause", min=0.1, help="Seconds between strikes, about.", callback=finite)
+    ] = 2.0,
     as_json: AsJson = False,
     config: Config = None,
 ) -> None:

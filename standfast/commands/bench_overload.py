@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from standfast.commands.options import AsJson, Config, settings_from, stdout
+from standfast.commands.options import AsJson, Config, finite, settings_from, stdout
 
 if TYPE_CHECKING:
     from bench.overload import Overload
@@ -14,8 +14,10 @@ if TYPE_CHECKING:
 
 def overload_command(
     services: Annotated[str, typer.Option("--services", help="Which services, separated by commas.")] = "search",
-    times: Annotated[float, typer.Option("--times", min=1, help="How many times what can be computed.")] = 3.0,
-    seconds: Annotated[float, typer.Option("--seconds", min=1, help="For how long.")] = 10.0,
+    times: Annotated[
+        float, typer.Option("--times", min=1, help="How many times what can be computed.", callback=finite)
+    ] = 3.0,
+    seconds: Annotated[float, typer.Option("--seconds", min=1, help="For how long.", callback=finite)] = 10.0,
     deadline_ms: Annotated[int, typer.Option("--deadline-ms", min=1, help="Each request's deadline.")] = 1000,
     as_json: AsJson = False,
     config: Config = None,

@@ -6,18 +6,22 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from standfast.commands.options import AsJson, Config, settings_from, stdout
+from standfast.commands.options import AsJson, Config, finite, settings_from, stdout
 
 if TYPE_CHECKING:
     from bench.failover.soak import Soak
 
 
 def soak_command(
-    minutes: Annotated[float, typer.Option("--minutes", min=0.1, help="For how long.")] = 10.0,
-    every: Annotated[float, typer.Option("--every", min=0.5, help="Seconds from one kill to the next.")] = 10.0,
-    searches: Annotated[float, typer.Option("--searches", min=0, help="Searches a second; 0 for none.")] = 100.0,
+    minutes: Annotated[float, typer.Option("--minutes", min=0.1, help="For how long.", callback=finite)] = 10.0,
+    every: Annotated[
+        float, typer.Option("--every", min=0.5, help="Seconds from one kill to the next.", callback=finite)
+    ] = 10.0,
+    searches: Annotated[
+        float, typer.Option("--searches", min=0, help="Searches a second; 0 for none.", callback=finite)
+    ] = 100.0,
     recommendations: Annotated[
-        float, typer.Option("--recommendations", min=0, help="Recommendations a second; 0 for none.")
+        float, typer.Option("--recommendations", min=0, help="Recommendations a second; 0 for none.", callback=finite)
     ] = 1000.0,
     as_json: AsJson = False,
     config: Config = None,

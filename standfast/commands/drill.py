@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from standfast.commands.options import AsJson, Config, settings_from, stderr, stdout
+from standfast.commands.options import AsJson, Config, finite, print_json, settings_from, stderr, stdout
 
 if TYPE_CHECKING:
     from drills.catalogue import Drill
@@ -27,13 +27,12 @@ def list_drills(as_json: AsJson = False) -> None:
 
     Example: standfast drill list
     """
-    import msgspec
     from rich.table import Table
 
     from drills.catalogue import CATALOGUE
 
     if as_json:
-        typer.echo(msgspec.json.encode(list(CATALOGUE.values())))
+        print_json(list(CATALOGUE.values()))
         return
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("drill", no_wrap=True)
@@ -49,12 +48,11 @@ def show(name: Name, as_json: AsJson = False) -> None:
 
     Example: standfast drill show worker-kill
     """
-    import msgspec
     from rich.table import Table
 
     drill = _found(name)
     if as_json:
-        typer.echo(msgspec.json.encode(drill))
+        print_json(drill)
         return
     out = stdout()
     out.print(f"[bold]{drill.name}[/]  {drill.what}\n{drill.why}\n")
@@ -80,20 +78,23 @@ def run(  # noqa: PLR0913, PLR0917 - its options
         list[str] | None, typer.Option("--target", metavar="KEY=VALUE", help="Whom to strike, such as worker=search-0.")
     ] = None,
     seed: Annotated[int | None, typer.Option("--seed", help="Chooses the same target again.")] = None,
-    duration_s: Annotated[float | None, typer.Option("--duration", help="Seconds for all of it.")] = None,
+    duration_s: Annotated[
+        float | None, typer.Option("--duration", help="Seconds for all of it.", callback=finite)
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would happen; inject nothing.")] = False,
     as_json: AsJson = False,
-    timeout: Annotated[float | None, typer.Option("--timeout", help="Seconds to wait for the verdict.")] = None,
+    timeout: Annotated[
+        float | None, typer.Option("--timeout", help="Seconds to wait for the verdict.", min=0.1, callback=finite)
+    ] = None,
     config: Config = None,
 ) -> None:
     """Run a drill on the running system; phases on stderr, the verdict on stdout.
 
-    Exit code 0 only if the verdict is passed (or a dry run found nothing in its way).
+    Exit code 0 only if the verdict is passed (or a dry run found nothing in its way). Ctrl-C and a time-out call the
+    drill off and say what became of it.
 
     Example: standfast drill run worker-kill --set rate=100 --target worker=search-0
     """
-    import msgspec
-
     from drills.follow import follow
     from drills.report import phase_line, verdict_table
 
@@ -101,9 +102,10 @@ def run(  # noqa: PLR0913, PLR0917 - its options
     command = _command(name, pairs or [], targets or [], seed, duration_s, dry_run)
     longest = _longest(command, settings) + _GRACE_S
     progress = stderr()
+    _call_off_at_signals()
     last = follow(command, settings, timeout or longest, lambda event: progress.print(phase_line(event)))
     if as_json:
-        typer.echo(msgspec.json.encode(last))
+        print_json(last)
     else:
         stdout().print(verdict_table(last))
     if last.verdict != "passed" and not (dry_run and last.phase == "completed"):
@@ -123,8 +125,6 @@ def report(
 
     Example: standfast drill report --html drills.html
     """
-    import msgspec
-
     from drills.report import overview, verdict_table
     from standfast.errors import DrillError
 
@@ -135,11 +135,19 @@ def report(
     if html is not None:
         _write_page(html, told)
     elif as_json:
-        typer.echo(msgspec.json.encode([story.last for story in told]))
+        print_json([story.last for story in told])
     elif drill_id is None:
         stdout().print(overview(told), "", verdict_table(told[-1].last), sep="\n")
     else:
         stdout().print(verdict_table(told[-1].last))
+
+
+def _call_off_at_signals() -> None:
+    """Makes a plain `kill`, and a terminal that is closed, end the drill as Ctrl-C does."""
+    import signal
+
+    for one in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(one, signal.default_int_handler)
 
 
 def _write_page(path: Path, told: list[Story]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -36,13 +37,29 @@ def settings_from(
 
 def stdout() -> Console:
     """Where results go; plain when it is no terminal or NO_COLOR is set."""
-    from rich.console import Console
+    from standfast.commands.terminal import SafeConsole
 
-    return Console(highlight=False)
+    return SafeConsole(highlight=False)
 
 
 def stderr() -> Console:
     """Where progress and notes go."""
-    from rich.console import Console
+    from standfast.commands.terminal import SafeConsole
 
-    return Console(stderr=True, highlight=False)
+    return SafeConsole(stderr=True, highlight=False)
+
+
+def print_json(value: object) -> None:
+    """Writes the value to stdout as JSON, for programs; a terminal obeys nothing in it."""
+    import msgspec
+
+    from standfast.printable import escaped_json
+
+    typer.echo(escaped_json(msgspec.json.encode(value).decode()))
+
+
+def finite(value: float | None) -> float | None:
+    """The number, for options that a calculation or a clock is to use; raises BadParameter for NaN and infinities."""
+    if value is not None and not math.isfinite(value):
+        raise typer.BadParameter(f"{value} is no number to work with; give a finite one")
+    return value

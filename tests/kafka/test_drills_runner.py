@@ -7,21 +7,19 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 
 import msgspec
 import pytest
-from confluent_kafka import Consumer, Producer, TopicPartition
 
 from drills.catalogue import WORKER_KILL
-from drills.events import FINAL
-from drills.outcomes import Outcome, Outcomes
-from schemas.codec import Codec, Encoding
-from schemas.records import DrillCommand, DrillEvent
-from standfast import clients
+from schemas.codec import Encoding
+from schemas.records import DrillEvent
 from standfast.settings import KafkaSettings, Settings
+from tests.support.drill_stage import Stage
 from tests.support.small_system import SmallSystem
 from tests.waiting import wait_until
 
@@ -57,55 +55,6 @@ class Runner:
     ) -> None:
         if self.process.poll() is None:
             self.end(signal.SIGKILL)
-
-
-class Stage:
-    """The two drill topics of one test, as a user's own programs would use them."""
-
-    def __init__(self, settings: Settings) -> None:
-        self.settings = settings
-        self._codec = Codec()
-        self._producer = Producer({"bootstrap.servers": settings.kafka.bootstrap_servers})
-        self._reader = Outcomes(settings, self._codec, "test")
-        self.topic = settings.kafka.topic_prefix + "drills.control"
-
-    def close(self) -> None:
-        self._reader.close()
-
-    def send(self, value: bytes | None, key: bytes | None = None) -> None:
-        self._producer.produce(self.topic, value, key)
-        assert self._producer.flush(10) == 0
-
-    def order(self, encoding: Encoding = Encoding.JSON, **fields: object) -> None:
-        self.send(self._codec.encode(DrillCommand(**fields), encoding))  # type: ignore[arg-type]
-
-    def outcomes(self) -> list[Outcome]:
-        return self._reader.from_the_start()
-
-    def events(self, drill_id: str) -> list[DrillEvent]:
-        return [one.event for one in self.outcomes() if one.event.drill_id == drill_id]
-
-    def phases(self, drill_id: str) -> list[str]:
-        return [event.phase for event in self.events(drill_id)]
-
-    def reached(self, drill_id: str, phase: str, within: float = 30) -> None:
-        wait_until(lambda: phase in self.phases(drill_id), within, every=0.1, what=f"{phase} of {drill_id}")
-
-    def last(self, drill_id: str, within: float = 40) -> DrillEvent:
-        def final() -> list[DrillEvent]:
-            return [event for event in self.events(drill_id) if event.phase in FINAL]
-
-        (last,) = wait_until(final, within, every=0.1, what=f"the last event of {drill_id}")
-        return last
-
-    def dead_letters(self) -> list[tuple[bytes, dict[str, bytes]]]:
-        consumer = Consumer(clients.consumer(self.settings, "test", "test"))
-        consumer.assign([TopicPartition(f"{self.topic}.dlq", 0, 0)])
-        found: list[tuple[bytes, dict[str, bytes]]] = []
-        while (message := consumer.poll(1 if found else 10)) is not None:
-            found.append((message.value(), dict(message.headers() or ())))
-        consumer.close()
-        return found
 
 
 @pytest.fixture
@@ -307,3 +256,66 @@ def test_the_command_line_runs_a_drill_and_reports_it(stage: Stage, system: Smal
     alone = call("run", "worker-kill", "--timeout", "1")
     assert alone.returncode == 1
     assert "no drill runner took" in alone.stderr
+
+
+def test_a_drill_called_off_while_its_runner_stood_still_does_not_strike(stage: Stage, system: SmallSystem) -> None:
+    """The steady state is long over when the runner goes on; the abort is read before the fault, not after."""
+    before = system.pids()
+    with Runner(stage.settings) as runner:
+        stage.order(drill="worker-kill", drill_id="d1", params=QUICK)
+        stage.reached("d1", "accepted")
+        runner.process.send_signal(signal.SIGSTOP)
+        stage.order(abort="d1")
+        time.sleep(2 * QUICK["before_s"])
+        runner.process.send_signal(signal.SIGCONT)
+        last = stage.last("d1")
+        assert (last.phase, last.injected) == ("aborted", None)
+    assert system.pids() == before
+
+
+def test_a_drill_run_that_is_given_up_or_interrupted_calls_it_off_and_says_so(
+    stage: Stage, system: SmallSystem
+) -> None:
+    before = system.pids()
+    environment = {**os.environ, "STANDFAST_KAFKA__TOPIC_PREFIX": stage.settings.kafka.topic_prefix}
+    call = [
+        sys.executable,
+        "-m",
+        "standfast",
+        "drill",
+        "run",
+        "worker-kill",
+        "--set=before_s=100",
+        "--set=p99_ms=30000",
+    ]
+
+    def begun(*options: str) -> tuple[subprocess.Popen[str], str]:
+        known = {one.event.drill_id for one in stage.outcomes()}
+        process = subprocess.Popen([*call, *options], env=environment, stderr=subprocess.PIPE, text=True)
+
+        def accepted() -> list[str]:
+            return [one.event.drill_id for one in stage.outcomes() if one.event.drill_id not in known]
+
+        return process, wait_until(accepted, 60, every=0.1, what="a drill that is accepted")[0]
+
+    with Runner(stage.settings) as runner:
+        for how, code in ((signal.SIGINT, 130), (signal.SIGTERM, 130), (None, 1)):
+            process, drill_id = begun(*(["--timeout=5"] if how is None else []))
+            if how is not None:
+                process.send_signal(how)
+            _, said = process.communicate(timeout=60)
+            assert process.returncode == code, said
+            assert f"{drill_id} {'was interrupted' if how else 'had not ended after 5 s'}" in said
+            assert "it was called off: aborted, nothing was injected" in said
+            assert stage.last(drill_id).phase == "aborted"
+        runner.process.send_signal(signal.SIGSTOP)
+        silent = subprocess.run(
+            [*call, "--timeout=1"], env=environment, stderr=subprocess.PIPE, text=True, timeout=60, check=False
+        )
+        assert "no drill runner took" in silent.stderr
+        assert "it will not strike" in silent.stderr
+        seen = len(stage.outcomes())
+        runner.process.send_signal(signal.SIGCONT)
+        wait_until(lambda: len(stage.outcomes()) == seen + 2, 30, every=0.1, what="both commands refused")
+        assert [one.event.phase for one in stage.outcomes()[seen:]] == ["rejected", "rejected"]
+    assert system.pids() == before

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import io
+from pathlib import Path
+
+import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from drills.events import FINAL
 from drills.history import Fault, History, Request, Sighting
 from drills.logbook import keep, kept
-from drills.outcomes import Outcome
+from drills.outcomes import Outcome, refuse_unusual
 from drills.recovery import orphans
-from drills.report import stories
+from drills.report import overview, phase_line, stories, verdict_table
 from drills.report_html import page
 from schemas.codec import Encoding
-from schemas.records import DrillEvent, Phase
+from schemas.records import DrillEvent, Latency, Phase
+from standfast.commands.terminal import SafeConsole
+from standfast.errors import Unreadable
 
 PHASES: list[Phase] = ["accepted", "steady_state", "injected", "observing", "recovered", "rolled_back"]
 
@@ -44,6 +51,70 @@ def test_a_history_is_kept_and_read_again(state: object) -> None:
     keep("d", history)
     assert kept("d") == history
     assert kept("e") is None
+
+
+@pytest.mark.parametrize("drill_id", ["../../outside", "/etc/passwd", "..", "a/b", "", "a\x00b", "x" * 301, "ä"])
+def test_no_id_is_a_path(state: Path, drill_id: str) -> None:
+    history = msgspec.json.encode(History())
+    state.mkdir()
+    (state.parent / "outside.json").write_bytes(history)
+    assert kept(drill_id) is None
+
+
+HUGE = 10**30
+FORGED: dict[str, dict[str, object]] = {
+    "no date": {"at": HUGE},
+    "a date before all": {"at": -HUGE},
+    "a path": {"drill_id": "../../outside"},
+    "an id without end": {"drill_id": "x" * 100_000},
+    "an escape": {"drill_id": "\x1b[2J"},
+    "no number": {"rto_ms": float("nan")},
+    "no end": {"score": float("inf")},
+    "less than nothing": {"lost": -1},
+    "a latency that is none": {"latency_before": Latency(count=1, max_ms=float("-inf"))},
+    "a count out of proportion": {"latency_after": Latency(count=HUGE)},
+}
+
+
+@pytest.mark.parametrize("what", FORGED)
+def test_a_forged_event_is_no_event(what: str) -> None:
+    forged = msgspec.structs.replace(event("d", "completed", 1), **FORGED[what])
+    with pytest.raises(Unreadable):
+        refuse_unusual(forged)
+
+
+def plausible() -> st.SearchStrategy[DrillEvent]:
+    figure = st.none() | st.floats() | st.sampled_from([0.0, 1e15, 5e-324])
+    latencies = st.none() | st.builds(Latency, count=st.integers(0, 3), p50_ms=figure, p99_ms=figure, max_ms=figure)
+    text = st.none() | st.text(max_size=20)
+    return st.builds(
+        DrillEvent, drill_id=st.sampled_from(["a", "..", "b-1"]), drill=st.text(max_size=9),
+        phase=st.sampled_from([*PHASES, *FINAL]), at=st.integers(-1, 253_402_300_799_000), reason=text,
+        verdict=st.none() | st.sampled_from(["passed", "rejected"]), rto_ms=figure, score=figure,
+        lost=st.none() | st.integers(0, 10**15), latency_before=latencies, latency_after=latencies,
+        target=st.none() | st.dictionaries(st.text(max_size=3), st.none() | st.integers() | text),
+        params=st.none() | st.dictionaries(st.text(max_size=3), st.none() | st.floats() | text),
+        findings=st.none() | st.lists(st.text(max_size=20), max_size=3), seed=st.none() | st.integers(),
+    )  # fmt: skip
+
+
+@given(st.lists(plausible(), min_size=1, max_size=6))
+def test_every_event_that_is_taken_for_one_can_be_told(seen: list[DrillEvent]) -> None:
+    told = stories(one for one in seen if is_taken(one))
+    if told:
+        page(told)
+        console = SafeConsole(file=io.StringIO())
+        console.print(overview(told), *(verdict_table(story.last) for story in told), *map(phase_line, seen[:0]))
+        for story in told:
+            console.print(*map(phase_line, story.events))
+
+
+def is_taken(one: DrillEvent) -> bool:
+    try:
+        refuse_unusual(one)
+    except Unreadable:
+        return False
+    return True
 
 
 def test_the_page_loads_nothing_and_escapes_what_others_wrote(state: object) -> None:
