@@ -13,7 +13,7 @@ from confluent_kafka import Consumer, KafkaException
 from consumers.batches import Batches
 from consumers.committer import Committer
 from consumers.lane import Lane, Places
-from consumers.messages import Done, Load
+from consumers.messages import Done, Load, Waiting
 from consumers.meter import Meter
 from consumers.pace import Pace
 from consumers.selection import Limits, Picked, pick
@@ -44,7 +44,8 @@ class Worker:
     Args:
         consumer: not yet subscribed, with a static group membership.
         bulk: makes the consumer of bulk requests, a second after the interactive ones are served.
-        tell: told the partitions each time they change, the load once a second, and when a successor may begin.
+        tell: told the partitions each time they change, the load once a second, when it waits for Kafka, and when a
+            successor may begin.
         stop_within_s: the one deadline for every step of a revoke, and for those of a stop.
     """
 
@@ -55,7 +56,7 @@ class Worker:
         bulk: Callable[[], Consumer],
         delivery: Delivery,
         batches: Batches,
-        tell: Callable[[Partitions | Load | Done], None],
+        tell: Callable[[Partitions | Load | Waiting | Done], None],
         stop_within_s: float,
     ) -> None:
         self._service = service
@@ -137,7 +138,9 @@ class Worker:
         self._batches.tally(lane.topic).released(picked.reason)
         self._committer.announce(lane.owed(picked.records))
         work = self._batches.work(picked.records, picked.shed)
+        ready = time.perf_counter()
         self._wait_for_committer()
+        self._batches.tally(lane.topic).waited(time.perf_counter() - ready)
         # Membership may have changed while the last commit was waited for: the present one goes with this batch.
         ours = replace(
             lane.still_ours(work),
@@ -179,12 +182,22 @@ class Worker:
         if self._is_delivered(_COMMIT_WAIT_S):
             return
         _log.warning("the last batch is not committed yet; polling is paused", partitions=len(self._lane.owned))
+        since, told = time.strftime("%H:%M:%S UTC", time.gmtime()), ""
         while not self._idle(0.05):
+            told = self._tell_waiting(since, told)
             for lane in self._lanes:
                 lane.stand_still()
             self._renew()
         for lane in self._lanes:
             lane.go_on()
+        self._tell(Waiting(""))
+
+    def _tell_waiting(self, since: str, told: str) -> str:
+        """Says what Kafka said last, each time that it says something else."""
+        why = self._committer.trouble or "no answer yet"
+        if why != told:
+            self._tell(Waiting(f"has waited since {since} for Kafka to take its last batch: {why}"))
+        return why
 
     def _renew(self) -> None:
         self._committer.renew({lane.topic: lane.consumer.consumer_group_metadata() for lane in self._lanes})

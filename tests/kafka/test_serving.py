@@ -148,6 +148,35 @@ def test_a_reply_topic_that_refuses_the_answer_holds_nobody_up(desk: Desk, resul
     assert results.answer(f"{unique}-next")["status"] == "ok"
 
 
+def test_a_reply_topic_whose_limits_refuse_the_answer_costs_only_its_caller_the_reply(
+    desk: Desk, results: Reader, dead: Reader, unique: str
+) -> None:
+    """It refused the transaction's marker too: nothing of that worker was answered, not after a restart either."""
+    desk.create(unique, 1, message_timestamp_before_max_ms="0")
+    named: list[Header] = [("kafka_replyTopic", desk.topic(unique).encode()), ("n", unique.encode())]
+    desk.send("search.requests", search(unique), b"k", named)
+    desk.send("search.requests", search(f"{unique}-next"), b"k")
+    assert results.answer(f"{unique}-next")["status"] == "ok"
+    assert results.answer(unique)["status"] == "ok", "it goes to the usual topic, as where there is no reply topic"
+    letter = dead.until(has("n", unique.encode()))
+    assert letter.value() == search(unique)
+    assert b"INVALID_TIMESTAMP" in (dict(letter.headers() or [])["error-reason"] or b"")
+
+
+def test_many_missing_reply_topics_hold_nobody_up(desk: Desk, results: Reader, unique: str) -> None:
+    """Each cost half a second, in series: the innocent behind 64 of them waited 25 s."""
+    began = time.monotonic()
+    for number in range(64):
+        headers: list[Header] = [("kafka_replyTopic", f"{unique}-missing-{number}".encode())]
+        desk.send("search.requests", search(f"{unique}-{number}"), b"k", headers)
+    sent = time.monotonic()
+    desk.send("search.requests", search(f"{unique}-innocent"), b"k")
+    assert results.answer(f"{unique}-innocent")["status"] == "ok"
+    assert time.monotonic() - sent < 0.5 * 64 / 2 + (sent - began)
+    for number in range(64):
+        assert results.answer(f"{unique}-{number}")["status"] == "ok"
+
+
 def test_a_reply_topic_that_is_deleted_holds_nobody_up(desk: Desk, results: Reader, unique: str) -> None:
     """Callers make reply topics for themselves and take them away when they go."""
     desk.create(unique, 1)
