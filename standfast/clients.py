@@ -112,6 +112,8 @@ def worker(settings: Settings, group: str, identity: str, slot: str) -> Config:
             "session.timeout.ms": settings.workers.session_timeout_ms,
             # How soon a worker hears that partitions move. Sent when librdkafka is awake: less often without requests.
             "heartbeat.interval.ms": 100,
+            # How soon partitions that are added to the topic are read; by default after up to five minutes.
+            "topic.metadata.refresh.interval.ms": 3_000,
             "enable.partition.eof": True,  # where a partition really ends: offsets count transactions' markers too
             # Offsets are unreadable until the dead worker's transaction is ended: asked again after 10 ms, not 100.
             "retry.backoff.ms": 10,

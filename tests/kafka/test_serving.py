@@ -22,7 +22,7 @@ from standfast import clients
 from tests.support.desk import Desk, Header, Reader, RefusedByKafka, has
 from tests.support.history import History
 from tests.support.registry import running_registry
-from tests.support.toys import Toys
+from tests.support.toys import PARTITIONS, Toys
 from tests.waiting import wait_until
 
 MIB = 1 << 20
@@ -356,6 +356,15 @@ def test_kafkas_own_console_tools_are_answered(toys: Toys, desk: Desk, tmp_path:
     shown = console("console-consumer", "--topic", desk.topic("search.results"), *start)
     answer = json.loads(shown)
     assert (answer["request_id"], answer["status"], answer["items"][0]["title"]) == (unique, "ok", "heart")
+
+
+@pytest.mark.parametrize("bulk", ["", ".bulk"])
+def test_partitions_that_are_added_are_read_soon(desk: Desk, unique: str, bulk: str) -> None:
+    """Requests in them waited up to five minutes."""
+    desk.grow(f"search.requests{bulk}", PARTITIONS + 1)
+    with desk.reader(f"search.results{bulk}") as results:
+        desk.send(f"search.requests{bulk}", search(unique), partition=PARTITIONS)
+        assert results.answer(unique)["status"] == "ok"
 
 
 def test_at_least_once_answers_too(broker: str, tmp_path_factory: pytest.TempPathFactory) -> None:

@@ -445,10 +445,11 @@ def test_offsets_that_kafka_does_not_take_just_now_are_committed_later(stage: St
     refusals = [KafkaException(KafkaError(KafkaError.REBALANCE_IN_PROGRESS))] * 2
     committed: list[int] = []
 
-    def commit(offsets: list[TopicPartition], asynchronous: bool) -> None:
+    def commit(offsets: list[TopicPartition], asynchronous: bool) -> list[TopicPartition]:
         if refusals:
             raise refusals.pop()
         committed.extend(one.offset for one in offsets)
+        return offsets
 
     stage.consumer.commit = commit  # type: ignore[attr-defined]
     stage.delivery.commits_offsets = False
