@@ -23,6 +23,9 @@ _SHED: tuple[Status, str] = (
     "overloaded",
     "newer requests are preferred while more come than can be computed; send it again later",
 )
+# A time before there was Kafka (2011) is the want of one: -1 where a client sends none, 0 where it sends the epoch.
+# Such a record counts as new when it is read. It had waited for 57 years, was refused for that, or raised averages.
+_FIRST_MS = 1_293_840_000_000
 _DEADLINE_DIGITS = 18  # a longer number is no time, and one of 400 digits cannot be subtracted from one
 
 
@@ -159,6 +162,8 @@ _headers = operator.methodcaller("headers")
 def origin_of(message: Message) -> Origin:
     """The origin of a consumed message."""
     _, timestamp = message.timestamp()
+    if timestamp < _FIRST_MS:
+        timestamp = int(time.time() * 1000)
     try:
         headers = list(_headers(message) or ())
     except (SystemError, UnicodeError):  # what confluent-kafka makes of a name that is not UTF-8

@@ -19,6 +19,7 @@ from schemas.topics import BY_NAME
 _REPLY_TOPIC = "kafka_replyTopic"
 _REPLY_PARTITION = "kafka_replyPartition"
 _OUR_HEADERS = 6  # those that `dead_letter_headers` adds, behind any of the same names that came with the record
+_NOT_KNOWN = 1 << 31  # whoever sends the answer finds out whether the topic has its partition
 _TOPIC_NAME = re.compile(rb"[a-zA-Z0-9._-]{1,249}")
 
 
@@ -45,12 +46,13 @@ class Outgoing(Struct, frozen=True, gc=False):
 class Answers:
     """Writes the answers of one worker, under the name `worker`.
 
-    `partitions_of` gives a topic's number of partitions, 0 for one that does not exist: a reply topic that a request
-    names is used only if it is there and is not one of ours (an answer in a request topic would be answered for ever).
+    `partitions_of` gives a topic's number of partitions, 0 for one that does not exist, None while that is not known: a
+    reply topic that a request names is used only if it is there and is not one of ours (an answer in a request topic
+    would be answered for ever).
     """
 
     def __init__(
-        self, service: Service, codec: Codec, worker: str, model: str, partitions_of: Callable[[str], int]
+        self, service: Service, codec: Codec, worker: str, model: str, partitions_of: Callable[[str], int | None]
     ) -> None:
         self._service = service
         self._codec = codec
@@ -103,17 +105,23 @@ class Answers:
     def instead(self, unwritable: Outgoing, reason: str) -> Outgoing:
         """What to write where Kafka will never take a record, so that it does not hold up its partition for ever.
 
-        An answer to a topic that the request named goes to ours; one that ours does not take becomes a dead letter;
-        of a dead letter that is too large its headers of ours are left.
+        An answer becomes a dead letter; of a dead letter that is too large its headers of ours are left.
         """
         origin = unwritable.origin
-        if unwritable.to_named:
-            return replace(unwritable, topic=self._service.results_of(origin.topic), to_partition=-1, to_named=False)
         if unwritable.topic == self._service.results_of(origin.topic):
             return self.dead(DeadLetter(origin, f"Kafka does not take its answer: {reason}", "unwritable"))
         size = ("error-value-bytes", b"%d" % len(origin.value or b""))
         ours = [one for one in unwritable.headers if one[0].startswith("error-") and one != size]
         return replace(unwritable, key=None, value=None, headers=[*ours[-_OUR_HEADERS:], size])
+
+    def to_ours(self, named: Outgoing) -> Outgoing:
+        """An answer to a topic that the request named, for the usual topic."""
+        return replace(named, topic=self._service.results_of(named.origin.topic), to_partition=-1, to_named=False)
+
+    def unreplied(self, named: Outgoing, reason: str) -> list[Outgoing]:
+        """The same where the named topic has not taken it, and a dead letter that says so."""
+        letter = DeadLetter(named.origin, f"the reply topic {named.topic} has not taken the answer: {reason}", "reply")
+        return [self.to_ours(named), self.dead(letter)]
 
     def _outgoing(self, origin: Origin, encoding: Encoding, result: Result) -> Outgoing:
         topic, partition = self._reply_to(origin)
@@ -130,11 +138,13 @@ class Answers:
             return ours, -1
         topic = named.decode()
         count = 0 if topic in self._closed else self._partitions_of(topic)
-        if not count:
+        if count == 0:
             return ours, -1
+        if count is None and topic != ours:
+            count = _NOT_KNOWN
         wanted = origin.header(_REPLY_PARTITION)
         partition = int.from_bytes(wanted, "big") if wanted and len(wanted) == 4 else -1
-        return topic, partition if 0 <= partition < count else -1
+        return topic, partition if count and 0 <= partition < count else -1
 
 
 def _latency(origin: Origin) -> float:

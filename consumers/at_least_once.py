@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 from confluent_kafka import KafkaError, KafkaException, Producer
 
-from consumers.reports import Reports, produce, raise_if_gone
-from consumers.work import TIMEOUT_S, Work
+from consumers.reports import Reports, produce
+from consumers.work import TIMEOUT_S, Replying, Work
 
 
 class AtLeastOnce:
@@ -15,7 +15,8 @@ class AtLeastOnce:
 
     commits_offsets = False
 
-    def __init__(self, build: Callable[[], Producer]) -> None:
+    def __init__(self, build: Callable[[], Producer], replies: Replying) -> None:
+        self.replies = replies
         self._producer = build()
 
     def prepare(self, offsets: Work) -> None:
@@ -34,5 +35,4 @@ class AtLeastOnce:
             self._producer.flush(TIMEOUT_S)
             reports.raise_unwritable()
         if reports.errors or len(self._producer):
-            raise_if_gone(self._producer, work)
             raise KafkaException(reports.errors[0] if reports.errors else KafkaError(KafkaError._TIMED_OUT))  # noqa: SLF001

@@ -50,6 +50,7 @@ class Committer:
         self._outdated = False
         self._failure: BaseException | None = None
         self._closed = False
+        self.trouble = ""
         self._thread = threading.Thread(target=self._run, name="committer", daemon=True)
         self._thread.start()
 
@@ -67,6 +68,7 @@ class Committer:
                 raise RuntimeError("the last batch is still being committed")
             self._lost.clear()
             self._announced, self._work, self._outdated = None, work, False
+            self.trouble = ""
             self._state.notify_all()
 
     def idle(self, timeout: float) -> bool:
@@ -106,6 +108,10 @@ class Committer:
         try:
             while self._next():
                 self._prepare()
+                with self._state:
+                    if self._work is None:  # and what comes a moment later is not to be dropped below
+                        continue
+                self._reply()
                 self._deliver()
                 with self._state:
                     self._work = None
@@ -130,6 +136,16 @@ class Committer:
             found = self._state.wait_for(lambda: self._work is not None or self._closed, _PREPARED_S)
         if not found:
             self._delivery.withdraw()
+
+    def _reply(self) -> None:
+        with self._state:
+            work = self._work.without(self._lost) if self._work is not None and not self._closed else None
+        if work is None:
+            return
+        outgoing = self._delivery.replies.deliver(work).outgoing
+        with self._state:
+            if self._work is not None:
+                self._work = replace(self._work, outgoing=outgoing)
 
     def _deliver(self) -> None:
         attempt = 0
@@ -157,6 +173,7 @@ class Committer:
 
     def _refused(self, error: KafkaError, attempt: int) -> int:
         """The attempt as the back-off is to count it: after a rebalance it is over as soon as we hear of it."""
+        self.trouble = error.str()
         _log.warning("batch not committed, trying again", error=str(error), attempt=attempt)
         if error.code() not in _OUTDATED:
             return attempt

@@ -72,6 +72,12 @@ class Failing(msgspec.Struct, frozen=True, tag=True):
     reason: str
 
 
+class Waiting(msgspec.Struct, frozen=True, tag=True):
+    """From a worker: it waits for Kafka, for what and since when; "": not any more."""
+
+    reason: str
+
+
 class Done(msgspec.Struct, frozen=True, tag=True):
     """From a worker that was asked to stop: what it owes is committed; a successor may begin while it closes."""
 
@@ -104,7 +110,7 @@ class Serving(msgspec.Struct, frozen=True, tag=True):
 
 
 ToWorker = Activate | Leave | Stop
-FromWorker = Ready | Serving | Load | Done | Left | Failing | Failed
+FromWorker = Ready | Serving | Load | Waiting | Done | Left | Failing | Failed
 Message = ToWorker | FromWorker | Fork | Loaded | Forked | Exited
 M = TypeVar("M")
 

@@ -16,6 +16,7 @@ from typing import Any
 
 import structlog
 from confluent_kafka import Consumer, KafkaException, Producer
+from confluent_kafka.admin import AdminClient
 
 from consumers.admission import Admission
 from consumers.answers import Answers
@@ -38,12 +39,14 @@ from consumers.messages import (
     Ready,
     Serving,
     Stop,
+    Waiting,
     offer,
     receive,
     send,
 )
 from consumers.partition_counts import PartitionCounts
 from consumers.rehearsal import rehearse
+from consumers.replies import Replies
 from consumers.seats import Seats
 from consumers.service import Service
 from consumers.suspects import Suspects
@@ -106,8 +109,9 @@ class WorkerProcess:
         self._worker: Worker | None = None
         self._codec = Codec(_registry(service, settings))
         self._histories: Histories | None = None
-        self._counts = PartitionCounts()
-        self._answers = Answers(service, self._codec, slot, model.label, self._counts)
+        counts = PartitionCounts(lambda: AdminClient(clients.base(settings, f"{slot}.replies")))
+        self._answers = Answers(service, self._codec, slot, model.label, counts)
+        self._replies = Replies(lambda: Producer(clients.replies(settings, slot)), counts, self._answers)
 
     def run(self) -> int:
         """The exit status: 0 stopped in order, 1 failed (the reason has been sent and logged)."""
@@ -146,11 +150,13 @@ class WorkerProcess:
                 self._codec,
             )
             self._histories.start(_CATCH_UP_S)
-        return self._delivery()
+        delivery = self._delivery()
+        self._replies.connect((self._service.results, self._service.bulk_results))
+        return delivery
 
     def _delivery(self) -> Delivery:
         if self._settings.workers.delivery == "at_least_once":
-            return AtLeastOnce(lambda: Producer(clients.producer(self._settings, self._slot)))
+            return AtLeastOnce(lambda: Producer(clients.producer(self._settings, self._slot)), self._replies)
         config = clients.transactional(self._settings, self._slot, transactional_id(self._service, self._slot))
         requests = self._service.requests
         delivery = ExactlyOnce(
@@ -158,6 +164,7 @@ class WorkerProcess:
             self._service.group_of,
             clients.base(self._settings, self._slot),
             lambda reason: telemetry.COMMIT_RETRIES.labels(requests, reason).inc(),
+            self._replies,
         )
         delivery.connect()
         return delivery
@@ -181,7 +188,6 @@ class WorkerProcess:
         structlog.contextvars.bind_contextvars(worker=identity)
         consumer = seats.take(identity)
         threading.Timer(_SPARE_SEATS_S, seats.close).start()
-        self._counts.client = consumer
         self._answers.worker = identity
         worker = Worker(
             self._service,
@@ -206,10 +212,10 @@ class WorkerProcess:
         cache = Cache(breaker.ask, entries, self._service.requests, ignores_user=ignores_user)
         return cache.ask if entries else breaker.ask
 
-    def _report(self, what: Partitions | Load | Done) -> None:
+    def _report(self, what: Partitions | Load | Waiting | Done) -> None:
         if isinstance(what, Load):
             offer(self._channel, what)
-        elif isinstance(what, Done):
+        elif isinstance(what, (Done, Waiting)):
             send(self._channel, what)
         else:
             send(self._channel, Serving(what))

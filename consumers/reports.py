@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import structlog
 from confluent_kafka import KafkaError, KafkaException, Producer
 
 from consumers.answers import Outgoing
-from consumers.work import TIMEOUT_S, Unwritable, Work
+from consumers.work import Unwritable
 
-# What Kafka says to a record that it will not take however often it is sent.
+# What Kafka says to a record that it will not take however often it is sent. All records are for topics of ours here.
 _NEVER = {
     KafkaError.MSG_SIZE_TOO_LARGE,
     KafkaError.INVALID_RECORD,
+    KafkaError.INVALID_TIMESTAMP,
     KafkaError.POLICY_VIOLATION,
 }
-# The same, of a topic: no reason to give up answers to our own, which may be put right.
+# The same, of a topic: no reason to give up answers, because a topic of ours may be put right.
 _NEVER_HERE = {
     KafkaError.TOPIC_EXCEPTION,
     KafkaError.TOPIC_AUTHORIZATION_FAILED,
@@ -25,7 +25,6 @@ _NEVER_HERE = {
     KafkaError._UNKNOWN_PARTITION,  # noqa: SLF001
 }
 Report = Callable[[KafkaError | None, object], None]
-_log = structlog.get_logger()
 
 
 class Reports:
@@ -45,15 +44,9 @@ class Reports:
 
         return report
 
-    def raise_unwritable(self, of_all: KafkaError | None = None) -> None:
-        """Raises Unwritable if there is a record that Kafka will never take.
-
-        A topic that may not take part in a transaction fails the transaction (`of_all`), and its records are only said
-        to have been thrown away: of those, the ones to topics that requests named are meant.
-        """
-        never = [(one, error.name()) for one, error in self._failed if _never(one, error)]
-        if not never and of_all is not None:
-            never = [(one, of_all.name()) for one, _ in self._failed if one.to_named and _never(one, of_all)]
+    def raise_unwritable(self) -> None:
+        """Raises Unwritable if there is a record that Kafka will never take."""
+        never = [(one, error.name()) for one, error in self._failed if error.code() in _NEVER]
         if never:
             raise Unwritable(never) from None
 
@@ -61,26 +54,6 @@ class Reports:
 def is_final(error: KafkaError) -> bool:
     """Whether Kafka would say the same however often the record is sent."""
     return error.code() in _NEVER | _NEVER_HERE
-
-
-def _never(one: Outgoing, error: KafkaError) -> bool:
-    return error.code() in _NEVER or (one.to_named and error.code() in _NEVER_HERE)
-
-
-def raise_if_gone(producer: Producer, work: Work) -> None:
-    """Raises Unwritable for records to topics that requests named and that are not there any more.
-
-    A client waits for such a topic, longer than a transaction may last.
-    """
-    named = {one.topic for one in work.outgoing if one.to_named}
-    try:
-        found = {topic: producer.list_topics(topic, TIMEOUT_S).topics[topic].error for topic in named}
-    except KafkaException as exception:
-        _log.warning("reply topics cannot be looked up", error=error_of(exception).str())
-        return
-    gone = {topic: error.name() for topic, error in found.items() if error and error.code() in _NEVER_HERE}
-    if gone:
-        raise Unwritable([(one, gone[one.topic]) for one in work.outgoing if one.topic in gone]) from None
 
 
 def produce(producer: Producer, one: Outgoing, report: Report | None) -> None:

@@ -23,6 +23,7 @@ class Tally:
         self._stages = [one.labels(*self._labels) for one in stages]
         self._size = telemetry.BATCH_SIZE.labels(*self._labels)
         self._commit = telemetry.COMMIT.labels(topic)
+        self._waited = telemetry.WAITED.labels(topic, "commit")
         self._released: dict[str, Metric] = {}
         self._answered: dict[str, Metric] = {}
         self.released("drained", 0)
@@ -41,6 +42,10 @@ class Tally:
         self._size.observe(len(timestamps_ms))
         for stage, start, end in zip(self._stages, moments, moments[1:], strict=False):
             stage.observe(end - start)
+
+    def waited(self, seconds: float) -> None:
+        """A batch was ready for so long before the one ahead of it was committed."""
+        self._waited.inc(seconds)
 
     def settled(self, statuses: Sequence[str], failures: Sequence[str]) -> None:
         """With which statuses requests were answered, and for which reasons others were dead-lettered."""

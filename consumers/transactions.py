@@ -19,9 +19,9 @@ from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaExcep
 from confluent_kafka.admin import AdminClient
 
 from consumers.bounded import Beside, Hung, Patience
-from consumers.reports import Reports, error_of, is_final, produce, raise_if_gone
-from consumers.work import TIMEOUT_S, TopicPartitionKey, Work
-from standfast.errors import Fenced
+from consumers.reports import Reports, error_of, is_final, produce
+from consumers.work import TIMEOUT_S, Replying, TopicPartitionKey, Work
+from standfast.errors import Fenced, NotInitialised
 
 _BACKOFF_S = (0.0, 0.01, 0.05, 0.2, 0.5, 1.0)
 _OFFSETS_S = 0.3  # the least that the offsets may take before the call is given up for hung
@@ -31,6 +31,12 @@ _NUDGE_S = 0.1
 _RECONNECT_S = 0.2  # with another broker to be found
 _ANSWER_S = 0.04  # how soon a refusal is noticed
 _RECONNECTS = 5
+# Then the worker ends, and a standby takes over, whose transactions have an id of their own.
+_INITIALISE_S = 60.0
+_NOT_INITIALISED = (
+    "Kafka answers, but has not initialised this worker's transactions for {seconds:.0f} s: {error}; see to the "
+    "leaders of __transaction_state and to the right to write with this transactional id"
+)
 _SETTLE_S = 2.0  # of each try to find out whether a commit went through
 # Another process has our identity: whatever we hold is theirs now.
 _FENCED = {
@@ -49,6 +55,7 @@ class ExactlyOnce:
         group_of: the consumer group that reads a topic.
         admin: configuration of a client that can look committed offsets up.
         retried: is told why a transaction had to be done again.
+        replies: brings answers to topics that requests name, beside the transaction.
     """
 
     commits_offsets = True
@@ -59,7 +66,9 @@ class ExactlyOnce:
         group_of: Callable[[str], str],
         admin: dict[str, object],
         retried: Callable[[str], None],
+        replies: Replying,
     ) -> None:
+        self.replies = replies
         self._build = build
         self._group_of = group_of
         self._admin = admin
@@ -73,18 +82,28 @@ class ExactlyOnce:
         self._patience = Patience(_OFFSETS_S)
 
     def connect(self) -> None:
-        """Initialises transactions, which fences every earlier owner of the id; blocks until Kafka answers."""
-        again = self._several_brokers
+        """Initialises transactions, which fences every earlier owner of the id; blocks until Kafka answers.
+
+        Raises NotInitialised if Kafka answers for a minute and this fails all the same.
+        """
+        again, answers = self._several_brokers, False
+        deadline = time.monotonic() + _INITIALISE_S
         for attempt in itertools.count():
             backoff(attempt // 2 if again else attempt)
             within_s = _RECONNECT_S * 2 ** max(0, attempt - _RECONNECTS) if again else TIMEOUT_S
+            if not answers:  # Kafka is away as a whole: another process would do no better
+                deadline = time.monotonic() + _INITIALISE_S
+            answers = False
             try:
                 # It connects, too: without that one start in three waits 500 ms.
                 self._several_brokers = len(self._producer.list_topics(timeout=TIMEOUT_S).brokers) > 1
+                answers = True
                 self._initialise(min(within_s, TIMEOUT_S))
             except KafkaException as exception:
                 error = error_of(exception)
                 _raise_if_fenced(error)
+                if answers and time.monotonic() > deadline:
+                    raise NotInitialised(_NOT_INITIALISED.format(seconds=_INITIALISE_S, error=error.str())) from None
                 tell = _log.info if attempt < _RECONNECTS else _log.warning
                 tell("transactions not initialised yet", error=error.str(), attempt=attempt)
                 self._replace()
@@ -127,8 +146,7 @@ class ExactlyOnce:
             self._producer.commit_transaction(TIMEOUT_S)  # 4.
         except KafkaException as exception:
             self._recover(exception)
-            reports.raise_unwritable(error_of(exception))
-            raise_if_gone(self._producer, work)
+            reports.raise_unwritable()
             raise
         self._watched = False
 

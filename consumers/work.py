@@ -52,10 +52,18 @@ class Unwritable(Exception):
         self.records = records
 
 
+class Replying(Protocol):
+    """A way of bringing answers to the topics that requests name."""
+
+    def deliver(self, work: Work) -> Work:
+        """The work with those answers taken out, or replaced by what is to be written instead; blocks shortly."""
+
+
 class Delivery(Protocol):
     """One way of bringing a batch's work to Kafka. None touches the consumer: see `Worker`."""
 
     commits_offsets: bool
+    replies: Replying  # to be called before `deliver`
 
     def prepare(self, offsets: Work) -> None:
         """Does what can be done before there are answers; blocks, raises Fenced. `deliver` or `withdraw` follows."""

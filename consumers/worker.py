@@ -8,16 +8,18 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import structlog
-from confluent_kafka import Consumer, KafkaException
+from confluent_kafka import Consumer
 
 from consumers.batches import Batches
 from consumers.committer import Committer
 from consumers.lane import Lane, Places
-from consumers.messages import Done, Load
+from consumers.messages import Done, Load, Waiting
 from consumers.meter import Meter
+from consumers.offsets import Offsets
 from consumers.pace import Pace
 from consumers.selection import Limits, Picked, pick
 from consumers.service import Service
+from consumers.transactions import backoff
 from consumers.work import Delivery, Work
 from standfast import telemetry
 
@@ -44,7 +46,8 @@ class Worker:
     Args:
         consumer: not yet subscribed, with a static group membership.
         bulk: makes the consumer of bulk requests, a second after the interactive ones are served.
-        tell: told the partitions each time they change, the load once a second, and when a successor may begin.
+        tell: told the partitions each time they change, the load once a second, when it waits for Kafka, and when a
+            successor may begin.
         stop_within_s: the one deadline for every step of a revoke, and for those of a stop.
     """
 
@@ -55,7 +58,7 @@ class Worker:
         bulk: Callable[[], Consumer],
         delivery: Delivery,
         batches: Batches,
-        tell: Callable[[Partitions | Load | Done], None],
+        tell: Callable[[Partitions | Load | Waiting | Done], None],
         stop_within_s: float,
     ) -> None:
         self._service = service
@@ -73,7 +76,7 @@ class Worker:
         self._stopping = threading.Event()
         self._leaving = False
         self._committer = Committer(delivery, self._delivered, batches.instead)
-        self._uncommitted: tuple[Lane, Work] | None = None
+        self._offsets = Offsets()
         self._report_due = time.monotonic() + _REPORT_EVERY_S
 
     def stop(self) -> None:
@@ -137,7 +140,9 @@ class Worker:
         self._batches.tally(lane.topic).released(picked.reason)
         self._committer.announce(lane.owed(picked.records))
         work = self._batches.work(picked.records, picked.shed)
+        ready = time.perf_counter()
         self._wait_for_committer()
+        self._batches.tally(lane.topic).waited(time.perf_counter() - ready)
         # Membership may have changed while the last commit was waited for: the present one goes with this batch.
         ours = replace(
             lane.still_ours(work),
@@ -145,7 +150,8 @@ class Worker:
             backlog_since=began if lane is self._lane and picked.reason != "drained" else None,
         )
         self._committer.submit(ours)
-        self._uncommitted = None if self._delivery.commits_offsets else (lane, ours)
+        if not self._delivery.commits_offsets:
+            self._offsets.submitted(ours)
         if lane is self._lane:
             self._meter.took(len(picked.records), picked.refused, time.perf_counter() - began)
         if picked.reason != "drained":
@@ -156,15 +162,11 @@ class Worker:
         """Waits for the batch in hand to be delivered; commits its offsets where the delivery does not."""
         if not self._committer.idle(timeout):
             return False
-        if self._uncommitted is not None and self._uncommitted[1].offsets:
-            lane, work = self._uncommitted
-            try:
-                lane.consumer.commit(offsets=work.positions(), asynchronous=False)
-            except KafkaException as exception:  # a rebalance, a broker that is away: the next batch's commit covers it
-                _log.warning("offsets not committed yet", error=str(exception.args[0]))
-                return True
-        self._uncommitted = None
+        self._commit_offsets()
         return True
+
+    def _commit_offsets(self) -> bool:
+        return self._offsets.commit({lane.topic: lane.consumer for lane in self._lanes})
 
     def _is_delivered(self, within_s: float) -> bool:
         """Waits for the batch in hand. After a rebalance Kafka refuses it until it is given the new membership."""
@@ -179,12 +181,22 @@ class Worker:
         if self._is_delivered(_COMMIT_WAIT_S):
             return
         _log.warning("the last batch is not committed yet; polling is paused", partitions=len(self._lane.owned))
+        since, told = time.strftime("%H:%M:%S UTC", time.gmtime()), ""
         while not self._idle(0.05):
+            told = self._tell_waiting(since, told)
             for lane in self._lanes:
                 lane.stand_still()
             self._renew()
         for lane in self._lanes:
             lane.go_on()
+        self._tell(Waiting(""))
+
+    def _tell_waiting(self, since: str, told: str) -> str:
+        """Says what Kafka said last, each time that it says something else."""
+        why = self._committer.trouble or "no answer yet"
+        if why != told:
+            self._tell(Waiting(f"has waited since {since} for Kafka to take its last batch: {why}"))
+        return why
 
     def _renew(self) -> None:
         self._committer.renew({lane.topic: lane.consumer.consumer_group_metadata() for lane in self._lanes})
@@ -195,7 +207,11 @@ class Worker:
 
     def _finish(self) -> bool:
         """Stops under one deadline: 1. the commit in hand; 2. its place in the group, if it leaves; 3. consumers."""
-        if not self._is_delivered(self._stop_within_s):
+        deadline = time.monotonic() + self._stop_within_s
+        delivered = self._is_delivered(self._stop_within_s)
+        while delivered and not self._commit_offsets() and time.monotonic() < deadline:
+            backoff(1)
+        if not delivered:
             _log.warning("stopped before the last batch was committed; its requests will be read again")
         elif not self._leaving:
             self._tell(Done())  # closing the consumers takes 5 ms and more, which nobody need wait for
@@ -209,9 +225,7 @@ class Worker:
         """Before partitions are given up, what is owed to them is committed; or given up, if they are lost already."""
         if lost or not self._is_delivered(self._stop_within_s):
             self._committer.abandon(gone)
-        if self._uncommitted is not None:
-            lane, work = self._uncommitted
-            self._uncommitted = lane, work.without(gone)
+        self._offsets.forget(gone)
 
     def _moved(self) -> None:
         self._batches.read_suspects()

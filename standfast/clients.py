@@ -81,6 +81,26 @@ def transactional(settings: Settings, client_id: str, transactional_id: str) -> 
     )
 
 
+def replies(settings: Settings, client_id: str) -> Config:
+    """A producer of answers to topics that requests name: what one topic does to it says nothing of the others.
+
+    An idempotent one would make all of them wait: for its id (500 ms while Kafka's coordinator loads), and for whatever
+    is on its way after each record that is refused.
+    """
+    return producer(
+        settings,
+        f"{client_id}.replies",
+        **{
+            "enable.idempotence": False,
+            "acks": -1,
+            "max.in.flight.requests.per.connection": 5,
+            "request.timeout.ms": 1_000,  # a broker answers a connection's requests one by one
+            "message.timeout.ms": 5_000,
+            "queue.buffering.max.kbytes": 131_072,
+        },
+    )
+
+
 def worker(settings: Settings, group: str, identity: str, slot: str) -> Config:
     """A worker's consumer: a static member, so that a standby can take over its partitions without a rebalance."""
     return consumer(
@@ -92,6 +112,8 @@ def worker(settings: Settings, group: str, identity: str, slot: str) -> Config:
             "session.timeout.ms": settings.workers.session_timeout_ms,
             # How soon a worker hears that partitions move. Sent when librdkafka is awake: less often without requests.
             "heartbeat.interval.ms": 100,
+            # How soon partitions that are added to the topic are read; by default after up to five minutes.
+            "topic.metadata.refresh.interval.ms": 3_000,
             "enable.partition.eof": True,  # where a partition really ends: offsets count transactions' markers too
             # Offsets are unreadable until the dead worker's transaction is ended: asked again after 10 ms, not 100.
             "retry.backoff.ms": 10,

@@ -73,6 +73,10 @@ class IntegrityError(ModelError):
     """A model's files are not the ones its manifest names."""
 
 
+class NotInitialised(StandfastError):
+    """Kafka answers but does not let this process write transactions; another one may be let."""
+
+
 class Fenced(StandfastError):
     """Another process answers under this worker's identity now."""
 

@@ -17,7 +17,7 @@ WorkerState = Literal["starting", "ready", "serving", "draining", "backing_off"]
 class WorkerStatus(msgspec.Struct, frozen=True, kw_only=True):
     """One worker or standby process. A standby's `id` names its slot until it takes over a worker's.
 
-    `failing`: why its model answers nothing, while that is so.
+    `failing`: why its model answers nothing, while that is so. `waiting`: for what in Kafka, if for more than a second.
     """
 
     id: str
@@ -29,6 +29,7 @@ class WorkerStatus(msgspec.Struct, frozen=True, kw_only=True):
     partitions: dict[str, list[int]] = {}
     restarts: int = 0
     failing: str = ""
+    waiting: str = ""
 
 
 class RoleStatus(msgspec.Struct, frozen=True, kw_only=True):

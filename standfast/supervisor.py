@@ -244,7 +244,9 @@ class Supervisor:
             telemetry.BREAKER_OPEN.labels(pool.service.requests).set(len(pool.failing))
 
     def _failure(self) -> str | None:
-        return next((reason for pool in self._pools for reason in (pool.failure, *pool.failing) if reason), None)
+        return next(
+            (reason for pool in self._pools for reason in (pool.failure, *pool.failing, *pool.waiting) if reason), None
+        )
 
     def _broker_rows(self) -> list[RoleStatus]:
         nodes = self._cluster.nodes if self._cluster else []

@@ -97,6 +97,12 @@ COMMIT_RETRIES = Counter(
     "Transactions that were aborted and done again, by reason.",
     ("topic", "reason"),
 )
+WAITED = Counter(
+    "standfast_waiting_seconds",
+    "Time that workers waited for Kafka: for the last batch's commit with the next one ready, or for topics that "
+    "requests name to acknowledge their replies.",
+    ("topic", "waits_for"),
+)
 LAG = Gauge(
     "standfast_lag_records",
     "Records behind the end of the partition, as its owner last saw it.",

@@ -35,6 +35,7 @@ class Member:
         self.identity: str | None = None
         self.partitions: dict[str, list[int]] = {}
         self.failing = ""
+        self.waiting = ""
         self.left = False
         self.load: Load | None = None
         self.load_at = 0.0

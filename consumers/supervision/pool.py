@@ -21,7 +21,20 @@ from dataclasses import replace
 
 import structlog
 
-from consumers.messages import Activate, Done, Exited, Failing, FromWorker, Leave, Left, Load, Ready, Serving, Stop
+from consumers.messages import (
+    Activate,
+    Done,
+    Exited,
+    Failing,
+    FromWorker,
+    Leave,
+    Left,
+    Load,
+    Ready,
+    Serving,
+    Stop,
+    Waiting,
+)
 from consumers.service import Service
 from consumers.supervision.aftermath import Aftermath
 from consumers.supervision.announced import was_announced
@@ -135,6 +148,11 @@ class Pool:
         """Why, of each worker whose model fails on every request."""
         return [member.failing for member in self._members.values() if member.failing]
 
+    @property
+    def waiting(self) -> list[str]:
+        """What each of its workers waits for that waits for Kafka."""
+        return [f"{member.name} {member.waiting}" for member in self._members.values() if member.waiting]
+
     def status(self) -> list[WorkerStatus]:
         """Every process, workers first."""
         return rows(self.service.group, self._members.values(), self._identities)
@@ -201,6 +219,8 @@ class Pool:
             self._serves(member, message.partitions)
         elif isinstance(message, Failing):
             member.failing = message.reason
+        elif isinstance(message, Waiting):
+            member.waiting = message.reason
         elif isinstance(message, Done):
             self._hand_over(member)
         elif isinstance(message, Left):

@@ -36,4 +36,5 @@ def _row(group: str, member: Member, restarts: int) -> WorkerStatus:
         partitions=member.partitions,
         restarts=restarts,
         failing=member.failing,
+        waiting=member.waiting,
     )

@@ -19,7 +19,14 @@ _REFRESH_S = 0.5
 _STOPPED = (
     '{"state":"stopped","bootstrap_servers":"","metrics_url":"","workers":[],"roles":[],"topics":[],"services":[]}'
 )
-_COLOURS = {"serving": "green", "ready": "green", "running": "green", "backing_off": "red", "failing": "red"}
+_COLOURS = {
+    "serving": "green",
+    "ready": "green",
+    "running": "green",
+    "backing_off": "red",
+    "failing": "red",
+    "waiting": "red",
+}
 
 
 @app.command("status")
@@ -58,7 +65,7 @@ def summary(found: SystemStatus) -> Group:
     for column in ("id", "role", "state", "pid", "restarts", "model", "partitions"):
         table.add_column(column, justify="right" if column in {"pid", "restarts"} else "left", overflow="fold")
     for worker in sorted(found.workers, key=lambda each: (each.group, each.role, each.id)):
-        state = _coloured("failing" if worker.failing else worker.state)
+        state = _coloured("failing" if worker.failing else "waiting" if worker.waiting else worker.state)
         model, owned = worker.model, _partitions(worker)
         table.add_row(worker.id, worker.role, state, str(worker.pid), str(worker.restarts), model, owned)
     for role in found.roles:

@@ -20,6 +20,7 @@ from consumers.service import service
 from consumers.suspects import Suspects
 from standfast import clients
 from standfast.status import WorkerStatus
+from tests.support.desk import Desk
 from tests.support.guest import Guest
 from tests.support.history import History
 from tests.support.moments import (
@@ -34,6 +35,7 @@ from tests.support.moments import (
     LONG_BATCH,
     MOVING,
     NOT_DONE,
+    REPLYING,
     SOMETIMES,
     STOPPING,
     TAKING_OVER,
@@ -53,6 +55,7 @@ class Stage:
     delivery: str
     history: History
     bulk: History
+    replies: History
     is_whole: bool = True
 
     def suspects(self) -> dict[tuple[int, int], int]:
@@ -61,6 +64,9 @@ class Stage:
 
     def check(self, history: History) -> None:
         """Nothing lost and every key in order; nothing doubled where that is promised."""
+        if history is self.replies:
+            history.at_least_once(60)
+            return
         if self.delivery == "at_least_once":
             history.settle(60)
             first = {one.request_id: one for one in reversed(history.seen)}
@@ -73,11 +79,13 @@ def staged(delivery: str, broker: str, home: Path) -> Iterator[Stage]:
     mortals = Mortals(home, broker, f"every-{delivery.replace('_', '-')}.", ("search",), **settings)
     try:
         mortals.start()
+        Desk(mortals.settings).create("replies", PARTITIONS)
         with (
             History(mortals.settings, uuid.uuid4().hex) as history,
             History(mortals.settings, uuid.uuid4().hex, bulk=True) as bulk,
+            History(mortals.settings, uuid.uuid4().hex, replies=mortals.topic("replies")) as replies,
         ):
-            yield Stage(mortals, delivery, history, bulk)
+            yield Stage(mortals, delivery, history, bulk, replies)
     finally:
         mortals.stop()
 
@@ -165,7 +173,7 @@ def guest_for(mortals: Mortals, step: str) -> Guest:
 def strike(mortals: Mortals, step: str) -> None:
     """Ends or stops the process whose end or stop makes one come to the step, if there must be one."""
     phase = step.partition(": ")[0]
-    if phase == "start":
+    if phase == "start" or step == "reply-topics: AdminClient":
         mortals.kill(mortals.standbys()[0].pid)
     elif phase == "stand by":
         mortals.kill(mortals.standbys()[0].pid, signal.SIGTERM)
@@ -180,6 +188,8 @@ def died(stage: Stage, order: Order, query: str = "sleep 0.002", every_s: float 
     assert stage.is_whole, "an earlier test has left it broken"
     mortals, deadline, stage.is_whole = stage.mortals, time.monotonic() + 60, False
     before, history = stage.suspects(), stage.bulk if "Bulk" in order.step else stage.history
+    if order.step in REPLYING:
+        history = stage.replies
     try:
         with cause(mortals, order):
             while (death := mortals.death()) is None:
@@ -204,6 +214,12 @@ def test_a_worker_killed(stage: Stage, step: str, when: When) -> None:
     death = died(stage, Order(step, when))
     if step.startswith("serve"):
         assert bool(death.computing) == ((step, when) in COMPUTING), death
+
+
+@every(REPLYING)
+def test_a_worker_killed_while_it_sends_replies(stage: Stage, step: str, when: When) -> None:
+    """They go beside the transaction: each is there, in the topic that was named or in the usual one."""
+    died(stage, Order(step, when))
 
 
 @every(LONG_BATCH)
@@ -239,6 +255,7 @@ def test_no_step_is_forgotten(stage: Stage) -> None:
             history.load(50, 200)
             guest.settle()
     stage.bulk.load(50, 200)
+    stage.replies.load(50, 200)
     to_one_worker(mortals)
     mortals.scale(2)
     mortals.whole()
@@ -248,6 +265,6 @@ def test_no_step_is_forgotten(stage: Stage) -> None:
     history.send("sleep 0.3")
     stage.check(history)
     mortals.whole((worker.pid,))
-    tables = EXACTLY_ONCE | MOVING | JOINING | LEAVING | LONG_BATCH | IN_DOUBT | NOT_DONE
+    tables = EXACTLY_ONCE | REPLYING | MOVING | JOINING | LEAVING | LONG_BATCH | IN_DOUBT | NOT_DONE
     forgotten = mortals.steps() - set(tables) - SOMETIMES
     assert not forgotten, f"workers do what no test kills them at; add it to tests/support/moments.py: {forgotten}"

@@ -22,7 +22,7 @@ from standfast import clients
 from tests.support.desk import Desk, Header, Reader, RefusedByKafka, has
 from tests.support.history import History
 from tests.support.registry import running_registry
-from tests.support.toys import Toys
+from tests.support.toys import PARTITIONS, Toys
 from tests.waiting import wait_until
 
 MIB = 1 << 20
@@ -146,6 +146,35 @@ def test_a_reply_topic_that_refuses_the_answer_holds_nobody_up(desk: Desk, resul
     desk.send("search.requests", search(f"{unique}-next"), b"k")
     assert results.answer(unique)["status"] == "ok"
     assert results.answer(f"{unique}-next")["status"] == "ok"
+
+
+def test_a_reply_topic_whose_limits_refuse_the_answer_costs_only_its_caller_the_reply(
+    desk: Desk, results: Reader, dead: Reader, unique: str
+) -> None:
+    """It refused the transaction's marker too: nothing of that worker was answered, not after a restart either."""
+    desk.create(unique, 1, message_timestamp_before_max_ms="0")
+    named: list[Header] = [("kafka_replyTopic", desk.topic(unique).encode()), ("n", unique.encode())]
+    desk.send("search.requests", search(unique), b"k", named)
+    desk.send("search.requests", search(f"{unique}-next"), b"k")
+    assert results.answer(f"{unique}-next")["status"] == "ok"
+    assert results.answer(unique)["status"] == "ok", "it goes to the usual topic, as where there is no reply topic"
+    letter = dead.until(has("n", unique.encode()))
+    assert letter.value() == search(unique)
+    assert b"INVALID_TIMESTAMP" in (dict(letter.headers() or [])["error-reason"] or b"")
+
+
+def test_many_missing_reply_topics_hold_nobody_up(desk: Desk, results: Reader, unique: str) -> None:
+    """Each cost half a second, in series: the innocent behind 64 of them waited 25 s."""
+    began = time.monotonic()
+    for number in range(64):
+        headers: list[Header] = [("kafka_replyTopic", f"{unique}-missing-{number}".encode())]
+        desk.send("search.requests", search(f"{unique}-{number}"), b"k", headers)
+    sent = time.monotonic()
+    desk.send("search.requests", search(f"{unique}-innocent"), b"k")
+    assert results.answer(f"{unique}-innocent")["status"] == "ok"
+    assert time.monotonic() - sent < 0.5 * 64 / 2 + (sent - began)
+    for number in range(64):
+        assert results.answer(f"{unique}-{number}")["status"] == "ok"
 
 
 def test_a_reply_topic_that_is_deleted_holds_nobody_up(desk: Desk, results: Reader, unique: str) -> None:
@@ -327,6 +356,15 @@ def test_kafkas_own_console_tools_are_answered(toys: Toys, desk: Desk, tmp_path:
     shown = console("console-consumer", "--topic", desk.topic("search.results"), *start)
     answer = json.loads(shown)
     assert (answer["request_id"], answer["status"], answer["items"][0]["title"]) == (unique, "ok", "heart")
+
+
+@pytest.mark.parametrize("bulk", ["", ".bulk"])
+def test_partitions_that_are_added_are_read_soon(desk: Desk, unique: str, bulk: str) -> None:
+    """Requests in them waited up to five minutes."""
+    desk.grow(f"search.requests{bulk}", PARTITIONS + 1)
+    with desk.reader(f"search.results{bulk}") as results:
+        desk.send(f"search.requests{bulk}", search(unique), partition=PARTITIONS)
+        assert results.answer(unique)["status"] == "ok"
 
 
 def test_at_least_once_answers_too(broker: str, tmp_path_factory: pytest.TempPathFactory) -> None:

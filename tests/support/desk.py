@@ -9,7 +9,15 @@ from contextlib import AbstractContextManager
 from types import TracebackType
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, NewTopic, ResourceType
+from confluent_kafka.admin import (
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    NewPartitions,
+    NewTopic,
+    ResourceType,
+)
 
 from standfast import clients
 from standfast.settings import Settings
@@ -100,11 +108,18 @@ class Desk:
             raise RefusedByKafka(errors[0].name())
         return place[0]
 
-    def create(self, name: str, partitions: int) -> None:
-        """A topic of the caller's own."""
-        for done in self._admin.create_topics([NewTopic(self.topic(name), partitions, 1)]).values():
+    def create(self, name: str, partitions: int, **config: str) -> None:
+        """A topic of the caller's own; settings as Kafka's, with underscores for dots."""
+        own = {key.replace("_", "."): value for key, value in config.items()}
+        for done in self._admin.create_topics([NewTopic(self.topic(name), partitions, 1, config=own)]).values():
             done.result(WAIT_S)
         wait_until(lambda: self._has(name, partitions), WAIT_S, what=f"the topic {name}")
+
+    def grow(self, name: str, partitions: int) -> None:
+        """Gives a topic more partitions."""
+        for done in self._admin.create_partitions([NewPartitions(self.topic(name), partitions)]).values():
+            done.result(WAIT_S)
+        wait_until(lambda: self._has(name, partitions), WAIT_S, what=f"{partitions} partitions of {name}")
 
     def delete(self, name: str) -> None:
         """Takes a topic away again."""

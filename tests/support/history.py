@@ -36,10 +36,12 @@ class History:
     """Sends requests to one service and reads its result topic, in a thread, from the moment it is entered.
 
     Every request has a key, and all of one key go through one partition on both sides: their answers must come in the
-    order of the requests.
+    order of the requests. With `replies` they name that topic, and it is read beside the usual one.
     """
 
-    def __init__(self, settings: Settings, name: str, service: str = "search", *, bulk: bool = False) -> None:
+    def __init__(
+        self, settings: Settings, name: str, service: str = "search", *, bulk: bool = False, replies: str = ""
+    ) -> None:
         prefix = settings.kafka.topic_prefix
         suffix, group = (BULK_SUFFIX, "-bulk") if bulk else ("", "")
         self.name = name
@@ -47,13 +49,14 @@ class History:
         self.seen: list[Sighting] = []
         self._settings = settings
         self._requests = f"{prefix}{service}.requests{suffix}"
-        self._results = f"{prefix}{service}.results{suffix}"
+        self._headers = [("kafka_replyTopic", replies.encode())] if replies else []
+        self._results = [f"{prefix}{service}.results{suffix}", *([replies] if replies else [])]
         self._producer = Producer(clients.producer(settings, f"{name}-history"))
         follower = {**clients.follower(settings, f"{name}-history"), "enable.partition.eof": True}
         self._consumer = Consumer(follower)
         # A second one: confluent-kafka lets no other thread in while one polls.
         self._asking = Consumer(clients.consumer(settings, f"{name}-history", f"{prefix}standfast-{service}{group}"))
-        self._read_to: dict[int, int] = {}
+        self._read_to: dict[tuple[str, int], int] = {}
         self._unsent: list[str] = []
         self._ended = threading.Event()
         self._started = threading.Event()
@@ -84,6 +87,7 @@ class History:
             value,
             self.sent[request_id],
             on_delivery=self._delivered,
+            headers=self._headers,
             **place,
         )
         self._producer.poll(0)
@@ -110,8 +114,13 @@ class History:
         """Returns when every request is committed as served and every answer is read, or fails."""
         self.flush()
         wait_until(self._is_served, timeout, every=0.1, what="requests all served")
-        ends = self._ends(self._results)
+        ends = {(topic, one): end for topic in self._results for one, end in self._ends(topic).items()}
         wait_until(lambda: self._has_read(ends), timeout, what="answers all read")
+
+    def at_least_once(self, timeout: float = ANSWER_S) -> None:
+        """Asserts that every request has an answer; waits for the last of them."""
+        self.settle(timeout)
+        assert set(self.sent) - {one.request_id for one in self.seen} == set()
 
     def exactly_once(self, timeout: float = ANSWER_S, besides: tuple[str, ...] = ()) -> None:
         """Asserts that every request but those `besides` has one answer, in order; waits for the last of them."""
@@ -145,15 +154,17 @@ class History:
             self._unsent.append(f"{message.key()!r}: {error}")
 
     def _read(self) -> None:
-        found = self._consumer.list_topics(self._results, timeout=30).topics[self._results]
-        self._consumer.assign([TopicPartition(self._results, number, OFFSET_BEGINNING) for number in found.partitions])
+        found = [self._consumer.list_topics(one, timeout=30).topics[one] for one in self._results]
+        self._consumer.assign(
+            [TopicPartition(one.topic, number, OFFSET_BEGINNING) for one in found for number in one.partitions]
+        )
         self._started.set()
         while not self._ended.is_set():
             for message in self._consumer.consume(500, 0.05):
                 if message.error() is None:
                     self._take(message)
                 elif message.error().code() == KafkaError._PARTITION_EOF:
-                    self._read_to[message.partition()] = message.offset()
+                    self._read_to[message.topic(), message.partition()] = message.offset()
 
     def _take(self, message: Message) -> None:
         if f'"request_id":"{self.name}-'.encode() in (message.value() or b""):
@@ -176,6 +187,6 @@ class History:
             return False
         return all(max(one.offset, 0) >= ends[one.partition] for one in done)
 
-    def _has_read(self, ends: dict[int, int]) -> bool:
+    def _has_read(self, ends: dict[tuple[str, int], int]) -> bool:
         """By the ends that the reader came to: its position does not count the markers behind the last answer."""
-        return all(self._read_to.get(partition, 0) >= end for partition, end in ends.items())
+        return all(self._read_to.get(place, 0) >= end for place, end in ends.items())

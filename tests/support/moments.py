@@ -20,6 +20,9 @@ STARTING: Table = {
     "start: ToyModel.warm_up": AFTER,
     "start: ToyModel.predict": WITHIN,  # the rehearsal, of a request that nobody sent
     "start: Producer": AFTER,
+    "start: Replies": AFTER,
+    "start: Replies.list_topics": AFTER,
+    "reply-topics: AdminClient": AFTER,
     "start: Consumer": AFTER,
     "start: Consumer.list_topics": AFTER,
     "start: Seats.connect": AFTER,
@@ -57,6 +60,12 @@ COMMITTING: Table = {
     "bounded: Producer.send_offsets_to_transaction": WITHIN,
     "commit: Producer.produce": AROUND,
     "commit: Producer.commit_transaction": WITHIN,
+}
+# What goes to topics that requests name, before that transaction; and the thread that asks about those topics.
+REPLYING: Table = {
+    "commit: Replies.produce": WITHIN,
+    "commit: Replies.poll": WITHIN,
+    "reply-topics: AdminClient.describe_topics": AROUND,
 }
 # Partitions given up and got back.
 MOVING: Table = {

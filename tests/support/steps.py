@@ -195,15 +195,20 @@ class Steps:
 
 
 def _client_name(kind: str, method: str) -> Name:
-    """`Consumer.poll`, or `Bulk.poll` of a consumer of bulk requests; of making one just `Consumer` or `Bulk`."""
-    if kind != Consumer.__name__:
+    """`Consumer.poll`, or `Bulk.poll` of a consumer of bulk requests; of making one just `Consumer` or `Bulk`.
+
+    A producer of answers to topics that requests name is `Replies`.
+    """
+    if kind == AdminClient.__name__:
         return kind if method == "__init__" else f"{kind}.{method}"
 
-    def name(consumer: Any, *arguments: Any) -> str:
+    def name(client: Any, *arguments: Any) -> str:
         if method != "__init__":
-            return f"{consumer.known_as}.{method}"
-        consumer.known_as = "Bulk" if str(arguments[0]["group.id"]).endswith("-bulk") else kind
-        return str(consumer.known_as)
+            return f"{client.known_as}.{method}"
+        is_bulk = str(arguments[0].get("group.id")).endswith("-bulk")
+        is_for_replies = str(arguments[0]["client.id"]).endswith(".replies")
+        client.known_as = "Bulk" if is_bulk else "Replies" if is_for_replies else kind
+        return str(client.known_as)
 
     return name
 

@@ -91,6 +91,17 @@ def test_a_reply_partition_is_used_if_the_topic_has_it() -> None:
         assert reply_to(b"replies", partition) == ("replies", -1)
 
 
+def test_a_reply_topic_that_is_not_known_yet_is_named_as_asked_and_ours_is_not() -> None:
+    unknown = Answers(service("search", _SETTINGS), Codec(), "search-0", "search@3", lambda _topic: None)
+    for topic, wanted, expected in ((b"new", b"\0\0\0\7", ("new", 7)), (b"shop.search.results", b"\0\0\0\7", None)):
+        at = origin(
+            headers=[("kafka_replyTopic", topic), ("kafka_replyPartition", wanted)], topic="shop.search.requests"
+        )
+        out = unknown.served(Admitted(at, Encoding.JSON, "r1", SearchQuery("heart", 1)), [])
+        assert (out.topic, out.to_partition) == (expected or ("shop.search.results", -1))
+        assert out.to_named == (expected is not None)
+
+
 @given(st.binary(max_size=300), st.none() | st.binary(max_size=6))
 def test_no_reply_header_raises(topic: bytes, partition: bytes | None) -> None:
     assert reply_to(topic, partition)[0] in {"shop.search.results", "replies"}
@@ -116,9 +127,13 @@ def test_a_long_reason_is_cut() -> None:
     assert len(dict(out.headers)["error-reason"] or b"") == 1000
 
 
-def test_what_a_named_topic_refuses_goes_to_ours_then_to_the_dead_letters_then_without_its_value() -> None:
+def test_what_a_named_topic_refuses_goes_to_ours_and_to_the_dead_letters_and_then_without_its_value() -> None:
     named = served([("kafka_replyTopic", b"replies"), ("kafka_replyPartition", b"\0\0\0\1")], b"k")
-    ours = answers().instead(named, "TOPIC_EXCEPTION")
+    ours, letter = answers().unreplied(named, "INVALID_TIMESTAMP")
+    assert (letter.topic, letter.value) == ("shop.search.requests.dlq", named.origin.value)
+    reason = dict(letter.headers)["error-reason"]
+    assert reason == b"the reply topic replies has not taken the answer: INVALID_TIMESTAMP"
+    assert answers().to_ours(named) == ours
     assert (ours.topic, ours.to_partition, ours.to_named, ours.value) == ("shop.search.results", -1, False, named.value)
     dead = answers().instead(ours, "MSG_SIZE_TOO_LARGE")
     assert (dead.topic, dead.value) == ("shop.search.requests.dlq", named.origin.value)

@@ -16,9 +16,10 @@ from msgspec import structs
 from consumers import committer as committer_module
 from consumers.answers import Outgoing
 from consumers.committer import Committer
-from consumers.work import Unwritable, Work
+from consumers.work import Replying, Unwritable, Work
 from standfast.errors import Fenced
 from tests.support.origins import origin
+from tests.support.replying import NoReplies
 from tests.waiting import wait_until
 
 TOPIC = "search.requests"
@@ -28,6 +29,7 @@ class Script:
     """A delivery that first fails as it is told."""
 
     commits_offsets = True
+    replies: Replying = NoReplies()
 
     def __init__(self, *failures: BaseException | Callable[[Work], None]) -> None:
         self.failures = list(failures)

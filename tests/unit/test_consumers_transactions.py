@@ -16,8 +16,9 @@ from consumers.answers import Outgoing
 from consumers.at_least_once import AtLeastOnce
 from consumers.transactions import ExactlyOnce
 from consumers.work import Delivery, Unwritable, Work
-from standfast.errors import Fenced
+from standfast.errors import Fenced, NotInitialised
 from tests.support.origins import origin
+from tests.support.replying import NoReplies
 
 TOPIC = "search.requests"
 
@@ -78,10 +79,11 @@ class FakeProducer:
     def purge(self) -> None:
         self.purged = True
 
-    def list_topics(self, topic: str = "", *_: object, **__: object) -> Any:
-        gone = self._says.get(topic) == KafkaError.UNKNOWN_TOPIC_OR_PART
-        found = SimpleNamespace(error=KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART) if gone else None)
-        return SimpleNamespace(topics={topic: found}, brokers=dict.fromkeys(range(self.brokers)))
+    def list_topics(self, **_: object) -> Any:
+        failures = self._script.get("list")
+        if failures:
+            raise cast(KafkaException, failures.pop())
+        return SimpleNamespace(brokers=dict.fromkeys(range(self.brokers)))
 
     def __len__(self) -> int:
         return 0
@@ -110,7 +112,7 @@ class Stage:
         self.unstable: list[KafkaError] = []
         monkeypatch.setattr(transactions, "AdminClient", lambda _: self)
         monkeypatch.setattr(transactions, "_BACKOFF_S", (0.0,))
-        self.delivery = ExactlyOnce(self.build, lambda _: "group", {}, self.retried.append)
+        self.delivery = ExactlyOnce(self.build, lambda _: "group", {}, self.retried.append, NoReplies())
 
     def build(self) -> Producer:
         self.producers.append(FakeProducer(self.script, self.says, self.brokers))
@@ -139,8 +141,8 @@ def stage(monkeypatch: pytest.MonkeyPatch) -> Stage:
     return Stage(monkeypatch)
 
 
-def answer(topic: str = "results", offset: int = 4, *, named: bool = False) -> Outgoing:
-    return Outgoing(origin(place=(0, offset)), topic, None, b"", [], -1, named)
+def answer(topic: str = "results", offset: int = 4) -> Outgoing:
+    return Outgoing(origin(place=(0, offset)), topic, None, b"", [])
 
 
 WORK = Work([answer(offset=4), answer(offset=5)], {(TOPIC, 0): 6, (TOPIC, 3): 9}, [], "member")
@@ -340,6 +342,26 @@ def test_transactions_are_initialised_until_it_works_with_a_new_producer_each_ti
     assert [one.calls for one in stage.producers] == [["init"]] * 3
 
 
+def test_a_worker_whose_transactions_kafka_does_not_initialise_ends_so_that_a_standby_takes_over(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It tried on for ever, with its partitions, and its state was "serving"."""
+    monkeypatch.setattr(transactions, "_INITIALISE_S", 0.05)
+    stage.script["init"] = [error(KafkaError.CONCURRENT_TRANSACTIONS) for _ in range(100_000)]
+    with pytest.raises(NotInitialised, match="for 0 s"):
+        stage.delivery.connect()
+    assert len(stage.producers) > 1
+
+
+def test_while_kafka_is_away_as_a_whole_transactions_are_tried_on(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transactions, "_INITIALISE_S", 0.0)
+    stage.script["list"] = [error(KafkaError._TRANSPORT) for _ in range(20)]
+    stage.delivery.connect()
+    assert [one.calls for one in stage.producers] == [[]] * 20 + [["init"]]
+
+
 @pytest.mark.parametrize("code", [KafkaError._FENCED, KafkaError.INVALID_PRODUCER_EPOCH, KafkaError.FENCED_INSTANCE_ID])
 @pytest.mark.parametrize("step", ["begin", "offsets", "commit"])
 def test_being_fenced_is_said_and_nothing_more_is_tried(stage: Stage, code: int, step: str) -> None:
@@ -348,32 +370,6 @@ def test_being_fenced_is_said_and_nothing_more_is_tried(stage: Stage, code: int,
         stage.delivery.deliver(WORK)
     assert len(stage.producers) == 1
     assert "abort" not in stage.producers[0].calls
-
-
-def test_a_record_that_kafka_never_takes_is_found_at_the_second_try(stage: Stage) -> None:
-    good, bad = answer(), answer("theirs", named=True)
-    work = Work([good, bad], {(TOPIC, 0): 6}, [])
-    stage.says["theirs"] = KafkaError.TOPIC_EXCEPTION
-    stage.script["commit"] = [error(KafkaError.TOPIC_EXCEPTION, abort=True) for _ in range(2)]
-    with pytest.raises(KafkaException):
-        stage.delivery.deliver(work)
-    with pytest.raises(Unwritable) as caught:
-        stage.delivery.deliver(work)
-    assert caught.value.records == [(bad, "TOPIC_EXCEPTION")]
-    stage.delivery.deliver(Work([good], {(TOPIC, 0): 6}, []))
-    assert [one.calls.count("abort") for one in stage.producers] == [2]
-
-
-def test_named_topics_are_blamed_where_kafka_only_says_that_the_transaction_failed(stage: Stage) -> None:
-    """So it is with its own topics: the records are only said to have been thrown away."""
-    good, bad = answer(), answer("__consumer_offsets", named=True)
-    stage.says |= {"results": KafkaError._PURGE_QUEUE, "__consumer_offsets": KafkaError._PURGE_QUEUE}
-    stage.script["commit"] = [error(KafkaError.TOPIC_AUTHORIZATION_FAILED, abort=True) for _ in range(2)]
-    with pytest.raises(KafkaException):
-        stage.delivery.deliver(Work([good, bad], {(TOPIC, 0): 6}, []))
-    with pytest.raises(Unwritable) as caught:
-        stage.delivery.deliver(Work([good, bad], {(TOPIC, 0): 6}, []))
-    assert caught.value.records == [(bad, "TOPIC_AUTHORIZATION_FAILED")]
 
 
 def test_a_record_too_large_is_found_though_the_commit_only_times_out(stage: Stage) -> None:
@@ -403,15 +399,6 @@ def test_our_own_topic_that_takes_nothing_is_waited_for_but_not_for_a_record_too
         stage.delivery.deliver(WORK)
 
 
-def test_a_named_topic_that_is_gone_is_found_when_the_commit_times_out(stage: Stage) -> None:
-    good, bad = answer(), answer("theirs", named=True)
-    stage.script["commit"] = [TIMED_OUT]
-    stage.says["theirs"] = KafkaError.UNKNOWN_TOPIC_OR_PART
-    with pytest.raises(Unwritable) as caught:
-        stage.delivery.deliver(Work([good, bad], {(TOPIC, 0): 6}, []))
-    assert caught.value.records == [(bad, "UNKNOWN_TOPIC_OR_PART")]
-
-
 def test_a_record_the_client_itself_refuses_is_found_too(stage: Stage) -> None:
     stage.script["produce"] = [error(KafkaError.MSG_SIZE_TOO_LARGE) for _ in range(2)]
     with pytest.raises(KafkaException):
@@ -423,7 +410,7 @@ def test_a_record_the_client_itself_refuses_is_found_too(stage: Stage) -> None:
 
 def least(says: dict[str, int]) -> tuple[Delivery, FakeProducer]:
     producer = FakeProducer({}, says, 1)
-    return AtLeastOnce(lambda: cast(Producer, producer)), producer
+    return AtLeastOnce(lambda: cast(Producer, producer), NoReplies()), producer
 
 
 def test_at_least_once_waits_for_every_answer() -> None:

@@ -18,14 +18,15 @@ from consumers import worker as worker_module
 from consumers.admission import Origin
 from consumers.answers import Outgoing
 from consumers.batches import Batches
-from consumers.messages import Done, Load
+from consumers.messages import Done, Load, Waiting
 from consumers.service import service
 from consumers.tally import Tally
-from consumers.work import Work
+from consumers.work import Replying, Work
 from consumers.worker import Worker
 from standfast.errors import Fenced
 from standfast.settings import Settings
 from tests.support.origins import FakeMessage, origin
+from tests.support.replying import NoReplies
 
 TOPIC = "search.requests"
 Step = Callable[[], Message | None]
@@ -109,6 +110,7 @@ class SlowDelivery:
     """Delivers when it is let; `work` is what was delivered."""
 
     commits_offsets: bool = True
+    replies: Replying = field(default_factory=NoReplies)
     work: list[Work] = field(default_factory=list)
     let: threading.Event = field(default_factory=threading.Event)
     takes: Callable[[Work], bool] = lambda _work: True
@@ -172,6 +174,7 @@ class Stage:
         self.told: list[dict[str, list[int]]] = []
         self.done: tuple[bool, list[dict[int, int]]] | None = None
         self.loads: list[Load] = []
+        self.waited: list[str] = []
         self.worker = Worker(
             service("search", Settings()),
             cast(Consumer, self.consumer),
@@ -184,8 +187,10 @@ class Stage:
         self.left = False
         self.consumer.at_end = self.worker.stop
 
-    def tell(self, what: dict[str, list[int]] | Load | Done) -> None:
-        if isinstance(what, Load):
+    def tell(self, what: dict[str, list[int]] | Load | Waiting | Done) -> None:
+        if isinstance(what, Waiting):
+            self.waited.append(what.reason)
+        elif isinstance(what, Load):
             self.loads.append(what)
         elif isinstance(what, Done):
             self.done = (self.consumer.closed, [*self.delivery.offsets()])
@@ -380,6 +385,16 @@ def test_a_commit_that_takes_long_is_given_the_present_membership(stage: Stage) 
     assert stage.delivery.work[-1].membership == stage.consumer.generation
 
 
+def test_a_worker_that_waits_for_kafka_says_so_and_when_it_is_over(stage: Stage) -> None:
+    """Its state was "serving", whatever it waited for."""
+    stage.play(
+        stage.happens("on_assign", 0), record(0, 5), record(0, 6), *[lambda: None] * 3, stage.deliver, record(0, 7)
+    )
+    assert stage.waited[-1] == ""
+    assert all("for Kafka to take its last batch" in one for one in stage.waited if one)
+    assert any(stage.waited)
+
+
 def test_a_place_in_the_group_that_was_taken_ends_the_worker(stage: Stage) -> None:
     class Broken(FakeMessage):
         def error(self) -> KafkaError:
@@ -430,10 +445,11 @@ def test_offsets_that_kafka_does_not_take_just_now_are_committed_later(stage: St
     refusals = [KafkaException(KafkaError(KafkaError.REBALANCE_IN_PROGRESS))] * 2
     committed: list[int] = []
 
-    def commit(offsets: list[TopicPartition], asynchronous: bool) -> None:
+    def commit(offsets: list[TopicPartition], asynchronous: bool) -> list[TopicPartition]:
         if refusals:
             raise refusals.pop()
         committed.extend(one.offset for one in offsets)
+        return offsets
 
     stage.consumer.commit = commit  # type: ignore[attr-defined]
     stage.delivery.commits_offsets = False

@@ -1,0 +1,12 @@
+"""No reply topics: for tests of what comes after them."""
+
+from __future__ import annotations
+
+from consumers.work import Work
+
+
+class NoReplies:
+    """Gives every work back as it is."""
+
+    def deliver(self, work: Work) -> Work:
+        return work

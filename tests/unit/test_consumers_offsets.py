@@ -1,0 +1,109 @@
+"""At least once: an offset is owed until Kafka has taken it, whatever comes in between."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import pytest
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from hypothesis import given
+from hypothesis import strategies as st
+
+from consumers.offsets import Offsets
+from consumers.work import Work
+
+TOPIC, BULK = "search.requests", "search.requests.bulk"
+
+
+class Group:
+    """What Kafka has of a group's offsets; refuses all of a commit, or those of some partitions."""
+
+    def __init__(self) -> None:
+        self.committed: dict[tuple[str, int], int] = {}
+        self.away = False
+        self.refuses: set[int] = set()
+
+    def commit(self, offsets: list[TopicPartition], asynchronous: bool) -> list[Any]:
+        assert not asynchronous
+        if self.away:
+            raise KafkaException(KafkaError(KafkaError.REBALANCE_IN_PROGRESS))
+        answers = []
+        for one in offsets:
+            refused = one.partition in self.refuses
+            answers.append(Answer(one, KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART) if refused else None))
+            if not refused:
+                self.committed[one.topic, one.partition] = one.offset
+        return answers
+
+
+class Answer:
+    def __init__(self, at: TopicPartition, error: KafkaError | None) -> None:
+        self.topic, self.partition, self.offset, self.error = at.topic, at.partition, at.offset, error
+
+
+@pytest.fixture
+def group() -> Group:
+    return Group()
+
+
+def commit(offsets: Offsets, group: Group) -> bool:
+    return offsets.commit({topic: cast(Consumer, group) for topic in (TOPIC, BULK)})
+
+
+def work(topic: str = TOPIC, **places: int) -> Work:
+    return Work([], {(topic, int(name[1:])): at for name, at in places.items()}, [])
+
+
+def test_what_is_refused_is_committed_later_though_the_next_batch_is_of_another_partition(group: Group) -> None:
+    """The next batch took the place of what was owed: it was never committed, and answered again after a restart."""
+    offsets = Offsets()
+    group.away = True
+    offsets.submitted(work(p0=6))
+    assert not commit(offsets, group)
+    offsets.submitted(work(BULK, p1=3))
+    assert not commit(offsets, group)
+    group.away = False
+    assert commit(offsets, group)
+    assert group.committed == {(TOPIC, 0): 6, (BULK, 1): 3}
+
+
+def test_what_kafka_says_of_each_partition_is_heard(group: Group) -> None:
+    """A commit of several partitions is not refused as a whole where one of them is."""
+    offsets = Offsets()
+    group.refuses = {1}
+    offsets.submitted(work(p0=6, p1=9))
+    assert not commit(offsets, group)
+    group.refuses = set()
+    assert commit(offsets, group)
+    assert group.committed == {(TOPIC, 0): 6, (TOPIC, 1): 9}
+
+
+_STEPS = st.lists(
+    st.tuples(
+        st.sampled_from([TOPIC, BULK]),
+        st.sets(st.integers(0, 3), min_size=1),
+        st.booleans(),
+        st.sets(st.integers(0, 3), max_size=2),
+        st.sets(st.integers(0, 3), max_size=2),
+    ),
+    max_size=20,
+)
+
+
+@given(_STEPS)
+def test_at_the_end_all_is_committed_that_was_delivered_and_is_still_ours(
+    steps: list[tuple[str, set[int], bool, set[int], set[int]]],
+) -> None:
+    """Each: a batch, whether Kafka is away, partitions that it refuses, and partitions given up afterwards."""
+    group, offsets = Group(), Offsets()
+    owed: dict[tuple[str, int], int] = {}
+    for number, (topic, partitions, group.away, group.refuses, gone) in enumerate(steps):
+        batch = {(topic, one): number for one in partitions}
+        offsets.submitted(Work([], batch, []))
+        commit(offsets, group)
+        lost = {(topic, one) for one in gone}
+        offsets.forget(lost)
+        owed = {key: at for key, at in {**owed, **batch}.items() if key not in lost}
+    group.away, group.refuses = False, set()
+    assert commit(offsets, group)
+    assert owed.items() <= group.committed.items()
