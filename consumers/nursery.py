@@ -51,12 +51,14 @@ class Nursery:
         own: Service,
         model: Model[Any] | None,
         configured: settings.Settings,
+        version: int = 0,
         devices: Sequence[str] = (),
     ) -> None:
         self._channel = channel
         self._service = own
         self._model = model
         self._settings = configured
+        self._version = version
         self._devices = devices
         self._device_of: dict[int, str] = {}
         self._selector = selectors.DefaultSelector()
@@ -86,7 +88,7 @@ class Nursery:
     def _forked(self, order: Fork, descriptor: int) -> int:
         if self._model is None:
             device = freest(self._devices, self._device_of.values())
-            pid = _spawned(self._service.name, order, descriptor, device)
+            pid = _spawned(self._service.name, order, descriptor, device, self._version)
             self._device_of[pid] = device
             return pid
         nursery = os.getpid()
@@ -120,23 +122,23 @@ class Nursery:
         send(self._channel, Exited(slot, pid, os.waitstatus_to_exitcode(status)))
 
 
-def command(name: str, channel: int) -> list[str]:
-    """The command line of a nursery whose end of the channel is this descriptor."""
-    return [sys.executable, "-P", "-m", "consumers.nursery", name, str(channel), str(os.getpid())]
+def command(name: str, channel: int, version: int) -> list[str]:
+    """The command line of a nursery for this version, whose end of the channel is this descriptor."""
+    return [sys.executable, "-P", "-m", "consumers.nursery", name, str(channel), str(os.getpid()), str(version)]
 
 
-def _spawned(name: str, order: Fork, descriptor: int, device: str) -> int:
+def _spawned(name: str, order: Fork, descriptor: int, device: str, version: int) -> int:
     """A worker that loads its own model, and to which the given device is the only one there is."""
     environment = {**os.environ, "CUDA_VISIBLE_DEVICES": device}
-    words = [*command(name, descriptor), order.slot, str(order.workers)]
+    words = [*command(name, descriptor, version), order.slot, str(order.workers)]
     started = subprocess.Popen(words, pass_fds=[descriptor], env=environment)
     started.returncode = 0  # its end is awaited through a pidfd, not by this object
     return started.pid
 
 
 def main(arguments: list[str]) -> int:
-    """A nursery (`service channel parent`) or, with a slot and a number of workers, one worker with its own model."""
-    name, channel, parent, *worker = arguments
+    """A nursery (`service channel parent version`) or, with a slot and a number of workers, one such worker."""
+    name, channel, parent, version, *worker = arguments
     tie_to_parent(int(parent))
     leave_interrupts_to_parent()
     configured = settings.load()
@@ -149,9 +151,9 @@ def main(arguments: list[str]) -> int:
 
         if worker:
             own = replace(own, workers=int(worker[1]))
-            return process.start(worker[0], line, own, load(own.name, device="cuda"), configured)
+            return process.start(worker[0], line, own, load(own.name, int(version), "cuda"), configured)
         devices = visible(device) if uses_cuda(device) else []
-        model = None if devices else load(own.name, device="cpu")
+        model = None if devices else load(own.name, int(version), "cpu")
     except StandfastError as error:
         _log.error("the model cannot be loaded", service=name, reason=str(error))
         send(line, Failed(str(error)[:2000]))
@@ -160,8 +162,8 @@ def main(arguments: list[str]) -> int:
     gc.collect()
     gc.freeze()  # the collector would otherwise touch, and so copy, every page of the model in every child
     _log.info("model is loaded", service=name, model=model.label if model else "")
-    send(line, Loaded(model.label if model else name))
-    Nursery(line, own, model, configured, devices).run()
+    send(line, Loaded(model.label if model else f"{name}@{version}"))
+    Nursery(line, own, model, configured, int(version), devices).run()
     return 0
 
 

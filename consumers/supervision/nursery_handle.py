@@ -6,6 +6,7 @@ import asyncio
 import os
 import socket
 import subprocess
+from collections.abc import Collection
 from typing import Protocol
 
 from consumers import nursery
@@ -47,11 +48,12 @@ class Listener(Protocol):
 class NurseryHandle:
     """A nursery process and the channels to it and its children, on the running asyncio loop.
 
-    `model` is the label of the model it has in memory, empty until then.
+    `version` is what it is to load, `model` the label of what it has in memory, empty until then.
     """
 
-    def __init__(self, service: Service, environment: dict[str, str], listener: Listener) -> None:
+    def __init__(self, service: Service, version: int, environment: dict[str, str], listener: Listener) -> None:
         self._service = service
+        self.version = version
         self._environment = environment
         self._listener = listener
         self._process: subprocess.Popen[bytes] | None = None
@@ -65,7 +67,7 @@ class NurseryHandle:
         ours, theirs = pair()
         name = self._service.name
         self._process = subprocess.Popen(
-            nursery.command(name, theirs.fileno()),
+            nursery.command(name, theirs.fileno(), self.version),
             pass_fds=[theirs.fileno()],
             env={
                 **os.environ,
@@ -83,6 +85,11 @@ class NurseryHandle:
         ours.setblocking(False)
         self._channel = ours
         asyncio.get_running_loop().add_reader(ours, self._nursery_speaks)
+
+    @property
+    def members(self) -> Collection[Member]:
+        """Its processes that live."""
+        return self._members.values()
 
     def fork(self, slot: str, workers: int) -> Member:
         """Has a new standby made for this slot, ready to be any of so many workers; its pid follows."""

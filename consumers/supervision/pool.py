@@ -4,8 +4,8 @@ When a worker ends, its identity (`search-0`, a static member of the consumer gr
 joins under it without a rebalance: the other workers' partitions do not pause. At the same moment the dead worker's
 transactional id is fenced, which ends its open transaction.
 
-A new model version comes the same way: a second nursery loads it, its standbys warm up, and one old worker after the
-other finishes its batch and hands its identity on.
+Another model version comes the same way: a second nursery loads it (`nurseries` says when), its standbys warm up, and
+one old worker after the other finishes its batch and hands its identity on.
 
 The number of workers may change at any time: a new identity goes to a warm standby at once; a worker that is one too
 many leaves the group, and its partitions go to the others. Runs on the supervisor's asyncio loop; nothing here blocks.
@@ -29,6 +29,7 @@ from consumers.supervision.hangs import HangWatch
 from consumers.supervision.identities import Identities
 from consumers.supervision.member import Member
 from consumers.supervision.neighbours import Neighbours
+from consumers.supervision.nurseries import Nurseries
 from consumers.supervision.nursery_handle import NurseryHandle
 from consumers.supervision.orphans import Orphans
 from consumers.supervision.rows import rows
@@ -62,13 +63,12 @@ class Pool:
         self.partitions = 0
         self._settings = settings
         self._changed = changed
-        self._environment = environment
-        self._nursery = NurseryHandle(service, environment, self)
-        self._next: NurseryHandle | None = None
-        self._retiring: list[NurseryHandle] = []
         self._members: dict[str, Member] = {}
         self._identities = Identities(service.worker_ids)
         self._births = Backoff(deaths=1, within_s=60.0)
+        self._nurseries = Nurseries(
+            service.name, lambda version: NurseryHandle(service, version, environment, self), self._births
+        )
         self._aftermath = Aftermath(service, settings)
         self._orphans = Orphans(service, settings)
         self._hangs = HangWatch(lambda: list(self._members.values()), settings.workers)
@@ -76,11 +76,12 @@ class Pool:
         self._next_leave = 0.0
         self._stopping = False
         self.failure: str | None = None
+        self.not_followed: str | None = None
 
-    def start(self) -> None:
-        """Starts the nursery, which loads the model; `serve` is to follow. From the main thread only."""
-        self._nursery.start()
+    def start(self, version: int | None) -> None:
+        """Has this version's nursery load the model; `serve` is to follow. From the main thread only."""
         self._hangs.start()
+        self.follow(version)
 
     def serve(self, partitions: int) -> None:
         """Lets workers be forked: Kafka is there, and the request topic has this many partitions."""
@@ -93,18 +94,19 @@ class Pool:
     @property
     def model(self) -> str:
         """The label of the model that new workers have; empty before it is loaded."""
-        return self._nursery.model
+        return self._nurseries.present.model if self._nurseries.present else ""
 
-    def renew(self) -> None:
-        """Brings in the version that is active now; the old one serves until the new one is warm, or if it fails."""
-        if self._next is None and self.model and not self._stopping:
-            self._next = NurseryHandle(self.service, self._environment, self)
-            self._next.start()
+    def follow(self, version: int | None) -> None:
+        """This version is the active one; the old one serves until it is warm, or if it fails. From the main thread."""
+        if not self._stopping and self._nurseries.want(version):
+            self.failure = None
+            self._fill()
+            self._go_on()
 
     @property
     def is_renewing(self) -> bool:
         """Whether a new model is on its way."""
-        return self._next is not None or bool(self._retiring)
+        return self._nurseries.next is not None or bool(self._nurseries.retiring)
 
     @property
     def serving(self) -> int:
@@ -151,9 +153,7 @@ class Pool:
         for member in list(self._members.values()):
             _log.warning("worker did not stop in time and is killed", worker=member.name, pid=member.pid)
             member.kill()
-        for nursery in (self._nursery, self._next, *self._retiring):
-            if nursery is not None:
-                nursery.stop()
+        self._nurseries.stop()
         self._aftermath.close()
         if self._neighbours is not None:
             self._neighbours.stop()
@@ -162,25 +162,22 @@ class Pool:
 
     def loaded(self, nursery: NurseryHandle, model: str) -> None:
         """A nursery is ready to fork; a new version's takes over from the present one."""
-        if nursery is self._next:
-            _log.info("new model is loaded", service=self.service.name, model=model)
-            self._retiring.append(self._nursery)
-            self._nursery, self._next = nursery, None
+        _log.info("new model is loaded", service=self.service.name, model=model)
+        self._nurseries.loaded(nursery)
         self._fill()
+        self._go_on()
         self._changed()
 
     def nursery_failed(self, nursery: NurseryHandle, reason: str) -> None:
-        """A nursery could not load its model, or died; its children die with it, and all is begun again."""
-        if self._stopping or nursery in self._retiring:
+        """A nursery could not load its model, or died, and its processes with it."""
+        if self._stopping:
             return
-        self.failure = reason
-        if nursery is self._next:
-            self._next = None
-            _log.error("new model refused, the old one goes on", service=self.service.name, reason=reason)
-        else:
-            delay = self._births.after_death()
-            _log.error("nursery ended and is started again", service=self.service.name, reason=reason, in_s=delay)
-            asyncio.get_running_loop().call_later(delay, nursery.start)
+        delay = self._nurseries.failed(nursery)
+        if delay:
+            self.failure = reason
+            told = {"service": self.service.name, "version": nursery.version, "reason": reason, "again_in_s": delay}
+            _log.error("new model refused, the old one goes on" if self.model else "nursery ended", **told)
+        self._go_on()
         self._changed()
 
     def exited(self, event: Exited) -> None:
@@ -263,9 +260,10 @@ class Pool:
 
     def _roll(self) -> None:
         """One step towards having only workers of the present nursery: never more than one identity changes hands."""
-        if not self._retiring or self._stopping:
+        present = self._nurseries.present
+        if not self._nurseries.retiring or present is None or self._stopping:
             return
-        old = [member for member in self._members.values() if member.model != self.model]
+        old = [member for member in self._members.values() if member not in present.members]
         for member in old:
             if member.identity is None and member.state != "draining":
                 self._drain(member)
@@ -274,10 +272,8 @@ class Pool:
         serving = [member for member in old if member.state == "serving"]
         if serving and warm and not between:
             self._drain(serving[0])
-        if not old:
-            for nursery in self._retiring:
-                nursery.stop()
-            self._retiring.clear()
+        self._nurseries.end_unused()
+        if not self._nurseries.retiring:
             _log.info("all workers have the new model", service=self.service.name, model=self.model)
 
     def _drain(self, member: Member) -> None:
@@ -305,7 +301,9 @@ class Pool:
             surplus.remove(identity)
         members = [member for member in self._members.values() if member.identity is not None]
         between = self._identities.takeable() or any(member.state != "serving" for member in members)
-        if surplus and not (between or self._retiring or self._stopping or time.monotonic() < self._next_leave):
+        if surplus and not (
+            between or self._nurseries.retiring or self._stopping or time.monotonic() < self._next_leave
+        ):
             last = max((one for one in members if one.identity in surplus), key=lambda one: one.took_over_at)
             last.state = "draining"
             last.send(Leave())
@@ -351,12 +349,13 @@ class Pool:
         if delay:
             asyncio.get_running_loop().call_later(delay, self._fill)
             return
-        if self._stopping or not self.model or not self.partitions:
+        nursery = self._nurseries.present
+        if self._stopping or nursery is None or not self.partitions:
             return
         wanted = max(self.service.workers, len(self._identities)) + self.service.standbys
-        while sum(member.model == self.model for member in self._members.values()) < wanted:
+        while len(nursery.members) < wanted:
             slot = self._free_slot()
-            self._members[slot] = self._nursery.fork(slot, self.service.workers)
+            self._members[slot] = nursery.fork(slot, self.service.workers)
 
     def _delay_of_next(self, dead: Member) -> float:
         """How long the fork of a new process waits: where a standby takes over, the processor is the standby's."""
