@@ -33,6 +33,18 @@ class Fork(msgspec.Struct, frozen=True, tag=True):
     workers: int
 
 
+class Suspected(msgspec.Struct, frozen=True, tag=True):
+    """To a worker: all records that were being computed when a worker died: partition, offset and deaths of each."""
+
+    records: list[tuple[int, int, int]]
+
+
+class Cleared(msgspec.Struct, frozen=True, tag=True):
+    """From a worker: these suspected records are committed."""
+
+    records: list[tuple[int, int]]
+
+
 class Loaded(msgspec.Struct, frozen=True, tag=True):
     """From a nursery: the model is in memory."""
 
@@ -103,8 +115,8 @@ class Serving(msgspec.Struct, frozen=True, tag=True):
     partitions: dict[str, list[int]]
 
 
-ToWorker = Activate | Leave | Stop
-FromWorker = Ready | Serving | Load | Done | Left | Failing | Failed
+ToWorker = Activate | Leave | Stop | Suspected
+FromWorker = Ready | Serving | Load | Done | Left | Failing | Failed | Cleared
 Message = ToWorker | FromWorker | Fork | Loaded | Forked | Exited
 M = TypeVar("M")
 
@@ -120,11 +132,11 @@ def pair() -> tuple[socket.socket, socket.socket]:
 
 
 def send(channel: socket.socket, message: Message, descriptors: tuple[int, ...] = ()) -> bool:
-    """Sends one message, with file descriptors attached; False if the other end is gone."""
+    """Sends one message, with file descriptors attached; False if the other end is gone, or reads nothing any more."""
     data = msgspec.json.encode(message)
     try:
         socket.send_fds(channel, [data], list(descriptors))
-    except (BrokenPipeError, ConnectionResetError):
+    except (BrokenPipeError, ConnectionResetError, BlockingIOError):
         return False
     return True
 

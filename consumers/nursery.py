@@ -10,6 +10,7 @@ from __future__ import annotations
 import gc
 import os
 import selectors
+import signal
 import socket
 import subprocess
 import sys
@@ -78,12 +79,33 @@ class Nursery:
         if order is None or isinstance(order[0], Stop):
             return False
         message, descriptor = order
-        if isinstance(message, Fork) and descriptor is not None:
-            pid = self._forked(message, descriptor)
-            os.close(descriptor)
-            self._selector.register(os.pidfd_open(pid), selectors.EVENT_READ, (message.slot, pid))
-            send(self._channel, Forked(message.slot, pid))
+        if isinstance(message, Fork):
+            self._make(message, descriptor)
         return True
+
+    def _make(self, order: Fork, descriptor: int | None) -> None:
+        """Makes the process, or none: the supervisor sees its end of the channel closed and tries again later.
+
+        Whoever has come before lives on, whatever is lacking: descriptors (the kernel then drops the one that came
+        with the order), memory, processes.
+        """
+        if descriptor is None:
+            _log.error("no process made: no descriptor is left for it", slot=order.slot)
+            return
+        pid = 0
+        try:
+            pid = self._forked(order, descriptor)
+            self._selector.register(os.pidfd_open(pid), selectors.EVENT_READ, (order.slot, pid))
+        except OSError as error:
+            _log.error("no process made", slot=order.slot, error=str(error))
+            if pid:  # nobody would hear of its end
+                os.kill(pid, signal.SIGKILL)
+                os.waitpid(pid, 0)
+                self._device_of.pop(pid, None)
+        else:
+            send(self._channel, Forked(order.slot, pid))
+        finally:
+            os.close(descriptor)
 
     def _forked(self, order: Fork, descriptor: int) -> int:
         if self._model is None:

@@ -9,6 +9,8 @@ import subprocess
 from collections.abc import Collection
 from typing import Protocol
 
+import structlog
+
 from consumers import nursery
 from consumers.messages import (
     FROM_NURSERY,
@@ -29,6 +31,8 @@ from consumers.service import Service
 from consumers.supervision.member import Member
 from standfast import telemetry
 from standfast.home import folder
+
+_log = structlog.get_logger()
 
 
 class Listener(Protocol):
@@ -92,14 +96,19 @@ class NurseryHandle:
         return self._members.values()
 
     def fork(self, slot: str, workers: int) -> Member:
-        """Has a new standby made for this slot, ready to be any of so many workers; its pid follows."""
+        """Has a new standby made for this slot, ready to be any of so many workers; its pid follows. Raises OSError."""
         if self._channel is None:
             raise RuntimeError("the nursery is not running")
         ours, theirs = pair()
-        send(self._channel, Fork(slot, workers), (theirs.fileno(),))
-        theirs.close()
-        ours.setblocking(False)
-        member = Member(slot, ours, self.model)
+        with theirs:
+            try:
+                ours.setblocking(False)
+                member = Member(slot, ours, self.model)
+                if not send(self._channel, Fork(slot, workers), (theirs.fileno(),)):
+                    raise BlockingIOError("the nursery reads nothing")
+            except OSError:
+                ours.close()
+                raise
         self._members[slot] = member
         asyncio.get_running_loop().add_reader(ours, self._worker_speaks, member)
         return member
@@ -124,13 +133,20 @@ class NurseryHandle:
             self._listener.loaded(self, event.model)
         elif isinstance(event, Forked):
             if (member := self._members.get(event.slot)) is not None and not member.pid:
-                member.is_process(event.pid)
+                self._is_process(member, event.pid)
         elif isinstance(event, Exited):
             self._listener.exited(event)
         elif isinstance(event, Failed):
             self._reason = event.reason
         else:
             self._ended()
+
+    def _is_process(self, member: Member, pid: int) -> None:
+        try:
+            member.is_process(pid)
+        except OSError as error:  # it could not be signalled; without its channel it ends by itself
+            _log.error("a new process cannot be held", slot=member.slot, pid=pid, error=str(error))
+            self._gone(member)
 
     def _ended(self) -> None:
         if self._channel is not None:

@@ -21,10 +21,22 @@ from dataclasses import replace
 
 import structlog
 
-from consumers.messages import Activate, Done, Exited, Failing, FromWorker, Leave, Left, Load, Ready, Serving, Stop
+from consumers.messages import (
+    Activate,
+    Cleared,
+    Done,
+    Exited,
+    Failing,
+    FromWorker,
+    Leave,
+    Left,
+    Load,
+    Ready,
+    Serving,
+    Stop,
+)
 from consumers.service import Service
 from consumers.supervision.aftermath import Aftermath
-from consumers.supervision.announced import was_announced
 from consumers.supervision.hangs import HangWatch
 from consumers.supervision.identities import Identities
 from consumers.supervision.member import Member
@@ -89,6 +101,7 @@ class Pool:
         if self.service.host:
             self._neighbours = Neighbours(self.service, self._settings)
             self._neighbours.start()
+        self._aftermath.watch_topics(self._warn)
         self._fill()
 
     @property
@@ -202,6 +215,9 @@ class Pool:
             self._hand_over(member)
         elif isinstance(message, Left):
             member.left = True
+        elif isinstance(message, Cleared):
+            self._aftermath.clear(message.records)
+            self._warn()
         else:
             _log.error("worker failed", worker=member.name, reason=message.reason)
             self.failure = message.reason
@@ -213,17 +229,24 @@ class Pool:
         self._members.pop(member.slot, None)
         if not self._stopping:
             self._aftermath.fence(member)
-            announced = was_announced(member.pid)
-            if not announced:
-                self._aftermath.blame(member)
+            blamed = self._aftermath.blame(member)
             if member.identity is not None and member.left:
                 self._has_left(member.identity)
             elif member.identity is not None:
-                lived_s = math.inf if announced else time.monotonic() - member.took_over_at
-                self._vacate(member.identity, lived_s)
+                self._vacate(member.identity, time.monotonic() - member.took_over_at)
             self._fill(self._delay_of_next(member))
             self._go_on()
+            if blamed:
+                self._aftermath.say(member.name, blamed)
+                self._warn()
         self._changed()
+
+    def _warn(self) -> None:
+        """Tells every worker which records may kill it; a standby is told when it takes over."""
+        suspected = self._aftermath.suspected()
+        for member in self._members.values():
+            if member.identity is not None:
+                member.send(suspected)
 
     def _hand_over(self, member: Member) -> None:
         """Its identity goes to a successor before the process is gone."""
@@ -333,7 +356,7 @@ class Pool:
             return
         for identity in self._identities.takeable():
             member = self._successor(identity)
-            if member is not None and member.send(Activate(identity)):
+            if member is not None and member.send(self._aftermath.suspected()) and member.send(Activate(identity)):
                 member.vacant_since = self._identities.occupy(identity)
                 member.identity, member.state, member.took_over_at = identity, "starting", time.monotonic()
 
@@ -355,7 +378,13 @@ class Pool:
         wanted = max(self.service.workers, len(self._identities)) + self.service.standbys
         while len(nursery.members) < wanted:
             slot = self._free_slot()
-            self._members[slot] = nursery.fork(slot, self.service.workers)
+            try:
+                self._members[slot] = nursery.fork(slot, self.service.workers)
+            except OSError as error:
+                delay = self._births.after_death()
+                _log.error("no process can be made", slot=slot, error=str(error), again_in_s=delay)
+                asyncio.get_running_loop().call_later(delay, self._fill)
+                return
 
     def _delay_of_next(self, dead: Member) -> float:
         """How long the fork of a new process waits: where a standby takes over, the processor is the standby's."""

@@ -6,6 +6,7 @@ import asyncio
 import heapq
 import itertools
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -129,6 +130,7 @@ class Stage:
         monkeypatch.setattr(pool, "Orphans", lambda *_: self)
         monkeypatch.setattr(pool, "HangWatch", lambda *_: self)
         monkeypatch.setattr(aftermath.Aftermath, "prepare", lambda *_: None)
+        monkeypatch.setattr(aftermath, "suspects_file", lambda _service: Path("/nowhere/suspects.json"))
         settings = Settings()
         self.pool = pool.Pool(service("search", settings), settings, lambda: None, {})
         self.pool.partitions = 4
