@@ -11,8 +11,8 @@ from msgspec import Struct
 from consumers.admission import Admission, Admitted, DeadLetter, Decision, Origin, Refused
 from consumers.answers import Answers, Outgoing
 from consumers.breaker import Ask, Outcome
-from consumers.ledger import Ledger, RecordId
-from consumers.suspects import DEATHS_ALLOWED, Suspects, record_id
+from consumers.ledger import Ledger
+from consumers.suspects import DEATHS_ALLOWED, Told, record_id
 from consumers.tally import Tally
 from consumers.work import Work
 from schemas.records import Item
@@ -38,7 +38,7 @@ class Batches:
     """
 
     def __init__(
-        self, admission: Admission, ask: Ask, answers: Answers, ledger: Ledger, suspects: Suspects, model: str
+        self, admission: Admission, ask: Ask, answers: Answers, ledger: Ledger, suspects: Told, model: str
     ) -> None:
         self._admission = admission
         self._ask = ask
@@ -47,13 +47,8 @@ class Batches:
         self._model = model
         self._tallies: dict[str, Tally] = {}
         self.instead = answers.instead
-        self._suspects_kept = suspects
-        self._suspects: dict[RecordId, int] = {}
+        self.suspects = suspects
         self.ahead_ms = 0.0
-
-    def read_suspects(self) -> None:
-        """Learns which records are suspected now; when partitions have come."""
-        self._suspects = self._suspects_kept.read()
 
     def tally(self, topic: str) -> Tally:
         """Where batches of this topic are counted."""
@@ -84,7 +79,8 @@ class Batches:
         return Work(outgoing, {(one.topic, one.partition): one.offset + 1 for one in records}, timestamps_ms)
 
     def _decide(self, origin: Origin, shed: bool) -> Decision:
-        deaths = self._suspects.get(record_id(origin), 0) if self._suspects else 0
+        suspected = self.suspects.deaths
+        deaths = suspected.get(record_id(origin), 0) if suspected else 0
         if deaths >= DEATHS_ALLOWED:
             reason = f"{deaths} workers died while computing it; fix the record or the model, then send it again"
             return DeadLetter(origin, reason, "poison")
@@ -97,7 +93,8 @@ class Batches:
     def _computed(self, admitted: list[Admitted]) -> dict[int, Outcome]:
         """Scores, or why there are none, by the identity of the request."""
         found: dict[int, Outcome] = {}
-        alone = [one for one in admitted if record_id(one.origin) in self._suspects] if self._suspects else []
+        suspected = self.suspects.deaths
+        alone = [one for one in admitted if record_id(one.origin) in suspected] if suspected else []
         together = [one for one in admitted if one not in alone] if alone else admitted
         for group in ([together] if together else []) + [[one] for one in alone]:
             self._ledger.begin([record_id(one.origin) for one in group])

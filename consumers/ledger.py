@@ -6,11 +6,12 @@ CLOCK_MONOTONIC, which all processes of a machine share.
 
 from __future__ import annotations
 
-import mmap
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from consumers.mapped import mapped
 
 # 64-bit words: last tick ns, start of the computation in hand ns (0: none), number of records in it, then partition and
 # offset of each. Words are stored whole, by assignment: `struct.pack_into` zeroes its target first, and a reader that
@@ -35,10 +36,7 @@ class Ledger:
     """One slot file, opened by the worker to write and by the supervisor to read."""
 
     def __init__(self, path: Path) -> None:
-        path.touch()
-        with path.open("r+b") as file:
-            file.truncate(_SIZE)
-            self._map = mmap.mmap(file.fileno(), _SIZE)
+        self._map = mapped(path, _SIZE)
         self._bytes = memoryview(self._map)
         self._words = self._bytes.cast("Q")
 

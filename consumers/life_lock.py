@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import ctypes
 import errno
-import mmap
 import os
 from pathlib import Path
+
+from consumers.mapped import mapped
 
 _SHARED = 1  # PTHREAD_PROCESS_SHARED and PTHREAD_MUTEX_ROBUST
 _SIZE = 64  # of a pthread_mutex_t: 40 bytes on x86-64, 48 on ARM64
@@ -22,10 +23,7 @@ class LifeLock:
     """A lock in a file, which a worker's main thread takes for as long as it lives."""
 
     def __init__(self, path: Path) -> None:
-        path.touch()
-        with path.open("r+b") as file:
-            file.truncate(_SIZE)
-            self._map = mmap.mmap(file.fileno(), _SIZE)
+        self._map = mapped(path, _SIZE)
         self._mutex = (ctypes.c_char * _SIZE).from_buffer(self._map)
 
     def reset(self) -> None:

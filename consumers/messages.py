@@ -33,10 +33,26 @@ class Fork(msgspec.Struct, frozen=True, tag=True):
     workers: int
 
 
+class Suspected(msgspec.Struct, frozen=True, tag=True):
+    """To a worker: all records that were being computed when a worker died: partition, offset and deaths of each."""
+
+    records: list[tuple[int, int, int]]
+
+
+class Cleared(msgspec.Struct, frozen=True, tag=True):
+    """From a worker: these suspected records are committed."""
+
+    records: list[tuple[int, int]]
+
+
 class Loaded(msgspec.Struct, frozen=True, tag=True):
     """From a nursery: the model is in memory."""
 
     model: str
+
+
+class Beat(msgspec.Struct, frozen=True, tag=True):
+    """From a nursery, twice a second and more: it lives and can fork."""
 
 
 class Failed(msgspec.Struct, frozen=True, tag=True):
@@ -109,14 +125,14 @@ class Serving(msgspec.Struct, frozen=True, tag=True):
     partitions: dict[str, list[int]]
 
 
-ToWorker = Activate | Leave | Stop
-FromWorker = Ready | Serving | Load | Waiting | Done | Left | Failing | Failed
-Message = ToWorker | FromWorker | Fork | Loaded | Forked | Exited
+ToWorker = Activate | Leave | Stop | Suspected
+FromWorker = Ready | Serving | Load | Waiting | Done | Left | Failing | Failed | Cleared
+Message = ToWorker | FromWorker | Fork | Loaded | Forked | Exited | Beat
 M = TypeVar("M")
 
 TO_WORKER: Decoder[ToWorker] = Decoder(ToWorker)
 TO_NURSERY: Decoder[Fork | Stop] = Decoder(Fork | Stop)
-FROM_NURSERY: Decoder[Loaded | Failed | Forked | Exited] = Decoder(Loaded | Failed | Forked | Exited)
+FROM_NURSERY: Decoder[Loaded | Failed | Forked | Exited | Beat] = Decoder(Loaded | Failed | Forked | Exited | Beat)
 FROM_WORKER: Decoder[FromWorker] = Decoder(FromWorker)
 
 
@@ -126,11 +142,11 @@ def pair() -> tuple[socket.socket, socket.socket]:
 
 
 def send(channel: socket.socket, message: Message, descriptors: tuple[int, ...] = ()) -> bool:
-    """Sends one message, with file descriptors attached; False if the other end is gone."""
+    """Sends one message, with file descriptors attached; False if the other end is gone, or reads nothing any more."""
     data = msgspec.json.encode(message)
     try:
         socket.send_fds(channel, [data], list(descriptors))
-    except (BrokenPipeError, ConnectionResetError):
+    except (BrokenPipeError, ConnectionResetError, BlockingIOError):
         return False
     return True
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import gc
 import os
 import selectors
+import signal
 import socket
 import subprocess
 import sys
@@ -24,6 +25,7 @@ from consumers import process
 from consumers.devices import freest, uses_cuda, visible
 from consumers.messages import (
     TO_NURSERY,
+    Beat,
     Exited,
     Failed,
     Fork,
@@ -40,6 +42,7 @@ from standfast.errors import StandfastError
 from standfast.lifeline import leave_interrupts_to_parent, tie_to_parent
 
 _log = structlog.get_logger()
+_BEAT_S = 0.5
 
 
 class Nursery:
@@ -51,12 +54,14 @@ class Nursery:
         own: Service,
         model: Model[Any] | None,
         configured: settings.Settings,
+        version: int = 0,
         devices: Sequence[str] = (),
     ) -> None:
         self._channel = channel
         self._service = own
         self._model = model
         self._settings = configured
+        self._version = version
         self._devices = devices
         self._device_of: dict[int, str] = {}
         self._selector = selectors.DefaultSelector()
@@ -65,28 +70,50 @@ class Nursery:
     def run(self) -> None:
         """Blocks until told to stop, or until the supervisor is gone."""
         while True:
-            for key, _ in self._selector.select():
+            for key, _ in self._selector.select(_BEAT_S):
                 if key.fileobj is not self._channel:
                     self._reap(key)
                 elif not self._obey():
                     return
+            send(self._channel, Beat())
 
     def _obey(self) -> bool:
         order = receive_with_descriptor(self._channel, TO_NURSERY)
         if order is None or isinstance(order[0], Stop):
             return False
         message, descriptor = order
-        if isinstance(message, Fork) and descriptor is not None:
-            pid = self._forked(message, descriptor)
-            os.close(descriptor)
-            self._selector.register(os.pidfd_open(pid), selectors.EVENT_READ, (message.slot, pid))
-            send(self._channel, Forked(message.slot, pid))
+        if isinstance(message, Fork):
+            self._make(message, descriptor)
         return True
+
+    def _make(self, order: Fork, descriptor: int | None) -> None:
+        """Makes the process, or none: the supervisor sees its end of the channel closed and tries again later.
+
+        Whoever has come before lives on, whatever is lacking: descriptors (the kernel then drops the one that came
+        with the order), memory, processes.
+        """
+        if descriptor is None:
+            _log.error("no process made: no descriptor is left for it", slot=order.slot)
+            return
+        pid = 0
+        try:
+            pid = self._forked(order, descriptor)
+            self._selector.register(os.pidfd_open(pid), selectors.EVENT_READ, (order.slot, pid))
+        except OSError as error:
+            _log.error("no process made", slot=order.slot, error=str(error))
+            if pid:  # nobody would hear of its end
+                os.kill(pid, signal.SIGKILL)
+                os.waitpid(pid, 0)
+                self._device_of.pop(pid, None)
+        else:
+            send(self._channel, Forked(order.slot, pid))
+        finally:
+            os.close(descriptor)
 
     def _forked(self, order: Fork, descriptor: int) -> int:
         if self._model is None:
             device = freest(self._devices, self._device_of.values())
-            pid = _spawned(self._service.name, order, descriptor, device)
+            pid = _spawned(self._service.name, order, descriptor, device, self._version)
             self._device_of[pid] = device
             return pid
         nursery = os.getpid()
@@ -120,23 +147,23 @@ class Nursery:
         send(self._channel, Exited(slot, pid, os.waitstatus_to_exitcode(status)))
 
 
-def command(name: str, channel: int) -> list[str]:
-    """The command line of a nursery whose end of the channel is this descriptor."""
-    return [sys.executable, "-P", "-m", "consumers.nursery", name, str(channel), str(os.getpid())]
+def command(name: str, channel: int, version: int) -> list[str]:
+    """The command line of a nursery for this version, whose end of the channel is this descriptor."""
+    return [sys.executable, "-P", "-m", "consumers.nursery", name, str(channel), str(os.getpid()), str(version)]
 
 
-def _spawned(name: str, order: Fork, descriptor: int, device: str) -> int:
+def _spawned(name: str, order: Fork, descriptor: int, device: str, version: int) -> int:
     """A worker that loads its own model, and to which the given device is the only one there is."""
     environment = {**os.environ, "CUDA_VISIBLE_DEVICES": device}
-    words = [*command(name, descriptor), order.slot, str(order.workers)]
+    words = [*command(name, descriptor, version), order.slot, str(order.workers)]
     started = subprocess.Popen(words, pass_fds=[descriptor], env=environment)
     started.returncode = 0  # its end is awaited through a pidfd, not by this object
     return started.pid
 
 
 def main(arguments: list[str]) -> int:
-    """A nursery (`service channel parent`) or, with a slot and a number of workers, one worker with its own model."""
-    name, channel, parent, *worker = arguments
+    """A nursery (`service channel parent version`) or, with a slot and a number of workers, one such worker."""
+    name, channel, parent, version, *worker = arguments
     tie_to_parent(int(parent))
     leave_interrupts_to_parent()
     configured = settings.load()
@@ -149,9 +176,9 @@ def main(arguments: list[str]) -> int:
 
         if worker:
             own = replace(own, workers=int(worker[1]))
-            return process.start(worker[0], line, own, load(own.name, device="cuda"), configured)
+            return process.start(worker[0], line, own, load(own.name, int(version), "cuda"), configured)
         devices = visible(device) if uses_cuda(device) else []
-        model = None if devices else load(own.name, device="cpu")
+        model = None if devices else load(own.name, int(version), "cpu")
     except StandfastError as error:
         _log.error("the model cannot be loaded", service=name, reason=str(error))
         send(line, Failed(str(error)[:2000]))
@@ -160,8 +187,8 @@ def main(arguments: list[str]) -> int:
     gc.collect()
     gc.freeze()  # the collector would otherwise touch, and so copy, every page of the model in every child
     _log.info("model is loaded", service=name, model=model.label if model else "")
-    send(line, Loaded(model.label if model else name))
-    Nursery(line, own, model, configured, devices).run()
+    send(line, Loaded(model.label if model else f"{name}@{version}"))
+    Nursery(line, own, model, configured, int(version), devices).run()
     return 0
 
 

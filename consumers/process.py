@@ -30,6 +30,7 @@ from consumers.life_lock import LifeLock
 from consumers.messages import (
     TO_WORKER,
     Activate,
+    Cleared,
     Done,
     Failed,
     Failing,
@@ -39,6 +40,7 @@ from consumers.messages import (
     Ready,
     Serving,
     Stop,
+    Suspected,
     Waiting,
     offer,
     receive,
@@ -49,7 +51,7 @@ from consumers.rehearsal import rehearse
 from consumers.replies import Replies
 from consumers.seats import Seats
 from consumers.service import Service
-from consumers.suspects import Suspects
+from consumers.suspects import Told
 from consumers.transactions import ExactlyOnce
 from consumers.work import Delivery
 from consumers.worker import Partitions, Worker
@@ -104,6 +106,7 @@ class WorkerProcess:
         self._ledger = Ledger(slot_file(slot))
         self._life = LifeLock(life_file(slot))
         self._orders = threading.Condition()
+        self._suspects = Told()
         self._identity: str | None = None
         self._stopping = False
         self._worker: Worker | None = None
@@ -174,8 +177,8 @@ class WorkerProcess:
         history = self._histories.history if self._histories else _no_history
         admission = Admission(self._service, self._settings, self._codec, history)
         rehearse(self._service, self._model, admission, self._answers)
-        suspects = Suspects(suspects_file(self._service))
-        batches = Batches(admission, self._asking(), self._answers, self._ledger, suspects, self._model.label)
+        asking = self._asking()
+        batches = Batches(admission, asking, self._answers, self._ledger, self._suspects, self._model.label)
         batches.tally(self._service.requests)
         return batches
 
@@ -212,10 +215,10 @@ class WorkerProcess:
         cache = Cache(breaker.ask, entries, self._service.requests, ignores_user=ignores_user)
         return cache.ask if entries else breaker.ask
 
-    def _report(self, what: Partitions | Load | Waiting | Done) -> None:
+    def _report(self, what: Partitions | Load | Waiting | Done | Cleared) -> None:
         if isinstance(what, Load):
             offer(self._channel, what)
-        elif isinstance(what, (Done, Waiting)):
+        elif isinstance(what, Done | Waiting | Cleared):
             send(self._channel, what)
         else:
             send(self._channel, Serving(what))
@@ -242,6 +245,8 @@ class WorkerProcess:
             elif isinstance(order, Leave):
                 if self._worker is not None:
                     self._worker.leave()
+            elif isinstance(order, Suspected):
+                self._suspects.deaths = {(partition, offset): deaths for partition, offset, deaths in order.records}
             elif isinstance(order, Activate):
                 with self._orders:
                     self._identity = order.worker_id

@@ -1,50 +1,118 @@
 """Records that were being computed when their worker died: tried alone next time, dead-lettered after the second death.
 
-Kept in one small file per service, written by the supervisor before it hands the partitions on and read by the worker
-that gets them, so that neither a restart nor a rebalance forgets a suspect.
+The supervisor keeps them, and tells its workers; one small file per service outlives it. A record goes by its topic's
+id, not its name: another system's topic, or one made again, has other records at the same places.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from threading import Lock
 
 import msgspec
+import structlog
 
 from consumers.admission import Origin
 from consumers.ledger import RecordId
 from schemas.topics import BULK_SUFFIX
+from standfast.keeping import set_aside, write_whole
 
 DEATHS_ALLOWED = 2
-_KEPT = 10_000
+_KEPT = 4096  # a message to a worker holds so many, and a ledger
 _BULK = 1 << 20  # more than a topic has partitions
+_log = structlog.get_logger()
 
 
 def record_id(origin: Origin) -> RecordId:
     """What a record goes by in ledgers and among suspects: partition and offset, bulk partitions numbered apart."""
-    return origin.partition + (_BULK if origin.topic.endswith(BULK_SUFFIX) else 0), origin.offset
+    return record_at(origin.topic, origin.partition, origin.offset)
+
+
+def record_at(topic: str, partition: int, offset: int) -> RecordId:
+    """The same, for a record that is not at hand."""
+    return partition + (_BULK if topic.endswith(BULK_SUFFIX) else 0), offset
+
+
+class Told:
+    """What a worker was told last: deaths by record. Replaced as a whole, so that any thread may read it."""
+
+    def __init__(self) -> None:
+        self.deaths: Mapping[RecordId, int] = {}
+
+    def committed(self, offsets: Mapping[tuple[str, int], int]) -> list[RecordId]:
+        """Those that these offsets, next to read, are past: nobody will compute them again. Forgets them."""
+        if not self.deaths:
+            return []
+        ends = dict(record_at(topic, partition, at) for (topic, partition), at in offsets.items())
+        done = [record for record in self.deaths if record[1] < ends.get(record[0], 0)]
+        self.deaths = {record: count for record, count in self.deaths.items() if record not in done}
+        return done
 
 
 class Suspects:
-    """Deaths by record (partition, offset) of one service's request topics."""
+    """Deaths by record of one service's request topics, as the supervisor keeps them; on one thread but for `save`.
 
-    def __init__(self, path: Path) -> None:
+    Args:
+        path: where they outlive it.
+        topics: the topic of interactive requests and that of bulk ones.
+    """
+
+    def __init__(self, path: Path, topics: tuple[str, str]) -> None:
         self._path = path
+        self._topics = topics
+        self._ids: dict[str, str] = {}
+        self._saving = Lock()
+        self._deaths = _read(path)
 
-    def read(self) -> dict[RecordId, int]:
-        """Deaths by record; empty when nothing is suspected."""
-        try:
-            rows = msgspec.json.decode(self._path.read_bytes(), type=list[tuple[int, int, int]])
-        except FileNotFoundError:
-            return {}
-        return {(partition, offset): deaths for partition, offset, deaths in rows}
+    def identify(self, topic: str, topic_id: str) -> bool:
+        """Says which topic the name stands for now; whether that is news."""
+        if self._ids.get(topic) == topic_id:
+            return False
+        if topic not in self._ids:  # blamed before Kafka had said
+            for name, partition, offset in [key for key in self._deaths if key[0] == topic]:
+                self._deaths[topic_id, partition, offset] = self._deaths.pop((name, partition, offset))
+        self._ids[topic] = topic_id
+        return True
 
     def blame(self, records: Iterable[RecordId]) -> None:
         """Counts one more death against each of the records."""
-        deaths = self.read()
         for record in records:
-            deaths[record] = deaths.pop(record, 0) + 1
-        rows = [(*record, count) for record, count in deaths.items()][-_KEPT:]
-        fresh = self._path.with_suffix(".new")
-        fresh.write_bytes(msgspec.json.encode(rows))
-        fresh.replace(self._path)
+            key = (self._id_of(record), *record)
+            self._deaths[key] = self._deaths.pop(key, 0) + 1
+        for oldest in list(self._deaths)[:-_KEPT]:
+            del self._deaths[oldest]
+
+    def clear(self, records: Iterable[RecordId]) -> None:
+        """Suspects no more what is committed."""
+        for record in records:
+            self._deaths.pop((self._id_of(record), *record), None)
+
+    def read(self) -> dict[RecordId, int]:
+        """Deaths by record of the topics as they are now; empty when nothing is suspected."""
+        ids = {self._ids.get(topic, topic) for topic in self._topics}
+        return {(partition, offset): deaths for (one, partition, offset), deaths in self._deaths.items() if one in ids}
+
+    def save(self) -> None:
+        """Writes the file; blocks. What goes wrong is logged: those who run know all the same."""
+        with self._saving:
+            rows = [(*key, deaths) for key, deaths in dict(self._deaths).items()]
+            try:
+                write_whole(self._path, msgspec.json.encode(rows))
+            except OSError as error:
+                _log.error("suspects are not saved; a restart forgets them", path=str(self._path), error=str(error))
+
+    def _id_of(self, record: RecordId) -> str:
+        topic = self._topics[record[0] >= _BULK]
+        return self._ids.get(topic, topic)
+
+
+def _read(path: Path) -> dict[tuple[str, int, int], int]:
+    try:
+        rows = msgspec.json.decode(path.read_bytes(), type=list[tuple[str, int, int, int]])
+    except FileNotFoundError:
+        return {}
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
+        set_aside(path, str(error))
+        return {}
+    return {(topic_id, partition, offset): deaths for topic_id, partition, offset, deaths in rows}

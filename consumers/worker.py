@@ -13,7 +13,7 @@ from confluent_kafka import Consumer
 from consumers.batches import Batches
 from consumers.committer import Committer
 from consumers.lane import Lane, Places
-from consumers.messages import Done, Load, Waiting
+from consumers.messages import Cleared, Done, Load, Waiting
 from consumers.meter import Meter
 from consumers.offsets import Offsets
 from consumers.pace import Pace
@@ -58,7 +58,7 @@ class Worker:
         bulk: Callable[[], Consumer],
         delivery: Delivery,
         batches: Batches,
-        tell: Callable[[Partitions | Load | Waiting | Done], None],
+        tell: Callable[[Partitions | Load | Waiting | Done | Cleared], None],
         stop_within_s: float,
     ) -> None:
         self._service = service
@@ -228,7 +228,6 @@ class Worker:
         self._offsets.forget(gone)
 
     def _moved(self) -> None:
-        self._batches.read_suspects()
         partitions: Partitions = {}
         for lane in self._lanes:
             for topic, partition in sorted(lane.owned):
@@ -236,6 +235,8 @@ class Worker:
         self._tell(partitions)
 
     def _delivered(self, work: Work, seconds: float) -> None:
+        if cleared := self._batches.suspects.committed(work.offsets):
+            self._tell(Cleared(cleared))
         self._batches.tally(next(iter(work.offsets))[0]).committed(work.timestamps_ms, seconds)
         if work.backlog_since is not None:
             self._pace.answered(time.perf_counter() - work.backlog_since)

@@ -58,7 +58,6 @@ class Supervisor:
         self._state: Literal["starting", "ready", "stopping"] = "starting"
         self._detail = "starting"
         self._partitions: dict[str, int] = {}
-        self._versions: dict[str, int | None] = {}
         self._metrics_url = ""
         self._reviving: dict[int, asyncio.Task[None]] = {}
         self._stop = asyncio.Event()
@@ -93,7 +92,7 @@ class Supervisor:
         for name in self._services:
             pool = Pool(service(name, self._settings), self._settings, self._changed, environment)
             self._pools.append(pool)
-            pool.start()
+            pool.start(registry.active(name))
         await self._wait_for_kafka()
         for pool in self._pools:
             pool.serve(self._partitions[pool.service.requests])
@@ -141,7 +140,7 @@ class Supervisor:
                 raise ModelError("the models could not be trained; the lines above say why")
         finally:
             if training.returncode is None:
-                training.terminate()
+                training.kill()  # its drafts are swept later; asked nicely it may be stopped, and never end
                 await training.wait()
 
     async def _wait_for_kafka(self) -> None:
@@ -171,17 +170,15 @@ class Supervisor:
                 continue
 
     def _follow_registry(self) -> None:
-        """Rolls a service on to another version when one is activated; each activation is tried once."""
+        """Tells each service which version is active now."""
         for pool in self._pools:
-            name = pool.service.name
             try:
-                version = registry.active(name)
-            except ModelError as error:
-                pool.failure = str(error)
+                version = registry.active(pool.service.name)
+            except (ModelError, OSError) as error:
+                pool.not_followed = str(error)
                 continue
-            if pool.model and version != self._versions.setdefault(name, _version(pool.model)):
-                self._versions[name] = version
-                pool.renew()
+            pool.not_followed = None
+            pool.follow(version)
 
     def _watch_brokers(self) -> None:
         if self._cluster is None:
@@ -245,18 +242,18 @@ class Supervisor:
 
     def _failure(self) -> str | None:
         return next(
-            (reason for pool in self._pools for reason in (pool.failure, *pool.failing, *pool.waiting) if reason), None
+            (
+                reason
+                for pool in self._pools
+                for reason in (pool.failure, pool.not_followed, *pool.failing, *pool.waiting)
+                if reason
+            ),
+            None,
         )
 
     def _broker_rows(self) -> list[RoleStatus]:
         nodes = self._cluster.nodes if self._cluster else []
         return [RoleStatus(id=f"kafka-{node.id}", pid=node.pid or 0, state="running") for node in nodes]
-
-
-def _version(model: str) -> int | None:
-    """The version in a model's label: 3 of `search@3`."""
-    number = model.partition("@")[2]
-    return int(number) if number.isdigit() else None
 
 
 def _count(workers: list[status.WorkerStatus]) -> None:

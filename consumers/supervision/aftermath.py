@@ -1,22 +1,33 @@
-"""What is done about a process that died: its transaction is ended, and what it was computing is marked."""
+"""What is done about a process that died: its transaction is ended, and what it was computing is marked.
+
+Nothing here raises for a disk that is full or a file that is broken: whoever died is replaced all the same.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import signal
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import structlog
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
 
-from consumers.messages import Exited
+from consumers.ledger import RecordId
+from consumers.messages import Exited, Suspected
 from consumers.process import suspects_file
 from consumers.service import Service
 from consumers.supervision.member import Member
 from consumers.suspects import Suspects
-from standfast import telemetry
+from standfast import clients, telemetry
 from standfast.settings import Settings
+from standfast.topic_ids import identity_of
 
 _log = structlog.get_logger()
+SAID = 64  # records at most, in a log line
+_ASK_S = 3.0
+_ASK_AGAIN_S = 5.0
 
 
 class Aftermath:
@@ -26,7 +37,8 @@ class Aftermath:
         self._service = service
         self._settings = settings
         self._threads = ThreadPoolExecutor(8, thread_name_prefix=f"fence-{service.name}")
-        self._suspects = Suspects(suspects_file(service))
+        self._suspects = Suspects(suspects_file(service), (service.requests, service.bulk_requests))
+        self._admin: AdminClient | None = None
         self._being_fenced: set[str] = set()
 
     def prepare(self, member: Member) -> None:
@@ -47,14 +59,54 @@ class Aftermath:
         """Whether a dead process's slot must not be used again yet."""
         return slot in self._being_fenced
 
-    def blame(self, member: Member) -> None:
-        """Marks what was being computed when the process died."""
-        computing = member.ledger.read().computing
-        if computing:
-            _log.warning(
-                "records were being computed when their worker died", worker=member.name, records=len(computing)
-            )
-            self._suspects.blame(computing)
+    def blame(self, member: Member) -> tuple[RecordId, ...]:
+        """Marks what was being computed when the process died, and returns it."""
+        try:
+            computing = member.ledger.read().computing
+        except (OSError, ValueError) as error:
+            _log.error("nobody knows what a dead worker was computing", worker=member.name, error=str(error))
+            return ()
+        self._suspects.blame(computing)
+        return computing
+
+    def say(self, worker: str, records: tuple[RecordId, ...]) -> None:
+        """Logs what `blame` found and saves it, in the background: after the successor was called."""
+        _log.warning(
+            "records were being computed when their worker died",
+            worker=worker,
+            records=len(records),
+            places=records[:SAID],
+        )
+        self._threads.submit(self._suspects.save)
+
+    def clear(self, records: list[RecordId]) -> None:
+        """Suspects no more what is committed."""
+        self._suspects.clear(records)
+        self._threads.submit(self._suspects.save)
+
+    def suspected(self) -> Suspected:
+        """What workers are to know of records that may kill them."""
+        return Suspected([(*record, deaths) for record, deaths in self._suspects.read().items()])
+
+    def watch_topics(self, changed: Callable[[], None]) -> None:
+        """Has Kafka asked every 5 s, in the background, which topics the names stand for; calls if that is news."""
+        loop = asyncio.get_running_loop()
+        self._threads.submit(self._identify, loop, changed)
+        loop.call_later(_ASK_AGAIN_S, self.watch_topics, changed)
+
+    def _identify(self, loop: asyncio.AbstractEventLoop, changed: Callable[[], None]) -> None:
+        self._admin = self._admin or AdminClient(clients.base(self._settings, f"{self._service.name}-topics"))
+        for topic in (self._service.requests, self._service.bulk_requests):
+            try:
+                topic_id = identity_of(self._admin, topic, _ASK_S).topic_id
+            except KafkaException as error:
+                _log.debug("a topic's id is not known", topic=topic, error=str(error))
+            else:
+                loop.call_soon_threadsafe(self._identified, topic, topic_id, changed)
+
+    def _identified(self, topic: str, topic_id: str, changed: Callable[[], None]) -> None:
+        if self._suspects.identify(topic, topic_id):
+            changed()
 
     def record(self, event: Exited, *, expected: bool) -> None:
         """Logs and counts how a process ended."""

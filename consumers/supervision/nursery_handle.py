@@ -6,7 +6,11 @@ import asyncio
 import os
 import socket
 import subprocess
+import time
+from collections.abc import Collection
 from typing import Protocol
+
+import structlog
 
 from consumers import nursery
 from consumers.messages import (
@@ -28,6 +32,10 @@ from consumers.service import Service
 from consumers.supervision.member import Member
 from standfast import telemetry
 from standfast.home import folder
+from standfast.stillness import is_stopped
+
+_log = structlog.get_logger()
+_BURIED_AFTER_S = 1.0
 
 
 class Listener(Protocol):
@@ -47,25 +55,28 @@ class Listener(Protocol):
 class NurseryHandle:
     """A nursery process and the channels to it and its children, on the running asyncio loop.
 
-    `model` is the label of the model it has in memory, empty until then.
+    `version` is what it is to load, `model` the label of what it has in memory, empty until then.
     """
 
-    def __init__(self, service: Service, environment: dict[str, str], listener: Listener) -> None:
+    def __init__(self, service: Service, version: int, environment: dict[str, str], listener: Listener) -> None:
         self._service = service
+        self.version = version
         self._environment = environment
         self._listener = listener
         self._process: subprocess.Popen[bytes] | None = None
         self._channel: socket.socket | None = None
         self._members: dict[str, Member] = {}
         self._reason = "the nursery ended without a word"
+        self._heard_at = 0.0
         self.model = ""
+        self.given_up = False
 
     def start(self) -> None:
         """Starts the process; `Listener.loaded` follows when its model is in memory. From the main thread only."""
         ours, theirs = pair()
         name = self._service.name
         self._process = subprocess.Popen(
-            nursery.command(name, theirs.fileno()),
+            nursery.command(name, theirs.fileno(), self.version),
             pass_fds=[theirs.fileno()],
             env={
                 **os.environ,
@@ -82,48 +93,86 @@ class NurseryHandle:
         theirs.close()
         ours.setblocking(False)
         self._channel = ours
+        self._heard_at = time.monotonic()
         asyncio.get_running_loop().add_reader(ours, self._nursery_speaks)
 
+    @property
+    def members(self) -> Collection[Member]:
+        """Its processes that live."""
+        return self._members.values()
+
     def fork(self, slot: str, workers: int) -> Member:
-        """Has a new standby made for this slot, ready to be any of so many workers; its pid follows."""
+        """Has a new standby made for this slot, ready to be any of so many workers; its pid follows. Raises OSError."""
         if self._channel is None:
             raise RuntimeError("the nursery is not running")
         ours, theirs = pair()
-        send(self._channel, Fork(slot, workers), (theirs.fileno(),))
-        theirs.close()
-        ours.setblocking(False)
-        member = Member(slot, ours, self.model)
+        with theirs:
+            try:
+                ours.setblocking(False)
+                member = Member(slot, ours, self.model)
+                if not send(self._channel, Fork(slot, workers), (theirs.fileno(),)):
+                    raise BlockingIOError("the nursery reads nothing")
+            except OSError:
+                ours.close()
+                raise
         self._members[slot] = member
         asyncio.get_running_loop().add_reader(ours, self._worker_speaks, member)
         return member
 
     def stop(self) -> None:
-        """Ends the process, and with it whatever children it still has; nobody is told."""
+        """Ends the process, stopped or not, and whatever children it still has; returns at once, and tells nobody."""
         if self._channel is not None:
             asyncio.get_running_loop().remove_reader(self._channel)
             send(self._channel, Stop())
             self._channel.close()
             self._channel = None
+        self.kill()
+
+    def kill(self) -> None:
+        """SIGKILL, which a stopped process gets too: `Listener.nursery_failed` follows, unless it was to stop."""
         if self._process is not None:
-            self._process.terminate()
-            self._process.wait()
+            self._process.kill()
+            asyncio.get_running_loop().call_later(_BURIED_AFTER_S, self._process.poll)
+
+    def forget_unborn(self) -> None:
+        """Gives up the processes that it was told to make and has not: should it do so yet, they end by themselves."""
+        for member in [one for one in self._members.values() if not one.pid]:
+            self._gone(member)
+
+    @property
+    def silent_s(self) -> float:
+        """For how long it has said nothing; it says nothing while it loads its model."""
+        return time.monotonic() - self._heard_at
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether it was stopped by a signal."""
+        return self._process is not None and is_stopped(self._process.pid)
 
     def _nursery_speaks(self) -> None:
         if self._channel is None:
             return
         event = receive(self._channel, FROM_NURSERY)
+        self._heard_at = time.monotonic()
         if isinstance(event, Loaded):
             self.model = event.model
             self._listener.loaded(self, event.model)
         elif isinstance(event, Forked):
             if (member := self._members.get(event.slot)) is not None and not member.pid:
-                member.is_process(event.pid)
+                self._is_process(member, event.pid)
         elif isinstance(event, Exited):
             self._listener.exited(event)
         elif isinstance(event, Failed):
             self._reason = event.reason
-        else:
+        elif event is None:
             self._ended()
+
+    def _is_process(self, member: Member, pid: int) -> None:
+        try:
+            member.is_process(pid)
+        except OSError as error:  # it could not be signalled; without its channel it ends by itself
+            _log.error("a new process cannot be held", slot=member.slot, pid=pid, error=str(error))
+            self._gone(member)
 
     def _ended(self) -> None:
         if self._channel is not None:
@@ -131,8 +180,7 @@ class NurseryHandle:
             self._channel.close()
             self._channel = None
         self.model = ""
-        if self._process is not None:
-            self._process.wait()
+        self.kill()  # it may linger
         self._listener.nursery_failed(self, self._reason)
 
     def _worker_speaks(self, member: Member) -> None:

@@ -9,32 +9,38 @@ from pathlib import Path
 from typing import Literal
 
 from standfast.home import folder
+from standfast.keeping import set_aside, write_whole
 
 Wanted = int | Literal["auto"]
+_DIGITS = 4
 
 
 def give(service: str, workers: Wanted) -> None:
     """Asks for so many workers, or for as many as the load needs; returns at once."""
-    path = _file(service)
-    fresh = path.with_suffix(".new")
-    fresh.write_text(str(workers))
-    fresh.replace(path)
+    write_whole(_file(service), str(workers).encode())
 
 
 def given(service: str) -> Wanted | None:
     """What was asked for last; None when nothing was, or what is there is none of our orders."""
+    path = _file(service)
     try:
-        text = _file(service).read_text()
+        text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
+        return None
+    except (OSError, UnicodeDecodeError) as error:
+        set_aside(path, str(error))
         return None
     if text == "auto":
         return "auto"
-    return int(text) if text.isdecimal() and int(text) else None
+    return int(text) if text.isdecimal() and len(text) <= _DIGITS and int(text) else None
 
 
 def forget(service: str) -> None:
     """The settings decide again."""
-    _file(service).unlink(missing_ok=True)
+    try:
+        _file(service).unlink(missing_ok=True)
+    except OSError as error:
+        set_aside(_file(service), str(error))
 
 
 def _file(service: str) -> Path:

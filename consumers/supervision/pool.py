@@ -4,8 +4,8 @@ When a worker ends, its identity (`search-0`, a static member of the consumer gr
 joins under it without a rebalance: the other workers' partitions do not pause. At the same moment the dead worker's
 transactional id is fenced, which ends its open transaction.
 
-A new model version comes the same way: a second nursery loads it, its standbys warm up, and one old worker after the
-other finishes its batch and hands its identity on.
+Another model version comes the same way: a second nursery loads it (`nurseries` says when), its standbys warm up, and
+one old worker after the other finishes its batch and hands its identity on.
 
 The number of workers may change at any time: a new identity goes to a warm standby at once; a worker that is one too
 many leaves the group, and its partitions go to the others. Runs on the supervisor's asyncio loop; nothing here blocks.
@@ -23,6 +23,7 @@ import structlog
 
 from consumers.messages import (
     Activate,
+    Cleared,
     Done,
     Exited,
     Failing,
@@ -37,11 +38,11 @@ from consumers.messages import (
 )
 from consumers.service import Service
 from consumers.supervision.aftermath import Aftermath
-from consumers.supervision.announced import was_announced
 from consumers.supervision.hangs import HangWatch
 from consumers.supervision.identities import Identities
 from consumers.supervision.member import Member
 from consumers.supervision.neighbours import Neighbours
+from consumers.supervision.nurseries import Nurseries
 from consumers.supervision.nursery_handle import NurseryHandle
 from consumers.supervision.orphans import Orphans
 from consumers.supervision.rows import rows
@@ -54,6 +55,9 @@ _log = structlog.get_logger()
 _AFTER_TAKEOVER_S = 0.25
 # librdkafka joins a group once a second at most: a second worker that left sooner would leave its partitions waiting.
 _BETWEEN_LEAVES_S = 1.1
+# A worker keeps to `stop_within_s` by itself, for what it owes and for leaving; after this it is killed.
+_DRAINS_FOR = 4.0
+_STOP = Stop()
 
 
 class Pool:
@@ -75,25 +79,30 @@ class Pool:
         self.partitions = 0
         self._settings = settings
         self._changed = changed
-        self._environment = environment
-        self._nursery = NurseryHandle(service, environment, self)
-        self._next: NurseryHandle | None = None
-        self._retiring: list[NurseryHandle] = []
         self._members: dict[str, Member] = {}
         self._identities = Identities(service.worker_ids)
         self._births = Backoff(deaths=1, within_s=60.0)
+        self._nurseries = Nurseries(
+            service.name, lambda version: NurseryHandle(service, version, environment, self), self._births
+        )
         self._aftermath = Aftermath(service, settings)
         self._orphans = Orphans(service, settings)
-        self._hangs = HangWatch(lambda: list(self._members.values()), settings.workers)
+        self._hangs = HangWatch(
+            lambda: list(self._members.values()),
+            lambda: [one for one in (self._nurseries.present, self._nurseries.next) if one is not None],
+            self.nursery_hangs,
+            settings.workers,
+        )
         self._neighbours: Neighbours | None = None
         self._next_leave = 0.0
         self._stopping = False
         self.failure: str | None = None
+        self.not_followed: str | None = None
 
-    def start(self) -> None:
-        """Starts the nursery, which loads the model; `serve` is to follow. From the main thread only."""
-        self._nursery.start()
+    def start(self, version: int | None) -> None:
+        """Has this version's nursery load the model; `serve` is to follow. From the main thread only."""
         self._hangs.start()
+        self.follow(version)
 
     def serve(self, partitions: int) -> None:
         """Lets workers be forked: Kafka is there, and the request topic has this many partitions."""
@@ -101,23 +110,25 @@ class Pool:
         if self.service.host:
             self._neighbours = Neighbours(self.service, self._settings)
             self._neighbours.start()
+        self._aftermath.watch_topics(self._warn)
         self._fill()
 
     @property
     def model(self) -> str:
         """The label of the model that new workers have; empty before it is loaded."""
-        return self._nursery.model
+        return self._nurseries.present.model if self._nurseries.present else ""
 
-    def renew(self) -> None:
-        """Brings in the version that is active now; the old one serves until the new one is warm, or if it fails."""
-        if self._next is None and self.model and not self._stopping:
-            self._next = NurseryHandle(self.service, self._environment, self)
-            self._next.start()
+    def follow(self, version: int | None) -> None:
+        """This version is the active one; the old one serves until it is warm, or if it fails. From the main thread."""
+        if not self._stopping and self._nurseries.want(version):
+            self.failure = None
+            self._fill()
+            self._go_on()
 
     @property
     def is_renewing(self) -> bool:
         """Whether a new model is on its way."""
-        return self._next is not None or bool(self._retiring)
+        return self._nurseries.next is not None or bool(self._nurseries.retiring)
 
     @property
     def serving(self) -> int:
@@ -169,9 +180,7 @@ class Pool:
         for member in list(self._members.values()):
             _log.warning("worker did not stop in time and is killed", worker=member.name, pid=member.pid)
             member.kill()
-        for nursery in (self._nursery, self._next, *self._retiring):
-            if nursery is not None:
-                nursery.stop()
+        self._nurseries.stop()
         self._aftermath.close()
         if self._neighbours is not None:
             self._neighbours.stop()
@@ -180,25 +189,29 @@ class Pool:
 
     def loaded(self, nursery: NurseryHandle, model: str) -> None:
         """A nursery is ready to fork; a new version's takes over from the present one."""
-        if nursery is self._next:
-            _log.info("new model is loaded", service=self.service.name, model=model)
-            self._retiring.append(self._nursery)
-            self._nursery, self._next = nursery, None
+        _log.info("new model is loaded", service=self.service.name, model=model)
+        self._nurseries.loaded(nursery)
         self._fill()
+        self._go_on()
         self._changed()
 
     def nursery_failed(self, nursery: NurseryHandle, reason: str) -> None:
-        """A nursery could not load its model, or died; its children die with it, and all is begun again."""
-        if self._stopping or nursery in self._retiring:
+        """A nursery could not load its model, or died, and its processes with it."""
+        if self._stopping:
             return
-        self.failure = reason
-        if nursery is self._next:
-            self._next = None
-            _log.error("new model refused, the old one goes on", service=self.service.name, reason=reason)
-        else:
-            delay = self._births.after_death()
-            _log.error("nursery ended and is started again", service=self.service.name, reason=reason, in_s=delay)
-            asyncio.get_running_loop().call_later(delay, nursery.start)
+        delay = self._nurseries.failed(nursery)
+        if delay:
+            self.failure = reason
+            told = {"service": self.service.name, "version": nursery.version, "reason": reason, "again_in_s": delay}
+            _log.error("new model refused, the old one goes on" if self.model else "nursery ended", **told)
+        self._go_on()
+        self._changed()
+
+    def nursery_hangs(self, nursery: NurseryHandle) -> None:
+        """A nursery does nothing any more; its workers serve until another one's take over."""
+        self._nurseries.give_up(nursery)
+        nursery.forget_unborn()
+        self._go_on()
         self._changed()
 
     def exited(self, event: Exited) -> None:
@@ -225,6 +238,9 @@ class Pool:
             self._hand_over(member)
         elif isinstance(message, Left):
             member.left = True
+        elif isinstance(message, Cleared):
+            self._aftermath.clear(message.records)
+            self._warn()
         else:
             _log.error("worker failed", worker=member.name, reason=message.reason)
             self.failure = message.reason
@@ -236,23 +252,31 @@ class Pool:
         self._members.pop(member.slot, None)
         if not self._stopping:
             self._aftermath.fence(member)
-            announced = was_announced(member.pid)
-            if not announced:
-                self._aftermath.blame(member)
+            blamed = self._aftermath.blame(member)
             if member.identity is not None and member.left:
                 self._has_left(member.identity)
             elif member.identity is not None:
-                lived_s = math.inf if announced else time.monotonic() - member.took_over_at
-                self._vacate(member.identity, lived_s)
+                self._vacate(member.identity, time.monotonic() - member.took_over_at)
             self._fill(self._delay_of_next(member))
             self._go_on()
+            if blamed:
+                self._aftermath.say(member.name, blamed)
+                self._warn()
         self._changed()
+
+    def _warn(self) -> None:
+        """Tells every worker which records may kill it; a standby is told when it takes over."""
+        suspected = self._aftermath.suspected()
+        for member in self._members.values():
+            if member.identity is not None:
+                member.send(suspected)
 
     def _hand_over(self, member: Member) -> None:
         """Its identity goes to a successor before the process is gone."""
         if member.identity is not None and not self._stopping:
             identity, member.identity = member.identity, None
             member.state, member.partitions = "draining", {}
+            member.to_end_by = time.monotonic() + _DRAINS_FOR * self._settings.workers.stop_within_s
             self._vacate(identity, math.inf)
 
     def _became_ready(self, member: Member) -> None:
@@ -283,9 +307,10 @@ class Pool:
 
     def _roll(self) -> None:
         """One step towards having only workers of the present nursery: never more than one identity changes hands."""
-        if not self._retiring or self._stopping:
+        present = self._nurseries.present
+        if not self._nurseries.retiring or present is None or self._stopping:
             return
-        old = [member for member in self._members.values() if member.model != self.model]
+        old = [member for member in self._members.values() if member not in present.members]
         for member in old:
             if member.identity is None and member.state != "draining":
                 self._drain(member)
@@ -294,15 +319,14 @@ class Pool:
         serving = [member for member in old if member.state == "serving"]
         if serving and warm and not between:
             self._drain(serving[0])
-        if not old:
-            for nursery in self._retiring:
-                nursery.stop()
-            self._retiring.clear()
+        self._nurseries.end_unused()
+        if not self._nurseries.retiring:
             _log.info("all workers have the new model", service=self.service.name, model=self.model)
 
-    def _drain(self, member: Member) -> None:
+    def _drain(self, member: Member, how: Stop | Leave = _STOP) -> None:
         member.state = "draining"
-        member.send(Stop())
+        member.to_end_by = time.monotonic() + _DRAINS_FOR * self._settings.workers.stop_within_s
+        member.send(how)
 
     # The number of workers
 
@@ -325,10 +349,11 @@ class Pool:
             surplus.remove(identity)
         members = [member for member in self._members.values() if member.identity is not None]
         between = self._identities.takeable() or any(member.state != "serving" for member in members)
-        if surplus and not (between or self._retiring or self._stopping or time.monotonic() < self._next_leave):
+        if surplus and not (
+            between or self._nurseries.retiring or self._stopping or time.monotonic() < self._next_leave
+        ):
             last = max((one for one in members if one.identity in surplus), key=lambda one: one.took_over_at)
-            last.state = "draining"
-            last.send(Leave())
+            self._drain(last, Leave())
 
     def _has_left(self, identity: str) -> None:
         _log.info("worker has left", worker=identity)
@@ -355,7 +380,7 @@ class Pool:
             return
         for identity in self._identities.takeable():
             member = self._successor(identity)
-            if member is not None and member.send(Activate(identity)):
+            if member is not None and member.send(self._aftermath.suspected()) and member.send(Activate(identity)):
                 member.vacant_since = self._identities.occupy(identity)
                 member.identity, member.state, member.took_over_at = identity, "starting", time.monotonic()
 
@@ -371,12 +396,19 @@ class Pool:
         if delay:
             asyncio.get_running_loop().call_later(delay, self._fill)
             return
-        if self._stopping or not self.model or not self.partitions:
+        nursery = self._nurseries.present
+        if self._stopping or nursery is None or not self.partitions:
             return
         wanted = max(self.service.workers, len(self._identities)) + self.service.standbys
-        while sum(member.model == self.model for member in self._members.values()) < wanted:
+        while len(nursery.members) < wanted:
             slot = self._free_slot()
-            self._members[slot] = self._nursery.fork(slot, self.service.workers)
+            try:
+                self._members[slot] = nursery.fork(slot, self.service.workers)
+            except OSError as error:
+                delay = self._births.after_death()
+                _log.error("no process can be made", slot=slot, error=str(error), again_in_s=delay)
+                asyncio.get_running_loop().call_later(delay, self._fill)
+                return
 
     def _delay_of_next(self, dead: Member) -> float:
         """How long the fork of a new process waits: where a standby takes over, the processor is the standby's."""

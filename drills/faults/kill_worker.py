@@ -13,7 +13,6 @@ import time
 from pathlib import Path
 
 from consumers.service import Service
-from consumers.supervision.announced import announce
 from drills.targets import Target, active_workers, ready_standbys
 from drills.verdict import Finding
 from standfast.errors import DrillRejected
@@ -46,7 +45,6 @@ class KillWorker:
             started = -1
         if started != self._started or self._dead_within(0):
             raise DrillRejected(f"{self.target.worker} (process {self.target.pid}) ended by itself before the kill")
-        announce(self.target.pid)
         at = time.monotonic()
         try:
             signal.pidfd_send_signal(self._held, signal.SIGKILL)

@@ -9,9 +9,9 @@ from consumers.supervision import identities
 from tests.support import toy_system
 
 
-def mortal_command(name: str, channel: int) -> list[str]:
+def mortal_command(name: str, channel: int, version: int) -> list[str]:
     """In the place of `consumers.nursery.command`."""
-    return [sys.executable, "-m", "tests.support.mortal_nursery", name, str(channel), str(os.getpid())]
+    return [sys.executable, "-m", "tests.support.mortal_nursery", name, str(channel), str(os.getpid()), str(version)]
 
 
 if __name__ == "__main__":

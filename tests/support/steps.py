@@ -28,10 +28,9 @@ from consumers.committer import Committer
 from consumers.ledger import Ledger
 from consumers.life_lock import LifeLock
 from consumers.seats import Seats
-from consumers.suspects import Suspects
 from tests.support.orders import Death, Orders
 
-_OURS: tuple[type, ...] = (Committer, Ledger, LifeLock, Seats, Suspects)
+_OURS: tuple[type, ...] = (Committer, Ledger, LifeLock, Seats)
 _CLIENTS: tuple[type, ...] = (Consumer, Producer, AdminClient)
 # They only ask the client's own memory: whoever dies after one has done no more than who died before it.
 _QUIET = {"assignment", "consumer_group_metadata", "get_watermark_offsets", "memberid", "position"}

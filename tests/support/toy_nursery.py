@@ -1,7 +1,7 @@
 """A nursery whose model answers at once and does on command what a bad model or record would do.
 
-Run as `python -m tests.support.toy_nursery SERVICE CHANNEL PARENT`, in the place of `consumers.nursery`: everything but
-the model is the real thing.
+Run as `python -m tests.support.toy_nursery SERVICE CHANNEL PARENT VERSION`, in the place of `consumers.nursery`:
+everything but the model is the real thing.
 """
 
 from __future__ import annotations
@@ -67,13 +67,13 @@ def active_version() -> int:
 
 
 def main(arguments: list[str]) -> int:
-    name, channel, parent = arguments
+    name, channel, parent, version = arguments
     tie_to_parent(int(parent))
     leave_interrupts_to_parent()
     configured = settings.load()
     logs.configure(configured.log, f"{name}-nursery")
     line = socket.socket(fileno=int(channel))
-    model = ToyModel(active_version())
+    model = ToyModel(int(version))
     telemetry.become(f"{name}-nursery")
     structlog.get_logger().info("model is loaded", service=name, model=model.label)
     send(line, Loaded(model.label))

@@ -16,9 +16,9 @@ from standfast.lifeline import tie_to_parent
 from tests.support.toy_nursery import active_version
 
 
-def toy_command(name: str, channel: int) -> list[str]:
+def toy_command(name: str, channel: int, version: int) -> list[str]:
     """In the place of `consumers.nursery.command`."""
-    return [sys.executable, "-m", "tests.support.toy_nursery", name, str(channel), str(os.getpid())]
+    return [sys.executable, "-m", "tests.support.toy_nursery", name, str(channel), str(os.getpid()), str(version)]
 
 
 def toy_active(name: str) -> int | None:

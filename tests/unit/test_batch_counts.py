@@ -22,7 +22,7 @@ from consumers.batches import Batches
 from consumers.breaker import Breaker
 from consumers.ledger import Ledger
 from consumers.service import service
-from consumers.suspects import Suspects
+from consumers.suspects import Told
 from consumers.work import Work
 from models.base import RecommendQuery, SearchQuery
 from schemas.codec import Codec
@@ -55,9 +55,7 @@ def batches(tmp_path: Path) -> Batches:
     ledger.reset()
     answers = Answers(own, codec, "search-0", "toy@1", lambda _: 0)
     ask = Breaker(Ten(), "search", lambda _: None).ask
-    made = Batches(
-        Admission(own, settings, codec, lambda _: ()), ask, answers, ledger, Suspects(tmp_path / "suspects"), "toy@1"
-    )
+    made = Batches(Admission(own, settings, codec, lambda _: ()), ask, answers, ledger, Told(), "toy@1")
     for _ in range(3):  # what is made once: labels, decoders
         made.work(requests())
     return made

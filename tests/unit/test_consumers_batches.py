@@ -16,7 +16,7 @@ from consumers.batches import Batches
 from consumers.breaker import Breaker
 from consumers.ledger import Ledger
 from consumers.service import service
-from consumers.suspects import Suspects
+from consumers.suspects import Told
 from models.base import RecommendQuery, SearchQuery
 from schemas.codec import Codec
 from schemas.records import Item
@@ -57,7 +57,7 @@ class Bench:
     def __init__(self, folder: Path) -> None:
         self.ledger = Ledger(folder / "slot")
         self.ledger.reset()
-        self.suspects = Suspects(folder / "suspects.json")
+        self.suspects = Told()
         self.model = SpyModel(self.ledger)
         codec = Codec()
         self.admission = Admission(_SERVICE, _SETTINGS, codec, lambda _: ())
@@ -71,10 +71,7 @@ class Bench:
 
 
 def suspect(bench: Bench, deaths: dict[tuple[int, int], int]) -> None:
-    for record, count in deaths.items():
-        for _ in range(count):
-            bench.suspects.blame([record])
-    bench.batches.read_suspects()
+    bench.suspects.deaths = deaths
 
 
 @pytest.fixture

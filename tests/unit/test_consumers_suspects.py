@@ -9,16 +9,26 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consumers.supervision import announced
-from consumers.suspects import Suspects
+from consumers.suspects import Suspects, Told, record_at
 from standfast import backoff
 from standfast.backoff import Backoff
 
 Records = list[tuple[int, int]]
 
 
+TOPICS = ("search.requests", "search.requests.bulk")
+
+
+def kept(path: Path, **ids: str) -> Suspects:
+    """As the supervisor has them once Kafka has told the ids of its topics."""
+    made = Suspects(path, TOPICS)
+    made.identify(TOPICS[0], ids.get("requests", "id-1"))
+    made.identify(TOPICS[1], ids.get("bulk", "id-2"))
+    return made
+
+
 def test_nothing_is_suspected_at_first(tmp_path: Path) -> None:
-    assert Suspects(tmp_path / "suspects.json").read() == {}
+    assert kept(tmp_path / "suspects.json").read() == {}
 
 
 @given(st.lists(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), max_size=5, unique=True), max_size=6))
@@ -26,24 +36,74 @@ def test_every_death_is_counted(tmp_path_factory: pytest.TempPathFactory, deaths
     path = tmp_path_factory.getbasetemp() / "counted.json"
     path.unlink(missing_ok=True)
     for computing in deaths:
-        Suspects(path).blame(computing)
-    assert Suspects(path).read() == Counter(record for computing in deaths for record in computing)
+        suspects = kept(path)
+        suspects.blame(computing)
+        suspects.save()
+    assert kept(path).read() == Counter(record for computing in deaths for record in computing)
 
 
 def test_the_file_does_not_grow_for_ever_and_keeps_the_newest(tmp_path: Path) -> None:
-    suspects = Suspects(tmp_path / "suspects.json")
-    suspects.blame((0, offset) for offset in range(10_000))
-    suspects.blame([(0, 0), (1, 1)])
-    kept = suspects.read()
-    assert len(kept) == 10_000
-    assert (kept[0, 0], kept[1, 1]) == (2, 1)
+    suspects = kept(tmp_path / "suspects.json")
+    suspects.blame((0, offset) for offset in range(5000))
+    suspects.blame([(0, 4999), (1, 1)])
+    suspects.save()
+    found = kept(tmp_path / "suspects.json").read()
+    assert len(found) == 4096
+    assert (found[0, 4999], found[1, 1]) == (2, 1)
 
 
-def test_an_announced_kill_is_remembered_once(state: Path) -> None:
-    announced.announce(4242)
-    assert announced.was_announced(4242)
-    assert not announced.was_announced(4242)
-    assert not announced.was_announced(4243)
+@pytest.mark.parametrize("content", [b"", b"[[0,", b"\xff\x00", b"[[0, 1, 1]]", b"{}"])
+def test_a_file_that_cannot_be_read_is_moved_aside(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "suspects.json"
+    path.write_bytes(content)
+    suspects = kept(path)
+    assert suspects.read() == {}
+    assert (tmp_path / "suspects.json.unreadable").read_bytes() == content
+    suspects.blame([(0, 1)])
+    suspects.save()
+    assert kept(path).read() == {(0, 1): 1}
+
+
+def test_a_folder_in_its_place_is_moved_aside_too(tmp_path: Path) -> None:
+    (tmp_path / "suspects.json").mkdir()
+    assert kept(tmp_path / "suspects.json").read() == {}
+    assert (tmp_path / "suspects.json.unreadable").is_dir()
+
+
+def test_who_cannot_save_knows_all_the_same(tmp_path: Path) -> None:
+    suspects = kept(tmp_path / "away" / "suspects.json")
+    suspects.blame([(0, 1)])
+    suspects.save()
+    assert suspects.read() == {(0, 1): 1}
+
+
+def test_the_records_of_another_topic_of_that_name_are_not_suspected(tmp_path: Path) -> None:
+    path = tmp_path / "suspects.json"
+    suspects = kept(path)
+    suspects.blame([(0, 1), (0, 1)])
+    suspects.save()
+    assert kept(path, requests="id-3").read() == {}, "another prefix or cluster, or made again while nobody looked"
+    assert suspects.identify(TOPICS[0], "id-3"), "made again while the system runs"
+    assert suspects.read() == {}
+
+
+def test_who_was_blamed_before_kafka_said_the_id_is_found_again(tmp_path: Path) -> None:
+    suspects = Suspects(tmp_path / "suspects.json", TOPICS)
+    suspects.blame([(0, 1)])
+    assert suspects.read() == {(0, 1): 1}
+    suspects.identify(TOPICS[0], "id-1")
+    assert suspects.read() == {(0, 1): 1}
+    suspects.save()
+    assert kept(tmp_path / "suspects.json").read() == {(0, 1): 1}
+
+
+def test_what_is_committed_is_not_suspected_any_more() -> None:
+    told = Told()
+    bulk = record_at(TOPICS[1], 0, 5)
+    told.deaths = {(0, 5): 1, (0, 7): 1, (1, 5): 2, bulk: 1}
+    assert told.committed({(TOPICS[0], 0): 6, (TOPICS[0], 2): 99}) == [(0, 5)]
+    assert told.committed({(TOPICS[1], 0): 6}) == [bulk]
+    assert dict(told.deaths) == {(0, 7): 1, (1, 5): 2}
 
 
 class Clock:

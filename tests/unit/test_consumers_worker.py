@@ -20,6 +20,7 @@ from consumers.answers import Outgoing
 from consumers.batches import Batches
 from consumers.messages import Done, Load, Waiting
 from consumers.service import service
+from consumers.suspects import Told
 from consumers.tally import Tally
 from consumers.work import Replying, Work
 from consumers.worker import Worker
@@ -138,9 +139,7 @@ class EchoBatches:
 
     def __init__(self) -> None:
         self.batches: list[list[tuple[str, int, int]]] = []
-
-    def read_suspects(self) -> None:
-        return
+        self.suspects = Told()
 
     def late(self, _record: Origin) -> bool:
         return False

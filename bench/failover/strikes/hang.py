@@ -10,7 +10,6 @@ import threading
 import time
 
 from bench.failover.strikes.scene import Scene, Struck, struck
-from consumers.supervision.announced import announce
 
 _WAKE_S = 10.0
 _POLL_S = 0.01
@@ -19,7 +18,6 @@ _POLL_S = 0.01
 def strike(scene: Scene) -> Struck:
     """Stops it; whether the woken one answered, the count of doubled answers tells."""
     victim = random.choice(scene.workers())
-    announce(victim.pid)
     handle = os.pidfd_open(victim.pid)
     at = time.monotonic()
     os.kill(victim.pid, signal.SIGSTOP)

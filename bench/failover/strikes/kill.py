@@ -8,13 +8,11 @@ import signal
 import time
 
 from bench.failover.strikes.scene import Scene, Struck, struck
-from consumers.supervision.announced import announce
 
 
 def strike(scene: Scene) -> Struck:
     """Kills it."""
     victim = random.choice(scene.workers())
-    announce(victim.pid)
     at = time.monotonic()
     os.kill(victim.pid, signal.SIGKILL)
     return struck([scene.partitions(victim)], [victim.pid], at)

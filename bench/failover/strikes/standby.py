@@ -8,7 +8,6 @@ import signal
 import time
 
 from bench.failover.strikes.scene import Scene, Struck, struck
-from consumers.supervision.announced import announce
 from standfast.errors import UsageError
 
 _TAKEOVER_S = 0.04  # about as long as one takes: the second kill may come at any moment of it
@@ -20,8 +19,6 @@ def strike(scene: Scene) -> Struck:
     if not heirs:
         raise UsageError(f"{scene.service.name} has no warm standby to kill; set {scene.service.name}.standbys = 1")
     victim = random.choice(scene.workers())
-    for one in (victim, *heirs):
-        announce(one.pid)
     at = time.monotonic()
     os.kill(victim.pid, signal.SIGKILL)
     time.sleep(_TAKEOVER_S * random.random())

@@ -8,7 +8,6 @@ import signal
 import time
 
 from bench.failover.strikes.scene import Scene, Struck, struck
-from consumers.supervision.announced import announce
 from standfast.errors import UsageError
 
 
@@ -18,8 +17,6 @@ def strike(scene: Scene) -> Struck:
     if len(workers) < 2:
         raise UsageError(f"{scene.service.name} has {len(workers)} worker with partitions; two are to be killed")
     victims = random.sample(workers, 2)
-    for one in victims:
-        announce(one.pid)
     at = time.monotonic()
     for one in victims:
         os.kill(one.pid, signal.SIGKILL)

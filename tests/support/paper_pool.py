@@ -1,0 +1,211 @@
+"""A real `Pool` on processes that exist on paper only: what they say, and when they die, is the test's to choose."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import itertools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from consumers.ledger import Seen
+from consumers.messages import Activate, Done, Leave, Message, Ready, Serving, Stop
+from consumers.service import service
+from consumers.supervision import aftermath, identities, pool
+from consumers.supervision.member import Member
+from standfast import backoff
+from standfast.settings import Settings
+
+
+class Loop:
+    """An event loop and a clock that only tests move."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self._number = itertools.count()
+        self._due: list[tuple[float, int, asyncio.TimerHandle]] = []
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def time(self) -> float:
+        return self.now
+
+    def get_debug(self) -> bool:
+        return False
+
+    def call_later(self, delay: float, call: Callable[..., object], *arguments: Any) -> asyncio.TimerHandle:
+        timer = asyncio.TimerHandle(self.now + delay, call, arguments, cast(asyncio.AbstractEventLoop, self))
+        heapq.heappush(self._due, (timer.when(), next(self._number), timer))
+        return timer
+
+    def _timer_handle_cancelled(self, _timer: asyncio.TimerHandle) -> None:
+        return
+
+    def pass_time(self, seconds: float) -> None:
+        """Calls what is due by then, in order."""
+        until = self.now + seconds
+        while self._due and self._due[0][0] <= until:
+            self.now, _, timer = heapq.heappop(self._due)
+            if not timer.cancelled():
+                timer._run()
+        self.now = until
+
+
+class PaperMember:
+    """A process as the pool sees it; remembers what it was told."""
+
+    def __init__(self, slot: str, model: str, nursery: PaperNursery) -> None:
+        self.slot, self.model, self.nursery = slot, model, nursery
+        self.pid = 4000
+        self.to_end_by = 0.0
+        self.state = "starting"
+        self.identity: str | None = None
+        self.partitions: dict[str, list[int]] = {}
+        self.failing, self.left, self.fence = "", False, None
+        self.seats: list[str] = []
+        self.vacant_since: float | None = None
+        self.took_over_at = 0.0
+        self.told: list[Message] = []
+        self.name = slot
+
+    @property
+    def ledger(self) -> PaperMember:
+        return self
+
+    def read(self) -> Seen:
+        return Seen(0.0, None, ())
+
+    def send(self, message: Message) -> bool:
+        self.told.append(message)
+        return True
+
+    def kill(self) -> None:
+        return
+
+
+class PaperNursery:
+    """In the place of `NurseryHandle`."""
+
+    def __init__(self, stage: Stage, version: int) -> None:
+        self._stage = stage
+        self.version = version
+        self.model = ""
+        self.started, self.ended, self.given_up = False, False, False
+        self._members: dict[str, PaperMember] = {}
+        stage.nurseries.append(self)
+
+    @property
+    def members(self) -> Any:
+        return self._members.values()
+
+    def start(self) -> None:
+        assert not self.started, "a nursery is started once"
+        self.started = True
+
+    def fork(self, slot: str, _workers: int) -> PaperMember:
+        assert self.model, "only a nursery with a model in memory can fork"
+        assert not self.ended
+        made = PaperMember(slot, self.model, self)
+        self._members[slot] = made
+        return made
+
+    def kill(self) -> None:
+        self._stage.fail(self)
+
+    def forget_unborn(self) -> None:
+        return
+
+    def stop(self) -> None:
+        assert not self._members, f"{len(self._members)} live processes die with the nursery of version {self.version}"
+        self.ended = True
+
+
+class Stage:
+    """The pool of a service with two workers and two standbys, and all that can happen to it."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.loop = Loop()
+        self.nurseries: list[PaperNursery] = []
+        for module in (backoff, identities, pool):
+            monkeypatch.setattr(module, "time", self.loop)
+        monkeypatch.setattr(asyncio, "get_running_loop", lambda: self.loop)
+        monkeypatch.setattr(pool, "NurseryHandle", lambda _service, version, *_: PaperNursery(self, version))
+        monkeypatch.setattr(pool, "Orphans", lambda *_: self)
+        monkeypatch.setattr(pool, "HangWatch", lambda *_: self)
+        monkeypatch.setattr(aftermath.Aftermath, "prepare", lambda *_: None)
+        monkeypatch.setattr(aftermath, "suspects_file", lambda _service: Path("/nowhere/suspects.json"))
+        settings = Settings()
+        self.pool = pool.Pool(service("search", settings), settings, lambda: None, {})
+        self.pool.partitions = 4
+
+    def start(self) -> None:
+        """In the place of the watch over what hangs."""
+
+    def look_later(self) -> None:
+        """In the place of the search for orphans."""
+
+    @property
+    def loading(self) -> list[PaperNursery]:
+        """Nurseries without a model yet."""
+        return [one for one in self.nurseries if one.started and not one.ended and not one.model]
+
+    @property
+    def alive(self) -> list[PaperNursery]:
+        """Nurseries that can fork."""
+        return [one for one in self.nurseries if one.model and not one.ended]
+
+    @property
+    def members(self) -> list[PaperMember]:
+        """All processes."""
+        return [member for nursery in self.nurseries for member in nursery.members]
+
+    def load(self, nursery: PaperNursery) -> None:
+        """Its model is in memory."""
+        nursery.model = f"search@{nursery.version}"
+        self.pool.loaded(cast(Any, nursery), nursery.model)
+
+    def hang(self, nursery: PaperNursery) -> None:
+        """It does nothing any more; its processes live."""
+        self.pool.nursery_hangs(cast(Any, nursery))
+
+    def fail(self, nursery: PaperNursery) -> None:
+        """It ends; the kernel ends its processes, of which the pool hears one by one."""
+        nursery.ended = True
+        self.pool.nursery_failed(cast(Any, nursery), "it ended")
+        for member in list(nursery.members):
+            self.die(member)
+
+    def die(self, member: PaperMember) -> None:
+        """A process ends."""
+        del member.nursery._members[member.slot]
+        self.pool.gone(cast(Member, member))
+
+    def obey(self, member: PaperMember) -> bool:
+        """The process does the next thing that it has to do; False: there is nothing."""
+        if member.state == "starting" and member.identity is None and not member.told:
+            self.pool.said(cast(Member, member), Ready([]))
+            return True
+        if not member.told:
+            return False
+        order = member.told.pop(0)
+        if isinstance(order, Activate):
+            self.pool.said(cast(Member, member), Serving({"search.requests": [0, 1]}))
+        elif isinstance(order, Stop):
+            self.pool.said(cast(Member, member), Done())
+            self.die(member)
+        elif isinstance(order, Leave):
+            member.left = True
+            self.die(member)
+        return True
+
+    def settle(self) -> None:
+        """All that was begun goes well from now on, for as long as it takes."""
+        for _ in range(200):
+            for nursery in self.loading:
+                self.load(nursery)
+            busy = [member for member in self.members if self.obey(member)]
+            self.loop.pass_time(0.0 if busy else 2.0)

@@ -1,0 +1,137 @@
+"""The version that serves is in the end the one that is wanted, whatever came between, and nobody dies for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.support.paper_pool import Stage
+
+STEPS = st.sampled_from(
+    ["activate 1", "activate 2", "activate 3", "load", "fail", "kill", "die", "obey", "wait", "hang"]
+)
+
+
+@contextmanager
+def staged() -> Iterator[Stage]:
+    with pytest.MonkeyPatch.context() as patch:
+        yield Stage(patch)
+
+
+def serves(stage: Stage, version: int) -> None:
+    """Everything is of this version, and complete."""
+    assert [one.version for one in stage.alive] == [version]
+    assert {one.model for one in stage.members} == {f"search@{version}"}
+    assert sorted(one.state for one in stage.members) == ["ready"] * 1 + ["serving"] * 2
+    assert {one.identity for one in stage.members} == {"search-0", "search-1", None}
+    assert not stage.loading
+    assert not stage.pool.is_renewing
+    assert stage.pool.failure is None
+
+
+def step(stage: Stage, word: str, number: int) -> None:
+    """One of the things that can happen, to one of those to which it can."""
+    if word.startswith("activate"):
+        stage.pool.follow(int(word[-1]))
+    elif word == "wait":
+        stage.loop.pass_time(1.0)
+    elif word in {"load", "fail"} and stage.loading:
+        (stage.load if word == "load" else stage.fail)(stage.loading[number % len(stage.loading)])
+    elif word == "kill" and stage.alive:
+        stage.fail(stage.alive[number % len(stage.alive)])
+    elif word == "hang" and stage.alive + stage.loading:
+        stage.hang((stage.alive + stage.loading)[number % len(stage.alive + stage.loading)])
+    elif word in {"die", "obey"} and stage.members:
+        (stage.die if word == "die" else stage.obey)(stage.members[number % len(stage.members)])
+    assert len(stage.loading) <= 1, "one model is loaded at a time"
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.tuples(STEPS, st.integers(0, 5)), max_size=40), st.booleans())
+def test_whatever_happens_in_whatever_order(steps: list[tuple[str, int]], begun: bool) -> None:
+    with staged() as stage:
+        stage.pool.start(1)
+        if begun:
+            stage.settle()
+        wanted = 1
+        for word, number in steps:
+            step(stage, word, number)
+            wanted = int(word[-1]) if word.startswith("activate") else wanted
+        stage.settle()
+        serves(stage, wanted)
+
+
+def test_a_roll_back_while_the_version_loads_touches_nobody() -> None:
+    with staged() as stage:
+        stage.pool.start(1)
+        stage.settle()
+        before = stage.members
+        stage.pool.follow(2)
+        (loading,) = stage.loading
+        stage.pool.follow(1)
+        assert loading.ended
+        assert not stage.loading
+        stage.settle()
+        assert stage.members == before
+
+
+def test_a_roll_back_while_workers_are_replaced_goes_to_the_nursery_that_is_there_still() -> None:
+    with staged() as stage:
+        stage.pool.start(1)
+        stage.settle()
+        stage.pool.follow(2)
+        stage.load(stage.loading[0])
+        stage.pool.follow(1)
+        assert not stage.loading, "nothing is loaded anew"
+        stage.settle()
+        serves(stage, 1)
+        assert [one.version for one in stage.nurseries] == [1, 2]
+
+
+def test_a_refused_version_leaves_the_old_one_alone_and_is_tried_again_later_and_when_asked_for_anew() -> None:
+    with staged() as stage:
+        stage.pool.start(1)
+        stage.settle()
+        before = stage.members
+        stage.pool.follow(2)
+        stage.fail(stage.loading[0])
+        assert stage.pool.failure == "it ended"
+        stage.loop.pass_time(50.0)
+        assert not stage.loading
+        assert stage.members == before
+        stage.loop.pass_time(11.0)
+        stage.fail(stage.loading[0])
+        stage.pool.follow(1)
+        assert stage.pool.failure is None
+        stage.pool.follow(2)
+        stage.settle()
+        serves(stage, 2)
+
+
+def test_a_nursery_that_hangs_is_replaced_and_nobody_serves_less_for_it() -> None:
+    with staged() as stage:
+        stage.pool.start(1)
+        stage.settle()
+        before = stage.members
+        stage.hang(stage.alive[0])
+        assert stage.members == before
+        stage.settle()
+        serves(stage, 1)
+        assert not set(before) & set(stage.members)
+
+
+def test_when_the_nursery_dies_while_the_wanted_version_is_refused_the_last_good_one_serves() -> None:
+    with staged() as stage:
+        stage.pool.start(1)
+        stage.settle()
+        stage.pool.follow(2)
+        stage.fail(stage.loading[0])
+        stage.fail(stage.alive[0])
+        stage.loop.pass_time(1.0)
+        assert [one.version for one in stage.loading] == [1]
+        stage.load(stage.loading[0])
+        assert len(stage.members) == 3
