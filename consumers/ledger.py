@@ -7,6 +7,7 @@ CLOCK_MONOTONIC, which all processes of a machine share.
 from __future__ import annotations
 
 import mmap
+import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -37,7 +38,7 @@ class Ledger:
     def __init__(self, path: Path) -> None:
         path.touch()
         with path.open("r+b") as file:
-            file.truncate(_SIZE)
+            os.posix_fallocate(file.fileno(), 0, _SIZE)  # a page without space on the disk would kill us
             self._map = mmap.mmap(file.fileno(), _SIZE)
         self._bytes = memoryview(self._map)
         self._words = self._bytes.cast("Q")

@@ -24,7 +24,7 @@ class LifeLock:
     def __init__(self, path: Path) -> None:
         path.touch()
         with path.open("r+b") as file:
-            file.truncate(_SIZE)
+            os.posix_fallocate(file.fileno(), 0, _SIZE)  # a page without space on the disk would kill us
             self._map = mmap.mmap(file.fileno(), _SIZE)
         self._mutex = (ctypes.c_char * _SIZE).from_buffer(self._map)
 

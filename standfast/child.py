@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from contextlib import nullcontext
@@ -45,3 +46,18 @@ def start_child(
             )
     except OSError as error:
         raise SetupError(f"{command[0]} cannot be started: {error.strerror}; run `make setup` again") from None
+
+
+def signal_name(number: int) -> str:
+    """`SIGKILL` for 9. Python has no names for the real-time signals between the first and the last: `SIGRTMIN+3`."""
+    if signal.SIGRTMIN < number < signal.SIGRTMAX:
+        return f"SIGRTMIN+{number - signal.SIGRTMIN}"
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+def why_it_ended(status: int) -> str:
+    """A process's exit status in words."""
+    return f"ended with exit status {status}" if status >= 0 else f"was ended by {signal_name(-status)}"

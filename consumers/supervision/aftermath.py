@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 from concurrent.futures import ThreadPoolExecutor
 
 import structlog
@@ -14,6 +13,7 @@ from consumers.service import Service
 from consumers.supervision.member import Member
 from consumers.suspects import Suspects
 from standfast import telemetry
+from standfast.child import signal_name
 from standfast.settings import Settings
 
 _log = structlog.get_logger()
@@ -71,5 +71,5 @@ def _why(status: int) -> str:
     if status == 0:
         return "stopped"
     if status < 0:
-        return signal.Signals(-status).name
+        return signal_name(-status)
     return "failed"

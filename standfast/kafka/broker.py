@@ -130,17 +130,8 @@ class Node:
         return True
 
     def holder(self) -> int | None:
-        """The pid of a living process that holds this node's data folder, None if nobody does.
-
-        Kafka's `.lock` file stays behind when a broker dies; only the kernel's lock on it counts.
-        """
-        try:
-            with (self.data / ".lock").open("rb+") as lock:
-                question = struct.pack(_FLOCK, fcntl.F_WRLCK, 0, 0, 0, 0)
-                kind, _, _, _, pid = struct.unpack(_FLOCK, fcntl.fcntl(lock, fcntl.F_GETLK, question))
-        except FileNotFoundError:
-            return None
-        return None if kind == fcntl.F_UNLCK else int(pid)
+        """The pid of a living process that holds this node's data folder, None if nobody does."""
+        return holder(self.data)
 
     def last_words(self) -> str:
         """The last log line that tells what went wrong, and where the whole log is."""
@@ -172,3 +163,17 @@ class Node:
                 "Kafka cannot tell whose they are; put that file back, or move the folder away to start empty"
             )
         shutil.rmtree(self.data)
+
+
+def holder(data: Path) -> int | None:
+    """The pid of a living process that holds a broker's data folder, None if nobody does.
+
+    Kafka's `.lock` file stays behind when a broker dies; only the kernel's lock on it counts.
+    """
+    try:
+        with (data / ".lock").open("rb+") as lock:
+            question = struct.pack(_FLOCK, fcntl.F_WRLCK, 0, 0, 0, 0)
+            kind, _, _, _, pid = struct.unpack(_FLOCK, fcntl.fcntl(lock, fcntl.F_GETLK, question))
+    except FileNotFoundError:
+        return None
+    return None if kind == fcntl.F_UNLCK else int(pid)
