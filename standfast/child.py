@@ -26,9 +26,15 @@ os.execv(sys.argv[3], sys.argv[3:])
 
 
 def start_child(
-    command: list[str], signal_at_death: int, output: Path | None, environment: dict[str, str] | None = None
+    command: list[str],
+    signal_at_death: int,
+    output: Path | None,
+    environment: dict[str, str] | None = None,
+    folder: Path | None = None,
 ) -> subprocess.Popen[bytes]:
     """Starts `command` in its own session, writing to a file (None: to our stderr); it gets the signal if we die.
+
+    `folder` is its current one; None: ours.
 
     Linux sends the signal when the *thread* that started the child ends: call this from one that lives as long as
     the process. In its own session a Ctrl-C on the terminal reaches only us, who stop children in order.
@@ -42,6 +48,7 @@ def start_child(
                 stdout=file,
                 stderr=subprocess.STDOUT,
                 env=environment,
+                cwd=folder,
                 start_new_session=True,
             )
     except OSError as error:
