@@ -7,7 +7,7 @@ import sys
 import structlog
 
 from drills.main import run
-from standfast import logs
+from standfast import logs, role_word
 from standfast.errors import StandfastError
 from standfast.locating import located
 from standfast.settings import load
@@ -22,6 +22,7 @@ def main() -> int:
         logs.configure(settings.log, "drills")
         run(located(settings))
     except StandfastError as error:
+        role_word.ends(str(error))
         structlog.get_logger().error("the drill runner ends", error=str(error))
         return error.exit_code
     return 0

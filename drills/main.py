@@ -11,6 +11,7 @@ from drills.runner import Runner
 from schemas.codec import Codec
 from schemas.records import DrillEvent
 from standfast.errors import SettingsError
+from standfast.lifeline import stopping_signals
 from standfast.settings import Settings
 
 
@@ -29,8 +30,8 @@ def run(settings: Settings) -> None:
     def stop(_signal: int, _frame: FrameType | None) -> None:
         stopping.set()
 
-    signal.signal(signal.SIGTERM, stop)
-    signal.signal(signal.SIGINT, stop)
+    for number in stopping_signals():
+        signal.signal(number, stop)
     Runner(settings, codec_for(settings), stopping).run()
 
 

@@ -32,7 +32,7 @@ from drills.recovery import orphans
 from drills.targets import Target, choose, system
 from schemas.codec import Codec, Encoding
 from schemas.records import DrillCommand, DrillEvent
-from standfast import telemetry
+from standfast import role_word, telemetry
 from standfast.errors import ClusterError, DrillRejected
 from standfast.settings import Settings
 
@@ -67,6 +67,7 @@ class Runner:
             self._journal.connect()
             self._end_orphans()
             self._control.open()  # again: what the last runner committed at the very end is known only now
+            role_word.begun()
             _log.info("drill runner ready", topic=self._control.topic)
             while not self._stopping.is_set():
                 message = self._control.next(_POLL_S)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from contextlib import nullcontext
@@ -25,9 +26,15 @@ os.execv(sys.argv[3], sys.argv[3:])
 
 
 def start_child(
-    command: list[str], signal_at_death: int, output: Path | None, environment: dict[str, str] | None = None
+    command: list[str],
+    signal_at_death: int,
+    output: Path | None,
+    environment: dict[str, str] | None = None,
+    folder: Path | None = None,
 ) -> subprocess.Popen[bytes]:
     """Starts `command` in its own session, writing to a file (None: to our stderr); it gets the signal if we die.
+
+    `folder` is its current one; None: ours.
 
     Linux sends the signal when the *thread* that started the child ends: call this from one that lives as long as
     the process. In its own session a Ctrl-C on the terminal reaches only us, who stop children in order.
@@ -41,7 +48,23 @@ def start_child(
                 stdout=file,
                 stderr=subprocess.STDOUT,
                 env=environment,
+                cwd=folder,
                 start_new_session=True,
             )
     except OSError as error:
         raise SetupError(f"{command[0]} cannot be started: {error.strerror}; run `make setup` again") from None
+
+
+def signal_name(number: int) -> str:
+    """`SIGKILL` for 9. Python has no names for the real-time signals between the first and the last: `SIGRTMIN+3`."""
+    if signal.SIGRTMIN < number < signal.SIGRTMAX:
+        return f"SIGRTMIN+{number - signal.SIGRTMIN}"
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+def why_it_ended(status: int) -> str:
+    """A process's exit status in words."""
+    return f"ended with exit status {status}" if status >= 0 else f"was ended by {signal_name(-status)}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import importlib
 import os
 import sys
@@ -11,8 +13,8 @@ from typing import Annotated, Any, NoReturn
 import typer
 from typer.core import TyperGroup
 
-from standfast import __version__
-from standfast.errors import StandfastError
+from standfast import __version__, lifeline, standard_streams, surroundings
+from standfast.errors import SetupError, StandfastError
 from standfast.printable import one_line
 
 
@@ -126,13 +128,18 @@ def command() -> Any:
 
 def main() -> NoReturn:
     """Runs the command line and exits with its code: errors raised on purpose are one line on stderr."""
+    surroundings.settle()
+    lifeline.usual_signals()
+    standard_streams.open_all()
     try:
         code = _run()
         sys.stdout.flush()
     except BrokenPipeError:
-        # The interpreter flushes stdout once more at its end, and would report the broken pipe then.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        standard_streams.give_up_stdout()
         code = 1
+    except OSError as error:
+        standard_streams.give_up_stdout()
+        code = _say(SetupError(_explained(error)))
     except KeyboardInterrupt:
         code = 130
     sys.exit(code)
@@ -144,6 +151,22 @@ def _run() -> int:
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else 0
     except StandfastError as error:
-        typer.echo(f"error: {one_line(' '.join(str(error).split()))}", err=True)
-        return error.exit_code
+        return _say(error)
     return 0
+
+
+def _say(error: StandfastError) -> int:
+    """One line on stderr; the exit code tells it too, should nobody read that."""
+    with contextlib.suppress(OSError):
+        typer.echo(f"error: {one_line(' '.join(str(error).split()))}", err=True)
+    return error.exit_code
+
+
+def _explained(error: OSError) -> str:
+    """What the machine refused, where nothing nearer to it says more."""
+    reason = error.strerror or str(error) or type(error).__name__
+    if error.filename is not None:
+        return f"{os.fsdecode(error.filename)}: {reason}; check that it is there, that it may be used, and its disk"
+    if error.errno in {errno.ENOSPC, errno.EBADF, errno.EIO, errno.EDQUOT, errno.EFBIG}:
+        return f"the output cannot be written: {reason}; check where stdout goes"
+    return f"{type(error).__name__}: {reason}"

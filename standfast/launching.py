@@ -18,6 +18,8 @@ from standfast.home import folder
 
 _POLL_S = 0.05
 _STOP_WITHIN_S = 60.0
+# Set for a system that is started for somebody who waits until it is ready: should he be killed, it stops.
+STARTER_VARIABLE = "STANDFAST_STARTER"
 _SOURCE = Path(__file__).resolve().parent.parent
 
 
@@ -52,15 +54,15 @@ def start_detached(arguments: list[str]) -> subprocess.Popen[bytes]:
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            env=environment(),
+            env={**environment(), STARTER_VARIABLE: str(os.getpid())},
         )
 
 
 def wait_ready(process: subprocess.Popen[bytes], on_detail: Callable[[str], None]) -> status.SystemStatus:
-    """The status once it says `ready`; blocks until then, telling what it waits for.
+    """The status once it says `ready` and every role has begun; blocks until then, telling what it waits for.
 
     Raises:
-        ClusterError: the process ended first; says with which last words.
+        ClusterError: the process ended first, says with which last words; or it runs, and something keeps ending.
     """
     shown = ""
     while True:
@@ -68,7 +70,11 @@ def wait_ready(process: subprocess.Popen[bytes], on_detail: Callable[[str], None
         found = _written_by(process.pid)
         if code is not None:
             raise ClusterError(f"the system did not start (exit code {code}): {_last_words()}")
-        if found is not None and found.state == "ready":
+        if found is not None and found.state == "degraded":
+            raise ClusterError(
+                f"the system runs, but {found.detail}; `standfast status` shows it, `standfast down` stops it"
+            )
+        if found is not None and found.state == "ready" and all(one.state == "running" for one in found.roles):
             return found
         if found is not None and found.detail and found.detail != shown:
             shown = found.detail
@@ -76,12 +82,22 @@ def wait_ready(process: subprocess.Popen[bytes], on_detail: Callable[[str], None
         time.sleep(_POLL_S)
 
 
-def stop(pid: int, within_s: float = _STOP_WITHIN_S) -> bool:
-    """Asks the supervisor to stop and waits until its lock is free; False if it is not by then."""
+def stop(running: status.SystemStatus, within_s: float = _STOP_WITHIN_S) -> bool:
+    """Asks the supervisor to stop and waits until its lock is free; False if it is not by then.
+
+    Nobody else is signalled: its pid may be another process's by now, which was started at another time.
+    """
     try:
-        os.kill(pid, signal.SIGTERM)
+        handle = os.pidfd_open(running.supervisor_pid)
     except ProcessLookupError:
-        return True
+        return not status.is_running()
+    try:
+        if running.supervisor_started in {0, status.started_at(running.supervisor_pid)}:  # 0: an older version's
+            signal.pidfd_send_signal(handle, signal.SIGTERM)
+    except ProcessLookupError:
+        return True  # it ended meanwhile
+    finally:
+        os.close(handle)
     deadline = time.monotonic() + within_s
     while status.is_running():
         if time.monotonic() > deadline:

@@ -1,4 +1,4 @@
-"""Children that never outlive their parent, and that leave Ctrl-C to it."""
+"""What signals mean to our processes: children never outlive their parent, and leave Ctrl-C to it."""
 
 from __future__ import annotations
 
@@ -20,6 +20,28 @@ def tie_to_parent(parent: int, signum: signal.Signals = signal.SIGKILL) -> None:
         os.kill(os.getpid(), signum)
 
 
+def cut_loose() -> None:
+    """Undoes `tie_to_parent`."""
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, 0, 0, 0, 0)
+
+
 def leave_interrupts_to_parent() -> None:
-    """Ignores Ctrl-C, which a terminal sends to the whole group: the supervisor stops its children in order."""
+    """Ignores Ctrl-C and a hang-up, which a terminal sends to the whole group: the supervisor stops all in order."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+
+def usual_signals() -> None:
+    """Undoes what a parent left behind that would break us: ignored or blocked signals outlive an exec.
+
+    With SIGCHLD ignored nobody learns how a child ended; with SIGTERM ignored or blocked nothing can be stopped.
+    """
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def stopping_signals() -> tuple[signal.Signals, ...]:
+    """What stops a process in order. A hang-up does, unless we were started not to care (`nohup`)."""
+    hang_up = () if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else (signal.SIGHUP,)
+    return (signal.SIGTERM, signal.SIGINT, *hang_up)

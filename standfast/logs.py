@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
-import sys
+from typing import TextIO, cast
 
 import structlog
 
+from standfast.log_output import OUTPUT
 from standfast.printable import printable
 from standfast.settings import LogSettings
 
@@ -14,7 +15,7 @@ from standfast.settings import LogSettings
 def configure(settings: LogSettings, role: str) -> None:
     """Sets up structlog and the standard library's logging for this process; `role` is bound to every line."""
     level = logging.getLevelNamesMapping()[settings.level.upper()]
-    pretty = settings.format == "pretty" or (settings.format == "auto" and sys.stderr.isatty())
+    pretty = settings.format == "pretty" or (settings.format == "auto" and OUTPUT.isatty())
     shared: list[structlog.types.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
@@ -29,7 +30,7 @@ def configure(settings: LogSettings, role: str) -> None:
     structlog.configure(
         processors=[*shared, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(cast(TextIO, OUTPUT)),
         cache_logger_on_first_use=False,
     )
     structlog.contextvars.bind_contextvars(role=role)
@@ -39,7 +40,7 @@ def configure(settings: LogSettings, role: str) -> None:
 def _take_over_standard_logging(
     shared: list[structlog.types.Processor], renderer: structlog.types.Processor, level: int
 ) -> None:
-    handler = logging.StreamHandler(sys.stderr)
+    handler = logging.StreamHandler(OUTPUT)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[*shared, structlog.stdlib.add_logger_name],

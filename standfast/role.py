@@ -12,12 +12,15 @@ from collections.abc import Callable
 
 import structlog
 
-from standfast import telemetry
+from standfast import role_word, telemetry
 from standfast.backoff import Backoff
-from standfast.child import start_child
+from standfast.child import start_child, why_it_ended
+from standfast.deaths import Deaths
+from standfast.errors import StandfastError
 from standfast.home import folder
-from standfast.status import RoleStatus
+from standfast.status import RoleState, RoleStatus
 from standfast.stillness import is_stopped
+from standfast.surroundings import ours
 
 _log = structlog.get_logger()
 _STEADY_S = 10.0
@@ -35,29 +38,51 @@ class Role:
         self._changed = changed
         self._process: subprocess.Popen[bytes] | None = None
         self._backoff = Backoff(deaths=2, within_s=_STEADY_S)
-        self._restarts = 0
+        self._deaths = Deaths(name)
+        self._begun = False
         self._stopping = False
 
+    @property
+    def name(self) -> str:
+        """What people know it by."""
+        return self._name
+
     def start(self) -> None:
-        """Starts the process; from the main thread only."""
+        """Starts the process, now or, where that fails, later; from the main thread only."""
         if self._stopping:
             return
+        try:
+            self._launch()
+        except (StandfastError, OSError) as error:
+            self._again(f"cannot be started: {error}")
+        self._changed()
+
+    def _launch(self) -> None:
         environment = {
-            **os.environ,
+            **ours(os.environ),
             **self._environment,
             **telemetry.environment(folder("run", "metrics"), self._name),
         }
-        self._process = start_child([sys.executable, "-P", "-m", self._module], signal.SIGTERM, None, environment)
+        role_word.forget(self._name)
+        self._begun = False
+        command = [sys.executable, "-P", "-m", "standfast.role_process", self._module]
+        self._process = start_child(command, signal.SIGTERM, None, environment)
+        self._deaths.lives()
         descriptor = os.pidfd_open(self._process.pid)
         asyncio.get_running_loop().add_reader(descriptor, self._ended, descriptor)
         self._look(self._process)
-        self._changed()
 
     def status(self) -> RoleStatus:
         """How it is."""
         pid = self._process.pid if self._process else 0
-        state = "backing_off" if self._backoff.is_waiting else "running" if pid else "starting"
-        return RoleStatus(id=self._name, pid=pid, state=state, restarts=self._restarts)  # type: ignore[arg-type]
+        self._begun = self._begun or role_word.has_begun(self._name)
+        state: RoleState = (
+            "running" if pid and self._begun else "backing_off" if self._backoff.is_waiting else "starting"
+        )
+        deaths = self._deaths
+        return RoleStatus(
+            id=self._name, pid=pid, state=state, restarts=deaths.count, failing=deaths.failing, since=deaths.since
+        )
 
     async def stop(self, within_s: float) -> None:
         """Asks it to end, and kills it after `within_s` seconds."""
@@ -88,10 +113,13 @@ class Role:
         os.close(descriptor)
         status = self._process.wait() if self._process else 0
         self._process = None
-        if self._stopping:
-            return
-        self._restarts += 1
+        if not self._stopping:
+            self._again(role_word.last_words(self._name) or why_it_ended(status))
+            self._changed()
+
+    def _again(self, why: str) -> None:
+        self._deaths.died(why)
         delay = self._backoff.after_death()
-        _log.warning("role ended and is started again", name=self._name, status=status, in_s=delay)
         asyncio.get_running_loop().call_later(delay, self.start)
-        self._changed()
+        telemetry.ROLE_RESTARTS.labels(self._name).inc()
+        _log.warning("role ended and is started again", name=self._name, why=why, in_s=delay)

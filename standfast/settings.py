@@ -31,9 +31,10 @@ from pydantic_settings import (
 
 from standfast.errors import SettingsError
 from standfast.home import home
+from standfast.surroundings import is_of_kubernetes
 
 FILE_NAME = "standfast.toml"
-_NOT_SETTINGS = {"STANDFAST_HOME", "STANDFAST_SLOT"}
+_NOT_SETTINGS = {"STANDFAST_HOME", "STANDFAST_SLOT", "STANDFAST_STARTER"}
 # What Kafka's own shell scripts read from the environment: not client settings.
 _NOT_CLIENT_SETTINGS = {
     "HOME",
@@ -284,8 +285,8 @@ def _client_environment() -> dict[str, str]:
 
 def _refuse_unknown_environment() -> None:
     known = {f"STANDFAST_{section}".upper(): field for section, field in Settings.model_fields.items()}
-    for name in os.environ:
-        if not name.startswith("STANDFAST_") or name in _NOT_SETTINGS:
+    for name, value in os.environ.items():
+        if not name.startswith("STANDFAST_") or name in _NOT_SETTINGS or is_of_kubernetes(name, value):
             continue
         section, _, key = name.partition("__")
         if section not in known or (not key and section != "STANDFAST_SCHEMA_REGISTRY_URL"):

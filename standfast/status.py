@@ -11,6 +11,8 @@ import msgspec
 
 from standfast.home import folder
 
+State = Literal["starting", "ready", "degraded", "stopping"]
+RoleState = Literal["starting", "running", "backing_off"]
 WorkerState = Literal["starting", "ready", "serving", "draining", "backing_off"]
 
 
@@ -33,12 +35,17 @@ class WorkerStatus(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RoleStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """The stream processor, the drill runner or a broker."""
+    """The stream processor, the drill runner or a broker.
+
+    `failing`: who keeps ending, since when and with what error, while that is so; `since`: the same in epoch ms.
+    """
 
     id: str
     pid: int
-    state: Literal["starting", "running", "backing_off"]
+    state: RoleState
     restarts: int = 0
+    failing: str = ""
+    since: int = 0
 
 
 class ServiceStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,11 +68,16 @@ class ServiceStatus(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SystemStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """The whole system at one moment; `at` is epoch milliseconds."""
+    """The whole system at one moment; `at` is epoch milliseconds.
 
-    state: Literal["starting", "ready", "stopping"]
+    `degraded`: it was ready, and something does not work or keeps ending; `detail` says what.
+    `supervisor_started` is as `started_at` says: a pid alone may be another process's by the time it is used.
+    """
+
+    state: State
     at: int
     supervisor_pid: int
+    supervisor_started: int = 0
     bootstrap_servers: str
     metrics_url: str
     workers: list[WorkerStatus] = []
@@ -86,10 +98,13 @@ def lock_file() -> Path:
 
 
 def is_running() -> bool:
-    """Whether a supervisor lives on this state folder: its lock is held, whatever files are left behind."""
-    descriptor = os.open(lock_file(), os.O_RDWR | os.O_CREAT, 0o644)
+    """Whether a supervisor lives on this state folder: its lock is held, whatever files are left behind.
+
+    Asked with a shared lock: readers are not in each other's way, and none takes another for the supervisor.
+    """
+    descriptor = os.open(lock_file(), os.O_RDONLY | os.O_CREAT, 0o644)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
     finally:
@@ -98,12 +113,24 @@ def is_running() -> bool:
 
 
 def read() -> SystemStatus | None:
-    """The status of the running system, None when none is running."""
+    """The status of the running system, None when none is running or it has not said anything readable yet."""
     try:
-        data = status_file().read_bytes()
-    except FileNotFoundError:
+        found = msgspec.json.decode(status_file().read_bytes(), type=SystemStatus)
+    except (FileNotFoundError, msgspec.DecodeError):
         return None
-    return msgspec.json.decode(data, type=SystemStatus) if is_running() else None
+    return found if is_running() else None
+
+
+def started_at(pid: int) -> int:
+    """When a process was started, in clock ticks since the machine was: with it, a pid names one process for ever.
+
+    0 where there is no such process.
+    """
+    try:
+        line = Path(f"/proc/{pid}/stat").read_text(errors="replace")
+    except OSError:
+        return 0
+    return int(line.rpartition(")")[2].split()[19])
 
 
 def write(status: SystemStatus) -> None:

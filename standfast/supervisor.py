@@ -8,11 +8,10 @@ import signal
 import sys
 import time
 from collections import Counter
-from typing import Literal
+from collections.abc import Callable
 
 import structlog
 from confluent_kafka.admin import AdminClient
-from prometheus_client import start_http_server
 
 from consumers.service import service
 from consumers.supervision import orders
@@ -20,13 +19,16 @@ from consumers.supervision.pool import Pool
 from consumers.supervision.scaler import Scaler
 from consumers.supervision.topic_watch import TopicWatch
 from models import registry
-from standfast import clients, status, telemetry, topics
+from standfast import clients, metrics_server, status, telemetry, topics
 from standfast import settings as settings_module
 from standfast.arena import one_arena
-from standfast.errors import ModelError, SetupError
+from standfast.deaths import Deaths
+from standfast.errors import ClusterError, ModelError
 from standfast.home import folder
 from standfast.kafka.broker import Node
 from standfast.kafka.cluster import Cluster
+from standfast.launching import STARTER_VARIABLE
+from standfast.lifeline import cut_loose, stopping_signals, tie_to_parent
 from standfast.role import Role
 from standfast.settings import Settings
 from standfast.status import RoleStatus, SystemStatus
@@ -36,6 +38,7 @@ _STATUS_S = 1.0
 _KAFKA_S = 60.0
 _BROKERS_S = 0.05
 _AFTER_WRITE_OFF_S = 2.0  # a starting broker takes the processor from those that take over
+_BROKER_AGAIN_S = 10.0  # for one that keeps ending
 _ROLE_STOP_S = 8.0
 _COUNTED = (("active", "serving"), ("active", "starting"), ("active", "backing_off"), ("standby", "ready"))
 _MODULES = {"stream": "streams", "drills": "drills"}
@@ -55,21 +58,30 @@ class Supervisor:
         self._pools: list[Pool] = []
         self._scalers: list[Scaler] = []
         self._roles: list[Role] = []
-        self._state: Literal["starting", "ready", "stopping"] = "starting"
+        self._state: status.State = "starting"
         self._detail = "starting"
+        self._starter = int(os.environ.pop(STARTER_VARIABLE, "0"))
+        self._started = status.started_at(os.getpid())
         self._partitions: dict[str, int] = {}
         self._metrics_url = ""
         self._reviving: dict[int, asyncio.Task[None]] = {}
+        self._broker_deaths: dict[int, Deaths] = {}
+        self._troubles: dict[str, str] = {}
         self._stop = asyncio.Event()
 
     def run(self) -> None:
-        """Blocks until SIGTERM or Ctrl-C; raises StandfastError if the system cannot be started."""
+        """Blocks until SIGTERM, SIGHUP or Ctrl-C.
+
+        Raises StandfastError if the system cannot be started, and at the end if something keeps ending.
+        """
         one_arena()
+        if self._starter:
+            tie_to_parent(self._starter, signal.SIGTERM)
         asyncio.run(self._main())
 
     async def _main(self) -> None:
         loop = asyncio.get_running_loop()
-        for signum in (signal.SIGTERM, signal.SIGINT):
+        for signum in stopping_signals():
             loop.add_signal_handler(signum, self._stop.set)
         try:
             starting = asyncio.create_task(self._start())
@@ -80,8 +92,11 @@ class Supervisor:
                 await self._keep_up()
             starting.cancel()
             await asyncio.gather(starting, stopping, return_exceptions=True)
+            failing = self._failing()
         finally:
             await self._take_down()
+        if failing:
+            raise ClusterError(f"stopped; until then {failing}")
 
     async def _start(self) -> None:
         """What takes long goes side by side: Kafka starts while models are trained or loaded."""
@@ -107,16 +122,8 @@ class Supervisor:
         return Scaler(pool, own, self._settings.scaling, TopicWatch(self._settings, pool.service.requests))
 
     def _start_metrics(self) -> None:
-        wanted = self._settings.metrics
-        try:
-            server, _ = start_http_server(
-                wanted.port, wanted.host, registry=telemetry.shared_registry(folder("run", "metrics"))
-            )
-        except OSError as error:
-            raise SetupError(
-                f"metrics.port = {wanted.port}: {error.strerror}; set another one, or 0 for any free port"
-            ) from None
-        self._metrics_url = f"http://{wanted.host}:{server.server_port}/metrics"
+        registry = telemetry.shared_registry(folder("run", "metrics"))
+        self._metrics_url = metrics_server.start(self._settings.metrics, registry)
 
     def _launch_kafka(self) -> None:
         if self._cluster is None:
@@ -155,19 +162,31 @@ class Supervisor:
         """Until told to stop: watches the brokers, and writes the status as it changes and once a second."""
         written = 0.0
         while not self._stop.is_set():
-            self._watch_brokers()
+            self._guarded("watch the brokers", self._watch_brokers)
             for scaler in self._scalers:
-                scaler.obey()
+                self._guarded("follow orders", scaler.obey)
             if time.monotonic() - written > _STATUS_S:
-                self._follow_registry()
+                self._guarded("follow the registry", self._follow_registry)
                 for scaler in self._scalers:
-                    scaler.look()
+                    self._guarded("scale", scaler.look)
                 self._changed()
                 written = time.monotonic()
             try:
                 await asyncio.wait_for(self._stop.wait(), _BROKERS_S)
             except TimeoutError:
                 continue
+
+    def _guarded(self, name: str, step: Callable[[], object]) -> None:
+        """Does a step of supervision; one that fails is done again the next time, and must not stop the others."""
+        try:
+            step()
+        except Exception as error:  # noqa: BLE001 - whatever it is, those who serve go on
+            trouble = f"{type(error).__name__}: {error}"
+            if self._troubles.get(name) != trouble:
+                self._troubles[name] = trouble
+                _log.exception("a step of supervision failed; it is tried again", step=name)
+        else:
+            self._troubles.pop(name, None)
 
     def _follow_registry(self) -> None:
         """Tells each service which version is active now."""
@@ -189,15 +208,20 @@ class Supervisor:
 
     async def _revive(self, cluster: Cluster, node: Node) -> None:
         """First the others take over from the dead broker, which they would else miss only after a while."""
+        deaths = self._broker_deaths.setdefault(node.id, Deaths(f"kafka-{node.id}"))
+        deaths.died(node.last_words())
+        telemetry.ROLE_RESTARTS.labels(f"kafka-{node.id}").inc()
         began = time.monotonic()
-        taken_over = await asyncio.to_thread(cluster.write_off, node)
-        took = round(time.monotonic() - began, 2)
-        _log.warning("broker ended and is started again", broker=node.id, written_off=taken_over, after_s=took)
-        if taken_over:
-            await asyncio.sleep(_AFTER_WRITE_OFF_S)
-        if not self._stop.is_set():
-            node.launch()
-        del self._reviving[node.id]
+        try:
+            taken_over = await asyncio.to_thread(cluster.write_off, node)
+            took = round(time.monotonic() - began, 2)
+            _log.warning("broker ended and is started again", broker=node.id, written_off=taken_over, after_s=took)
+            await asyncio.sleep(_AFTER_WRITE_OFF_S if taken_over else _BROKER_AGAIN_S if deaths.failing else 0.0)
+        finally:
+            if not self._stop.is_set():
+                self._guarded("start a broker", node.launch)
+                deaths.lives()
+            del self._reviving[node.id]
 
     async def _take_down(self) -> None:
         """In order: roles, workers with their batches finished, Kafka last."""
@@ -218,42 +242,76 @@ class Supervisor:
         self._changed()
 
     def _changed(self) -> None:
+        """The state first, which others go by; then what tells of it, which may fail and is told again in a second."""
         if self._state == "starting" and self._pools and all(pool.complete for pool in self._pools):
             self._state, self._detail = "ready", ""
             _log.info("ready", bootstrap_servers=self._settings.kafka.bootstrap_servers, metrics=self._metrics_url)
-        workers = [row for pool in self._pools for row in pool.status()]
-        status.write(
-            SystemStatus(
-                state=self._state,
-                at=int(time.time() * 1000),
-                supervisor_pid=os.getpid(),
-                bootstrap_servers=self._settings.kafka.bootstrap_servers,
-                metrics_url=self._metrics_url,
-                workers=workers,
-                roles=[*self._broker_rows(), *(role.status() for role in self._roles)],
-                topics=list(self._partitions),
-                services=[one.status() for one in self._scalers],
-                detail=self._failure() or self._detail,
-            )
+        if self._starter and self._state == "ready" and self._has_begun():
+            cut_loose()
+            self._starter = 0
+        self._guarded("write the status", lambda: status.write(self._status()))
+        self._guarded("count", self._count)
+
+    def _has_begun(self) -> bool:
+        """Whether who started this may go: every role works, or it is known that one does not."""
+        return bool(self._failing()) or all(row.state == "running" for row in self._role_rows())
+
+    def _status(self) -> SystemStatus:
+        failing = self._failing()
+        return SystemStatus(
+            state="degraded" if failing and self._state == "ready" else self._state,
+            at=int(time.time() * 1000),
+            supervisor_pid=os.getpid(),
+            supervisor_started=self._started,
+            bootstrap_servers=self._settings.kafka.bootstrap_servers,
+            metrics_url=self._metrics_url,
+            workers=self._worker_rows(),
+            roles=self._role_rows(),
+            topics=list(self._partitions),
+            services=[one.status() for one in self._scalers],
+            detail=failing or self._failure() or self._detail,
         )
-        _count(workers)
+
+    def _count(self) -> None:
+        _count(self._worker_rows())
         for pool in self._pools:
             telemetry.BREAKER_OPEN.labels(pool.service.requests).set(len(pool.failing))
+        for row in self._role_rows():
+            telemetry.ROLE_FAILING.labels(row.id).set(bool(row.failing))
+
+    def _failing(self) -> str:
+        """What keeps ending or does not work, each with its error; empty while all is well."""
+        roles = [row.failing for row in self._role_rows() if row.failing]
+        waiting = [
+            f"{row.id} keeps ending: its next start waits" for row in self._worker_rows() if row.state == "backing_off"
+        ]
+        models = [reason for pool in self._pools for reason in pool.failing]
+        idle = [pool.failure for pool in self._pools if pool.failure and not pool.settled]
+        return "; ".join(dict.fromkeys([*roles, *idle, *waiting, *models]))
 
     def _failure(self) -> str | None:
         return next(
-            (
-                reason
-                for pool in self._pools
-                for reason in (pool.failure, pool.not_followed, *pool.failing, *pool.waiting)
-                if reason
-            ),
+            (reason for pool in self._pools for reason in (pool.failure, pool.not_followed, *pool.waiting) if reason),
             None,
         )
 
-    def _broker_rows(self) -> list[RoleStatus]:
+    def _worker_rows(self) -> list[status.WorkerStatus]:
+        return [row for pool in self._pools for row in pool.status()]
+
+    def _role_rows(self) -> list[RoleStatus]:
         nodes = self._cluster.nodes if self._cluster else []
-        return [RoleStatus(id=f"kafka-{node.id}", pid=node.pid or 0, state="running") for node in nodes]
+        return [*(self._broker_row(node) for node in nodes), *(role.status() for role in self._roles)]
+
+    def _broker_row(self, node: Node) -> RoleStatus:
+        deaths = self._broker_deaths.get(node.id) or Deaths(f"kafka-{node.id}")
+        return RoleStatus(
+            id=f"kafka-{node.id}",
+            pid=node.pid or 0,
+            state="running" if node.alive else "starting",
+            restarts=deaths.count,
+            failing=deaths.failing,
+            since=deaths.since,
+        )
 
 
 def _count(workers: list[status.WorkerStatus]) -> None:

@@ -9,14 +9,17 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from standfast import logs, status, telemetry
+import structlog
+
+from standfast import logs, status, surroundings, telemetry
 from standfast.errors import ClusterError
 from standfast.home import folder, home
 from standfast.settings import Settings
 
+_log = structlog.get_logger()
 ROLES = ("stream", "drills")
 SERVICES = ("search", "recommend")
-_LOCK_TRIES = 10
+_LOCK_S = 10.0
 
 
 def run(
@@ -36,6 +39,7 @@ def run(
         ClusterError: a system runs on this state folder already, or Kafka does not start.
     """
     logs.configure(settings.log, "supervisor")
+    _log.info("variables of other programs are not passed on", names=" ".join(surroundings.DROPPED))
     with _only_one():
         metrics = folder("run", "metrics")
         shutil.rmtree(metrics)
@@ -47,16 +51,17 @@ def run(
 
 @contextmanager
 def _only_one() -> Iterator[None]:
-    """Holds the lock that says a supervisor lives on this state folder; the kernel lets go of it however we end."""
-    descriptor = os.open(status.lock_file(), os.O_RDWR | os.O_CREAT, 0o644)
-    if not _locked(descriptor):
-        running = status.read()
-        pid = f" (pid {running.supervisor_pid})" if running else ""
-        os.close(descriptor)
-        raise ClusterError(
-            f"a system is running on {home()} already{pid}; `standfast status` shows it, `standfast down` stops it"
-        )
-    status.status_file().unlink(missing_ok=True)
+    """Holds the lock that says a supervisor lives on this state folder; the kernel lets go of it however we end.
+
+    What the last supervisor said of itself goes first, under a lock for starting: a reader who finds this lock held
+    must not find a dead system's status, and its pid, beside it.
+    """
+    with status.lock_file().with_name("starting.lock").open("w") as starting:
+        fcntl.flock(starting, fcntl.LOCK_EX)
+        if status.is_running():
+            raise _already()
+        status.status_file().unlink(missing_ok=True)
+        descriptor = _locked()
     try:
         yield
     finally:
@@ -64,13 +69,25 @@ def _only_one() -> Iterator[None]:
         os.close(descriptor)
 
 
-def _locked(descriptor: int) -> bool:
-    """Tries for a moment: `standfast status` takes the lock for an instant to see whether it is held."""
-    for _ in range(_LOCK_TRIES):
+def _locked() -> int:
+    """The descriptor that holds the lock. Tried for a moment: a reader holds it for an instant to see if we do."""
+    descriptor = os.open(status.lock_file(), os.O_RDWR | os.O_CREAT, 0o644)
+    deadline = time.monotonic() + _LOCK_S
+    while True:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            time.sleep(0.05)
+            if time.monotonic() > deadline:
+                os.close(descriptor)
+                raise _already() from None
+            time.sleep(0.01)
         else:
-            return True
-    return False
+            return descriptor
+
+
+def _already() -> ClusterError:
+    running = status.read()
+    pid = f" (pid {running.supervisor_pid})" if running else ""
+    return ClusterError(
+        f"a system is running on {home()} already{pid}; `standfast status` shows it, `standfast down` stops it"
+    )

@@ -15,7 +15,8 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, values
-from prometheus_client.multiprocess import MultiProcessCollector
+
+from standfast.metrics_files import Collector, ValuesFile
 
 SLOT_VARIABLE = "STANDFAST_SLOT"
 FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
@@ -24,6 +25,7 @@ _slot = os.environ.get(SLOT_VARIABLE, "main")
 
 
 def _write_to_files() -> None:
+    values.MmapedDict = ValuesFile  # type: ignore[attr-defined]
     values.ValueClass = values.MultiProcessValue(process_identifier=lambda: _slot)  # type: ignore[no-untyped-call]
 
 
@@ -122,6 +124,17 @@ WORKERS = Gauge(
     ("service", "role", "state"),
     multiprocess_mode="mostrecent",
 )
+ROLE_RESTARTS = Counter(
+    "standfast_role_restarts",
+    "How often the stream processor, the drill runner or a broker was started again.",
+    ("role",),
+)
+ROLE_FAILING = Gauge(
+    "standfast_role_failing",
+    "1 while the stream processor, the drill runner or a broker keeps ending; `status` says with what error.",
+    ("role",),
+    multiprocess_mode="mostrecent",
+)
 WORKERS_WANTED = Gauge(
     "standfast_workers_wanted",
     "Workers a service is to have, by its settings, by hand or by its load.",
@@ -176,5 +189,5 @@ def environment(folder: Path, slot: str) -> dict[str, str]:
 def shared_registry(folder: Path) -> CollectorRegistry:
     """A registry that adds up what all slots in the folder have written."""
     registry = CollectorRegistry()
-    MultiProcessCollector(registry, path=str(folder))  # type: ignore[no-untyped-call]
+    Collector(registry, folder)
     return registry

@@ -5,15 +5,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import signal
 import threading
 import time
 from typing import Any
 
 import structlog
 
-from standfast import logs
+from standfast import logs, role_word
 from standfast.errors import StandfastError
+from standfast.lifeline import stopping_signals
 from standfast.settings import Settings, load
 from streams import restore
 from streams.names import names
@@ -36,7 +36,7 @@ async def _run(settings: Settings) -> int:
         stop.set()
         told.set()
 
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in stopping_signals():
         asyncio.get_running_loop().add_signal_handler(number, end)
     waiting = asyncio.create_task(asyncio.to_thread(restore.wait_for_topics, settings, names(settings), stop))
     await asyncio.sleep(0)
@@ -48,6 +48,7 @@ async def _run(settings: Settings) -> int:
         return 0
     app = build(settings, stop)
     await app.start()
+    role_word.begun()
     _log.info("stream processor started", seconds=round(time.monotonic() - began, 2))
     return await _until_told(app, told)
 
@@ -58,6 +59,7 @@ async def _until_told(app: Any, told: asyncio.Event) -> int:
     for task in waiting:
         task.cancel()
     if not told.is_set():
+        role_word.ends(f"the stream processor gave up: {app.crash_reason!r}")
         _log.error("stream processor gave up; start it again", reason=repr(app.crash_reason))
     status = 0 if told.is_set() else 1
     deadline = threading.Timer(_STOP_WITHIN_S, _leave, (status,))
@@ -81,6 +83,7 @@ def main() -> int:
         quieten()
         return run(settings)
     except StandfastError as error:
+        role_word.ends(str(error))
         _log.error("stream processor cannot run", reason=str(error))
         return error.exit_code
 

@@ -6,7 +6,6 @@ Nothing here raises for a disk that is full or a file that is broken: whoever di
 from __future__ import annotations
 
 import asyncio
-import signal
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
@@ -21,6 +20,7 @@ from consumers.service import Service
 from consumers.supervision.member import Member
 from consumers.suspects import Suspects
 from standfast import clients, telemetry
+from standfast.child import signal_name
 from standfast.settings import Settings
 from standfast.topic_ids import identity_of
 
@@ -123,5 +123,5 @@ def _why(status: int) -> str:
     if status == 0:
         return "stopped"
     if status < 0:
-        return signal.Signals(-status).name
+        return signal_name(-status)
     return "failed"

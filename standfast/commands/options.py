@@ -22,6 +22,7 @@ Workers = Annotated[
     typer.Option("--workers", metavar="N|auto", help="Workers per service; auto: by load.", show_default=False),
 ]
 Standbys = Annotated[int | None, typer.Option("--standbys", help="Warm standbys per service.", show_default=False)]
+_UNFOLDED = 5000
 
 
 def settings_from(
@@ -37,16 +38,22 @@ def settings_from(
 
 def stdout() -> Console:
     """Where results go; plain when it is no terminal or NO_COLOR is set."""
-    from standfast.commands.terminal import SafeConsole
-
-    return SafeConsole(highlight=False)
+    return _console(to_stderr=False)
 
 
 def stderr() -> Console:
     """Where progress and notes go."""
+    return _console(to_stderr=True)
+
+
+def _console(*, to_stderr: bool) -> Console:
+    """On a terminal as wide as that; elsewhere nothing is folded: what is in one cell can be searched for."""
     from standfast.commands.terminal import SafeConsole
 
-    return SafeConsole(stderr=True, highlight=False)
+    console = SafeConsole(stderr=to_stderr, highlight=False)
+    if not console.is_terminal:
+        console.width = _UNFOLDED
+    return console
 
 
 def print_json(value: object) -> None:

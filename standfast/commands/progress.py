@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
+from standfast.commands.options import stderr
+
 
 class Bars:
     """One bar a phase; what `models.training` reports to."""
@@ -37,7 +39,7 @@ class Bars:
 @contextmanager
 def shown() -> Iterator[Bars]:
     """Bars for as long as the block runs."""
-    console = Console(stderr=True)
+    console = stderr()
     columns = (
         SpinnerColumn(),
         TextColumn("{task.description}"),

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from standfast.commands.options import Config, Standbys, Workers, settings_from
-
-if TYPE_CHECKING:
-    from standfast.settings import MetricsSettings
 
 worker_app = typer.Typer()
 stream_app = typer.Typer()
@@ -54,10 +51,11 @@ def stream(config: Config = None) -> None:
     """
     settings = settings_from(config, role="stream")
 
+    from standfast import metrics_server
     from standfast.locating import located
     from streams.__main__ import run
 
-    _serve_metrics(settings.metrics)
+    metrics_server.start(settings.metrics)
     code = run(located(settings))
     logging.shutdown()
     os._exit(code)  # Faust's threads may still wait for a broker that is gone; everything of ours is done
@@ -72,21 +70,8 @@ def drills(config: Config = None) -> None:
     settings = settings_from(config, role="drills")
 
     from drills.main import run
+    from standfast import metrics_server
     from standfast.locating import located
 
-    _serve_metrics(settings.metrics)
+    metrics_server.start(settings.metrics)
     run(located(settings))
-
-
-def _serve_metrics(wanted: MetricsSettings) -> None:
-    """Under `standfast up` the supervisor does this for all roles; a role alone has only itself."""
-    from prometheus_client import start_http_server
-
-    from standfast.errors import SetupError
-
-    try:
-        start_http_server(wanted.port, wanted.host)
-    except OSError as error:
-        raise SetupError(
-            f"metrics.port = {wanted.port}: {error.strerror}; set another one, or 0 for any free port"
-        ) from None

@@ -69,15 +69,19 @@ def down() -> None:
     """
     from standfast import launching, status
     from standfast.errors import ClusterError
+    from standfast.home import folder
+    from standfast.kafka import leftovers
 
     if not status.is_running():
-        stderr().print("Nothing is running.")
+        left = leftovers.end(folder("kafka"))
+        words = f"Brokers that a killed system left behind were ended: {', '.join(map(str, left))}."
+        stderr().print(words if left else "Nothing is running.")
         return
     running = status.read()
     if running is None:
         raise ClusterError("the system is just starting and has not said its process id; try again in a second")
     with stderr().status("Stopping: workers finish what they hold, then Kafka stops"):
-        stopped = launching.stop(running.supervisor_pid)
+        stopped = launching.stop(running)
     if not stopped:
         raise ClusterError(
             f"process {running.supervisor_pid} still runs a minute after it was asked to stop; see its log in "

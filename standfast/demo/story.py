@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from rich.console import Console
+from rich.rule import Rule
 
 from standfast.caller import Caller
 from standfast.demo import asking, killing
@@ -61,4 +62,4 @@ def tell(console: Console) -> list[Promise]:
 def heading(console: Console, text: str) -> None:
     """Starts a chapter."""
     console.print()
-    console.rule(f"[bold]{text}", align="left")
+    console.print(Rule(f"[bold]{text}", align="left"), width=min(console.width, 100))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import os
 import re
 import shutil
 import signal
@@ -16,6 +17,7 @@ from standfast.errors import ClusterError
 from standfast.kafka import compiler
 from standfast.kafka.broker_config import Layout, NodePorts, logging_config, properties
 from standfast.kafka.distribution import QUICK_TO_START, java_command
+from standfast.surroundings import ours
 
 _FLOCK = "hhqqi"  # struct flock: type, whence, start, length, pid
 _TELLING = re.compile(r"\] (ERROR|FATAL) |^Caused by: |Exception: |^Error|^OpenJDK .*error")
@@ -57,8 +59,8 @@ class Node:
     def write_config(self) -> None:
         """(Re)writes the configuration files; nothing in them is worth keeping."""
         self.log_file.parent.mkdir(parents=True, exist_ok=True)
-        self._config("server.properties", properties(self._layout, self._ports, self.data))
-        self._config("log4j2.properties", logging_config(self.log_file))
+        self._config("server.properties", properties(self._layout, self._ports, self.data.name))
+        self._config("log4j2.properties", logging_config("logs/server.log"))
 
     def begin_format(self) -> subprocess.Popen[bytes] | None:
         """Starts writing this node's identity, under another name so that a kill leaves nothing half-done.
@@ -72,9 +74,9 @@ class Node:
         fresh = self.folder / "data.new"
         shutil.rmtree(fresh, ignore_errors=True)
         fresh.mkdir()
-        config = self._config("format.properties", properties(self._layout, self._ports, fresh))
-        command = [*self._java("kafka.tools.StorageTool", "128m", QUICK_TO_START), "format", "--config", str(config)]
-        return start_child([*command, "--cluster-id", self._layout.cluster_id], signal.SIGKILL, self._output)
+        config = self._config("format.properties", properties(self._layout, self._ports, fresh.name))
+        command = [*self._java("kafka.tools.StorageTool", "128m", QUICK_TO_START), "format", "--config", config]
+        return self._start([*command, "--cluster-id", self._layout.cluster_id], signal.SIGKILL)
 
     def end_format(self, process: subprocess.Popen[bytes], timeout: float) -> None:
         """Waits for what `begin_format` started and puts the result in place."""
@@ -96,8 +98,8 @@ class Node:
         """
         lasting = len(self._layout.nodes) == 1  # three on one machine are for trying out what fails
         jvm = options if lasting else (QUICK_TO_START, *options)
-        command = [*self._java("kafka.Kafka", self._heap, *jvm), str(self.folder / "server.properties")]
-        self._process = start_child(command, signal.SIGTERM, self._output)
+        command = [*self._java("kafka.Kafka", self._heap, *jvm), "server.properties"]
+        self._process = self._start(command, signal.SIGTERM)
         if lasting:
             compiler.yields(self._process.pid)
 
@@ -130,17 +132,8 @@ class Node:
         return True
 
     def holder(self) -> int | None:
-        """The pid of a living process that holds this node's data folder, None if nobody does.
-
-        Kafka's `.lock` file stays behind when a broker dies; only the kernel's lock on it counts.
-        """
-        try:
-            with (self.data / ".lock").open("rb+") as lock:
-                question = struct.pack(_FLOCK, fcntl.F_WRLCK, 0, 0, 0, 0)
-                kind, _, _, _, pid = struct.unpack(_FLOCK, fcntl.fcntl(lock, fcntl.F_GETLK, question))
-        except FileNotFoundError:
-            return None
-        return None if kind == fcntl.F_UNLCK else int(pid)
+        """The pid of a living process that holds this node's data folder, None if nobody does."""
+        return holder(self.data)
 
     def last_words(self) -> str:
         """The last log line that tells what went wrong, and where the whole log is."""
@@ -155,14 +148,22 @@ class Node:
     def _output(self) -> Path:
         return self.folder / "logs" / "java.out"
 
+    def _start(self, command: list[str], signal_at_death: int) -> subprocess.Popen[bytes]:
+        """Starts it in its own folder, under which all its files have plain names.
+
+        Kafka takes a comma in a path for the next path, a properties file a backslash for an escape and an umlaut for
+        two characters; and in a locale without umlauts Java does not find the folder.
+        """
+        environment = {**ours(os.environ), "LC_ALL": "C.UTF-8"}
+        return start_child(command, signal_at_death, self._output, environment, self.folder)
+
     def _java(self, main_class: str, heap: str, *options: str) -> list[str]:
-        logging = f"-Dlog4j2.configurationFile={self.folder / 'log4j2.properties'}"
+        logging = "-Dlog4j2.configurationFile=log4j2.properties"
         return java_command(main_class, heap, [*options, logging, "-Dkafka.logs.dir=/dev/null"])
 
-    def _config(self, name: str, text: str) -> Path:
-        path = self.folder / name
-        path.write_text(text, encoding="utf-8")
-        return path
+    def _config(self, name: str, text: str) -> str:
+        (self.folder / name).write_text(text, encoding="utf-8")
+        return name
 
     def _clear_half_written(self) -> None:
         partitions = [path.name for path in self.data.iterdir() if path.is_dir()]
@@ -172,3 +173,17 @@ class Node:
                 "Kafka cannot tell whose they are; put that file back, or move the folder away to start empty"
             )
         shutil.rmtree(self.data)
+
+
+def holder(data: Path) -> int | None:
+    """The pid of a living process that holds a broker's data folder, None if nobody does.
+
+    Kafka's `.lock` file stays behind when a broker dies; only the kernel's lock on it counts.
+    """
+    try:
+        with (data / ".lock").open("rb+") as lock:
+            question = struct.pack(_FLOCK, fcntl.F_WRLCK, 0, 0, 0, 0)
+            kind, _, _, _, pid = struct.unpack(_FLOCK, fcntl.fcntl(lock, fcntl.F_GETLK, question))
+    except FileNotFoundError:
+        return None
+    return None if kind == fcntl.F_UNLCK else int(pid)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 import socket
 import string
-from pathlib import Path
 
 import msgspec
 
@@ -66,8 +65,8 @@ def is_free(port: int) -> bool:
         return True
 
 
-def properties(layout: Layout, node: NodePorts, data: Path) -> str:
-    """The text of `server.properties` for one node of the cluster."""
+def properties(layout: Layout, node: NodePorts, data: str) -> str:
+    """The text of `server.properties` for one node of the cluster; `data` is a plain name in its current folder."""
     brokers = len(layout.nodes)
     copies, in_sync = min(3, brokers), 2 if brokers > 2 else 1
     lines = {
@@ -127,7 +126,7 @@ def _leaderless_ms(layout: Layout, node: NodePorts) -> int:
     return 800 + 150 * layout.nodes.index(node)
 
 
-def logging_config(file: Path) -> str:
+def logging_config(file: str) -> str:
     """A log4j2 configuration that keeps at most 4 files of 5 MB."""
     return f"""\
 status = error

@@ -178,7 +178,7 @@ def _wait_until_unheld(nodes: list[Node]) -> None:
         while (pid := node.holder()) is not None:
             if time.monotonic() > deadline:
                 raise ClusterError(
-                    f"{node.data} is in use by process {pid}, another running Kafka; `standfast down` stops it, or "
+                    f"{node.data} is in use by process {pid}, a Kafka that is left over; `standfast down` ends it, or "
                     "choose another STANDFAST_HOME"
                 )
             time.sleep(_POLL_S)

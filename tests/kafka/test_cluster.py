@@ -15,7 +15,9 @@ import pytest
 from confluent_kafka import Consumer, Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
+from standfast import launching
 from standfast.errors import ClusterError
+from standfast.kafka import leftovers
 from standfast.kafka.broker import Node
 from standfast.kafka.broker_config import is_free
 from standfast.kafka.cluster import Cluster
@@ -238,3 +240,20 @@ def test_nobody_is_written_off_while_another_is_down_too(three: Cluster) -> None
 
 def test_a_single_broker_is_not_written_off(cluster: Cluster) -> None:
     assert not cluster.write_off(cluster.nodes[0])
+
+
+def test_a_broker_in_any_folder_that_outlives_its_supervisor_is_ended(tmp_path: Path) -> None:
+    """A comma made two folders of one; and `up` said that `down` stops what `down` said was not there."""
+    folder, told = tmp_path / "Müller, Söhne \\ 100% [x]" / "kafka", tmp_path / "told"
+    folder.mkdir(parents=True)
+    environment = {**launching.environment(), "LC_ALL": "C", "JAVA_TOOL_OPTIONS": "-Xnonsense"}
+    with subprocess.Popen([sys.executable, "-P", "-c", PARENT, str(folder), str(told)], env=environment) as parent:
+        wait_until(lambda: told.exists() and bool(told.read_text()), 120)
+        assert (folder / "node-1" / "data" / "__cluster_metadata-0").is_dir()
+        assert (folder / "node-1" / "logs" / "server.log").stat().st_size
+        pid = int(told.read_text())
+        os.kill(pid, signal.SIGSTOP)
+        parent.kill()
+        parent.wait()
+    assert leftovers.end(folder, 30) == [pid]
+    wait_until(lambda: leftovers.end(folder) == [], 10)

@@ -78,7 +78,7 @@ def test_the_brokers_configuration_does_not_reach_our_services() -> None:
 
 
 def test_the_broker_is_configured_as_the_embedded_one() -> None:
-    embedded = properties(Layout(cluster_id="x", nodes=[NodePorts(1, 1, 2)]), NodePorts(1, 1, 2), Path("/data"))
+    embedded = properties(Layout(cluster_id="x", nodes=[NodePorts(1, 1, 2)]), NodePorts(1, 1, 2), "data")
     wanted = dict(line.split("=", 1) for line in embedded.splitlines())
     named = {"KAFKA_" + key.upper().replace(".", "_"): value for key, value in wanted.items() if key not in PLACED}
     given = SERVICES["kafka"]["environment"]

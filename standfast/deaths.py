@@ -1,0 +1,55 @@
+"""Tells a process that keeps ending from one that ended."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+
+_STEADY_S = 60.0
+_MANY = 3
+
+
+class Deaths:
+    """Of one process that is started again each time; a series of them is over when it has lived for a minute.
+
+    `since` is when the present series began, in epoch milliseconds, 0 without one; `count` is of all.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._in_a_row = 0
+        self._why = ""
+        self._lives_since: float | None = None
+        self._since = 0
+        self.count = 0
+
+    def lives(self) -> None:
+        """It was started."""
+        self._lives_since = time.monotonic()
+
+    def died(self, why: str) -> None:
+        """It ended."""
+        self._forget_old()
+        if not self._in_a_row:
+            self._since = int(time.time() * 1000)
+        self._in_a_row += 1
+        self.count += 1
+        self._why, self._lives_since = why, None
+
+    @property
+    def since(self) -> int:
+        """When the first of them happened, while it keeps ending; else 0."""
+        return self._since if self.failing else 0
+
+    @property
+    def failing(self) -> str:
+        """Who keeps ending, since when and with what error; empty while nobody does."""
+        self._forget_old()
+        if self._in_a_row < _MANY:
+            return ""
+        began = datetime.fromtimestamp(self._since / 1000, UTC).strftime("%H:%M:%S UTC")
+        return f"{self._name} keeps ending, {self._in_a_row} times since {began}: {self._why}"
+
+    def _forget_old(self) -> None:
+        if self._lives_since is not None and time.monotonic() - self._lives_since > _STEADY_S:
+            self._in_a_row, self._since, self._why = 0, 0, ""

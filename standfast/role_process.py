@@ -1,0 +1,24 @@
+"""`python -m standfast.role_process MODULE`: runs a role's module, and leaves word of the error that ends it.
+
+In front of the module and not in it: what fails may be one of its imports.
+"""
+
+from __future__ import annotations
+
+import runpy
+import sys
+
+from standfast import role_word
+
+
+def main() -> None:
+    """Runs the module as `python -m MODULE` would."""
+    try:
+        runpy.run_module(sys.argv[1], run_name="__main__")
+    except Exception as error:
+        role_word.ends(f"{type(error).__name__}: {error}")
+        raise
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,120 @@
+"""A process that keeps ending is told from one that ended, and the supervisor says which, since when and why."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from standfast import deaths, role_word, status
+from standfast.deaths import Deaths
+from standfast.role import Role
+from standfast.settings import Settings
+from standfast.supervisor import Supervisor
+
+
+def test_two_deaths_are_no_loop_and_three_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = Deaths("stream")
+    for _ in range(2):
+        seen.lives()
+        seen.died("ValueError: x")
+    assert (seen.failing, seen.since, seen.count) == ("", 0, 2)
+    seen.lives()
+    seen.died("ValueError: y")
+    assert seen.failing.startswith("stream keeps ending, 3 times since ")
+    assert seen.failing.endswith("UTC: ValueError: y")
+    assert abs(seen.since - time.time() * 1000) < 60_000
+    monkeypatch.setattr(deaths, "_STEADY_S", 0.0)
+    seen.lives()
+    assert (seen.failing, seen.since, seen.count) == ("", 0, 3)
+
+
+@pytest.mark.usefixtures("state")
+def test_a_role_that_cannot_even_be_imported_says_so_in_the_status(tmp_path: Path) -> None:
+    """It left the state `ready` with nothing said."""
+    (tmp_path / "broken.py").write_text("import nothing_of_this_name")
+
+    async def watch() -> status.RoleStatus:
+        role = Role("stream", "broken", {"PYTHONPATH": os.pathsep.join([str(tmp_path), str(Path.cwd())])}, lambda: None)
+        role.start()
+        deadline = time.monotonic() + 120
+        while not role.status().failing:
+            assert time.monotonic() < deadline
+            await asyncio.sleep(0.05)
+        found = role.status()
+        await role.stop(5)
+        return found
+
+    found = asyncio.run(watch())
+    assert "No module named 'nothing_of_this_name'" in found.failing
+    assert found.state != "running"
+    assert found.restarts >= 3
+    assert found.since > 0
+
+
+@pytest.mark.usefixtures("state")
+def test_what_a_role_says_is_heard_until_it_is_started_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STANDFAST_SLOT", "stream")
+    assert not role_word.has_begun("stream")
+    role_word.begun()
+    role_word.ends("it was\nso")
+    assert role_word.has_begun("stream")
+    assert role_word.last_words("stream") == "it was so"
+    role_word.forget("stream")
+    assert not role_word.has_begun("stream")
+    assert role_word.last_words("stream") == ""
+
+
+class _Failing:
+    """In place of a role."""
+
+    def status(self) -> status.RoleStatus:
+        return status.RoleStatus(id="stream", pid=0, state="backing_off", failing="stream keeps ending: why", since=1)
+
+
+@pytest.mark.usefixtures("state")
+def test_a_system_whose_role_keeps_ending_is_degraded() -> None:
+    supervisor = Supervisor(Settings(), (), (), embedded=False)
+    supervisor._state = "ready"
+    supervisor._roles.append(_Failing())  # type: ignore[arg-type]
+    found = supervisor._status()
+    assert (found.state, found.detail) == ("degraded", "stream keeps ending: why")
+
+
+@pytest.mark.usefixtures("state")
+def test_a_disk_that_takes_no_status_ends_no_supervision(monkeypatch: pytest.MonkeyPatch) -> None:
+    supervisor = Supervisor(Settings(), (), (), embedded=False)
+
+    def full(_status: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(status, "write", full)
+        supervisor._changed()
+    supervisor._changed()
+    assert status.status_file().exists()
+
+
+@pytest.mark.usefixtures("state")
+def test_a_hang_up_stops_the_supervisor_in_order() -> None:
+    supervisor = Supervisor(Settings(), (), (), embedded=False)
+
+    async def hang_up() -> None:
+        async def nothing() -> None:
+            return
+
+        supervisor._start = nothing  # type: ignore[method-assign]
+        asyncio.get_running_loop().call_later(0.2, os.kill, os.getpid(), signal.SIGHUP)
+        await asyncio.wait_for(supervisor._main(), 30)
+
+    before = signal.getsignal(signal.SIGHUP)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    try:
+        asyncio.run(hang_up())
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert supervisor._state == "stopping"

@@ -1,0 +1,135 @@
+"""Asking whether a system runs changes nothing, and names no process but the one that runs it."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import select
+import signal
+import subprocess
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from standfast import launching, status, system
+from standfast.errors import ClusterError
+
+
+def _written(pid: int, started: int) -> status.SystemStatus:
+    found = status.SystemStatus(
+        state="ready", at=0, supervisor_pid=pid, supervisor_started=started, bootstrap_servers="", metrics_url=""
+    )
+    status.write(found)
+    return found
+
+
+@pytest.mark.usefixtures("state")
+def test_readers_never_take_each_other_for_a_supervisor() -> None:
+    """They did: 221 of 12,000 polls of two readers found a dead system ready."""
+    _written(1, 0)
+    seen: list[status.SystemStatus | None] = []
+    readers = [threading.Thread(target=lambda: seen.extend(status.read() for _ in range(500))) for _ in range(4)]
+    for reader in readers:
+        reader.start()
+    for reader in readers:
+        reader.join()
+    assert len(seen) == 2000
+    assert not any(seen)
+
+
+@pytest.mark.usefixtures("state")
+def test_a_system_starts_while_it_is_asked_for_and_no_older_ones_status_is_read_as_its_own() -> None:
+    _written(1, 0)
+    asked, stop = [0], threading.Event()
+    seen: list[status.SystemStatus] = []
+
+    def ask() -> None:
+        while not stop.is_set():
+            asked[0] += 1
+            if (found := status.read()) is not None:
+                seen.append(found)
+
+    readers = [threading.Thread(target=ask) for _ in range(2)]
+    for reader in readers:
+        reader.start()
+    try:
+        for _ in range(20):
+            _written(1, 0)
+            with system._only_one():
+                assert status.is_running()
+                assert status.read() is None
+            assert not status.is_running()
+    finally:
+        stop.set()
+        for reader in readers:
+            reader.join()
+    assert asked[0]
+    assert not seen
+
+
+@pytest.mark.usefixtures("state")
+def test_a_second_system_is_refused() -> None:
+    with system._only_one(), pytest.raises(ClusterError, match="already"), system._only_one():
+        raise AssertionError("two at once")
+
+
+@pytest.mark.usefixtures("state")
+def test_down_signals_nobody_who_got_the_pid_later() -> None:
+    with subprocess.Popen(["/bin/sleep", "60"]) as stranger:
+        running = _written(stranger.pid, status.started_at(stranger.pid) - 1)
+        with status.lock_file().open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            assert not launching.stop(running, within_s=0.2)
+        assert stranger.poll() is None
+        launching.stop(_written(stranger.pid, status.started_at(stranger.pid)), within_s=5)
+        assert stranger.wait(10) == -signal.SIGTERM
+
+
+@pytest.mark.usefixtures("state")
+@pytest.mark.parametrize("content", [b"", b'{"state": "rea', b"\xff\x00"])
+def test_a_damaged_status_is_no_status(content: bytes) -> None:
+    status.status_file().write_bytes(content)
+    with status.lock_file().open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert status.read() is None
+
+
+def test_a_process_is_named_by_its_start() -> None:
+    assert status.started_at(os.getpid()) > 0
+    assert status.started_at(2**22 + 1) == 0
+
+
+def test_a_child_dies_with_who_waits_for_it_until_it_is_cut_loose(tmp_path: Path) -> None:
+    """`up --detach` was killed, and the system started all the same."""
+    program = (
+        "import os, signal, sys, time\n"
+        "from standfast.lifeline import cut_loose, tie_to_parent\n"
+        "tie_to_parent(int(sys.argv[1]), signal.SIGTERM)\n"
+        "if sys.argv[2] == 'loose': cut_loose()\n"
+        "open(sys.argv[3], 'w').write(str(os.getpid()))\n"
+        "time.sleep(60)\n"
+    )
+    starter = (
+        "import os, subprocess, sys, time\n"
+        "subprocess.Popen([*sys.argv[1:4], str(os.getpid()), *sys.argv[4:]]); time.sleep(60)\n"
+    )
+    words = launching.command()[:2]
+    for how, survives in (("tied", False), ("loose", True)):
+        said = tmp_path / how
+        command = [*words, "-c", starter, *words[:1], "-c", program, how, str(said)]
+        with subprocess.Popen(command, env=launching.environment()) as process:
+            deadline = time.monotonic() + 60
+            while not (said.exists() and said.read_text()):
+                assert time.monotonic() < deadline
+                time.sleep(0.02)
+            pid = int(said.read_text())
+            handle = os.pidfd_open(pid)
+            process.kill()
+            process.wait()
+        ready, _, _ = select.select([handle], [], [], 1.0 if survives else 30.0)
+        assert bool(ready) is not survives
+        if survives:
+            signal.pidfd_send_signal(handle, signal.SIGKILL)
+        os.close(handle)
