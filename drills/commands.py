@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import msgspec
 from confluent_kafka import Message
 
 from consumers.dead_letters import dead_letter_headers
@@ -45,7 +44,7 @@ def received(message: Message, codec: Codec) -> Received:
     try:
         command, encoding = codec.decode(message.value(), DrillCommand)
     except Malformed as error:
-        named = _what_it_names(message.value())
+        named = _what_it_names(error)
         return Received(own_id, error.encoding, named, named.drill_id or own_id, refused=f"{error}; {_HOW}")
     except (Unreadable, SchemaError) as error:
         return Received(own_id, Encoding.JSON, DrillCommand(), own_id, refused=f"{error}; {_HOW}", unreadable=True)
@@ -69,13 +68,11 @@ def dead_letter(message: Message, reason: str) -> DeadLetter:
     return DeadLetter(message.topic() + DEAD_LETTER_SUFFIX, message.key(), message.value(), headers)
 
 
-def _what_it_names(data: bytes) -> DrillCommand:
+def _what_it_names(command: Malformed) -> DrillCommand:
     """The names in a command whose other fields are wrong, so that its sender finds the answer."""
-    fields = msgspec.json.decode(data)
-    named = fields if isinstance(fields, dict) else {}
-    drill, drill_id = named.get("drill"), named.get("drill_id")
+    drill_id = command.text("drill_id")
     try:
-        found = good_id(drill_id) if isinstance(drill_id, str) else None
+        found = good_id(drill_id) if drill_id is not None else None
     except DrillRejected:
         found = None
-    return DrillCommand(drill=drill if isinstance(drill, str) else None, drill_id=found)
+    return DrillCommand(drill=command.text("drill"), drill_id=found)
