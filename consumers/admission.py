@@ -83,6 +83,7 @@ class Admission:
         self._service = service
         self._settings = settings
         self._codec = codec
+        self.waits = codec.waits
         self._history = history
 
     def decide(self, origin: Origin, ahead_ms: float = 0.0, *, shed: bool = False) -> Decision:

@@ -47,6 +47,7 @@ class Batches:
         self._model = model
         self._tallies: dict[str, Tally] = {}
         self.instead = answers.instead
+        self.waits = admission.waits
         self._suspects_kept = suspects
         self._suspects: dict[RecordId, int] = {}
         self.ahead_ms = 0.0

@@ -9,7 +9,7 @@ from __future__ import annotations
 import enum
 import io
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol, TypeVar
 
 import fastavro
@@ -58,10 +58,13 @@ class Malformed(SchemaError):
 
 
 class SchemaIds(Protocol):
-    """The two questions the Confluent frame asks of a registry (`schemas.registry`)."""
+    """The three questions the Confluent frame asks of a registry (`schemas.registry`)."""
 
     def schema(self, schema_id: int) -> avro_schemas.ParsedSchema:
         """The writer's schema."""
+
+    def ready(self, schema_id: int) -> bool:
+        """Whether `schema` returns or raises at once; if not, the registry is being asked."""
 
     def id_of(self, kind: type[Record]) -> int:
         """The id under which this kind is written."""
@@ -72,6 +75,8 @@ class Codec:
 
     def __init__(self, schema_ids: SchemaIds | None = None) -> None:
         self._ids = schema_ids
+        # Tells whether decoding would wait for the registry, which is then being asked. None: nothing ever waits.
+        self.waits: Callable[[bytes | None], bool] | None = self._waits if schema_ids is not None else None
         self._json_encoder = msgspec.json.Encoder()
         self._json_decoders: dict[type[Record], msgspec.json.Decoder[Any]] = {}
 
@@ -99,6 +104,11 @@ class Codec:
         out.write(self._header(type(record), encoding, schema))
         fastavro.schemaless_writer(out, schema.parsed, msgspec.to_builtins(record))
         return out.getvalue()
+
+    def _waits(self, data: bytes | None) -> bool:
+        if not data or len(data) < 5 or not data.startswith(CONFLUENT) or self._ids is None:
+            return False
+        return not self._ids.ready(int.from_bytes(data[1:5], "big"))
 
     def _header(self, kind: type[Record], encoding: Encoding, schema: avro_schemas.AvroSchema) -> bytes:
         if encoding is Encoding.AVRO:
