@@ -88,6 +88,7 @@ class Admission:
         self._service = service
         self._settings = settings
         self._codec = codec
+        self.waits = codec.waits
         self._history = history
 
     def decide(self, origin: Origin, ahead_ms: float = 0.0, *, shed: bool = False) -> Decision:
@@ -102,7 +103,7 @@ class Admission:
         except Unreadable as error:
             return DeadLetter(origin, str(error), "unreadable")
         except Malformed as error:
-            request_id = error.request_id or default_id(origin)
+            request_id = error.text("request_id") or default_id(origin)
             return Refused(origin, error.encoding, request_id, "invalid", str(error))
         request_id = request.request_id or default_id(origin)
         refusal = _SHED if shed else self.late(origin, ahead_ms)

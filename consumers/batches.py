@@ -48,6 +48,7 @@ class Batches:
         self._tallies: dict[str, Tally] = {}
         self.instead = answers.instead
         self.suspects = suspects
+        self.waits = admission.waits
         self.ahead_ms = 0.0
 
     def tally(self, topic: str) -> Tally:

@@ -11,6 +11,7 @@ import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from consumers.admission import Origin, origin_of
+from consumers.held import Held, Waits
 from consumers.work import TopicPartitionKey, Work
 from standfast.errors import Fenced
 
@@ -33,6 +34,7 @@ class Lane:
         window: the most records that wait here; Kafka keeps the others.
         settle: called with partitions that are being given up, before they are; `True` where they are lost already.
         moved: called when partitions have come or gone.
+        waits: tells of a record's value whether it cannot be decoded yet; it is then held back with its partition.
     """
 
     def __init__(
@@ -42,11 +44,13 @@ class Lane:
         window: int,
         settle: Callable[[Places, bool], None],
         moved: Callable[[], None],
+        waits: Waits | None = None,
     ) -> None:
         self.topic = topic
         self.consumer = consumer
         self.owned: Places = set()
         self.waiting: deque[Origin] = deque()
+        self._held = Held(consumer, waits)
         self._window = window
         self._settle = settle
         self._moved = moved
@@ -76,6 +80,7 @@ class Lane:
 
     def fill(self, timeout: float) -> None:
         """Takes what Kafka has, up to the window; waits up to `timeout` seconds for a first record. Raises Fenced."""
+        self.waiting.extend(self._held.released())
         room = self._window - len(self.waiting)
         if room <= 0 or sum(len(one.value or b"") for one in self.waiting) > _MOST_BYTES:
             return
@@ -85,7 +90,7 @@ class Lane:
                 self._wake()
             return
         more = self.consumer.consume(room - 1, 0) if room > 1 else []
-        self.waiting.extend(origin_of(one) for one in (first, *more) if self._is_ours(one))
+        self.waiting.extend(self._held.sift(origin_of(one) for one in (first, *more) if self._is_ours(one)))
 
     def stand_still(self) -> None:
         """Polls once for the group's sake while nothing can be taken; what comes nevertheless is ours, and waits."""
@@ -93,11 +98,11 @@ class Lane:
         self.consumer.pause(places)
         message = self.consumer.poll(0)
         if message is not None and self._is_ours(message):  # of a partition that was assigned by this very poll
-            self.waiting.append(origin_of(message))
+            self.waiting.extend(self._held.sift([origin_of(message)]))
 
     def go_on(self) -> None:
         """Ends `stand_still`."""
-        self.consumer.resume(_places(self.owned))
+        self.consumer.resume(_places(self.owned - self._held.places))
 
     def owed(self, records: Sequence[Origin]) -> Work:
         """The offsets that these records will commit; their answers are still to come."""
@@ -126,7 +131,7 @@ class Lane:
             if high < 0 or max(at.offset, reached) < 0:
                 continue
             found[place] = 0 if reached >= high else max(0, high - max(at.offset, low, reached))
-        for one in self.waiting:
+        for one in (*self.waiting, *self._held.records()):
             if (one.topic, one.partition) in found:
                 found[one.topic, one.partition] += 1
         return found
@@ -200,6 +205,7 @@ class Lane:
         self.consumer.resume(_places(gone))
         self.owned -= gone
         self._given_up |= gone
+        self._held.drop(gone)
         self.waiting = deque(one for one in self.waiting if (one.topic, one.partition) not in gone)
         for place in gone:
             self._ends.pop(place, None)

@@ -270,9 +270,9 @@ def start(slot: str, channel: socket.socket, service: Service, model: Model[Any]
 def _registry(service: Service, settings: Settings) -> SchemaRegistry | None:
     if settings.schema_registry_url is None:
         return None
-    registry = SchemaRegistry(settings.schema_registry_url.get_secret_value())
-    registry.register(service.kind, service.requests)
-    registry.register(Result, service.results)
+    registry = SchemaRegistry(settings.schema_registry_url.get_secret_value(), folder("schemas"))
+    registry.declare(service.kind, service.requests)
+    registry.declare(Result, service.results, answers=True)
     return registry
 
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-import msgspec
-
 from consumers.admission import Origin, default_id, read
 from drills.plan import good_id
 from schemas.codec import Codec, Encoding, Malformed
@@ -44,7 +42,7 @@ def received(origin: Origin, record: str, codec: Codec) -> Received:
     try:
         command, encoding = read(origin, codec, DrillCommand)
     except Malformed as error:
-        named = _what_it_names(origin.value)
+        named = _what_it_names(error)
         drill_id = named.drill_id or own_id
         return Received(record, own_id, error.encoding, named, drill_id, refused=f"{error}; {_HOW}")
     except SchemaError as error:
@@ -70,16 +68,11 @@ def _refuse_if_taken(drill_id: str, own_id: str, topic: str) -> None:
         )
 
 
-def _what_it_names(data: bytes | None) -> DrillCommand:
+def _what_it_names(command: Malformed) -> DrillCommand:
     """The names in a command whose other fields are wrong, so that its sender finds the answer."""
+    drill_id = command.text("drill_id")
     try:
-        fields = msgspec.json.decode(data or b"")
-    except Exception:  # noqa: BLE001 - not JSON, or nothing that this decoder takes: it names nothing then
-        return DrillCommand()
-    named = fields if isinstance(fields, dict) else {}
-    drill, drill_id = named.get("drill"), named.get("drill_id")
-    try:
-        usable = good_id(drill_id) if isinstance(drill_id, str) else None
+        found = good_id(drill_id) if drill_id is not None else None
     except DrillRejected:
-        usable = None
-    return DrillCommand(drill=drill if isinstance(drill, str) else None, drill_id=usable)
+        found = None
+    return DrillCommand(drill=command.text("drill"), drill_id=found)

@@ -11,6 +11,7 @@ from drills.runner import Runner
 from schemas.codec import Codec
 from schemas.records import DrillEvent
 from standfast.errors import SettingsError
+from standfast.home import folder
 from standfast.lifeline import stopping_signals
 from standfast.settings import Settings
 
@@ -20,7 +21,7 @@ def run(settings: Settings) -> None:
 
     Raises:
         SettingsError: no Kafka is named.
-        SchemaError: the schema registry is down at the start.
+        SchemaError: the schema registry's address is none.
         Fenced: another runner has taken over.
     """
     if not settings.kafka.bootstrap_servers:
@@ -36,11 +37,11 @@ def run(settings: Settings) -> None:
 
 
 def codec_for(settings: Settings) -> Codec:
-    """A codec that also writes the Confluent frame where a registry is configured; raises SchemaError."""
+    """A codec that also writes the Confluent frame where a registry is configured."""
     if settings.schema_registry_url is None:
         return Codec()
     from schemas.registry import SchemaRegistry
 
-    registry = SchemaRegistry(settings.schema_registry_url.get_secret_value())
-    registry.register(DrillEvent, settings.kafka.topic_prefix + TOPIC)
+    registry = SchemaRegistry(settings.schema_registry_url.get_secret_value(), folder("schemas"))
+    registry.declare(DrillEvent, settings.kafka.topic_prefix + TOPIC, answers=True)
     return Codec(registry)

@@ -9,12 +9,14 @@ from __future__ import annotations
 import enum
 import io
 import re
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol, TypeVar
 
 import fastavro
 import msgspec
 
 from schemas import avro_schemas
+from schemas.json_text import refused
 from schemas.records import DrillCommand, Record
 from standfast.errors import SchemaError, Unreadable
 
@@ -22,8 +24,10 @@ SINGLE_OBJECT = b"\xc3\x01"
 CONFLUENT = b"\x00"
 _BARE_WORD = re.compile(rb"\s*([a-z][a-z0-9_.-]{0,99})\s*")
 
-# Nesting too deep for the decoder is a RecursionError, which must not end a worker.
-_NO_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"  # PowerShell writes it before what it pipes
+_LONGEST_REASON = 500  # a reason names fields, which are the caller's text
+# What the fast decoder raises; nesting too deep for it is a RecursionError, which must not end a worker.
+_REFUSALS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 R = TypeVar("R", bound=Record)
 
@@ -37,19 +41,30 @@ class Encoding(enum.Enum):
 
 
 class Malformed(SchemaError):
-    """The bytes can be read but are not such a record: to be answered `invalid`, not dead-lettered."""
+    """The bytes can be read but are not such a record: to be answered `invalid`, not dead-lettered.
 
-    def __init__(self, reason: str, request_id: str | None, encoding: Encoding) -> None:
-        super().__init__(reason)
-        self.request_id = request_id
+    `fields`: those of its top level that can be read.
+    """
+
+    def __init__(self, reason: str, fields: Mapping[str, object], encoding: Encoding) -> None:
+        super().__init__(reason[:_LONGEST_REASON])
+        self.fields = fields
         self.encoding = encoding
+
+    def text(self, name: str) -> str | None:
+        """A field that should be a string, if it is one."""
+        value = self.fields.get(name)
+        return value if isinstance(value, str) else None
 
 
 class SchemaIds(Protocol):
-    """The two questions the Confluent frame asks of a registry (`schemas.registry`)."""
+    """The three questions the Confluent frame asks of a registry (`schemas.registry`)."""
 
     def schema(self, schema_id: int) -> avro_schemas.ParsedSchema:
         """The writer's schema."""
+
+    def ready(self, schema_id: int) -> bool:
+        """Whether `schema` returns or raises at once; if not, the registry is being asked."""
 
     def id_of(self, kind: type[Record]) -> int:
         """The id under which this kind is written."""
@@ -60,6 +75,8 @@ class Codec:
 
     def __init__(self, schema_ids: SchemaIds | None = None) -> None:
         self._ids = schema_ids
+        # Tells whether decoding would wait for the registry, which is then being asked. None: nothing ever waits.
+        self.waits: Callable[[bytes | None], bool] | None = self._waits if schema_ids is not None else None
         self._json_encoder = msgspec.json.Encoder()
         self._json_decoders: dict[type[Record], msgspec.json.Decoder[Any]] = {}
 
@@ -88,6 +105,11 @@ class Codec:
         fastavro.schemaless_writer(out, schema.parsed, msgspec.to_builtins(record))
         return out.getvalue()
 
+    def _waits(self, data: bytes | None) -> bool:
+        if not data or len(data) < 5 or not data.startswith(CONFLUENT) or self._ids is None:
+            return False
+        return not self._ids.ready(int.from_bytes(data[1:5], "big"))
+
     def _header(self, kind: type[Record], encoding: Encoding, schema: avro_schemas.AvroSchema) -> bytes:
         if encoding is Encoding.AVRO:
             return SINGLE_OBJECT + schema.fingerprint
@@ -103,10 +125,10 @@ class Codec:
             decoder = self._json_decoders[kind] = msgspec.json.Decoder(kind)
         try:
             record: R = decoder.decode(data)
-        except msgspec.ValidationError as error:
-            raise Malformed(str(error), _request_id_in(data), Encoding.JSON) from None
-        except _NO_JSON as error:
-            raise _not_json(error) from None
+        except _REFUSALS as error:
+            if data.startswith(_BYTE_ORDER_MARK) and not data.startswith(_BYTE_ORDER_MARK * 2):
+                return self._from_json(data[len(_BYTE_ORDER_MARK) :], kind)
+            raise _refusal(data, error) from None
         return record
 
     def _writer(self, data: bytes, kind: type[Record], encoding: Encoding) -> tuple[avro_schemas.ParsedSchema, bytes]:
@@ -143,18 +165,9 @@ def _from_avro(body: bytes, writer: avro_schemas.ParsedSchema, kind: type[R]) ->
         raise Unreadable(f"not a {kind.avro_name} in Avro: {type(error).__name__}: {error}") from None
 
 
-def _request_id_in(data: bytes) -> str | None:
-    """The request id of a record that is otherwise wrong, so that its sender can be answered.
-
-    Raises Unreadable where a wrong field came before the place at which the text stops being JSON.
-    """
+def _refusal(data: bytes, error: Exception) -> SchemaError:
     try:
-        fields = msgspec.json.decode(data)
-    except _NO_JSON as error:
-        raise _not_json(error) from None
-    found = fields.get("request_id") if isinstance(fields, dict) else None
-    return found if isinstance(found, str) else None
-
-
-def _not_json(error: Exception) -> Unreadable:
-    return Unreadable(f"neither JSON ({error}) nor Avro by its first bytes")
+        found = refused(data, error)
+    except ValueError:  # UnicodeDecodeError is one too
+        return Unreadable(f"neither JSON ({error}) nor Avro by its first bytes")
+    return Malformed(found.reason, found.fields, Encoding.JSON)

@@ -14,6 +14,7 @@ from schemas.records import Interaction, RecommendRequest, Record, Result, Searc
 from schemas.registry import SchemaRegistry
 from standfast import clients
 from standfast.errors import ClusterError, NoAnswer, TopicError, Unreadable
+from standfast.home import folder
 from standfast.locating import located
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ _TOPICS: dict[type[Record], str] = {
 _RESULTS = ("search.results", "recommend.results")
 _REACH_S = 10.0
 _POLL_S = 0.1
+_REGISTRY_S = 5.0
 _NEW_TOPIC_S = 2.0  # a topic just created is not yet known to every broker
 _MOVING = {KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE, KafkaError.UNKNOWN_TOPIC_OR_PART}
 
@@ -166,9 +168,9 @@ class Caller:
         url = self._settings.schema_registry_url
         if url is None or self._encoding is not Encoding.CONFLUENT:
             return None
-        registry = SchemaRegistry(url.get_secret_value())
+        registry = SchemaRegistry(url.get_secret_value(), folder("schemas"), _REGISTRY_S)
         for kind, topic in _TOPICS.items():
-            registry.register(kind, self._prefix + topic)
+            registry.declare(kind, self._prefix + topic)
         return registry
 
 

@@ -82,4 +82,4 @@ def _codec(settings: Settings) -> Codec:
         return Codec()
     from schemas.registry import SchemaRegistry  # 0.3 s of imports
 
-    return Codec(SchemaRegistry(settings.schema_registry_url.get_secret_value()))
+    return Codec(SchemaRegistry(settings.schema_registry_url.get_secret_value(), folder("schemas")))

@@ -21,7 +21,7 @@ from schemas.registry import SchemaRegistry
 from standfast import clients
 from tests.support.desk import Desk, Header, Reader, RefusedByKafka, has
 from tests.support.history import History
-from tests.support.registry import running_registry
+from tests.support.registry import Registry, running_registry
 from tests.support.toys import PARTITIONS, Toys
 from tests.waiting import wait_until
 
@@ -30,9 +30,14 @@ _SEEN: set[str] = set()
 
 
 @pytest.fixture(scope="module")
-def registry_url() -> Iterator[str]:
+def registry() -> Iterator[Registry]:
     with running_registry() as running:
-        yield running.url
+        yield running
+
+
+@pytest.fixture(scope="module")
+def registry_url(registry: Registry) -> str:
+    return registry.url
 
 
 @pytest.fixture(scope="module")
@@ -51,13 +56,13 @@ def dead(desk: Desk) -> Iterator[Reader]:
 
 
 @pytest.fixture(scope="module")
-def codec(desk: Desk, registry_url: str) -> Iterator[Codec]:
-    registry = SchemaRegistry(registry_url)
-    registry.register(SearchRequest, desk.topic("search.requests"))
-    registry.register(RecommendRequest, desk.topic("recommend.requests"))
-    registry.register(Result, desk.topic("search.results"))
+def codec(desk: Desk, registry_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Codec]:
+    registry = SchemaRegistry(registry_url, tmp_path_factory.mktemp("schemas"))
+    registry.declare(SearchRequest, desk.topic("search.requests"))
+    registry.declare(RecommendRequest, desk.topic("recommend.requests"))
+    registry.declare(Result, desk.topic("search.results"))
     yield Codec(registry)
-    registry._http.close()
+    registry.close()
 
 
 def search(request_id: str, query: str = "heart", **more: object) -> bytes:
@@ -320,6 +325,57 @@ def test_every_record_of_random_bytes_is_answered_or_kept(
 
         wait_until(left, 60, what="every record answered or kept")
     assert toys.pids() == pids, "a worker died of it"
+
+
+def _frame(registry: Registry) -> bytes:
+    """A request in a schema that nobody has asked the registry for."""
+    fields = [{"name": "query", "type": "string"}, {"name": f"more_{len(registry.schemas)}", "type": "string"}]
+    registry.schemas.append(
+        json.dumps({"type": "record", "name": "SearchRequest", "namespace": "shop", "fields": fields})
+    )
+    return b"\0" + len(registry.schemas).to_bytes(4, "big") + b"\x0alunch\0"
+
+
+@pytest.mark.parametrize("fault", ["says 503", "hangs"])
+def test_while_the_registry_is_away_only_what_needs_it_waits(
+    desk: Desk, results: Reader, registry: Registry, fault: str, unique: str
+) -> None:
+    mark = unique.encode()
+    if fault == "hangs":
+        registry.hanging.clear()
+    else:
+        registry.failing = (503, {"error_code": 50003})
+    try:
+        desk.send("search.requests", _frame(registry), headers=[("n", mark + b"frame")], partition=0)
+        desk.send("search.requests", search(unique), headers=[("n", mark + b"behind")], partition=0)
+        desk.send("search.requests", search(unique), headers=[("n", mark + b"beside")], partition=1)
+        results.until(has("n", mark + b"beside"))
+        seen = [value for one in results.messages for _, value in one.headers() or [] if value.startswith(mark)]
+        assert seen == [mark + b"beside"], "what needs the registry waits, and what is behind it in its partition"
+    finally:
+        registry.failing = None
+        registry.hanging.set()
+    results.until(has("n", mark + b"behind"))
+    seen = [value for one in results.messages for _, value in one.headers() or [] if value.startswith(mark)]
+    assert seen == [mark + b"beside", mark + b"frame", mark + b"behind"]
+
+
+def test_a_takeover_asks_no_registry(toys: Toys, desk: Desk, results: Reader, registry: Registry, unique: str) -> None:
+    mark, frame = unique.encode(), _frame(registry)
+    desk.send("search.requests", frame, headers=[("n", mark + b"before")], partition=0)
+    results.until(has("n", mark + b"before"))
+    registry.failing = (503, {"error_code": 50003})
+    try:
+        topic = desk.topic("search.requests")
+        for _ in range(2):  # the second standby is made while the registry is away
+            wait_until(lambda: bool(toys.standbys()), 60, what="a standby is there")
+            [owner] = [one for one in toys.active() if 0 in one.partitions.get(topic, [])]
+            toys.kill(owner.pid)
+            name = mark + str(owner.pid).encode()
+            desk.send("search.requests", frame, headers=[("n", name)], partition=0)
+            results.until(has("n", name))
+    finally:
+        registry.failing = None
 
 
 def test_a_record_of_20_mb_is_refused_by_a_topic_of_the_table(desk: Desk) -> None:

@@ -1,4 +1,4 @@
-"""A schema registry on loopback with the two calls of its interface that are used."""
+"""A schema registry on loopback with the two calls of its interface that are used, and the faults of real ones."""
 
 from __future__ import annotations
 
@@ -17,6 +17,10 @@ class Registry(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.schemas: list[str] = []
+        self.asked: list[str] = []
+        self.failing: tuple[int, object] | None = None  # status and answer to everything
+        self.hanging = threading.Event()
+        self.hanging.set()
 
     @property
     def url(self) -> str:
@@ -30,22 +34,33 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        if self._is_failing():
+            return
         if body["schema"] not in self.server.schemas:
             self.server.schemas.append(body["schema"])
         self._answer(200, {"id": self.server.schemas.index(body["schema"]) + 1})
 
     def do_GET(self) -> None:
+        if self._is_failing():
+            return
         number = int(self.path.rpartition("/")[2])
         if number > len(self.server.schemas):
             self._answer(404, {"error_code": 40403, "message": "Schema not found"})
         else:
             self._answer(200, {"schema": self.server.schemas[number - 1]})
 
+    def _is_failing(self) -> bool:
+        self.server.asked.append(self.path)
+        self.server.hanging.wait(60)
+        if self.server.failing is not None:
+            self._answer(*self.server.failing)
+        return self.server.failing is not None
+
     def log_message(self, *_: object) -> None:
         """Says nothing."""
 
-    def _answer(self, status: int, fields: dict[str, object]) -> None:
-        body = json.dumps(fields).encode()
+    def _answer(self, status: int, fields: object) -> None:
+        body = fields if isinstance(fields, bytes) else json.dumps(fields).encode()
         self.send_response(status)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -61,5 +76,6 @@ def running_registry() -> Iterator[Registry]:
         try:
             yield running
         finally:
+            running.hanging.set()
             running.shutdown()
             thread.join(10)

@@ -199,9 +199,12 @@ def test_no_deadline_header_raises(raw: bytes) -> None:
     deadline(raw)
 
 
-@pytest.mark.parametrize("start", [b"", b'{"query": 5, "x": ', b'{"query": "heart", "x": '])
-def test_nesting_without_end_is_a_dead_letter(start: bytes) -> None:
-    assert isinstance(decide(start + b"[" * 200_000 + b"]" * 200_000 + b"}"), DeadLetter)
+@pytest.mark.parametrize("start", [b'{"query": 5, "x": ', b'{"query": "heart", "x": '])
+def test_nesting_beyond_the_decoder_is_answered_if_it_ends(start: bytes) -> None:
+    decision = decide(start + b"[" * 20_000 + b"]" * 20_000 + b', "request_id": "r9"}')
+    assert isinstance(decision, Refused)
+    assert (decision.status, decision.request_id) == ("invalid", "r9")
+    assert isinstance(decide(start + b"[" * 20_000 + b"]" * 20_000), DeadLetter)
 
 
 def _is_json(fields: object) -> bool:

@@ -153,6 +153,8 @@ class EchoBatches:
         offsets = {(one.topic, one.partition): one.offset + 1 for one in records}
         return Work(outgoing, offsets, [])
 
+    waits = None
+
     def instead(self, one: Outgoing, _reason: str) -> Outgoing:
         return one
 

@@ -1,0 +1,71 @@
+"""What a schema registry once said, kept on disk: an id names the same schema for ever.
+
+Each fact is a file of its own, written aside and renamed, so that all processes of a host may read and write at once.
+A file that was torn is read as if it were not there, and asked for again.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import threading
+from hashlib import sha256
+from pathlib import Path
+
+import structlog
+
+_log = structlog.get_logger()
+
+
+class KnownSchemas:
+    """The facts of one registry, below a folder that may hold those of several. Never raises for the disk's sake."""
+
+    def __init__(self, folder: Path, registry: str) -> None:
+        self._folder = folder / sha256(registry.encode()).hexdigest()[:16]
+
+    def schema(self, schema_id: int) -> str | None:
+        """The text of a schema."""
+        text = self._read(f"{schema_id}.json").get("schema")
+        return text if isinstance(text, str) else None
+
+    def keep_schema(self, schema_id: int, text: str) -> None:
+        """Notes what an id stands for."""
+        self._write(f"{schema_id}.json", {"schema": text})
+
+    def id_of(self, subject: str, text: str) -> int | None:
+        """The id under which exactly this schema is registered for a subject."""
+        known = self._read(_file_of(subject))
+        number = known.get("id") if known.get("schema") == text else None
+        return number if isinstance(number, int) else None
+
+    def keep_id(self, subject: str, text: str, schema_id: int) -> None:
+        """Notes the id of a subject's schema."""
+        self._write(_file_of(subject), {"schema": text, "id": schema_id})
+
+    def forget(self) -> None:
+        """Drops everything: there is another registry at this address."""
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _read(self, name: str) -> dict[str, object]:
+        try:
+            fields = json.loads((self._folder / name).read_bytes())
+        except (OSError, ValueError):
+            return {}
+        return fields if isinstance(fields, dict) else {}
+
+    def _write(self, name: str, fields: dict[str, object]) -> None:
+        aside = self._folder / f"{name}.{os.getpid()}-{threading.get_ident()}"
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            with aside.open("w") as file:
+                json.dump(fields, file)
+                file.flush()
+                os.fsync(file.fileno())
+            aside.replace(self._folder / name)
+        except OSError as error:
+            _log.warning("a schema is not kept on disk; after a restart the registry is asked again", error=str(error))
+
+
+def _file_of(subject: str) -> str:
+    return f"subject-{sha256(subject.encode()).hexdigest()[:32]}.json"
