@@ -9,12 +9,13 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from consumers.profiles import bulletin
 from standfast import logs, status, telemetry
 from standfast.errors import ClusterError
 from standfast.home import folder, home
 from standfast.settings import Settings
 
-ROLES = ("stream", "drills")
+ROLES = ("profiles", "stream", "drills")
 SERVICES = ("search", "recommend")
 _LOCK_TRIES = 10
 
@@ -29,7 +30,7 @@ def run(
 
     Args:
         services: whose workers are run here.
-        roles: which of `stream` and `drills` are run here.
+        roles: which of `profiles`, `stream` and `drills` are run here.
         embedded: start an own Kafka unless the settings name one.
 
     Raises:
@@ -40,6 +41,7 @@ def run(
         metrics = folder("run", "metrics")
         shutil.rmtree(metrics)
         telemetry.share(metrics, "supervisor")
+        bulletin.forget()
         from standfast.supervisor import Supervisor
 
         Supervisor(settings, services, roles, embedded).run()
