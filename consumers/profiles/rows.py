@@ -27,8 +27,7 @@ def packed(profile: Profile, number: Callable[[str], int]) -> bytes:
 def unpacked(rows: Sequence[bytes]) -> list[int]:
     """The items of one user, oldest first, from one row for each partition; raises ValueError for what is no row."""
     if len(rows) == 1:
-        items, _ = _split(rows[0])
-        return items.tolist()
+        return _split(rows[0])[0].tolist()
     earlier, recent = list[int](), list[tuple[int, int]]()
     for row in rows:
         items, times = _split(row)

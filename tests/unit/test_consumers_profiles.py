@@ -202,6 +202,21 @@ def test_a_full_store_keeps_what_it_has_and_its_place(tmp_path: Path, histories:
     store.close()
 
 
+def test_items_beyond_those_kept_in_memory_are_found_too(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("consumers.histories._IDS", 4)
+    store.write([change("u", *"abcdefgh"), change("v", "a", "h")], {0: 1})
+    tell(store)
+    reader = Histories(tmp_path)
+    reader.start()
+    assert reader.known("u").items == tuple("abcdefgh")
+    assert reader.known("v").items == ("a", "h")
+    store.write([change("w", "new")], {0: 2})
+    assert reader.known("w").items == ("new",), "an item that came since is found before it is in memory"
+    reader.close()
+
+
 _WRITER = """
 import sys
 from itertools import count
