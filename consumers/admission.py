@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import operator
 import time
-from collections.abc import Callable
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from confluent_kafka import Message
 from msgspec import Struct
 
+from consumers.histories import NOTHING, Known
 from consumers.service import Service
 from models.base import RecommendQuery, SearchQuery
 from schemas.codec import Codec, Encoding, Malformed
@@ -56,6 +56,7 @@ class Admitted(Struct, frozen=True, gc=False):
     encoding: Encoding
     request_id: str
     query: Query
+    degraded: bool = False
 
 
 class Refused(Struct, frozen=True, gc=False):
@@ -77,19 +78,25 @@ class DeadLetter(Struct, frozen=True, gc=False):
 
 
 Decision = Admitted | Refused | DeadLetter
-History = Callable[[str], tuple[str, ...]]
 R = TypeVar("R", bound=Record)
 
 
-class Admission:
-    """Decides on one raw record after the other; `history` gives a user's recent item ids, oldest first."""
+class Histories(Protocol):
+    """Where it is known what users had."""
 
-    def __init__(self, service: Service, settings: Settings, codec: Codec, history: History) -> None:
+    def known(self, user_id: str) -> Known:
+        """The user's item ids, oldest first, and whether they are all; returns at once."""
+
+
+class Admission:
+    """Decides on one raw record after the other; `histories` know what users had, where that matters."""
+
+    def __init__(self, service: Service, settings: Settings, codec: Codec, histories: Histories | None = None) -> None:
         self._service = service
         self._settings = settings
         self._codec = codec
         self.waits = codec.waits
-        self._history = history
+        self._histories = histories
 
     def decide(self, origin: Origin, ahead_ms: float = 0.0, *, shed: bool = False) -> Decision:
         """What to do with the record; never raises for anything a caller can send.
@@ -109,10 +116,11 @@ class Admission:
         refusal = _SHED if shed else self.late(origin, ahead_ms)
         if refusal is not None:
             return Refused(origin, encoding, request_id, *refusal)
-        query = self._query(request)
+        known = self._histories.known(request.user_id) if self._histories and request.user_id else NOTHING
+        query = self._query(request, known.items)
         if isinstance(query, str):
             return Refused(origin, encoding, request_id, "invalid", query)
-        return Admitted(origin, encoding, request_id, query)
+        return Admitted(origin, encoding, request_id, query, not known.complete)
 
     def late(self, origin: Origin, ahead_ms: float) -> tuple[Status, str] | None:
         """The refusal of a request that is too old, without looking into it: status and reason."""
@@ -125,13 +133,13 @@ class Admission:
         reason = f"it waited {age:.0f} ms, and {self._service.name}.max_wait_ms is {longest}; send it again later"
         return ("overloaded", reason) if age > longest else None
 
-    def _query(self, request: SearchRequest | RecommendRequest) -> Query | str:
+    def _query(self, request: SearchRequest | RecommendRequest, known: tuple[str, ...]) -> Query | str:
         """The model's query, or why there is none."""
         if not 1 <= request.k <= self._service.max_k:
             return f"k is {request.k}; it must be from 1 to {self._service.max_k}"
         if isinstance(request, SearchRequest):
             return self._search(request)
-        return self._recommend(request)
+        return self._recommend(request, known)
 
     def _search(self, request: SearchRequest) -> SearchQuery | str:
         text = request.query.strip()
@@ -142,11 +150,10 @@ class Admission:
             return f"query has {len(text)} characters; it must have at most {limit}"
         return SearchQuery(text, request.k, request.user_id)
 
-    def _recommend(self, request: RecommendRequest) -> RecommendQuery | str:
+    def _recommend(self, request: RecommendRequest, known: tuple[str, ...]) -> RecommendQuery | str:
         limit = self._settings.recommend.max_history
         if len(request.history) > limit:
             return f"history has {len(request.history)} items; it must have at most {limit}"
-        known = self._history(request.user_id) if request.user_id else ()
         return RecommendQuery(
             user_id=request.user_id,
             k=request.k,

@@ -72,6 +72,7 @@ class Answers:
             items=found,
             model=self._model,
             worker=self.worker,
+            degraded=admitted.degraded,
             latency_ms=_latency(admitted.origin),
         )
         return self._outgoing(admitted.origin, admitted.encoding, result)

@@ -1,92 +1,161 @@
-"""Each user's recent items, followed live from the `profiles` topic."""
+"""What a worker knows of each user: read from the store of its host, never waited for."""
 
 from __future__ import annotations
 
+import sqlite3
 import threading
+from operator import itemgetter
+from pathlib import Path
 
 import structlog
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, TopicPartition
+from msgspec import Struct
 
-from schemas.codec import Codec, Malformed
-from schemas.records import Profile, Seen
-from standfast.errors import Unreadable
+from consumers.profiles import bulletin
+from consumers.profiles.rows import unpacked
+from models.users import user_hash
 
 _log = structlog.get_logger()
-_POLL = 500
+_LOOK_S = 0.2
+# SQLITE_BUSY, _LOCKED and _PROTOCOL: another mends what a killed process left; _CANTOPEN: it is not there (any more).
+_PASSING = {5, 6, 14, 15}
+_IDS = 200_000  # item ids kept in memory, by number: 20 MB; those beyond are looked up one by one
+_IDS_AT_ONCE = 500  # while a request may wait: 0.5 ms
+
+
+class Known(Struct, frozen=True, gc=False):
+    """A user's item ids, oldest first; `complete` is false where there may be more."""
+
+    items: tuple[str, ...]
+    complete: bool
+
+
+NOTHING = Known((), complete=True)
+_UNKNOWN = Known((), complete=False)
 
 
 class Histories:
-    """A thread that keeps the profiles of all users in memory.
+    """Reads the profiles that the host's follower has written.
 
-    A user may have a profile in more than one partition (callers' clients place keys differently): they are merged.
+    A thread looks for the store; a request is answered from what there is at that moment, and says so.
     """
 
-    def __init__(self, consumer: Consumer, topic: str, codec: Codec) -> None:
-        self._consumer = consumer
-        self._topic = topic
-        self._codec = codec
-        self._seen: dict[str, dict[int, list[Seen]]] = {}
-        self._caught_up = threading.Event()
+    def __init__(self, where: Path) -> None:
+        self._where = where
+        self._store = self._unopened = ""
+        self._ids: list[str] = []
+        self._connection: sqlite3.Connection | None = None
+        self._complete = False
+        self._using = threading.Lock()
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._follow, name="histories", daemon=True)
 
-    def start(self, timeout: float) -> None:
-        """Reads what is there, then goes on in the background; after `timeout` seconds goes on without the rest."""
+    def start(self) -> None:
+        """Opens what is there, and goes on looking."""
+        self._look()
         self._thread.start()
-        if not self._caught_up.wait(timeout):
-            _log.warning("profiles are still being read; answers use what is there", users=len(self._seen))
 
-    def history(self, user_id: str) -> tuple[str, ...]:
-        """The user's recent item ids, oldest first; empty for an unknown user."""
-        by_partition = self._seen.get(user_id)
-        if not by_partition:
-            return ()
-        if len(by_partition) == 1:
-            (items,) = by_partition.values()
-            return tuple(one.item_id for one in items)
-        merged = sorted((one for items in by_partition.values() for one in items), key=lambda one: one.timestamp)
-        return tuple(one.item_id for one in merged)
+    def known(self, user_id: str) -> Known:
+        """What is known of the user; some microseconds, whatever state the store is in."""
+        with self._using:
+            if self._connection is None:
+                return _UNKNOWN
+            try:
+                return self._read(self._connection, user_hash(user_id))
+            except (sqlite3.Error, ValueError, LookupError) as error:
+                self._failed(error)
+                return _UNKNOWN
 
     def close(self) -> None:
         """Ends the thread."""
         self._closing.set()
+        if self._thread.ident is not None:
+            self._thread.join()
+        if self._connection is not None:
+            self._connection.close()
+
+    def _read(self, connection: sqlite3.Connection, user: int) -> Known:
+        found = connection.execute("select row from profiles where user = ?", (user,)).fetchall()
+        if not found:
+            return NOTHING if self._complete else _UNKNOWN
+        items = unpacked([row for (row,) in found])
+        if len(items) > 1 and max(items) < len(self._ids):
+            return Known(itemgetter(*items)(self._ids), self._complete)  # 8 µs for 50, a dictionary takes 30
+        return Known(tuple(self._id(connection, number) for number in items), self._complete)
+
+    def _id(self, connection: sqlite3.Connection, number: int) -> str:
+        if number < len(self._ids):
+            return self._ids[number]
+        found = connection.execute("select item_id from items where number = ?", (number,)).fetchone()
+        if found is None:
+            raise LookupError(f"there is no item {number}")
+        return str(found[0])
+
+    def _failed(self, error: Exception) -> None:
+        """What is busy is tried again with the next request; what is damaged is given up."""
+        if _is_damage(error):
+            self._connection = None
+            self._complain(self._store, error)
+
+    def _complain(self, store: str, error: Exception) -> None:
+        """Tells the follower, who begins anew."""
+        _log.error("the profiles cannot be read; they are read from Kafka again", store=store, error=str(error))
+        try:
+            bulletin.damaged(self._where / store).touch()
+        except OSError as problem:
+            _log.warning("the follower cannot be told", error=str(problem))
 
     def _follow(self) -> None:
-        while not self._closing.is_set():
+        while not self._closing.wait(_LOOK_S):
             try:
-                self._read_on(self._assign())
-            except KafkaException as exception:
-                _log.warning("profiles cannot be read, trying again", error=str(exception.args[0]))
-                self._closing.wait(1.0)
-        self._consumer.close()
+                self._look()
+            except Exception:  # the next look may find it mended  # noqa: BLE001
+                _log.exception("the profiles cannot be looked for")
 
-    def _assign(self) -> dict[int, int]:
-        """Starts from the beginning of every partition; returns where each ended at that moment."""
-        found = self._consumer.list_topics(self._topic, timeout=10).topics[self._topic]
-        places = [TopicPartition(self._topic, number, OFFSET_BEGINNING) for number in found.partitions]
-        self._consumer.assign(places)
-        return {one.partition: self._consumer.get_watermark_offsets(one, timeout=10)[1] for one in places}
+    def _look(self) -> None:
+        told = bulletin.read(self._where)
+        if told is not None and told.store != self._store:
+            self._open(told)
+        self._complete = told is not None and told.complete and told.is_fresh()
+        with self._using:
+            if self._connection is not None:
+                try:
+                    _learn(self._connection, self._ids, _IDS_AT_ONCE)
+                except sqlite3.Error as error:
+                    self._failed(error)
 
-    def _read_on(self, ends: dict[int, int]) -> None:
-        waiting = {partition for partition, end in ends.items() if end > 0}
-        while not self._closing.is_set():
-            messages = self._consumer.consume(_POLL, 0.1)
-            for message in messages:
-                if message.error() is None:
-                    self._take(message.partition(), message.key(), message.value())
-            if waiting:
-                at = self._consumer.position([TopicPartition(self._topic, partition) for partition in waiting])
-                waiting -= {one.partition for one in at if one.offset >= ends[one.partition]}
-            if not waiting:
-                self._caught_up.set()
-
-    def _take(self, partition: int, key: bytes | None, value: bytes | None) -> None:
-        if value is None:
-            self._seen.get((key or b"").decode("utf-8", "replace"), {}).pop(partition, None)
-            return
+    def _open(self, told: bulletin.Bulletin) -> None:
+        path = self._where / told.store
         try:
-            profile, _ = self._codec.decode(value, Profile)
-        except (Unreadable, Malformed) as error:
-            _log.warning("a profile cannot be read", partition=partition, error=str(error)[:300])
+            connection = sqlite3.connect(
+                f"{path.as_uri()}?mode=rw", uri=True, isolation_level=None, timeout=0, check_same_thread=False
+            )
+            connection.execute("pragma query_only = 1")
+            ids: list[str] = []
+            _learn(connection, ids, _IDS)
+        except sqlite3.Error as error:
+            if _is_damage(error) and told.store != self._unopened:
+                self._complain(told.store, error)
+                self._unopened = told.store
             return
-        self._seen.setdefault(profile.user_id, {})[partition] = profile.items
+        with self._using:
+            old, self._connection = self._connection, connection
+            self._store, self._ids = told.store, ids
+        if old is not None:
+            old.close()
+
+
+def _is_damage(error: Exception) -> bool:
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF not in _PASSING
+
+
+def _learn(connection: sqlite3.Connection, ids: list[str], most: int) -> None:
+    """Appends the item ids that come next, each at its number; numbers begin with 1."""
+    room = min(most, _IDS - len(ids))
+    if room <= 0:
+        return
+    ids += [] if ids else [""]
+    query = "select number, item_id from items where number >= ? order by number limit ?"
+    for number, item_id in connection.execute(query, (len(ids), room)):
+        if number != len(ids):
+            return
+        ids.append(item_id)

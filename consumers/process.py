@@ -47,6 +47,7 @@ from consumers.messages import (
     send,
 )
 from consumers.partition_counts import PartitionCounts
+from consumers.profiles import bulletin
 from consumers.rehearsal import rehearse
 from consumers.replies import Replies
 from consumers.seats import Seats
@@ -66,7 +67,6 @@ from standfast.settings import Settings
 
 _log = structlog.get_logger()
 _TICK_S = 0.05
-_CATCH_UP_S = 10.0
 _SPARE_SEATS_S = 1.0  # closing them at once would take the processor from the takeover
 # A thread that waits for the interpreter while another computes in pure Python gets it after this, not after 5 ms.
 _SWITCH_S = 0.0005
@@ -147,12 +147,8 @@ class WorkerProcess:
     def _warm_up(self) -> Delivery:
         self._model.warm_up()
         if self._service.name == "recommend":
-            self._histories = Histories(
-                Consumer(clients.follower(self._settings, self._slot)),
-                self._settings.kafka.topic_prefix + "profiles",
-                self._codec,
-            )
-            self._histories.start(_CATCH_UP_S)
+            self._histories = Histories(bulletin.place())
+            self._histories.start()
         delivery = self._delivery()
         self._replies.connect((self._service.results, self._service.bulk_results))
         return delivery
@@ -174,8 +170,7 @@ class WorkerProcess:
 
     def _batches(self) -> Batches:
         """All that one batch goes through, gone through once."""
-        history = self._histories.history if self._histories else _no_history
-        admission = Admission(self._service, self._settings, self._codec, history)
+        admission = Admission(self._service, self._settings, self._codec, self._histories)
         rehearse(self._service, self._model, admission, self._answers)
         asking = self._asking()
         batches = Batches(admission, asking, self._answers, self._ledger, self._suspects, self._model.label)
@@ -274,7 +269,3 @@ def _registry(service: Service, settings: Settings) -> SchemaRegistry | None:
     registry.declare(service.kind, service.requests)
     registry.declare(Result, service.results, answers=True)
     return registry
-
-
-def _no_history(_user_id: str) -> tuple[str, ...]:
-    return ()

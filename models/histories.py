@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -12,9 +11,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from models.interactions import Interactions
+from models.users import user_hash
 
 DAY_MS = 24 * 3600 * 1000
-_MOST = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,18 +94,12 @@ class Histories:
 
 
 def histories_of(users: Sequence[str], pairs: Pairs) -> Histories:
-    """The last 500 products of every user."""
+    """All products of every user, however many: what is not kept here cannot be left out of an answer."""
     hashes = np.fromiter(map(user_hash, users), np.int64, len(users))
     begin = np.searchsorted(pairs.user, np.arange(len(users) + 1))
     by_hash = np.argsort(hashes)
-    ends, firsts = begin[1:][by_hash], np.maximum(begin[:-1], begin[1:] - _MOST)[by_hash]
+    firsts, ends = begin[:-1][by_hash], begin[1:][by_hash]
     parts = [pairs.item[first:end] for first, end in zip(firsts, ends, strict=True)]
     starts = np.concatenate([[0], np.cumsum(ends - firsts)]).astype(np.int64)
     items = np.concatenate(parts) if parts else np.empty(0)
     return Histories(hashes[by_hash], starts, items.astype(np.int32))
-
-
-def user_hash(user_id: str) -> int:
-    """64 bits of BLAKE2b, signed."""
-    digest = hashlib.blake2b(user_id.encode(errors="replace"), digest_size=8).digest()
-    return int.from_bytes(digest, "little", signed=True)

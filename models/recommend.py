@@ -29,7 +29,7 @@ from models.summed import Summed
 from schemas.records import Item
 
 _CONFIG, _ARRAYS = "recommend.json", "recommend.safetensors"
-_MOST = 500
+_SCORED = 500  # the latest products, from which scores are computed: the last of them weighs 1/32 of the first
 _BLOCK = 64  # queries whose scores of the whole catalogue stay in a core's cache from one step to the next
 
 
@@ -91,8 +91,8 @@ class Recommender:
         self.predict([RecommendQuery(None, 10), RecommendQuery(None, 10, some)])
 
     def seen(self, query: RecommendQuery) -> list[int]:
-        """Places of the user's products, latest first, each once: the live history, then what training knew."""
-        live = [self._places[item] for item in query.history[-_MOST:] if item in self._places]
+        """Places of all the user's products, latest first, each once: the live history, then what training knew."""
+        live = [self._places[item] for item in query.history if item in self._places]
         known = self._histories.of(query.user_id)
         return list(dict.fromkeys([*reversed(live), *known])) if live else known
 
@@ -101,10 +101,11 @@ class Recommender:
         return self._scores(Ragged.of(seen))
 
     def _answers(self, queries: Sequence[RecommendQuery]) -> list[list[Item]]:
-        history = Ragged.of([self.seen(query) for query in queries])
+        seen = Ragged.of([self.seen(query) for query in queries])
+        scored = seen.only(seen.columns < _SCORED) if (seen.lengths > _SCORED).any() else seen
         with torch.inference_mode():
-            scores = self._scores(history)
-            self._hide(scores, history, [query.exclude_seen for query in queries])
+            scores = self._scores(scored)
+            self._hide(scores, seen, [query.exclude_seen for query in queries])
             count = min(max(query.k for query in queries), scores.shape[1])
             values, places = scores.topk(max(count, 0), dim=1)
         answers = zip(queries, values.tolist(), places.tolist(), strict=True)

@@ -102,13 +102,15 @@ class Seen(Struct, frozen=True, kw_only=True):
 class Profile(Record, frozen=True, kw_only=True):
     """A user's recent history, oldest first.
 
-    One user may have a profile in more than one partition, because callers' clients partition keys differently;
-    readers merge them by time.
+    `earlier`: the products that are not among `items` any more, oldest first, and when each was last met: they are not
+    recommended either. One user may have a profile in more than one partition, because callers' clients partition keys
+    differently; readers merge them by time.
     """
 
     avro_name: ClassVar[str] = "profile"
     user_id: str
     items: list[Seen]
+    earlier: dict[str, int] = {}
     updated_at: int
 
 

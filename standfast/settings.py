@@ -70,6 +70,7 @@ def _no_less_than_fewest(most: int, others: ValidationInfo) -> int:
 
 _EXACT = "products up to which each is compared with a query; a larger catalogue is searched by cells"
 _CACHE = "answers a worker keeps for repeated queries, at most 2 KiB each on average; 0: none"
+_PROFILES = "most that the users' profiles take on a host's disk; full, answers are `degraded`"
 Count = Annotated[int, Field(ge=0, le=256)]
 Workers = Annotated[
     int | Literal["auto"],
@@ -141,6 +142,7 @@ class RecommendSettings(Section):
     max_wait_ms: MaxWait = 0
     order: Order = "arrival"
     max_history: int = Field(1000, ge=1)
+    profiles_mib: int = Field(1024, ge=1, description=_PROFILES)
     device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
 
 

@@ -41,7 +41,7 @@ _AFTER_WRITE_OFF_S = 2.0  # a starting broker takes the processor from those tha
 _BROKER_AGAIN_S = 10.0  # for one that keeps ending
 _ROLE_STOP_S = 8.0
 _COUNTED = (("active", "serving"), ("active", "starting"), ("active", "backing_off"), ("standby", "ready"))
-_MODULES = {"stream": "streams", "drills": "drills"}
+_MODULES = {"profiles": "consumers.profiles", "stream": "streams", "drills": "drills"}
 
 
 class Supervisor:

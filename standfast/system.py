@@ -11,13 +11,14 @@ from contextlib import contextmanager
 
 import structlog
 
+from consumers.profiles import bulletin
 from standfast import logs, status, surroundings, telemetry
 from standfast.errors import ClusterError
 from standfast.home import folder, home
 from standfast.settings import Settings
 
 _log = structlog.get_logger()
-ROLES = ("stream", "drills")
+ROLES = ("profiles", "stream", "drills")
 SERVICES = ("search", "recommend")
 _LOCK_S = 10.0
 
@@ -32,7 +33,7 @@ def run(
 
     Args:
         services: whose workers are run here.
-        roles: which of `stream` and `drills` are run here.
+        roles: which of `profiles`, `stream` and `drills` are run here.
         embedded: start an own Kafka unless the settings name one.
 
     Raises:
@@ -44,6 +45,7 @@ def run(
         metrics = folder("run", "metrics")
         shutil.rmtree(metrics)
         telemetry.share(metrics, "supervisor")
+        bulletin.forget()
         from standfast.supervisor import Supervisor
 
         Supervisor(settings, services, roles, embedded).run()

@@ -147,6 +147,15 @@ SCALING_STEPS = Counter(
     ("service", "direction", "reason"),
 )
 PROFILE_UPDATES = Counter("standfast_profile_updates", "Interactions folded into profiles.", ())
+PROFILES_COMPLETE = Gauge(
+    "standfast_profiles_complete",
+    "1 once this host's store of profiles has all that the topic holds; until then recommendations are `degraded`.",
+    (),
+    multiprocess_mode="mostrecent",
+)
+PROFILES_BYTES = Gauge(
+    "standfast_profiles_bytes", "Size of this host's store of profiles.", (), multiprocess_mode="mostrecent"
+)
 WINDOW_RECORDS = Gauge(
     "standfast_window_records", "Records in the last full window.", ("topic",), multiprocess_mode="mostrecent"
 )

@@ -14,7 +14,7 @@ from schemas.records import Interaction, Profile
 from schemas.topics import BY_NAME
 from standfast.errors import SchemaError
 from streams.ledger import Ledger, Partition
-from streams.profiles import fold
+from streams.profiles import fold, without_oldest
 from streams.restore import Profiles
 
 _log = structlog.get_logger()
@@ -62,11 +62,7 @@ class Keeper:
         before = self._read(of.get(key))
         after = fold(before, interaction, at, self._keep)
         if after is not before:
-            data = self._codec.encode(after, Encoding.JSON)
-            room = BY_NAME["profiles"].max_bytes - _ENVELOPE - len(key)
-            if len(data) > room:
-                raise TooLarge(f"the user's profile would take {len(data)} bytes; it may have {room}")
-            of[key] = self._changed[source[1], key] = data
+            of[key] = self._changed[source[1], key] = self._fitting(after, len(key))
         elif (source[1], key) not in self._changed:
             return False
         self._ledger.hold(source, ("profile", self._generation), offset)
@@ -87,6 +83,17 @@ class Keeper:
                 _raise_unless_refused(outcome)
             self._ledger.release_everywhere(("profile", generation))
             wrote = time.monotonic()
+
+    def _fitting(self, profile: Profile, key_bytes: int) -> bytes:
+        """Its bytes, with fewer of the products of long ago where they would not fit into a record."""
+        data = self._codec.encode(profile, Encoding.JSON)
+        room = BY_NAME["profiles"].max_bytes - _ENVELOPE - key_bytes
+        while len(data) > room and profile.earlier:
+            profile = without_oldest(profile)
+            data = self._codec.encode(profile, Encoding.JSON)
+        if len(data) > room:
+            raise TooLarge(f"the user's profile would take {len(data)} bytes; it may have {room}")
+        return data
 
     def _read(self, data: bytes | None) -> Profile | None:
         if data is None:

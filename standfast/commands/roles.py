@@ -40,7 +40,7 @@ def worker(
 
     from standfast.system import run
 
-    run(settings, services=chosen, roles=(), embedded=False)
+    run(settings, services=chosen, roles=("profiles",) if "recommend" in chosen else (), embedded=False)
 
 
 @stream_app.command("stream")

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from consumers.admission import Admission, Admitted, DeadLetter, Decision, Origin, Refused, origin_of
+from consumers.histories import NOTHING, Known
 from consumers.service import Name, service
 from models.base import RecommendQuery, SearchQuery
 from schemas.codec import Codec, Encoding
@@ -23,13 +24,20 @@ from standfast.settings import Settings
 from tests.support.origins import FakeMessage, Headers, origin
 
 _SETTINGS = Settings()
-_PROFILES = {"u7": ("i1", "i2")}
+
+
+class Profiles:
+    """All of what u7 had, and some of what u8 had."""
+
+    def known(self, user_id: str) -> Known:
+        """The profile."""
+        return {"u7": Known(("i1", "i2"), complete=True), "u8": Known(("i3",), complete=False)}.get(user_id, NOTHING)
 
 
 def decide(value: bytes | None, headers: Headers = (), name: Name = "search") -> Decision:
     """What is decided on the record."""
     own = service(name, _SETTINGS)
-    admission = Admission(own, _SETTINGS, Codec(), lambda user: _PROFILES.get(user, ()))
+    admission = Admission(own, _SETTINGS, Codec(), Profiles())
     return admission.decide(origin(value, headers, topic=own.requests))
 
 
@@ -150,6 +158,17 @@ def test_a_users_profile_comes_before_the_history_of_the_request() -> None:
     assert decision.query == RecommendQuery("u7", 10, ("i1", "i2", "i9"), exclude_seen=False)
 
 
+def test_an_answer_that_may_miss_what_a_user_had_is_degraded() -> None:
+    users = {"u7": False, "u8": True}
+    for user, degraded in users.items():
+        decision = decide(msgspec.json.encode(RecommendRequest(user_id=user)), name="recommend")
+        assert isinstance(decision, Admitted)
+        assert decision.degraded is degraded
+    without_user = decide(b"{}", name="recommend")
+    assert isinstance(without_user, Admitted)
+    assert not without_user.degraded
+
+
 def test_an_unknown_or_missing_user_is_served() -> None:
     assert isinstance(decide(b'{"user_id": "nobody"}', name="recommend"), Admitted)
     assert isinstance(decide(b"{}", name="recommend"), Admitted)
@@ -188,7 +207,7 @@ def test_a_header_name_that_is_not_utf_8_makes_a_record_unreadable() -> None:
 
     read = origin_of(cast(Message, Broken(origin())))
     own = service("search", _SETTINGS)
-    decision = Admission(own, _SETTINGS, Codec(), lambda _: ()).decide(read)
+    decision = Admission(own, _SETTINGS, Codec()).decide(read)
     assert isinstance(decision, DeadLetter)
     assert "not UTF-8" in decision.reason
     assert decision.origin.value == origin().value
@@ -224,7 +243,7 @@ def admission(**more: object) -> tuple[Admission, Callable[..., Origin]]:
     def aged(ms: int, headers: Headers = (), topic: str = own.requests) -> Origin:
         return replace(origin(search(), headers, topic=topic), timestamp_ms=int(time.time() * 1000) - ms)
 
-    return Admission(own, settings, Codec(), lambda _: ()), aged
+    return Admission(own, settings, Codec()), aged
 
 
 def test_a_request_older_than_max_wait_is_answered_overloaded() -> None:

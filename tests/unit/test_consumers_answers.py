@@ -34,6 +34,13 @@ def reply_to(topic: bytes, partition: bytes | None = None) -> tuple[str, int]:
     return out.topic, out.to_partition
 
 
+def test_an_answer_says_when_something_was_missing() -> None:
+    at = origin(topic="shop.search.requests")
+    for degraded in (False, True):
+        out = answers().served(Admitted(at, Encoding.JSON, "r1", SearchQuery("heart", 1), degraded), [])
+        assert json.loads(out.value or b"")["degraded"] is degraded
+
+
 def test_an_answer_has_the_contracts_fields() -> None:
     fields = json.loads(served().value or b"")
     assert fields["latency_ms"] > 0

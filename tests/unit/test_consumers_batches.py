@@ -60,7 +60,7 @@ class Bench:
         self.suspects = Told()
         self.model = SpyModel(self.ledger)
         codec = Codec()
-        self.admission = Admission(_SERVICE, _SETTINGS, codec, lambda _: ())
+        self.admission = Admission(_SERVICE, _SETTINGS, codec)
         answers = Answers(_SERVICE, codec, "search-0", "toy@7", lambda _: 0)
         ask = Breaker(self.model, "search", lambda _: None).ask
         self.batches = Batches(self.admission, ask, answers, self.ledger, self.suspects, self.model.label)

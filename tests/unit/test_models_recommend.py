@@ -15,11 +15,12 @@ from hypothesis import strategies as st
 from models.base import RecommendQuery
 from models.catalogue import Catalogue
 from models.ease import fit_ease
-from models.histories import Histories, user_hash
+from models.histories import Histories
 from models.interactions import read_interactions
 from models.metrics import ndcg, recall
 from models.recommend import Parameters, RecommendConfig, Recommender
 from models.recommend_training import fit
+from models.users import user_hash
 from tests.fixtures_models import shared_data
 
 if TYPE_CHECKING:
@@ -66,6 +67,27 @@ def test_products_seen_are_left_out_unless_asked_for(recommend_model: Recommende
     assert len(everything) == 3747 - len(ids)
     [all_of_them] = recommend_model.predict([RecommendQuery("17850", 5000, exclude_seen=False)])
     assert len(all_of_them) == 3747
+
+
+def test_nothing_of_a_long_history_is_recommended(recommend_model: Recommender) -> None:
+    """What sells best comes first, and so is the oldest of a thousand products."""
+    best = _ids(recommend_model, None, k=100)
+    history = tuple(dict.fromkeys([*best, *recommend_model._config.item_ids]))[:1000]
+    assert not set(_ids(recommend_model, None, history, k=100)) & set(history)
+    [shown] = recommend_model.predict([RecommendQuery(None, 100, history, exclude_seen=False)])
+    assert {item.item_id for item in shown} & set(history), "unless they are asked for"
+
+
+def test_nobody_is_recommended_a_product_of_the_data_trained_on(tmp_path: Path) -> None:
+    """One user has 1,200 of 1,210 products; the oldest are those that others buy."""
+    ids = [f"i{n}" for n in range(1210)]
+    rows = [f"u1,{item},{1700000000 + n}\n" for n, item in enumerate(ids[:1200])]
+    rows += [f"v{n},{ids[n % 20]},{1700001200 + n}\n" for n in range(400)]
+    (tmp_path / "i.csv").write_text("user_id,item_id,timestamp\n" + "".join(rows))
+    events, _ = read_interactions(tmp_path / "i.csv")
+    vectors = torch.nn.functional.normalize(torch.randn(1210, 4), dim=1)
+    model = fit(Catalogue(ids, ids, [""] * 1210, ""), vectors, events).model("r@1")
+    assert set(_ids(model, "u1", k=100)) == set(ids[1200:])
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -4,11 +4,21 @@ from __future__ import annotations
 
 from random import Random
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from schemas.codec import SINGLE_OBJECT, Codec, Encoding
 from schemas.records import Interaction, Profile
+from schemas.topics import BY_NAME
+from streams import profiles
+from streams.keeper import Keeper
+from streams.ledger import Ledger
 from streams.profiles import fold
+
+_FIRST = (
+    "c3015253708298bb889a027502026108766965770a00000a"  # user u met a at 5, as schemas/avro/profile.1.avsc wrote it
+)
 
 interactions = st.builds(
     Interaction,
@@ -59,3 +69,48 @@ def test_a_shorter_history_takes_effect_with_the_next_interaction() -> None:
     long = folded([Interaction(user_id="u", item_id="a", timestamp=at) for at in range(10)], keep=10)
     profile = fold(long, Interaction(user_id="u", item_id="b", timestamp=20), at=20, keep=3)
     assert [seen.timestamp for seen in profile.items] == [8, 9, 20]
+
+
+@given(st.lists(interactions, min_size=1, max_size=40), st.integers(1, 8))
+def test_every_product_ever_met_is_remembered_and_when_it_last_was(some: list[Interaction], keep: int) -> None:
+    profile = folded(some, keep)
+    assert profile is not None
+    recent = {seen.item_id for seen in profile.items}
+    met = {one.item_id: 0 for one in some if one.item_id not in recent}
+    for one in some:
+        if one.item_id in met:
+            met[one.item_id] = max(met[one.item_id], one.timestamp or 0)
+    assert list(profile.earlier.items()) == sorted(met.items(), key=lambda pair: (pair[1], pair[0]))
+
+
+def test_of_too_many_products_the_oldest_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(profiles, "EARLIER", 3)
+    profile = folded([Interaction(user_id="u", item_id=f"i{at}", timestamp=at) for at in range(10)], keep=2)
+    assert profile is not None
+    assert (list(profile.earlier), [one.item_id for one in profile.items]) == (["i5", "i6", "i7"], ["i8", "i9"])
+
+
+def test_a_profile_of_the_first_schema_is_read_and_remembers_from_then_on() -> None:
+    """Bytes written before there was `earlier`: JSON without the field, Avro with the first schema's fingerprint."""
+    profile = Codec().decode(b'{"user_id":"u","items":[],"updated_at":1}', Profile)[0]
+    assert profile.earlier == {}
+    first = bytes.fromhex(_FIRST)
+    assert first.startswith(SINGLE_OBJECT)
+    old, _ = Codec().decode(first, Profile)
+    after = fold(old, Interaction(user_id="u", item_id="b", timestamp=9), at=9, keep=1)
+    assert after.earlier == {"a": 5}
+    assert Codec().decode(Codec().encode(after, Encoding.AVRO), Profile)[0] == after
+
+
+def test_products_of_long_ago_give_way_where_a_profile_would_not_fit_into_a_record() -> None:
+    """700 ids of 2,000 characters: the recent ones are all kept, and of the others as many as there is room for."""
+    keeper, codec = Keeper(Ledger(), keep=50), Codec()
+    for at in range(700):
+        keeper.fold(("interactions", 0), at, Interaction(user_id="u", item_id=f"{at:02000}", timestamp=at), at)
+    data = keeper._known[0][b"u"]
+    assert len(data) < BY_NAME["profiles"].max_bytes
+    profile, _ = codec.decode(data, Profile)
+    assert [int(one.item_id) for one in profile.items] == list(range(650, 700))
+    kept = [int(item_id) for item_id in profile.earlier]
+    assert kept == list(range(kept[0], 650))
+    assert len(kept) > 150

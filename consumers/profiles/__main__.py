@@ -1,0 +1,57 @@
+"""`python -m consumers.profiles`: the follower, as the supervisor starts it."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from types import FrameType
+
+import structlog
+
+from consumers.profiles import bulletin
+from consumers.profiles.follower import Follower
+from schemas.codec import Codec
+from standfast import logs, role_word
+from standfast.errors import StandfastError
+from standfast.home import folder
+from standfast.lifeline import stopping_signals
+from standfast.settings import Settings, load
+
+
+def run(settings: Settings) -> None:
+    """Follows the topic until SIGTERM or SIGINT."""
+    stopping = threading.Event()
+
+    def stop(_signal: int, _frame: FrameType | None) -> None:
+        stopping.set()
+
+    for number in stopping_signals():
+        signal.signal(number, stop)
+    role_word.begun()
+    Follower(settings, _codec(settings), bulletin.place(), stopping).run()
+
+
+def _codec(settings: Settings) -> Codec:
+    if settings.schema_registry_url is None:
+        return Codec()
+    from schemas.registry import SchemaRegistry  # 0.3 s of imports
+
+    return Codec(SchemaRegistry(settings.schema_registry_url.get_secret_value(), folder("schemas")))
+
+
+def main() -> int:
+    """The exit code."""
+    try:
+        settings = load()
+        logs.configure(settings.log, "profiles")
+        run(settings)
+    except StandfastError as error:
+        role_word.ends(str(error))
+        structlog.get_logger().error("profiles cannot be followed", reason=str(error))
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,178 @@
+"""From the topic `profiles` into the store of this host, for as long as the process lives."""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+import threading
+import time
+from pathlib import Path
+
+import structlog
+from confluent_kafka import (
+    OFFSET_BEGINNING,
+    Consumer,
+    KafkaError,
+    KafkaException,
+    Message,
+    TopicCollection,
+    TopicPartition,
+)
+from confluent_kafka.admin import AdminClient
+from msgspec import Struct
+
+from consumers.profiles import bulletin
+from consumers.profiles.store import Change, Store, opened
+from schemas.codec import Codec
+from schemas.records import Profile
+from standfast import clients, telemetry
+from standfast.errors import SchemaError
+from standfast.settings import Settings
+
+_log = structlog.get_logger()
+_AT_ONCE = 1000
+_TELL_S = 1.0
+_ASK_S = 5.0
+_ANSWER_S = 2.0
+_PAUSE_S = 2.0
+
+
+class Source(Struct, frozen=True):
+    """The topic as Kafka has it: `identity` is another one in another cluster and once it was made again."""
+
+    identity: str
+    partitions: int
+
+
+class Follower:
+    """Keeps a store abreast of the topic; blocks in `run` until `stop` is set."""
+
+    def __init__(self, settings: Settings, codec: Codec, where: Path, stop: threading.Event) -> None:
+        self._settings = settings
+        self._codec = codec
+        self._where = where
+        self._stop = stop
+        self._topic = settings.kafka.topic_prefix + "profiles"
+        self._admin = AdminClient(clients.base(settings, "profiles-admin"))
+        self._said = ""
+
+    def run(self) -> None:
+        """Whatever fails is said once and tried again: a full disk may have room, and Kafka come back."""
+        while not self._stop.is_set():
+            try:
+                self._follow(self._source())
+                self._said = ""
+            except (KafkaException, sqlite3.Error, OSError) as error:
+                reason = error.args[0].str() if isinstance(error, KafkaException) else str(error)
+                if reason != self._said:
+                    _log.warning("profiles cannot be followed, trying again", reason=_with_remedy(reason))
+                self._said = reason
+                self._stop.wait(_PAUSE_S)
+
+    def _source(self) -> Source:
+        cluster = self._admin.describe_cluster(request_timeout=_ANSWER_S).result()
+        described = self._admin.describe_topics(TopicCollection([self._topic]), request_timeout=_ANSWER_S)
+        topic = described[self._topic].result()
+        name = f"{cluster.cluster_id}/{self._topic}/{topic.topic_id}"
+        return Source(hashlib.blake2b(name.encode(), digest_size=10).hexdigest(), len(topic.partitions))
+
+    def _follow(self, source: Source) -> None:
+        """Until the topic is another one or has more partitions, or the store cannot be read by somebody."""
+        consumer = Consumer({**clients.follower(self._settings, "profiles"), "enable.partition.eof": True})
+        store: Store | None = None
+        try:
+            store = opened(self._where, source.identity, self._settings.recommend.profiles_mib << 20)
+            self._read_on(consumer, store, source)
+        except sqlite3.DatabaseError as error:
+            if store is None or not isinstance(error, sqlite3.OperationalError):
+                self._give_up(source, error)
+            raise
+        finally:
+            consumer.close()
+            if store is not None:
+                store.close()
+
+    def _give_up(self, source: Source, error: sqlite3.DatabaseError) -> None:
+        _log.error("the stored profiles are damaged and read from Kafka again", error=str(error))
+        for path in self._where.glob(f"{source.identity}.*.db"):
+            bulletin.damaged(path).touch()
+
+    def _read_on(self, consumer: Consumer, store: Store, source: Source) -> None:
+        at = store.positions
+        numbers = range(source.partitions)
+        consumer.assign([TopicPartition(self._topic, one, at.get(one, OFFSET_BEGINNING)) for one in numbers])
+        behind = set(numbers)
+        began = asked = time.monotonic()
+        told = 0.0
+        while not self._stop.is_set():
+            messages = consumer.consume(_AT_ONCE, 0.1)
+            was_behind = bool(behind)
+            behind -= self._take(store, messages)
+            if was_behind and not behind:
+                _log.info("profiles are complete", users=store.users, seconds=round(time.monotonic() - began, 2))
+            now = time.monotonic()
+            if now - told > _TELL_S or (was_behind and not behind):
+                if not self._tell(store, complete=not behind):
+                    return
+                told = now
+            if now - asked > _ASK_S:
+                if self._is_another(source):
+                    return
+                asked = time.monotonic()
+
+    def _take(self, store: Store, messages: list[Message]) -> set[int]:
+        """Writes what was read; the partitions whose end was reached."""
+        reached, changes, positions = set[int](), list[Change](), dict[int, int]()
+        for message in messages:
+            partition, error = message.partition(), message.error()
+            if error is None:
+                change = self._change(partition, message)
+                changes += [change] if change else []
+                positions[partition] = message.offset() + 1
+            elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - how the client names it
+                reached.add(partition)
+            else:
+                _log.warning("profiles are held up", reason=error.str())
+        if positions:
+            store.write(changes, positions)
+        return reached
+
+    def _change(self, partition: int, message: Message) -> Change | None:
+        value = message.value()
+        if value is None:
+            return Change(partition, (message.key() or b"").decode("utf-8", "replace"), None)
+        try:
+            profile, _ = self._codec.decode(value, Profile)
+        except SchemaError as error:
+            _log.warning(
+                "a profile cannot be read", partition=partition, offset=message.offset(), error=str(error)[:300]
+            )
+            return None
+        return Change(partition, profile.user_id, profile)
+
+    def _tell(self, store: Store, *, complete: bool) -> bool:
+        """Tells the workers; false if the store is to be begun anew.
+
+        While this catches up, a bulletin of one that had caught up stands: it counts until it is too old.
+        """
+        if not store.is_there() or bulletin.damaged(store.path).exists():
+            return False
+        before = bulletin.read(self._where)
+        if complete or before is None or before.store != store.path.name or not before.complete:
+            bulletin.write(self._where, bulletin.Bulletin(store.path.name, complete, time.time_ns() // 1_000_000))
+        telemetry.PROFILES_COMPLETE.set(complete)
+        telemetry.PROFILES_BYTES.set(store.path.stat().st_size)
+        store.keep_small()
+        return True
+
+    def _is_another(self, source: Source) -> bool:
+        try:
+            return self._source() != source
+        except KafkaException:
+            return False  # it is away; what is stored still holds
+
+
+def _with_remedy(reason: str) -> str:
+    if "full" in reason:
+        return f"{reason}; make room on the disk, or raise recommend.profiles_mib"
+    return reason
