@@ -146,6 +146,11 @@ SCALING_STEPS = Counter(
     "Changes of the number of workers, up or down, by why: by_hand, limits, backlog, refusals or idle.",
     ("service", "direction", "reason"),
 )
+DAMAGED = Counter(
+    "standfast_damaged_batches",
+    "Batches of requests or answers passed over because they could not be unpacked; the log has the offsets.",
+    ("topic",),
+)
 PROFILE_UPDATES = Counter("standfast_profile_updates", "Interactions folded into profiles.", ())
 PROFILES_COMPLETE = Gauge(
     "standfast_profiles_complete",

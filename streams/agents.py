@@ -15,12 +15,14 @@ from consumers.dead_letters import dead_letter_headers
 from schemas.codec import Codec, Encoding, sniff
 from schemas.records import Interaction, Record, Result, TrafficWindow
 from standfast import telemetry
-from standfast.errors import SchemaError
+from standfast.errors import SchemaError, Unreadable
+from streams.erasures import MARK
 from streams.interactions import check
 from streams.keeper import Keeper
 from streams.ledger import Ledger, Partition
 from streams.names import Names
 from streams.traffic import Traffic
+from streams.unpacking import Damaged
 
 _log = structlog.get_logger()
 _WORKER = "stream"
@@ -80,7 +82,11 @@ class Agents:
             epoch = self.ledger.epoch
             source, offset, at = _place(event.message)
             answer = None
-            if source[0] in self._names.results:
+            if isinstance(event.message.value, Damaged):
+                telemetry.DAMAGED.labels(source[0]).inc()
+                reason = event.message.value.reason
+                _log.error("damaged records passed over", topic=source[0], partition=source[1], reason=reason)
+            elif source[0] in self._names.results:
                 answer, error = await self._read(event.message.value, Result)
                 if error is not None:
                     _log.warning("not an answer", topic=source[0], offset=offset, reason=str(error))
@@ -90,6 +96,8 @@ class Agents:
 
     async def _read(self, data: bytes | None, kind: type[R]) -> tuple[R | None, Exception | None]:
         try:
+            if isinstance(data, Damaged):
+                raise Unreadable(data.reason)
             if data and sniff(data) is Encoding.CONFLUENT:  # may ask the registry
                 return (await asyncio.to_thread(self._codec.decode, data, kind))[0], None
             return self._codec.decode(data, kind)[0], None
@@ -102,7 +110,7 @@ class Agents:
         _log.warning("interaction set aside", topic=source[0], partition=source[1], offset=offset, reason=str(error))
         sent = await self._dead_letters.send(
             key=message.key,
-            value=message.value,
+            value=None if message.value is None else bytes(message.value),
             headers=dead_letter_headers(message.headers, str(error), *source, offset, at, _WORKER),
         )
         sent.add_done_callback(partial(self._set_aside, source, offset))
@@ -124,8 +132,9 @@ class Agents:
             else:
                 await self.app.crash(error)
 
-    async def _write_profile(self, partition: int, user: bytes, data: bytes) -> Any:
-        return await self._profiles.send(key=user, value=data, partition=partition)
+    async def _write_profile(self, partition: int, user: bytes, data: bytes | None) -> Any:
+        headers = [MARK] if data is None else None
+        return await self._profiles.send(key=user, value=data, partition=partition, headers=headers)
 
     async def _publish_windows(self) -> None:
         while True:

@@ -8,12 +8,16 @@ import time
 
 import faust
 import structlog
+from confluent_kafka.admin import AdminClient
 
 from schemas.codec import Codec
+from standfast import clients
 from standfast.home import folder
 from standfast.settings import Settings
-from streams import restore
+from streams import restore, unpacking
 from streams.agents import Agents
+from streams.erasures import Erasures
+from streams.identities import Identities
 from streams.keeper import Keeper
 from streams.ledger import Ledger
 from streams.names import names
@@ -35,14 +39,18 @@ def build(settings: Settings, stop: threading.Event | None = None) -> faust.App:
     """
     named = names(settings)
     ledger = Ledger()
+    identities = Identities(named)
     keeper = Keeper(ledger, settings.stream.history)
+    erasures = Erasures(settings, named.profiles, keeper.erase)
     traffic = Traffic(ledger, (named.interactions, *named.counted), settings.stream.window_s)
 
     async def restored() -> None:
         began = time.monotonic()
         found = await asyncio.to_thread(restore.read, settings, named, stop or threading.Event())
         ledger.reset()
-        keeper.restart_from(found.profiles)
+        identities.note(found.ids)
+        keeper.restart_from(found.profiles, len(found.ends))
+        erasures.restart_from(found.ends)
         traffic.restart_from(found.published_until, time.time_ns() // 1_000_000)
         _log.info("state read back", users=found.users, seconds=round(time.monotonic() - began, 2))
 
@@ -61,6 +69,7 @@ def build(settings: Settings, stop: threading.Event | None = None) -> faust.App:
         broker_rebalance_timeout=10.0,
         broker_commit_interval=1.0,
         consumer_auto_offset_reset="earliest",
+        consumer_metadata_max_age_ms=5000,  # by default 60 s, for which an added partition is not read
         producer_max_request_size=8 * 1_048_576,
         producer_linger=0.005,
         store="memory://",
@@ -71,7 +80,15 @@ def build(settings: Settings, stop: threading.Event | None = None) -> faust.App:
         web_enabled=False,
         TableManager=state(restored),
     )
-    app.transport = transport(app, ledger)
+    unpacking.install()
+    app.transport = transport(app, ledger, identities)
+    admin = AdminClient(clients.base(settings, "stream-watch"))
+
+    @app.task  # type: ignore[untyped-decorator]
+    async def watch() -> None:
+        await identities.watch(admin, app.consumer.rejoin)
+
+    app.task(erasures.follow)
     Agents(app, named, _codec(settings), ledger, keeper, traffic).attach()
     app.finalize()
     return app

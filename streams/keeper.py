@@ -23,7 +23,7 @@ _ENVELOPE = 1024
 # The first change is written at once, those that follow on its heels together: three times the interactions a second.
 _BREATH_S = 0.02
 
-Write = Callable[[int, bytes, bytes], Awaitable[Awaitable[object]]]
+Write = Callable[[int, bytes, bytes | None], Awaitable[Awaitable[object]]]
 
 
 class TooLarge(SchemaError):
@@ -43,31 +43,54 @@ class Keeper:
 
     def __init__(self, ledger: Ledger, keep: int) -> None:
         self._known: Profiles = {}
+        self._places = 1
         self._ledger = ledger
         self._keep = keep
         self._codec = Codec()
-        self._changed: dict[tuple[int, bytes], bytes] = {}
+        self._changed: dict[tuple[int, bytes], bytes | None] = {}
         self._generation = 0
         self._wake = asyncio.Event()
 
-    def restart_from(self, profiles: Profiles) -> None:
-        """Goes on from what lies in `profiles`; changes not written yet come again with their interactions."""
+    def restart_from(self, profiles: Profiles, places: int) -> None:
+        """Goes on from what lies in `profiles`, a topic of so many partitions.
+
+        Changes not written yet come again with their interactions. Partitions that were added to `interactions` alone
+        share those of `profiles`.
+        """
         self._known = profiles
+        self._places = places
         self._changed = {}
 
     def fold(self, source: Partition, offset: int, interaction: Interaction, at: int) -> bool:
         """Takes one interaction in; whether that changed the profile. Raises TooLarge."""
         key = interaction.user_id.encode()
-        of = self._known.setdefault(source[1], {})
+        place = source[1] % self._places
+        of = self._known.setdefault(place, {})
         before = self._read(of.get(key))
         after = fold(before, interaction, at, self._keep)
         if after is not before:
-            of[key] = self._changed[source[1], key] = self._fitting(after, len(key))
-        elif (source[1], key) not in self._changed:
+            of[key] = self._changed[place, key] = self._fitting(after, len(key))
+        elif (place, key) not in self._changed:
             return False
         self._ledger.hold(source, ("profile", self._generation), offset)
         self._wake.set()
         return after is not before
+
+    def erase(self, place: int, user: bytes, at: int) -> None:
+        """Forgets what the profile in this partition says of the time until then, here and in what is written of it.
+
+        It is deleted once more, since this process may have written it between the deletion and hearing of that.
+        """
+        data = self._known.get(place, {}).pop(user, None)
+        if data is None:
+            return
+        before, after = self._read(data), None
+        left = [seen for seen in before.items if seen.timestamp > at] if before else []
+        if before and left:
+            profile = Profile(user_id=before.user_id, items=left, updated_at=before.updated_at)
+            after = self._known[place][user] = self._codec.encode(profile, Encoding.JSON)
+        self._changed[place, user] = after
+        self._wake.set()
 
     async def write_changes(self, write: Write) -> None:
         """Writes what changed until there is nothing left, then waits for more; ends only with an error."""

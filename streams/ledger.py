@@ -27,6 +27,14 @@ class Ledger:
         """The records up to this one were read from Kafka; may be called in any thread."""
         self._fetched[partition] = offset
 
+    def rewound(self) -> None:
+        """The reading begins at the committed offsets again."""
+        self._fetched.clear()
+
+    def was_fetched(self, partition: Partition, offset: int) -> bool:
+        """Whether this record was read before; if so, its offset is of another log than those noted here."""
+        return offset <= self._fetched.get(partition, -1)
+
     def is_abreast(self, partition: Partition) -> bool:
         """Whether every record that was read has been looked at; some may wait for it in Faust's queues."""
         return self._fetched.get(partition, -1) < self._next.get(partition, 0)

@@ -19,6 +19,7 @@ from schemas.records import TrafficWindow
 from standfast import clients
 from standfast.errors import SchemaError, SettingsError, TopicError
 from standfast.settings import Settings
+from streams.identities import ids_of
 from streams.names import Names
 
 _log = structlog.get_logger()
@@ -34,10 +35,15 @@ Profiles = dict[int, dict[bytes, bytes]]
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """The bytes of every profile by partition and user, and where the last published window of each topic ends."""
+    """The bytes of every profile by partition and user, and where the last published window of each topic ends.
+
+    `ends` is how far each partition of `profiles` was read, `ids` which topics there were when that began.
+    """
 
     profiles: Profiles
+    ends: dict[int, int]
     published_until: dict[str, int]
+    ids: dict[str, str]
 
     @property
     def users(self) -> int:
@@ -55,7 +61,6 @@ def wait_for_topics(settings: Settings, names: Names, stop: threading.Event) -> 
     Raises:
         Stopped: `stop` was set first.
         SettingsError: a `KAFKA_*` setting the client does not know.
-        TopicError: `profiles` has not as many partitions as `interactions`.
     """
     try:
         admin = AdminClient(clients.base(settings, "stream-start"))
@@ -71,21 +76,12 @@ def wait_for_topics(settings: Settings, names: Names, stop: threading.Event) -> 
         except KafkaException as error:
             waiting = f"Kafka at {settings.kafka.bootstrap_servers} does not answer: {error.args[0].str()}"
         if not waiting:
-            _refuse_mismatch(found, names)
             return
         if waiting != said:
             _log.warning("waiting for kafka", reason=waiting)
             said = waiting
         stop.wait(_PAUSE_S)
     raise Stopped
-
-
-def _refuse_mismatch(found: dict[str, int], names: Names) -> None:
-    if found[names.profiles] != found[names.interactions]:
-        raise TopicError(
-            f"{names.profiles} has {found[names.profiles]} partitions and {names.interactions} has "
-            f"{found[names.interactions]}; a profile lies in the partition of its interactions, so give both as many"
-        )
 
 
 def read(settings: Settings, names: Names, stop: threading.Event) -> Restored:
@@ -103,19 +99,23 @@ def _read(settings: Settings, names: Names, stop: threading.Event) -> Restored:
     group = "standfast-stream-restore"  # never joined; the client wants a name for it
     # an empty partition says so at once
     more = {"enable.partition.eof": True, "fetch.wait.max.ms": 10}
+    ids = ids_of(AdminClient(clients.base(settings, "stream-restore")), names.all)
     consumer = Consumer(clients.consumer(settings, "stream-restore", group, **more))
     try:
+        places = _places(consumer, names.profiles)
         return Restored(
-            profiles=_profiles(consumer, names.profiles, stop),
+            profiles=_profiles(consumer, names.profiles, places, stop),
+            ends=_positions(consumer, names.profiles, places),
             published_until=_published_until(consumer, names.traffic, stop),
+            ids=ids,
         )
     finally:
         consumer.close()
 
 
-def _profiles(consumer: Consumer, topic: str, stop: threading.Event) -> Profiles:
+def _profiles(consumer: Consumer, topic: str, places: list[int], stop: threading.Event) -> Profiles:
     found: Profiles = {}
-    for message in _to_the_end(consumer, [TopicPartition(topic, place, 0) for place in _places(consumer, topic)], stop):
+    for message in _to_the_end(consumer, [TopicPartition(topic, place, 0) for place in places], stop):
         key, value = message.key(), message.value()
         of = found.setdefault(message.partition() or 0, {})
         if key is None or value is None:
@@ -123,6 +123,11 @@ def _profiles(consumer: Consumer, topic: str, stop: threading.Event) -> Profiles
         else:
             of[key] = value
     return found
+
+
+def _positions(consumer: Consumer, topic: str, places: list[int]) -> dict[int, int]:
+    found = consumer.position([TopicPartition(topic, place) for place in places])
+    return {one.partition: max(0, one.offset) for one in found}  # below 0: nothing was there to be read
 
 
 def _published_until(consumer: Consumer, topic: str, stop: threading.Event) -> dict[str, int]:

@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Protocol
 
+from aiokafka.errors import IllegalStateError
+
 from schemas.records import Result, TrafficWindow
 from schemas.topics import BY_NAME
 from standfast import telemetry
@@ -85,5 +87,8 @@ class Traffic:
 
 async def _at_the_end(reader: Reader, partition: Partition) -> bool:
     """Compares positions, not offsets of records: a transaction's marker follows its last record."""
-    end, position = reader.highwater(partition), await reader.position(partition)
+    try:
+        end, position = reader.highwater(partition), await reader.position(partition)
+    except IllegalStateError:  # it was taken away meanwhile, as when its topic is deleted
+        return False
     return end is not None and position is not None and position >= end

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
 import aiokafka
+import structlog
+from aiokafka.errors import UnknownTopicOrPartitionError
+from aiokafka.structs import OffsetAndMetadata, TopicPartition
 from faust.tables import TableManager
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
+from streams.identities import Identities
 from streams.ledger import Ledger
 
+_log = structlog.get_logger()
 # How long the broker may hold a fetch that is not full: Faust has 1.5 s, for which a partition that was just resumed
 # would wait. And from how many bytes on it does not: told of each record by itself, at 100 requests a second this
 # process took a fifth of a core, and Kafka a sixth of what it used; nothing here is needed sooner than this.
@@ -31,10 +36,44 @@ Records = dict[TP, list[aiokafka.ConsumerRecord]]
 
 
 class _Reader(aiokafka.AIOKafkaConsumer):  # type: ignore[misc]
+    identities: Identities
+    ledger: Ledger
+
     async def start(self) -> None:
         """As aiokafka's own; that it then reads no further than one answer ahead has no setting."""
         await super().start()
         self._fetcher._prefetch_backoff = _ASK_AGAIN_S  # noqa: SLF001
+
+    def rejoin(self) -> None:
+        """Has the group's partitions assigned anew."""
+        self._coordinator.request_rejoin()
+
+    async def commit(self, offsets: Mapping[TopicPartition, OffsetAndMetadata]) -> None:
+        """Says beside each offset which topic it is of; those of a deleted topic are not needed any more."""
+        stamped = {tp: OffsetAndMetadata(of.offset, self.identities.stamp(tp.topic)) for tp, of in offsets.items()}
+        try:
+            await super().commit(stamped)
+        except UnknownTopicOrPartitionError as error:
+            _log.warning("offsets of a deleted topic not committed", reason=str(error))
+
+    def give_back(self, records: Records) -> None:
+        """These are to be read again."""
+        for tp in records.keys() & self.assignment():
+            self.seek(tp, records[tp][0].offset)
+
+    async def seek_to_committed(self) -> dict[TopicPartition, int]:
+        """Where each partition is read from: 0 is its beginning, as for offsets of a topic that is gone."""
+        found = await self._coordinator.fetch_committed_offsets(self.assignment())
+        places = dict.fromkeys(self.assignment(), 0)
+        for tp, of in found.items():
+            if self.identities.fits(tp.topic, of.metadata):
+                places[tp] = of.offset
+            else:
+                _log.warning("not this topic's offset", topic=tp.topic, partition=tp.partition, offset=of.offset)
+        for tp, offset in places.items():
+            self.seek(tp, offset)  # those never committed too: what was fetched before this is thrown away
+        self.ledger.rewound()
+        return places
 
 
 class _ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc] # Faust is not followed by mypy
@@ -47,7 +86,7 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc] # Fa
         (faust-streaming issues 177, 323, 517).
         """
         conf = self.app.conf
-        return _Reader(
+        reader = _Reader(
             client_id=conf.broker_client_id,
             group_id=conf.id,
             group_instance_id=conf.consumer_group_instance_id,
@@ -67,17 +106,36 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc] # Fa
             metadata_max_age_ms=conf.consumer_metadata_max_age_ms,
             **driver.credentials_to_aiokafka_auth(conf.broker_credentials, conf.ssl_context),
         )
+        reader.identities, reader.ledger = self.consumer.identities, self.consumer.ledger
+        return reader
 
     async def _fetch_records(self, *args: Any, **named: Any) -> Records:
         """Notes what was read before anybody can ask this thread for the position, which is behind it by then."""
         records: Records = await super()._fetch_records(*args, **named)
-        for (topic, number), of in records.items():
-            self.consumer.ledger.fetched((topic, number), of[-1].offset)
+        if not self.consumer.flow_active:  # partitions are being assigned; Faust would drop these, and never ask again
+            self._ensure_consumer().give_back(records)
+            return {}
+        ledger = self.consumer.ledger
+        if any(ledger.was_fetched(tp, of[0].offset) for tp, of in records.items()):
+            _log.warning("offsets begin again, and so does the reading", partitions=sorted(records))
+            self.rejoin()
+            return {}
+        for tp, of in records.items():
+            ledger.fetched(tp, of[-1].offset)
         return records
+
+    def rejoin(self) -> None:
+        """Has the partitions assigned anew, and with that all state read back; may be called in any thread."""
+        self.thread_loop.call_soon_threadsafe(self._ensure_consumer().rejoin)
 
 
 class _Consumer(driver.Consumer):  # type: ignore[misc]
     ledger: Ledger
+    identities: Identities
+
+    def rejoin(self) -> None:
+        """Begins anew with what Kafka has now."""
+        self._thread.rejoin()
 
     def _new_consumer_thread(self) -> _ConsumerThread:
         return _ConsumerThread(self, loop=self.loop, beacon=self.beacon)
@@ -113,9 +171,9 @@ def state(restore: Restore) -> type[TableManager]:
     return type("State", (_State,), {"restore": staticmethod(restore)})
 
 
-def transport(app: Any, ledger: Ledger) -> driver.Transport:
-    """The driver for this app, committing by this ledger."""
-    consumer = type("Consumer", (_Consumer,), {"ledger": ledger})
+def transport(app: Any, ledger: Ledger, identities: Identities) -> driver.Transport:
+    """The driver for this app, committing by this ledger, offsets of these topics."""
+    consumer = type("Consumer", (_Consumer,), {"ledger": ledger, "identities": identities})
     kind = type("Transport", (driver.Transport,), {"Consumer": consumer})
     built: driver.Transport = kind(app.conf.broker_consumer, app)
     return built

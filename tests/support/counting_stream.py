@@ -10,12 +10,13 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
-from aiokafka.consumer.fetcher import FetchResult, MemoryRecords
+from aiokafka.consumer.fetcher import FetchResult
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread
 
 from standfast.home import home
 from streams import __main__ as streams
 from streams.ledger import Ledger
+from streams.unpacking import Batches
 
 
 class Held(msgspec.Struct):
@@ -65,7 +66,7 @@ class Counting:
 def _bytes(read: Any) -> int:
     """aiokafka keeps what it read as it came from Kafka, by partition."""
     kept = [one._partition_records._records for one in read if isinstance(one, FetchResult) and one.has_more()]
-    return sum(one.size_in_bytes() for one in kept if isinstance(one, MemoryRecords))
+    return sum(one.size_in_bytes() for one in kept if isinstance(one, Batches))
 
 
 if __name__ == "__main__":

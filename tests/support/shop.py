@@ -74,9 +74,13 @@ class Reading:
         return self.seen
 
     def items_of(self, user: str) -> list[str]:
-        """The items in the last profile of this user."""
+        """The items in the last profile of this user, none if that was deleted."""
         mine = [message for message in self.more() if message.key() == user.encode()]
-        return [seen.item_id for seen in CODEC.decode(mine[-1].value(), Profile)[0].items] if mine else []
+        return (
+            [seen.item_id for seen in CODEC.decode(mine[-1].value(), Profile)[0].items]
+            if mine and mine[-1].value()
+            else []
+        )
 
     def close(self) -> None:
         self._consumer.close()

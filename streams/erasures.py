@@ -1,0 +1,56 @@
+"""Profiles that somebody else deletes (a person asked for it) are forgotten here too, not written again from memory."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+
+from confluent_kafka import Consumer, Message, TopicPartition
+
+from standfast import clients
+from standfast.settings import Settings
+
+# On the deletions that this process writes itself: to read one of those as somebody's would forget what came after it.
+MARK = ("standfast-erased", b"")
+
+_AT_ONCE = 500
+_WAIT_S = 0.5
+
+Erase = Callable[[int, bytes, int], None]
+
+
+class Erasures:
+    """Follows `profiles` from where it was read to.
+
+    Args:
+        erase: gets the partition, the user's key and when the profile was deleted.
+    """
+
+    def __init__(self, settings: Settings, topic: str, erase: Erase) -> None:
+        self._consumer = Consumer(clients.follower(settings, "stream-erasures"))
+        self._topic = topic
+        self._erase = erase
+
+    def restart_from(self, ends: Mapping[int, int]) -> None:
+        """Goes on at these offsets."""
+        self._consumer.assign([TopicPartition(self._topic, place, offset) for place, offset in ends.items()])
+
+    async def follow(self) -> None:
+        """Never ends."""
+        while True:
+            for message in await asyncio.to_thread(self._consumer.consume, _AT_ONCE, _WAIT_S):
+                self.take(message)
+
+    def take(self, message: Message) -> None:
+        """Has the profile forgotten, if the record deletes one."""
+        key, place = message.key(), message.partition()
+        if message.error() or message.value() is not None or key is None or place is None or _is_ours(message):
+            return
+        self._erase(place, key, message.timestamp()[1])
+
+
+def _is_ours(message: Message) -> bool:
+    try:
+        return MARK in (message.headers() or ())
+    except UnicodeDecodeError:  # a header's name that is no text is not ours
+        return False

@@ -1,0 +1,186 @@
+"""Records, topics and partitions as other programs make them: the stream processor reads on."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterator
+
+import pytest
+from confluent_kafka import Producer
+from confluent_kafka.admin import (
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    NewPartitions,
+    NewTopic,
+    ResourceType,
+)
+
+from schemas.codec import Encoding
+from schemas.records import Interaction, RecommendRequest, Result, SearchRequest, TrafficWindow
+from standfast import clients
+from tests.support.raw_records import CODECS, Raw, batch, send
+from tests.support.shop import CODEC, PARTITIONS, Shop
+from tests.waiting import wait_until
+
+_ODD = [(b"caf\xe9", b"x")]
+# A record is sent uncompressed where compressing it would not make it smaller.
+_LONG = "a" * 2000
+
+
+@pytest.fixture(scope="module")
+def shop(broker: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+    """A system whose stream processor serves all these tests."""
+    shop = Shop(broker, f"r{time.time_ns()}.", tmp_path_factory.mktemp("shop"))
+    shop.start()
+    try:
+        yield shop
+        assert shop.process is not None
+        assert shop.process.poll() is None, "no record, topic or partition of these tests may end it"
+    finally:
+        shop.kill()
+
+
+@pytest.fixture
+def admin(shop: Shop) -> AdminClient:
+    return AdminClient(clients.base(shop.settings, "test"))
+
+
+def json(record: Interaction | SearchRequest | RecommendRequest | Result) -> bytes:
+    return CODEC.encode(record, Encoding.JSON)
+
+
+def purchase(user: str, item: str = _LONG) -> bytes:
+    return json(Interaction(user_id=user, item_id=item, event="purchase"))
+
+
+def profiled(shop: Shop, *users: str) -> None:
+    """Waits until each has a profile of one item."""
+    profiles = shop.read("profiles")
+    wait_until(lambda: all(len(profiles.items_of(user)) == 1 for user in users), 90, what=f"profiles of {users}")
+    profiles.close()
+
+
+def counted(shop: Shop, of: Counter[str]) -> None:
+    """Waits until windows have counted so many more records of each topic than there were."""
+    traffic = shop.read("traffic")
+
+    def records() -> Counter[str]:
+        found: Counter[str] = Counter()
+        for message in traffic.more():
+            window, _ = CODEC.decode(message.value(), TrafficWindow)
+            found[window.topic.removeprefix(shop.prefix)] += window.records
+        return found
+
+    wait_until(lambda: all(records()[topic] >= many for topic, many in of.items()), what=f"windows with {of}")
+    traffic.close()
+
+
+def test_every_codec_is_read_on_every_topic(shop: Shop) -> None:
+    answer = Result(request_id="r", status="ok", model=_LONG)
+    for codec in CODECS:
+        made = Producer(clients.producer(shop.settings, "test", **{"compression.type": codec}))
+        made.produce(f"{shop.prefix}interactions", purchase(codec), key=codec)
+        for service in ("search", "recommend"):
+            made.produce(f"{shop.prefix}{service}.requests", json(SearchRequest(query=_LONG)))
+            made.produce(f"{shop.prefix}{service}.results", json(answer))
+        assert made.flush(30) == 0
+    profiled(shop, *CODECS)
+    topics = ("search.requests", "search.results", "recommend.requests", "recommend.results")
+    counted(shop, Counter(dict.fromkeys(topics, len(CODECS))))
+
+
+def test_a_topic_that_compresses_is_read(shop: Shop, admin: AdminClient) -> None:
+    """Kafka itself compresses with Java's libraries, which frame snappy in a way of their own."""
+    for codec in ("snappy", "lz4", "zstd", "gzip", "producer"):
+        entry = ConfigEntry("compression.type", codec, incremental_operation=AlterConfigOpType.SET)
+        topic = ConfigResource(ResourceType.TOPIC, f"{shop.prefix}interactions", incremental_configs=[entry])
+        for done in admin.incremental_alter_configs([topic]).values():
+            done.result(30)
+        shop.send(purchase(f"topic-{codec}"), key=codec)
+        assert shop.producer.flush(30) == 0
+    profiled(shop, *(f"topic-{codec}" for codec in ("snappy", "lz4", "zstd", "gzip", "producer")))
+
+
+@pytest.mark.parametrize("codec", ["none", "zstd"])
+def test_a_header_name_that_is_no_text_stops_nobody(shop: Shop, admin: AdminClient, codec: str) -> None:
+    for topic in ("search.requests", "search.results", "recommend.requests", "recommend.results"):
+        send(admin, shop.prefix + topic, 0, batch([Raw(b"{}", headers=_ODD)], codec))
+    odd, good = f"odd-{codec}", f"good-{codec}"
+    records = [Raw(purchase(odd), odd.encode(), _ODD), Raw(purchase(good), good.encode())]
+    send(admin, f"{shop.prefix}interactions", 1, batch(records, codec))
+    profiled(shop, odd, good)
+
+
+def test_an_unreadable_record_with_such_a_name_is_a_dead_letter(shop: Shop, admin: AdminClient) -> None:
+    letters = shop.read("interactions.dlq", 1)
+    offset = send(admin, f"{shop.prefix}interactions", 0, batch([Raw(b"no purchase", headers=_ODD)]))
+    wanted = {("caf\\xe9", b"x"), ("error-offset", str(offset).encode()), ("error-partition", b"0")}
+    wait_until(lambda: any(wanted <= set(one.headers() or ()) for one in letters.more()), what="dead letter")
+    letters.close()
+
+
+@pytest.mark.parametrize("at", [-1, 0, 1])
+def test_a_record_without_a_time_is_folded(shop: Shop, admin: AdminClient, at: int) -> None:
+    user = f"timeless{at}"
+    send(admin, f"{shop.prefix}interactions", 2, batch([Raw(purchase(user), user.encode())], at=at))
+    profiled(shop, user)
+
+
+def test_a_profile_that_somebody_deletes_stays_deleted(shop: Shop) -> None:
+    profiles = shop.read("profiles")
+    shop.send(purchase("erased", "before"), key="erased")
+    wait_until(lambda: profiles.items_of("erased") == ["before"], what="first profile")
+    place = next(one.partition() for one in profiles.seen if one.key() == b"erased")
+    shop.producer.produce(f"{shop.prefix}profiles", key="erased", value=None, partition=place)
+    assert shop.producer.flush(30) == 0
+    deletions = [None, None]  # ours, and the one of the stream processor, which has heard of it
+    wait_until(lambda: [one.value() for one in profiles.more() if one.key() == b"erased"][1:] == deletions)
+    shop.send(purchase("erased", "after"), key="erased")
+    wait_until(lambda: profiles.items_of("erased") == ["after"], what="profile begun anew")
+    profiles.close()
+
+
+def test_partitions_added_to_interactions_alone_are_read_within_ten_seconds(shop: Shop, admin: AdminClient) -> None:
+    topic = f"{shop.prefix}interactions"
+    admin.create_partitions([NewPartitions(topic, PARTITIONS + 1)])[topic].result(30)
+    began = time.monotonic()
+    send(admin, topic, PARTITIONS, batch([Raw(purchase("grown"), b"grown")]))
+    send(admin, topic, 0, batch([Raw(purchase("not-grown"), b"not-grown")]))
+    profiled(shop, "grown", "not-grown")
+    assert time.monotonic() - began < 20, "5 s until it is known, and what a slow machine takes"
+    shop.kill()
+    shop.start()
+    send(admin, topic, PARTITIONS, batch([Raw(purchase("restarted"), b"restarted")]))
+    profiled(shop, "restarted")
+
+
+def _made_again(admin: AdminClient, topic: str) -> None:
+    admin.delete_topics([topic])[topic].result(30)
+    wait_until(lambda: topic not in admin.list_topics(timeout=10).topics, what="deleted topic")
+    wait_until(lambda: _created(admin, topic), what="topic made again", every=0.3)
+
+
+def _created(admin: AdminClient, topic: str) -> bool:
+    error = admin.create_topics([NewTopic(topic, PARTITIONS, 1)])[topic].exception(30)
+    return error is None
+
+
+@pytest.mark.parametrize("while_down", [False, True])
+def test_a_topic_made_again_is_read_from_its_beginning(shop: Shop, admin: AdminClient, while_down: bool) -> None:
+    topic, word = f"{shop.prefix}interactions", f"again-{while_down}"
+    for number in range(20):
+        user = f"{word}-before-{number}".encode()
+        send(admin, topic, 0, batch([Raw(purchase(user.decode()), user)]))
+    profiled(shop, *(f"{word}-before-{number}" for number in range(20)))
+    if while_down:
+        shop.kill()
+    _made_again(admin, topic)
+    users = [f"{word}-{number}" for number in range(30)]
+    for user in users:  # past the offset it had reached in the topic before
+        send(admin, topic, 0, batch([Raw(purchase(user), user.encode())]))
+    if while_down:
+        shop.start()
+    profiled(shop, *users)

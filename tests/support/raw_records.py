@@ -1,0 +1,92 @@
+"""Records as a client may write them that checks nothing: any bytes as header names, any time, any codec."""
+
+from __future__ import annotations
+
+import socket
+import struct
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from aiokafka import codec
+from aiokafka.record.util import calc_crc32c, encode_varint
+from confluent_kafka.admin import AdminClient
+
+from tests.waiting import wait_until
+
+_PRODUCE_V7 = struct.pack(">hhih", 0, 7, 1, 3) + b"raw" + struct.pack(">hhii", -1, -1, 30_000, 1)
+_NO_LEADER_YET = (3, 5, 6)  # unknown partition, no leader, not the leader
+# By their number in a batch's attributes.
+CODECS: dict[str, tuple[int, Callable[[bytes], bytes]]] = {
+    "none": (0, bytes),
+    "gzip": (1, codec.gzip_encode),
+    "snappy": (2, codec.snappy_encode),
+    "lz4": (3, codec.lz4_encode),
+    "zstd": (4, codec.zstd_encode),
+}
+
+
+@dataclass(frozen=True)
+class Raw:
+    """One record of a batch."""
+
+    value: bytes
+    key: bytes | None = None
+    headers: Sequence[tuple[bytes, bytes]] = ()
+
+    def packed(self, number: int) -> bytes:
+        """Its bytes as the batch's so many-th record."""
+        body = b"\0" + _varint(0) + _varint(number) + _sized(self.key) + _sized(self.value)
+        body += _varint(len(self.headers))
+        for name, content in self.headers:
+            body += _sized(name) + _sized(content)
+        return _sized(body)
+
+
+def batch(records: Sequence[Raw], compression: str = "none", at: int | None = None, base: int = 0) -> bytes:
+    """A batch of these records, the first at offset `base`; Kafka soon deletes those of a time long past."""
+    at = time.time_ns() // 1_000_000 if at is None else at
+    number, compress = CODECS[compression]
+    packed = compress(b"".join(record.packed(place) for place, record in enumerate(records)))
+    count = len(records)
+    tail = struct.pack(">hiqqqhii", number, count - 1, at, at, -1, -1, -1, count) + packed
+    return struct.pack(">qiibI", base, 9 + len(tail), -1, 2, calc_crc32c(tail)) + tail
+
+
+def send(admin: AdminClient, topic: str, partition: int, data: bytes) -> int:
+    """Writes one batch to a partition and returns its first offset; a topic just made has no leader for a moment."""
+    found: list[int] = []
+
+    def sent() -> bool:
+        error, offset = _send(admin, topic, partition, data)
+        assert error in (0, *_NO_LEADER_YET), f"Kafka refuses the batch with error {error}"
+        found.append(offset)
+        return error == 0
+
+    wait_until(sent, every=0.2, what="taken by Kafka")
+    return found[-1]
+
+
+def _send(admin: AdminClient, topic: str, partition: int, data: bytes) -> tuple[int, int]:
+    about = admin.list_topics(topic, timeout=30)
+    place = about.topics[topic].partitions.get(partition)
+    broker = about.brokers.get(place.leader) if place else None
+    if broker is None:
+        return _NO_LEADER_YET[0], -1
+    name = struct.pack(">h", len(topic)) + topic.encode()
+    request = _PRODUCE_V7 + name + struct.pack(">iii", 1, partition, len(data)) + data
+    with socket.create_connection((broker.host, broker.port), 30) as wire, wire.makefile("rb") as answers:
+        wire.sendall(struct.pack(">i", len(request)) + request)
+        answer = answers.read(struct.unpack(">i", answers.read(4))[0])
+    error, offset = struct.unpack_from(">hq", answer, 4 + 4 + len(name) + 4 + 4)
+    return int(error), int(offset)
+
+
+def _varint(number: int) -> bytes:
+    out = bytearray()
+    encode_varint(number, out.append)
+    return bytes(out)
+
+
+def _sized(data: bytes | None) -> bytes:
+    return _varint(-1) if data is None else _varint(len(data)) + data

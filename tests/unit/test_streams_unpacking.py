@@ -1,0 +1,77 @@
+"""Whatever a fetched batch is made of, the records behind it are read."""
+
+from __future__ import annotations
+
+import struct
+from typing import Any
+
+import pytest
+from aiokafka.consumer.fetcher import READ_COMMITTED, PartitionRecords
+from aiokafka.structs import TopicPartition
+
+from streams.unpacking import Batches, Damaged
+from tests.support.raw_records import CODECS, Raw, batch
+
+_ODD = (b"caf\xe9", b"x")
+
+
+def read(data: bytes, position: int = 0) -> list[Any]:
+    """What aiokafka makes of an answer to a fetch from this position."""
+    place = TopicPartition("interactions", 0)
+    return list(PartitionRecords(place, Batches(data), [], position, None, None, True, READ_COMMITTED))
+
+
+def with_codec(data: bytes, number: int) -> bytes:
+    """The same batch that says it was compressed by another codec."""
+    from aiokafka.record.util import calc_crc32c
+
+    tail = struct.pack(">h", number) + data[23:]
+    return data[:17] + struct.pack(">I", calc_crc32c(tail)) + tail
+
+
+@pytest.mark.parametrize("codec", CODECS)
+def test_every_codec_is_read(codec: str) -> None:
+    data = batch([Raw(b"a" * 2000, b"k"), Raw(b"b")], codec, at=7)
+    assert [(one.offset, one.key, one.value, one.timestamp) for one in read(data)] == [
+        (0, b"k", b"a" * 2000, 7),
+        (1, None, b"b", 7),
+    ]
+
+
+@pytest.mark.parametrize("codec", CODECS)
+@pytest.mark.parametrize("odd", [0, 1, 2])
+def test_a_header_name_that_is_no_text_costs_no_record(codec: str, odd: int) -> None:
+    records = [Raw(b"%d" % number, headers=[_ODD] if number == odd else [(b"fine", b"y")]) for number in range(3)]
+    found = read(batch(records, codec) + batch([Raw(b"next")], codec, base=3))
+    assert [(one.offset, one.value) for one in found] == [(0, b"0"), (1, b"1"), (2, b"2"), (3, b"next")]
+    assert found[odd].headers == (("caf\\xe9", b"x"),)
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        pytest.param(batch([Raw(b"a"), Raw(b"b")])[:-1] + b"!", id="check sum"),
+        pytest.param(with_codec(batch([Raw(b"a"), Raw(b"b")]), 4), id="not zstd"),
+        pytest.param(with_codec(batch([Raw(b"a"), Raw(b"b")]), 3), id="not lz4"),
+        pytest.param(with_codec(batch([Raw(b"a"), Raw(b"b")]), 2), id="not snappy"),
+        pytest.param(with_codec(batch([Raw(b"a"), Raw(b"b")]), 1), id="not gzip"),
+        pytest.param(with_codec(batch([Raw(b"a"), Raw(b"b")]), 6), id="unknown codec"),
+    ],
+)
+@pytest.mark.parametrize("position", [0, 1])
+def test_a_damaged_batch_is_one_record_that_says_so(bad: bytes, position: int) -> None:
+    damaged, following = read(bad + batch([Raw(b"next")], base=2), position)
+    assert (following.offset, following.value) == (2, b"next")
+    assert isinstance(damaged.value, Damaged)
+    assert damaged.value == bad
+    assert damaged.offset == 1, "where a reader that stood in the middle of the batch still meets it"
+    assert "offsets 0 to 1 cannot be unpacked" in damaged.value.reason
+
+
+def test_what_comes_before_the_damage_is_read() -> None:
+    whole = batch([Raw(b"a"), Raw(b"b"), Raw(b"c")])
+    cut = with_codec(whole[:-3] + b"\x7f\x7f\x7f", 0)
+    first, second, damaged = read(cut)
+    assert (first.value, second.value) == (b"a", b"b")
+    assert damaged.offset == 2
+    assert "offsets 2 to 2" in damaged.value.reason
