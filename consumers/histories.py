@@ -8,6 +8,7 @@ import structlog
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, TopicPartition
 
 from schemas.codec import Codec, Malformed
+from schemas.events import liked
 from schemas.records import Profile, Seen
 from standfast.errors import Unreadable
 
@@ -16,7 +17,7 @@ _POLL = 500
 
 
 class Histories:
-    """A thread that keeps the profiles of all users in memory.
+    """A thread that keeps in memory what the profiles of all users say they like.
 
     A user may have a profile in more than one partition (callers' clients place keys differently): they are merged.
     """
@@ -89,4 +90,4 @@ class Histories:
         except (Unreadable, Malformed) as error:
             _log.warning("a profile cannot be read", partition=partition, error=str(error)[:300])
             return
-        self._seen.setdefault(profile.user_id, {})[partition] = profile.items
+        self._seen.setdefault(profile.user_id, {})[partition] = liked(profile.items)
