@@ -9,15 +9,16 @@ from pathlib import Path
 import msgspec
 
 from models.rows import Skipped, read_rows
+from models.values import identity, whole_ids
 
 
 class Product(msgspec.Struct, frozen=True):
     """One row of a user's catalogue. Further fields are allowed and not read."""
 
-    item_id: str | int
-    title: str
-    description: str | None = None
-    category: str | None = None
+    item_id: str | int | float
+    title: str | int | float
+    description: str | int | float | None = None
+    category: str | int | float | None = None
     price: float | None = None
     image: str | None = None
 
@@ -45,9 +46,14 @@ def read_catalogue(path: Path) -> tuple[Catalogue, Skipped]:
     titles: list[str] = []
     texts: list[str] = []
     for line, product in read_rows(path, Product, ("item_id", "title"), skipped):
-        item_id, title = str(product.item_id).strip(), _clean(product.title)
-        if not item_id or not title:
-            skipped.add("empty title" if item_id else "empty item_id", line)
+        try:
+            item_id = identity(product.item_id)
+        except ValueError as problem:
+            skipped.add(f"column item_id: {problem}", line, product.item_id)
+            continue
+        title = _clean(product.title)
+        if not title:
+            skipped.add("empty title", line)
         elif item_id in ids:
             skipped.add("item_id seen before", line, item_id)
         else:
@@ -57,13 +63,13 @@ def read_catalogue(path: Path) -> tuple[Catalogue, Skipped]:
     skipped.judge(len(ids), "products")
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return Catalogue(list(ids), titles, texts, digest), skipped
+    return Catalogue(whole_ids(list(ids)), titles, texts, digest), skipped
 
 
 def _text(title: str, product: Product) -> str:
     parts = (title, product.description, product.category)
-    return ". ".join(clean for part in parts if part and (clean := _clean(part)))
+    return ". ".join(clean for part in parts if part is not None and (clean := _clean(part)))
 
 
-def _clean(text: str) -> str:
-    return " ".join(text.split())
+def _clean(cell: str | float) -> str:
+    return " ".join(str(cell).split())

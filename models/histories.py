@@ -14,6 +14,7 @@ from models.interactions import Interactions
 from models.users import user_hash
 
 DAY_MS = 24 * 3600 * 1000
+_LATEST = 0.999  # share of the events; what is later, such as one event years after all others, moves nobody's "now"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,19 +41,25 @@ class Pairs:
         )
 
 
+def now_of(events: Interactions) -> int:
+    """The time from which ages are counted: the last event's, or that of the last before a few stragglers."""
+    return int(events.at[int(_LATEST * (len(events) - 1))]) if len(events) else 0
+
+
 def pairs_of(
     events: Interactions, places: NDArray[np.int64], items: int, now: int, half_life_days: float | None
 ) -> Pairs:
     """The pairs of `events`; `places` maps the events' items to rows of the catalogue, -1 for none.
 
-    A pair's weight is its strongest event's, halved for every `half_life_days` before `now`.
+    A pair's weight is its strongest event's, halved for every `half_life_days` before `now`: however often somebody
+    views a product, he is one who did.
     """
     item = places[events.item]
     kept = item >= 0
     user, item, at = events.user[kept].astype(np.int64), item[kept], events.at[kept]
     weight = events.weight[kept]
     if half_life_days:
-        weight = weight * np.exp2((at - now) / (half_life_days * DAY_MS)).astype(np.float32)
+        weight = weight * np.exp2(np.minimum(at - now, 0) / (half_life_days * DAY_MS)).astype(np.float32)
     key = user * items + item
     order = np.argsort(key, kind="stable")
     key, first = np.unique(key[order], return_index=True)

@@ -1,44 +1,43 @@
-"""What customers did, as columns: who, what, when, how strong a sign of interest."""
+"""What customers did, as columns: who, what, when, how strong a sign of liking."""
 
 from __future__ import annotations
 
 import hashlib
 from array import array
+from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from models.parquet import ParquetRows
 from models.rows import Skipped, read_rows
-from standfast.errors import DataError
+from models.values import epoch_ms, identity, plausible, quantity, whole_ids
+from schemas.events import KNOWN, weight_of
 
 NEEDED = ("user_id", "item_id", "timestamp")
-EVENT_WEIGHTS = {"view": 0.2, "click": 0.4, "cart": 0.7, "purchase": 1.0}
 _DEFAULT_EVENT = "purchase"
-_UNKNOWN_EVENT_WEIGHT = 0.4
-_RATINGS = frozenset({"rating", "rate"})
-_HIGHEST_RATING = 5.0
-_LOWEST = 0.05
+_UNKNOWN = f"an event of no known kind says nothing of liking (known are {KNOWN})"
+_TAKES_BACK = "an event that takes back what was done before, such as a refund, a removal or a negative value"
+_TAKEN = "taken back by a later event of the same user and product"
 
 
 class Event(msgspec.Struct, frozen=True):
     """One row of a user's interactions. Further fields are allowed and not read."""
 
-    user_id: str | int
-    item_id: str | int
+    user_id: str | int | float
+    item_id: str | int | float
     timestamp: int | float | str
-    event: str | None = None
+    event: str | int | float | None = None
     value: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Interactions:
     """Columns of equal length, in time order (equal times keep the file's): `user` and `item` are places in
-    `users` and `items`, `at` epoch milliseconds, `weight` in (0, 1]."""
+    `users` and `items`, `at` epoch milliseconds, `weight` in (0, 1]. What was taken back is not among them."""
 
     users: list[str]
     items: list[str]
@@ -51,158 +50,129 @@ class Interactions:
     def __len__(self) -> int:
         return len(self.user)
 
+    def about(self, item_ids: Collection[str]) -> int:
+        """How many of the events are about one of these products."""
+        known = set(item_ids)
+        return int(np.array([item in known for item in self.items], bool)[self.item].sum())
+
 
 def read_interactions(path: Path) -> tuple[Interactions, Skipped]:
-    """The events of a CSV, JSON lines or Parquet file; time stamps are epoch ms, epoch s or ISO 8601.
+    """The events of a CSV, JSON lines or Parquet file that speak for liking; times are epoch ms, epoch s or ISO 8601.
 
     Equal rows are kept: the models count a customer and a product once. Raises DataError for a file that is
     not interactions.
     """
     skipped = Skipped(path)
-    columns = _from_parquet(path, skipped) if path.suffix == ".parquet" else _from_text(path, skipped)
-    skipped.judge(len(columns.user), "interactions")
+    columns = _from_parquet(path, skipped) if path.suffix.lower() == ".parquet" else _from_text(path, skipped)
     order = np.argsort(columns.at, kind="stable")
+    kept = order[_standing(columns, order, skipped)]
+    skipped.judge(len(kept), "interactions")
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     return Interactions(
-        users=columns.users,
-        items=columns.items,
-        user=columns.user[order],
-        item=columns.item[order],
-        at=columns.at[order],
-        weight=columns.weight[order],
+        users=whole_ids(columns.users),
+        items=whole_ids(columns.items),
+        user=columns.user[kept],
+        item=columns.item[kept],
+        at=columns.at[kept],
+        weight=columns.weight[kept],
         digest=digest,
     ), skipped
 
 
-def weight_of(event: str | None, value: float | None) -> float:
-    """How strong a sign of interest: a purchase counts 1, a rating its share of five, a view least."""
-    kind = (event or _DEFAULT_EVENT).strip().lower()
-    if kind in _RATINGS and value is not None:
-        return min(1.0, max(_LOWEST, value / _HIGHEST_RATING))
-    return EVENT_WEIGHTS.get(kind, _UNKNOWN_EVENT_WEIGHT)
-
-
-def epoch_ms(stamp: int | float | str) -> int:
-    """Epoch milliseconds of a time stamp; ValueError when it is none. ISO times without a zone are UTC."""
-    if isinstance(stamp, str):
-        return _text_ms(stamp.strip())
-    if not 0 < stamp < 1e14:
-        raise ValueError(stamp)
-    return int(stamp * 1000 if stamp < 1e11 else stamp)
-
-
-def _text_ms(stamp: str) -> int:
-    try:
-        return epoch_ms(float(stamp))
-    except ValueError:
-        moment = datetime.fromisoformat(stamp)
-        return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
-
-
 @dataclass(frozen=True, slots=True)
 class _Columns:
+    """`weight` in [-1, 1] as `schemas.events` has it, `row` the event's number in the file."""
+
     users: list[str]
     items: list[str]
     user: NDArray[np.int32]
     item: NDArray[np.int32]
     at: NDArray[np.int64]
     weight: NDArray[np.float32]
+    row: NDArray[np.int64]
+
+
+def _standing(columns: _Columns, order: NDArray[np.int64], skipped: Skipped) -> NDArray[np.bool_]:
+    """Which of the events, in the time order `order`, speak for liking and were not taken back later."""
+    weight = columns.weight[order]
+    stands: NDArray[np.bool_] = weight > 0
+    if not (weight < 0).any():
+        return stands
+    pair = columns.user[order].astype(np.int64) * max(1, len(columns.items)) + columns.item[order]
+    latest = np.argsort(pair, kind="stable")[::-1]  # pair by pair, the latest event first
+    group = np.cumsum(np.diff(pair[latest], prepend=pair[latest[:1]]) != 0)
+    # Whole numbers: the sum of a group's number and a weight would round. A later group's are above an earlier one's.
+    strength = np.rint(weight[latest] * 1000).astype(np.int64)
+    taken = np.maximum.accumulate(group * 2000 + np.maximum(-strength, 0)) - group * 2000
+    back = latest[(strength > 0) & (strength <= taken)]
+    if len(back):
+        first = back[np.argmin(columns.row[order[back]])]
+        skipped.note(_TAKEN, int(columns.row[order[first]]), columns.items[columns.item[order[first]]], len(back))
+    stands[back] = False
+    return stands
 
 
 def _from_text(path: Path, skipped: Skipped) -> _Columns:
     users: dict[str, int] = {}
     items: dict[str, int] = {}
-    user, item, at, weight = array("i"), array("i"), array("q"), array("f")
+    user, item, at, weight, row = array("i"), array("i"), array("q"), array("f"), array("q")
     for line, event in read_rows(path, Event, NEEDED, skipped):
-        who, what = str(event.user_id).strip(), str(event.item_id).strip()
-        if not who or not what:
-            skipped.add("empty user_id" if not who else "empty item_id", line)
-            continue
+        name = ""
         try:
-            at.append(epoch_ms(event.timestamp))
-        except (ValueError, OverflowError):
-            skipped.add("column timestamp: neither epoch ms, epoch s nor ISO 8601", line, event.timestamp)
+            name = "user_id"
+            who = identity(event.user_id)
+            name = "item_id"
+            what = identity(event.item_id)
+            name = "timestamp"
+            when = epoch_ms(event.timestamp)
+        except (ValueError, OverflowError) as problem:
+            skipped.add(f"column {name}: {problem}", line, getattr(event, name))
             continue
+        kind = _DEFAULT_EVENT if event.event is None else str(event.event).strip() or _DEFAULT_EVENT
+        sign = weight_of(kind, event.value)
+        if sign <= 0:
+            skipped.note(_TAKES_BACK if sign < 0 else _UNKNOWN, line, kind)
         user.append(users.setdefault(who, len(users)))
         item.append(items.setdefault(what, len(items)))
-        weight.append(weight_of(event.event, event.value))
+        at.append(when)
+        weight.append(sign)
+        row.append(line)
     return _Columns(
         list(users),
         list(items),
-        np.frombuffer(user, np.int32) if user else np.empty(0, np.int32),
-        np.frombuffer(item, np.int32) if item else np.empty(0, np.int32),
-        np.frombuffer(at, np.int64) if at else np.empty(0, np.int64),
-        np.frombuffer(weight, np.float32) if weight else np.empty(0, np.float32),
+        np.array(user, np.int32),
+        np.array(item, np.int32),
+        np.array(at, np.int64),
+        np.array(weight, np.float32),
+        np.array(row, np.int64),
     )
 
 
 def _from_parquet(path: Path, skipped: Skipped) -> _Columns:
-    import pyarrow as pa
-    import pyarrow.compute as pc
-    import pyarrow.parquet as pq
-
-    try:
-        names = pq.read_schema(path).names
-        missing = [name for name in NEEDED if name not in names]
-        if missing:
-            raise DataError(f"{path}: no column {', '.join(missing)} (found: {', '.join(names)})")
-        table = pq.read_table(path, columns=[n for n in (*NEEDED, "event", "value") if n in names])
-    except (pa.ArrowException, OSError) as problem:
-        raise DataError(f"{path} cannot be read as Parquet: {problem}; write it again") from problem
-    known = pc.and_(pc.is_valid(table["user_id"]), pc.is_valid(table["item_id"]))
-    stamps = _parquet_times(path, table["timestamp"])
-    fits = pc.and_(known, pc.fill_null(pc.and_(pc.greater(stamps, 0), pc.less(stamps, 10**14)), False))
-    wrong = len(table) - pc.sum(fits).as_py() if len(table) else 0
-    if wrong:
-        first = pc.index(fits, pa.scalar(False)).as_py()
-        value = {name: table[name][first].as_py() for name in NEEDED}
-        skipped.add("no user_id, no item_id or no time stamp", first + 1, value, wrong)
-    table, stamps = table.filter(fits), stamps.filter(fits)
-    users, user = _coded(path, "user_id", table["user_id"])
-    items, item = _coded(path, "item_id", table["item_id"])
-    at = stamps.to_numpy()
-    return _Columns(users, items, user, item, np.where(at < 10**11, at * 1000, at), _parquet_weights(path, table))
-
-
-def _parquet_times(path: Path, column: Any) -> Any:
-    """The column as int64: epoch s, epoch ms, or from Parquet's own time stamps."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    try:
-        if pa.types.is_timestamp(column.type):
-            return pc.cast(pc.cast(column, pa.timestamp("ms", tz=column.type.tz), safe=False), pa.int64())
-        return pc.cast(column, pa.int64(), safe=False)
-    except pa.ArrowException as problem:
-        raise DataError(
-            f"{path}, column timestamp is {column.type} ({problem}); make it epoch ms, epoch s or a time stamp"
-        ) from problem
-
-
-def _coded(path: Path, name: str, column: Any) -> tuple[list[str], NDArray[np.int32]]:
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    try:
-        texts = pc.utf8_trim_whitespace(pc.cast(column, pa.string()))
-    except pa.ArrowException as problem:
-        raise DataError(f"{path}, column {name} is {column.type}; make it text or a whole number") from problem
-    coded = pc.dictionary_encode(texts).combine_chunks()
-    return coded.dictionary.to_pylist(), coded.indices.to_numpy().astype(np.int32)
-
-
-def _parquet_weights(path: Path, table: Any) -> NDArray[np.float32]:
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    if "event" not in table.column_names:
-        return np.full(len(table), weight_of(None, None), np.float32)
-    names, event = _coded(path, "event", pc.fill_null(table["event"], _DEFAULT_EVENT))
-    weights = np.array([weight_of(name, None) for name in names], np.float32)[event]
-    ratings = [place for place, name in enumerate(names) if name.lower() in _RATINGS]
-    if ratings and "value" in table.column_names:
-        values = pc.cast(table["value"], pa.float64(), safe=False).to_numpy()
-        rated = np.isin(event, ratings) & ~np.isnan(values)
-        weights[rated] = np.clip(values[rated] / _HIGHEST_RATING, _LOWEST, 1.0)
-    return weights
+    file = ParquetRows(path, (*NEEDED, "event", "value"), NEEDED, skipped)
+    user, item = file.column("user_id", identity), file.column("item_id", identity)
+    at = file.column("timestamp", plausible if file.is_moment("timestamp") else epoch_ms)
+    event, value = file.column("event", identity), file.column("value", quantity)
+    rows = np.flatnonzero(file.fits)
+    kinds, values = [*event.values, _DEFAULT_EVENT], [*value.values, None]
+    both, first, place = np.unique(
+        (event.places[rows] % len(kinds)) * len(values) + value.places[rows] % len(values),
+        return_index=True,
+        return_inverse=True,
+    )
+    signs = [weight_of(kinds[pair // len(values)], values[pair % len(values)]) for pair in both.tolist()]
+    counts = np.bincount(place, minlength=len(both)).tolist()
+    for sign, at_first, count, pair in zip(signs, first.tolist(), counts, both.tolist(), strict=True):
+        if sign <= 0:
+            reason = _TAKES_BACK if sign < 0 else _UNKNOWN
+            skipped.note(reason, int(rows[at_first]) + 1, kinds[pair // len(values)], count)
+    return _Columns(
+        user.values,
+        item.values,
+        user.places[rows].astype(np.int32),
+        item.places[rows].astype(np.int32),
+        np.array(at.values, np.int64)[at.places[rows]],
+        np.array(signs, np.float32)[place],
+        rows + 1,
+    )

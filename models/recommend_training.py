@@ -14,7 +14,7 @@ from models.catalogue import Catalogue
 from models.condensed import condensed
 from models.ease import fit_ease
 from models.encoder import torch_device
-from models.histories import DAY_MS, Histories, Pairs, histories_of, pairs_of
+from models.histories import Histories, Pairs, histories_of, now_of, pairs_of
 from models.interactions import Interactions
 from models.metrics import mean_metrics
 from models.recommend import Parameters, RecommendConfig, Recommender
@@ -53,9 +53,10 @@ def fit(
     if events is None or not known:
         return Fitted(config, parts, nothing)
     places = _places(config.item_ids, events)
-    pairs = pairs_of(events, places, len(order), int(events.at[-1]), use.fade_days)
+    now = now_of(events)
+    pairs = pairs_of(events, places, len(order), now, use.fade_days)
     ease = fit_ease(_head(pairs, known).matrix(), use.regularisation, torch_device(device))
-    arrays = (ease, parts[1], _trend(events, places, len(order), use.trend_days))
+    arrays = (ease, parts[1], _trend(pairs_of(events, places, len(order), now, use.trend_days)))
     return Fitted(config, arrays, histories_of(events.users, pairs))
 
 
@@ -121,11 +122,11 @@ class _Chain:
 
 
 def _order(catalogue: Catalogue, events: Interactions | None, most: int) -> tuple[NDArray[np.int64], int]:
-    """Rows of the catalogue, the most met first, and how many of them EASE shall know."""
+    """Rows of the catalogue, those that most customers met first, and how many of them EASE shall know."""
     if events is None:
         return np.arange(len(catalogue)), 0
-    places = _places(catalogue.item_ids, events)[events.item]
-    counts = np.bincount(places[places >= 0], minlength=len(catalogue))
+    pairs = pairs_of(events, _places(catalogue.item_ids, events), len(catalogue), now_of(events), None)
+    counts = np.bincount(pairs.item, minlength=len(catalogue))
     return np.argsort(-counts, kind="stable"), min(most, int((counts > 0).sum()))
 
 
@@ -146,11 +147,9 @@ def _head(pairs: Pairs, items: int) -> Pairs:
     )
 
 
-def _trend(events: Interactions, places: NDArray[np.int64], items: int, half_life_days: float) -> Tensor:
-    """[items] in [0, 1]: events, halved for every `half_life_days` before the last one."""
-    item = places[events.item]
-    fading = np.exp2((events.at - events.at[-1]) / (half_life_days * DAY_MS)) * events.weight
-    sums = np.bincount(item[item >= 0], weights=fading[item >= 0], minlength=items)
+def _trend(pairs: Pairs) -> Tensor:
+    """[items] in [0, 1]: customers, each once a product, by the weight that is left of their interest."""
+    sums = np.bincount(pairs.item, weights=pairs.weight, minlength=pairs.items)
     return torch.from_numpy((sums / max(sums.max(), 1e-9)).astype(np.float32))
 
 

@@ -2,6 +2,9 @@
 
 A row that does not fit is skipped and counted with its reason and the first line it was seen on; when more than
 one row in twenty does not fit, the file is not what it was taken for and a DataError says so.
+
+A quote that is opened and never closed would make a cell of all rows up to the next quote. Such a row alone is skipped,
+and the lines that it took are read again as rows of their own.
 """
 
 from __future__ import annotations
@@ -10,6 +13,7 @@ import csv
 import gzip
 import re
 import zlib
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,40 +26,55 @@ from standfast.errors import DataError
 JSON_SUFFIXES = frozenset({".jsonl", ".ndjson", ".json"})
 CSV_SUFFIXES = frozenset({".csv", ".tsv", ".txt"})
 _TOLERATED = 0.05
-_FIELD_LIMIT = 10_000_000
+_FIELD_LIMIT, _MOST_LINES = 10_000_000, 1_000  # what one cell, and one row, may take before its quote must close
+_UNCLOSED = 'a quote that is never closed; close it, or write a quote inside a cell twice ("")'
 _T = TypeVar("_T")
 
 
 @dataclass(slots=True)
 class Skipped:
-    """Rows left out of one file, by reason, each with the place of its first."""
+    """Rows left out of one file, by reason, each with the place of its first. `noted` are reasons for which right rows
+    are not counted; a file may be full of them."""
 
     file: Path
     counts: dict[str, int] = field(default_factory=dict)
     first: dict[str, str] = field(default_factory=dict)
+    noted: set[str] = field(default_factory=set)
+    unit: str = "line"
 
     def add(self, reason: str, line: int, value: object = None, count: int = 1) -> None:
         """Counts `count` rows under `reason`; `line` and `value` are those of the first of them."""
         self.counts[reason] = self.counts.get(reason, 0) + count
         shown = "" if value is None else f", value {str(value)[:60]!r}"
-        self.first.setdefault(reason, f"line {line}{shown}")
+        self.first.setdefault(reason, f"{self.unit} {line}{shown}")
+
+    def note(self, reason: str, line: int, value: object = None, count: int = 1) -> None:
+        """The same for rows that are as they should be, and yet not counted."""
+        self.noted.add(reason)
+        self.add(reason, line, value, count)
 
     @property
     def total(self) -> int:
-        """All rows left out."""
-        return sum(self.counts.values())
+        """All rows that do not fit."""
+        return sum(count for reason, count in self.counts.items() if reason not in self.noted)
 
     def lines(self) -> list[str]:
         """For people: one line a reason."""
-        return [f"{count:,} skipped: {why} (first: {self.first[why]})" for why, count in self.counts.items()]
+        return [
+            f"{count:,} {'not counted' if why in self.noted else 'skipped'}: {why} (first: {self.first[why]})"
+            for why, count in self.counts.items()
+        ]
 
     def judge(self, kept: int, what: str) -> None:
         """Raises DataError when nothing was kept or more than one row in twenty was left out."""
         if kept and self.total <= _TOLERATED * (kept + self.total):
             return
-        if not self.total:
+        if not self.counts:
             raise DataError(f"{self.file} holds no {what}; give a file with at least one row")
-        worst = max(self.counts, key=lambda reason: self.counts[reason])
+        if not self.total:
+            said = "; ".join(self.lines())
+            raise DataError(f"{self.file} holds no {what} that count: {said}. Nothing was loaded; correct the file")
+        worst = max(self.counts.keys() - self.noted, key=lambda reason: self.counts[reason])
         raise DataError(
             f"{self.file}, {self.first[worst]}: {worst}; {self.total:,} of {kept + self.total:,} rows do not fit, "
             f"so nothing was loaded. Correct the file (at most 5 % of rows may be left out)"
@@ -105,33 +124,99 @@ def _json_rows(file: TextIO, path: Path, kind: type[_T], skipped: Skipped) -> It
             skipped.add("nested too deep", line)
 
 
+class _Lines:
+    """A file's lines; those of the row that is being read can be given back, all but the first."""
+
+    def __init__(self, file: TextIO) -> None:
+        self._file, self._again = iter(file), deque[str]()
+        self.number, self.row = 0, list[str]()
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        if len(self.row) > _MOST_LINES:
+            raise csv.Error(_UNCLOSED)
+        line = self._again.popleft() if self._again else next(self._file)
+        self.number += 1
+        self.row.append(line)
+        return line
+
+    def give_back(self, kept: int) -> None:
+        """The next row begins after the first `kept` lines of this one."""
+        again = self.row[kept:]
+        self._again.extendleft(reversed(again))
+        self.number -= len(again)
+        self.row = self.row[:kept]
+
+
 def _csv_rows(
     file: TextIO, path: Path, kind: type[_T], needed: tuple[str, ...], skipped: Skipped
 ) -> Iterator[tuple[int, _T]]:
     csv.field_size_limit(_FIELD_LIMIT)
-    header = file.readline()
-    delimiter = max(",;\t|", key=header.count)
-    columns = [name.strip().lower() for name in next(csv.reader([header], delimiter=delimiter), [])]
+    lines = _Lines(file)
+    delimiter, columns = _heading(lines, path, needed)
+    for line, cells in _cells(lines, delimiter, skipped):
+        row = {name: cell for name, cell in zip(columns, cells, strict=False) if cell.strip()}
+        if any(cell.strip() for cell in cells[len(columns) :]):
+            skipped.add(
+                f"more cells than the heading; quote a cell that holds {delimiter!r}", line, cells[len(columns)]
+            )
+            continue
+        if not row:
+            continue
+        try:
+            yield line, msgspec.convert(row, kind, strict=False)
+        except msgspec.ValidationError as problem:
+            reason, key = _reason(problem)
+            skipped.add(reason, line, row.get(key or ""))
+
+
+def _cells(lines: _Lines, delimiter: str, skipped: Skipped) -> Iterator[tuple[int, list[str]]]:
+    """The first line and the cells of every row whose quotes are in order."""
+    rows = csv.reader(lines, delimiter=delimiter, strict=True, skipinitialspace=True)
+    while True:
+        lines.row, line = [], lines.number + 1
+        try:
+            cells = next(rows, None)
+        except csv.Error as problem:
+            skipped.add(_damage(problem, lines.row), line, lines.row[0].strip())
+            lines.give_back(1)
+            continue
+        if cells is None:
+            return
+        yield line, cells
+
+
+def _damage(problem: csv.Error, row: list[str]) -> str:
+    if "field larger" in str(problem):
+        return f"a cell of more than {_FIELD_LIMIT:,} characters"
+    if len(row) > 1 or "unexpected end" in str(problem):
+        return _UNCLOSED
+    return 'text after a closing quote; write a quote inside a cell twice ("")'
+
+
+def _heading(lines: _Lines, path: Path, needed: tuple[str, ...]) -> tuple[str, list[str]]:
+    """The delimiter and the names of the columns, in lower case; a quoted name may hold a line break."""
+    while (first := next(lines, "")) and not first.strip():
+        lines.row = []
+    delimiter = max(",;\t|", key=first.count)
+    lines.give_back(0)
+    try:
+        cells = next(csv.reader(lines, delimiter=delimiter, strict=True, skipinitialspace=True), [])
+    except csv.Error as problem:
+        raise DataError(f"{path}, line 1: {_damage(problem, lines.row)} (in the heading)") from problem
+    columns = [" ".join(name.split()).lower() for name in cells]
     missing = [name for name in needed if name not in columns]
     if missing:
         raise DataError(
             f"{path}, line 1: no column {', '.join(missing)} (found: {', '.join(columns) or 'nothing'}); "
             f"the first line must name the columns"
         )
-    rows = csv.reader(file, delimiter=delimiter)
-    try:
-        for cells in rows:
-            line = rows.line_num + 1
-            row = {name: cell for name, cell in zip(columns, cells, strict=False) if cell.strip()}
-            if not row:
-                continue
-            try:
-                yield line, msgspec.convert(row, kind, strict=False)
-            except msgspec.ValidationError as problem:
-                reason, key = _reason(problem)
-                skipped.add(reason, line, row.get(key or ""))
-    except csv.Error as problem:
-        raise DataError(f"{path}, line {rows.line_num + 1}: {problem}; check the quotes there") from problem
+    twice = sorted({name for name in columns if name and columns.count(name) > 1})
+    if twice:
+        raise DataError(f"{path}, line 1: two columns are called {', '.join(twice)}; give each a name of its own")
+    return delimiter, columns
 
 
 def _reason(problem: msgspec.MsgspecError) -> tuple[str, str | None]:
@@ -142,7 +227,8 @@ def _reason(problem: msgspec.MsgspecError) -> tuple[str, str | None]:
         return f"no {absent[1]}", None
     place = re.search(r"^(?P<why>.*) - at `\$\.(?P<key>\w+)`", text)
     if place:
-        return f"column {place['key']}: {place['why'].lower()}", place["key"]
+        why = place["why"].lower().replace("int | float | str", "str")  # a number is taken as text
+        return f"column {place['key']}: {why}", place["key"]
     return ("not a JSON object" if isinstance(problem, msgspec.ValidationError) else "not JSON"), None
 
 

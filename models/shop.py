@@ -19,11 +19,14 @@ _CATALOGUE = ("catalogue.jsonl", "catalogue.jsonl.gz", "catalogue.csv", "catalog
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """What a load did: rows now in use, and one line for each reason rows were left out."""
+    """What a load did: rows now in use, and one line for each reason rows were left out. `matched`: how many of the
+    interactions in use are about products of the catalogue in use; None when there are no interactions."""
 
     file: str
     rows: int
     skipped: tuple[str, ...]
+    matched: int | None = None
+    hint: str = ""
 
 
 def catalogue_path() -> Path:
@@ -56,15 +59,46 @@ def load_interactions() -> Interactions | None:
 def import_catalogue(path: Path) -> Imported:
     """Checks a catalogue and puts it in use; the file before it stays until the new one is whole."""
     catalogue, skipped = read_catalogue(_present(path))
+    events = load_interactions() if _own("interactions") else None
     _put(path, "catalogue")
-    return Imported(str(path), len(catalogue), tuple(skipped.lines()))
+    matched = None if events is None else events.about(catalogue.item_ids)
+    hint = "" if matched != 0 else "none of the interactions in use is about them; load those of this catalogue next"
+    return Imported(str(path), len(catalogue), tuple(skipped.lines()), matched, hint)
 
 
 def import_interactions(path: Path) -> Imported:
-    """Checks interactions and puts them in use; the file before them stays until the new one is whole."""
+    """Checks interactions and puts them in use; the file before them stays until the new one is whole.
+
+    Raises DataError when a catalogue of the user's own is in use, and none of the events is about its products.
+    """
     events, skipped = read_interactions(_present(path))
+    catalogue, hint = load_catalogue(), ""
+    matched = events.about(catalogue.item_ids)
+    if not matched and _own("catalogue"):
+        raise DataError(f"{unmatched(events, catalogue)}; nothing was loaded. Load the catalogue they are about first")
+    if not matched:
+        hint = "none of them is about the sample's products; load your own with `standfast catalogue load FILE`"
     _put(path, "interactions")
-    return Imported(str(path), len(events), tuple(skipped.lines()))
+    return Imported(str(path), len(events), tuple(skipped.lines()), matched, hint)
+
+
+def check_match(catalogue: Catalogue, events: Interactions) -> None:
+    """Raises DataError when none of the events is about a product of the catalogue."""
+    if not events.about(catalogue.item_ids):
+        own = _own("interactions")
+        rid = f", or remove {own} to train from texts alone" if own else ""
+        raise DataError(
+            f"{unmatched(events, catalogue)}; load the interactions of this catalogue "
+            f"(`standfast interactions load FILE`) or the catalogue they are about{rid}"
+        )
+
+
+def unmatched(events: Interactions, catalogue: Catalogue) -> str:
+    """In words, that no event is about a product, with an id of each side to compare."""
+    return (
+        f"none of {len(events):,} interactions matches a product of the catalogue in use (they name "
+        f"{events.items[events.item[0]]!r}, the catalogue has {catalogue.item_ids[0]!r})"
+    )
 
 
 def _present(path: Path) -> Path:

@@ -21,7 +21,7 @@ from models.precision import MOST_LOST, lost_ndcg
 from models.recommend import Parameters, save_recommender
 from models.recommend_training import evaluate, fit
 from models.search import EXACT_UP_TO, LEXICAL_WEIGHT, build_search
-from models.shop import load_catalogue, load_interactions
+from models.shop import check_match, load_catalogue, load_interactions
 from models.vectors import encoded
 from standfast import __version__
 from standfast.errors import UsageError
@@ -90,6 +90,8 @@ def train(
     if catalogue is None:
         show.phase("reading the shop")
         catalogue, interactions = load_catalogue(), load_interactions()
+    if "recommend" in names and interactions is not None:
+        check_match(catalogue, interactions)
     show.phase("loading the encoder")
     loaded = load_encoder(encoder, device, exact=True)
     show.phase("encoding the catalogue", len(catalogue))
@@ -141,6 +143,7 @@ def _recommend(shop: _Shop, folder: Path, show: Progress, device: str) -> _Fille
     if events is not None:
         show.phase("measuring on later purchases")
         metrics |= {"events": float(len(events)), "users": float(len(events.users))}
+        metrics |= {"events_matched": float(events.about(shop.catalogue.item_ids))}
         metrics |= evaluate(shop.catalogue, shop.vectors, events, use, show.step)
     lineage = shop.lineage(
         interactions_sha256=events.digest if events else "none",

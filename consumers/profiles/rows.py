@@ -10,6 +10,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable, Sequence
 
+from schemas.events import liked
 from schemas.records import Profile
 
 _TIME = 6  # bytes of a time in milliseconds: until the year 10889
@@ -17,8 +18,8 @@ _LATEST = (1 << 8 * _TIME) - 1
 
 
 def packed(profile: Profile, number: Callable[[str], int]) -> bytes:
-    """The row; `number` gives an item's number."""
-    items = profile.items
+    """The row, of what the user likes and what they met earlier; `number` gives an item's number."""
+    items = liked(profile.items)
     numbers = [len(items), *map(number, profile.earlier), *(number(one.item_id) for one in items)]
     times = b"".join(min(max(0, one.timestamp), _LATEST).to_bytes(_TIME, "little") for one in items)
     return array("I", numbers).tobytes() + times

@@ -56,4 +56,8 @@ def _report(done: Imported, what: str, *, as_json: bool) -> None:
         typer.echo(f"{done.rows:,} {what} loaded from {done.file}")
         for line in done.skipped:
             typer.echo(line)
+        if done.matched is not None:
+            typer.echo(f"{done.matched:,} interactions are about products of the catalogue in use")
+    if done.hint:
+        typer.echo(done.hint, err=True)
     typer.echo("now run `standfast models train`", err=True)

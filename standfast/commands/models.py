@@ -194,7 +194,9 @@ def _parsed(model: str) -> tuple[str, int | None]:
 
 
 def _figures(manifest: Manifest) -> str:
-    return f"{manifest.metrics['items']:,.0f} products {_ndcg(manifest.metrics)}".rstrip()
+    found = manifest.metrics
+    about = f", {found['events_matched']:,.0f} of {found['events']:,.0f} events match" if "events" in found else ""
+    return f"{found['items']:,.0f} products{about} {_ndcg(found)}".rstrip()
 
 
 def _ndcg(metrics: dict[str, float]) -> str:
