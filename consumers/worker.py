@@ -68,7 +68,7 @@ class Worker:
         self._tell = tell
         self._stop_within_s = stop_within_s
         window = _NEWEST_WINDOW if service.newest_first else _WINDOW_BATCHES * service.batch
-        self._lane = Lane(consumer, service.requests, window, self._settle, self._moved)
+        self._lane = Lane(consumer, service.requests, window, self._settle, self._moved, batches.reading)
         self._bulk: Lane | None = None
         self._bulk_due = time.monotonic() + _BULK_EVERY_S
         self._pace, self._bulk_pace = Pace(service), Pace(service)
@@ -131,7 +131,9 @@ class Worker:
     def _open_bulk(self) -> Lane:
         """After the first second, which is the takeover's."""
         window = _WINDOW_BATCHES * self._service.batch
-        self._bulk = Lane(self._make_bulk(), self._service.bulk_requests, window, self._settle, self._moved)
+        self._bulk = Lane(
+            self._make_bulk(), self._service.bulk_requests, window, self._settle, self._moved, self._batches.reading
+        )
         self._bulk.join()
         return self._bulk
 

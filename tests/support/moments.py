@@ -160,6 +160,7 @@ SOMETIMES = {
     "take over: offer Load",
     "take over: Consumer.list_topics",
     "serve: Consumer.list_topics",
+    *(f"{phase}: send Waiting" for phase in ("take over", "serve")),
     "serve/Consumer.on_assign: Consumer.subscribe",
     "take over: Bulk",
     *(f"take over: Bulk.{call}" for call in ("subscribe", "poll", "on_assign")),
