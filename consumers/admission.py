@@ -26,11 +26,15 @@ _SHED: tuple[Status, str] = (
 # A time before there was Kafka (2011) is the want of one: -1 where a client sends none, 0 where it sends the epoch.
 # Such a record counts as new when it is read. It had waited for 57 years, was refused for that, or raised averages.
 _FIRST_MS = 1_293_840_000_000
+# What is larger than our producers can carry is not even copied: compressed, 400 MiB fit into a record of 400 KiB.
+_LARGEST = 67_108_864
 _DEADLINE_DIGITS = 18  # a longer number is no time, and one of 400 digits cannot be subtracted from one
 
 
 class Origin(Struct, frozen=True, gc=False):
     """Where a request came from, and so where its answer and its blame go. Times are epoch milliseconds.
+
+    `oversize`: how many bytes its value has, if those are too many to be read.
 
     A struct, as all that is made for every request: 0.1 µs each, against 1.2 µs as a dataclass.
     """
@@ -43,6 +47,7 @@ class Origin(Struct, frozen=True, gc=False):
     value: bytes | None
     headers: list[tuple[str, bytes | None]]
     headers_readable: bool = True
+    oversize: int = 0
 
     def header(self, name: str) -> bytes | None:
         """The last header of that name."""
@@ -176,28 +181,41 @@ def origin_of(message: Message) -> Origin:
         headers = list(_headers(message) or ())
     except (SystemError, UnicodeError):  # what confluent-kafka makes of a name that is not UTF-8
         headers = None
+    size = len(message)
     return Origin(
         topic=message.topic(),
         partition=message.partition(),
         offset=message.offset(),
         timestamp_ms=timestamp,
         key=message.key(),
-        value=message.value(),
+        value=message.value() if size <= _LARGEST else None,
         headers=headers or [],
         headers_readable=headers is not None,
+        oversize=size if size > _LARGEST else 0,
     )
 
 
 def read(origin: Origin, codec: Codec, kind: type[R]) -> tuple[R, Encoding]:
     """The record and its encoding; whatever is in it, raises nothing but Unreadable and others of our own errors."""
-    if not origin.headers_readable:
-        raise Unreadable("a header's name is not UTF-8; send it again without its headers")
+    if not origin.headers_readable or origin.oversize:
+        raise Unreadable(_not_read(origin))
     try:
         return codec.decode(origin.value, kind)
     except StandfastError:
         raise
     except Exception as error:  # noqa: BLE001 - what a registry or a library gives instead of what it should
         raise Unreadable(f"it cannot be decoded ({type(error).__name__}: {error!s:.200})") from None
+
+
+def place_of(message: Message) -> Origin:
+    """As much of its origin as tells where it is."""
+    return Origin(message.topic(), message.partition(), message.offset(), 0, None, None, [])
+
+
+def _not_read(origin: Origin) -> str:
+    if origin.oversize:
+        return f"it has {origin.oversize} bytes; at most {_LARGEST} are read"
+    return "a header's name is not UTF-8; send it again without its headers"
 
 
 def default_id(origin: Origin) -> str:

@@ -101,6 +101,8 @@ class Answers:
             origin.timestamp_ms,
             self.worker,
         )
+        if origin.oversize:
+            headers.append(_size(origin))
         return Outgoing(origin, self._service.dead_letters, origin.key, origin.value, headers)
 
     def instead(self, unwritable: Outgoing, reason: str) -> Outgoing:
@@ -111,7 +113,7 @@ class Answers:
         origin = unwritable.origin
         if unwritable.topic == self._service.results_of(origin.topic):
             return self.dead(DeadLetter(origin, f"Kafka does not take its answer: {reason}", "unwritable"))
-        size = ("error-value-bytes", b"%d" % len(origin.value or b""))
+        size = _size(origin)
         ours = [one for one in unwritable.headers if one[0].startswith("error-") and one != size]
         return replace(unwritable, key=None, value=None, headers=[*ours[-_OUR_HEADERS:], size])
 
@@ -146,6 +148,11 @@ class Answers:
         wanted = origin.header(_REPLY_PARTITION)
         partition = int.from_bytes(wanted, "big") if wanted and len(wanted) == 4 else -1
         return topic, partition if count and 0 <= partition < count else -1
+
+
+def _size(origin: Origin) -> tuple[str, bytes]:
+    """The header that stands for a value that is left out."""
+    return "error-value-bytes", b"%d" % (origin.oversize or len(origin.value or b""))
 
 
 def _latency(origin: Origin) -> float:

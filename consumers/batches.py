@@ -64,7 +64,7 @@ class Batches:
     def work(self, records: Sequence[Origin], shed: int = 0) -> Work:
         """Computes a batch of one topic and returns its answers, dead letters and offsets; refuses the first `shed`."""
         began = time.perf_counter()
-        decisions = [self._decide(record, number < shed) for number, record in enumerate(records)]
+        decisions = self._decided(records, shed)
         decoded = time.perf_counter()
         found = self._computed([one for one in decisions if isinstance(one, Admitted)])
         computed = time.perf_counter()
@@ -78,6 +78,28 @@ class Batches:
             [one.kind for one in settled if isinstance(one, DeadLetter)],
         )
         return Work(outgoing, {(one.topic, one.partition): one.offset + 1 for one in records}, timestamps_ms)
+
+    def reading(self, records: Sequence[Origin]) -> None:
+        """Names records in the ledger that are being copied, which may end the process; with none it is over."""
+        if records:
+            self._ledger.begin([record_id(one) for one in records])
+        else:
+            self._ledger.end()
+
+    def _decided(self, records: Sequence[Origin], shed: int) -> list[Decision]:
+        """Decodes each with the ledger naming all: who dies of one is to be blamed as who dies computing it."""
+        ids, suspected = [record_id(one) for one in records], self.suspects.deaths
+        self._ledger.begin(ids)
+        decisions = []
+        for number, record in enumerate(records):
+            alone = bool(suspected) and ids[number] in suspected
+            if alone:
+                self._ledger.begin([ids[number]])
+            decisions.append(self._decide(record, number < shed))
+            if alone:
+                self._ledger.begin(ids)
+        self._ledger.end()
+        return decisions
 
     def _decide(self, origin: Origin, shed: bool) -> Decision:
         suspected = self.suspects.deaths

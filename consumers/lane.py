@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from consumers.admission import Origin, origin_of
+from consumers.admission import Origin, origin_of, place_of
 from consumers.held import Held, Waits
 from consumers.work import TopicPartitionKey, Work
 from standfast.errors import Fenced
@@ -34,6 +34,7 @@ class Lane:
         window: the most records that wait here; Kafka keeps the others.
         settle: called with partitions that are being given up, before they are; `True` where they are lost already.
         moved: called when partitions have come or gone.
+        reading: called with the places of large records before they are copied, and with none afterwards.
         waits: tells of a record's value whether it cannot be decoded yet; it is then held back with its partition.
     """
 
@@ -44,6 +45,7 @@ class Lane:
         window: int,
         settle: Callable[[Places, bool], None],
         moved: Callable[[], None],
+        reading: Callable[[Sequence[Origin]], None],
         waits: Waits | None = None,
     ) -> None:
         self.topic = topic
@@ -54,6 +56,7 @@ class Lane:
         self._window = window
         self._settle = settle
         self._moved = moved
+        self._reading = reading
         self._given_up: Places = set()
         self._ends: dict[TopicPartitionKey, int] = {}
         self._ask_again = 0
@@ -90,7 +93,7 @@ class Lane:
                 self._wake()
             return
         more = self.consumer.consume(room - 1, 0) if room > 1 else []
-        self.waiting.extend(self._held.sift(origin_of(one) for one in (first, *more) if self._is_ours(one)))
+        self._take([one for one in (first, *more) if self._is_ours(one)])
 
     def stand_still(self) -> None:
         """Polls once for the group's sake while nothing can be taken; what comes nevertheless is ours, and waits."""
@@ -98,7 +101,7 @@ class Lane:
         self.consumer.pause(places)
         message = self.consumer.poll(0)
         if message is not None and self._is_ours(message):  # of a partition that was assigned by this very poll
-            self.waiting.extend(self._held.sift([origin_of(message)]))
+            self._take([message])
 
     def go_on(self) -> None:
         """Ends `stand_still`."""
@@ -135,6 +138,14 @@ class Lane:
             if (one.topic, one.partition) in found:
                 found[one.topic, one.partition] += 1
         return found
+
+    def _take(self, messages: Sequence[Message]) -> None:
+        if sum(map(len, messages)) <= _MOST_BYTES:
+            self.waiting.extend(self._held.sift(map(origin_of, messages)))
+            return
+        self._reading([place_of(one) for one in messages])
+        self.waiting.extend(self._held.sift(map(origin_of, messages)))
+        self._reading(())
 
     def _is_ours(self, message: Message) -> bool:
         if (error := message.error()) is None:

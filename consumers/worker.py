@@ -68,7 +68,7 @@ class Worker:
         self._tell = tell
         self._stop_within_s = stop_within_s
         window = _NEWEST_WINDOW if service.newest_first else _WINDOW_BATCHES * service.batch
-        self._lane = Lane(consumer, service.requests, window, self._settle, self._moved, batches.waits)
+        self._lane = self._lane_of(consumer, service.requests, window)
         self._bulk: Lane | None = None
         self._bulk_due = time.monotonic() + _BULK_EVERY_S
         self._pace, self._bulk_pace = Pace(service), Pace(service)
@@ -128,11 +128,13 @@ class Worker:
         keep = self._pace.keep if interactive and self._service.newest_first else None
         return pick(lane.waiting, Limits(most, self._service.batch_bytes), self._batches.late, keep)
 
+    def _lane_of(self, consumer: Consumer, topic: str, window: int) -> Lane:
+        return Lane(consumer, topic, window, self._settle, self._moved, self._batches.reading, self._batches.waits)
+
     def _open_bulk(self) -> Lane:
         """After the first second, which is the takeover's."""
         window = _WINDOW_BATCHES * self._service.batch
-        bulk, topic = self._make_bulk(), self._service.bulk_requests
-        self._bulk = Lane(bulk, topic, window, self._settle, self._moved, self._batches.waits)
+        self._bulk = self._lane_of(self._make_bulk(), self._service.bulk_requests, window)
         self._bulk.join()
         return self._bulk
 

@@ -112,6 +112,9 @@ def worker(settings: Settings, group: str, identity: str, slot: str) -> Config:
             "session.timeout.ms": settings.workers.session_timeout_ms,
             # How soon a worker hears that partitions move. Sent when librdkafka is awake: less often without requests.
             "heartbeat.interval.ms": 100,
+            # A fetch may unpack to a thousand times its size, all in memory at once: 1 MiB, not 4 a partition.
+            "fetch.max.bytes": 1_048_576,
+            "fetch.message.max.bytes": 1_048_576,
             # How soon partitions that are added to the topic are read; by default after up to five minutes.
             "topic.metadata.refresh.interval.ms": 3_000,
             "enable.partition.eof": True,  # where a partition really ends: offsets count transactions' markers too

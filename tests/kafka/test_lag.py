@@ -24,7 +24,7 @@ def settings(broker: str, unique: str) -> Settings:
 @pytest.fixture
 def lane(settings: Settings, unique: str) -> Iterator[Lane]:
     consumer = Consumer(clients.worker(settings, unique, "lag-0", "lag-s0"))
-    made = Lane(consumer, unique, 100, lambda _gone, _lost: None, lambda: None)
+    made = Lane(consumer, unique, 100, lambda _gone, _lost: None, lambda: None, lambda _: None)
     made.join()
     yield made
     consumer.close()

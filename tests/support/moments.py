@@ -154,6 +154,7 @@ SOMETIMES = {
     *(f"{where}: send Cleared" for where in ("take over", "serve", "stop")),  # of what somebody died of before
     "take over: Consumer.list_topics",
     "serve: Consumer.list_topics",
+    *(f"{phase}: send Waiting" for phase in ("take over", "serve")),
     "serve/Consumer.on_assign: Consumer.subscribe",  # had partitions, lost all, and asks again as a newcomer does
     "take over: Bulk",
     *(f"take over: Bulk.{call}" for call in ("subscribe", "poll", "on_assign")),

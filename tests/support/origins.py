@@ -48,5 +48,8 @@ class FakeMessage:
     def headers(self) -> list[tuple[str, bytes | None]] | None:
         return self.at.headers or None
 
+    def __len__(self) -> int:
+        return len(self.at.value or b"")
+
     def error(self) -> None:
         return None

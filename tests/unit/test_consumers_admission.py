@@ -14,6 +14,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from consumers import admission as admission_module
 from consumers.admission import Admission, Admitted, DeadLetter, Decision, Origin, Refused, origin_of
 from consumers.histories import NOTHING, Known
 from consumers.service import Name, service
@@ -296,3 +297,14 @@ def test_a_record_without_a_time_counts_as_new_when_it_is_read(timestamp_ms: int
 def test_any_other_time_is_kept(timestamp_ms: int) -> None:
     at = origin_of(cast(Message, FakeMessage(replace(origin(), timestamp_ms=timestamp_ms))))
     assert at.timestamp_ms == timestamp_ms
+
+
+def test_what_is_too_large_to_be_read_is_not_copied_and_set_aside(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compressed it passes its topic's limit, and is a thousand times as large when it is unpacked."""
+    monkeypatch.setattr(admission_module, "_LARGEST", 40)
+    small, large = (origin_of(cast(Message, FakeMessage(origin(b"x" * size)))) for size in (40, 41))
+    assert (small.value, small.oversize) == (b"x" * 40, 0)
+    assert (large.value, large.oversize) == (None, 41)
+    decision = Admission(service("search", _SETTINGS), _SETTINGS, Codec(), lambda _: ()).decide(large)
+    assert isinstance(decision, DeadLetter)
+    assert decision.reason == "it has 41 bytes; at most 40 are read"

@@ -6,6 +6,7 @@ import json
 
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from consumers.admission import Admitted, DeadLetter, Refused
 from consumers.answers import Answers, Outgoing
@@ -158,3 +159,11 @@ def test_what_a_named_topic_refuses_goes_to_ours_and_to_the_dead_letters_and_the
     ]
     assert answers().instead(least, "POLICY_VIOLATION").headers[:6] == least.headers[:6]
     assert all(one.source == ("shop.search.requests", 2) for one in (named, ours, dead, least))
+
+
+def test_a_dead_letter_of_what_was_too_large_to_be_read_says_how_large_it_was() -> None:
+    at = replace(origin(None), oversize=400 << 20)
+    letter = answers().dead(DeadLetter(at, "too large", "unreadable"))
+    assert letter.value is None
+    assert letter.headers[-1] == ("error-value-bytes", b"419430400")
+    assert answers().instead(letter, "MSG_SIZE_TOO_LARGE").headers[-1] == letter.headers[-1]

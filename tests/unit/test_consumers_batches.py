@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consumers.admission import Admission
+from consumers.admission import Admission, Decision, Origin
 from consumers.answers import Answers, Outgoing
 from consumers.batches import Batches
 from consumers.breaker import Breaker
@@ -135,6 +135,29 @@ def test_a_suspect_is_computed_alone_with_only_its_name_in_the_ledger(bench: Ben
     assert outcomes(written) == [("a", "ok"), ("b", "ok"), ("c", "ok")]
     assert bench.model.groups == [["a", "c"], ["b"]]
     assert bench.model.blamed[1] == ((0, 2),)
+
+
+def test_whoever_dies_of_decoding_a_record_is_known_too(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The ledger named records once they were computed: what killed in the decoder was given to every successor."""
+    suspect(bench, {(0, 2): 1})
+    decide, named = bench.admission.decide, []
+
+    def watched(record: Origin, ahead_ms: float = 0.0, *, shed: bool = False) -> Decision:
+        named.append(bench.ledger.read().computing)
+        return decide(record, ahead_ms, shed=shed)
+
+    monkeypatch.setattr(bench.admission, "decide", watched)
+    bench.work((0, 1, b"junk"), (0, 2, b"junk"), (1, 2, b"junk"))
+    every = ((0, 1), (0, 2), (1, 2))
+    assert named == [every, ((0, 2),), every], "a suspect is decoded alone"
+    assert bench.ledger.read().computing == ()
+
+
+def test_what_is_being_copied_is_named(bench: Bench) -> None:
+    bench.batches.reading([origin(place=(0, 4)), origin(place=(1, 5))])
+    assert bench.ledger.read().computing == ((0, 4), (1, 5))
+    bench.batches.reading(())
+    assert bench.ledger.read().computing == ()
 
 
 def test_a_record_that_killed_two_workers_is_not_given_to_a_third(bench: Bench) -> None:

@@ -140,6 +140,10 @@ class EchoBatches:
     def __init__(self) -> None:
         self.batches: list[list[tuple[str, int, int]]] = []
         self.suspects = Told()
+        self.read: list[list[int]] = []
+
+    def reading(self, records: Sequence[Origin]) -> None:
+        self.read.append([one.offset for one in records])
 
     def late(self, _record: Origin) -> bool:
         return False
@@ -161,7 +165,7 @@ class EchoBatches:
 
 def record(partition: int, offset: int) -> Step:
     """A step: the poll returns this record."""
-    return lambda: cast(Message, FakeMessage(origin(place=(partition, offset))))
+    return lambda: cast(Message, FakeMessage(origin(b"small", place=(partition, offset))))
 
 
 class Stage:
@@ -394,6 +398,15 @@ def test_a_worker_that_waits_for_kafka_says_so_and_when_it_is_over(stage: Stage)
     assert stage.waited[-1] == ""
     assert all("for Kafka to take its last batch" in one for one in stage.waited if one)
     assert any(stage.waited)
+
+
+def test_large_records_are_named_before_they_are_copied(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker that ended while it copied one was replaced by the next that did, and nobody was blamed."""
+    monkeypatch.setattr(lane_module, "_MOST_BYTES", 20)
+    stage.deliver()
+    large = FakeMessage(origin(b"x" * 21, place=(0, 6)))
+    stage.play(stage.happens("on_assign", 0), record(0, 5), lambda: cast(Message, large), record(0, 7))
+    assert stage.batches.read == [[6], []]
 
 
 def test_a_place_in_the_group_that_was_taken_ends_the_worker(stage: Stage) -> None:
