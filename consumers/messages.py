@@ -51,6 +51,10 @@ class Loaded(msgspec.Struct, frozen=True, tag=True):
     model: str
 
 
+class Beat(msgspec.Struct, frozen=True, tag=True):
+    """From a nursery, twice a second and more: it lives and can fork."""
+
+
 class Failed(msgspec.Struct, frozen=True, tag=True):
     """From a nursery or worker about to end: why."""
 
@@ -117,12 +121,12 @@ class Serving(msgspec.Struct, frozen=True, tag=True):
 
 ToWorker = Activate | Leave | Stop | Suspected
 FromWorker = Ready | Serving | Load | Done | Left | Failing | Failed | Cleared
-Message = ToWorker | FromWorker | Fork | Loaded | Forked | Exited
+Message = ToWorker | FromWorker | Fork | Loaded | Forked | Exited | Beat
 M = TypeVar("M")
 
 TO_WORKER: Decoder[ToWorker] = Decoder(ToWorker)
 TO_NURSERY: Decoder[Fork | Stop] = Decoder(Fork | Stop)
-FROM_NURSERY: Decoder[Loaded | Failed | Forked | Exited] = Decoder(Loaded | Failed | Forked | Exited)
+FROM_NURSERY: Decoder[Loaded | Failed | Forked | Exited | Beat] = Decoder(Loaded | Failed | Forked | Exited | Beat)
 FROM_WORKER: Decoder[FromWorker] = Decoder(FromWorker)
 
 

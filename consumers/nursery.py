@@ -25,6 +25,7 @@ from consumers import process
 from consumers.devices import freest, uses_cuda, visible
 from consumers.messages import (
     TO_NURSERY,
+    Beat,
     Exited,
     Failed,
     Fork,
@@ -41,6 +42,7 @@ from standfast.errors import StandfastError
 from standfast.lifeline import leave_interrupts_to_parent, tie_to_parent
 
 _log = structlog.get_logger()
+_BEAT_S = 0.5
 
 
 class Nursery:
@@ -68,11 +70,12 @@ class Nursery:
     def run(self) -> None:
         """Blocks until told to stop, or until the supervisor is gone."""
         while True:
-            for key, _ in self._selector.select():
+            for key, _ in self._selector.select(_BEAT_S):
                 if key.fileobj is not self._channel:
                     self._reap(key)
                 elif not self._obey():
                     return
+            send(self._channel, Beat())
 
     def _obey(self) -> bool:
         order = receive_with_descriptor(self._channel, TO_NURSERY)

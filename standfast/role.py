@@ -17,9 +17,12 @@ from standfast.backoff import Backoff
 from standfast.child import start_child
 from standfast.home import folder
 from standfast.status import RoleStatus
+from standfast.stillness import is_stopped
 
 _log = structlog.get_logger()
 _STEADY_S = 10.0
+_LOOK_S = 0.5
+_STOPPED_S = 2.0
 
 
 class Role:
@@ -47,6 +50,7 @@ class Role:
         self._process = start_child([sys.executable, "-P", "-m", self._module], signal.SIGTERM, None, environment)
         descriptor = os.pidfd_open(self._process.pid)
         asyncio.get_running_loop().add_reader(descriptor, self._ended, descriptor)
+        self._look(self._process)
         self._changed()
 
     def status(self) -> RoleStatus:
@@ -68,6 +72,16 @@ class Role:
             _log.warning("role did not stop in time and is killed", name=self._name, pid=self._process.pid)
             self._process.kill()
             self._process.wait()
+
+    def _look(self, process: subprocess.Popen[bytes], stopped_for_s: float = 0.0) -> None:
+        """Kills it if it was stopped: `_ended` starts it again. One that was continued at once is let be."""
+        if self._process is not process:
+            return
+        stopped_for_s = stopped_for_s + _LOOK_S if is_stopped(process.pid) else 0.0
+        if stopped_for_s > _STOPPED_S:
+            _log.warning("role is stopped and is killed", name=self._name, pid=process.pid)
+            process.kill()
+        asyncio.get_running_loop().call_later(_LOOK_S, self._look, process, stopped_for_s)
 
     def _ended(self, descriptor: int) -> None:
         asyncio.get_running_loop().remove_reader(descriptor)

@@ -140,7 +140,7 @@ class Supervisor:
                 raise ModelError("the models could not be trained; the lines above say why")
         finally:
             if training.returncode is None:
-                training.terminate()
+                training.kill()  # its drafts are swept later; asked nicely it may be stopped, and never end
                 await training.wait()
 
     async def _wait_for_kafka(self) -> None:

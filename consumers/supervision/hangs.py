@@ -1,4 +1,4 @@
-"""Kills what hangs: a process whose tick is late, or a batch that takes for ever."""
+"""Kills what hangs: a process whose tick is late, a batch, a start or an end that takes for ever. Nurseries too."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 import structlog
 
 from consumers.supervision.member import Member
+from consumers.supervision.nursery_handle import NurseryHandle
 from standfast.settings import WorkerSettings
 
 _log = structlog.get_logger()
@@ -16,13 +17,24 @@ _WATCH_S = 0.1
 # A stopped process (state T) will not come back by itself; one that only ticks late may be short of processor time, and
 # has so many times as long: 5 s by default.
 _PATIENCE_WITH_RUNNING = 12.5
+_START_S = 600.0  # a model is loaded from a slow disk, or on to a device
+_NURSERY_SILENT_S = 30.0
+_NURSERY_BEATS_MS = 500.0
 
 
 class HangWatch:
     """Looks at every process ten times a second, on the supervisor's asyncio loop."""
 
-    def __init__(self, members: Callable[[], Sequence[Member]], limits: WorkerSettings) -> None:
+    def __init__(
+        self,
+        members: Callable[[], Sequence[Member]],
+        nurseries: Callable[[], Sequence[NurseryHandle]],
+        give_up: Callable[[NurseryHandle], None],
+        limits: WorkerSettings,
+    ) -> None:
         self._members = members
+        self._nurseries = nurseries
+        self._give_up = give_up
         self._limits = limits
         self._looked_at = 0.0
         self._stopped = False
@@ -45,15 +57,34 @@ class HangWatch:
                 if reason is not None:
                     _log.warning("worker hangs and is killed", worker=member.name, pid=member.pid, reason=reason)
                     member.kill()
+            for nursery in self._nurseries():
+                reason = nursery_hangs(nursery, self._limits)
+                if reason is not None:
+                    _log.warning("nursery hangs and is replaced", version=nursery.version, reason=reason)
+                    self._give_up(nursery)
         if not self._stopped:
             asyncio.get_running_loop().call_later(_WATCH_S, self._look)
 
 
+def nursery_hangs(nursery: NurseryHandle, limits: WorkerSettings) -> str | None:
+    """Why it is given up, None if it is not. While it loads its model it says nothing, but is not stopped."""
+    silent = nursery.silent_s
+    longest = _NURSERY_SILENT_S if nursery.model else _START_S
+    if silent > longest or (nursery.is_stopped and silent * 1000 > limits.hang_after_ms + _NURSERY_BEATS_MS):
+        return f"no word for {silent:.1f} s"
+    return None
+
+
 def _hangs(member: Member, limits: WorkerSettings) -> str | None:
-    if member.state == "starting" and member.identity is None:
-        return None
+    now = time.monotonic()
+    if now > member.to_end_by:
+        return f"it was to end {now - member.to_end_by:.0f} s ago"
     seen = member.ledger.read()
     late = seen.tick_age * 1000 > limits.hang_after_ms
+    if member.state == "starting" and member.identity is None:
+        if late and member.is_stopped():
+            return f"stopped for {seen.tick_age:.1f} s"
+        return "its start takes too long" if now - member.made_at > _START_S else None
     if late and (member.is_stopped() or seen.tick_age * 1000 > limits.hang_after_ms * _PATIENCE_WITH_RUNNING):
         return f"no tick for {seen.tick_age:.1f} s"
     if seen.computing_for is not None and seen.computing_for > limits.stuck_after_s:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import socket
 import threading
+import time
 from collections.abc import Callable
-from pathlib import Path
 
 from consumers.ledger import Ledger
 from consumers.life_lock import LifeLock
@@ -17,6 +18,7 @@ from consumers.service import Service
 from consumers.supervision.fencing import Fence
 from standfast.settings import Settings
 from standfast.status import WorkerState
+from standfast.stillness import is_stopped
 
 
 class Member:
@@ -31,6 +33,8 @@ class Member:
         self._life = LifeLock(life_file(slot))
         self._life.reset()
         self.pid = 0
+        self.made_at = time.monotonic()
+        self.to_end_by = math.inf
         self.state: WorkerState = "starting"
         self.identity: str | None = None
         self.partitions: dict[str, list[int]] = {}
@@ -88,11 +92,7 @@ class Member:
 
     def is_stopped(self) -> bool:
         """Whether the process is stopped by a signal (state T), and not merely short of processor time."""
-        try:
-            stat = Path(f"/proc/{self.pid}/stat").read_text()
-        except OSError:
-            return False
-        return stat.rpartition(")")[2].split()[0] in {"T", "t"}
+        return is_stopped(self.pid)
 
     def close(self) -> None:
         """Releases what the supervisor held of it."""

@@ -70,6 +70,19 @@ class Nurseries:
         self._compare()
         return delay
 
+    def give_up(self, nursery: NurseryHandle) -> None:
+        """It makes no processes any more, though those that it made live: another one does, and replaces them in order.
+
+        One that has made none is ended; `failed` follows.
+        """
+        if nursery is self.present:
+            nursery.given_up = True
+            self.retiring.append(nursery)
+            self.present = None
+            self._compare()
+        elif nursery is self.next:
+            nursery.kill()
+
     def end_unused(self) -> None:
         """Ends those of other versions that no process depends on any more."""
         for nursery in [one for one in self.retiring if not one.members]:
@@ -94,7 +107,7 @@ class Nurseries:
             abandoned.stop()  # it has no processes yet: they are made by the present one only
         if self.next is not None or (self.present is not None and self.present.version == goal):
             return
-        there = next((one for one in self.retiring if one.version == goal), None)
+        there = next((one for one in self.retiring if one.version == goal and not one.given_up), None)
         if there is not None:  # it is in memory still, and may have most of the workers
             self.retiring.remove(there)
             self.retiring += [self.present] if self.present is not None else []

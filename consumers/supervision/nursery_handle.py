@@ -6,6 +6,7 @@ import asyncio
 import os
 import socket
 import subprocess
+import time
 from collections.abc import Collection
 from typing import Protocol
 
@@ -31,8 +32,10 @@ from consumers.service import Service
 from consumers.supervision.member import Member
 from standfast import telemetry
 from standfast.home import folder
+from standfast.stillness import is_stopped
 
 _log = structlog.get_logger()
+_BURIED_AFTER_S = 1.0
 
 
 class Listener(Protocol):
@@ -64,7 +67,9 @@ class NurseryHandle:
         self._channel: socket.socket | None = None
         self._members: dict[str, Member] = {}
         self._reason = "the nursery ended without a word"
+        self._heard_at = 0.0
         self.model = ""
+        self.given_up = False
 
     def start(self) -> None:
         """Starts the process; `Listener.loaded` follows when its model is in memory. From the main thread only."""
@@ -88,6 +93,7 @@ class NurseryHandle:
         theirs.close()
         ours.setblocking(False)
         self._channel = ours
+        self._heard_at = time.monotonic()
         asyncio.get_running_loop().add_reader(ours, self._nursery_speaks)
 
     @property
@@ -114,20 +120,40 @@ class NurseryHandle:
         return member
 
     def stop(self) -> None:
-        """Ends the process, and with it whatever children it still has; nobody is told."""
+        """Ends the process, stopped or not, and whatever children it still has; returns at once, and tells nobody."""
         if self._channel is not None:
             asyncio.get_running_loop().remove_reader(self._channel)
             send(self._channel, Stop())
             self._channel.close()
             self._channel = None
+        self.kill()
+
+    def kill(self) -> None:
+        """SIGKILL, which a stopped process gets too: `Listener.nursery_failed` follows, unless it was to stop."""
         if self._process is not None:
-            self._process.terminate()
-            self._process.wait()
+            self._process.kill()
+            asyncio.get_running_loop().call_later(_BURIED_AFTER_S, self._process.poll)
+
+    def forget_unborn(self) -> None:
+        """Gives up the processes that it was told to make and has not: should it do so yet, they end by themselves."""
+        for member in [one for one in self._members.values() if not one.pid]:
+            self._gone(member)
+
+    @property
+    def silent_s(self) -> float:
+        """For how long it has said nothing; it says nothing while it loads its model."""
+        return time.monotonic() - self._heard_at
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether it was stopped by a signal."""
+        return self._process is not None and is_stopped(self._process.pid)
 
     def _nursery_speaks(self) -> None:
         if self._channel is None:
             return
         event = receive(self._channel, FROM_NURSERY)
+        self._heard_at = time.monotonic()
         if isinstance(event, Loaded):
             self.model = event.model
             self._listener.loaded(self, event.model)
@@ -138,7 +164,7 @@ class NurseryHandle:
             self._listener.exited(event)
         elif isinstance(event, Failed):
             self._reason = event.reason
-        else:
+        elif event is None:
             self._ended()
 
     def _is_process(self, member: Member, pid: int) -> None:
@@ -154,8 +180,7 @@ class NurseryHandle:
             self._channel.close()
             self._channel = None
         self.model = ""
-        if self._process is not None:
-            self._process.wait()
+        self.kill()  # it may linger
         self._listener.nursery_failed(self, self._reason)
 
     def _worker_speaks(self, member: Member) -> None:

@@ -54,6 +54,9 @@ _log = structlog.get_logger()
 _AFTER_TAKEOVER_S = 0.25
 # librdkafka joins a group once a second at most: a second worker that left sooner would leave its partitions waiting.
 _BETWEEN_LEAVES_S = 1.1
+# A worker keeps to `stop_within_s` by itself, for what it owes and for leaving; after this it is killed.
+_DRAINS_FOR = 4.0
+_STOP = Stop()
 
 
 class Pool:
@@ -83,7 +86,12 @@ class Pool:
         )
         self._aftermath = Aftermath(service, settings)
         self._orphans = Orphans(service, settings)
-        self._hangs = HangWatch(lambda: list(self._members.values()), settings.workers)
+        self._hangs = HangWatch(
+            lambda: list(self._members.values()),
+            lambda: [one for one in (self._nurseries.present, self._nurseries.next) if one is not None],
+            self.nursery_hangs,
+            settings.workers,
+        )
         self._neighbours: Neighbours | None = None
         self._next_leave = 0.0
         self._stopping = False
@@ -175,7 +183,8 @@ class Pool:
 
     def loaded(self, nursery: NurseryHandle, model: str) -> None:
         """A nursery is ready to fork; a new version's takes over from the present one."""
-        _log.info("new model is loaded", service=self.service.name, model=model)
+        if self.model:
+            _log.info("new model is loaded", service=self.service.name, model=model)
         self._nurseries.loaded(nursery)
         self._fill()
         self._go_on()
@@ -190,6 +199,13 @@ class Pool:
             self.failure = reason
             told = {"service": self.service.name, "version": nursery.version, "reason": reason, "again_in_s": delay}
             _log.error("new model refused, the old one goes on" if self.model else "nursery ended", **told)
+        self._go_on()
+        self._changed()
+
+    def nursery_hangs(self, nursery: NurseryHandle) -> None:
+        """A nursery does nothing any more; its workers serve until another one's take over."""
+        self._nurseries.give_up(nursery)
+        nursery.forget_unborn()
         self._go_on()
         self._changed()
 
@@ -253,6 +269,7 @@ class Pool:
         if member.identity is not None and not self._stopping:
             identity, member.identity = member.identity, None
             member.state, member.partitions = "draining", {}
+            member.to_end_by = time.monotonic() + _DRAINS_FOR * self._settings.workers.stop_within_s
             self._vacate(identity, math.inf)
 
     def _became_ready(self, member: Member) -> None:
@@ -299,9 +316,10 @@ class Pool:
         if not self._nurseries.retiring:
             _log.info("all workers have the new model", service=self.service.name, model=self.model)
 
-    def _drain(self, member: Member) -> None:
+    def _drain(self, member: Member, how: Stop | Leave = _STOP) -> None:
         member.state = "draining"
-        member.send(Stop())
+        member.to_end_by = time.monotonic() + _DRAINS_FOR * self._settings.workers.stop_within_s
+        member.send(how)
 
     # The number of workers
 
@@ -328,8 +346,7 @@ class Pool:
             between or self._nurseries.retiring or self._stopping or time.monotonic() < self._next_leave
         ):
             last = max((one for one in members if one.identity in surplus), key=lambda one: one.took_over_at)
-            last.state = "draining"
-            last.send(Leave())
+            self._drain(last, Leave())
 
     def _has_left(self, identity: str) -> None:
         _log.info("worker has left", worker=identity)

@@ -131,6 +131,18 @@ def test_the_nursery_killed(toys: Toys, history: History) -> None:
     toys.whole(tuple(gone))
 
 
+def test_a_stopped_nursery_is_replaced_and_nobody_waits_for_it(toys: Toys, history: History) -> None:
+    load = loading(history, 400, 100)
+    wait_until(lambda: len(history.seen) > 50, 60, what="answers before the stop")
+    gone, (nursery,) = toys.pids(), toys.nurseries()
+    toys.kill(nursery, signal.SIGSTOP)
+    toys.kill(toys.standbys()[0].pid)
+    load.join(120)
+    history.exactly_once()
+    wait_until(lambda: not is_alive(nursery), 60, what="the end of the stopped nursery")
+    toys.whole(tuple(gone))
+
+
 def test_a_new_model_is_brought_in_under_load(toys: Toys, history: History) -> None:
     load = loading(history, 600, 100)
     wait_until(lambda: len(history.seen) > 50, 60, what="answers of the old model")

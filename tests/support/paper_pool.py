@@ -61,6 +61,7 @@ class PaperMember:
     def __init__(self, slot: str, model: str, nursery: PaperNursery) -> None:
         self.slot, self.model, self.nursery = slot, model, nursery
         self.pid = 4000
+        self.to_end_by = 0.0
         self.state = "starting"
         self.identity: str | None = None
         self.partitions: dict[str, list[int]] = {}
@@ -93,7 +94,7 @@ class PaperNursery:
         self._stage = stage
         self.version = version
         self.model = ""
-        self.started, self.ended = False, False
+        self.started, self.ended, self.given_up = False, False, False
         self._members: dict[str, PaperMember] = {}
         stage.nurseries.append(self)
 
@@ -111,6 +112,12 @@ class PaperNursery:
         made = PaperMember(slot, self.model, self)
         self._members[slot] = made
         return made
+
+    def kill(self) -> None:
+        self._stage.fail(self)
+
+    def forget_unborn(self) -> None:
+        return
 
     def stop(self) -> None:
         assert not self._members, f"{len(self._members)} live processes die with the nursery of version {self.version}"
@@ -160,6 +167,10 @@ class Stage:
         """Its model is in memory."""
         nursery.model = f"search@{nursery.version}"
         self.pool.loaded(cast(Any, nursery), nursery.model)
+
+    def hang(self, nursery: PaperNursery) -> None:
+        """It does nothing any more; its processes live."""
+        self.pool.nursery_hangs(cast(Any, nursery))
 
     def fail(self, nursery: PaperNursery) -> None:
         """It ends; the kernel ends its processes, of which the pool hears one by one."""

@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 
 from tests.support.paper_pool import Stage
 
-STEPS = st.sampled_from(["activate 1", "activate 2", "activate 3", "load", "fail", "kill", "die", "obey", "wait"])
+STEPS = st.sampled_from(
+    ["activate 1", "activate 2", "activate 3", "load", "fail", "kill", "die", "obey", "wait", "hang"]
+)
 
 
 @contextmanager
@@ -41,6 +43,8 @@ def step(stage: Stage, word: str, number: int) -> None:
         (stage.load if word == "load" else stage.fail)(stage.loading[number % len(stage.loading)])
     elif word == "kill" and stage.alive:
         stage.fail(stage.alive[number % len(stage.alive)])
+    elif word == "hang" and stage.alive + stage.loading:
+        stage.hang((stage.alive + stage.loading)[number % len(stage.alive + stage.loading)])
     elif word in {"die", "obey"} and stage.members:
         (stage.die if word == "die" else stage.obey)(stage.members[number % len(stage.members)])
     assert len(stage.loading) <= 1, "one model is loaded at a time"
@@ -106,6 +110,18 @@ def test_a_refused_version_leaves_the_old_one_alone_and_is_tried_again_later_and
         stage.pool.follow(2)
         stage.settle()
         serves(stage, 2)
+
+
+def test_a_nursery_that_hangs_is_replaced_and_nobody_serves_less_for_it() -> None:
+    with staged() as stage:
+        stage.pool.start(1)
+        stage.settle()
+        before = stage.members
+        stage.hang(stage.alive[0])
+        assert stage.members == before
+        stage.settle()
+        serves(stage, 1)
+        assert not set(before) & set(stage.members)
 
 
 def test_when_the_nursery_dies_while_the_wanted_version_is_refused_the_last_good_one_serves() -> None:

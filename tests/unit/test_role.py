@@ -1,0 +1,38 @@
+"""A role that does nothing any more is started again, and ends when it is told to."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from standfast.role import Role
+
+_SLEEPER = "import time\ntime.sleep(600)\n"
+
+
+async def until(condition: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline, f"waited in vain for {what}"
+        await asyncio.sleep(0.02)
+
+
+def test_a_stopped_role_is_killed_and_started_again_and_does_not_hold_up_the_end(state: Path) -> None:
+    state.mkdir(exist_ok=True)
+    (state / "sleeper.py").write_text(_SLEEPER)
+
+    async def life() -> None:
+        role = Role("sleeper", "sleeper", {"PYTHONPATH": str(state)}, lambda: None)
+        role.start()
+        first = role.status().pid
+        os.kill(first, signal.SIGSTOP)
+        await until(lambda: role.status().pid not in {0, first}, "another process")
+        os.kill(role.status().pid, signal.SIGSTOP)
+        await role.stop(within_s=0.5)
+        assert not role.status().pid or not Path(f"/proc/{role.status().pid}").exists()
+
+    asyncio.run(life())
