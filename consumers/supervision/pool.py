@@ -189,7 +189,8 @@ class Pool:
 
     def loaded(self, nursery: NurseryHandle, model: str) -> None:
         """A nursery is ready to fork; a new version's takes over from the present one."""
-        _log.info("new model is loaded", service=self.service.name, model=model)
+        if self.model:
+            _log.info("new model is loaded", service=self.service.name, model=model)
         self._nurseries.loaded(nursery)
         self._fill()
         self._go_on()
