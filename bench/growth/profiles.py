@@ -45,7 +45,6 @@ def measured(where: Path, users: int, items: int) -> Cost:
         store.write(_changes(first, min(first + _AT_ONCE, users), items), {0: first})
         store.keep_small()
     wrote = time.process_time() - began
-    size = sum(path.stat().st_size for path in where.iterdir())
     bulletin.write(where, bulletin.Bulletin(store.path.name, complete=True, at=time.time_ns() // 1_000_000))
     began = time.perf_counter()
     histories = Histories(where)
@@ -55,6 +54,7 @@ def measured(where: Path, users: int, items: int) -> Cost:
     lookup = _lookups(histories, users)
     histories.close()
     store.close()
+    size = sum(path.stat().st_size for path in where.iterdir())
     return Cost(size, wrote / users * 1e6, lookup * 1e6, standby * 1000)
 
 
@@ -71,7 +71,7 @@ def _changes(first: int, last: int, items: int) -> Iterator[Change]:
 
 def _lookups(histories: Histories, users: int) -> float:
     draw = random.Random(1)
-    wanted = [str(draw.randrange(users)) for _ in range(_LOOKUPS)]
+    wanted = [str(draw.randrange(users)) for _ in range(min(users, _LOOKUPS))]
     for user in wanted:
         histories.known(user)  # the ids of items are in memory from then on, as in a worker that has served for a while
     began = time.process_time()
