@@ -39,7 +39,9 @@ class Topic:
 
     def config(self) -> dict[str, str]:
         """The topic's settings on the broker."""
-        kept = {"cleanup.policy": "compact"} if self.compacted else {"retention.ms": str(self.retention_ms)}
+        kept = {"cleanup.policy": "compact"}
+        if not self.compacted:  # said, because a cluster's own default may be to compact: requests of one key would go
+            kept = {"cleanup.policy": "delete", "retention.ms": str(self.retention_ms)}
         return {**kept, "max.message.bytes": str(self.max_bytes)}
 
     def dead_letters(self) -> Topic:

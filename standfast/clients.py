@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 
+from standfast.errors import SettingsError
 from standfast.settings import Settings
 
 Config = dict[str, object]
@@ -30,6 +31,24 @@ def base(settings: Settings, client_id: str) -> Config:
         "logger": _log,
         **theirs,
     }
+
+
+def check(settings: Settings) -> None:
+    """Raises SettingsError where librdkafka refuses the user's own settings: with a line, before anything starts."""
+    theirs = {key: value.get_secret_value() for key, value in settings.kafka.client.items()}
+    if not theirs:
+        return
+    from confluent_kafka import Consumer, KafkaException
+
+    quiet = logging.Logger("unheard", logging.CRITICAL + 1)
+    try:
+        Consumer({"group.id": "check", **theirs, "logger": quiet}).close()
+    except (KafkaException, TypeError, ValueError) as error:
+        said = error.args[0].str().strip() if isinstance(error, KafkaException) else str(error)
+        raise SettingsError(
+            f"Kafka's client refuses a setting: {said}; correct or unset KAFKA_<NAME>, with _ for each dot, or "
+            "kafka.client in the settings file"
+        ) from None
 
 
 def consumer(settings: Settings, client_id: str, group: str, **more: object) -> Config:

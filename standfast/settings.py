@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import json
 import os
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -46,6 +47,11 @@ _NOT_CLIENT_SETTINGS = {
     "GC_LOG_OPTS",
     "DEBUG",
 }
+# What Kubernetes sets in every pod for a service named `kafka` or `kafka-…`.
+_KUBERNETES = re.compile(
+    r"(?:\w+_)?(?:SERVICE_HOST|SERVICE_PORT(?:_\w+)?|PORT|PORT_\d+_(?:TCP|UDP|SCTP)(?:_(?:PROTO|PORT|ADDR))?)"
+)
+_SCHEME = re.compile(r"([A-Za-z_]+)://")
 
 
 def _one_or_three(brokers: int) -> int:
@@ -268,11 +274,22 @@ def _outside(settings: Settings) -> dict[str, object]:
     """What the usual variables of the Kafka world say."""
     client = {key: SecretStr(value) for key, value in _client_environment().items()}
     servers = os.environ.get("KAFKA_BOOTSTRAP_SERVERS") or settings.kafka.bootstrap_servers
-    kafka = settings.kafka.model_copy(
-        update={"bootstrap_servers": servers, "client": {**settings.kafka.client, **client}}
-    )
+    client = {**settings.kafka.client, **client}
+    kafka = settings.kafka.model_copy(update={"bootstrap_servers": _plain(servers, client), "client": client})
     url = os.environ.get("SCHEMA_REGISTRY_URL")
     return {"kafka": kafka, "schema_registry_url": SecretStr(url) if url else settings.schema_registry_url}
+
+
+def _plain(servers: str, client: dict[str, SecretStr]) -> str:
+    """`SASL_SSL://host:9093` as `host:9093`, as Java wants it, and the protocol among the client's settings."""
+    named = {match[1].upper() for match in _SCHEME.finditer(servers)}
+    given = client.get("security.protocol")
+    if len(named) > 1 or (named and given is not None and named != {given.get_secret_value().upper()}):
+        told = [*sorted(named), *([given.get_secret_value()] if given else [])]
+        raise SettingsError(f"KAFKA_BOOTSTRAP_SERVERS and KAFKA_SECURITY_PROTOCOL differ: {', '.join(told)}; name one")
+    if named and given is None and named != {"PLAINTEXT"}:
+        client["security.protocol"] = SecretStr(named.pop())
+    return ",".join(_SCHEME.sub("", server.strip()) for server in servers.split(",") if server.strip())
 
 
 def _client_environment() -> dict[str, str]:
@@ -281,7 +298,7 @@ def _client_environment() -> dict[str, str]:
     return {
         key.lower().replace("_", "."): value
         for key, value in named.items()
-        if key not in ignored and not key.startswith("JVM_")
+        if key not in ignored and not key.startswith("JVM_") and not _KUBERNETES.fullmatch(key)
     }
 
 

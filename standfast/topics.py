@@ -26,6 +26,19 @@ class TopicState:
     actual_partitions: int | None
     actual_replication: int | None
     differs: tuple[str, ...]
+    wrong_config: tuple[str, ...] = ()
+
+    def remedy(self) -> list[str]:
+        """The commands that make the topic as the table says, as far as one can."""
+        commands: list[str] = []
+        if self.wrong_config:
+            wanted = ",".join(f"{key}={self.topic.config()[key]}" for key in self.wrong_config)
+            commands.append(
+                f"standfast kafka configs --alter --entity-type topics --entity-name {self.name} --add-config {wanted}"
+            )
+        if self.actual_partitions is not None and self.actual_partitions < self.partitions:
+            commands.append(f"standfast kafka topics --alter --topic {self.name} --partitions {self.partitions}")
+        return commands
 
     @property
     def state(self) -> Literal["missing", "differs", "ok"]:
@@ -52,7 +65,7 @@ def plan(admin: AdminClient, settings: KafkaSettings) -> list[TopicState]:
         name = _named(topic, settings)
         found = metadata.topics.get(name)
         partitions = topic.partitions or settings.partitions
-        differs = _differences(topic, partitions, found, configs.get(name, {})) if found else ()
+        differs = _differences(topic, partitions, replication, found, configs.get(name, {})) if found else ()
         states.append(
             TopicState(
                 topic=topic,
@@ -62,6 +75,7 @@ def plan(admin: AdminClient, settings: KafkaSettings) -> list[TopicState]:
                 actual_partitions=len(found.partitions) if found else None,
                 actual_replication=len(found.partitions[0].replicas) if found and found.partitions else None,
                 differs=differs,
+                wrong_config=_wrong_config(topic, configs.get(name, {})),
             )
         )
     return states
@@ -93,13 +107,20 @@ def _named(topic: Topic, settings: KafkaSettings) -> str:
     return settings.topic_prefix + topic.name
 
 
-def _differences(topic: Topic, partitions: int, found: object, config: dict[str, str]) -> tuple[str, ...]:
+def _differences(
+    topic: Topic, partitions: int, replication: int, found: object, config: dict[str, str]
+) -> tuple[str, ...]:
     actual = len(found.partitions)  # type: ignore[attr-defined]
     wrong = [] if actual == partitions else [f"partitions {actual} instead of {partitions}"]
-    for key, value in topic.config().items():
-        if key in config and config[key] != value:
-            wrong.append(f"{key} {config[key]} instead of {value}")
-    return tuple(wrong)
+    copies = min((len(one.replicas) for one in found.partitions.values()), default=0)  # type: ignore[attr-defined]
+    if copies < replication:
+        wrong.append(f"replication {copies} instead of {replication}")
+    wanted = topic.config()
+    return (*wrong, *(f"{key} {config[key]} instead of {wanted[key]}" for key in _wrong_config(topic, config)))
+
+
+def _wrong_config(topic: Topic, config: dict[str, str]) -> tuple[str, ...]:
+    return tuple(key for key, value in topic.config().items() if key in config and config[key] != value)
 
 
 def _configs(admin: AdminClient, names: list[str]) -> dict[str, dict[str, str]]:

@@ -33,6 +33,10 @@ def settings_from(
 
     loaded = settings.load(config, flags)
     logs.configure(loaded.log, role)
+    if loaded.kafka.client:
+        from standfast import clients
+
+        clients.check(loaded)
     return loaded
 
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 app = typer.Typer()
 _HOUR_MS = 3_600_000
 _CHANGES_PENDING = 2
+_BY_HAND = "partitions: set kafka.partitions; replication: see `standfast kafka reassign-partitions --help`"
 _SHOWN = ("topic", "partitions", "replication", "retention", "state", "key")
 
 
@@ -47,8 +48,8 @@ def topics(
         _print(rows)
     for state in states:
         if state.differs:
-            stderr().print(f"{state.name}: {'; '.join(state.differs)}; change it with `standfast kafka topics` or "
-                           "`standfast kafka configs`", soft_wrap=True)  # fmt: skip
+            remedy = " && ".join(state.remedy()) or _BY_HAND
+            stderr().print(f"{state.name}: {'; '.join(state.differs)}; mend it: {remedy}", soft_wrap=True, markup=False)
     if plan and any(state.state == "missing" for state in states):
         raise typer.Exit(_CHANGES_PENDING)
 

@@ -5,16 +5,17 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NoReturn
+from typing import Literal, NoReturn
 
 from standfast.errors import UsageError
 
-if TYPE_CHECKING:
-    from standfast.settings import Settings
-
 _LOGGING = Path(__file__).with_name("kafka-tools.log4j2.properties")
-_OWN_ADDRESS = ("--bootstrap-server", "--bootstrap-controller", "--broker-list")
-_OWN_CREDENTIALS = ("--command-config", "--producer.config", "--consumer.config", "--consumer-config")
+# A tool takes any beginning of its options' names: `--boot` is `--bootstrap-server`.
+_OWN_ADDRESS = ("--bootstrap-server", "--bootstrap-controller")
+_OWN_CREDENTIALS = ("--command-config", "--admin.config")
+# The older names of --command-config; `--consumer` is another option.
+_OLDER_CREDENTIALS = ("--producer.config", "--consumer.config", "--consumer-config", "--producer-config")
+_SHORTEST_OLDER = len("--consumer.")
 _NEEDS_NOBODY = {"--help", "-h", "--version"}
 
 
@@ -24,6 +25,7 @@ class Tool:
 
     main_class: str
     connection: Literal["first", "last", "none"] = "first"
+    file: str | None = None  # its own name for --command-config; elsewhere `--config` may set a topic's
 
 
 _T = "org.apache.kafka.tools."
@@ -31,7 +33,7 @@ TOOLS = {
     "acls": Tool(_T + "AclCommand"),
     "broker-api-versions": Tool(_T + "BrokerApiVersionsCommand"),
     "client-metrics": Tool(_T + "ClientMetricsCommand"),
-    "cluster": Tool(_T + "ClusterTool", "last"),
+    "cluster": Tool(_T + "ClusterTool", "last", "--config"),
     "configs": Tool("kafka.admin.ConfigCommand"),
     "console-consumer": Tool(_T + "consumer.ConsoleConsumer"),
     "console-producer": Tool(_T + "ConsoleProducer"),
@@ -55,7 +57,7 @@ TOOLS = {
     "share-consumer-perf-test": Tool(_T + "ShareConsumerPerformance"),
     "share-groups": Tool(_T + "consumer.group.ShareGroupCommand"),
     "storage": Tool("kafka.tools.StorageTool", "none"),
-    "streams-application-reset": Tool(_T + "StreamsResetter"),
+    "streams-application-reset": Tool(_T + "StreamsResetter", file="--config-file"),
     "streams-groups": Tool(_T + "streams.StreamsGroupCommand"),
     "topics": Tool(_T + "TopicCommand"),
     "transactions": Tool(_T + "TransactionsCommand"),
@@ -85,45 +87,36 @@ def _connected(tool: Tool, args: list[str]) -> list[str]:
     if tool.connection == "none" or not args or _NEEDS_NOBODY & set(args):
         return args
     from standfast import settings
+    from standfast.kafka.java_properties import java_properties
     from standfast.locating import located
 
     loaded = settings.load()
     added: list[str] = []
-    if not _given(args, _OWN_ADDRESS):
+    if not (_given(args, _OWN_ADDRESS) or _given_short(args, "-b")):
         loaded = located(loaded)
         added += ["--bootstrap-server", loaded.kafka.bootstrap_servers]
-    if not _given(args, _OWN_CREDENTIALS) and (credentials := java_properties(loaded)):
+    if not _has_credentials(tool, args) and (credentials := java_properties(loaded)):
         added += ["--command-config", _in_memory(credentials)]
     return [*args, *added] if tool.connection == "last" else [*added, *args]
 
 
-def _given(args: list[str], options: tuple[str, ...]) -> bool:
-    return any(arg.partition("=")[0] in options for arg in args)
+def _has_credentials(tool: Tool, args: list[str]) -> bool:
+    names = (*_OWN_CREDENTIALS, tool.file) if tool.file else _OWN_CREDENTIALS
+    return _given(args, names) or _given(args, _OLDER_CREDENTIALS, _SHORTEST_OLDER) or _given_short(args, "-c")
 
 
-def java_properties(settings: Settings) -> str:
-    """The security settings of our librdkafka clients in the Java client's words; empty when there are none."""
-    client = {key: value.get_secret_value() for key, value in settings.kafka.client.items()}
-    lines = {"security.protocol": client.get("security.protocol")}
-    lines["sasl.mechanism"] = client.get("sasl.mechanism") or client.get("sasl.mechanisms")
-    if "sasl.username" in client:
-        scram = (lines["sasl.mechanism"] or "").startswith("SCRAM")
-        module = "scram.ScramLoginModule" if scram else "plain.PlainLoginModule"
-        user, password = _quoted(client["sasl.username"]), _quoted(client.get("sasl.password", ""))
-        login = f"org.apache.kafka.common.security.{module} required username={user} password={password};"
-        lines["sasl.jaas.config"] = login.replace("\\", "\\\\")
-    if "ssl.ca.location" in client:
-        lines |= {"ssl.truststore.type": "PEM", "ssl.truststore.location": client["ssl.ca.location"]}
-    return "".join(f"{key}={value}\n" for key, value in lines.items() if value)
+def _given(args: list[str], options: tuple[str, ...], shortest: int = len("--b")) -> bool:
+    """Whether one of the options is among the arguments, by its name or a beginning of it."""
+    names = [name for arg in args if len(name := arg.partition("=")[0]) >= shortest]
+    return any(option.startswith(name) for name in names for option in options)
 
 
-def _quoted(text: str) -> str:
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{escaped}"'
+def _given_short(args: list[str], option: str) -> bool:
+    return any(arg.startswith(option) for arg in args)
 
 
 def _in_memory(text: str) -> str:
     """A path to the text that only the tool can open: a password on disk would stay there after it."""
     descriptor = os.memfd_create("kafka-client", 0)  # 0: stays open across exec
-    os.write(descriptor, text.encode())
+    os.write(descriptor, text.encode("ascii"))
     return f"/proc/self/fd/{descriptor}"

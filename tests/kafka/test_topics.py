@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 from confluent_kafka.admin import AdminClient, NewTopic
 
@@ -52,6 +57,35 @@ def test_a_topic_that_differs_is_told_and_left_alone(admin: AdminClient, setting
     assert row.state == "differs"
     assert any(text.startswith("partitions 3 instead of 2") for text in row.differs)
     assert any(text.startswith("retention.ms 1000 instead of") for text in row.differs)
+
+
+def test_a_compacted_request_topic_is_told_and_the_printed_commands_mend_it(
+    admin: AdminClient, settings: Settings, tmp_path: Path
+) -> None:
+    name = f"{settings.kafka.topic_prefix}search.requests"
+    wrong = {"cleanup.policy": "compact", "retention.ms": "1000", "max.message.bytes": "5000"}
+    admin.create_topics([NewTopic(name, 1, 1, config=wrong)])[name].result(15)
+    wait_until(lambda: states(admin, settings)[0] == "differs", what="the topic is seen to differ")
+    row = topics.plan(admin, settings.kafka)[0]
+    assert [text.split()[0] for text in row.differs] == ["partitions", *sorted(wrong, key=list(wrong).index)]
+    environment = {
+        **os.environ,
+        "KAFKA_BOOTSTRAP_SERVERS": settings.kafka.bootstrap_servers,
+        "STANDFAST_HOME": str(tmp_path),
+    }
+    for command in row.remedy():
+        words = [sys.executable, "-m", *command.split()]
+        done = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=150, check=False)
+        assert done.returncode == 0, done.stderr
+    wait_until(lambda: states(admin, settings)[0] == "ok", what="the topic is as the table says")
+
+
+def test_fewer_copies_than_there_should_be_are_told(admin: AdminClient, settings: Settings) -> None:
+    name = f"{settings.kafka.topic_prefix}search.requests"
+    admin.create_topics([NewTopic(name, 2, 1)])[name].result(15)
+    wanted = settings.kafka.model_copy(update={"replication": 3})
+    wait_until(lambda: topics.plan(admin, wanted)[0].actual_partitions == 2, what="the topic is seen")
+    assert "replication 1 instead of 3" in topics.plan(admin, wanted)[0].differs
 
 
 def test_a_kafka_that_does_not_answer_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

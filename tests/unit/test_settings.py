@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from standfast import clients
 from standfast.errors import SettingsError
 from standfast.settings import Settings, load
 
@@ -144,3 +145,71 @@ def test_secrets_are_masked_in_errors_about_the_environment(monkeypatch: pytest.
     with pytest.raises(SettingsError) as caught:
         load()
     assert _HOSTILE not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("KAFKA_PORT", "tcp://10.0.0.1:9092"),
+        ("KAFKA_SERVICE_HOST", "10.0.0.1"),
+        ("KAFKA_SERVICE_PORT", "9092"),
+        ("KAFKA_SERVICE_PORT_TCP_CLIENT", "9092"),
+        ("KAFKA_PORT_9092_TCP", "tcp://10.0.0.1:9092"),
+        ("KAFKA_PORT_9092_TCP_ADDR", "10.0.0.1"),
+        ("KAFKA_PORT_9092_TCP_PROTO", "tcp"),
+        ("KAFKA_UI_SERVICE_HOST", "10.0.0.2"),
+        ("KAFKA_UI_PORT_8080_TCP_PORT", "8080"),
+    ],
+)
+def test_what_kubernetes_sets_for_a_service_named_kafka_is_no_setting(
+    state: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    assert load().kafka.client == {}
+
+
+@pytest.mark.parametrize(
+    ("servers", "plain", "protocol"),
+    [
+        ("PLAINTEXT://a:1", "a:1", None),
+        ("a:1, b:2,", "a:1,b:2", None),
+        ("SASL_SSL://a:1,SASL_SSL://b:2", "a:1,b:2", "SASL_SSL"),
+        ("ssl://[::1]:1", "[::1]:1", "SSL"),
+    ],
+)
+def test_an_address_may_name_its_protocol(
+    state: Path, monkeypatch: pytest.MonkeyPatch, servers: str, plain: str, protocol: str | None
+) -> None:
+    monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", servers)
+    kafka = load().kafka
+    assert kafka.bootstrap_servers == plain
+    assert {key: value.get_secret_value() for key, value in kafka.client.items()} == (
+        {"security.protocol": protocol} if protocol else {}
+    )
+
+
+def test_two_protocols_are_refused(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", "PLAINTEXT://a:1")
+    monkeypatch.setenv("KAFKA_SECURITY_PROTOCOL", "SSL")
+    with pytest.raises(SettingsError, match="KAFKA_SECURITY_PROTOCOL differ: PLAINTEXT, SSL"):
+        load()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("KAFKA_SECURITY_PROTOCOL", "SASL", r"security\.protocol"),
+        ("KAFKA_SOCKET_TIMEOUT_MS", "soon", r"socket\.timeout\.ms"),
+        ("KAFKA_SOCKET_TIMEOUT_MS", "-7", r"socket\.timeout\.ms"),
+        ("KAFKA_NO_SUCH", "x", r"no\.such"),
+    ],
+)
+def test_what_librdkafka_refuses_is_said_before_anything_starts(
+    state: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: str, said: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError, match=rf"refuses a setting: .*{said}.*KAFKA_<NAME>"):
+        clients.check(load())
+    monkeypatch.setenv(name, "plaintext" if "PROTOCOL" in name else "1000")
+    if name != "KAFKA_NO_SUCH":
+        clients.check(load())

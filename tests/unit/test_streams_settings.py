@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import ssl
+import subprocess
+from pathlib import Path
+
 import pytest
 
 from schemas.records import Interaction
@@ -43,6 +47,38 @@ def test_what_cannot_be_followed_is_named_without_its_secrets(client: dict[str, 
     with pytest.raises(SettingsError, match=named) as raised:
         credentials(client)
     assert "secret" not in str(raised.value)
+
+
+@pytest.mark.parametrize("password", ["", "g\u00e9heim"])
+def test_a_clients_certificate_is_shown_from_files_or_texts(tmp_path: Path, password: str) -> None:
+    certificate, key = tmp_path / "cert", tmp_path / "key"
+    words = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-subj", "/CN=shop", "-days", "2"]
+    lock = ["-passout", f"pass:{password}"] if password else ["-nodes"]
+    subprocess.run([*words, *lock, "-out", certificate, "-keyout", key], check=True, capture_output=True)
+    texts = {
+        "ssl.ca.pem": certificate.read_text(),
+        "ssl.certificate.pem": certificate.read_text(),
+        "ssl.key.pem": key.read_text(),
+    }
+    files = {
+        "ssl.ca.location": str(certificate),
+        "ssl.certificate.location": str(certificate),
+        "ssl.key.location": str(key),
+    }
+    for given in (texts, files):
+        found = credentials(
+            {
+                "security.protocol": "ssl",
+                "ssl.key.password": password,
+                "ssl.endpoint.identification.algorithm": "none",
+                **given,
+            }
+        )
+        assert found is not None
+        assert not found.context.check_hostname
+        assert found.context.verify_mode is ssl.CERT_REQUIRED
+    with pytest.raises(SettingsError, match=r"ssl\.key"):
+        credentials({"security.protocol": "ssl", **texts, "ssl.key.pem": "none"})
 
 
 @pytest.mark.parametrize(
