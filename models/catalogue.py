@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 
 from models.rows import Skipped, read_rows
+from models.text import plain, unmarked
 from models.values import identity, whole_ids
 
 
@@ -25,7 +26,7 @@ class Product(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Catalogue:
-    """Products, in the order of the file; the three lists have the same length."""
+    """Products, in the order of the file; the three lists have the same length. Titles are as the shop wrote them."""
 
     item_ids: list[str]
     titles: list[str]
@@ -68,8 +69,8 @@ def read_catalogue(path: Path) -> tuple[Catalogue, Skipped]:
 
 def _text(title: str, product: Product) -> str:
     parts = (title, product.description, product.category)
-    return ". ".join(clean for part in parts if part is not None and (clean := _clean(part)))
+    return plain(". ".join(clean for part in parts if part is not None and (clean := _clean(part))))
 
 
 def _clean(cell: str | float) -> str:
-    return " ".join(str(cell).split())
+    return unmarked(str(cell))

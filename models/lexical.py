@@ -1,4 +1,7 @@
-"""BM25 over a catalogue's words, by bm25s; finds what was typed as it was typed, product codes too."""
+"""BM25 over a catalogue's words, by bm25s; finds what was typed as it was typed, product codes too.
+
+Scripts that put no spaces between words are indexed by characters and by pairs of neighbours, and asked for by pairs.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,8 @@ import numpy as np
 from bm25s.stopwords import STOPWORDS_EN
 from numpy.typing import NDArray
 
+from models.text import folded
+
 FILES = (
     "data.csc.index.npy",
     "indices.csc.index.npy",
@@ -18,15 +23,61 @@ FILES = (
     "vocab.index.json",
     "params.index.json",
 )
-_WORD = re.compile(r"\w+")
+# Thai, Lao, Burmese, Khmer, Chinese, Japanese and Korean
+_UNSPACED = (
+    "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u3007\u3041-\u309f\u30a1-\u30fa\u30fc-\u30ff"
+    "\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003ffff"
+)
+_INDIC = "\u0900-\u0963\u0966-\u0dff"  # their vowel signs are no letters to `re`, and yet part of the word
+_WORD = re.compile(rf"(?P<unspaced>[{_UNSPACED}]+)|(?:[^\W_{_UNSPACED}]|[{_INDIC}])+")
+_ASCII_WORD = re.compile("[a-z0-9]+")
+_CODE = re.compile(r"[a-z0-9]+(?:[-._/][a-z0-9]+)+")
+_DIGIT, _LETTER, _SIGNS = re.compile("[0-9]"), re.compile("[a-z]"), re.compile(r"[\W_]+")
 _STOPWORDS = frozenset(STOPWORDS_EN)
 _MAX_QUERY_WORDS = 256
 
 
 def words(text: str) -> list[str]:
-    """Lower-case words without stop words, plurals cut: `LUNCH BAGS` gives `lunch`, `bag`."""
-    found = (word for word in _WORD.findall(text.lower()) if word not in _STOPWORDS)
-    return [_singular(word) for word in found]
+    """Lower-case words without stop words, plurals cut: `LUNCH BAGS` gives `lunch`, `bag`; for the index."""
+    return _tokens(folded(text), single=True)
+
+
+def asked(text: str) -> list[str]:
+    """The same of a query."""
+    return _tokens(folded(text), single=False)
+
+
+def key(text: str) -> str:
+    """What two spellings of one code or title have in common: the words, all of them, in their order, plurals cut."""
+    text = folded(text)
+    found = _ASCII_WORD.findall(text) if text.isascii() else [match[0] for match in _WORD.finditer(text)]
+    return " ".join(map(_singular, found)) or text
+
+
+def code_words(item_id: str) -> list[str]:
+    """The words by which a product's code is found: as it is, and without signs."""
+    code = folded(item_id)
+    joined = _singular(_SIGNS.sub("", code))
+    return list(dict.fromkeys([joined, *_CODE.findall(code)])) if joined else []
+
+
+def _tokens(text: str, *, single: bool) -> list[str]:
+    words: list[str] = []
+    if text.isascii():
+        words = [_singular(word) for word in _ASCII_WORD.findall(text) if word not in _STOPWORDS]
+    for found in () if text.isascii() else _WORD.finditer(text):
+        word = found[0]
+        if found["unspaced"]:
+            words += [word[place : place + 2] for place in range(len(word) - 1)]
+            words += word if single or len(word) == 1 else ""
+        elif word not in _STOPWORDS:
+            words.append(_singular(word))
+    for code in _CODE.findall(text) if _DIGIT.search(text) else ():
+        if _DIGIT.search(code) and ("-" in code or "_" in code or not single):  # dots are mostly those of numbers
+            words.append(code)
+            if _LETTER.search(code):
+                words.append(_SIGNS.sub("", code))
+    return words
 
 
 def _singular(word: str) -> str:
@@ -50,14 +101,14 @@ class Lexical:
         """[len(queries), documents]; 0 where no word is shared."""
         table = np.zeros((len(queries), self._documents), np.float32)
         for row, query in enumerate(queries):
-            known = self._index.get_tokens_ids(words(query)[:_MAX_QUERY_WORDS])
+            known = self._index.get_tokens_ids(asked(query)[:_MAX_QUERY_WORDS])
             if known:
                 table[row] = self._index.get_scores_from_ids(known)
         return table
 
     def matches(self, query: str) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
         """Scores [documents] of one query, and the documents that share a word with it; some twice, in no order."""
-        known = self._index.get_tokens_ids(words(query)[:_MAX_QUERY_WORDS])
+        known = self._index.get_tokens_ids(asked(query)[:_MAX_QUERY_WORDS])
         if not known:
             return np.zeros(self._documents, np.float32), np.empty(0, np.int32)
         starts, places = self._index.scores["indptr"], self._index.scores["indices"]
@@ -66,10 +117,15 @@ class Lexical:
         )
 
 
-def build_lexical(texts: Sequence[str], folder: Path) -> None:
-    """Indexes `texts` and writes bm25s's own files, `FILES`, into `folder`: numpy arrays and JSON, no pickle."""
+def build_lexical(texts: Sequence[str], folder: Path, item_ids: Sequence[str] | None = None) -> None:
+    """Indexes `texts`, each with the code at its place in `item_ids`, and writes bm25s's own files, `FILES`, into
+    `folder`: numpy arrays and JSON, no pickle."""
     vocabulary: dict[str, int] = {}
-    documents = [[vocabulary.setdefault(w, len(vocabulary)) for w in words(text)] for text in texts]
+    codes = map(code_words, item_ids or [""] * len(texts))
+    documents = [
+        [vocabulary.setdefault(word, len(vocabulary)) for word in (*words(text), *code)]
+        for text, code in zip(texts, codes, strict=True)
+    ]
     if not vocabulary:
         vocabulary[""] = 0  # bm25s cannot index nothing; titles without one word are found by their vectors
         documents[0] = [0]

@@ -2,12 +2,14 @@
 
 How products are scored stands in `models.ranking`. The weight of BM25 in it was chosen on SciFact's training queries:
 nDCG@10 0.7278 there, and 0.732 on its test queries (BM25 alone 0.668, vectors alone 0.648). A query that shares no
-word with any product is ranked by vectors alone.
+word with any product is ranked by vectors alone. Whose code or title is the whole query stands before all others.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain, islice
+from operator import itemgetter
 from pathlib import Path
 
 import msgspec
@@ -20,16 +22,19 @@ from models.catalogue import Catalogue
 from models.cells import PRECISION, Cells, divide
 from models.device import in_halves
 from models.encoder import Encoder, about_tokens, load_encoder
+from models.exact import Exact, build_exact, load_exact
 from models.lexical import build_lexical, load_lexical
 from models.linear import serving_dtype
 from models.ranking import Ranking
 from models.recall import cheapest
+from models.text import plain
 from schemas.records import Item
 from standfast.errors import IntegrityError
 
 LEXICAL_WEIGHT = 0.35
 EXACT_UP_TO = 200_000
 _CPU = torch.device("cpu")
+_CODE, _TITLE = 2.0, 1.5  # scores of products with just the code or title that was typed; others have at most 1
 _CONFIG, _VECTORS, _LEXICAL = "search.json", "vectors.safetensors", "lexical"
 
 
@@ -53,9 +58,9 @@ class HybridSearch:
 
     ignores_user = True
 
-    def __init__(self, label: str, config: SearchConfig, ranking: Ranking, encoder: Encoder) -> None:
+    def __init__(self, label: str, config: SearchConfig, ranking: Ranking, exact: Exact, encoder: Encoder) -> None:
         self._label, self._config = label, config
-        self._ranking, self._encoder = ranking, encoder
+        self._ranking, self._exact, self._encoder = ranking, exact, encoder
 
     @property
     def label(self) -> str:
@@ -76,15 +81,27 @@ class HybridSearch:
             self.predict([SearchQuery("white hanging heart", 10)] * count)
 
     def _answers(self, queries: Sequence[SearchQuery]) -> list[list[Item]]:
-        texts = [query.query for query in queries]
+        texts = [plain(query.query) for query in queries]
         with torch.inference_mode():
             most = max(query.k for query in queries)
             values, places = self._ranking.best(texts, self._encoder.encode(texts), most)
-        return [self._answer(v, p, query.k) for query, v, p in zip(queries, values, places, strict=True)]
+        rows = zip(queries, texts, values, places, strict=True)
+        return [self._answer(self._exact_first(text, v, p), query.k) for query, text, v, p in rows]
 
-    def _answer(self, values: Sequence[float], places: Sequence[int], k: int) -> list[Item]:
+    def _exact_first(self, text: str, values: Sequence[float], places: Sequence[int]) -> Iterable[tuple[float, int]]:
+        """Scores and places, those of the products of which the text is the code or title first."""
+        exact = self._exact.find(text)
+        if not exact:
+            return zip(values, places, strict=True)
+        code, ids = text.casefold(), self._config.item_ids
+        first = [(_CODE if ids[place].casefold() == code else _TITLE, place) for place in exact]
+        known = set(exact)
+        others = ((value, place) for value, place in zip(values, places, strict=True) if place not in known)
+        return chain(sorted(first, key=itemgetter(0), reverse=True), others)
+
+    def _answer(self, best: Iterable[tuple[float, int]], k: int) -> list[Item]:
         ids, titles = self._config.item_ids, self._config.titles
-        return [Item(ids[p], v, titles[p]) for v, p in zip(values[:k], places[:k], strict=True)]
+        return [Item(ids[place], value, titles[place]) for value, place in islice(best, k)]
 
 
 def build_search(
@@ -104,8 +121,8 @@ def build_search(
     arrays, found = {"vectors": vectors.cpu()}, {}
     if len(catalogue) > exact_up_to:
         catalogue, arrays = _divided(catalogue, arrays["vectors"].to(serving_dtype(_CPU)))
-    texts = [_words(*row) for row in zip(catalogue.item_ids, catalogue.texts, strict=True)]
-    build_lexical(texts, folder / _LEXICAL)
+    build_lexical(catalogue.texts, folder / _LEXICAL, catalogue.item_ids)
+    build_exact(catalogue.item_ids, catalogue.titles, folder)
     config = SearchConfig(catalogue.item_ids, catalogue.titles, encoder.name, encoder.digest, exact=exact)
     if cells := _cells(arrays):
         found = cheapest(_ranking(config, arrays, folder), cells, catalogue.titles, encoder)
@@ -131,7 +148,7 @@ def load_search(folder: Path, label: str, device: str = "auto") -> HybridSearch:
     if encoder.device == _CPU and torch.get_num_threads() == 1:
         with torch.inference_mode():
             ranking.make_kernels()
-    return HybridSearch(label, config, ranking, encoder)
+    return HybridSearch(label, config, ranking, load_exact(folder), encoder)
 
 
 def _copied(arrays: Mapping[str, Tensor], device: torch.device) -> dict[str, Tensor]:
@@ -162,8 +179,3 @@ def _divided(catalogue: Catalogue, vectors: Tensor) -> tuple[Catalogue, dict[str
     )
     arrays = {"vectors": vectors[order].to(PRECISION), "centres": cells.centres.to(PRECISION), "ends": cells.ends}
     return Catalogue(item_ids, titles, texts, catalogue.digest), arrays
-
-
-def _words(item_id: str, text: str) -> str:
-    """A product's words, and its code where it is one word, so that a typed code finds its product."""
-    return f"{text} {item_id}" if item_id.isalnum() else text

@@ -16,4 +16,4 @@ def usual(model: HybridSearch) -> HybridSearch:
     bert = AutoModel.from_pretrained(encoder_folder(ours.name)).eval().to(ours.device)
     backbone = _AutoBackbone(bert, ours.device, torch.float32)
     theirs = Encoder(ours.name, ours.digest, backbone, ours._tokenizer, ours.device)  # noqa: SLF001
-    return HybridSearch(model.label, model._config, model._ranking, theirs)  # noqa: SLF001
+    return HybridSearch(model.label, model._config, model._ranking, model._exact, theirs)  # noqa: SLF001
