@@ -114,6 +114,7 @@ WORKER_KILL = Drill(
         "every accepted request is answered: 0 lost",
         "a read_committed reader sees each answer once: 0 duplicated (unless workers.delivery = at_least_once)",
         "answers to one partition keep the order of its requests: 0 out of order",
+        "each answer has as many products as its request asks for: 0 swapped",
         "all answers have status ok",
         "the victim's partitions answer again within rto_ms",
         "p99 after the recovery is within p99_ms",

@@ -6,6 +6,9 @@ unexpected    answers to requests of this drill that it never sent
 out of order  answers whose request stood before an already answered one. One owner at a time answers a request
               partition in its order, and a successor goes on at the committed offset, so this holds across a takeover
               too; answers are spread over result partitions by key and compared within one of them only.
+wrong         answers that cannot be to their requests. Neighbouring requests ask for different numbers of products, so
+              that answers that were swapped or shifted have too many for the request whose id they bear. Too few are
+              wrong as well where all answers before the fault were full: a small shop may not have so many.
 RTO           from the kill until every partition of the victim has answered a request that was sent after the kill.
               (An answer to an earlier request may still be the victim's own, so it proves nothing.)
 """
@@ -25,7 +28,8 @@ from schemas.records import Latency
 class Measured:
     """The figures of one drill. `first_ms`, `rto_ms` and `recovered_at` are None if that never happened.
 
-    `watched_ms` is how long the history goes on after the fault.
+    `watched_ms` is how long the history goes on after the fault; `compared` how many answers were held against their
+    requests.
     """
 
     sent: int
@@ -44,6 +48,8 @@ class Measured:
     before: Latency
     during: Latency
     after: Latency
+    compared: int = 0
+    wrong: int = 0
 
 
 def measure(history: History) -> Measured:
@@ -56,6 +62,7 @@ def measure(history: History) -> Measured:
     recovered_at = max(back) if everywhere else None
     struck = history.fault.at if history.fault else math.inf
     before, during, after = _split(requests, struck, recovered_at)
+    compared, wrong = wrong_answers(requests, struck)
     return Measured(
         sent=len(requests),
         acked=len(acked),
@@ -73,6 +80,8 @@ def measure(history: History) -> Measured:
         before=latency(before),
         during=latency(during),
         after=latency(after),
+        compared=compared,
+        wrong=wrong,
     )
 
 
@@ -104,6 +113,19 @@ def out_of_order(requests: Iterable[Request]) -> int:
             count += offset < furthest
             furthest = max(furthest, offset)
     return count
+
+
+def wrong_answers(requests: Iterable[Request], struck: float = math.inf) -> tuple[int, int]:
+    """How many answers could be held against their requests, and how many of them cannot be to these."""
+    seen = [
+        (one.k, answer)
+        for one in requests
+        if one.k > 0
+        for answer in one.answers
+        if answer.status == "ok" and answer.items >= 0
+    ]
+    full = all(answer.items >= k for k, answer in seen if answer.at <= struck)
+    return len(seen), sum(answer.items > k or (full and answer.items < k) for k, answer in seen)
 
 
 def latency(requests: Iterable[Request]) -> Latency:

@@ -146,6 +146,7 @@ class Execution:
             f"answers that are not ok: {seen.not_ok}" if seen.not_ok else "",
             f"{seen.duplicated} answers doubled" if seen.duplicated and not self._doubles_allowed else "",
             f"{seen.out_of_order} answers out of order" if seen.out_of_order else "",
+            f"{seen.wrong} answers that cannot be to their requests" if seen.wrong else "",
             f"p99 {seen.before.p99_ms:.0f} ms (objective {limit:g} ms)" if slow else "",
         ]
         if any(wrong):

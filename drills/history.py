@@ -16,7 +16,8 @@ Sent = Literal["acked", "failed", "unknown"]
 class Sighting:
     """One answer as the reader saw it; `partition` and `offset` are those of the result topic.
 
-    `written_ms` is the record's own timestamp, epoch milliseconds by the clock of whoever wrote it.
+    `written_ms` is the record's own timestamp, epoch milliseconds by the clock of whoever wrote it. `items`: how many
+    products it names, -1 if that was not looked at.
     """
 
     at: float
@@ -25,11 +26,15 @@ class Sighting:
     status: str
     worker: str = ""
     written_ms: int = 0
+    items: int = -1
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One request. `due` is when the fixed rate wanted it sent, `invoked` when it was; `offset` -1: not known."""
+    """One request. `due` is when the fixed rate wanted it sent, `invoked` when it was; `offset` -1: not known.
+
+    `k` is how many products it asks for, 0 if that is not known.
+    """
 
     request_id: str
     partition: int
@@ -38,6 +43,7 @@ class Request:
     sent: Sent = "unknown"
     offset: int = -1
     answers: tuple[Sighting, ...] = ()
+    k: int = 0
 
     @property
     def answered_at(self) -> float | None:

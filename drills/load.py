@@ -11,10 +11,10 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable
 
-import msgspec
 import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 
+from consumers.admission import origin_of, read
 from consumers.service import Service
 from drills.history import Fault, History, Request, Sent, Sighting
 from drills.places import bounds, partitions_of
@@ -28,6 +28,7 @@ from standfast.settings import Settings
 
 _TIMEOUT_S = 10.0
 _TICK_S = 0.005
+_NUMBERS_OF_ITEMS = 23  # so many requests in a row ask for different numbers; a prime: also within one partition
 _POSSIBLY_WRITTEN = {KafkaError._MSG_TIMED_OUT, KafkaError._TIMED_OUT, KafkaError._PURGE_INFLIGHT}  # noqa: SLF001
 _log = structlog.get_logger()
 
@@ -130,8 +131,9 @@ class Load:
 
     def _send_one(self, number: int, partition: int, word: str, due: float) -> None:
         request_id = f"{self._prefix}{number}"
-        value = self._codec.encode(self._request(request_id, word), Encoding.JSON)
-        self._recorder.invoked(Request(request_id, partition, due=due, invoked=time.monotonic()))
+        k = 1 + number % min(_NUMBERS_OF_ITEMS, self._service.max_k)
+        value = self._codec.encode(self._request(request_id, word, k), Encoding.JSON)
+        self._recorder.invoked(Request(request_id, partition, due=due, invoked=time.monotonic(), k=k))
 
         def on_delivery(error: KafkaError | None, message: Message) -> None:
             self._recorder.sent(request_id, *outcome(error, message.offset()))
@@ -143,11 +145,11 @@ class Load:
         except BufferError:
             self._recorder.sent(request_id, "failed")
 
-    def _request(self, request_id: str, word: str) -> SearchRequest | RecommendRequest:
+    def _request(self, request_id: str, word: str, k: int) -> SearchRequest | RecommendRequest:
         if self._service.name == "search":
-            return SearchRequest(request_id=request_id, query=word)
+            return SearchRequest(request_id=request_id, query=word, k=k)
         # A product that does not exist changes no answer, but no cache knows the request.
-        return RecommendRequest(request_id=request_id, user_id=word, history=[request_id])
+        return RecommendRequest(request_id=request_id, user_id=word, k=k, history=[request_id])
 
     def _finish_sending(self) -> None:
         until = time.monotonic() + _TIMEOUT_S
@@ -175,12 +177,14 @@ class Load:
         if not value or self._needle not in value:
             return
         try:
-            result, _ = self._codec.decode(value, Result)
-        except (SchemaError, msgspec.MsgspecError):
+            result, _ = read(origin_of(message), self._codec, Result)
+        except SchemaError:
             return
         if result.request_id.startswith(self._prefix):
             _, written_ms = message.timestamp()
-            sighting = Sighting(at, message.partition(), message.offset(), result.status, result.worker, written_ms)
+            sighting = Sighting(
+                at, message.partition(), message.offset(), result.status, result.worker, written_ms, len(result.items)
+            )
             self._recorder.seen(result.request_id, sighting)
 
 

@@ -49,8 +49,8 @@ class Judgement:
 def judge(injected: Finding, measured: Measured, undone: Finding, objectives: Objectives) -> Judgement:
     """The judgement of one drill.
 
-    The score is the share of findings that passed; unknown ones count as not passed, and a lost answer, or a doubled
-    one where once was promised, makes it 0.
+    The score is the share of findings that passed; unknown ones count as not passed, and an answer that is lost or
+    wrong, or doubled where once was promised, makes it 0.
     """
     held = (
         held_findings(measured, objectives)
@@ -58,9 +58,10 @@ def judge(injected: Finding, measured: Measured, undone: Finding, objectives: Ob
         else [Finding("unknown", "whether the system holds was not shown, because the fault was not")]
     )
     findings = [injected, *held, undone]
+    wrong = measured.wrong > 0
     doubled = measured.duplicated > 0 and not objectives.duplicates_allowed
     passed = sum(1 for one in findings if one.check == "passed")
-    score = 0.0 if measured.lost or doubled else round(100 * passed / len(findings), 1)
+    score = 0.0 if measured.lost or wrong or doubled else round(100 * passed / len(findings), 1)
     answers = (injected.check, worst(one.check for one in held), undone.check)
     return Judgement(
         verdict=worst(answers),
@@ -84,6 +85,7 @@ def held_findings(measured: Measured, objectives: Objectives) -> list[Finding]:
         _duplicated(measured, objectives),
         _none_of(measured, measured.unexpected, "answers to requests that were never sent"),
         _none_of(measured, measured.out_of_order, "answers out of the order of their requests"),
+        *_wrong(measured),
         _statuses(measured),
         _rto(measured, objectives),
         _p99(measured.after, "after the recovery", objectives.p99_ms),
@@ -113,6 +115,14 @@ def _none_of(measured: Measured, count: int, what: str) -> Finding:
     if count:
         return Finding("failed", f"{count} {what} (0 promised)")
     return Finding("passed" if measured.answered else "unknown", f"0 {what}, of {measured.answered} answered requests")
+
+
+def _wrong(measured: Measured) -> list[Finding]:
+    """Nothing where no answer says what it is an answer to, as in histories of before this was looked at."""
+    if not measured.compared:
+        return []
+    text = f"{measured.wrong} answers that cannot be to their requests (0 promised), of {measured.compared} compared"
+    return [Finding("failed" if measured.wrong else "passed", text)]
 
 
 def _statuses(measured: Measured) -> Finding:

@@ -19,6 +19,7 @@ from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+from schemas.avro_schemas import current
 from schemas.topics import TABLE, Topic
 from standfast import cli, telemetry
 from standfast.settings import Settings
@@ -187,7 +188,10 @@ def topics_page() -> str:
 
 
 def _value(topic: Topic) -> str:
-    return f"[{topic.value.avro_name}](../schemas/avro/{topic.value.avro_name}.1.avsc)" if topic.value else "raw bytes"
+    if topic.value is None:
+        return "raw bytes"
+    schema = current(topic.value)
+    return f"[{schema.name}](../schemas/avro/{schema.name}.{schema.version}.avsc)"
 
 
 def _kept(topic: Topic) -> str:

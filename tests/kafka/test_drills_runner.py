@@ -108,6 +108,14 @@ def test_a_successor_that_answers_twice_fails_the_drill(stage: Stage) -> None:
     assert last.duplicated
 
 
+def test_a_successor_that_swaps_its_answers_fails_the_drill(stage: Stage) -> None:
+    with SmallSystem(stage.settings, successor="swapped"), Runner(stage.settings):
+        stage.order(drill="worker-kill", drill_id="d1", params=QUICK)
+        last = stage.last("d1")
+    assert (last.verdict, last.held, last.undone, last.lost, last.score) == ("failed", "failed", "passed", 0, 0.0)
+    assert any("answers that cannot be to their requests" in one for one in last.findings or ())
+
+
 def test_a_system_that_does_not_answer_is_not_broken_further(stage: Stage) -> None:
     with SmallSystem(stage.settings, mode="silent") as silent, Runner(stage.settings):
         before = silent.pids()

@@ -50,7 +50,7 @@ class Stage:
     def reached(self, drill_id: str, phase: str, within: float = 30) -> None:
         wait_until(lambda: phase in self.phases(drill_id), within, every=0.1, what=f"{phase} of {drill_id}")
 
-    def last(self, drill_id: str, within: float = 40) -> DrillEvent:
+    def last(self, drill_id: str, within: float = 120) -> DrillEvent:
         def final() -> list[DrillEvent]:
             return [event for event in self.events(drill_id) if event.phase in FINAL]
 

@@ -1,8 +1,9 @@
 """A small worker that really answers: read committed, answer and offset in one transaction, until it is killed.
 
 Run as `python tests/support/echo_worker.py SERVERS PREFIX WORKER PARTITIONS MODE`; MODE is `once`, `twice` (every
-answer is written twice) or `silent` (nothing is answered). It writes a line on stdout when it serves. It imports
-nothing of ours, so that it starts quickly and owes its answers to Kafka alone.
+answer is written twice), `swapped` (each answer is that to the request before it) or `silent` (nothing is answered). It
+writes a line on stdout when it serves. It imports nothing of ours, so that it starts quickly and owes its answers to
+Kafka alone.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ import json
 import sys
 
 from confluent_kafka import Consumer, Message, Producer, TopicPartition
+
+LAST: list[list[dict[str, object]]] = [[]]  # the products of the request before
 
 
 def serve(servers: str, prefix: str, worker: str, partitions: list[int], mode: str) -> None:
@@ -28,17 +31,21 @@ def serve(servers: str, prefix: str, worker: str, partitions: list[int], mode: s
     while True:
         messages = [one for one in consumer.consume(50, 0.01) if one.error() is None]
         if messages and mode != "silent":
-            answer(messages, producer, consumer, worker, 2 if mode == "twice" else 1, prefix)
+            answer(messages, producer, consumer, worker, mode, prefix)
 
 
 def answer(
-    messages: list[Message], producer: Producer, consumer: Consumer, worker: str, times: int, prefix: str
+    messages: list[Message], producer: Producer, consumer: Consumer, worker: str, mode: str, prefix: str
 ) -> None:
     producer.begin_transaction()
     offsets: dict[int, int] = {}
     for message in messages:
-        result = {"request_id": json.loads(message.value())["request_id"], "status": "ok", "worker": worker}
-        for _ in range(times):
+        asked = json.loads(message.value())
+        items = [{"item_id": str(number), "score": 1.0, "title": ""} for number in range(asked["k"])]
+        LAST.append(items)
+        shown = LAST.pop(0) if mode == "swapped" else LAST.pop()
+        result = {"request_id": asked["request_id"], "status": "ok", "worker": worker, "items": shown}
+        for _ in range(2 if mode == "twice" else 1):
             producer.produce(f"{prefix}search.results", json.dumps(result), message.key())
         offsets[message.partition()] = message.offset() + 1
     ahead = [TopicPartition(f"{prefix}search.requests", number, offset) for number, offset in offsets.items()]

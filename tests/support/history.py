@@ -30,6 +30,7 @@ class Sighting:
     worker: str
     model: str
     at: float
+    title: str = ""
 
 
 class History:
@@ -46,6 +47,7 @@ class History:
         suffix, group = (BULK_SUFFIX, "-bulk") if bulk else ("", "")
         self.name = name
         self.sent: dict[str, str] = {}
+        self.asked: dict[str, str] = {}
         self.seen: list[Sighting] = []
         self._settings = settings
         self._requests = f"{prefix}{service}.requests{suffix}"
@@ -80,6 +82,7 @@ class History:
         number = len(self.sent)
         request_id, key = f"{self.name}-{number}", f"{self.name}-key-{number % KEYS}"
         self.sent[request_id] = key if partition is None else f"{self.name}-partition-{partition}"
+        self.asked[request_id] = query
         value = json.dumps({"request_id": request_id, "query": query}).encode()
         place = {} if partition is None else {"partition": partition}
         self._producer.produce(
@@ -97,7 +100,7 @@ class History:
         """Sends `count` requests at `rate` a second and returns when Kafka has them."""
         begin = time.monotonic()
         for number in range(count):
-            self.send()
+            self.send(f"heart {number}")
             time.sleep(max(0.0, begin + number / rate - time.monotonic()))
         self.flush()
 
@@ -128,13 +131,21 @@ class History:
         counts = Counter(one.request_id for one in self.seen)
         lost = [one for one in self.sent if one not in counts and one not in besides]
         doubled = [one for one, count in counts.items() if count > 1]
-        assert (lost, doubled, self.out_of_order()) == ([], [], []), f"of {len(self.sent)}"
+        assert (lost, doubled, self.out_of_order(), self.wrong()) == ([], [], [], []), f"of {len(self.sent)}"
 
     def dead_letter(self, request_id: str) -> dict[str, bytes]:
         """The headers of a request's dead letter."""
         with Reader(self._settings, f"{self._requests}.dlq", from_the_start=True) as dead:
             letter = dead.until(lambda message: f'"{request_id}"'.encode() in (message.value() or b""))
         return {name: value or b"" for name, value in letter.headers() or []}
+
+    def wrong(self) -> list[str]:
+        """Requests whose answer is to another: the toy answers with the query itself, or with its version if asked."""
+        return [
+            one.request_id
+            for one in list(self.seen)
+            if one.status == "ok" and self.asked.get(one.request_id, "version") not in {"version", one.title}
+        ]
 
     def out_of_order(self) -> list[str]:
         """Requests whose answer came after that of a later request of the same key."""
@@ -169,9 +180,9 @@ class History:
     def _take(self, message: Message) -> None:
         if f'"request_id":"{self.name}-'.encode() in (message.value() or b""):
             fields = json.loads(message.value() or b"")
-            self.seen.append(
-                Sighting(fields["request_id"], fields["status"], fields["worker"], fields["model"], time.monotonic())
-            )
+            shown = fields["items"][0]["title"] if fields["items"] else ""
+            seen = (fields["request_id"], fields["status"], fields["worker"], fields["model"])
+            self.seen.append(Sighting(*seen, time.monotonic(), shown))
 
     def _ends(self, topic: str) -> dict[int, int]:
         """The end of each partition, as a read_committed reader sees it."""

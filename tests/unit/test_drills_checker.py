@@ -204,3 +204,53 @@ def test_any_history_is_judged_and_a_bad_one_never_passes(requests: list[Request
     if lost or doubled:
         assert (found.verdict, found.score) == ("failed", 0.0)
     assert found.verdict != "passed"  # twenty requests are too few for a p99
+
+
+def with_items(history: History, sizes: int = 23) -> History:
+    """The same, each request asking for some products, and each answer having them."""
+    requests = tuple(
+        replace(
+            one, k=1 + number % sizes, answers=tuple(replace(seen, items=1 + number % sizes) for seen in one.answers)
+        )
+        for number, one in enumerate(history.requests)
+    )
+    return replace(history, requests=requests)
+
+
+def test_answers_that_are_to_their_requests_pass() -> None:
+    assert (verdict(with_items(healthy())).verdict, measure(with_items(healthy())).compared) == ("passed", 600)
+
+
+@given(st.integers(0, 599), st.integers(1, 22))
+def test_any_two_answers_of_near_requests_that_are_swapped_fail_the_drill(first: int, apart: int) -> None:
+    history = with_items(healthy())
+    second = (first + apart) % 600
+    one, other = history.requests[first], history.requests[second]
+    swapped = changed(history, first, answers=tuple(replace(a, items=other.k) for a in one.answers))
+    swapped = changed(swapped, second, answers=tuple(replace(a, items=one.k) for a in other.answers))
+    found = verdict(swapped)
+    assert (found.held, found.verdict) == (("failed", "failed") if one.k != other.k else ("passed", "passed"))
+    assert (found.score == 0.0) == (one.k != other.k)
+
+
+def test_every_answer_that_of_the_request_before_fails_the_drill() -> None:
+    history = with_items(healthy())
+    moved = [one.answers for one in history.requests[-1:] + history.requests[:-1]]
+    requests = tuple(replace(one, answers=answers) for one, answers in zip(history.requests, moved, strict=True))
+    assert measure(replace(history, requests=requests)).wrong > 20
+
+
+def test_a_shop_with_few_products_is_not_wrong() -> None:
+    history = with_items(healthy())
+    requests = tuple(
+        replace(one, answers=tuple(replace(seen, items=min(seen.items, 5)) for seen in one.answers))
+        for one in history.requests
+    )
+    assert verdict(replace(history, requests=requests)).verdict == "passed"
+
+
+def test_an_answer_cut_short_after_the_fault_fails_the_drill() -> None:
+    history = with_items(healthy())
+    late = next(n for n, one in enumerate(history.requests) if one.invoked > STRUCK + 1 and one.k > 3)
+    (answer,) = history.requests[late].answers
+    assert verdict(changed(history, late, answers=(replace(answer, items=2),))).verdict == "failed"
