@@ -113,12 +113,17 @@ def is_running() -> bool:
 
 
 def read() -> SystemStatus | None:
-    """The status of the running system, None when none is running or it has not said anything readable yet."""
+    """The status of the running system, None when none is running or it has not said anything readable yet.
+
+    The lock is looked at first: who holds it removed what a dead system had said before. The other way round a reader
+    took the dead one's status, waited, and found the next system's lock held.
+    """
+    if not is_running():
+        return None
     try:
-        found = msgspec.json.decode(status_file().read_bytes(), type=SystemStatus)
+        return msgspec.json.decode(status_file().read_bytes(), type=SystemStatus)
     except (FileNotFoundError, msgspec.DecodeError):
         return None
-    return found if is_running() else None
 
 
 def started_at(pid: int) -> int:

@@ -57,10 +57,12 @@ def test_workers_and_standbys_are_spread_over_the_devices() -> None:
 
 def test_a_worker_sees_its_own_device_only(monkeypatch: pytest.MonkeyPatch) -> None:
     shown = "import os, sys; os.write(int(sys.argv[1]), os.environ['CUDA_VISIBLE_DEVICES'].encode())"
-    monkeypatch.setattr(nursery, "command", lambda _, descriptor: [sys.executable, "-c", shown, str(descriptor)])
+    monkeypatch.setattr(
+        nursery, "command", lambda _name, descriptor, _version: [sys.executable, "-c", shown, str(descriptor)]
+    )
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,3")
     read, write = os.pipe()
-    pid = nursery._spawned("search", Fork("s1", 2), write, "3")
+    pid = nursery._spawned("search", Fork("s1", 2), write, "3", 1)
     os.close(write)
     assert os.waitpid(pid, 0)[1] == 0
     assert os.read(read, 100) == b"3"

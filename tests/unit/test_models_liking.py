@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
-from confluent_kafka import Consumer
 from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from consumers.histories import Histories
+from consumers.profiles.rows import packed, unpacked
 from models import shop
 from models.catalogue import Catalogue
 from models.interactions import Interactions, read_interactions
 from models.recommend_training import fit
 from models.rows import Skipped
 from models.training import train
-from schemas.codec import Codec, Encoding
 from schemas.events import liked, weight_of
 from schemas.records import Profile, Seen
 from standfast.commands.data import catalogue as catalogue_commands
@@ -137,14 +134,12 @@ def test_training_and_the_live_stream_take_the_same_for_liking(
 
 
 def test_a_workers_history_holds_what_is_liked() -> None:
-    codec = Codec()
-    histories = Histories(cast("Consumer", None), "profiles", codec)
     seen = [
         Seen(item_id=item, event=event, timestamp=at)
         for at, (item, event) in enumerate([("a", "purchase"), ("b", "view"), ("a", "refund"), ("c", "complaint")])
     ]
-    histories._take(0, b"u", codec.encode(Profile(user_id="u", items=seen, updated_at=3), Encoding.JSON))
-    assert histories.history("u") == ("b",)
+    row = packed(Profile(user_id="u", items=seen, updated_at=3), "abc".index)
+    assert unpacked([row]) == ["abc".index("b")]
 
 
 def test_a_visitor_who_looks_five_thousand_times_is_one_visitor(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ import pytest
 
 from standfast import launching, status, system
 from standfast.errors import ClusterError
+from tests.waiting import wait_until
 
 
 def _written(pid: int, started: int) -> status.SystemStatus:
@@ -42,16 +43,16 @@ def test_readers_never_take_each_other_for_a_supervisor() -> None:
 @pytest.mark.usefixtures("state")
 def test_a_system_starts_while_it_is_asked_for_and_no_older_ones_status_is_read_as_its_own() -> None:
     _written(1, 0)
-    asked, stop = [0], threading.Event()
+    asked, stop = [0, 0], threading.Event()
     seen: list[status.SystemStatus] = []
 
-    def ask() -> None:
+    def ask(reader: int) -> None:
         while not stop.is_set():
-            asked[0] += 1
+            asked[reader] += 1
             if (found := status.read()) is not None:
                 seen.append(found)
 
-    readers = [threading.Thread(target=ask) for _ in range(2)]
+    readers = [threading.Thread(target=ask, args=(reader,)) for reader in range(2)]
     for reader in readers:
         reader.start()
     try:
@@ -61,11 +62,13 @@ def test_a_system_starts_while_it_is_asked_for_and_no_older_ones_status_is_read_
                 assert status.is_running()
                 assert status.read() is None
             assert not status.is_running()
+            # A status written between a reader's two looks would be one of a system that lived at the first.
+            before = list(asked)
+            wait_until(lambda at=before: all(now > then + 1 for now, then in zip(asked, at, strict=True)), 30)
     finally:
         stop.set()
         for reader in readers:
             reader.join()
-    assert asked[0]
     assert not seen
 
 
