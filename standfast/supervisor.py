@@ -275,7 +275,7 @@ class Supervisor:
     def _count(self) -> None:
         _count(self._worker_rows())
         for pool in self._pools:
-            telemetry.BREAKER_OPEN.labels(pool.service.requests).set(len(pool.failing))
+            telemetry.BREAKER_OPEN.labels(pool.service.requests).set(len(pool.members.failing))
         for row in self._role_rows():
             telemetry.ROLE_FAILING.labels(row.id).set(bool(row.failing))
 
@@ -285,13 +285,18 @@ class Supervisor:
         waiting = [
             f"{row.id} keeps ending: its next start waits" for row in self._worker_rows() if row.state == "backing_off"
         ]
-        models = [reason for pool in self._pools for reason in pool.failing]
+        models = [reason for pool in self._pools for reason in pool.members.failing]
         idle = [pool.failure for pool in self._pools if pool.failure and not pool.settled]
         return "; ".join(dict.fromkeys([*roles, *idle, *waiting, *models]))
 
     def _failure(self) -> str | None:
         return next(
-            (reason for pool in self._pools for reason in (pool.failure, pool.not_followed, *pool.waiting) if reason),
+            (
+                reason
+                for pool in self._pools
+                for reason in (pool.failure, pool.not_followed, *pool.members.waiting)
+                if reason
+            ),
             None,
         )
 

@@ -41,6 +41,7 @@ from consumers.supervision.aftermath import Aftermath
 from consumers.supervision.hangs import HangWatch
 from consumers.supervision.identities import Identities
 from consumers.supervision.member import Member
+from consumers.supervision.members import Members
 from consumers.supervision.neighbours import Neighbours
 from consumers.supervision.nurseries import Nurseries
 from consumers.supervision.nursery_handle import NurseryHandle
@@ -79,7 +80,7 @@ class Pool:
         self.partitions = 0
         self._settings = settings
         self._changed = changed
-        self._members: dict[str, Member] = {}
+        self.members = Members()
         self._identities = Identities(service.worker_ids)
         self._births = Backoff(deaths=1, within_s=60.0)
         self._nurseries = Nurseries(
@@ -88,7 +89,7 @@ class Pool:
         self._aftermath = Aftermath(service, settings)
         self._orphans = Orphans(service, settings)
         self._hangs = HangWatch(
-            lambda: list(self._members.values()),
+            lambda: list(self.members),
             lambda: [one for one in (self._nurseries.present, self._nurseries.next) if one is not None],
             self.nursery_hangs,
             settings.workers,
@@ -133,51 +134,33 @@ class Pool:
     @property
     def serving(self) -> int:
         """How many workers serve."""
-        return sum(member.state == "serving" for member in self._members.values())
+        return len(self.members.serving)
 
     @property
     def settled(self) -> bool:
         """As many workers as are wanted serve, and every partition is served (by other hosts too)."""
-        members = self._members.values()
-        served = sum(len(member.partitions.get(self.service.requests, ())) for member in members)
-        here = served >= self.partitions or bool(self.service.host)
+        here = self.members.served(self.service.requests) >= self.partitions or bool(self.service.host)
         return self.serving == self.service.workers == len(self._identities) and here
 
     @property
     def complete(self) -> bool:
         """Settled, and every standby is warm."""
-        ready = sum(member.state == "ready" for member in self._members.values())
-        return self.settled and ready >= self.service.standbys
-
-    def loads(self, since: float) -> list[Load]:
-        """What each serving worker said last, of those that said something since then (monotonic seconds)."""
-        serving = [member for member in self._members.values() if member.state == "serving"]
-        return [member.load for member in serving if member.load is not None and member.load_at >= since]
-
-    @property
-    def failing(self) -> list[str]:
-        """Why, of each worker whose model fails on every request."""
-        return [member.failing for member in self._members.values() if member.failing]
-
-    @property
-    def waiting(self) -> list[str]:
-        """What each of its workers waits for that waits for Kafka."""
-        return [f"{member.name} {member.waiting}" for member in self._members.values() if member.waiting]
+        return self.settled and len(self.members.warm) >= self.service.standbys
 
     def status(self) -> list[WorkerStatus]:
         """Every process, workers first."""
-        return rows(self.service.group, self._members.values(), self._identities)
+        return rows(self.service.group, list(self.members), self._identities)
 
     async def stop(self, within_s: float) -> None:
         """Lets every worker finish its batch, then ends what is left after `within_s` seconds."""
         self._stopping = True
         self._hangs.stop()
-        for member in self._members.values():
+        for member in self.members:
             member.send(Stop())
         deadline = time.monotonic() + within_s
-        while self._members and time.monotonic() < deadline:
+        while self.members and time.monotonic() < deadline:
             await asyncio.sleep(0.02)
-        for member in list(self._members.values()):
+        for member in self.members:
             _log.warning("worker did not stop in time and is killed", worker=member.name, pid=member.pid)
             member.kill()
         self._nurseries.stop()
@@ -250,7 +233,7 @@ class Pool:
     def gone(self, member: Member) -> None:
         """A process is dead, or about to be: its channel is closed. Its successor comes first, then the bookkeeping."""
         member.kill()
-        self._members.pop(member.slot, None)
+        self.members.remove(member)
         if not self._stopping:
             self._aftermath.fence(member)
             blamed = self._aftermath.blame(member)
@@ -267,10 +250,7 @@ class Pool:
 
     def _warn(self) -> None:
         """Tells every worker which records may kill it; a standby is told when it takes over."""
-        suspected = self._aftermath.suspected()
-        for member in self._members.values():
-            if member.identity is not None:
-                member.send(suspected)
+        self.members.tell_workers(self._aftermath.suspected())
 
     def _hand_over(self, member: Member) -> None:
         """Its identity goes to a successor before the process is gone."""
@@ -311,14 +291,13 @@ class Pool:
         present = self._nurseries.present
         if not self._nurseries.retiring or present is None or self._stopping:
             return
-        old = [member for member in self._members.values() if member not in present.members]
+        old = [member for member in self.members if member not in present.members]
         for member in old:
             if member.identity is None and member.state != "draining":
                 self._drain(member)
-        warm = any(member.state == "ready" for member in self._members.values())
         between = bool(self._identities.vacant) or any(member.identity and member.state != "serving" for member in old)
         serving = [member for member in old if member.state == "serving"]
-        if serving and warm and not between:
+        if serving and self.members.warm and not between:
             self._drain(serving[0])
         self._nurseries.end_unused()
         if not self._nurseries.retiring:
@@ -348,7 +327,7 @@ class Pool:
         for identity in filter(self._identities.backs_off, list(surplus)):
             self._identities.remove(identity)  # nobody is there to leave: Kafka ends the session
             surplus.remove(identity)
-        members = [member for member in self._members.values() if member.identity is not None]
+        members = self.members.identified
         between = self._identities.takeable() or any(member.state != "serving" for member in members)
         if surplus and not (
             between or self._nurseries.retiring or self._stopping or time.monotonic() < self._next_leave
@@ -380,15 +359,10 @@ class Pool:
         if self._stopping:
             return
         for identity in self._identities.takeable():
-            member = self._successor(identity)
+            member = self.members.successor(identity)
             if member is not None and member.send(self._aftermath.suspected()) and member.send(Activate(identity)):
                 member.vacant_since = self._identities.occupy(identity)
                 member.identity, member.state, member.took_over_at = identity, "starting", time.monotonic()
-
-    def _successor(self, identity: str) -> Member | None:
-        """A warm standby, one with a connected consumer for this identity before others."""
-        free = [member for member in self._members.values() if member.state == "ready"]
-        return min(free, key=lambda member: identity not in member.seats, default=None)
 
     # Processes
 
@@ -404,7 +378,7 @@ class Pool:
         while len(nursery.members) < wanted:
             slot = self._free_slot()
             try:
-                self._members[slot] = nursery.fork(slot, self.service.workers)
+                self.members.add(nursery.fork(slot, self.service.workers))
             except OSError as error:
                 delay = self._births.after_death()
                 _log.error("no process can be made", slot=slot, error=str(error), again_in_s=delay)
@@ -419,6 +393,6 @@ class Pool:
 
     def _free_slot(self) -> str:
         number = 0
-        while (slot := self.service.slot(number)) in self._members or self._aftermath.is_being_fenced(slot):
+        while (slot := self.service.slot(number)) in self.members or self._aftermath.is_being_fenced(slot):
             number += 1
         return slot

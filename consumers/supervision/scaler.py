@@ -106,7 +106,7 @@ class Scaler:
 
     def _loads(self) -> list[Load]:
         """What each worker said last, if that was lately."""
-        return self._pool.loads(since=time.monotonic() - _STALE_S)
+        return self._pool.members.loads(since=time.monotonic() - _STALE_S)
 
     def _remember(self, sample: Sample) -> None:
         self._samples.append(sample)

@@ -36,6 +36,10 @@ class FakePool:
     def serving(self) -> int:
         return self.service.workers
 
+    @property
+    def members(self) -> FakePool:
+        return self
+
     def loads(self, since: float) -> list[Load]:  # noqa: ARG002
         return self.said
 
