@@ -90,8 +90,9 @@ def test_one_request_in_flight(quiet: Mortals) -> None:
         done, calls = steps(quiet.counts(pid), before), written(pid) - calls_before
     each = {name: round(count / _ONE_BY_ONE, 2) for name, count in done.items() if count}
     once = ["ToyModel.predict", "Producer.begin_transaction", "Producer.send_offsets_to_transaction"]
-    once += ["Producer.produce", "Producer.commit_transaction", "Committer.submit", "Ledger.begin"]
+    once += ["Producer.produce", "Producer.commit_transaction", "Committer.submit"]
     assert {name: each.get(name) for name in once} == dict.fromkeys(once, 1.0), f"not once for each request: {each}"
+    assert each["Ledger.begin"] == 2.0, f"named while it is decoded and while it is computed: {each}"
     # 1.0, 1.0 and 1.0; more where an answer takes longer than a poll waits
     for name, most in {"Consumer.poll": 3, "Consumer.consume": 2, "Committer.idle": 3}.items():
         assert each[name] <= most, f"{name} is called {each[name]} times for one request: {each}"
@@ -134,12 +135,15 @@ def test_what_a_transaction_asks_of_kafka(asking: Mortals) -> None:
 def test_threads_and_open_files(quiet: Mortals) -> None:
     active, standby = worker(quiet), quiet.standbys()[0].pid
     limits = {
-        ("threads", active): 18,
-        ("threads", standby): 14,
-        ("open files", active): 45,
-        ("open files", standby): 32,
+        ("threads", active): 26,
+        ("threads", standby): 21,
+        ("open files", active): 54,
+        ("open files", standby): 46,
     }
-    for (what, pid), most in limits.items():  # 16, 12, 38 and 26
+    for (
+        what,
+        pid,
+    ), most in limits.items():  # 24, 19, 47 and 40: two clients more for replies and for asking after topics
         found = len(list(Path(f"/proc/{pid}/{'task' if what == 'threads' else 'fd'}").iterdir()))
         assert found <= most, f"a {'worker' if pid == active else 'standby'} has {found} {what}"
 

@@ -102,7 +102,18 @@ class Desk:
             else:
                 errors.append(error)
 
-        self._producer.produce(self.topic(name), value, key, partition, on_delivery=delivered, headers=list(headers))
+        def taken() -> bool:
+            """False for a partition that was just added: the producer learns of it a little later."""
+            try:
+                self._producer.produce(self.topic(name), value, key, partition, delivered, headers=list(headers))
+            except KafkaException as refused:
+                if refused.args[0].code() != KafkaError._UNKNOWN_PARTITION:
+                    raise
+                self._producer.list_topics(self.topic(name), WAIT_S)
+                return False
+            return True
+
+        wait_until(taken, WAIT_S, what=f"a producer that knows partition {partition} of {name}")
         assert self._producer.flush(WAIT_S) == 0
         if errors:
             raise RefusedByKafka(errors[0].name())

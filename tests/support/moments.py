@@ -151,7 +151,8 @@ SOMETIMES = {
     "take over: Committer.idle",
     "take over: Consumer",
     "take over: offer Load",
-    *(f"{where}: send Cleared" for where in ("take over", "serve", "stop")),  # of what somebody died of before
+    # of what somebody died of before
+    *(f"{where}: send Cleared" for where in ("take over", "serve", "stop", "commit")),
     "take over: Consumer.list_topics",
     "serve: Consumer.list_topics",
     *(f"{phase}: send Waiting" for phase in ("take over", "serve")),
