@@ -143,7 +143,7 @@ def test_threads_and_open_files(quiet: Mortals) -> None:
     for (
         what,
         pid,
-    ), most in limits.items():  # 24, 19, 47 and 40: two clients more for replies and for asking after topics
+    ), most in limits.items():  # 24, 19, 47 and 40: two of the clients are for replies
         found = len(list(Path(f"/proc/{pid}/{'task' if what == 'threads' else 'fd'}").iterdir()))
         assert found <= most, f"a {'worker' if pid == active else 'standby'} has {found} {what}"
 
