@@ -148,7 +148,10 @@ NOT_DONE: Table = {
 # Not among the moments: they come when a rebalance meets a commit, a newcomer waits long for its first partitions, or
 # the machine is slow, and are the same that others die at in their usual place.
 SOMETIMES = {
-    "take over: Committer.idle",
+    # What a worker does once it serves, where its first records come before it has told of its partitions.
+    *(step.replace("serve: ", "take over: ", 1) for step in SERVING | BULK if step.startswith("serve: ")),
+    # Fenced by the next to take over its identity: the last word of a process that owes nothing any more.
+    *(f"{phase}: send Failed" for phase in ("take over", "serve")),
     "take over: Consumer",
     "take over: offer Load",
     # of what somebody died of before
