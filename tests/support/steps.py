@@ -158,7 +158,7 @@ class Steps:
             self._asked = -1
         elif own in {"Ledger.begin", "Ledger.end"}:
             self._computing = arguments[1] if own == "Ledger.begin" else ()
-        elif own == "send Ready":
+        elif own == "send Ready" and self._phase == "start":  # the order may have come before this thread goes on
             self._phase = "stand by"
         elif isinstance(result, messages.Activate):
             self._phase = "take over"
