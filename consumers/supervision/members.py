@@ -56,9 +56,14 @@ class Members:
         """What each of the workers waits for that waits for Kafka."""
         return [f"{member.name} {member.waiting}" for member in self if member.waiting]
 
-    def served(self, topic: str) -> int:
-        """How many partitions of the topic are served."""
-        return sum(len(member.partitions.get(topic, ())) for member in self)
+    def share(self, topic: str, partitions: int, workers: int) -> bool:
+        """Whether all `partitions` of the topic are served, and as many of the `workers` have some as can.
+
+        A worker serves from its takeover on and joins the group a moment later: on a slow machine two new workers
+        were taken for settled in while the second one's partitions were still with the others.
+        """
+        shares = [len(member.partitions.get(topic, ())) for member in self]
+        return sum(shares) >= partitions and sum(map(bool, shares)) >= min(workers, partitions)
 
     def loads(self, since: float) -> list[Load]:
         """What each serving worker said last, of those that said something since then (monotonic seconds)."""

@@ -139,8 +139,9 @@ class Pool:
     @property
     def settled(self) -> bool:
         """As many workers as are wanted serve, and every partition is served (by other hosts too)."""
-        here = self.members.served(self.service.requests) >= self.partitions or bool(self.service.host)
-        return self.serving == self.service.workers == len(self._identities) and here
+        workers = self.service.workers
+        shared = self.service.host or self.members.share(self.service.requests, self.partitions, workers)
+        return self.serving == workers == len(self._identities) and bool(shared)
 
     @property
     def complete(self) -> bool:
