@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from drills.shop_words import QUERIES, USERS
-from models.base import Service
 from models.shop import load_catalogue, load_interactions
 from schemas.records import RecommendRequest, SearchRequest
 
@@ -34,7 +33,7 @@ class Asked:
 class Asker:
     """Makes requests of one service from the shop in use; what it gave once it never gives again."""
 
-    def __init__(self, service: Service, seed: int = 0) -> None:
+    def __init__(self, service: str, seed: int = 0) -> None:
         self._random = random.Random(seed)
         self._given: set[str] = set()
         self._make = self._searching() if service == "search" else self._recommending()

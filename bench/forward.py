@@ -23,7 +23,7 @@ import torch
 from bench.asking import Asker
 from bench.figures import machine
 from bench.peers.computing import query
-from models.base import Model, RecommendQuery, SearchQuery, Service
+from models.base import Model, RecommendQuery, SearchQuery
 from models.encoder import Encoder, _AutoBackbone, encoder_folder, load_encoder
 from models.loading import load
 from schemas.records import SearchRequest
@@ -95,7 +95,7 @@ def _texts(count: int) -> Iterator[list[str]]:
         yield [one.query for one in asker.ask(count).requests if isinstance(one, SearchRequest)]
 
 
-def _queries(service: Service, count: int) -> Iterator[list[Query]]:
+def _queries(service: str, count: int) -> Iterator[list[Query]]:
     asker = Asker(service)
     while True:
         yield [query(one) for one in asker.ask(count).requests]
@@ -107,7 +107,7 @@ def _paused(pieces: Iterator[Any]) -> Iterator[Any]:
         yield piece
 
 
-def _predictions(service: Service, counts: Sequence[int]) -> Iterator[Way]:
+def _predictions(service: str, counts: Sequence[int]) -> Iterator[Way]:
     """Also one at a time with pauses in which the core sleeps, as a worker with one request in flight has them."""
     model: Model[Any] = load(service, device="cpu")
     yield Way(f"{service} 1", "predict, 5 ms apart", 1, _paused(_queries(service, 1)), model.predict)

@@ -12,7 +12,6 @@ from bench.caller import ClosedLoop
 from bench.figures import quantile
 from bench.flood import Flood
 from consumers.service import Service, service
-from models.base import Service as Name
 from standfast import status
 from standfast.settings import Settings
 
@@ -44,7 +43,7 @@ class Overload(msgspec.Struct, frozen=True, kw_only=True):
     worker_mb: list[float]
 
 
-def overload(settings: Settings, name: Name, times: float, seconds: float, deadline_ms: int) -> Overload:
+def overload(settings: Settings, name: str, times: float, seconds: float, deadline_ms: int) -> Overload:
     """Measures the capacity with 64 requests in flight, then sends `times` as many for so long; blocks."""
     own = service(name, settings)
     asker = Asker(name, seed=7)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from bench.asking import Asker
 from bench.caller import ClosedLoop
 from bench.failover.strikes.scene import Scene
-from consumers.service import NAMES, service
+from consumers.service import service
+from standfast.services import NAMES
 
 
 def run_in(at: Scene, count: int) -> None:

@@ -16,7 +16,6 @@ from types import FrameType
 from bench import processes
 from bench.layout import Layout, layout, unpin
 from models import registry
-from models.base import Service
 from standfast import launching
 from standfast import settings as settings_module
 from standfast.errors import ModelError
@@ -62,7 +61,7 @@ def workplace() -> Iterator[Path]:
 
 
 @contextmanager
-def stage(settings: Settings, services: tuple[Service, ...]) -> Iterator[Stage]:
+def stage(settings: Settings, services: tuple[str, ...]) -> Iterator[Stage]:
     """Starts Kafka; when this ends nothing is left of it. Raises ModelError when a service has no trained model."""
     at = layout()
     with workplace() as place:
@@ -76,19 +75,16 @@ def stage(settings: Settings, services: tuple[Service, ...]) -> Iterator[Stage]:
 
 def _alone(settings: Settings, servers: str) -> Settings:
     """The settings with one worker and one standby a service, that Kafka, and nothing another system may have taken."""
-    one = {"workers": 1, "standbys": 1}
-    return settings.model_copy(
+    return settings.for_all_services(workers=1, standbys=1).model_copy(
         update={
             "kafka": settings.kafka.model_copy(update={"bootstrap_servers": servers, "client": {}}),
-            "search": settings.search.model_copy(update=one),
-            "recommend": settings.recommend.model_copy(update=one),
             "metrics": settings.metrics.model_copy(update={"port": 0}),
             "log": settings.log.model_copy(update={"format": "json"}),
         }
     )
 
 
-def copied_models(services: tuple[Service, ...], home: Path) -> Path:
+def copied_models(services: tuple[str, ...], home: Path) -> Path:
     """A state folder with the active models in it, so that what is activated meanwhile changes nothing."""
     for name in services:
         version = registry.active(name)

@@ -18,11 +18,11 @@ from bench import processes
 from bench.asking import Asker
 from bench.caller import ClosedLoop
 from bench.stage import copied_models, environment, new_home, workplace
-from consumers.service import NAMES, service
-from models.base import Service
+from consumers.service import service
 from standfast import clients, launching
 from standfast.child import start_child
 from standfast.errors import ClusterError
+from standfast.services import NAMES
 from standfast.settings import Settings
 from standfast.status import SystemStatus
 
@@ -79,7 +79,7 @@ class _Up:
         self._process = process
         self._home = home
 
-    def first_answers(self, settings: Settings) -> dict[Service, float]:
+    def first_answers(self, settings: Settings) -> dict[str, float]:
         """When each service answered for the first time; both are asked as soon as there are topics to ask through."""
         self.wait_for(lambda: "kafka is ready" in self.logged())
         servers = msgspec.json.decode((self._home / "run" / "status.json").read_bytes(), type=SystemStatus)
@@ -91,7 +91,7 @@ class _Up:
         with ThreadPoolExecutor(len(NAMES)) as pool:
             return dict(zip(NAMES, pool.map(lambda name: self._first_answer(here, name), NAMES), strict=True))
 
-    def _first_answer(self, settings: Settings, name: Service) -> float:
+    def _first_answer(self, settings: Settings, name: str) -> float:
         loop = ClosedLoop(settings, service(name, settings), self._watch)
         try:
             loop.run(Asker(name).ask(1).requests, 1, _PATIENCE_S)

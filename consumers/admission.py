@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 import time
+from collections.abc import Callable
 from typing import Protocol, TypeVar
 
 from confluent_kafka import Message
@@ -11,13 +12,15 @@ from msgspec import Struct
 
 from consumers.histories import NOTHING, Known
 from consumers.service import Service
-from models.base import RecommendQuery, SearchQuery
+from models.base import Query
 from schemas.codec import Codec, Encoding, Malformed
-from schemas.records import RecommendRequest, Record, SearchRequest, Status
+from schemas.records import Record, ServiceRequest, Status
 from standfast.errors import StandfastError, Unreadable
+from standfast.sections import ServiceSettings
+from standfast.services import resolved, spec_of
 from standfast.settings import Settings
 
-Query = SearchQuery | RecommendQuery
+MakeQuery = Callable[[ServiceRequest, ServiceSettings, tuple[str, ...]], Query | str]
 DEADLINE_HEADER = "deadline-ms"
 _SHED: tuple[Status, str] = (
     "overloaded",
@@ -98,7 +101,8 @@ class Admission:
 
     def __init__(self, service: Service, settings: Settings, codec: Codec, histories: Histories | None = None) -> None:
         self._service = service
-        self._settings = settings
+        self._section = settings.service(service.name)
+        self._make_query: MakeQuery = resolved(spec_of(service.name).query)
         self._codec = codec
         self.waits = codec.waits
         self._histories = histories
@@ -138,33 +142,11 @@ class Admission:
         reason = f"it waited {age:.0f} ms, and {self._service.name}.max_wait_ms is {longest}; send it again later"
         return ("overloaded", reason) if age > longest else None
 
-    def _query(self, request: SearchRequest | RecommendRequest, known: tuple[str, ...]) -> Query | str:
+    def _query(self, request: ServiceRequest, known: tuple[str, ...]) -> Query | str:
         """The model's query, or why there is none."""
         if not 1 <= request.k <= self._service.max_k:
             return f"k is {request.k}; it must be from 1 to {self._service.max_k}"
-        if isinstance(request, SearchRequest):
-            return self._search(request)
-        return self._recommend(request, known)
-
-    def _search(self, request: SearchRequest) -> SearchQuery | str:
-        text = request.query.strip()
-        limit = self._settings.search.max_query_chars
-        if not text:
-            return "query is empty; send at least one word"
-        if len(text) > limit:
-            return f"query has {len(text)} characters; it must have at most {limit}"
-        return SearchQuery(text, request.k, request.user_id)
-
-    def _recommend(self, request: RecommendRequest, known: tuple[str, ...]) -> RecommendQuery | str:
-        limit = self._settings.recommend.max_history
-        if len(request.history) > limit:
-            return f"history has {len(request.history)} items; it must have at most {limit}"
-        return RecommendQuery(
-            user_id=request.user_id,
-            k=request.k,
-            history=(*known, *request.history),
-            exclude_seen=request.exclude_seen,
-        )
+        return self._make_query(request, self._section, known)
 
 
 # Of a name that is not UTF-8 confluent-kafka returns a value *and* leaves an exception behind. Called this way Python

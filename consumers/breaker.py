@@ -17,8 +17,7 @@ from typing import Any, Literal
 
 import structlog
 
-from consumers.admission import Query
-from models.base import Model
+from models.base import Model, Query
 from schemas.records import Item
 
 _log = structlog.get_logger()

@@ -12,9 +12,8 @@ from typing import Literal
 
 from msgspec.msgpack import Decoder, Encoder
 
-from consumers.admission import Query
 from consumers.breaker import Ask, Outcome
-from models.base import SearchQuery
+from models.base import Query, SearchQuery
 from schemas.records import Item
 from standfast import telemetry
 

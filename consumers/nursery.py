@@ -169,7 +169,7 @@ def main(arguments: list[str]) -> int:
     configured = settings.load()
     logs.configure(configured.log, f"{name}-nursery")
     own = service(name, configured)
-    device = (configured.search if name == "search" else configured.recommend).device
+    device = configured.service(name).device
     line = socket.socket(fileno=int(channel))
     try:
         from models.loading import load

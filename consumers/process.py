@@ -63,6 +63,7 @@ from schemas.registry import SchemaRegistry
 from standfast import clients, logs, telemetry
 from standfast.errors import Fenced, StandfastError
 from standfast.home import folder
+from standfast.services import spec_of
 from standfast.settings import Settings
 
 _log = structlog.get_logger()
@@ -146,7 +147,7 @@ class WorkerProcess:
 
     def _warm_up(self) -> Delivery:
         self._model.warm_up()
-        if self._service.name == "recommend":
+        if spec_of(self._service.name).histories:
             self._histories = Histories(bulletin.place())
             self._histories.start()
         delivery = self._delivery()

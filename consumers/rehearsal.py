@@ -13,14 +13,13 @@ from consumers.admission import Admission, Admitted, Origin
 from consumers.answers import Answers
 from consumers.service import Service
 from models.base import Model
-
-_REQUESTS = {"search": b'{"query": "white hanging heart", "k": 10}', "recommend": b'{"user_id": "nobody", "k": 10}'}
+from standfast.services import spec_of
 
 
 def rehearse(service: Service, model: Model[Any], admission: Admission, answers: Answers) -> None:
     """Decodes, computes and encodes one request that nobody sent; it is not counted."""
     now_ms = int(time.time() * 1000)
-    origin = Origin(service.requests, 0, 0, now_ms, None, _REQUESTS[service.name], [])
+    origin = Origin(service.requests, 0, 0, now_ms, None, spec_of(service.name).rehearsal, [])
     decision = admission.decide(origin)
     if isinstance(decision, Admitted):
         answers.served(decision, model.predict([decision.query])[0])

@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
-from schemas.records import RecommendRequest, SearchRequest
+from schemas.records import ServiceRequest
 from schemas.topics import BULK_SUFFIX, BY_NAME, DEAD_LETTER_SUFFIX
-from standfast.errors import UsageError
+from standfast.services import resolved, spec_of
 from standfast.settings import Settings
-
-Name = Literal["search", "recommend"]
-Request = SearchRequest | RecommendRequest
-NAMES: tuple[Name, ...] = ("search", "recommend")
-_KINDS: dict[Name, type[Request]] = {"search": SearchRequest, "recommend": RecommendRequest}
 
 
 @dataclass(frozen=True, slots=True)
 class Service:
     """The names a service goes by in Kafka, and the limits of one request."""
 
-    name: Name
-    kind: type[Request]
+    name: str
+    kind: type[ServiceRequest]
     requests: str
     results: str
     bulk_requests: str
@@ -71,14 +65,13 @@ class Service:
 
 def service(name: str, settings: Settings) -> Service:
     """The service of that name as the settings want it; raises UsageError for any other name."""
-    if name not in NAMES:
-        raise UsageError(f"there is no service {name!r}; there are {', '.join(NAMES)}")
+    spec = spec_of(name)
     prefix = settings.kafka.topic_prefix
-    own = settings.search if name == "search" else settings.recommend
+    own = settings.service(name)
     requests = BY_NAME[f"{name}.requests"].name
     return Service(
         name=name,
-        kind=_KINDS[name],
+        kind=resolved(spec.request),
         requests=prefix + requests,
         results=prefix + BY_NAME[f"{name}.results"].name,
         bulk_requests=prefix + BY_NAME[requests + BULK_SUFFIX].name,

@@ -5,9 +5,9 @@ from __future__ import annotations
 import difflib
 from dataclasses import dataclass
 
-from consumers.service import NAMES
 from schemas.records import Scalar
 from standfast.errors import DrillRejected
+from standfast.services import NAMES
 
 Value = int | float | str
 _LONGEST_TEXT = 2000

@@ -19,11 +19,12 @@ from consumers.service import Service
 from drills.history import Fault, History, Request, Sent, Sighting
 from drills.places import bounds, partitions_of
 from drills.recorder import Recorder
-from drills.shop_words import QUERIES, USERS, varied
+from drills.shop_words import Asked
 from schemas.codec import Codec, Encoding
-from schemas.records import RecommendRequest, Result, SearchRequest
+from schemas.records import Result
 from standfast import clients
 from standfast.errors import ClusterError, DrillRejected, SchemaError
+from standfast.services import resolved, spec_of
 from standfast.settings import Settings
 
 _TIMEOUT_S = 10.0
@@ -44,7 +45,7 @@ class Load:
         self._prefix = f"{drill_id}-"
         self._needle = self._prefix.encode()
         self._period = 1 / rate
-        self._words = varied(words or QUERIES) if service.name == "search" else itertools.cycle(words or USERS)
+        self._request: Asked = resolved(spec_of(service.name).asked)(words)
         self._codec = Codec()
         self._recorder = Recorder()
         self._extra: deque[int] = deque()
@@ -122,17 +123,17 @@ class Load:
         while not self._stop_sending.is_set():
             now = time.monotonic()
             while self._extra:
-                self._send_one(next(numbers), self._extra.popleft(), next(self._words), now)
+                self._send_one(next(numbers), self._extra.popleft(), now)
             if now >= due:
-                self._send_one(next(numbers), next(partitions), next(self._words), due)
+                self._send_one(next(numbers), next(partitions), due)
                 due += self._period
             self._producer.poll(max(0.0, min(_TICK_S, due - time.monotonic())))
         self._finish_sending()
 
-    def _send_one(self, number: int, partition: int, word: str, due: float) -> None:
+    def _send_one(self, number: int, partition: int, due: float) -> None:
         request_id = f"{self._prefix}{number}"
         k = 1 + number % min(_NUMBERS_OF_ITEMS, self._service.max_k)
-        value = self._codec.encode(self._request(request_id, word, k), Encoding.JSON)
+        value = self._codec.encode(self._request(request_id, k), Encoding.JSON)
         self._recorder.invoked(Request(request_id, partition, due=due, invoked=time.monotonic(), k=k))
 
         def on_delivery(error: KafkaError | None, message: Message) -> None:
@@ -144,12 +145,6 @@ class Load:
             )
         except BufferError:
             self._recorder.sent(request_id, "failed")
-
-    def _request(self, request_id: str, word: str, k: int) -> SearchRequest | RecommendRequest:
-        if self._service.name == "search":
-            return SearchRequest(request_id=request_id, query=word, k=k)
-        # A product that does not exist changes no answer, but no cache knows the request.
-        return RecommendRequest(request_id=request_id, user_id=word, k=k, history=[request_id])
 
     def _finish_sending(self) -> None:
         until = time.monotonic() + _TIMEOUT_S

@@ -6,7 +6,6 @@ import re
 import zlib
 from dataclasses import dataclass, replace
 
-from consumers.service import Name
 from drills.catalogue import Drill, Value, find
 from drills.verdict import Objectives
 from schemas.records import DrillCommand, Scalar
@@ -29,7 +28,7 @@ class Plan:
 
     drill_id: str
     drill: Drill
-    service: Name
+    service: str
     rate: float
     before_s: float
     after_s: float
@@ -58,7 +57,7 @@ def make_plan(command: DrillCommand, drill_id: str, settings: Settings) -> Plan:
     plan = Plan(
         drill_id=drill_id,
         drill=drill,
-        service="search" if values["service"] == "search" else "recommend",
+        service=str(values["service"]),
         rate=float(values["rate"]),
         before_s=float(values["before_s"]),
         after_s=float(values["after_s"]),

@@ -1,9 +1,15 @@
-"""What the drill's own load asks for: words and customers of the sample shop."""
+"""What the drill's own load asks for: words and customers of the sample shop, unless it is given others."""
 
 from __future__ import annotations
 
+import itertools
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+
+from schemas.records import RecommendRequest, SearchRequest, ServiceRequest
+
+Asked = Callable[[str, int], ServiceRequest]
+"""From a request's id and its `k` to the request."""
 
 QUERIES = (
     "white hanging heart",
@@ -30,3 +36,20 @@ def varied(queries: Sequence[str], seed: int = 0) -> Iterator[str]:
     while True:
         for query in queries:
             yield " ".join([query, *chance.choices(words, k=_MORE)])
+
+
+def searches(words: Sequence[str]) -> Asked:
+    """Makes searches for these words."""
+    queries = varied(words or QUERIES)
+    return lambda request_id, k: SearchRequest(request_id=request_id, query=next(queries), k=k)
+
+
+def recommendations(users: Sequence[str]) -> Asked:
+    """Makes requests for products for these users, with a product that does not exist in the history.
+
+    It changes no answer, but no cache knows the request.
+    """
+    asking = itertools.cycle(users or USERS)
+    return lambda request_id, k: RecommendRequest(
+        request_id=request_id, user_id=next(asking), k=k, history=[request_id]
+    )

@@ -84,7 +84,7 @@ def owned_by(worker: WorkerStatus, service: Service) -> list[int]:
 
 
 def _of(status: SystemStatus, service: Service) -> list[WorkerStatus]:
-    return [one for one in status.workers if one.group in (service.group, service.name)]
+    return [one for one in status.workers if one.service == service.name]
 
 
 def _asked_for(active: list[WorkerStatus], plan: Plan, service: Service) -> WorkerStatus | None:

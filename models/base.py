@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol, TypeAlias, TypeVar
+from typing import Protocol, TypeAlias, TypeVar
 
 from schemas.records import Item
-
-Service: TypeAlias = Literal["search", "recommend"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,5 +51,6 @@ class Model(Protocol[Q_contra]):
         """Runs a first inference, which is slow and starts threads: after the fork, never before."""
 
 
+Query: TypeAlias = SearchQuery | RecommendQuery
 SearchModel: TypeAlias = Model[SearchQuery]
 RecommendModel: TypeAlias = Model[RecommendQuery]

@@ -2,35 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Literal, overload
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 from models import registry
-from models.base import RecommendModel, SearchModel, Service
-from standfast.errors import UsageError
+from models.base import Model
+from standfast.services import resolved, spec_of
 
 
-@overload
-def load(service: Literal["search"], version: int | None = None, device: str = "auto") -> SearchModel: ...
-
-
-@overload
-def load(service: Literal["recommend"], version: int | None = None, device: str = "auto") -> RecommendModel: ...
-
-
-def load(service: Service, version: int | None = None, device: str = "auto") -> SearchModel | RecommendModel:
+def load(service: str, version: int | None = None, device: str = "auto") -> Model[Any]:
     """The model of a service: the given version, else the active one; its files' digests are checked first.
 
     Starts no thread in a process that called `torch.set_num_threads(1)`, which may fork afterwards.
     `device`: `auto` (CUDA when there is one), `cpu` or `cuda`. Raises ModelError when none is published,
     IntegrityError naming the file that is not the one its manifest describes.
     """
-    if service not in {"search", "recommend"}:
-        raise UsageError(f"there is no service {service!r}; there are search and recommend")
+    opened: Callable[[Path, str, str], Model[Any]] = resolved(spec_of(service).model)
     folder, manifest = registry.checked(service, version)
-    if service == "search":
-        from models.search import load_search
-
-        return load_search(folder, manifest.label, device)
-    from models.recommend import load_recommender
-
-    return load_recommender(folder, manifest.label, device)
+    return opened(folder, manifest.label, device)

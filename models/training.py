@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -13,7 +13,6 @@ import torch
 from torch import Tensor
 
 from models import registry
-from models.base import Service
 from models.catalogue import Catalogue
 from models.encoder import BUNDLED, Encoder, load_encoder
 from models.interactions import Interactions
@@ -24,11 +23,10 @@ from models.search import EXACT_UP_TO, LEXICAL_WEIGHT, build_search
 from models.shop import check_match, load_catalogue, load_interactions
 from models.vectors import encoded
 from standfast import __version__
-from standfast.errors import UsageError
+from standfast.services import NAMES, ServiceSpec, resolved, spec_of
 
-SERVICES: tuple[Service, ...] = ("search", "recommend")
 _log = structlog.get_logger()
-_Filled = tuple[Mapping[str, float], Mapping[str, str]]
+Filled = tuple[Mapping[str, float], Mapping[str, str]]
 
 
 class Progress(Protocol):
@@ -52,7 +50,9 @@ class Silent:
 
 
 @dataclass(frozen=True, slots=True)
-class _Shop:
+class Shop:
+    """What models are trained from."""
+
     catalogue: Catalogue
     events: Interactions | None
     encoder: Encoder
@@ -70,8 +70,20 @@ class _Shop:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How models are trained: on which device, and up to how many products a search compares each with a query."""
+
+    device: str
+    exact_up_to: int
+
+
+Fill = Callable[[Shop, Path, Progress, Options], Filled]
+"""Trains one service's model into a folder; its metrics and its lineage."""
+
+
 def train(
-    names: Sequence[Service] = SERVICES,
+    names: Sequence[str] = NAMES,
     catalogue: Catalogue | None = None,
     interactions: Interactions | None = None,
     progress: Progress | None = None,
@@ -83,24 +95,23 @@ def train(
 
     Blocks: 7 s of CPU for the sample shop, 15 s when its texts are not encoded yet. Raises DataError, ModelError.
     """
-    unknown = [name for name in names if name not in SERVICES]
-    if unknown:
-        raise UsageError(f"there is no model {', '.join(unknown)}; there are {', '.join(SERVICES)}")
+    specs = [spec_of(name) for name in names]
     show = progress or Silent()
     if catalogue is None:
         show.phase("reading the shop")
         catalogue, interactions = load_catalogue(), load_interactions()
-    if "recommend" in names and interactions is not None:
+    if interactions is not None and any(spec.histories for spec in specs):
         check_match(catalogue, interactions)
     show.phase("loading the encoder")
     loaded = load_encoder(encoder, device, exact=True)
     show.phase("encoding the catalogue", len(catalogue))
-    shop = _Shop(catalogue, interactions, loaded, encoded(loaded, catalogue.texts, show.step))
-    return [_publish(name, shop, show, device, exact_up_to) for name in names]
+    shop = Shop(catalogue, interactions, loaded, encoded(loaded, catalogue.texts, show.step))
+    options = Options(device, exact_up_to)
+    return [_publish(spec, shop, show, options) for spec in specs]
 
 
 def ensure(
-    names: Sequence[Service] = SERVICES,
+    names: Sequence[str] = NAMES,
     progress: Progress | None = None,
     encoder: str = BUNDLED,
     device: str = "auto",
@@ -110,34 +121,34 @@ def ensure(
     return train(missing, progress=progress, encoder=encoder, device=device) if missing else []
 
 
-def _publish(name: Service, shop: _Shop, show: Progress, device: str, exact_up_to: int) -> registry.Manifest:
-    def fill(folder: Path) -> _Filled:
-        if name == "search":
-            return _search(shop, folder, show, device, exact_up_to)
-        return _recommend(shop, folder, show, device)
-
-    manifest = registry.publish(name, fill)
-    registry.activate(name, manifest.version)
+def _publish(spec: ServiceSpec, shop: Shop, show: Progress, options: Options) -> registry.Manifest:
+    fill: Fill = resolved(spec.training)
+    manifest = registry.publish(spec.name, lambda folder: fill(shop, folder, show, options))
+    registry.activate(spec.name, manifest.version)
     return manifest
 
 
-def _search(shop: _Shop, folder: Path, show: Progress, device: str, exact_up_to: int) -> _Filled:
+def search(shop: Shop, folder: Path, show: Progress, options: Options) -> Filled:
+    """Builds a search model into the folder."""
     show.phase("measuring the serving precision")
-    served = load_encoder(shop.encoder.name, device)
+    served = load_encoder(shop.encoder.name, options.device)
     lost = lost_ndcg(shop.catalogue.titles, shop.vectors, shop.encoder, served)
     exact = lost > MOST_LOST
     if exact:
         _log.warning("bfloat16 costs too much quality: this model serves in float32", lost_ndcg_10=round(lost, 4))
     show.phase("indexing words")
-    found = build_search(shop.catalogue, shop.vectors, shop.encoder, folder, exact=exact, exact_up_to=exact_up_to)
+    found = build_search(
+        shop.catalogue, shop.vectors, shop.encoder, folder, exact=exact, exact_up_to=options.exact_up_to
+    )
     metrics = {**found, "precision_lost_ndcg_10": round(lost, 4)}
     return metrics, shop.lineage(lexical_weight=str(LEXICAL_WEIGHT))
 
 
-def _recommend(shop: _Shop, folder: Path, show: Progress, device: str) -> _Filled:
+def recommend(shop: Shop, folder: Path, show: Progress, options: Options) -> Filled:
+    """Fits a recommender into the folder."""
     use, events = Parameters(), shop.events
     show.phase("fitting EASE")
-    fitted = fit(shop.catalogue, shop.vectors, events, use, device)
+    fitted = fit(shop.catalogue, shop.vectors, events, use, options.device)
     save_recommender(fitted.config, fitted.arrays, fitted.histories, folder)
     metrics = {"items": float(len(shop.catalogue)), "items_with_history": float(len(fitted.arrays[0]))}
     if events is not None:

@@ -6,7 +6,7 @@ Times are epoch milliseconds.
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from msgspec import Meta, Struct
 
@@ -35,8 +35,20 @@ class Record(Struct, frozen=True, kw_only=True):
     avro_name: ClassVar[str]
 
 
-class SearchRequest(Record, frozen=True, kw_only=True):
-    """One product search. `k` and `query` are checked at admission, not here, so that a wrong one is answered."""
+class ServiceRequest(Record, frozen=True, kw_only=True):
+    """Base of what services are asked. All is checked at admission, not here, so that a wrong one is answered.
+
+    Each kind declares the three fields itself, in the order of its schema.
+    """
+
+    if TYPE_CHECKING:
+        request_id: str | None = None
+        k: int = 10
+        user_id: str | None = None
+
+
+class SearchRequest(ServiceRequest, frozen=True, kw_only=True):
+    """One product search."""
 
     avro_name: ClassVar[str] = "search_request"
     query: str
@@ -45,7 +57,7 @@ class SearchRequest(Record, frozen=True, kw_only=True):
     user_id: str | None = None
 
 
-class RecommendRequest(Record, frozen=True, kw_only=True):
+class RecommendRequest(ServiceRequest, frozen=True, kw_only=True):
     """One request for recommendations; `history` is added to what the user's profile holds, oldest first."""
 
     avro_name: ClassVar[str] = "recommend_request"

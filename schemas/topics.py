@@ -9,12 +9,12 @@ from schemas.records import (
     DrillEvent,
     Interaction,
     Profile,
-    RecommendRequest,
     Record,
     Result,
-    SearchRequest,
     TrafficWindow,
 )
+from standfast.services import TABLE as SERVICES
+from standfast.services import resolved
 
 _HOUR = 3_600_000
 _DAY = 24 * _HOUR
@@ -57,9 +57,12 @@ class Topic:
         )
 
 
+_REQUESTS = tuple(
+    Topic(f"{spec.name}.requests", spec.key, resolved(spec.request), spec.about) for spec in SERVICES.values()
+)
+_RESULTS = tuple(Topic(f"{name}.results", "as the request", Result, f"answers to {name}.requests") for name in SERVICES)
 _READ_BY_US = (
-    Topic("search.requests", "request_id or the caller's own", SearchRequest, "product search"),
-    Topic("recommend.requests", "user_id", RecommendRequest, "recommendation"),
+    *_REQUESTS,
     Topic(
         "interactions",
         "user_id",
@@ -70,8 +73,7 @@ _READ_BY_US = (
     Topic("drills.control", "any", DrillCommand, "start or abort a drill", partitions=1),
 )
 _WRITTEN_BY_US = (
-    Topic("search.results", "as the request", Result, "answers to searches"),
-    Topic("recommend.results", "as the request", Result, "answers to recommendations"),
+    *_RESULTS,
     Topic("profiles", "user_id", Profile, "each user's recent history", compacted=True),
     Topic("traffic", "topic", TrafficWindow, "counts and latency by topic and window", retention_ms=_DAY),
     Topic("drills.results", "drill_id", DrillEvent, "every phase of every drill, the verdict last", partitions=1,
@@ -80,8 +82,7 @@ _WRITTEN_BY_US = (
 
 _BULK = tuple(
     replace(topic, name=topic.name + BULK_SUFFIX, about=f"{topic.about}, when there is nothing more urgent to do")
-    for topic in (*_READ_BY_US, *_WRITTEN_BY_US)
-    if topic.name.endswith((".requests", "search.results", "recommend.results"))
+    for topic in (*_REQUESTS, *_RESULTS)
 )
 
 TABLE: tuple[Topic, ...] = (

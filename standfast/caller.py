@@ -10,12 +10,13 @@ import msgspec
 from confluent_kafka import OFFSET_END, Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 
 from schemas.codec import Codec, Encoding, Malformed
-from schemas.records import Interaction, RecommendRequest, Record, Result, SearchRequest
+from schemas.records import Interaction, Record, Result, ServiceRequest
 from schemas.registry import SchemaRegistry
 from standfast import clients
 from standfast.errors import ClusterError, NoAnswer, TopicError, Unreadable
 from standfast.home import folder
 from standfast.locating import located
+from standfast.services import TABLE, resolved
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -23,14 +24,12 @@ if TYPE_CHECKING:
 
     from standfast.settings import Settings
 
-Request = SearchRequest | RecommendRequest
-
 _TOPICS: dict[type[Record], str] = {
-    SearchRequest: "search.requests",
-    RecommendRequest: "recommend.requests",
+    **{resolved(spec.request): f"{name}.requests" for name, spec in TABLE.items()},
     Interaction: "interactions",
 }
-_RESULTS = ("search.results", "recommend.results")
+_BY_USER = {resolved(spec.request): spec.histories for spec in TABLE.values()}
+_RESULTS = tuple(f"{name}.results" for name in TABLE)
 _REACH_S = 10.0
 _POLL_S = 0.1
 _REGISTRY_S = 5.0
@@ -63,7 +62,7 @@ class Caller:
             self._consumer.close()
             raise
 
-    def ask(self, request: Request, timeout: float = 10.0) -> Result:
+    def ask(self, request: ServiceRequest, timeout: float = 10.0) -> Result:
         """The committed answer to one request; a request without an id is given one.
 
         Raises:
@@ -96,7 +95,7 @@ class Caller:
                 awaited.remove(result.request_id)
         return found
 
-    def send(self, record: Request | Interaction, timeout: float = 10.0) -> None:
+    def send(self, record: ServiceRequest | Interaction, timeout: float = 10.0) -> None:
         """Produces one record and waits until Kafka has it; raises NoAnswer if that takes longer than `timeout`."""
         failed: list[KafkaError | None] = []
         self._producer.produce(
@@ -174,12 +173,15 @@ class Caller:
         return registry
 
 
-def _topic(record: Request | Interaction) -> str:
+def _topic(record: ServiceRequest | Interaction) -> str:
     return _TOPICS[type(record)]
 
 
-def _key(record: Request | Interaction) -> str | None:
-    return record.request_id if isinstance(record, SearchRequest) else record.user_id
+def _key(record: ServiceRequest | Interaction) -> str | None:
+    """A user's records are keyed by the user where the answer depends on what the user had before."""
+    if isinstance(record, Interaction) or _BY_USER[type(record)]:
+        return record.user_id
+    return record.request_id
 
 
 def _raise_if_hopeless(error: KafkaError) -> None:

@@ -11,18 +11,9 @@ import json
 import os
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeVar, cast
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    SecretStr,
-    ValidationError,
-    ValidationInfo,
-)
+from pydantic import AfterValidator, BaseModel, Field, SecretStr, ValidationError, create_model
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -32,6 +23,8 @@ from pydantic_settings import (
 
 from standfast.errors import SettingsError
 from standfast.home import home
+from standfast.sections import Section, ServiceSettings
+from standfast.services import TABLE
 from standfast.surroundings import is_of_kubernetes
 
 FILE_NAME = "standfast.toml"
@@ -52,56 +45,13 @@ _KUBERNETES = re.compile(
     r"(?:\w+_)?(?:SERVICE_HOST|SERVICE_PORT(?:_\w+)?|PORT|PORT_\d+_(?:TCP|UDP|SCTP)(?:_(?:PROTO|PORT|ADDR))?)"
 )
 _SCHEME = re.compile(r"([A-Za-z_]+)://")
+S = TypeVar("S", bound=ServiceSettings)
 
 
 def _one_or_three(brokers: int) -> int:
     if brokers not in {1, 3}:
         raise ValueError("it must be 1, or 3 to survive the loss of one")
     return brokers
-
-
-def _number_or_auto(workers: object) -> object:
-    text = str(workers)
-    if text == "auto" or (text.isdecimal() and 1 <= int(text) <= 256):
-        return text if text == "auto" else int(text)
-    raise ValueError("it must be 1 to 256, or auto")
-
-
-def _no_less_than_fewest(most: int, others: ValidationInfo) -> int:
-    fewest = others.data.get("min_workers", 1)
-    if most and most < fewest:
-        raise ValueError(f"it must be min_workers, which is {fewest}, or more; or 0 for one for each core")
-    return most
-
-
-_EXACT = "products up to which each is compared with a query; a larger catalogue is searched by cells"
-_CACHE = "answers a worker keeps for repeated queries, at most 2 KiB each on average; 0: none"
-_PROFILES = "most that the users' profiles take on a host's disk; full, answers are `degraded`"
-Count = Annotated[int, Field(ge=0, le=256)]
-Workers = Annotated[
-    int | Literal["auto"],
-    BeforeValidator(_number_or_auto),
-    Field(description="worker processes, 1 to 256; `auto`: as many as the load needs"),
-]
-Fewest = Annotated[int, Field(ge=1, le=256, description="with `auto`: no fewer workers than this")]
-Most = Annotated[
-    int,
-    AfterValidator(_no_less_than_fewest),
-    Field(ge=0, le=256, description="with `auto`: no more workers than this or than partitions; 0: one a core"),
-]
-MaxWait = Annotated[
-    int, Field(ge=0, description="older requests are answered `overloaded`, by their own timestamps; 0: never")
-]
-Order = Annotated[
-    Literal["arrival", "newest"],
-    Field(description="newest: what cannot be computed in max_wait_ms (0: 500) is answered `overloaded`, oldest first"),
-]
-
-
-class Section(BaseModel):
-    """A table of the settings file; an unknown key stops the start."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class KafkaSettings(Section):
@@ -113,43 +63,6 @@ class KafkaSettings(Section):
     replication: int = Field(0, ge=0, le=7, description="0: three where there are three brokers, else one")
     topic_prefix: str = Field("", pattern=r"^[a-zA-Z0-9.-]*$", max_length=100)
     client: dict[str, SecretStr] = Field(default_factory=dict, description="further librdkafka settings")
-
-
-class SearchSettings(Section):
-    """The search service."""
-
-    workers: Workers = 2
-    min_workers: Fewest = 1
-    max_workers: Most = 0
-    standbys: Count = 1
-    batch: int = Field(32, ge=1, le=1024)
-    cache: int = Field(10_000, ge=0, le=1_000_000, description=_CACHE)
-    max_k: int = Field(100, ge=1, le=1000)
-    batch_bytes: int = Field(8192, ge=1, description="most bytes of requests computed at once: about 2,000 tokens")
-    max_wait_ms: MaxWait = 0
-    order: Order = "arrival"
-    max_query_chars: int = Field(2000, ge=1)
-    encoder: str = Field("bundled", description="bundled, a local folder, or a hub name")
-    device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
-    exact_up_to: int = Field(200_000, ge=0, description=_EXACT)
-
-
-class RecommendSettings(Section):
-    """The recommendation service."""
-
-    workers: Workers = 2
-    min_workers: Fewest = 1
-    max_workers: Most = 0
-    standbys: Count = 1
-    batch: int = Field(256, ge=1, le=4096)
-    cache: int = Field(0, ge=0, le=1_000_000, description=_CACHE)
-    max_k: int = Field(100, ge=1, le=1000)
-    batch_bytes: int = Field(1_048_576, ge=1, description="most bytes of requests computed at once")
-    max_wait_ms: MaxWait = 0
-    order: Order = "arrival"
-    max_history: int = Field(1000, ge=1)
-    profiles_mib: int = Field(1024, ge=1, description=_PROFILES)
-    device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
 
 
 class WorkerSettings(Section):
@@ -207,14 +120,20 @@ class LogSettings(Section):
     format: Literal["auto", "json", "pretty"] = "auto"
 
 
-class Settings(BaseSettings):
+if TYPE_CHECKING:
+    _Services = BaseSettings
+else:  # a table for each service there is
+    _Services = create_model(
+        "_Services", __base__=BaseSettings, **{spec.name: (spec.settings, spec.settings()) for spec in TABLE.values()}
+    )
+
+
+class Settings(_Services):
     """All settings; build with `load`."""
 
     model_config = SettingsConfigDict(env_prefix="STANDFAST_", env_nested_delimiter="__", extra="forbid", frozen=True)
 
     kafka: KafkaSettings = KafkaSettings()
-    search: SearchSettings = SearchSettings()
-    recommend: RecommendSettings = RecommendSettings()
     workers: WorkerSettings = WorkerSettings()
     scaling: ScalingSettings = ScalingSettings()
     stream: StreamSettings = StreamSettings()
@@ -222,6 +141,18 @@ class Settings(BaseSettings):
     metrics: MetricsSettings = MetricsSettings()
     log: LogSettings = LogSettings()
     schema_registry_url: SecretStr | None = None
+
+    def service(self, name: str) -> ServiceSettings:
+        """The table of the service of that name."""
+        return cast(ServiceSettings, getattr(self, name))
+
+    def for_all_services(self, **changes: object) -> Self:
+        """The same settings, with these keys changed in the table of every service."""
+        return self.model_copy(update={name: self.service(name).model_copy(update=changes) for name in TABLE})
+
+    def section(self, kind: type[S]) -> S:
+        """The table of the service whose settings are of this kind."""
+        return cast(S, self.service(next(spec.name for spec in TABLE.values() if spec.settings is kind)))
 
     @classmethod
     def settings_customise_sources(
@@ -337,10 +268,11 @@ def _nearest(wrong: str, known: list[str]) -> str:
 def environment(settings: Settings) -> dict[str, str]:
     """Variables that make a child process load exactly these settings. They may hold secrets: for children only."""
     variables = {"KAFKA_BOOTSTRAP_SERVERS": settings.kafka.bootstrap_servers}
-    for section in ("kafka", "search", "recommend", "workers", "scaling", "stream", "drills", "metrics", "log"):
-        for key, value in getattr(settings, section):
+    sections = {name: section for name, section in settings if isinstance(section, Section)}
+    for name, section in sections.items():
+        for key, value in section:
             text = json.dumps({k: v.get_secret_value() for k, v in value.items()}) if key == "client" else str(value)
-            variables[f"STANDFAST_{section}__{key}".upper()] = text
+            variables[f"STANDFAST_{name}__{key}".upper()] = text
     if settings.schema_registry_url is not None:
         variables["SCHEMA_REGISTRY_URL"] = settings.schema_registry_url.get_secret_value()
     return variables

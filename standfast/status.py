@@ -24,6 +24,7 @@ class WorkerStatus(msgspec.Struct, frozen=True, kw_only=True):
 
     id: str
     pid: int
+    service: str
     group: str
     role: Literal["active", "standby"]
     state: WorkerState

@@ -118,7 +118,7 @@ class Supervisor:
             role.start()
 
     def _scaler(self, pool: Pool) -> Scaler:
-        own = self._settings.search if pool.service.name == "search" else self._settings.recommend
+        own = self._settings.service(pool.service.name)
         return Scaler(pool, own, self._settings.scaling, TopicWatch(self._settings, pool.service.requests))
 
     def _start_metrics(self) -> None:
@@ -320,8 +320,8 @@ class Supervisor:
 
 
 def _count(workers: list[status.WorkerStatus]) -> None:
-    services = {row.group.rpartition("-")[2] for row in workers}
+    services = {row.service for row in workers}
     counts = Counter({(name, role, state): 0 for name in services for role, state in _COUNTED})
-    counts.update((row.group.rpartition("-")[2], str(row.role), str(row.state)) for row in workers)
+    counts.update((row.service, str(row.role), str(row.state)) for row in workers)
     for labels, count in counts.items():
         telemetry.WORKERS.labels(*labels).set(count)

@@ -15,17 +15,17 @@ from consumers.profiles import bulletin
 from standfast import logs, status, surroundings, telemetry
 from standfast.errors import ClusterError
 from standfast.home import folder, home
+from standfast.services import NAMES
 from standfast.settings import Settings
 
 _log = structlog.get_logger()
 ROLES = ("profiles", "stream", "drills")
-SERVICES = ("search", "recommend")
 _LOCK_S = 10.0
 
 
 def run(
     settings: Settings,
-    services: tuple[str, ...] = SERVICES,
+    services: tuple[str, ...] = NAMES,
     roles: tuple[str, ...] = ROLES,
     embedded: bool = True,
 ) -> None:

@@ -12,7 +12,6 @@ from bench.beside.described import described
 from bench.figures import machine
 from bench.stage import stage
 from consumers.service import service
-from models.base import Service
 from standfast.errors import UsageError
 from standfast.settings import Settings
 
@@ -25,20 +24,20 @@ class Wanted:
     """`levels`: requests in flight by service; `requests` None: as many as make a figure steady within seconds."""
 
     peers: Sequence[Contender]
-    levels: dict[Service, Sequence[int]]
+    levels: dict[str, Sequence[int]]
     requests: int | None
     rounds: int
     long: bool = False
 
 
-def wanted(against: str, levels: dict[Service, Sequence[int]], requests: int | None, rounds: int, mix: str) -> Wanted:
+def wanted(against: str, levels: dict[str, Sequence[int]], requests: int | None, rounds: int, mix: str) -> Wanted:
     """What to measure, checked; raises UsageError, and SetupError for peers that are not installed."""
     long = mix == "long"
     if mix not in {"uniform", "long"}:
         raise UsageError(f"--mix {mix}: there are uniform and long")
     if long and "search" not in levels:
         raise UsageError("--mix long: only searches have a length; ask for --services search")
-    kept: dict[Service, Sequence[int]] = {"search": levels["search"][-1:]} if long else levels
+    kept: dict[str, Sequence[int]] = {"search": levels["search"][-1:]} if long else levels
     return Wanted(chosen(against), kept, requests, rounds, long)
 
 
@@ -63,7 +62,7 @@ def comparison(settings: Settings, asked: Wanted, tell: Callable[[str], None]) -
     return Comparison(machine=machine(), settings=about, summary=summarised(runs), runs=runs, failures=failures)
 
 
-def _contenders(asked: Wanted, name: Service) -> list[Contender]:
+def _contenders(asked: Wanted, name: str) -> list[Contender]:
     """Standfast first, then the peers; beside recommendations the bare loop, which is their limit."""
     bare = [BARE] if name == "recommend" else []
     return list(dict.fromkeys([STANDFAST, *bare, *asked.peers]))
@@ -73,7 +72,7 @@ def _everyone(asked: Wanted) -> list[Contender]:
     return list(dict.fromkeys(one for name in asked.levels for one in _contenders(asked, name)))
 
 
-def _requests(asked: Wanted, name: Service, level: int) -> int:
+def _requests(asked: Wanted, name: str, level: int) -> int:
     if asked.requests is not None:
         return asked.requests
     if level == 1:

@@ -18,7 +18,6 @@ from bench.others import Others
 from bench.stage import Stage
 from bench.timings import Timings
 from consumers.service import Service, service
-from models.base import Service as Name
 from standfast.errors import ClusterError, NoAnswer
 
 LONG = "10 % nine times longer"
@@ -54,7 +53,7 @@ def loads(own: Service, requests: Mapping[int, int], long: bool) -> list[Load]:
     return [load(f"{level} in flight", level) for level in requests]
 
 
-def warmed(stage: Stage, name: Name, count: int) -> None:
+def warmed(stage: Stage, name: str, count: int) -> None:
     """Serves so many requests one by one, and again until they cost no less: Kafka compiles itself while it runs.
 
     It would do so in the first rounds, and for minutes.
@@ -72,7 +71,7 @@ def warmed(stage: Stage, name: Name, count: int) -> None:
 
 def compared(
     stage: Stage,
-    name: Name,
+    name: str,
     work: Sequence[Load],
     contenders: Sequence[Contender],
     rounds: int,
@@ -85,7 +84,7 @@ def compared(
     gc.collect()
     gc.freeze()  # the collector would walk the shop and all requests while one of them is on its way: 50 ms
     own = service(name, stage.settings)
-    device = (stage.settings.search if own.name == "search" else stage.settings.recommend).device
+    device = stage.settings.service(own.name).device
     with raw(name, device, stage.home) as limit:
         for number in range(1, rounds + 1):
             for contender in contenders:
@@ -98,7 +97,7 @@ def compared(
 
 
 def _measured(
-    stage: Stage, name: Name, contender: Contender, limit: Raw, work: Sequence[Load], number: int
+    stage: Stage, name: str, contender: Contender, limit: Raw, work: Sequence[Load], number: int
 ) -> Iterator[Run]:
     """The raw limit under each load while nothing else runs, then the contender under each."""
     arrange(stage.layout, [limit.pid])

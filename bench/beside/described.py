@@ -7,18 +7,17 @@ from importlib.metadata import version
 
 from bench.beside.contenders import Contender
 from bench.stage import Stage
-from consumers.service import NAMES
 from models import registry
-from models.base import Service
 from models.encoder import torch_device
 from models.linear import has_bf16
 from standfast import status
 from standfast.kafka.lock import KAFKA_VERSION
+from standfast.services import NAMES
 from standfast.settings import Settings
 
 
 def described(
-    stage: Stage, services: Sequence[Service], contenders: Sequence[Contender], rounds: int, requests: str
+    stage: Stage, services: Sequence[str], contenders: Sequence[Contender], rounds: int, requests: str
 ) -> dict[str, str]:
     """One line for each thing that decides the figures."""
     return {
@@ -30,7 +29,7 @@ def described(
     }
 
 
-def system_described(settings: Settings, services: Sequence[Service] = NAMES) -> dict[str, str]:
+def system_described(settings: Settings, services: Sequence[str] = NAMES) -> dict[str, str]:
     """The same of what is alike for every contender."""
     kafka = settings.kafka
     brokers = f"{kafka.brokers} broker{'s' if kafka.brokers > 1 else ''}"
@@ -42,8 +41,8 @@ def system_described(settings: Settings, services: Sequence[Service] = NAMES) ->
     }
 
 
-def _service(settings: Settings, name: Service) -> str:
-    own = settings.search if name == "search" else settings.recommend
+def _service(settings: Settings, name: str) -> str:
+    own = settings.service(name)
     return f"model {name}@{registry.active(name)}, device {own.device}, batches of at most {own.batch}"
 
 
@@ -53,7 +52,7 @@ def _contender(one: Contender) -> str:
 
 
 def _precision(settings: Settings) -> str:
-    half = has_bf16(torch_device(settings.search.device))
+    half = has_bf16(torch_device(settings.service("search").device))
     return "the encoder in bfloat16 for everyone" if half else "the encoder in float32 for everyone"
 
 

@@ -13,7 +13,6 @@ from pathlib import Path
 
 from bench.asking import Request
 from bench.timings import Timings
-from models.base import Service
 from standfast.errors import ModelError
 from standfast.lifeline import leave_interrupts_to_parent
 
@@ -34,7 +33,7 @@ class Raw:
 
 
 @contextmanager
-def raw(service: Service, device: str, home: Path) -> Iterator[Raw]:
+def raw(service: str, device: str, home: Path) -> Iterator[Raw]:
     """The active model of the state folder `home`, loaded and warm, on one torch thread."""
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
@@ -62,7 +61,7 @@ def _received(pipe: Connection) -> Timings:
     return timings
 
 
-def _serve(pipe: Connection, service: Service, device: str, home: str) -> None:
+def _serve(pipe: Connection, service: str, device: str, home: str) -> None:
     """The process: says when the model is warm, then computes what it is sent until it is killed or left alone."""
     leave_interrupts_to_parent()
     os.environ |= {"STANDFAST_HOME": home, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}

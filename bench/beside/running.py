@@ -23,7 +23,6 @@ from bench.peers.task import Task
 from bench.stage import Stage, environment
 from bench.timings import Timings
 from consumers.service import Service, service
-from models.base import Service as Name
 from standfast import clients, topics
 from standfast.child import start_child
 from standfast.errors import ClusterError, NoAnswer
@@ -105,7 +104,7 @@ class Live:
 
 
 @contextmanager
-def running(contender: Contender, stage: Stage, name: Name, tag: str, first: Request) -> Iterator[tuple[Live, Loop]]:
+def running(contender: Contender, stage: Stage, name: str, tag: str, first: Request) -> Iterator[tuple[Live, Loop]]:
     """The contender and the loop that asks it, from its first answer on; raises ClusterError if it does not start."""
     settings = stage.named(f"bench-{tag}-")
     own, home = service(name, settings), stage.new_home(tag)
@@ -141,7 +140,7 @@ def _through_http(_settings: Settings, _own: Service, port: int, watch: Callable
 def _task(contender: Contender, settings: Settings, own: Service, home: Path, port: int) -> str:
     if contender is STANDFAST:
         return own.name
-    device = (settings.search if own.name == "search" else settings.recommend).device
+    device = settings.service(own.name).device
     return Task(
         service=own.name,
         device=device,

@@ -71,7 +71,7 @@ class FullStrength:
 
 def _strength(running: SystemStatus, own: Service) -> tuple[int, int, int]:
     """Workers that serve, warm standbys, and partitions that are served."""
-    rows = [one for one in running.workers if one.group == own.group]
+    rows = [one for one in running.workers if one.service == own.name]
     serving = [one for one in rows if one.role == "active" and one.state == "serving"]
     partitions = sum(len(owned_by(one, own)) for one in serving)
     return len(serving), sum(one.state == "ready" for one in rows), partitions

@@ -22,7 +22,6 @@ from bench.figures import quantile
 from consumers.service import service
 from drills import checker
 from drills.load import Load
-from models.base import Service as Name
 from standfast.errors import ClusterError
 from standfast.settings import Settings
 from standfast.status import SystemStatus
@@ -81,7 +80,7 @@ class Soak(msgspec.Struct, frozen=True, kw_only=True):
     weights: list[Weight]
 
 
-def soak(settings: Settings, rates: Mapping[Name, float], seconds: float, every_s: float) -> Soak:
+def soak(settings: Settings, rates: Mapping[str, float], seconds: float, every_s: float) -> Soak:
     """Kills one worker of any service every few seconds, after a tenth of the time without; blocks.
 
     The time begins when the load has settled: what a cold start leaves to be worked off is no measure of anything.
@@ -90,7 +89,7 @@ def soak(settings: Settings, rates: Mapping[Name, float], seconds: float, every_
     """
     scenes = [Scene(settings, service(name, settings)) for name in rates]
     whole: dict[str, FullStrength] = {at.service.name: FullStrength(at) for at in scenes}
-    loads: dict[Name, Load] = {at.service.name: _load(at, rates[at.service.name]) for at in scenes}
+    loads: dict[str, Load] = {at.service.name: _load(at, rates[at.service.name]) for at in scenes}
     struck: dict[str, Strikes] = {name: [] for name in loads}
     try:
         for load in loads.values():
@@ -163,11 +162,11 @@ def _nurseries(running: SystemStatus) -> dict[str, int]:
     found = {}
     for one in running.workers:
         with contextlib.suppress(ProcessLookupError):  # it may have died since
-            found[f"nursery of {one.group}"] = processes.parent(one.pid)
+            found[f"nursery of {one.service}"] = processes.parent(one.pid)
     return found
 
 
-def _served(name: Name, rate: float, load: Load, struck: Strikes, began: float) -> Served:
+def _served(name: str, rate: float, load: Load, struck: Strikes, began: float) -> Served:
     if load.broken:
         raise ClusterError(f"the load of {name} itself stopped, so nothing is proven: {load.broken}")
     history = load.history()

@@ -95,7 +95,7 @@ class Growth:
         recommend = {"workers": workers, "standbys": 1, "max_history": 1_000_000, "max_k": 1000}
         chosen = self._settings.model_copy(
             update={
-                "recommend": self._settings.recommend.model_copy(update=recommend),
+                "recommend": self._settings.service("recommend").model_copy(update=recommend),
                 "kafka": self._settings.kafka.model_copy(update={"partitions": partitions}),
             }
         )

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
 from bench.asking import Request
 from bench.peers.task import Task
-from models.base import Model, RecommendQuery, SearchQuery, Service
-from schemas.records import Item, RecommendRequest, Result, SearchRequest
-
-Query = SearchQuery | RecommendQuery
+from models.base import Model, Query, RecommendQuery, SearchQuery
+from schemas.records import Item, Result, SearchRequest
+from standfast.services import resolved, spec_of
 
 
 def query(request: Request) -> Query:
@@ -22,12 +21,12 @@ def query(request: Request) -> Query:
     return RecommendQuery(request.user_id, request.k, tuple(request.history), request.exclude_seen)
 
 
-def kind(service: Service) -> type[Request]:
+def kind(service: str) -> type[Request]:
     """The requests of a service."""
-    return SearchRequest if service == "search" else RecommendRequest
+    return cast("type[Request]", resolved(spec_of(service).request))
 
 
-def loaded(service: Service, device: str, *, as_usual: bool = False) -> Model[Any]:
+def loaded(service: str, device: str, *, as_usual: bool = False) -> Model[Any]:
     """The active model, warm, on one thread: what a Standfast worker has, or with the encoder that others have."""
     import torch
 
@@ -59,7 +58,7 @@ class Computing:
 class Json:
     """Requests and answers as the bytes that cross a topic."""
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: str) -> None:
         self.request: msgspec.json.Decoder[Request] = msgspec.json.Decoder(kind(service))
         self.written = msgspec.json.Encoder().encode
 

@@ -8,8 +8,6 @@ from pathlib import Path
 
 import msgspec
 
-from models.base import Service
-
 
 class Task(msgspec.Struct, frozen=True, kw_only=True):
     """What to serve and where. `batch`: most requests at once; `pid_file`: where the process with the model is told.
@@ -17,7 +15,7 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     `as_usual`: with the encoder as transformers computes it, in float32.
     """
 
-    service: Service
+    service: str
     device: str
     batch: int
     pid_file: str

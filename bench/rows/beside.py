@@ -9,7 +9,6 @@ from bench.beside.against import comparison, wanted
 from bench.beside.comparison import Comparison, Run, Spread, Summary, spread
 from bench.beside.contenders import BARE, STANDFAST
 from bench.rows.row import Found, Place, shown
-from models.base import Service
 from standfast.errors import ClusterError
 
 _ROUNDS, _FEW = 3, 60
@@ -30,7 +29,7 @@ _FIGURES = {
 class SideBySide:
     """One service with so many requests in flight. `figures`: those of `_FIGURES` that its row is about."""
 
-    service: Service
+    service: str
     in_flight: int
     figures: tuple[str, ...]
     mix: str = "uniform"

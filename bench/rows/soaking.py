@@ -6,10 +6,9 @@ from collections.abc import Sequence
 
 from bench.failover.soak import Served, Soak, Weight, soak
 from bench.rows.row import Found, Place
-from models.base import Service
 
-_RATES: dict[Service, float] = {"search": 100.0, "recommend": 1000.0}
-_FEW: dict[Service, float] = {"search": 30.0, "recommend": 60.0}
+_RATES: dict[str, float] = {"search": 100.0, "recommend": 1000.0}
+_FEW: dict[str, float] = {"search": 30.0, "recommend": 60.0}
 _MINUTES, _EVERY_S = 10.0, 10.0
 _QUICK_MINUTES, _QUICK_EVERY_S = 0.5, 3.0
 _TIMES_CALM, _BEYOND_CALM_MS = 1.5, 20.0

@@ -13,7 +13,8 @@ from bench.failover.strikes.scene import Scene
 from bench.own_place import own_place
 from bench.run_in import run_in
 from bench.stage import copied_models, new_home
-from consumers.service import NAMES, service
+from consumers.service import service
+from standfast.services import NAMES
 from standfast.settings import Settings
 
 # whole: `standfast up` as it ships; many: with four workers a service and 64 partitions; the others have search alone.
@@ -66,9 +67,7 @@ class Stand:
 
 def with_workers(settings: Settings, workers: int) -> Settings:
     """The settings with so many workers and one standby a service."""
-    so_many = {"workers": workers, "standbys": 1}
-    sections = {"search": settings.search, "recommend": settings.recommend}
-    return settings.model_copy(update={name: one.model_copy(update=so_many) for name, one in sections.items()})
+    return settings.for_all_services(workers=workers, standbys=1)
 
 
 @contextmanager

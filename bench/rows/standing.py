@@ -17,8 +17,9 @@ from bench.layout import arrange, layout, unpin
 from bench.overload import overload
 from bench.rows.row import Found, Place, shown
 from bench.startup import startups
-from consumers.service import NAMES, service
+from consumers.service import service
 from models import registry
+from standfast.services import NAMES
 
 _IN_FLIGHT, _BEFORE_WEIGHING = 64, 2000
 _TIMES, _SECONDS, _FEW_SECONDS, _DEADLINE_MS = 3.0, 10.0, 3.0, 1000

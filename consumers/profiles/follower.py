@@ -27,6 +27,7 @@ from schemas.codec import Codec
 from schemas.records import Profile
 from standfast import clients, telemetry
 from standfast.errors import SchemaError
+from standfast.services.recommend import RecommendSettings
 from standfast.settings import Settings
 
 _log = structlog.get_logger()
@@ -81,7 +82,7 @@ class Follower:
         consumer = Consumer({**clients.follower(self._settings, "profiles"), "enable.partition.eof": True})
         store: Store | None = None
         try:
-            store = opened(self._where, source.identity, self._settings.recommend.profiles_mib << 20)
+            store = opened(self._where, source.identity, self._settings.section(RecommendSettings).profiles_mib << 20)
             self._read_on(consumer, store, source)
         except sqlite3.DatabaseError as error:
             if store is None or not isinstance(error, sqlite3.OperationalError):

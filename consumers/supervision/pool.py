@@ -150,7 +150,7 @@ class Pool:
 
     def status(self) -> list[WorkerStatus]:
         """Every process, workers first."""
-        return rows(self.service.group, list(self.members), self._identities)
+        return rows(self.service, list(self.members), self._identities)
 
     async def stop(self, within_s: float) -> None:
         """Lets every worker finish its batch, then ends what is left after `within_s` seconds."""

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from consumers.service import Service
 from consumers.supervision.identities import Identities
 from consumers.supervision.member import Member
 from standfast.status import WorkerStatus
 
 
-def rows(group: str, members: Iterable[Member], identities: Identities) -> list[WorkerStatus]:
+def rows(service: Service, members: Iterable[Member], identities: Identities) -> list[WorkerStatus]:
     """Every process, workers first, and the identities that nobody has just now."""
-    processes = [_row(group, member, identities.restarts(member.identity)) for member in members if member.pid]
+    processes = [_row(service, member, identities.restarts(member.identity)) for member in members if member.pid]
     vacant = [
         WorkerStatus(
             id=identity,
             pid=0,
-            group=group,
+            service=service.name,
+            group=service.group,
             role="active",
             state="backing_off" if identities.backs_off(identity) else "starting",
         )
@@ -25,11 +27,12 @@ def rows(group: str, members: Iterable[Member], identities: Identities) -> list[
     return sorted(processes + vacant, key=lambda row: (row.role, row.id))
 
 
-def _row(group: str, member: Member, restarts: int) -> WorkerStatus:
+def _row(service: Service, member: Member, restarts: int) -> WorkerStatus:
     return WorkerStatus(
         id=member.identity or member.slot,
         pid=member.pid,
-        group=group,
+        service=service.name,
+        group=service.group,
         role="active" if member.identity else "standby",
         state=member.state,
         model=member.model,

@@ -14,7 +14,8 @@ from consumers.supervision.pool import Pool
 from consumers.supervision.scaling import Rule, Sample, Step, busy, decide
 from consumers.supervision.topic_watch import TopicWatch
 from standfast import telemetry
-from standfast.settings import RecommendSettings, ScalingSettings, SearchSettings
+from standfast.sections import ServiceSettings
+from standfast.settings import ScalingSettings
 from standfast.status import ServiceStatus
 
 _log = structlog.get_logger()
@@ -28,9 +29,7 @@ class Scaler:
         watch: knows whether Kafka can be asked and how many partitions there are.
     """
 
-    def __init__(
-        self, pool: Pool, own: SearchSettings | RecommendSettings, scaling: ScalingSettings, watch: TopicWatch
-    ) -> None:
+    def __init__(self, pool: Pool, own: ServiceSettings, scaling: ScalingSettings, watch: TopicWatch) -> None:
         self._pool = pool
         self._own = own
         self._scaling = scaling

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from bench.beside.comparison import Comparison, Spread, Summary
-    from models.base import Service
     from standfast.settings import Settings
 
 Against = Annotated[
@@ -70,11 +69,11 @@ def compare(settings: Settings, asked: Asked, as_json: bool) -> None:
         raise typer.Exit(1)
 
 
-def _levels(names: str, levels: Sequence[int] | None) -> dict[Service, Sequence[int]]:
-    from consumers.service import NAMES
+def _levels(names: str, levels: Sequence[int] | None) -> dict[str, Sequence[int]]:
     from standfast.errors import UsageError
+    from standfast.services import NAMES
 
-    most: dict[Service, Sequence[int]] = {"search": [64], "recommend": [512]}
+    most: dict[str, Sequence[int]] = {"search": [64], "recommend": [512]}
     wrong = [name for name in names.split(",") if name not in NAMES]
     if wrong:
         raise UsageError(f"--services {','.join(wrong)}: there are {', '.join(NAMES)}")
@@ -84,10 +83,7 @@ def _levels(names: str, levels: Sequence[int] | None) -> dict[Service, Sequence[
 def _on(settings: Settings, device: str | None) -> Settings:
     if device is None:
         return settings
-    sections = ("search", "recommend")
-    return settings.model_copy(
-        update={name: getattr(settings, name).model_copy(update={"device": device}) for name in sections}
-    )
+    return settings.for_all_services(device=device)
 
 
 def show(found: Comparison) -> None:

@@ -37,11 +37,10 @@ def soak_command(
 
     from bench.failover.soak import soak
     from bench.figures import machine
-    from models.base import Service
     from standfast.errors import UsageError
     from standfast.locating import located
 
-    every_rate: dict[Service, float] = {"search": searches, "recommend": recommendations}
+    every_rate: dict[str, float] = {"search": searches, "recommend": recommendations}
     rates = {name: rate for name, rate in every_rate.items() if rate}
     if not rates:
         raise UsageError("--searches 0 --recommendations 0: there is no load left; ask for one of them")

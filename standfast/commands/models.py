@@ -29,16 +29,17 @@ def train(
 
     Example: standfast models train recommend
     """
-    from models.training import SERVICES
     from models.training import train as run
     from standfast.commands.progress import shown
+    from standfast.services import NAMES
+    from standfast.services.search import SearchSettings
     from standfast.settings import load
 
-    wanted = [service for service in SERVICES if not names or service in names]
-    unknown = sorted(set(names or ()) - set(SERVICES))
+    wanted = [service for service in NAMES if not names or service in names]
+    unknown = sorted(set(names or ()) - set(NAMES))
     if unknown:
-        raise UsageError(f"there is no model {', '.join(unknown)}; there are {', '.join(SERVICES)}")
-    search = load(config).search
+        raise UsageError(f"there is no model {', '.join(unknown)}; there are {', '.join(NAMES)}")
+    search = load(config).section(SearchSettings)
     with shown() as progress:
         made = run(
             wanted,

@@ -13,34 +13,32 @@ from standfast.commands.options import Config, Standbys, Workers, settings_from
 worker_app = typer.Typer()
 stream_app = typer.Typer()
 drills_app = typer.Typer()
-_SERVICES = ("search", "recommend")
 
 
 @worker_app.command("worker")
 def worker(
     services: Annotated[
-        list[str] | None, typer.Argument(metavar="[SERVICE]...", help="search, recommend or both.", show_default=False)
+        list[str] | None,
+        typer.Argument(metavar="[SERVICE]...", help="All of them, unless some are named.", show_default=False),
     ] = None,
     config: Config = None,
     workers: Workers = None,
     standbys: Standbys = None,
 ) -> None:
-    """Workers and warm standbys of one or both services, on the Kafka of KAFKA_BOOTSTRAP_SERVERS.
+    """Workers and warm standbys of services (search, recommend), on the Kafka of KAFKA_BOOTSTRAP_SERVERS.
 
     Example: standfast worker search --workers 2 --standbys 1
     """
-    from standfast.errors import UsageError
+    from standfast.services import NAMES, spec_of
 
-    chosen = tuple(dict.fromkeys(services or _SERVICES))
-    for name in chosen:
-        if name not in _SERVICES:
-            raise UsageError(f"{name}: no such service; there are {' and '.join(_SERVICES)}")
+    chosen = tuple(dict.fromkeys(services or NAMES))
+    specs = [spec_of(name) for name in chosen]
     per_service: dict[str, object] = {"workers": workers, "standbys": standbys}
     settings = settings_from(config, dict.fromkeys(chosen, per_service), role="supervisor")
 
     from standfast.system import run
 
-    run(settings, services=chosen, roles=("profiles",) if "recommend" in chosen else (), embedded=False)
+    run(settings, services=chosen, roles=("profiles",) if any(spec.histories for spec in specs) else (), embedded=False)
 
 
 @stream_app.command("stream")

@@ -64,7 +64,7 @@ def summary(found: SystemStatus) -> Group:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in ("id", "role", "state", "pid", "restarts", "model", "partitions"):
         table.add_column(column, justify="right" if column in {"pid", "restarts"} else "left", overflow="fold")
-    for worker in sorted(found.workers, key=lambda each: (each.group, each.role, each.id)):
+    for worker in sorted(found.workers, key=lambda each: (each.service, each.role, each.id)):
         state = _coloured("failing" if worker.failing else "waiting" if worker.waiting else worker.state)
         model, owned = worker.model, _partitions(worker)
         table.add_row(worker.id, worker.role, state, str(worker.pid), str(worker.restarts), model, owned)

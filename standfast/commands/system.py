@@ -37,9 +37,10 @@ def up(
     Example: standfast up --detach --workers 3 --standbys 1
     """
     per_service: dict[str, object] = {"workers": workers, "standbys": standbys}
+    from standfast.services import NAMES
+
     flags: dict[str, dict[str, object]] = {
-        "search": per_service,
-        "recommend": per_service,
+        **dict.fromkeys(NAMES, per_service),
         "kafka": {"brokers": brokers, "partitions": partitions},
     }
     settings = settings_from(config, flags, role="supervisor")

@@ -33,6 +33,6 @@ def test_workers_of_both_services_die_one_after_the_other(
     for at in found.weights:
         assert set(at.each_mb) == {
             "supervisor",
-            *(f"nursery of {unique}.standfast-{one.service}" for one in found.served),
+            *(f"nursery of {one.service}" for one in found.served),
         }
         assert min(at.worker_mb, at.others_mb, *at.each_mb.values()) > 1

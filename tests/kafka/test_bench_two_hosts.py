@@ -13,7 +13,8 @@ from bench.failover.strikes.scene import Scene
 from bench.failover.two_hosts import two_hosts
 from consumers.service import service
 from standfast.errors import UsageError
-from standfast.settings import KafkaSettings, SearchSettings, Settings
+from standfast.services.search import SearchSettings
+from standfast.settings import KafkaSettings, Settings
 
 TOYS = "tests.support.toy_system"
 

@@ -20,7 +20,8 @@ from consumers.profiles.follower import Follower
 from schemas.codec import Codec, Encoding
 from schemas.records import Profile, Seen
 from standfast import clients
-from standfast.settings import KafkaSettings, RecommendSettings, Settings
+from standfast.services.recommend import RecommendSettings
+from standfast.settings import KafkaSettings, Settings
 from tests.waiting import wait_until
 
 

@@ -88,6 +88,7 @@ class SmallSystem:
             WorkerStatus(
                 id=name,
                 pid=worker.pid,
+                service="search",
                 group=f"{self._settings.kafka.topic_prefix}standfast-search",
                 role="active",
                 state="serving",

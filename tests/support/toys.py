@@ -88,12 +88,12 @@ class Toys:
         return [
             row
             for row in self.status().workers
-            if row.role == "active" and row.state == "serving" and row.group.endswith(service)
+            if row.role == "active" and row.state == "serving" and row.service == service
         ]
 
     def standbys(self, service: str = "search") -> list[WorkerStatus]:
         """The warm standbys of a service."""
-        return [row for row in self.status().workers if row.state == "ready" and row.group.endswith(service)]
+        return [row for row in self.status().workers if row.state == "ready" and row.service == service]
 
     def pids(self) -> list[int]:
         """Every process of the system but the supervisor and the nurseries."""
@@ -146,11 +146,10 @@ class Toys:
         return all(self._serves(name) for name in self.services)
 
     def _serves(self, service: str) -> bool:
-        own = self.settings.search if service == "search" else self.settings.recommend
         active = self.active(service)
         partitions = sum(len(row.partitions.get(self.topic(f"{service}.requests"), ())) for row in active)
         workers = next((one.workers for one in self.status().services if one.name == service), 0)
-        standbys = int(self._environment.get(f"STANDFAST_{service.upper()}__STANDBYS", own.standbys))
+        standbys = int(self._environment.get(f"STANDFAST_{service.upper()}__STANDBYS", 1))
         shared = "STANDFAST_WORKERS__HOST" in self._environment  # other hosts have partitions too
         return (
             len(active) == workers and len(self.standbys(service)) >= standbys and (partitions == PARTITIONS or shared)

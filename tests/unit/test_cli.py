@@ -91,7 +91,7 @@ def test_help_does_not_import_what_its_commands_need(tmp_path: Path) -> None:
         (["search"], 2, "TEXT"),
         (["search", "heart"], 1, "standfast up --detach"),
         (["topics"], 1, "KAFKA_BOOTSTRAP_SERVERS"),
-        (["worker", "serach"], 2, "there are search and recommend"),
+        (["worker", "serach"], 2, "there are search, recommend"),
         (["up", "--workers", "0"], 2, "search.workers = '0'"),
         (["up", "--config", "nowhere.toml"], 2, "nowhere.toml: no such file"),
         (["down"], 0, "Nothing is running."),

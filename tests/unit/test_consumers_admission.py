@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from consumers import admission as admission_module
 from consumers.admission import Admission, Admitted, DeadLetter, Decision, Origin, Refused, origin_of
 from consumers.histories import NOTHING, Known
-from consumers.service import Name, service
+from consumers.service import service
 from models.base import RecommendQuery, SearchQuery
 from schemas.codec import Codec, Encoding
 from schemas.records import RecommendRequest, SearchRequest
@@ -35,14 +35,14 @@ class Profiles:
         return {"u7": Known(("i1", "i2"), complete=True), "u8": Known(("i3",), complete=False)}.get(user_id, NOTHING)
 
 
-def decide(value: bytes | None, headers: Headers = (), name: Name = "search") -> Decision:
+def decide(value: bytes | None, headers: Headers = (), name: str = "search") -> Decision:
     """What is decided on the record."""
     own = service(name, _SETTINGS)
     admission = Admission(own, _SETTINGS, Codec(), Profiles())
     return admission.decide(origin(value, headers, topic=own.requests))
 
 
-def reason(value: bytes, headers: Headers = (), name: Name = "search") -> str:
+def reason(value: bytes, headers: Headers = (), name: str = "search") -> str:
     """Why the record is answered `invalid`."""
     decision = decide(value, headers, name)
     assert isinstance(decision, Refused)

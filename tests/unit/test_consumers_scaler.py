@@ -13,7 +13,8 @@ from consumers.supervision import orders, scaler
 from consumers.supervision.pool import Pool
 from consumers.supervision.scaler import Scaler
 from consumers.supervision.topic_watch import TopicWatch
-from standfast.settings import ScalingSettings, SearchSettings, Settings
+from standfast.services.search import SearchSettings
+from standfast.settings import ScalingSettings, Settings
 
 pytestmark = pytest.mark.usefixtures("state")
 

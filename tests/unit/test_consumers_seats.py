@@ -9,7 +9,8 @@ import pytest
 
 from consumers.seats import Seats
 from consumers.service import service
-from standfast.settings import SearchSettings, Settings
+from standfast.services.search import SearchSettings
+from standfast.settings import Settings
 
 
 class _Seat:

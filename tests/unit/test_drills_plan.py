@@ -30,6 +30,7 @@ def system(*workers: tuple[str, str, list[int]], state: str = "ready") -> System
         WorkerStatus(
             id=name,
             pid=100 + number,
+            service="search",
             group="x.standfast-search",
             role=role,  # type: ignore[arg-type]
             state="serving" if role == "active" else "ready",

@@ -13,7 +13,7 @@ from schemas import avro_schemas
 from schemas.records import Record
 from schemas.topics import TABLE
 
-KINDS = tuple(sorted(Record.__subclasses__(), key=lambda kind: kind.avro_name))
+KINDS = tuple(sorted({topic.value for topic in TABLE if topic.value}, key=lambda kind: kind.avro_name))
 
 
 def can_read(reader: str, writer: str) -> bool:

@@ -9,10 +9,13 @@ import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+from pydantic import SecretStr
 
 from standfast import clients
 from standfast.errors import SettingsError
-from standfast.settings import Settings, load
+from standfast.sections import Section
+from standfast.services import NAMES
+from standfast.settings import Settings, environment, load
 
 Write = Callable[[str], Path]
 _HOSTILE = "s3cr3t-never-shown"
@@ -213,3 +216,34 @@ def test_what_librdkafka_refuses_is_said_before_anything_starts(
     monkeypatch.setenv(name, "plaintext" if "PROTOCOL" in name else "1000")
     if name != "KAFKA_NO_SUCH":
         clients.check(load())
+
+
+# A value that is not the default, for each key whose value is no plain number.
+_OTHER: dict[str, object] = {
+    "kafka.bootstrap_servers": "kafka:9092",
+    "kafka.brokers": 3,
+    "kafka.topic_prefix": "eu.",
+    "kafka.client": {"sasl.password": SecretStr(_HOSTILE)},
+    "workers.host": "east",
+    "workers.delivery": "at_least_once",
+    "metrics.host": "::1",
+    "log.level": "debug",
+    "log.format": "json",
+    "search.encoder": "intfloat/multilingual-e5-small",
+    **{f"{name}.workers": "auto" for name in NAMES},
+    **{f"{name}.max_workers": 9 for name in NAMES},
+    **{f"{name}.order": "newest" for name in NAMES},
+    **{f"{name}.device": "cuda:1" for name in NAMES},
+}
+
+
+def test_a_child_process_loads_every_key_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    sections = {name: section for name, section in Settings() if isinstance(section, Section)}
+    changed = {
+        name: section.model_copy(update={key: _OTHER.get(f"{name}.{key}") or value + 1 for key, value in section})
+        for name, section in sections.items()
+    }
+    given = Settings().model_copy(update={**changed, "schema_registry_url": SecretStr("http://registry:8081")})
+    for name, value in environment(given).items():
+        monkeypatch.setenv(name, value)
+    assert load() == given

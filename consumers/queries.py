@@ -1,0 +1,33 @@
+"""From a request that can be read to its model's query, or the reason why it is refused: one function a service."""
+
+from __future__ import annotations
+
+from models.base import RecommendQuery, SearchQuery
+from schemas.records import RecommendRequest, SearchRequest
+from standfast.services.recommend import RecommendSettings
+from standfast.services.search import SearchSettings
+
+
+def search(request: SearchRequest, settings: SearchSettings, known: tuple[str, ...]) -> SearchQuery | str:
+    """A search; what the user had does not matter to it."""
+    del known
+    text = request.query.strip()
+    limit = settings.max_query_chars
+    if not text:
+        return "query is empty; send at least one word"
+    if len(text) > limit:
+        return f"query has {len(text)} characters; it must have at most {limit}"
+    return SearchQuery(text, request.k, request.user_id)
+
+
+def recommend(request: RecommendRequest, settings: RecommendSettings, known: tuple[str, ...]) -> RecommendQuery | str:
+    """A recommendation; the history of the request comes after what the user had before."""
+    limit = settings.max_history
+    if len(request.history) > limit:
+        return f"history has {len(request.history)} items; it must have at most {limit}"
+    return RecommendQuery(
+        user_id=request.user_id,
+        k=request.k,
+        history=(*known, *request.history),
+        exclude_seen=request.exclude_seen,
+    )

@@ -1,0 +1,34 @@
+"""Recommendation."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from standfast.sections import ServiceSettings
+from standfast.services.spec import ServiceSpec
+
+_PROFILES = "most that the users' profiles take on a host's disk; full, answers are `degraded`"
+
+
+class RecommendSettings(ServiceSettings):
+    """The recommendation service."""
+
+    batch: int = Field(256, ge=1, le=4096)
+    max_history: int = Field(1000, ge=1)
+    profiles_mib: int = Field(1024, ge=1, description=_PROFILES)
+
+
+SPEC = ServiceSpec(
+    name="recommend",
+    about="recommendation",
+    key="user_id",
+    settings=RecommendSettings,
+    request="schemas.records:RecommendRequest",
+    query="consumers.queries:recommend",
+    model="models.recommend:load_recommender",
+    training="models.training:recommend",
+    asked="drills.shop_words:recommendations",
+    rehearsal=b'{"user_id": "nobody", "k": 10}',
+    rank=2,
+    histories=True,
+)
