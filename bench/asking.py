@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from drills.shop_words import QUERIES, USERS
-from models.shop import load_catalogue, load_interactions
+from models.data.shop import load_catalogue, load_interactions
 from schemas.records import RecommendRequest, SearchRequest
 
 Request = SearchRequest | RecommendRequest

@@ -24,7 +24,7 @@ from bench.asking import Asker
 from bench.figures import machine
 from bench.peers.computing import query
 from models.base import Model, RecommendQuery, SearchQuery
-from models.encoder import Encoder, _AutoBackbone, encoder_folder, load_encoder
+from models.encoder.model import Encoder, _AutoBackbone, encoder_folder, load_encoder
 from models.loading import load
 from schemas.records import SearchRequest
 

@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from consumers.profiles import bulletin
 from consumers.profiles.rows import unpacked
-from models.users import user_hash
+from models.data.users import user_hash
 
 _log = structlog.get_logger()
 _LOOK_S = 0.2

@@ -7,25 +7,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-import msgspec
-import structlog
 import torch
 from torch import Tensor
 
 from models import registry
-from models.catalogue import Catalogue
-from models.encoder import BUNDLED, Encoder, load_encoder
-from models.interactions import Interactions
-from models.precision import MOST_LOST, lost_ndcg
-from models.recommend import Parameters, save_recommender
-from models.recommend_training import evaluate, fit
-from models.search import EXACT_UP_TO, LEXICAL_WEIGHT, build_search
-from models.shop import check_match, load_catalogue, load_interactions
-from models.vectors import encoded
+from models.data.catalogue import Catalogue
+from models.data.interactions import Interactions
+from models.data.shop import check_match, load_catalogue, load_interactions
+from models.encoder.model import BUNDLED, Encoder, load_encoder
+from models.encoder.vectors import encoded
+from models.search.model import EXACT_UP_TO
 from standfast import __version__
 from standfast.services import NAMES, ServiceSpec, resolved, spec_of
 
-_log = structlog.get_logger()
 Filled = tuple[Mapping[str, float], Mapping[str, str]]
 
 
@@ -126,38 +120,3 @@ def _publish(spec: ServiceSpec, shop: Shop, show: Progress, options: Options) ->
     manifest = registry.publish(spec.name, lambda folder: fill(shop, folder, show, options))
     registry.activate(spec.name, manifest.version)
     return manifest
-
-
-def search(shop: Shop, folder: Path, show: Progress, options: Options) -> Filled:
-    """Builds a search model into the folder."""
-    show.phase("measuring the serving precision")
-    served = load_encoder(shop.encoder.name, options.device)
-    lost = lost_ndcg(shop.catalogue.titles, shop.vectors, shop.encoder, served)
-    exact = lost > MOST_LOST
-    if exact:
-        _log.warning("bfloat16 costs too much quality: this model serves in float32", lost_ndcg_10=round(lost, 4))
-    show.phase("indexing words")
-    found = build_search(
-        shop.catalogue, shop.vectors, shop.encoder, folder, exact=exact, exact_up_to=options.exact_up_to
-    )
-    metrics = {**found, "precision_lost_ndcg_10": round(lost, 4)}
-    return metrics, shop.lineage(lexical_weight=str(LEXICAL_WEIGHT))
-
-
-def recommend(shop: Shop, folder: Path, show: Progress, options: Options) -> Filled:
-    """Fits a recommender into the folder."""
-    use, events = Parameters(), shop.events
-    show.phase("fitting EASE")
-    fitted = fit(shop.catalogue, shop.vectors, events, use, options.device)
-    save_recommender(fitted.config, fitted.arrays, fitted.histories, folder)
-    metrics = {"items": float(len(shop.catalogue)), "items_with_history": float(len(fitted.arrays[0]))}
-    if events is not None:
-        show.phase("measuring on later purchases")
-        metrics |= {"events": float(len(events)), "users": float(len(events.users))}
-        metrics |= {"events_matched": float(events.about(shop.catalogue.item_ids))}
-        metrics |= evaluate(shop.catalogue, shop.vectors, events, use, show.step)
-    lineage = shop.lineage(
-        interactions_sha256=events.digest if events else "none",
-        parameters=msgspec.json.encode(use).decode(),
-    )
-    return metrics, lineage

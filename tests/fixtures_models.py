@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from models.recommend import Recommender
-    from models.search import HybridSearch
+    from models.recommend.model import Recommender
+    from models.search.model import HybridSearch
 
 _SHARED = Path(__file__).parents[2] / "shared" / "data"
 
@@ -44,7 +44,7 @@ def empty_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture(scope="session")
 def search_model(trained_shop: Path) -> HybridSearch:
     """The sample shop's search."""
-    from models.search import load_search
+    from models.search.model import load_search
 
     return load_search(trained_shop / "models" / "search" / "1", "search@1", "cpu")
 
@@ -52,7 +52,7 @@ def search_model(trained_shop: Path) -> HybridSearch:
 @pytest.fixture(scope="session")
 def recommend_model(trained_shop: Path) -> Recommender:
     """The sample shop's recommendation."""
-    from models.recommend import load_recommender
+    from models.recommend.model import load_recommender
 
     return load_recommender(trained_shop / "models" / "recommend" / "1", "recommend@1", "cpu")
 

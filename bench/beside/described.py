@@ -8,8 +8,8 @@ from importlib.metadata import version
 from bench.beside.contenders import Contender
 from bench.stage import Stage
 from models import registry
-from models.encoder import torch_device
-from models.linear import has_bf16
+from models.encoder.model import torch_device
+from models.kernels.linear import has_bf16
 from standfast import status
 from standfast.kafka.lock import KAFKA_VERSION
 from standfast.services import NAMES

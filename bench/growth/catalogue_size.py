@@ -21,11 +21,11 @@ from torch import Tensor
 
 from bench.growth.large_catalogue import more_titles, more_vectors
 from models.base import SearchQuery
-from models.catalogue import Catalogue
-from models.encoder import load_encoder
-from models.recall import queries
-from models.search import build_search, load_search
-from models.shop import load_catalogue
+from models.data.catalogue import Catalogue
+from models.data.shop import load_catalogue
+from models.encoder.model import load_encoder
+from models.search.model import build_search, load_search
+from models.search.recall import queries
 from standfast.errors import ModelError
 
 _HEAD = """\

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from bench.asking import Asker, K, Request
-from models.shop import load_catalogue
+from models.data.shop import load_catalogue
 from schemas.records import RecommendRequest
 
 _ITEMS = 500  # as many products as a history draws from: of all of them a long one would leave nothing to recommend

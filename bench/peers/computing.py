@@ -32,7 +32,7 @@ def loaded(service: str, device: str, *, as_usual: bool = False) -> Model[Any]:
 
     from bench.peers.usual import usual
     from models.loading import load
-    from models.search import HybridSearch
+    from models.search.model import HybridSearch
 
     torch.set_num_threads(1)
     model: Model[Any] = load(service, device=device)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from models.encoder import Encoder, _AutoBackbone, encoder_folder
-from models.search import HybridSearch
+from models.encoder.model import Encoder, _AutoBackbone, encoder_folder
+from models.search.model import HybridSearch
 
 
 def usual(model: HybridSearch) -> HybridSearch:

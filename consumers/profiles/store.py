@@ -19,7 +19,7 @@ from msgspec import Struct
 
 from consumers.profiles.bulletin import damaged
 from consumers.profiles.rows import packed
-from models.users import user_hash
+from models.data.users import user_hash
 from schemas.records import Profile
 
 # Kafka forgets a deletion after a day (delete.retention.ms): who has not looked for so long would keep deleted users.

@@ -9,7 +9,7 @@ import msgspec
 import typer
 
 if TYPE_CHECKING:
-    from models.shop import Imported
+    from models.data.shop import Imported
 
 catalogue = typer.Typer(no_args_is_help=True, help="Load your own products.")
 interactions = typer.Typer(no_args_is_help=True, help="Load your own views and purchases.")
@@ -33,7 +33,7 @@ def load_catalogue(file: File, as_json: AsJson = False) -> None:
 
     Example: standfast catalogue load products.csv
     """
-    from models.shop import import_catalogue
+    from models.data.shop import import_catalogue
 
     _report(import_catalogue(file), "products", as_json=as_json)
 
@@ -44,7 +44,7 @@ def load_interactions(file: File, as_json: AsJson = False) -> None:
 
     Example: standfast interactions load events.parquet
     """
-    from models.shop import import_interactions
+    from models.data.shop import import_interactions
 
     _report(import_interactions(file), "interactions", as_json=as_json)
 

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - the name every torch reader knows
 
 from bench.growth.large_catalogue import more_titles, more_vectors
-from models.shop import load_catalogue
+from models.data.shop import load_catalogue
 
 
 def test_titles_begin_with_the_shops_own_and_go_on_in_its_words() -> None:

@@ -12,7 +12,7 @@ from consumers.admission import Query
 from consumers.breaker import NotComputed, Outcome
 from consumers.cache import BYTES_EACH, Cache
 from models.base import RecommendQuery, SearchQuery
-from models.search import HybridSearch
+from models.search.model import HybridSearch
 from schemas.records import Item
 from standfast import telemetry
 

@@ -16,11 +16,11 @@ from safetensors.torch import load_file, save_file
 
 from models import registry
 from models.base import SearchQuery
-from models.catalogue import Catalogue
-from models.cells import compared, divide
-from models.encoder import Encoder
-from models.search import HybridSearch, build_search, load_search
-from models.shop import load_catalogue
+from models.data.catalogue import Catalogue
+from models.data.shop import load_catalogue
+from models.encoder.model import Encoder
+from models.search.inverted_file import compared, divide
+from models.search.model import HybridSearch, build_search, load_search
 from models.training import train
 from schemas.records import Item
 from standfast.errors import ModelError
@@ -134,7 +134,7 @@ def test_the_ten_best_of_all_are_those_of_float32(
     search_model: HybridSearch, cached: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Row by row, as for a large catalogue, and all rows of a batch at once."""
-    monkeypatch.setattr("models.ranking._CACHED", cached)
+    monkeypatch.setattr("models.search.ranking._CACHED", cached)
     encoder: Encoder = search_model._encoder
     ranking, texts = search_model._ranking, [f"{title} case" for title in load_catalogue().titles[::40]]
     queries, vectors = encoder.encode(texts), ranking._vectors.float()
@@ -148,7 +148,7 @@ _GROWTH = """
 import os, sys
 from pathlib import Path
 from models.base import SearchQuery
-from models.search import load_search
+from models.search.model import load_search
 def anonymous():
     lines = Path("/proc/self/smaps_rollup").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("Anonymous:"))

@@ -10,15 +10,15 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - the name every torch reader knows
 from torch import Tensor
 
-from models import graphs
 from models.base import RecommendQuery, SearchQuery
-from models.device import in_halves
-from models.encoder import Encoder, load_encoder
-from models.graphs import GraphedBert
+from models.encoder import graphs
+from models.encoder.graphs import GraphedBert
+from models.encoder.model import Encoder, load_encoder
+from models.kernels.device import in_halves
 
 if TYPE_CHECKING:
-    from models.recommend import Recommender
-    from models.search import HybridSearch
+    from models.recommend.model import Recommender
+    from models.search.model import HybridSearch
 
 _TEXTS = ["lunch bag", "", "a", "white hanging heart t-light holder", "long " * 300, "lunch bag"]
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from models.encoder import Encoder, _AutoBackbone, encoder_folder, load_encoder
-from models.vectors import encoded
+from models.encoder.model import Encoder, _AutoBackbone, encoder_folder, load_encoder
+from models.encoder.vectors import encoded
 from standfast.errors import ModelError
 
 _TEXTS = [
@@ -58,8 +58,8 @@ def test_no_texts_give_no_vectors(encoder: Encoder) -> None:
 _GROWTH = """
 import os
 from pathlib import Path
-from models.encoder import load_encoder
-from models.linear import SIZES
+from models.encoder.model import load_encoder
+from models.kernels.linear import SIZES
 def anonymous():
     lines = Path("/proc/self/smaps_rollup").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("Anonymous:"))

@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from models.encoder import encoder_folder, load_encoder
+from models.encoder.model import encoder_folder, load_encoder
 from standfast.errors import ModelError
 
 _TEXTS = ["white hanging heart t-light holder", "Lunch bag", "", "long " * 300]

@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from consumers.profiles.rows import packed, unpacked
-from models import shop
-from models.catalogue import Catalogue
-from models.interactions import Interactions, read_interactions
-from models.recommend_training import fit
-from models.rows import Skipped
+from models.data import shop
+from models.data.catalogue import Catalogue
+from models.data.interactions import Interactions, read_interactions
+from models.data.rows import Skipped
+from models.recommend.training import fit
 from models.training import train
 from schemas.events import liked, weight_of
 from schemas.records import Profile, Seen

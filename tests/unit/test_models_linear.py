@@ -6,8 +6,8 @@ import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812 - the name every torch reader knows
 
-from models import linear
-from models.linear import Linear, rounded
+from models.kernels import linear
+from models.kernels.linear import Linear, rounded
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])

@@ -11,15 +11,15 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from models import training
-from models.catalogue import Catalogue
-from models.encoder import Encoder, load_encoder
-from models.lexical import build_lexical, load_lexical
-from models.linear import Linear
-from models.metrics import ndcg
-from models.precision import MOST_LOST, lost_ndcg
+from models.data.catalogue import Catalogue
+from models.encoder.model import Encoder, load_encoder
+from models.encoder.precision import MOST_LOST, lost_ndcg
+from models.evaluation.metrics import ndcg
+from models.kernels.linear import Linear
 from models.registry import Manifest
-from models.search import LEXICAL_WEIGHT, HybridSearch, SearchConfig
+from models.search import training
+from models.search.lexical import build_lexical, load_lexical
+from models.search.model import LEXICAL_WEIGHT, HybridSearch, SearchConfig
 from models.training import train
 from tests.fixtures_models import shared_data
 

@@ -13,14 +13,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from models.base import RecommendQuery
-from models.catalogue import Catalogue
-from models.ease import fit_ease
-from models.histories import Histories
-from models.interactions import read_interactions
-from models.metrics import ndcg, recall
-from models.recommend import Parameters, RecommendConfig, Recommender
-from models.recommend_training import fit
-from models.users import user_hash
+from models.data.catalogue import Catalogue
+from models.data.interactions import read_interactions
+from models.data.users import user_hash
+from models.evaluation.metrics import ndcg, recall
+from models.recommend.ease import fit_ease
+from models.recommend.histories import Histories
+from models.recommend.model import Parameters, RecommendConfig, Recommender
+from models.recommend.training import fit
 from tests.fixtures_models import shared_data
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ def test_any_query_is_answered_in_order_within_k_and_as_it_is_alone(
 
 
 def _plain_scores(model: Recommender, ease: Tensor, vectors: Tensor, seen: list[int]) -> Tensor:
-    """The formula at the top of models/recommend.py, term by term."""
+    """The formula at the top of models/recommend/model.py, term by term."""
     use, known = model._config.parameters, [place for place in seen if place < len(ease)]
     scores = use.trend_weight * model._trend.double()
     latest = sum((0.5 ** (age / use.history_half_life) * vectors[p] for age, p in enumerate(seen[: use.latest])), 0)

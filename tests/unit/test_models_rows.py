@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from models.catalogue import read_catalogue
-from models.interactions import read_interactions
+from models.data.catalogue import read_catalogue
+from models.data.interactions import read_interactions
 from standfast.errors import DataError
 
 _GOOD = [f"p{number},title {number},c" for number in range(100)]

@@ -11,15 +11,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from models.base import SearchQuery
-from models.catalogue import Catalogue
-from models.lexical import words
-from models.metrics import ndcg
+from models.data.catalogue import Catalogue
+from models.evaluation.metrics import ndcg
+from models.search.lexical import words
 from tests.fixtures_models import shared_data
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from models.search import HybridSearch
+    from models.search.model import HybridSearch
 
 
 def _titles(model: HybridSearch, query: str, k: int = 10) -> list[str]:
@@ -88,7 +88,7 @@ def test_plurals_meet_their_singulars_and_stop_words_are_left_out() -> None:
 
 
 def test_cranfield_keeps_its_quality(tmp_path: Path) -> None:
-    from models.lexical import build_lexical, load_lexical
+    from models.search.lexical import build_lexical, load_lexical
 
     data = shared_data("cranfield")
     text = gzip.decompress((data / "cran.all.1400.xml.gz").read_bytes()).decode()
@@ -112,7 +112,7 @@ def test_cranfield_keeps_its_quality(tmp_path: Path) -> None:
 def test_a_catalogue_of_one_product_without_a_word_is_searchable(tmp_path: Path, search_model: HybridSearch) -> None:
     import torch
 
-    from models.search import build_search, load_search
+    from models.search.model import build_search, load_search
 
     encoder = search_model._encoder
     build_search(

@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models import shop
-from models.catalogue import read_catalogue
-from models.interactions import epoch_ms, read_interactions, weight_of
+from models.data import shop
+from models.data.catalogue import read_catalogue
+from models.data.interactions import epoch_ms, read_interactions, weight_of
 from standfast.errors import DataError
 
 _ROWS = [("u1", "a", 1700000000000, "purchase", 2.5), ("u2", "b", 1700000001000, "view", None)]
@@ -130,7 +130,7 @@ def test_a_few_bad_rows_are_left_out_and_counted_with_their_place(tmp_path: Path
         ("c.jsonl", b'{"item_id": "1"\n', 'line 1, value \'{"item_id": "1"\': not JSON'),
         ("c.jsonl", b'{"item_id": "1", "title": ["x"]}\n', "column title: expected `str`, got `array`"),
         ("c.jsonl.gz", b"no gzip", "cannot be read"),
-        ("c.jsonl.gz", gzip.compress(b'{"item_id": "1", "title": "x"}\n')[:-9], "cannot be read"),
+        ("c.jsonl.gz", gzip.compress(b'{"item_id": "1", "title": "x"}\n', mtime=0)[:-9], "cannot be read"),
         ("c.xlsx", b"PK", "cannot tell the format"),
     ],
 )

@@ -15,10 +15,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from models.catalogue import read_catalogue
-from models.interactions import Interactions, read_interactions
-from models.rows import Skipped
-from models.values import epoch_ms, identity, whole_ids
+from models.data.catalogue import read_catalogue
+from models.data.interactions import Interactions, read_interactions
+from models.data.rows import Skipped
+from models.data.values import epoch_ms, identity, whole_ids
 from standfast.errors import DataError
 
 _AT = 1_700_000_000_000

@@ -10,12 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.base import SearchQuery
-from models.catalogue import Catalogue, read_catalogue
-from models.encoder import Encoder, load_encoder
-from models.exact import load_exact
-from models.lexical import asked, key, words
-from models.search import HybridSearch, build_search, load_search
-from models.text import folded, plain, unmarked
+from models.data.catalogue import Catalogue, read_catalogue
+from models.data.text import folded, plain, unmarked
+from models.encoder.model import Encoder, load_encoder
+from models.search.exact import load_exact
+from models.search.lexical import asked, key, words
+from models.search.model import HybridSearch, build_search, load_search
 
 _LONG = "This wonderful item is made with great care by our craftsmen in the north and shipped in a box. " * 20
 _PRODUCTS = {

@@ -10,8 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from models.interactions import Interactions
-from models.users import user_hash
+from models.data.interactions import Interactions
+from models.data.users import user_hash
 
 DAY_MS = 24 * 3600 * 1000
 _LATEST = 0.999  # share of the events; what is later, such as one event years after all others, moves nobody's "now"

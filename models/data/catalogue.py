@@ -8,9 +8,9 @@ from pathlib import Path
 
 import msgspec
 
-from models.rows import Skipped, read_rows
-from models.text import plain, unmarked
-from models.values import identity, whole_ids
+from models.data.rows import Skipped, read_rows
+from models.data.text import plain, unmarked
+from models.data.values import identity, whole_ids
 
 
 class Product(msgspec.Struct, frozen=True):

@@ -16,8 +16,8 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - the name every torch reader knows
 from torch import Tensor
 
-from models.encoder_files import Pooling
-from models.linear import SIZES, Linear, rounded
+from models.encoder.files import Pooling
+from models.kernels.linear import SIZES, Linear, rounded
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,9 @@
 """Product search: a catalogue's files, and the loaded model that answers from them.
 
-How products are scored stands in `models.ranking`. The weight of BM25 in it was chosen on SciFact's training queries:
-nDCG@10 0.7278 there, and 0.732 on its test queries (BM25 alone 0.668, vectors alone 0.648). A query that shares no
-word with any product is ranked by vectors alone. Whose code or title is the whole query stands before all others.
+How products are scored stands in `models.search.ranking`. The weight of BM25 in it was chosen on SciFact's training
+queries: nDCG@10 0.7278 there, and 0.732 on its test queries (BM25 alone 0.668, vectors alone 0.648). A query that
+shares no word with any product is ranked by vectors alone. Whose code or title is the whole query stands before all
+others.
 """
 
 from __future__ import annotations
@@ -18,16 +19,16 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from models.base import SearchQuery
-from models.catalogue import Catalogue
-from models.cells import PRECISION, Cells, divide
-from models.device import in_halves
-from models.encoder import Encoder, about_tokens, load_encoder
-from models.exact import Exact, build_exact, load_exact
-from models.lexical import build_lexical, load_lexical
-from models.linear import serving_dtype
-from models.ranking import Ranking
-from models.recall import cheapest
-from models.text import plain
+from models.data.catalogue import Catalogue
+from models.data.text import plain
+from models.encoder.model import Encoder, about_tokens, load_encoder
+from models.kernels.device import in_halves
+from models.kernels.linear import serving_dtype
+from models.search.exact import Exact, build_exact, load_exact
+from models.search.inverted_file import PRECISION, Cells, divide
+from models.search.lexical import build_lexical, load_lexical
+from models.search.ranking import Ranking
+from models.search.recall import cheapest
 from schemas.records import Item
 from standfast.errors import IntegrityError
 

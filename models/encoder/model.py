@@ -16,9 +16,9 @@ from safetensors.torch import load_file
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from models.bert import Bert, grouped
-from models.encoder_files import MAX_TOKENS, EncoderFiles, Pooling, read_encoder_files
-from models.linear import serving_dtype
+from models.encoder.bert import Bert, grouped
+from models.encoder.files import MAX_TOKENS, EncoderFiles, Pooling, read_encoder_files
+from models.kernels.linear import serving_dtype
 from standfast.errors import ModelError
 
 BUNDLED = "bundled"
@@ -231,7 +231,7 @@ def _unloadable(path: Path, problem: Exception) -> ModelError:
 
 
 def _on_cuda(bert: Bert) -> Backbone:
-    from models.graphs import GraphedBert
+    from models.encoder.graphs import GraphedBert
 
     return GraphedBert(bert)
 

@@ -8,8 +8,8 @@ import torch.nn.functional as F  # noqa: N812 - the name every torch reader know
 from numpy.typing import NDArray
 from torch import Tensor
 
-from models.device import sent
-from models.ragged import Ragged
+from models.kernels.device import sent
+from models.kernels.ragged import Ragged
 
 
 class Summed:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 
-from models.cells import Cells
-from models.encoder import Encoder
-from models.ranking import Ranked, Ranking
+from models.encoder.model import Encoder
+from models.search.inverted_file import Cells
+from models.search.ranking import Ranked, Ranking
 from standfast.errors import ModelError
 
 RECALL = 0.95

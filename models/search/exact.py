@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
-from models.lexical import key
+from models.search.lexical import key
 
 _FILE = "exact.safetensors"
 

@@ -8,8 +8,8 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from models.catalogue import Catalogue, read_catalogue
-from models.interactions import Interactions, read_interactions
+from models.data.catalogue import Catalogue, read_catalogue
+from models.data.interactions import Interactions, read_interactions
 from standfast.errors import DataError
 from standfast.home import folder
 

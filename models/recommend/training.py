@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
+import msgspec
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from models.catalogue import Catalogue
-from models.condensed import condensed
-from models.ease import fit_ease
-from models.encoder import torch_device
-from models.histories import Histories, Pairs, histories_of, now_of, pairs_of
-from models.interactions import Interactions
-from models.metrics import mean_metrics
-from models.recommend import Parameters, RecommendConfig, Recommender
+from models.data.catalogue import Catalogue
+from models.data.interactions import Interactions
+from models.encoder.model import torch_device
+from models.evaluation.metrics import mean_metrics
+from models.recommend.ease import fit_ease
+from models.recommend.histories import Histories, Pairs, histories_of, now_of, pairs_of
+from models.recommend.model import Parameters, RecommendConfig, Recommender, save_recommender
+from models.recommend.pca import condensed
+from models.training import Filled, Options, Progress, Shop
 
 _TRAINED_ON = 0.8
 _MOST_USERS = 2_000
@@ -178,3 +181,22 @@ def _ranked(scores: Tensor, seen: list[list[int]]) -> list[list[int]]:
         scores[row, places] = -torch.inf
     ranked: list[list[int]] = scores.topk(min(20, scores.shape[1]), dim=1).indices.tolist()
     return ranked
+
+
+def train(shop: Shop, folder: Path, show: Progress, options: Options) -> Filled:
+    """Fits a recommender into the folder."""
+    use, events = Parameters(), shop.events
+    show.phase("fitting EASE")
+    fitted = fit(shop.catalogue, shop.vectors, events, use, options.device)
+    save_recommender(fitted.config, fitted.arrays, fitted.histories, folder)
+    metrics = {"items": float(len(shop.catalogue)), "items_with_history": float(len(fitted.arrays[0]))}
+    if events is not None:
+        show.phase("measuring on later purchases")
+        metrics |= {"events": float(len(events)), "users": float(len(events.users))}
+        metrics |= {"events_matched": float(events.about(shop.catalogue.item_ids))}
+        metrics |= evaluate(shop.catalogue, shop.vectors, events, use, show.step)
+    lineage = shop.lineage(
+        interactions_sha256=events.digest if events else "none",
+        parameters=msgspec.json.encode(use).decode(),
+    )
+    return metrics, lineage

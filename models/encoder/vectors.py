@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from models.encoder import Encoder
+from models.encoder.model import Encoder
 from standfast.home import cache
 
 _KEPT, _AT_ONCE = 500_000, 50_000  # a text's tokens take 2 KB while it waits to be encoded

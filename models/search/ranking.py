@@ -16,8 +16,8 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - the name every torch reader knows
 from torch import Tensor
 
-from models.cells import Cells, compared
-from models.lexical import Lexical
+from models.search.inverted_file import Cells, compared
+from models.search.lexical import Lexical
 
 _SPARE, _TYPED = 32, 500
 _MOST, _TABLE = 64, 1 << 25  # queries compared at a time; fewer where their products would be more than 64 MB

@@ -8,7 +8,7 @@ from math import log2
 
 from torch import Tensor
 
-from models.encoder import Encoder
+from models.encoder.model import Encoder
 
 MOST_LOST = 0.002  # nDCG@10; an encoder that loses more serves in float32
 _SAMPLE, _AMONG, _WORDS, _FIRST = 1_000, 20_000, 2, 10

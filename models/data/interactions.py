@@ -12,9 +12,9 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from models.parquet import ParquetRows
-from models.rows import Skipped, read_rows
-from models.values import epoch_ms, identity, plausible, quantity, whole_ids
+from models.data.parquet import ParquetRows
+from models.data.rows import Skipped, read_rows
+from models.data.values import epoch_ms, identity, plausible, quantity, whole_ids
 from schemas.events import KNOWN, weight_of
 
 NEEDED = ("user_id", "item_id", "timestamp")

@@ -1,5 +1,5 @@
 """The columns of a Parquet file of interactions, whatever types they have: each distinct value is read by the rules
-of `models.values`, which are those of CSV and JSON lines."""
+of `models.data.values`, which are those of CSV and JSON lines."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from models.rows import Skipped
+from models.data.rows import Skipped
 from standfast.errors import DataError
 
 _V = TypeVar("_V")

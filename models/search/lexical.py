@@ -14,7 +14,7 @@ import numpy as np
 from bm25s.stopwords import STOPWORDS_EN
 from numpy.typing import NDArray
 
-from models.text import folded
+from models.data.text import folded
 
 FILES = (
     "data.csc.index.npy",

@@ -18,9 +18,9 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.attention.varlen import varlen_attn
 
-from models.bert import Bert
-from models.device import sent
-from models.ragged import Ragged
+from models.encoder.bert import Bert
+from models.kernels.device import sent
+from models.kernels.ragged import Ragged
 
 _SIZES = tuple(8 << power for power in range(9))  # tokens: 8 to 2,048, beyond which kernels outlast their launch
 

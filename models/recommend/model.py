@@ -20,12 +20,12 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from models.base import RecommendQuery
-from models.device import in_halves, sent
-from models.encoder import torch_device
-from models.histories import Histories
-from models.linear import Linear, rounded, serving_dtype
-from models.ragged import Ragged
-from models.summed import Summed
+from models.encoder.model import torch_device
+from models.kernels.device import in_halves, sent
+from models.kernels.embedding_bag import Summed
+from models.kernels.linear import Linear, rounded, serving_dtype
+from models.kernels.ragged import Ragged
+from models.recommend.histories import Histories
 from schemas.records import Item
 
 _CONFIG, _ARRAYS = "recommend.json", "recommend.safetensors"

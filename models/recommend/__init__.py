@@ -1,0 +1,1 @@
+"""The recommendation model: its training, its parts, and how it answers."""

@@ -1,0 +1,1 @@
+"""The search model: words, vectors and exact codes, how they are ranked, and how it is trained."""

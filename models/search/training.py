@@ -1,0 +1,30 @@
+"""Builds a search model from a shop: its texts as vectors and words, the exact codes, the serving precision."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import structlog
+
+from models.encoder.model import load_encoder
+from models.encoder.precision import MOST_LOST, lost_ndcg
+from models.search.model import LEXICAL_WEIGHT, build_search
+from models.training import Filled, Options, Progress, Shop
+
+_log = structlog.get_logger()
+
+
+def train(shop: Shop, folder: Path, show: Progress, options: Options) -> Filled:
+    """Builds a search model into the folder."""
+    show.phase("measuring the serving precision")
+    served = load_encoder(shop.encoder.name, options.device)
+    lost = lost_ndcg(shop.catalogue.titles, shop.vectors, shop.encoder, served)
+    exact = lost > MOST_LOST
+    if exact:
+        _log.warning("bfloat16 costs too much quality: this model serves in float32", lost_ndcg_10=round(lost, 4))
+    show.phase("indexing words")
+    found = build_search(
+        shop.catalogue, shop.vectors, shop.encoder, folder, exact=exact, exact_up_to=options.exact_up_to
+    )
+    metrics = {**found, "precision_lost_ndcg_10": round(lost, 4)}
+    return metrics, shop.lineage(lexical_weight=str(LEXICAL_WEIGHT))
