@@ -11,6 +11,7 @@ import structlog
 from msgspec import Struct
 
 from consumers.profiles import bulletin
+from consumers.profiles.file import damaged
 from consumers.profiles.rows import unpacked
 from models.users import user_hash
 
@@ -100,7 +101,7 @@ class Histories:
         """Tells the follower, who begins anew."""
         _log.error("the profiles cannot be read; they are read from Kafka again", store=store, error=str(error))
         try:
-            bulletin.damaged(self._where / store).touch()
+            damaged(self._where / store).touch()
         except OSError as problem:
             _log.warning("the follower cannot be told", error=str(problem))
 
