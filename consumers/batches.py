@@ -11,7 +11,7 @@ from msgspec import Struct
 from consumers.admission import Admission, Admitted, DeadLetter, Decision, Origin, Refused
 from consumers.answers import Answers, Outgoing
 from consumers.breaker import Ask, Outcome
-from consumers.ledger import Ledger
+from consumers.ledger import Ledger, RecordId
 from consumers.suspects import DEATHS_ALLOWED, Told, record_id
 from consumers.tally import Tally
 from consumers.work import Work
@@ -64,9 +64,11 @@ class Batches:
     def work(self, records: Sequence[Origin], shed: int = 0) -> Work:
         """Computes a batch of one topic and returns its answers, dead letters and offsets; refuses the first `shed`."""
         began = time.perf_counter()
-        decisions = self._decided(records, shed)
+        ids = [record_id(one) for one in records]
+        decisions = self._decided(records, ids, shed)
         decoded = time.perf_counter()
-        found = self._computed([one for one in decisions if isinstance(one, Admitted)])
+        admitted = [(one, at) for one, at in zip(decisions, ids, strict=True) if isinstance(one, Admitted)]
+        found = self._computed(admitted)
         computed = time.perf_counter()
         settled = [part for one in decisions for part in _settled(one, found)]
         outgoing = [self._written(one) for one in settled]
@@ -86,24 +88,22 @@ class Batches:
         else:
             self._ledger.end()
 
-    def _decided(self, records: Sequence[Origin], shed: int) -> list[Decision]:
+    def _decided(self, records: Sequence[Origin], ids: list[RecordId], shed: int) -> list[Decision]:
         """Decodes each with the ledger naming all: who dies of one is to be blamed as who dies computing it."""
-        ids, suspected = [record_id(one) for one in records], self.suspects.deaths
+        suspected = self.suspects.deaths
         self._ledger.begin(ids)
         decisions = []
         for number, record in enumerate(records):
-            alone = bool(suspected) and ids[number] in suspected
-            if alone:
+            deaths = suspected.get(ids[number], 0) if suspected else 0
+            if deaths:
                 self._ledger.begin([ids[number]])
-            decisions.append(self._decide(record, number < shed))
-            if alone:
+            decisions.append(self._decide(record, deaths, number < shed))
+            if deaths:
                 self._ledger.begin(ids)
         self._ledger.end()
         return decisions
 
-    def _decide(self, origin: Origin, shed: bool) -> Decision:
-        suspected = self.suspects.deaths
-        deaths = suspected.get(record_id(origin), 0) if suspected else 0
+    def _decide(self, origin: Origin, deaths: int, shed: bool) -> Decision:
         if deaths >= DEATHS_ALLOWED:
             reason = f"{deaths} workers died while computing it; fix the record or the model, then send it again"
             return DeadLetter(origin, reason, "poison")
@@ -113,16 +113,16 @@ class Batches:
             _log.exception("a record could not be decided on", partition=origin.partition, offset=origin.offset)
             return DeadLetter(origin, f"{type(error).__name__}: {error}", "failed")
 
-    def _computed(self, admitted: list[Admitted]) -> dict[int, Outcome]:
+    def _computed(self, admitted: list[tuple[Admitted, RecordId]]) -> dict[int, Outcome]:
         """Scores, or why there are none, by the identity of the request."""
         found: dict[int, Outcome] = {}
         suspected = self.suspects.deaths
-        alone = [one for one in admitted if record_id(one.origin) in suspected] if suspected else []
-        together = [one for one in admitted if one not in alone] if alone else admitted
-        for group in ([together] if together else []) + [[one] for one in alone]:
-            self._ledger.begin([record_id(one.origin) for one in group])
-            outcomes = self._ask([one.query for one in group])
-            found.update({id(one): outcome for one, outcome in zip(group, outcomes, strict=True)})
+        together = [pair for pair in admitted if pair[1] not in suspected] if suspected else admitted
+        alone = [[pair] for pair in admitted if pair[1] in suspected] if suspected else []
+        for group in ([together] if together else []) + alone:
+            self._ledger.begin([at for _, at in group])
+            outcomes = self._ask([one.query for one, _ in group])
+            found.update({id(one): outcome for (one, _), outcome in zip(group, outcomes, strict=True)})
             self._ledger.end()
         return found
 

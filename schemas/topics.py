@@ -22,11 +22,17 @@ DEAD_LETTER_SUFFIX = ".dlq"
 BULK_SUFFIX = ".bulk"
 # A dead letter is the original and up to 64 KiB of headers that say where it came from.
 _DEAD_LETTER_ROOM = 65_536
+# A limit of a topic is one of what is stored. Stored as it came, a record of 400 KiB became 400 MiB in every client
+# that fetched it, before one of ours could look at it: partitions stood still for 19 s, or their workers were killed.
+UNPACKED = "compression.type"
 
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """One topic as it must be. `partitions` None: as many as `kafka.partitions` says; `value` None: raw bytes."""
+    """One topic as it must be. `partitions` None: as many as `kafka.partitions` says; `value` None: raw bytes.
+
+    `unpacked`: the broker unpacks what clients compress, and refuses a batch that is then larger than `max_bytes`.
+    """
 
     name: str
     key: str
@@ -36,13 +42,15 @@ class Topic:
     retention_ms: int = 7 * _DAY
     compacted: bool = False
     max_bytes: int = 1_048_576
+    unpacked: bool = False
 
     def config(self) -> dict[str, str]:
         """The topic's settings on the broker."""
         kept = {"cleanup.policy": "compact"}
         if not self.compacted:  # said, because a cluster's own default may be to compact: requests of one key would go
             kept = {"cleanup.policy": "delete", "retention.ms": str(self.retention_ms)}
-        return {**kept, "max.message.bytes": str(self.max_bytes)}
+        kept["max.message.bytes"] = str(self.max_bytes)
+        return {**kept, UNPACKED: "uncompressed"} if self.unpacked else kept
 
     def dead_letters(self) -> Topic:
         """The topic for those of its records that cannot be served."""
@@ -58,7 +66,8 @@ class Topic:
 
 
 _REQUESTS = tuple(
-    Topic(f"{spec.name}.requests", spec.key, resolved(spec.request), spec.about) for spec in SERVICES.values()
+    Topic(f"{spec.name}.requests", spec.key, resolved(spec.request), spec.about, unpacked=True)
+    for spec in SERVICES.values()
 )
 _RESULTS = tuple(Topic(f"{name}.results", "as the request", Result, f"answers to {name}.requests") for name in SERVICES)
 _READ_BY_US = (
@@ -69,8 +78,9 @@ _READ_BY_US = (
         Interaction,
         "views, clicks, carts, purchases, ratings",
         retention_ms=30 * _DAY,
+        unpacked=True,
     ),
-    Topic("drills.control", "any", DrillCommand, "start or abort a drill", partitions=1),
+    Topic("drills.control", "any", DrillCommand, "start or abort a drill", partitions=1, unpacked=True),
 )
 _WRITTEN_BY_US = (
     *_RESULTS,

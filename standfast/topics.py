@@ -5,14 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from confluent_kafka import KafkaException
+import structlog
+from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
 
-from schemas.topics import TABLE, Topic
+from schemas.topics import TABLE, UNPACKED, Topic
 from standfast.errors import ClusterError, TopicError
 from standfast.settings import KafkaSettings
 
 _TIMEOUT_S = 15.0
+_log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,16 +93,44 @@ def apply(admin: AdminClient, settings: KafkaSettings) -> list[TopicState]:
     ]
     if not missing:
         return states
-    for name, done in admin.create_topics(missing, operation_timeout=_TIMEOUT_S).items():
+    refused = _refused(admin, missing)
+    forbidden = [new for new in missing if UNPACKED in new.config and _forbids(refused.get(new.topic))]
+    if forbidden:
+        _log.warning(
+            "this kafka does not let topics say that it unpacks records; a small one may hold hundreds of megabytes",
+            setting=f"{UNPACKED}={forbidden[0].config[UNPACKED]}",
+            topics=[new.topic for new in forbidden],
+        )
+        names = {new.topic for new in forbidden}
+        others = {name: error for name, error in refused.items() if name not in names}
+        refused = others | _refused(admin, [_packed(new) for new in forbidden])
+    for name, error in refused.items():
+        raise TopicError(
+            f"the topic {name} could not be created: {error.str()}; create it by hand, or give this user the right to"
+        )
+    return states
+
+
+def _refused(admin: AdminClient, wanted: list[NewTopic]) -> dict[str, KafkaError]:
+    """Creates the topics; the errors of those that could not be, by name."""
+    errors = {}
+    for name, done in admin.create_topics(wanted, operation_timeout=_TIMEOUT_S).items():
         try:
             done.result(timeout=_TIMEOUT_S)
         except KafkaException as error:
-            if error.args[0].name() != "TOPIC_ALREADY_EXISTS":
-                raise TopicError(
-                    f"the topic {name} could not be created: {error.args[0].str()}; create it by hand, or give "
-                    "this user the right to"
-                ) from None
-    return states
+            if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                errors[name] = error.args[0]
+    return errors
+
+
+def _forbids(error: KafkaError | None) -> bool:
+    """Whether the topic was refused for a setting: some hosted Kafkas let only a few be chosen."""
+    return error is not None and error.code() in {KafkaError.INVALID_CONFIG, KafkaError.POLICY_VIOLATION}
+
+
+def _packed(new: NewTopic) -> NewTopic:
+    config = {key: value for key, value in new.config.items() if key != UNPACKED}
+    return NewTopic(new.topic, new.num_partitions, new.replication_factor, config=config)
 
 
 def _named(topic: Topic, settings: KafkaSettings) -> str:

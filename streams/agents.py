@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import time
 from functools import partial
 from typing import Any, TypeVar
@@ -60,8 +61,12 @@ class Agents:
                 continue
             # nothing is awaited from here to `took`, so that a restart of the state sees all of a record or nothing
             self.traffic.count(source, offset, at, _now())
-            if interaction is not None:
-                error = self._folded(source, offset, interaction, at)
+            try:
+                if interaction is not None:
+                    error = self._folded(source, offset, interaction, at)
+            except sqlite3.Error as broken:  # says nothing of the record, which is read again after a new start
+                await self.app.crash(broken)
+                return
             if error is not None:
                 self.ledger.hold(source, _letter(offset), offset)
             self.ledger.took(source, offset)
@@ -73,6 +78,8 @@ class Agents:
             check(interaction, at)
             if self.keeper.fold(source, offset, interaction, at):
                 telemetry.PROFILE_UPDATES.inc()
+        except sqlite3.Error:
+            raise
         except Exception as error:  # noqa: BLE001 - whatever a record does, the next one must be read
             return error
         return None

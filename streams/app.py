@@ -41,18 +41,20 @@ def build(settings: Settings, stop: threading.Event | None = None) -> faust.App:
     ledger = Ledger()
     identities = Identities(named)
     keeper = Keeper(ledger, settings.stream.history)
-    erasures = Erasures(settings, named.profiles, keeper.erase)
+    erasures = Erasures(settings, named.profiles, keeper.erase, keeper.reached)
     traffic = Traffic(ledger, (named.interactions, *named.counted), settings.stream.window_s)
 
     async def restored() -> None:
         began = time.monotonic()
+        if (kept := keeper.pause()) is not None:
+            await asyncio.to_thread(kept.close)
         found = await asyncio.to_thread(restore.read, settings, named, stop or threading.Event())
         ledger.reset()
         identities.note(found.ids)
-        keeper.restart_from(found.profiles, len(found.ends))
+        keeper.restart_from(found.kept, len(found.ends))
         erasures.restart_from(found.ends)
         traffic.restart_from(found.published_until, time.time_ns() // 1_000_000)
-        _log.info("state read back", users=found.users, seconds=round(time.monotonic() - began, 2))
+        _log.info("state read back", records=found.records, seconds=round(time.monotonic() - began, 2))
 
     client = {key: value.get_secret_value() for key, value in settings.kafka.client.items()}
     app = faust.App(

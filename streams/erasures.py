@@ -24,22 +24,30 @@ class Erasures:
 
     Args:
         erase: gets the partition, the user's key and when the profile was deleted.
+        reached: gets the offsets before which everything was looked at, by partition.
     """
 
-    def __init__(self, settings: Settings, topic: str, erase: Erase) -> None:
+    def __init__(self, settings: Settings, topic: str, erase: Erase, reached: Callable[[dict[int, int]], None]) -> None:
         self._consumer = Consumer(clients.follower(settings, "stream-erasures"))
         self._topic = topic
         self._erase = erase
+        self._reached = reached
+        self._starts = 0
 
     def restart_from(self, ends: Mapping[int, int]) -> None:
         """Goes on at these offsets."""
+        self._starts += 1
         self._consumer.assign([TopicPartition(self._topic, place, offset) for place, offset in ends.items()])
 
     async def follow(self) -> None:
         """Never ends."""
         while True:
-            for message in await asyncio.to_thread(self._consumer.consume, _AT_ONCE, _WAIT_S):
+            starts = self._starts
+            messages = await asyncio.to_thread(self._consumer.consume, _AT_ONCE, _WAIT_S)
+            for message in messages:
                 self.take(message)
+            if starts == self._starts:  # else they may be of a topic that was deleted since
+                self._reached({one.partition(): one.offset() + 1 for one in messages if not one.error()})
 
     def take(self, message: Message) -> None:
         """Has the profile forgotten, if the record deletes one."""

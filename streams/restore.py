@@ -6,6 +6,7 @@ once on a Kafka that is not there yet.
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,12 +15,15 @@ import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 from confluent_kafka.admin import AdminClient
 
+from consumers.profiles.source import source_of
 from schemas.codec import Codec
 from schemas.records import TrafficWindow
 from standfast import clients
 from standfast.errors import SchemaError, SettingsError, TopicError
+from standfast.home import folder
 from standfast.settings import Settings
 from streams.identities import ids_of
+from streams.kept import Kept, Place, opened
 from streams.names import Names
 
 _log = structlog.get_logger()
@@ -30,25 +34,22 @@ _TAIL = 500
 
 _PATIENCE_S = 15.0
 
-Profiles = dict[int, dict[bytes, bytes]]
+_AT_ONCE = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """The bytes of every profile by partition and user, and where the last published window of each topic ends.
+    """The profiles, and where the last published window of each topic ends.
 
     `ends` is how far each partition of `profiles` was read, `ids` which topics there were when that began.
+    `records`: how many of `profiles` were read to catch up.
     """
 
-    profiles: Profiles
+    kept: Kept
     ends: dict[int, int]
     published_until: dict[str, int]
     ids: dict[str, str]
-
-    @property
-    def users(self) -> int:
-        """How many profiles there are."""
-        return sum(map(len, self.profiles.values()))
+    records: int
 
 
 class Stopped(Exception):
@@ -86,11 +87,14 @@ def wait_for_topics(settings: Settings, names: Names, stop: threading.Event) -> 
 
 def read(settings: Settings, names: Names, stop: threading.Event) -> Restored:
     """The state as the topics have it now, tried until it could be read; raises Stopped if `stop` is set first."""
+    said = ""
     while not stop.is_set():
         try:
             return _read(settings, names, stop)
-        except (KafkaException, TopicError) as error:
-            _log.warning("state cannot be read back yet", reason=str(error))
+        except (KafkaException, TopicError, sqlite3.Error, OSError) as error:
+            if str(error) != said:
+                _log.warning("state cannot be read back yet, trying again", reason=str(error))
+            said = str(error)
             stop.wait(_PAUSE_S)
     raise Stopped
 
@@ -99,35 +103,42 @@ def _read(settings: Settings, names: Names, stop: threading.Event) -> Restored:
     group = "standfast-stream-restore"  # never joined; the client wants a name for it
     # an empty partition says so at once
     more = {"enable.partition.eof": True, "fetch.wait.max.ms": 10}
-    ids = ids_of(AdminClient(clients.base(settings, "stream-restore")), names.all)
+    admin = AdminClient(clients.base(settings, "stream-restore"))
+    ids = ids_of(admin, names.all)
+    kept = opened(folder("run", "stream", "profiles"), source_of(admin, names.profiles, _PATIENCE_S).identity)
     consumer = Consumer(clients.consumer(settings, "stream-restore", group, **more))
     try:
         places = _places(consumer, names.profiles)
+        records = _catch_up(consumer, names.profiles, places, kept, stop)
         return Restored(
-            profiles=_profiles(consumer, names.profiles, places, stop),
-            ends=_positions(consumer, names.profiles, places),
+            kept=kept,
+            ends=dict.fromkeys(places, 0) | kept.positions,
             published_until=_published_until(consumer, names.traffic, stop),
             ids=ids,
+            records=records,
         )
+    except BaseException as error:
+        if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError):
+            kept.give_up()
+        kept.close()
+        raise
     finally:
         consumer.close()
 
 
-def _profiles(consumer: Consumer, topic: str, places: list[int], stop: threading.Event) -> Profiles:
-    found: Profiles = {}
-    for message in _to_the_end(consumer, [TopicPartition(topic, place, 0) for place in places], stop):
-        key, value = message.key(), message.value()
-        of = found.setdefault(message.partition() or 0, {})
-        if key is None or value is None:
-            of.pop(key or b"", None)
-        else:
-            of[key] = value
-    return found
-
-
-def _positions(consumer: Consumer, topic: str, places: list[int]) -> dict[int, int]:
-    found = consumer.position([TopicPartition(topic, place) for place in places])
-    return {one.partition: max(0, one.offset) for one in found}  # below 0: nothing was there to be read
+def _catch_up(consumer: Consumer, topic: str, places: list[int], kept: Kept, stop: threading.Event) -> int:
+    """Has the file hold what the topic holds; how many records that took."""
+    known, records = kept.positions, 0
+    changes, ends = dict[Place, bytes | None](), dict[int, int]()
+    for message in _to_the_end(consumer, [TopicPartition(topic, place, known.get(place, 0)) for place in places], stop):
+        place, records = message.partition() or 0, records + 1
+        changes[place, message.key() or b""] = message.value()
+        ends[place] = (message.offset() or 0) + 1
+        if records % _AT_ONCE == 0:
+            kept.put(changes, ends)
+            changes, ends = {}, {}
+    kept.put(changes, ends)
+    return records
 
 
 def _published_until(consumer: Consumer, topic: str, stop: threading.Event) -> dict[str, int]:

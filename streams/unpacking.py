@@ -10,13 +10,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import structlog
 from aiokafka.consumer import fetcher
 from aiokafka.errors import CorruptRecordException
 from aiokafka.record import default_records, memory_records
 from aiokafka.record.util import decode_varint_py
 
-_log = structlog.get_logger()
+from streams.codecs import TooLarge, unpack
+
+_HEADER = default_records.DefaultRecordBase.HEADER_STRUCT.size
+_FORMAT, _FORMAT_AT = 2, default_records.DefaultRecordBase.CRC_OFFSET - 1
+_CODEC_MASK = default_records.DefaultRecordBase.CODEC_MASK
+_CODEC_AT = default_records.DefaultRecordBase.ATTRIBUTES_OFFSET + 1  # the lower byte of two
 
 
 class Damaged(bytes):
@@ -64,17 +68,34 @@ class Batch:
         try:
             if not self._has_right_sum:
                 raise CorruptRecordException("its check sum is wrong")
-            for record in self._batch:
+            for record in self._records():
                 following = record.offset + 1
                 yield record
+        except TooLarge as error:
+            yield self._damaged(following, error)
         except Exception as error:  # noqa: BLE001 - whatever is in it, the next one must be read
             yield from self._as_well_as_it_can_be(following, error)
+
+    def _records(self) -> Any:
+        return default_records.DefaultRecordBatch(self._unpacked()) if self._codec() else self._batch
+
+    def _codec(self) -> int:
+        """0: none, or an old format of Kafka's, which Kafka 4 does not write any more."""
+        return int(self._batch.compression_type) if self._packed[_FORMAT_AT] == _FORMAT else 0
+
+    def _unpacked(self) -> Any:
+        """The batch as if it had not been compressed: aiokafka would unpack it without limit."""
+        if not (codec := self._codec()):
+            return self._packed
+        head = bytearray(self._packed[:_HEADER])
+        head[_CODEC_AT] &= ~_CODEC_MASK
+        return b"".join([head, unpack(codec, bytes(self._packed[_HEADER:]))])
 
     def _as_well_as_it_can_be(self, following: int, error: Exception) -> Iterator[Any]:
         try:
             if not self._has_right_sum:
                 raise error
-            for record in _Lenient(self._packed):
+            for record in _Lenient(self._unpacked()):
                 if record.offset >= following:
                     following = record.offset + 1
                     yield record

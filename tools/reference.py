@@ -49,7 +49,8 @@ port 9464 of loopback. Times are seconds. A histogram `x` is exported as `x_buck
 """
 TOPICS_INTRODUCTION = """\
 `standfast topics` compares this table with the cluster and creates what is missing; `--plan` only compares. A topic
-that differs is reported and left alone. `kafka.topic_prefix` is put before each name.
+that differs is reported and left alone. `kafka.topic_prefix` is put before each name. Requests, interactions and
+commands are stored unpacked (`compression.type=uncompressed`): [why](developers.md#statuses).
 """
 CLI_INTRODUCTION = """\
 Results go to stdout, progress and logs to stderr. Exit codes: 0 done, 1 failed (a drill whose verdict is not `passed`

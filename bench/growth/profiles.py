@@ -19,7 +19,7 @@ from consumers.profiles import bulletin
 from consumers.profiles.store import Change, opened
 from schemas.records import Profile, Seen
 
-_AT_ONCE = 1000
+AT_ONCE = 1000
 _CATALOGUE = 50_000
 _LOOKUPS = 20_000
 _HEAD = """\
@@ -41,8 +41,8 @@ def measured(where: Path, users: int, items: int) -> Cost:
     """Writes that many users below `where`, each with so many items, and reads some of them."""
     store = opened(where, "bench", 1 << 40)
     began = time.process_time()
-    for first in range(0, users, _AT_ONCE):
-        store.write(_changes(first, min(first + _AT_ONCE, users), items), {0: first})
+    for first in range(0, users, AT_ONCE):
+        store.write(changes(first, min(first + AT_ONCE, users), items), {0: first})
         store.keep_small()
     wrote = time.process_time() - began
     bulletin.write(where, bulletin.Bulletin(store.path.name, complete=True, at=time.time_ns() // 1_000_000))
@@ -58,7 +58,8 @@ def measured(where: Path, users: int, items: int) -> Cost:
     return Cost(size, wrote / users * 1e6, lookup * 1e6, standby * 1000)
 
 
-def _changes(first: int, last: int, items: int) -> Iterator[Change]:
+def changes(first: int, last: int, items: int) -> Iterator[Change]:
+    """Profiles of these users."""
     draw = random.Random(first)
     for user in range(first, last):
         at = 1_700_000_000_000 + draw.randrange(10**9)

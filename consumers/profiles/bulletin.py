@@ -12,10 +12,10 @@ from pathlib import Path
 import msgspec
 
 from standfast.home import folder
+from standfast.keeping import write_whole
 
 # A follower that is started again tells something new within 2 s, on a busy machine within 5.
 _FRESH_MS = 15_000
-_DAMAGED = ".damaged"
 
 
 class Bulletin(msgspec.Struct, frozen=True):
@@ -45,16 +45,9 @@ def read(where: Path) -> Bulletin | None:
 
 def write(where: Path, told: Bulletin) -> None:
     """Tells it; raises OSError."""
-    new = where / "bulletin.new"
-    new.write_bytes(msgspec.json.encode(told))
-    new.replace(where / "bulletin.json")
+    write_whole(where / "bulletin.json", msgspec.json.encode(told))
 
 
 def forget() -> None:
     """Takes back what was told: nothing is known until somebody follows the topic again."""
     (place() / "bulletin.json").unlink(missing_ok=True)
-
-
-def damaged(store: Path) -> Path:
-    """A file that says that this store cannot be read; whoever sees that makes it, and the follower begins anew."""
-    return store.with_name(store.name + _DAMAGED)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import sqlite3
 import threading
 import time
@@ -15,13 +14,13 @@ from confluent_kafka import (
     KafkaError,
     KafkaException,
     Message,
-    TopicCollection,
     TopicPartition,
 )
 from confluent_kafka.admin import AdminClient
-from msgspec import Struct
 
 from consumers.profiles import bulletin
+from consumers.profiles.file import damaged
+from consumers.profiles.source import Source, source_of
 from consumers.profiles.store import Change, Store, opened
 from schemas.codec import Codec
 from schemas.records import Profile
@@ -36,13 +35,6 @@ _TELL_S = 1.0
 _ASK_S = 5.0
 _ANSWER_S = 2.0
 _PAUSE_S = 2.0
-
-
-class Source(Struct, frozen=True):
-    """The topic as Kafka has it: `identity` is another one in another cluster and once it was made again."""
-
-    identity: str
-    partitions: int
 
 
 class Follower:
@@ -71,11 +63,7 @@ class Follower:
                 self._stop.wait(_PAUSE_S)
 
     def _source(self) -> Source:
-        cluster = self._admin.describe_cluster(request_timeout=_ANSWER_S).result()
-        described = self._admin.describe_topics(TopicCollection([self._topic]), request_timeout=_ANSWER_S)
-        topic = described[self._topic].result()
-        name = f"{cluster.cluster_id}/{self._topic}/{topic.topic_id}"
-        return Source(hashlib.blake2b(name.encode(), digest_size=10).hexdigest(), len(topic.partitions))
+        return source_of(self._admin, self._topic, _ANSWER_S)
 
     def _follow(self, source: Source) -> None:
         """Until the topic is another one or has more partitions, or the store cannot be read by somebody."""
@@ -96,7 +84,7 @@ class Follower:
     def _give_up(self, source: Source, error: sqlite3.DatabaseError) -> None:
         _log.error("the stored profiles are damaged and read from Kafka again", error=str(error))
         for path in self._where.glob(f"{source.identity}.*.db"):
-            bulletin.damaged(path).touch()
+            damaged(path).touch()
 
     def _read_on(self, consumer: Consumer, store: Store, source: Source) -> None:
         at = store.positions
@@ -156,7 +144,7 @@ class Follower:
 
         While this catches up, a bulletin of one that had caught up stands: it counts until it is too old.
         """
-        if not store.is_there() or bulletin.damaged(store.path).exists():
+        if not store.is_there() or damaged(store.path).exists():
             return False
         before = bulletin.read(self._where)
         if complete or before is None or before.store != store.path.name or not before.complete:

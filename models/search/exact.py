@@ -26,7 +26,10 @@ class Exact:
     def find(self, text: str) -> list[int]:
         """Places of the products with this code or title, in the catalogue's order, each once."""
         wanted = _hash(key(text))
-        first, last = self.hashes.searchsorted(wanted), self.hashes.searchsorted(wanted, side="right")
+        first = self.hashes.searchsorted(wanted)
+        if first == len(self.hashes) or self.hashes[first] != wanted:
+            return []
+        last = self.hashes.searchsorted(wanted, side="right")
         return list(dict.fromkeys(self.places[first:last].tolist()))
 
 

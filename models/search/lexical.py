@@ -51,7 +51,7 @@ def key(text: str) -> str:
     """What two spellings of one code or title have in common: the words, all of them, in their order, plurals cut."""
     text = folded(text)
     found = _ASCII_WORD.findall(text) if text.isascii() else [match[0] for match in _WORD.finditer(text)]
-    return " ".join(map(_singular, found)) or text
+    return " ".join([word if word[-1] != "s" else _singular(word) for word in found]) or text
 
 
 def code_words(item_id: str) -> list[str]:
@@ -62,22 +62,35 @@ def code_words(item_id: str) -> list[str]:
 
 
 def _tokens(text: str, *, single: bool) -> list[str]:
-    words: list[str] = []
     if text.isascii():
-        words = [_singular(word) for word in _ASCII_WORD.findall(text) if word not in _STOPWORDS]
-    for found in () if text.isascii() else _WORD.finditer(text):
+        # Asked here, not by a call for each word: most end in another letter, and a call takes longer than the rest.
+        found = _ASCII_WORD.findall(text)
+        words = [word if word[-1] != "s" else _singular(word) for word in found if word not in _STOPWORDS]
+    else:
+        words = _words_of_any_script(text, single=single)
+    return words + _codes(text, single=single) if _DIGIT.search(text) else words
+
+
+def _words_of_any_script(text: str, *, single: bool) -> list[str]:
+    words: list[str] = []
+    for found in _WORD.finditer(text):
         word = found[0]
         if found["unspaced"]:
             words += [word[place : place + 2] for place in range(len(word) - 1)]
             words += word if single or len(word) == 1 else ""
         elif word not in _STOPWORDS:
             words.append(_singular(word))
-    for code in _CODE.findall(text) if _DIGIT.search(text) else ():
-        if _DIGIT.search(code) and ("-" in code or "_" in code or not single):  # dots are mostly those of numbers
-            words.append(code)
-            if _LETTER.search(code):
-                words.append(_SIGNS.sub("", code))
     return words
+
+
+def _codes(text: str, *, single: bool) -> list[str]:
+    codes: list[str] = []
+    for code in _CODE.findall(text):
+        if _DIGIT.search(code) and ("-" in code or "_" in code or not single):  # dots are mostly those of numbers
+            codes.append(code)
+            if _LETTER.search(code):
+                codes.append(_SIGNS.sub("", code))
+    return codes
 
 
 def _singular(word: str) -> str:

@@ -6,9 +6,13 @@ import json
 from collections.abc import Iterator
 
 import pytest
+from confluent_kafka import KafkaError
+from confluent_kafka.admin import AdminClient
 
+from standfast import clients
 from standfast.kafka.cluster import Cluster
 from tests.support.desk import Desk, has
+from tests.support.raw_records import Raw, batch, refusal, send
 from tests.support.toys import Toys
 
 MIB = 1 << 20
@@ -38,6 +42,21 @@ def test_an_answer_too_large_for_its_topic_is_kept_as_a_dead_letter(toys: Toys) 
         letter = dead.until(has("n", b"1"))
     assert letter.value() == search("r1")
     assert b"MSG_SIZE_TOO_LARGE" in (dict(letter.headers() or [])["error-reason"] or b"")
+
+
+@pytest.mark.parametrize("codec", ["gzip", "snappy", "lz4", "zstd"])
+def test_a_small_record_that_holds_much_is_refused(toys: Toys, codec: str) -> None:
+    """Kafka took it for its size when compressed, and each client that fetched it unpacked all of it."""
+    pids, admin = toys.pids(), AdminClient(clients.base(toys.settings, "test"))
+    bomb = batch([Raw(b" " * 20 * MIB)], codec)
+    assert len(bomb) < MIB, "as it comes, the topics would take it"
+    for topic in ("search.requests", "search.requests.bulk", "recommend.requests", "interactions", "drills.control"):
+        assert refusal(admin, toys.topic(topic), 0, bomb) == KafkaError.MSG_SIZE_TOO_LARGE, topic
+    desk = Desk(toys.settings)
+    with desk.reader("search.results") as results:
+        send(admin, toys.topic("search.requests"), 0, batch([Raw(search(f"{codec}-{n}")) for n in range(9)], codec))
+        assert [results.answer(f"{codec}-{n}")["status"] for n in range(9)] == ["ok"] * 9
+    assert toys.pids() == pids, "a worker died of it"
 
 
 def test_records_of_20_mb_are_survived_where_they_are_allowed(toys: Toys) -> None:

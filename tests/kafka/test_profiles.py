@@ -15,7 +15,7 @@ from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic
 
 from consumers.histories import Histories, Known
-from consumers.profiles import bulletin
+from consumers.profiles.file import damaged
 from consumers.profiles.follower import Follower
 from schemas.codec import Codec, Encoding
 from schemas.records import Profile, Seen
@@ -152,7 +152,7 @@ def test_a_damaged_store_is_read_from_kafka_again(host: Host, found_by: str) -> 
     host.knows("u", "a")
     (store,) = host.where.glob("*.db")
     if found_by == "a reader":
-        bulletin.damaged(store).touch()
+        damaged(store).touch()
     else:
         host.unfollow()
         with closing(sqlite3.connect(store)) as connection:  # what was written ahead would mend it

@@ -21,6 +21,7 @@ from confluent_kafka.admin import (
 from schemas.codec import Encoding
 from schemas.records import Interaction, RecommendRequest, Result, SearchRequest, TrafficWindow
 from standfast import clients
+from streams.codecs import LARGEST
 from tests.support.raw_records import CODECS, Raw, batch, send
 from tests.support.shop import CODEC, PARTITIONS, Shop
 from tests.waiting import wait_until
@@ -78,7 +79,18 @@ def counted(shop: Shop, of: Counter[str]) -> None:
     traffic.close()
 
 
-def test_every_codec_is_read_on_every_topic(shop: Shop) -> None:
+def stored_as(admin: AdminClient, topic: str, compression: str) -> None:
+    """Has the broker store a topic's records in this way; our own topics of requests it unpacks."""
+    entry = ConfigEntry("compression.type", compression, incremental_operation=AlterConfigOpType.SET)
+    resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[entry])
+    for done in admin.incremental_alter_configs([resource]).values():
+        done.result(30)
+
+
+def test_every_codec_is_read_on_every_topic(shop: Shop, admin: AdminClient) -> None:
+    """Also where somebody else has made the topic."""
+    for topic in ("interactions", "search.requests", "recommend.requests"):
+        stored_as(admin, shop.prefix + topic, "producer")
     answer = Result(request_id="r", status="ok", model=_LONG)
     for codec in CODECS:
         made = Producer(clients.producer(shop.settings, "test", **{"compression.type": codec}))
@@ -95,10 +107,7 @@ def test_every_codec_is_read_on_every_topic(shop: Shop) -> None:
 def test_a_topic_that_compresses_is_read(shop: Shop, admin: AdminClient) -> None:
     """Kafka itself compresses with Java's libraries, which frame snappy in a way of their own."""
     for codec in ("snappy", "lz4", "zstd", "gzip", "producer"):
-        entry = ConfigEntry("compression.type", codec, incremental_operation=AlterConfigOpType.SET)
-        topic = ConfigResource(ResourceType.TOPIC, f"{shop.prefix}interactions", incremental_configs=[entry])
-        for done in admin.incremental_alter_configs([topic]).values():
-            done.result(30)
+        stored_as(admin, f"{shop.prefix}interactions", codec)
         shop.send(purchase(f"topic-{codec}"), key=codec)
         assert shop.producer.flush(30) == 0
     profiled(shop, *(f"topic-{codec}" for codec in ("snappy", "lz4", "zstd", "gzip", "producer")))
@@ -112,6 +121,18 @@ def test_a_header_name_that_is_no_text_stops_nobody(shop: Shop, admin: AdminClie
     records = [Raw(purchase(odd), odd.encode(), _ODD), Raw(purchase(good), good.encode())]
     send(admin, f"{shop.prefix}interactions", 1, batch(records, codec))
     profiled(shop, odd, good)
+
+
+def test_a_batch_that_unpacks_to_too_much_is_set_aside(shop: Shop, admin: AdminClient) -> None:
+    stored_as(admin, f"{shop.prefix}interactions", "producer")
+    letters = shop.read("interactions.dlq", 1)
+    bomb = batch([Raw(b" " * (LARGEST + 1))], "zstd")
+    offset = send(admin, f"{shop.prefix}interactions", 0, bomb)
+    send(admin, f"{shop.prefix}interactions", 0, batch([Raw(purchase("behind"), b"behind")]))
+    profiled(shop, "behind")
+    wanted = {("error-offset", str(offset).encode()), ("error-partition", b"0")}
+    wait_until(lambda: any(wanted <= set(one.headers() or ()) for one in letters.more()), what="dead letter")
+    letters.close()
 
 
 def test_an_unreadable_record_with_such_a_name_is_a_dead_letter(shop: Shop, admin: AdminClient) -> None:

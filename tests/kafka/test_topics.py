@@ -63,7 +63,12 @@ def test_a_compacted_request_topic_is_told_and_the_printed_commands_mend_it(
     admin: AdminClient, settings: Settings, tmp_path: Path
 ) -> None:
     name = f"{settings.kafka.topic_prefix}search.requests"
-    wrong = {"cleanup.policy": "compact", "retention.ms": "1000", "max.message.bytes": "5000"}
+    wrong = {
+        "cleanup.policy": "compact",
+        "retention.ms": "1000",
+        "max.message.bytes": "5000",
+        "compression.type": "producer",
+    }
     admin.create_topics([NewTopic(name, 1, 1, config=wrong)])[name].result(15)
     wait_until(lambda: states(admin, settings)[0] == "differs", what="the topic is seen to differ")
     row = topics.plan(admin, settings.kafka)[0]

@@ -54,16 +54,26 @@ def batch(records: Sequence[Raw], compression: str = "none", at: int | None = No
 
 
 def send(admin: AdminClient, topic: str, partition: int, data: bytes) -> int:
-    """Writes one batch to a partition and returns its first offset; a topic just made has no leader for a moment."""
-    found: list[int] = []
+    """Writes one batch to a partition and returns its first offset."""
+    error, offset = _answer(admin, topic, partition, data)
+    assert error == 0, f"Kafka refuses the batch with error {error}"
+    return offset
+
+
+def refusal(admin: AdminClient, topic: str, partition: int, data: bytes) -> int:
+    """The number of the error with which Kafka refuses the batch; 0: it took it."""
+    return _answer(admin, topic, partition, data)[0]
+
+
+def _answer(admin: AdminClient, topic: str, partition: int, data: bytes) -> tuple[int, int]:
+    """Error and first offset; a topic just made has no leader for a moment."""
+    found: list[tuple[int, int]] = []
 
     def sent() -> bool:
-        error, offset = _send(admin, topic, partition, data)
-        assert error in (0, *_NO_LEADER_YET), f"Kafka refuses the batch with error {error}"
-        found.append(offset)
-        return error == 0
+        found.append(_send(admin, topic, partition, data))
+        return found[-1][0] not in _NO_LEADER_YET
 
-    wait_until(sent, every=0.2, what="taken by Kafka")
+    wait_until(sent, every=0.2, what="a leader")
     return found[-1]
 
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import resource
 from pathlib import Path
 
+import pytest
+
+from bench.growth import kept
 from bench.growth.profiles import measured
 
 
@@ -17,3 +21,21 @@ def test_a_million_users_of_fifty_items_fit_into_a_gigabyte(tmp_path: Path) -> N
 def _made(folder: Path) -> Path:
     folder.mkdir()
     return folder
+
+
+def test_the_stream_processors_file_takes_about_as_much(tmp_path: Path) -> None:
+    few, many = (
+        kept.measured(tmp_path / str(users), users, 50) for users in (500, 2_500) if _made(tmp_path / str(users))
+    )
+    assert (many.bytes - few.bytes) / 2_000 < 1_500
+    assert many.lookup_us > 0
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_a_million_users_take_no_more_memory_than_a_thousand(tmp_path: Path) -> None:
+    """What the stream processor has in memory of them; it was 5 KB a user."""
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    cost = kept.measured(tmp_path, 1_000_000, 50)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 150 * 1024
+    assert cost.bytes < 1_500_000_000

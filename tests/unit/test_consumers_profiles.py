@@ -18,8 +18,9 @@ from hypothesis import strategies as st
 
 from consumers.histories import Histories, Known
 from consumers.profiles import bulletin
+from consumers.profiles.file import damaged, remove
 from consumers.profiles.rows import packed, unpacked
-from consumers.profiles.store import Change, Store, opened, remove
+from consumers.profiles.store import Change, Store, opened
 from schemas.records import Profile, Seen
 from tests.waiting import wait_until
 
@@ -168,11 +169,11 @@ def test_a_damaged_store_costs_no_answer_and_is_begun_anew(how: str, store: Stor
     found = [histories.known(user) for user in users]
     assert _UNKNOWN in found
     assert found[-1] == _UNKNOWN, "what is damaged is given up"
-    assert bulletin.damaged(store.path).exists(), "and whoever follows the topic is told"
+    assert damaged(store.path).exists(), "and whoever follows the topic is told"
     histories.close()
     again = opened(tmp_path, "one", _LIMIT)
     assert (again.positions, again.users) == ({}, 0)
-    assert not bulletin.damaged(store.path).exists()
+    assert not damaged(store.path).exists()
     again.close()
 
 

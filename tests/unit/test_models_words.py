@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from models import lexical
 from models.base import SearchQuery
 from models.data.catalogue import Catalogue, read_catalogue
 from models.data.text import folded, plain, unmarked
@@ -200,3 +201,37 @@ def test_a_catalogue_is_read_without_html(tmp_path: Path) -> None:
     catalogue, _ = read_catalogue(tmp_path / "c.jsonl")
     assert catalogue.titles == ["Tea & coffee", "\ufb01sh \uff4bnife", "cafe\u0301"]
     assert catalogue.texts == ["Tea & coffee. Tin", "fish knife", "caf\u00e9"]
+
+
+def _word_by_word(text: str, *, single: bool) -> list[str]:
+    """The words as they are meant: one rule for every script, whatever it costs."""
+    text, found = folded(text), list[str]()
+    for match in lexical._WORD.finditer(text):
+        word = match[0]
+        if match["unspaced"]:
+            pairs = [word[place : place + 2] for place in range(len(word) - 1)]
+            found += pairs + (list(word) if single or len(word) == 1 else [])
+        elif word not in lexical._STOPWORDS:
+            found.append(lexical._singular(word))
+    for code in lexical._CODE.findall(text):
+        if lexical._DIGIT.search(code) and ("-" in code or "_" in code or not single):
+            found += [code, lexical._SIGNS.sub("", code)] if lexical._LETTER.search(code) else [code]
+    return found
+
+
+_TYPED = st.lists(
+    st.one_of(
+        st.sampled_from(["bags", "glass", "the", "dishes", "16-07", "nor.0707_60", "s", "1970s", "x/2", "café"]),
+        st.text(st.characters(max_codepoint=0x24F), max_size=8),
+        st.text(max_size=6),
+    ),
+    max_size=8,
+).map(" ".join)
+
+
+@given(_TYPED)
+def test_the_quick_way_through_a_text_gives_the_same_words(text: str) -> None:
+    assert words(text) == _word_by_word(text, single=True)
+    assert asked(text) == _word_by_word(text, single=False)
+    every = [lexical._singular(match[0]) for match in lexical._WORD.finditer(folded(text))]
+    assert key(text) == (" ".join(every) or folded(text))

@@ -9,6 +9,7 @@ import pytest
 from aiokafka.consumer.fetcher import READ_COMMITTED, PartitionRecords
 from aiokafka.structs import TopicPartition
 
+from streams import codecs
 from streams.unpacking import Batches, Damaged
 from tests.support.raw_records import CODECS, Raw, batch
 
@@ -75,3 +76,33 @@ def test_what_comes_before_the_damage_is_read() -> None:
     assert (first.value, second.value) == (b"a", b"b")
     assert damaged.offset == 2
     assert "offsets 2 to 2" in damaged.value.reason
+
+
+@pytest.mark.parametrize("codec", [name for name in CODECS if name != "none"])
+@pytest.mark.parametrize("header", [(b"fine", b"x"), _ODD])
+def test_a_batch_that_unpacks_to_too_much_is_set_aside(
+    monkeypatch: pytest.MonkeyPatch, codec: str, header: tuple[bytes, bytes]
+) -> None:
+    """Compressed, hundreds of megabytes fit into what a topic takes."""
+    monkeypatch.setattr(codecs, "LARGEST", 1 << 20)
+    bomb = batch([Raw(b"small", headers=[header]), Raw(b" " * (1 << 20), headers=[header])], codec)
+    damaged, following = read(bomb + batch([Raw(b"next")], codec, base=2))
+    assert (following.offset, following.value) == (2, b"next")
+    assert isinstance(damaged.value, Damaged)
+    assert (damaged.offset, damaged.value) == (1, bomb)
+    assert "offsets 0 to 1 cannot be unpacked: TooLarge: it unpacks to more than 1048576 bytes" in damaged.value.reason
+
+
+@pytest.mark.parametrize("codec", [name for name in CODECS if name != "none"])
+def test_a_batch_of_just_the_limit_is_read(monkeypatch: pytest.MonkeyPatch, codec: str) -> None:
+    whole = batch([Raw(b"a" * 300_000), Raw(b"b" * 300_000)], codec)
+    monkeypatch.setattr(codecs, "LARGEST", len(batch([Raw(b"a" * 300_000), Raw(b"b" * 300_000)])) - 61)
+    assert [one.value[:1] for one in read(whole)] == [b"a", b"b"]
+
+
+def test_gzip_in_two_members_is_read() -> None:
+    """As Java and librdkafka read it."""
+    first, second = Raw(b"a").packed(0), Raw(b"b").packed(1)
+    two = batch([Raw(b"a"), Raw(b"b")], "gzip")[:61] + CODECS["gzip"][1](first) + CODECS["gzip"][1](second)
+    [one, other] = read(with_codec(two[:8] + struct.pack(">i", len(two) - 12) + two[12:], 1))
+    assert (one.value, other.value) == (b"a", b"b")

@@ -1,0 +1,29 @@
+"""Which topic of profiles there is: another in another cluster, and once it was made again."""
+
+from __future__ import annotations
+
+import hashlib
+
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import AdminClient
+from msgspec import Struct
+
+from standfast.topic_ids import identity_of
+
+
+class Source(Struct, frozen=True):
+    """The topic as Kafka has it."""
+
+    identity: str
+    partitions: int
+
+
+def source_of(admin: AdminClient, topic: str, within_s: float) -> Source:
+    """Asks Kafka; raises KafkaException, also if there is no such topic."""
+    try:
+        cluster = admin.describe_cluster(request_timeout=within_s).result(within_s)
+    except TimeoutError:
+        raise KafkaException(KafkaError(KafkaError._TIMED_OUT)) from None  # noqa: SLF001
+    found = identity_of(admin, topic, within_s)
+    name = f"{cluster.cluster_id}/{topic}/{found.topic_id}"
+    return Source(hashlib.blake2b(name.encode(), digest_size=10).hexdigest(), found.partitions)

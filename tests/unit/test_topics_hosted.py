@@ -1,0 +1,70 @@
+"""Topics on a Kafka that does not take all that the table says of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from schemas.topics import TABLE
+from standfast import topics
+from standfast.errors import TopicError
+from standfast.settings import KafkaSettings
+
+Verdict = Callable[[NewTopic], int]
+
+
+class Hosted:
+    """A cluster without topics that refuses to make some: `verdict` is an error's number, 0 for none."""
+
+    def __init__(self, verdict: Verdict) -> None:
+        self._verdict = verdict
+        self.made: dict[str, dict[str, str]] = {}
+
+    def list_topics(self, timeout: float) -> Any:  # noqa: ARG002 - as the client's
+        return SimpleNamespace(brokers={1: None}, topics={})
+
+    def create_topics(self, wanted: Sequence[NewTopic], **_: object) -> dict[str, Future[None]]:
+        return {new.topic: self._outcome(new) for new in wanted}
+
+    def _outcome(self, new: NewTopic) -> Future[None]:
+        done: Future[None] = Future()
+        if error := self._verdict(new):
+            done.set_exception(KafkaException(KafkaError(error)))
+        else:
+            self.made[new.topic] = dict(new.config)
+            done.set_result(None)
+        return done
+
+
+def apply(hosted: Hosted) -> None:
+    topics.apply(cast("AdminClient", hosted), KafkaSettings(bootstrap_servers="hosted:9092"))
+
+
+@pytest.mark.parametrize("error", [KafkaError.POLICY_VIOLATION, KafkaError.INVALID_CONFIG])
+def test_a_kafka_that_lets_nobody_choose_compression_gets_its_topics_all_the_same(error: int) -> None:
+    hosted = Hosted(lambda new: error if "compression.type" in new.config else 0)
+    apply(hosted)
+    assert hosted.made.keys() == {topic.name for topic in TABLE}
+    assert hosted.made["interactions"].keys() == {"cleanup.policy", "retention.ms", "max.message.bytes"}
+
+
+def test_a_topic_that_is_refused_for_another_reason_is_named() -> None:
+    hosted = Hosted(lambda new: KafkaError.POLICY_VIOLATION if new.topic == "profiles" else 0)
+    with pytest.raises(TopicError, match="profiles could not be created"):
+        apply(hosted)
+    assert hosted.made["interactions"]["compression.type"] == "uncompressed"
+
+
+def test_whoever_may_not_create_topics_is_told() -> None:
+    with pytest.raises(TopicError, match=r"search\.requests could not be created.*right to"):
+        apply(Hosted(lambda _: KafkaError.TOPIC_AUTHORIZATION_FAILED))
+
+
+def test_a_topic_that_another_made_meanwhile_is_no_error() -> None:
+    apply(Hosted(lambda _: KafkaError.TOPIC_ALREADY_EXISTS))
