@@ -15,6 +15,7 @@ from consumers.service import Service
 from models.base import Query
 from schemas.codec import Codec, Encoding, Malformed
 from schemas.records import Record, ServiceRequest, Status
+from schemas.times import record_ms
 from standfast.errors import StandfastError, Unreadable
 from standfast.sections import ServiceSettings
 from standfast.services import resolved, spec_of
@@ -26,9 +27,6 @@ _SHED: tuple[Status, str] = (
     "overloaded",
     "newer requests are preferred while more come than can be computed; send it again later",
 )
-# A time before there was Kafka (2011) is the want of one: -1 where a client sends none, 0 where it sends the epoch.
-# Such a record counts as new when it is read. It had waited for 57 years, was refused for that, or raised averages.
-_FIRST_MS = 1_293_840_000_000
 # What is larger than our producers can carry is not even copied: compressed, 400 MiB fit into a record of 400 KiB.
 _LARGEST = 67_108_864
 _DEADLINE_DIGITS = 18  # a longer number is no time, and one of 400 digits cannot be subtracted from one
@@ -156,9 +154,6 @@ _headers = operator.methodcaller("headers")
 
 def origin_of(message: Message) -> Origin:
     """The origin of a consumed message."""
-    _, timestamp = message.timestamp()
-    if timestamp < _FIRST_MS:
-        timestamp = int(time.time() * 1000)
     try:
         headers = list(_headers(message) or ())
     except (SystemError, UnicodeError):  # what confluent-kafka makes of a name that is not UTF-8
@@ -168,7 +163,7 @@ def origin_of(message: Message) -> Origin:
         topic=message.topic(),
         partition=message.partition(),
         offset=message.offset(),
-        timestamp_ms=timestamp,
+        timestamp_ms=record_ms(message.timestamp()[1]),
         key=message.key(),
         value=message.value() if size <= _LARGEST else None,
         headers=headers or [],

@@ -172,14 +172,13 @@ class Load:
         if not value or self._needle not in value:
             return
         try:
-            result, _ = read(origin_of(message), self._codec, Result)
+            origin = origin_of(message)
+            result, _ = read(origin, self._codec, Result)
         except SchemaError:
             return
         if result.request_id.startswith(self._prefix):
-            _, written_ms = message.timestamp()
-            sighting = Sighting(
-                at, message.partition(), message.offset(), result.status, result.worker, written_ms, len(result.items)
-            )
+            written_ms, items = origin.timestamp_ms, len(result.items)
+            sighting = Sighting(at, origin.partition, origin.offset, result.status, result.worker, written_ms, items)
             self._recorder.seen(result.request_id, sighting)
 
 

@@ -1,9 +1,16 @@
-"""librdkafka configurations: what every client of ours starts from, and why it is not the default."""
+"""librdkafka configurations: what every client of ours starts from, and why it is not the default.
+
+The user's own `KAFKA_*` settings win over all that is said here, but for those in `clients_fixed`, which are refused
+at the start.
+"""
 
 from __future__ import annotations
 
 import logging
+import re
+from collections.abc import Callable
 
+from standfast.clients_fixed import changeable, refuse_fixed
 from standfast.errors import SettingsError
 from standfast.settings import Settings
 
@@ -12,13 +19,13 @@ Config = dict[str, object]
 # then once a second; what it learns it may undo itself, as it drops the dead broker. So answers came up to 2 s after
 # a broker's death, when everybody else had long gone on.
 _FINDS_LEADERS = {"topic.metadata.refresh.interval.ms": 250}
+_NAMED = re.compile(r"`([a-z.]+(?:\.ms|\.bytes))`")  # a number, no secret
 _log = logging.getLogger("kafka")
 
 
 def base(settings: Settings, client_id: str) -> Config:
-    """What every client shares; the user's own `KAFKA_*` settings win."""
-    theirs = {key: value.get_secret_value() for key, value in settings.kafka.client.items()}
-    return {
+    """What every client shares."""
+    ours: Config = {
         "bootstrap.servers": settings.kafka.bootstrap_servers,
         "client.id": client_id,
         "reconnect.backoff.ms": 20,
@@ -29,26 +36,43 @@ def base(settings: Settings, client_id: str) -> Config:
         "retry.backoff.max.ms": 100,  # default 1 s
         "metadata.recovery.rebootstrap.trigger.ms": 5_000,
         "logger": _log,
-        **theirs,
     }
+    return {**ours, **changeable(settings.kafka.client_settings)}
 
 
 def check(settings: Settings) -> None:
-    """Raises SettingsError where librdkafka refuses the user's own settings: with a line, before anything starts."""
-    theirs = {key: value.get_secret_value() for key, value in settings.kafka.client.items()}
+    """Raises SettingsError where the user's own settings cannot be: with a line, before anything starts."""
+    theirs = settings.kafka.client_settings
     if not theirs:
         return
+    refuse_fixed(theirs)
     from confluent_kafka import Consumer, KafkaException
 
-    quiet = logging.Logger("unheard", logging.CRITICAL + 1)
+    plain: Config = {"group.id": "check", **theirs}
+    config = plain
     try:
-        Consumer({"group.id": "check", **theirs, "logger": quiet}).close()
+        for build, config in (*_every_kind(settings), (Consumer, plain)):
+            build({**config, "bootstrap.servers": "", "logger": logging.Logger("unheard", logging.CRITICAL + 1)})
     except (KafkaException, TypeError, ValueError) as error:
         said = error.args[0].str().strip() if isinstance(error, KafkaException) else str(error)
+        here = "".join(f"; {name} is {config[name]}" for name in _NAMED.findall(said) if name in config)
         raise SettingsError(
-            f"Kafka's client refuses a setting: {said}; correct or unset KAFKA_<NAME>, with _ for each dot, or "
+            f"Kafka's client refuses a setting: {said}{here}; correct or unset KAFKA_<NAME>, with _ for each dot, or "
             "kafka.client in the settings file"
         ) from None
+
+
+def _every_kind(settings: Settings) -> list[tuple[Callable[[Config], object], Config]]:
+    """One of each, since some refuse what others take: a transaction's `socket.timeout.ms` is bounded."""
+    from confluent_kafka import Consumer, Producer
+
+    return [
+        (Consumer, worker(settings, "check", "check", "check")),
+        (Consumer, answers(settings, "check")),
+        (Producer, transactional(settings, "check", "check")),
+        (Producer, replies(settings, "check")),
+        (Producer, requests(settings, "check")),
+    ]
 
 
 def consumer(settings: Settings, client_id: str, group: str, **more: object) -> Config:
@@ -66,6 +90,7 @@ def consumer(settings: Settings, client_id: str, group: str, **more: object) -> 
         "queued.max.messages.kbytes": 16_384,  # bounds what waits in memory; default 64 MiB a client
         "partition.assignment.strategy": "cooperative-sticky",
         **more,
+        **changeable(settings.kafka.client_settings),
     }
 
 
@@ -78,6 +103,7 @@ def producer(settings: Settings, client_id: str, **more: object) -> Config:
         "partitioner": "murmur2_random",
         "message.max.bytes": 67_108_864,  # the topic's own limit decides, with an error that names it
         **more,
+        **changeable(settings.kafka.client_settings),
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +12,8 @@ from standfast.errors import SettingsError
 _PREFIXES = ("security.", "sasl.", "ssl.", "enable.ssl.", "enable.sasl.")
 _PROTOCOLS = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
 _MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
+_SYSTEMS_OWN = "probe"  # librdkafka's word for the certificates of the operating system
+_BLOCK = re.compile(r"-----BEGIN ([A-Z0-9 ]+)-----.*?-----END \1-----", re.DOTALL)
 _SUPPORTED = {
     "security.protocol",
     "sasl.mechanism",
@@ -98,8 +101,15 @@ def _pem(client: Mapping[str, str], name: str) -> str:
     """The text given itself as `<name>.pem`, or in the file `<name>.location`."""
     where = client.get(f"{name}.location")
     if where is None or client.get(f"{name}.pem"):
-        return client.get(f"{name}.pem", "")
+        return _blocks(client.get(f"{name}.pem", ""))
+    if where == _SYSTEMS_OWN:
+        return ""
     try:
-        return Path(where).read_text()
-    except (OSError, UnicodeDecodeError) as error:
+        return _blocks(Path(where).read_text(encoding="utf-8", errors="replace"))
+    except OSError as error:
         raise SettingsError(f"{name}.location = {where} cannot be read as PEM: {error}") from None
+
+
+def _blocks(text: str) -> str:
+    """Without the comments between: in bundles of authorities they hold names that Python's TLS takes for an error."""
+    return "".join(f"{block[0]}\n" for block in _BLOCK.finditer(text)) or text

@@ -64,6 +64,11 @@ class KafkaSettings(Section):
     topic_prefix: str = Field("", pattern=r"^[a-zA-Z0-9.-]*$", max_length=100)
     client: dict[str, SecretStr] = Field(default_factory=dict, description="further librdkafka settings")
 
+    @property
+    def client_settings(self) -> dict[str, str]:
+        """The user's own client settings in clear."""
+        return {key: value.get_secret_value() for key, value in self.client.items()}
+
 
 class WorkerSettings(Section):
     """How workers are watched and replaced."""

@@ -13,8 +13,9 @@ import structlog
 
 from consumers.profiles import bulletin
 from standfast import logs, status, surroundings, telemetry
-from standfast.errors import ClusterError
+from standfast.errors import ClusterError, SettingsError
 from standfast.home import folder, home
+from standfast.security import security
 from standfast.services import NAMES
 from standfast.settings import Settings
 
@@ -38,8 +39,10 @@ def run(
 
     Raises:
         ClusterError: a system runs on this state folder already, or Kafka does not start.
+        SettingsError: a role could not connect with these settings.
     """
     logs.configure(settings.log, "supervisor")
+    _check_security(settings, roles, embedded)
     _log.info("variables of other programs are not passed on", names=" ".join(surroundings.DROPPED))
     with _only_one():
         metrics = folder("run", "metrics")
@@ -49,6 +52,19 @@ def run(
         from standfast.supervisor import Supervisor
 
         Supervisor(settings, services, roles, embedded).run()
+
+
+def _check_security(settings: Settings, roles: tuple[str, ...], embedded: bool) -> None:
+    """Raises SettingsError where a role would begin and end again and again, or wait for ever."""
+    wanted = settings.kafka.client_settings
+    protocol = wanted.get("security.protocol", "PLAINTEXT").upper()
+    if embedded and not settings.kafka.bootstrap_servers and protocol != "PLAINTEXT":
+        raise SettingsError(
+            f"security.protocol = {protocol}, and the embedded Kafka knows PLAINTEXT only; name an existing one in "
+            "KAFKA_BOOTSTRAP_SERVERS, or unset KAFKA_SECURITY_PROTOCOL"
+        )
+    if "stream" in roles:
+        security(wanted, "the stream processor's clients")
 
 
 @contextmanager

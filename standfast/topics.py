@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import Literal
 
 import structlog
 from confluent_kafka import KafkaError, KafkaException
-from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
+from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType, TopicMetadata
 
 from schemas.topics import TABLE, UNPACKED, Topic
 from standfast.errors import ClusterError, TopicError
@@ -29,6 +30,7 @@ class TopicState:
     actual_replication: int | None
     differs: tuple[str, ...]
     wrong_config: tuple[str, ...] = ()
+    more_replicas: tuple[tuple[int, list[int]], ...] = ()  # the brokers of each partition that is on too few
 
     def remedy(self) -> list[str]:
         """The commands that make the topic as the table says, as far as one can."""
@@ -40,7 +42,14 @@ class TopicState:
             )
         if self.actual_partitions is not None and self.actual_partitions < self.partitions:
             commands.append(f"standfast kafka topics --alter --topic {self.name} --partitions {self.partitions}")
+        if self.more_replicas:
+            wanted = json.dumps({"version": 1, "partitions": [self._on(*each) for each in self.more_replicas]})
+            tool = "standfast kafka reassign-partitions --execute --reassignment-json-file /dev/stdin"
+            commands.append(f"echo '{wanted}' | {tool}")
         return commands
+
+    def _on(self, partition: int, brokers: list[int]) -> dict[str, object]:
+        return {"topic": self.name, "partition": partition, "replicas": brokers}
 
     @property
     def state(self) -> Literal["missing", "differs", "ok"]:
@@ -78,6 +87,7 @@ def plan(admin: AdminClient, settings: KafkaSettings) -> list[TopicState]:
                 actual_replication=len(found.partitions[0].replicas) if found and found.partitions else None,
                 differs=differs,
                 wrong_config=_wrong_config(topic, configs.get(name, {})),
+                more_replicas=_more_replicas(found, replication, sorted(metadata.brokers)),
             )
         )
     return states
@@ -147,6 +157,24 @@ def _differences(
         wrong.append(f"replication {copies} instead of {replication}")
     wanted = topic.config()
     return (*wrong, *(f"{key} {config[key]} instead of {wanted[key]}" for key in _wrong_config(topic, config)))
+
+
+def _more_replicas(
+    found: TopicMetadata | None, replication: int, brokers: list[int]
+) -> tuple[tuple[int, list[int]], ...]:
+    """The brokers that each partition with too few copies should be on: where it is, and the next ones round the ring.
+
+    Nothing where there are too few brokers.
+    """
+    partitions = found.partitions.items() if found and replication <= len(brokers) else ()
+    wanted = []
+    for number, partition in sorted(partitions):
+        here = list(partition.replicas)
+        turn = number % len(brokers)
+        others = [broker for broker in brokers[turn:] + brokers[:turn] if broker not in here]
+        if len(here) < replication:
+            wanted.append((number, (here + others)[:replication]))
+    return tuple(wanted)
 
 
 def _wrong_config(topic: Topic, config: dict[str, str]) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ from aiokafka.errors import MessageSizeTooLargeError
 from consumers.dead_letters import dead_letter_headers
 from schemas.codec import Codec, Encoding, sniff
 from schemas.records import Interaction, Record, Result, TrafficWindow
+from schemas.times import record_ms
 from standfast import telemetry
 from standfast.errors import SchemaError, Unreadable
 from streams.erasures import MARK
@@ -55,7 +56,7 @@ class Agents:
     async def _interactions(self, stream: Any) -> None:
         async for event in stream.events():
             message, epoch = event.message, self.ledger.epoch
-            source, offset, at = _place(message)
+            source, offset, at = place_of(message)
             interaction, error = await self._read(message.value, Interaction)
             if self.ledger.epoch != epoch or not self.ledger.is_new(source, offset):
                 continue
@@ -87,7 +88,7 @@ class Agents:
     async def _others(self, stream: Any) -> None:
         async for event in stream.events():
             epoch = self.ledger.epoch
-            source, offset, at = _place(event.message)
+            source, offset, at = place_of(event.message)
             answer = None
             if isinstance(event.message.value, Damaged):
                 telemetry.DAMAGED.labels(source[0]).inc()
@@ -162,8 +163,9 @@ def _raw(app: faust.App, *names: str) -> Any:
     return app.topic(*names, key_serializer="raw", value_serializer="raw", acks=False)
 
 
-def _place(message: Any) -> tuple[Partition, int, int]:
-    at = round(message.timestamp * 1000) if message.timestamp and message.timestamp > 0 else _now()
+def place_of(message: Any) -> tuple[Partition, int, int]:
+    """Where one of Faust's messages is from, and when, in epoch milliseconds."""
+    at = record_ms(round((message.timestamp or 0) * 1000))
     return (message.topic, message.partition), message.offset, at
 
 

@@ -56,11 +56,10 @@ def build(settings: Settings, stop: threading.Event | None = None) -> faust.App:
         traffic.restart_from(found.published_until, time.time_ns() // 1_000_000)
         _log.info("state read back", records=found.records, seconds=round(time.monotonic() - began, 2))
 
-    client = {key: value.get_secret_value() for key, value in settings.kafka.client.items()}
     app = faust.App(
         named.group,
         broker=[f"kafka://{server.strip()}" for server in settings.kafka.bootstrap_servers.split(",")],
-        broker_credentials=credentials(client),
+        broker_credentials=credentials(settings.kafka.client_settings),
         broker_client_id="standfast-stream",
         # One processor at a time, and always the same member: a restarted one takes over where the killed one stood,
         # without waiting for its session to end.

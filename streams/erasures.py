@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 
 from confluent_kafka import Consumer, Message, TopicPartition
 
+from schemas.times import record_ms
 from standfast import clients
 from standfast.settings import Settings
 
@@ -54,7 +55,7 @@ class Erasures:
         key, place = message.key(), message.partition()
         if message.error() or message.value() is not None or key is None or place is None or _is_ours(message):
             return
-        self._erase(place, key, message.timestamp()[1])
+        self._erase(place, key, record_ms(message.timestamp()[1]))
 
 
 def _is_ours(message: Message) -> bool:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 app = typer.Typer()
 _HOUR_MS = 3_600_000
 _CHANGES_PENDING = 2
-_BY_HAND = "partitions: set kafka.partitions; replication: see `standfast kafka reassign-partitions --help`"
+_BY_HAND = "set kafka.partitions to as many as there are, or add brokers for the copies (kafka.replication)"
 _SHOWN = ("topic", "partitions", "replication", "retention", "state", "key")
 
 

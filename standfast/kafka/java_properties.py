@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from typing import TYPE_CHECKING
 
 from standfast.errors import SettingsError
@@ -10,13 +11,14 @@ from standfast.security import Security, security
 if TYPE_CHECKING:
     from standfast.settings import Settings
 
+REWRITE_KEY = "openssl pkcs8 -topk8 -v2 aes-256-cbc -in KEY -out NEW_KEY"
+_AES = bytes.fromhex("6086480165030401")  # how the object identifiers of all its kinds begin
 _OWN = "give the tool settings of its own with --command-config"
 
 
 def java_properties(settings: Settings) -> str:
     """A properties file for the console tools, empty where the cluster is open; raises SettingsError."""
-    client = {key: value.get_secret_value() for key, value in settings.kafka.client.items()}
-    wanted = security(client, "Kafka's Java tools")
+    wanted = security(settings.kafka.client_settings, "Kafka's Java tools")
     if wanted.protocol == "PLAINTEXT":
         return ""
     lines = {"security.protocol": wanted.protocol}
@@ -24,7 +26,7 @@ def java_properties(settings: Settings) -> str:
         lines |= {"sasl.mechanism": wanted.mechanism, "sasl.jaas.config": _login(wanted)}
     if wanted.encrypts:
         lines |= _tls(wanted)
-    return "".join(f"{key}={_escaped(value)}\n" for key, value in lines.items())
+    return "".join(f"{key}={escaped(value)}\n" for key, value in lines.items())
 
 
 def _login(wanted: Security) -> str:
@@ -43,20 +45,35 @@ def _tls(wanted: Security) -> dict[str, str]:
     if wanted.ca:
         lines |= {"ssl.truststore.type": "PEM", "ssl.truststore.certificates": wanted.ca}
     if wanted.certificate:
-        if "PRIVATE KEY" not in wanted.key or "RSA PRIVATE KEY" in wanted.key or "EC PRIVATE KEY" in wanted.key:
-            raise SettingsError(
-                f"ssl.key: Java reads keys in PKCS#8 only; write it anew with `openssl pkcs8 -topk8`, or {_OWN}"
-            )
+        _check_key(wanted.key)
         lines |= {
             "ssl.keystore.type": "PEM",
             "ssl.keystore.certificate.chain": wanted.certificate,
             "ssl.keystore.key": wanted.key,
         }
         if "ENCRYPTED" in wanted.key:
+            if not wanted.key_password:
+                raise SettingsError("ssl.key is encrypted, and ssl.key.password is missing")
             lines["ssl.key.password"] = wanted.key_password
     if not wanted.checks_host:
         lines["ssl.endpoint.identification.algorithm"] = ""
     return lines
+
+
+def _check_key(key: str) -> None:
+    """Raises SettingsError for a private key that librdkafka and Python read, but Java does not."""
+    if "PRIVATE KEY" not in key or "RSA PRIVATE KEY" in key or "EC PRIVATE KEY" in key:
+        raise SettingsError(f"ssl.key: Java reads keys in PKCS#8 only; write it anew with `{REWRITE_KEY}`, or {_OWN}")
+    coded = "".join(key.partition("-----BEGIN ENCRYPTED PRIVATE KEY-----")[2].partition("-----")[0].split())
+    try:
+        is_aes = _AES in base64.b64decode(coded)
+    except ValueError:
+        raise SettingsError("ssl.key: it is no PEM text; give a private key in PKCS#8") from None
+    if coded and not is_aes:
+        raise SettingsError(
+            f"ssl.key: Java reads keys that are encrypted with AES only, and `openssl req` uses another cipher; write "
+            f"it anew with `{REWRITE_KEY}`, or {_OWN}"
+        )
 
 
 def _quoted(text: str) -> str:
@@ -64,7 +81,7 @@ def _quoted(text: str) -> str:
     return f'"{escaped}"'
 
 
-def _escaped(value: str) -> str:
+def escaped(value: str) -> str:
     r"""A value as Java reads it from a file: in Latin-1, all else as \uXXXX, which it takes for one UTF-16 unit."""
     units = value.encode("utf-16-be", "surrogatepass")
     codes = [int.from_bytes(units[at : at + 2], "big") for at in range(0, len(units), 2)]

@@ -10,11 +10,12 @@ from typing import Literal, NoReturn
 from standfast.errors import UsageError
 
 _LOGGING = Path(__file__).with_name("kafka-tools.log4j2.properties")
-# A tool takes any beginning of its options' names: `--boot` is `--bootstrap-server`.
+# Some tools take any beginning of their options' names, `--boot` for `--bootstrap-server`; some, like `topics`, none.
 _OWN_ADDRESS = ("--bootstrap-server", "--bootstrap-controller")
 _OWN_CREDENTIALS = ("--command-config", "--admin.config")
 # The older names of --command-config; `--consumer` is another option.
 _OLDER_CREDENTIALS = ("--producer.config", "--consumer.config", "--consumer-config", "--producer-config")
+_SHORTEST_ADDRESS = len("--boot")  # no other option of any tool begins so
 _SHORTEST_OLDER = len("--consumer.")
 _NEEDS_NOBODY = {"--help", "-h", "--version"}
 
@@ -86,6 +87,7 @@ def _connected(tool: Tool, args: list[str]) -> list[str]:
     """The arguments with what the tool needs to connect, as far as they lack it."""
     if tool.connection == "none" or not args or _NEEDS_NOBODY & set(args):
         return args
+    args = [_in_full(arg) for arg in args]
     from standfast import settings
     from standfast.kafka.java_properties import java_properties
     from standfast.locating import located
@@ -98,6 +100,15 @@ def _connected(tool: Tool, args: list[str]) -> list[str]:
     if not _has_credentials(tool, args) and (credentials := java_properties(loaded)):
         added += ["--command-config", _in_memory(credentials)]
     return [*args, *added] if tool.connection == "last" else [*added, *args]
+
+
+def _in_full(arg: str) -> str:
+    """`--bootstrap=x` as `--bootstrap-server=x`, for the tools that take no beginning of it."""
+    name, equals, value = arg.partition("=")
+    if len(name) < _SHORTEST_ADDRESS:
+        return arg
+    full = next((option for option in _OWN_ADDRESS if option.startswith(name)), name)
+    return f"{full}{equals}{value}"
 
 
 def _has_credentials(tool: Tool, args: list[str]) -> bool:

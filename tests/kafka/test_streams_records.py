@@ -19,7 +19,7 @@ from confluent_kafka.admin import (
 )
 
 from schemas.codec import Encoding
-from schemas.records import Interaction, RecommendRequest, Result, SearchRequest, TrafficWindow
+from schemas.records import Interaction, Profile, RecommendRequest, Result, SearchRequest, TrafficWindow
 from standfast import clients
 from streams.codecs import LARGEST
 from tests.support.raw_records import CODECS, Raw, batch, send
@@ -144,10 +144,14 @@ def test_an_unreadable_record_with_such_a_name_is_a_dead_letter(shop: Shop, admi
 
 
 @pytest.mark.parametrize("at", [-1, 0, 1])
-def test_a_record_without_a_time_is_folded(shop: Shop, admin: AdminClient, at: int) -> None:
-    user = f"timeless{at}"
+def test_a_record_without_a_time_is_folded_as_of_now(shop: Shop, admin: AdminClient, at: int) -> None:
+    user, began = f"timeless{at}", time.time_ns() // 1_000_000
+    profiles = shop.read("profiles")
     send(admin, f"{shop.prefix}interactions", 2, batch([Raw(purchase(user), user.encode())], at=at))
-    profiled(shop, user)
+    wait_until(lambda: len(profiles.items_of(user)) == 1, 90, what="profile")
+    profile = next(CODEC.decode(one.value(), Profile)[0] for one in profiles.seen if one.key() == user.encode())
+    assert min(profile.items[0].timestamp, profile.updated_at) >= began
+    profiles.close()
 
 
 def test_a_profile_that_somebody_deletes_stays_deleted(shop: Shop) -> None:

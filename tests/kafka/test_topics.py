@@ -13,6 +13,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from schemas.topics import TABLE
 from standfast import clients, topics
 from standfast.errors import ClusterError
+from standfast.kafka.cluster import Cluster
 from standfast.settings import KafkaSettings, Settings
 from tests.waiting import wait_until
 
@@ -90,7 +91,38 @@ def test_fewer_copies_than_there_should_be_are_told(admin: AdminClient, settings
     admin.create_topics([NewTopic(name, 2, 1)])[name].result(15)
     wanted = settings.kafka.model_copy(update={"replication": 3})
     wait_until(lambda: topics.plan(admin, wanted)[0].actual_partitions == 2, what="the topic is seen")
-    assert "replication 1 instead of 3" in topics.plan(admin, wanted)[0].differs
+    row = topics.plan(admin, wanted)[0]
+    assert "replication 1 instead of 3" in row.differs
+    assert not any("reassign" in command for command in row.remedy()), "one broker holds one copy"
+
+
+def test_the_printed_command_gives_a_topic_its_copies(
+    tmp_path_factory: pytest.TempPathFactory, tmp_path: Path, unique: str
+) -> None:
+    with Cluster(brokers=3, folder=tmp_path_factory.mktemp("three")) as three:
+        kafka = KafkaSettings(bootstrap_servers=three.bootstrap_servers, topic_prefix=f"{unique}.", partitions=2)
+        settings = Settings(kafka=kafka)
+        admin = AdminClient(clients.base(settings, "test-topics"))
+        name = f"{unique}.search.requests"
+        admin.create_topics([NewTopic(name, 2, replica_assignment=[[3], [1]], config=TABLE[0].config())])[name].result(
+            15
+        )
+        wait_until(lambda: states(admin, settings)[0] == "differs", what="the topic is seen to differ")
+        row = topics.plan(admin, kafka)[0]
+        assert "replication 1 instead of 3" in row.differs
+        assert row.more_replicas == ((0, [3, 1, 2]), (1, [1, 2, 3])), "nothing moves away from where it is"
+        (command,) = row.remedy()
+        environment = {
+            **os.environ,
+            "KAFKA_BOOTSTRAP_SERVERS": three.bootstrap_servers,
+            "STANDFAST_HOME": str(tmp_path),
+        }
+        words = command.replace("standfast kafka", f"{sys.executable} -m standfast kafka")
+        done = subprocess.run(  # noqa: S602
+            words, shell=True, env=environment, capture_output=True, text=True, timeout=150, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        wait_until(lambda: states(admin, settings)[0] == "ok", 60, what="the topic is as the table says")
 
 
 def test_a_kafka_that_does_not_answer_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

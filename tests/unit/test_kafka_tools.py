@@ -40,7 +40,6 @@ def test_the_configured_kafka_is_added_only_where_the_user_named_none(
     for given in (
         ["--bootstrap-server", "x:1"],
         ["--bootstrap-server=x:1"],
-        ["--bootstrap", "x:1"],
         ["--b=x:1"],
         ["-b", "x:1"],
         ["-bx:1"],
@@ -49,6 +48,19 @@ def test_the_configured_kafka_is_added_only_where_the_user_named_none(
     ):
         assert _connected(TOOLS["topics"], given) == given
     assert _connected(TOOLS["dump-log"], ["--files", "f"]) == ["--files", "f"]
+
+
+@pytest.mark.parametrize(
+    ("given", "full"),
+    [
+        (["--bootstrap", "x:1"], ["--bootstrap-server", "x:1"]),
+        (["--boot=x:1"], ["--bootstrap-server=x:1"]),
+        (["--bootstrap-c", "x:1"], ["--bootstrap-controller", "x:1"]),
+    ],
+)
+def test_a_beginning_of_the_address_option_does_for_every_tool(state: Path, given: list[str], full: list[str]) -> None:
+    """`topics` and others know their options by the whole name only."""
+    assert _connected(TOOLS["topics"], [*given, "--list"]) == [*full, "--list"]
 
 
 def test_with_no_system_running_it_says_how_to_start_one(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -108,6 +120,12 @@ def test_java_is_told_of_a_log_configuration_that_is_there() -> None:
     assert _LOGGING.is_file()
 
 
+_TRIPLE_DES, _AES = (
+    f"-----BEGIN ENCRYPTED PRIVATE KEY-----\n{coded}\n-----END ENCRYPTED PRIVATE KEY-----\n"
+    for coded in ("MBQGCCqGSIb3DQMH", "YIZIAWUDBAEq")  # no more of it than the name of its cipher
+)
+
+
 def _java(**client: str) -> str:
     named = {key.replace("_", "."): value for key, value in client.items()}
     return java_properties(settings.Settings.model_validate({"kafka": {"client": named}}))
@@ -148,6 +166,9 @@ def test_a_clients_certificate_and_an_unchecked_name_reach_java(tmp_path: Path) 
     ("client", "named"),
     [
         ({"ssl_certificate_pem": "c", "ssl_key_pem": "-----BEGIN RSA PRIVATE KEY-----"}, "openssl pkcs8"),
+        ({"ssl_certificate_pem": "c", "ssl_key_pem": _TRIPLE_DES}, "encrypted with AES only.* -v2 aes-256-cbc"),
+        ({"ssl_certificate_pem": "c", "ssl_key_pem": _AES}, r"ssl\.key\.password is missing"),
+        ({"ssl_certificate_pem": "c", "ssl_key_pem": _AES.replace("YI", "Y")}, "no PEM text"),
         ({"enable_ssl_certificate_verification": "false"}, "--command-config"),
         ({"ssl_keystore_location": "/k"}, r"Java tools cannot follow ssl\.keystore\.location"),
         ({"ssl_ca_location": "/no/such"}, r"ssl\.ca\.location = /no/such"),

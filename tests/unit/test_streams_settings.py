@@ -77,6 +77,9 @@ def test_a_clients_certificate_is_shown_from_files_or_texts(tmp_path: Path, pass
         assert found is not None
         assert not found.context.check_hostname
         assert found.context.verify_mode is ssl.CERT_REQUIRED
+    commented = {**texts, "ssl.ca.pem": f"# Főtanúsítvány\n{texts['ssl.ca.pem']}"}
+    for given in (commented, texts | {"ssl.ca.pem": "", "ssl.ca.location": "probe"}):
+        assert credentials({"security.protocol": "ssl", "ssl.key.password": password, **given}) is not None
     with pytest.raises(SettingsError, match=r"ssl\.key"):
         credentials({"security.protocol": "ssl", **texts, "ssl.key.pem": "none"})
 
