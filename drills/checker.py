@@ -1,7 +1,9 @@
 """What a history proves. Pure: the same history gives the same figures, in whatever order its requests are listed.
 
 lost          acked by the broker, and no answer seen when the drill stopped reading
-duplicated    answers seen beyond the first, by a read_committed reader
+duplicated    answers seen beyond one for each time the request was written, by a read_committed reader
+written twice requests that the load's own producer has written to Kafka more than once: each of these records is to be
+              answered, so that this says something of the load and nothing of the system
 unexpected    answers to requests of this drill that it never sent
 out of order  answers whose request stood before an already answered one. One owner at a time answers a request
               partition in its order, and a successor goes on at the committed offset, so this holds across a takeover
@@ -50,6 +52,7 @@ class Measured:
     after: Latency
     compared: int = 0
     wrong: int = 0
+    written_twice: int = 0
 
 
 def measure(history: History) -> Measured:
@@ -69,7 +72,7 @@ def measure(history: History) -> Measured:
         unacked=len(requests) - len(acked),
         answered=sum(1 for one in requests if one.answers),
         lost=sum(1 for one in acked if not one.answers),
-        duplicated=sum(max(0, len(one.answers) - 1) for one in requests),
+        duplicated=sum(max(0, len(one.answers) - max(1, len(one.copies))) for one in requests),
         unexpected=len(history.unexpected),
         out_of_order=out_of_order(requests),
         not_ok=dict(Counter(seen.status for one in requests for seen in one.answers[:1] if seen.status != "ok")),
@@ -82,6 +85,7 @@ def measure(history: History) -> Measured:
         after=latency(after),
         compared=compared,
         wrong=wrong,
+        written_twice=sum(len(one.copies) > 1 for one in requests),
     )
 
 
@@ -103,9 +107,10 @@ def out_of_order(requests: Iterable[Request]) -> int:
     """Answers that came after the answer to a later request of the same partition."""
     lanes: defaultdict[tuple[int, int], list[tuple[int, int]]] = defaultdict(list)
     for one in requests:
-        if one.answers and one.offset >= 0:
-            first = min(one.answers, key=lambda seen: (seen.at, seen.offset))
-            lanes[one.partition, first.partition].append((first.offset, one.offset))
+        offsets = sorted(one.copies) or ([one.offset] if one.offset >= 0 else [])
+        answers = sorted(one.answers, key=lambda seen: (seen.at, seen.offset))
+        for offset, seen in zip(offsets, answers, strict=False):
+            lanes[one.partition, seen.partition].append((seen.offset, offset))
     count = 0
     for lane in lanes.values():
         furthest = -1

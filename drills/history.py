@@ -33,7 +33,8 @@ class Sighting:
 class Request:
     """One request. `due` is when the fixed rate wanted it sent, `invoked` when it was; `offset` -1: not known.
 
-    `k` is how many products it asks for, 0 if that is not known.
+    `k` is how many products it asks for, 0 if that is not known. `copies` are the offsets of all its records in the
+    request topic, one for each time it was written; empty where nobody has looked.
     """
 
     request_id: str
@@ -44,6 +45,7 @@ class Request:
     offset: int = -1
     answers: tuple[Sighting, ...] = ()
     k: int = 0
+    copies: tuple[int, ...] = ()
 
     @property
     def answered_at(self) -> float | None:

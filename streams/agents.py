@@ -97,7 +97,9 @@ class Agents:
             elif source[0] in self._names.results:
                 answer, error = await self._read(event.message.value, Result)
                 if error is not None:
-                    _log.warning("not an answer", topic=source[0], offset=offset, reason=str(error))
+                    _log.warning(
+                        "not an answer", topic=source[0], partition=source[1], offset=offset, reason=str(error)
+                    )
             if self.ledger.epoch == epoch and self.ledger.is_new(source, offset):
                 self.traffic.count(source, offset, at, _now(), answer)
                 self.ledger.took(source, offset)
@@ -116,11 +118,16 @@ class Agents:
         kind = "invalid" if isinstance(error, SchemaError) else type(error).__name__
         telemetry.FAILURES.labels(source[0], kind).inc()
         _log.warning("interaction set aside", topic=source[0], partition=source[1], offset=offset, reason=str(error))
-        sent = await self._dead_letters.send(
-            key=message.key,
-            value=None if message.value is None else bytes(message.value),
-            headers=dead_letter_headers(message.headers, str(error), *source, offset, at, _WORKER),
-        )
+        nothing = None if message.key is not None else b""  # aiokafka sends none that has neither key nor value
+        try:
+            sent = await self._dead_letters.send(
+                key=message.key,
+                value=nothing if message.value is None else bytes(message.value),
+                headers=dead_letter_headers(message.headers, str(error), *source, offset, at, _WORKER),
+            )
+        except Exception as failure:  # noqa: BLE001 - the agent would end, and everybody else read on: nobody would know
+            await self.app.crash(failure)
+            return
         sent.add_done_callback(partial(self._set_aside, source, offset))
 
     def _set_aside(self, source: Partition, offset: int, sent: asyncio.Future[Any]) -> None:

@@ -35,7 +35,8 @@ class Failover(msgspec.Struct, frozen=True, kw_only=True):
     `rto_ms`: what the strike is judged by (`bench.failover.strikes`), of each. `waited_ms`: the longest that a request
     waited beyond what is usual, from each strike until the system was whole again. `whole_ms`: until that, nobody
     missing and the next standby warm, looked for some ten times a second. `unsure`: requests that Kafka never
-    acknowledged to the load, which may be missing without being lost.
+    acknowledged to the load, which may be missing without being lost. `written_twice`: requests that the load's own
+    producer wrote more than once; an answer to each copy is not counted as doubled.
     """
 
     service: str
@@ -59,6 +60,7 @@ class Failover(msgspec.Struct, frozen=True, kw_only=True):
     doubled: int
     out_of_order: int
     not_ok: dict[str, int]
+    written_twice: int = 0
 
 
 @contextmanager
@@ -98,9 +100,10 @@ def failover(at: Scene, name: str, strikes: int, rate: float, pause_s: float) ->
         await_answers(load)
     finally:
         load.close()
+    history = load.history()
     if load.broken:
-        raise ClusterError(f"the load itself stopped, so nothing is proven: {load.broken}")
-    return _judged(at, name, rate, load.history(), struck)
+        raise ClusterError(f"the load itself failed, so nothing is proven: {load.broken}")
+    return _judged(at, name, rate, history, struck)
 
 
 def _struck(
@@ -147,4 +150,5 @@ def _judged(at: Scene, name: str, rate: float, history: History, struck: list[tu
         doubled=counts.duplicated,
         out_of_order=counts.out_of_order,
         not_ok=counts.not_ok,
+        written_twice=counts.written_twice,
     )

@@ -37,7 +37,7 @@ Strikes = list[tuple[Struck, float]]
 class Served(msgspec.Struct, frozen=True, kw_only=True):
     """One service; milliseconds. `calm`: from the warm-up's end to the first kill. `between`: outside of failovers.
 
-    The counts are of the warm-up too.
+    The counts are of the warm-up too. `written_twice`: as in `bench.failover.campaign`.
     """
 
     service: str
@@ -54,6 +54,7 @@ class Served(msgspec.Struct, frozen=True, kw_only=True):
     doubled: int
     out_of_order: int
     not_ok: dict[str, int]
+    written_twice: int = 0
 
 
 class Weight(msgspec.Struct, frozen=True, kw_only=True):
@@ -167,9 +168,9 @@ def _nurseries(running: SystemStatus) -> dict[str, int]:
 
 
 def _served(name: str, rate: float, load: Load, struck: Strikes, began: float) -> Served:
-    if load.broken:
-        raise ClusterError(f"the load of {name} itself stopped, so nothing is proven: {load.broken}")
     history = load.history()
+    if load.broken:
+        raise ClusterError(f"the load of {name} itself failed, so nothing is proven: {load.broken}")
     counts = checker.measure(history)
     warm = [one for one in history.requests if one.due >= began]
     judge = Judge(replace(history, requests=tuple(warm)))
@@ -192,4 +193,5 @@ def _served(name: str, rate: float, load: Load, struck: Strikes, began: float) -
         doubled=counts.duplicated,
         out_of_order=counts.out_of_order,
         not_ok=counts.not_ok,
+        written_twice=counts.written_twice,
     )

@@ -126,12 +126,26 @@ class History:
         assert set(self.sent) - {one.request_id for one in self.seen} == set()
 
     def exactly_once(self, timeout: float = ANSWER_S, besides: tuple[str, ...] = ()) -> None:
-        """Asserts that every request but those `besides` has one answer, in order; waits for the last of them."""
+        """Asserts that every request but those `besides` has one answer, in order; waits for the last of them.
+
+        What our own producer has written to Kafka more than once is to have an answer each time.
+        """
         self.settle(timeout)
         counts = Counter(one.request_id for one in self.seen)
         lost = [one for one in self.sent if one not in counts and one not in besides]
         doubled = [one for one, count in counts.items() if count > 1]
+        if doubled:
+            written = self._written()
+            doubled = [one for one in doubled if counts[one] > written[one]]
         assert (lost, doubled, self.out_of_order(), self.wrong()) == ([], [], [], []), f"of {len(self.sent)}"
+
+    def _written(self) -> Counter[str]:
+        """How often each request stands in the request topic."""
+        total = sum(self._ends(self._requests).values())  # nothing is deleted meanwhile, and nothing is transactional
+        with Reader(self._settings, self._requests, from_the_start=True) as reader:
+            wait_until(lambda: reader.read(0.5) is not None and len(reader.messages) >= total, what="all requests read")
+            values = [one.value() or b"" for one in reader.messages]
+        return Counter(json.loads(one)["request_id"] for one in values if f'"{self.name}-'.encode() in one)
 
     def dead_letter(self, request_id: str) -> dict[str, bytes]:
         """The headers of a request's dead letter."""

@@ -26,11 +26,11 @@ def toy_active(name: str) -> int | None:
     return active_version()
 
 
-def main(services: list[str], *, embedded: bool = False) -> None:
+def main(services: list[str], *, embedded: bool = False, roles: tuple[str, ...] = ()) -> None:
     tie_to_parent(os.getppid())
     nursery.command = toy_command
     registry.active = toy_active
-    system.run(settings.load(), services=tuple(services), roles=(), embedded=embedded)
+    system.run(settings.load(), services=tuple(services), roles=roles, embedded=embedded)
 
 
 if __name__ == "__main__":

@@ -95,6 +95,38 @@ def test_a_doubled_answer_never_passes_unless_it_is_allowed(number: int, more: i
     assert verdict(doubled, replace(OBJECTIVES, duplicates_allowed=True)).verdict == "passed"
 
 
+@given(st.integers(0, 599))
+def test_a_request_written_twice_and_answered_twice_says_something_of_the_load_alone(number: int) -> None:
+    """138 of 1,180 requests were: the load's own producer wrote them again when a broker had been killed."""
+    history = healthy()
+    first = history.requests[number].answers[0]
+    second = replace(first, at=24.0, offset=10_000)
+    written = changed(history, number, copies=(number, 700), offset=700, answers=(first, second))
+    seen, found = measure(written), verdict(written)
+    assert (seen.duplicated, seen.written_twice, seen.out_of_order) == (0, 1, 0)
+    assert (found.verdict, found.score) == ("passed", 100.0)
+    assert any("1 requests were written more than once by the drill's own producer" in text for text in found.findings)
+
+
+@given(st.integers(0, 599), st.integers(1, 3))
+def test_more_answers_than_a_request_was_written_never_pass(number: int, copies: int) -> None:
+    history = healthy()
+    first = history.requests[number].answers[0]
+    more = tuple(replace(first, at=24.0, offset=10_000 + one) for one in range(copies))
+    places = tuple(range(number, number + copies))
+    found = changed(history, number, copies=places, answers=(first, *more))
+    assert measure(found).duplicated == 1
+    assert (verdict(found).verdict, verdict(found).score) == ("failed", 0.0)
+
+
+def test_copies_answered_out_of_their_order_are_seen() -> None:
+    answers = (Sighting(1.0, 0, 3, "ok"), Sighting(2.0, 0, 9, "ok"))
+    twice = Request("d-0", 0, 0.0, 0.0, "acked", 8, answers, copies=(2, 8))
+    between = Request("d-1", 0, 0.0, 0.0, "acked", 5, (Sighting(1.5, 0, 6, "ok"),))
+    late = replace(between, answers=(Sighting(3.0, 0, 12, "ok"),))
+    assert (out_of_order([twice, between]), out_of_order([twice, late])) == (0, 1)
+
+
 @pytest.mark.parametrize("status", ["invalid", "overloaded", "deadline_exceeded"])
 def test_an_answer_that_is_not_ok_never_passes(status: str) -> None:
     history = healthy()

@@ -1,0 +1,289 @@
+"""Random records on every topic that is read, in every encoding and codec, while the whole system runs.
+
+Each is answered, set aside or left with a log line; nobody ends of any, and afterwards all is as before.
+`STANDFAST_FUZZ_RECORDS` says how many the slow ones send, `STANDFAST_FUZZ_SEED` which:
+`make test ARGS='-m slow -n 0 tests/faults/test_fuzz.py'`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from confluent_kafka import Consumer, KafkaError, Message, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
+
+from drills.events import FINAL
+from drills.outcomes import Outcomes
+from schemas.codec import Codec
+from schemas.records import Interaction, Profile, Record
+from schemas.registry import SchemaRegistry
+from standfast import clients
+from standfast.errors import SchemaError
+from standfast.topic_ids import identity_of
+from streams.interactions import check
+from tests.support.accounts import Accounts, Place
+from tests.support.desk import Desk, both_ends
+from tests.support.fuzzed import Fuzz, Fuzzed
+from tests.support.raw_records import CODECS, Raw, batch, send
+from tests.support.registry import running_registry
+from tests.support.toys import Toys
+
+REQUESTS = ("search.requests", "search.requests.bulk", "recommend.requests", "recommend.requests.bulk")
+ANSWERS = ("search.results", "search.results.bulk", "recommend.results", "recommend.results.bulk", "fuzz.replies")
+LETTERS = tuple(f"{one}.dlq" for one in ("search.requests", "recommend.requests", "interactions", "drills.control"))
+STRANGERS = ("search.results", "recommend.results")
+NO_PROGRESS_S = 120.0
+MANY = int(os.environ.get("STANDFAST_FUZZ_RECORDS", "1000000"))
+SEED = int(os.environ.get("STANDFAST_FUZZ_SEED", "10"))
+_slow = [pytest.mark.slow, pytest.mark.timeout(6 * 3600)]
+
+
+class Whole(Toys):
+    """With the stream processor, the drill runner and the profiles."""
+
+    module = "tests.support.toy_whole"
+
+
+class Sender:
+    """Sends them in every codec, some with headers no client of ours can write; knows what is to become of them."""
+
+    def __init__(self, toys: Toys, fuzz: Fuzz, oracle: Codec) -> None:
+        self.sent: dict[str, dict[int, Place | None]] = defaultdict(dict)
+        self.good: set[int] = set()
+        self.bought: dict[str, set[str]] = defaultdict(set)
+        self.refused: dict[int, str] = {}
+        self._toys, self._fuzz, self.oracle = toys, fuzz, oracle
+        more = {"linger.ms": 5, "queue.buffering.max.kbytes": 65_536}
+        self._producers = [
+            Producer(clients.producer(toys.settings, "fuzz", **{"compression.type": one}, **more)) for one in CODECS
+        ]
+        self._admin = AdminClient(clients.base(toys.settings, "fuzz"))
+        self._chance = random.Random(SEED)
+
+    def send(self, count: int) -> None:
+        """Returns when Kafka has them or has refused them."""
+        for number in range(count):
+            if number % 400 == 399:
+                self._raw(number)
+            else:
+                self._one(self._fuzz.one(number))
+        for producer in self._producers:
+            assert producer.flush(300) == 0
+
+    def _one(self, one: Fuzzed) -> None:
+        topic, producer = self._toys.topic(one.topic), self._chance.choice(self._producers)
+        self._expect(one)
+
+        def delivered(error: KafkaError | None, message: Message) -> None:
+            if error is not None:
+                self.refused[one.number] = error.name()
+                del self.sent[one.topic][one.number]
+            elif one.topic not in REQUESTS:
+                self.sent[one.topic][one.number] = (topic, message.partition(), message.offset())
+
+        while True:
+            try:
+                producer.produce(
+                    topic, one.value, one.key, on_delivery=delivered, headers=one.headers, timestamp=one.at
+                )
+            except BufferError:
+                producer.poll(0.1)
+            else:
+                break
+        producer.poll(0)
+
+    def _expect(self, one: Fuzzed, place: Place | None = None) -> None:
+        self.sent[one.topic][one.number] = place
+        if one.value is None and one.topic == "profiles":
+            self.good.add(one.number)  # a user is forgotten
+            return
+        record = self._decoded(one.value, one.kind)
+        if isinstance(record, Interaction):
+            try:
+                check(record, one.at or time.time_ns() // 1_000_000)
+            except SchemaError:
+                return
+            if one.right:
+                self.bought[record.user_id].add(record.item_id)
+        if record is not None:
+            self.good.add(one.number)
+
+    def _decoded(self, value: bytes | None, kind: type[Record]) -> Record | None:
+        try:
+            return self.oracle.decode(value, kind)[0]
+        except SchemaError:
+            return None
+
+    def _raw(self, number: int) -> None:
+        """A batch of one with names of headers that are no text."""
+        one = self._fuzz.one(number, self._chance.choice([*REQUESTS, "interactions"]))
+        topic, partition = self._toys.topic(one.topic), self._chance.randrange(4)
+        named = [(name.encode(), value or b"") for name, value in one.headers] + self._fuzz.odd_names()
+        packed = batch([Raw(one.value or b"", one.key, named)], self._chance.choice(list(CODECS)))
+        self._expect(one)
+        self.sent[one.topic][number] = (topic, partition, send(self._admin, topic, partition, packed))
+
+
+@pytest.mark.parametrize(
+    ("count", "registry"),
+    [(2_000, True), pytest.param(MANY, True, marks=_slow), pytest.param(MANY // 10, False, marks=_slow)],
+    ids=["short", "registry", "no-registry"],
+)
+def test_every_record_is_accounted_for_and_nobody_ends_of_any(
+    tmp_path: Path, broker: str, unique: str, count: int, registry: bool
+) -> None:
+    with _system(tmp_path, broker, unique, registry) as (toys, sender):
+        before = _processes(toys)
+        topics = [toys.topic(one) for one in (*ANSWERS, *LETTERS)]
+        with Accounts(toys.settings, topics) as accounts:
+            sender.send(count)
+            _accounted(toys, sender, accounts)
+        assert _unaccounted_interactions(sender, accounts) == []
+        assert _missing_in_profiles(toys, sender) == {}
+        assert _unanswered_commands(toys, sender) == set()
+        assert _left_without_a_word(toys, sender) == set()
+        toys.whole()
+        assert (_processes(toys), toys.status().state) == (before, "ready")
+        assert [line[:2000] for line in _log(toys) if "Traceback" in line or '"exception"' in line] == []
+        assert set(sender.refused.values()) <= {"MSG_SIZE_TOO_LARGE", "INVALID_TIMESTAMP"}
+
+
+@contextmanager
+def _system(home: Path, broker: str, unique: str, registry: bool) -> Iterator[tuple[Toys, Sender]]:
+    with running_registry() as running:
+        more = {"SCHEMA_REGISTRY_URL": running.url} if registry else {}
+        toys = Whole(home / "home", broker, f"{unique}.", ("search", "recommend"), **more)
+        codec = _codec(running.url if registry else "", home / "known")
+        toys.start()
+        try:
+            Desk(toys.settings).create("fuzz.replies", 2)
+            yield toys, Sender(toys, Fuzz(SEED, codec, registry=registry), codec)
+        finally:
+            toys.stop()
+
+
+def _codec(url: str, kept_in: Path) -> Codec:
+    if not url:
+        return Codec()
+    kept_in.mkdir()
+    ids = SchemaRegistry(url, kept_in)
+    for kind in Record.__subclasses__():
+        ids.declare(kind, kind.avro_name)
+    return Codec(ids)
+
+
+def _processes(toys: Toys) -> dict[str, tuple[int, int]]:
+    seen = toys.status()
+    return {one.id: (one.pid, one.restarts) for one in (*seen.workers, *seen.roles)}
+
+
+def _accounted(toys: Toys, sender: Sender, accounts: Accounts) -> None:
+    """Returns when every request is, and the stream processor and the drill runner have committed all they read."""
+    open_ones = {number: place for one in REQUESTS for number, place in sender.sent[one].items()}
+
+    def left() -> int:
+        for number in [number for number, place in open_ones.items() if accounts.know(number, place)]:
+            del open_ones[number]
+        return len(open_ones)
+
+    _progressing(left, lambda: f"requests without an answer: {dict(list(open_ones.items())[:20])}")
+    _progressing(lambda: _behind(toys, "stream", "interactions"), lambda: "interactions not committed")
+    _progressing(lambda: _behind(toys, "drills", "drills.control"), lambda: "commands not committed")
+
+
+def _progressing(left: Callable[[], int], what: Callable[[], str]) -> None:
+    least, since = left(), time.monotonic()
+    while least:
+        time.sleep(0.2)
+        now = left()
+        if now < least:
+            least, since = now, time.monotonic()
+        assert time.monotonic() - since < NO_PROGRESS_S, f"{least} {what()}"
+
+
+def _behind(toys: Toys, role: str, topic: str) -> int:
+    group = f"{toys.settings.kafka.topic_prefix}standfast-{role}"
+    consumer = Consumer(clients.consumer(toys.settings, "fuzz", group))
+    try:
+        name = toys.topic(topic)
+        places = [TopicPartition(name, one) for one in consumer.list_topics(name, timeout=30).topics[name].partitions]
+        ends = {one.partition: both_ends(consumer, one)[1] for one in places}
+        return sum(max(0, ends[one.partition] - max(0, one.offset)) for one in consumer.committed(places, timeout=30))
+    finally:
+        consumer.close()
+
+
+def _unaccounted_interactions(sender: Sender, accounts: Accounts) -> list[int]:
+    """Neither counted nor set aside, or both."""
+    sent = sender.sent["interactions"]
+    return [one for one, place in sent.items() if accounts.know(one, place) == (one in sender.good)]
+
+
+def _missing_in_profiles(toys: Toys, sender: Sender) -> dict[str, set[str]]:
+    found: dict[tuple[str, int], set[str]] = {}  # a user has a profile in each partition his records came through
+    for partition, key, value in _all(toys, "profiles"):
+        if value and (user := (key or b"").decode(errors="replace")) in sender.bought:
+            found[user, partition] = {one.item_id for one in Codec().decode(value, Profile)[0].items}
+    known: dict[str, set[str]] = defaultdict(set)
+    for (user, _), items in found.items():
+        known[user] |= items
+    return {user: items - known[user] for user, items in sender.bought.items() if items - known[user]}
+
+
+def _unanswered_commands(toys: Toys, sender: Sender) -> set[str]:
+    outcomes = Outcomes(toys.settings, sender.oracle, "fuzz")  # events come in the encoding of their commands
+    ended = {one.event.command for one in outcomes.from_the_start() if one.event.phase in FINAL}
+    outcomes.close()
+    topic_id = identity_of(AdminClient(clients.base(toys.settings, "fuzz")), toys.topic("drills.control")).topic_id
+    places = [place for place in sender.sent["drills.control"].values() if place]
+    return {f"{topic}-{partition}-{offset}@{topic_id}" for topic, partition, offset in places} - {*ended, None}
+
+
+def _left_without_a_word(toys: Toys, sender: Sender) -> set[Place]:
+    """Profiles and answers of strangers that nothing can be made of."""
+    wanted = {
+        place
+        for one in ("profiles", *STRANGERS)
+        for number, place in sender.sent[one].items()
+        if place and number not in sender.good
+    }
+
+    def silent() -> set[Place]:
+        said: set[Place] = set()
+        for line in _log(toys):
+            if "a profile cannot be read" in line or "not an answer" in line:
+                about = json.loads(line)
+                said.add((about.get("topic", toys.topic("profiles")), about["partition"], about["offset"]))
+        return wanted - said
+
+    until = time.monotonic() + 60
+    while (left := silent()) and time.monotonic() < until:
+        time.sleep(1)
+    return left
+
+
+def _all(toys: Toys, topic: str) -> Iterator[tuple[int, bytes | None, bytes | None]]:
+    consumer = Consumer({**clients.follower(toys.settings, "fuzz"), "enable.partition.eof": True})
+    name = toys.topic(topic)
+    left = set(consumer.list_topics(name, timeout=30).topics[name].partitions)
+    consumer.assign([TopicPartition(name, one, 0) for one in left])
+    while left:
+        for message in consumer.consume(1000, 1):
+            if message.error() is None:
+                yield message.partition(), message.key(), message.value()
+            elif message.error().code() == KafkaError._PARTITION_EOF:
+                left.discard(message.partition())
+    consumer.close()
+
+
+def _log(toys: Toys) -> Iterator[str]:
+    with toys.log_file.open(errors="replace") as lines:
+        yield from lines

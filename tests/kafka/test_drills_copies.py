@@ -1,0 +1,64 @@
+"""Whose fault a second answer is: the load reads in Kafka how often it has written the request."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from confluent_kafka import Producer
+from confluent_kafka.admin import AdminClient
+
+from consumers.service import service
+from drills import load as loads
+from drills.checker import measure
+from drills.load import Load
+from standfast import clients, topics
+from standfast.settings import KafkaSettings, Settings
+from tests.waiting import wait_until
+
+
+@pytest.fixture
+def settings(broker: str, unique: str) -> Settings:
+    made = Settings(kafka=KafkaSettings(bootstrap_servers=broker, topic_prefix=f"{unique}.", partitions=2))
+    topics.apply(AdminClient(clients.base(made, "test")), made.kafka)
+    return made
+
+
+@pytest.mark.parametrize(("written", "answered", "doubled"), [(1, 2, 1), (2, 2, 0), (2, 3, 1)])
+def test_an_answer_a_copy_is_no_doubled_answer(settings: Settings, written: int, answered: int, doubled: int) -> None:
+    search = service("search", settings)
+    load = Load(settings, search, "twice", 20.0, ())
+    load.start()
+    by_hand = Producer(clients.producer(settings, "test"))
+    try:
+        first = wait_until(lambda: [one for one in load.history().requests if one.sent == "acked"], what="a request")[0]
+        for _ in range(written - 1):
+            by_hand.produce(search.requests, b"{}", first.request_id, first.partition)
+        result = json.dumps({"request_id": first.request_id, "status": "ok", "items": []})
+        for _ in range(answered):
+            by_hand.produce(search.results, result, first.request_id)
+        assert by_hand.flush(30) == 0
+        wait_until(lambda: sum(len(one.answers) for one in load.history().requests) == answered, what="its answers")
+        history = load.history()
+    finally:
+        load.close()
+    counts = measure(history)
+    assert (load.broken, counts.duplicated, counts.written_twice) == (None, doubled, int(written > 1))
+    assert [len(one.copies) for one in history.requests if one.request_id == first.request_id] == [written]
+
+
+def test_no_request_is_given_up_so_that_none_is_numbered_anew(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a time-out of 15 s, 138 and 263 requests were written twice over the death of a broker on a busy machine."""
+    made: list[dict[str, object]] = []
+
+    def producer(config: dict[str, object]) -> Producer:
+        made.append(config)
+        return Producer(config)
+
+    monkeypatch.setattr(loads, "Producer", producer)
+    load = Load(settings, service("search", settings), "patient", 5.0, ())
+    load.start()
+    load.close()
+    assert [(one["enable.idempotence"], one["message.timeout.ms"]) for one in made] == [(True, 0)]

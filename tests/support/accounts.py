@@ -1,0 +1,65 @@
+"""Where each record went that was sent: answered, set aside, or neither."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from types import TracebackType
+
+from confluent_kafka import OFFSET_BEGINNING, Consumer, Message, TopicPartition
+
+from consumers.admission import origin_of
+from standfast import clients
+from standfast.settings import Settings
+from tests.support.fuzzed import NUMBERED
+
+Place = tuple[str, int, int]
+
+
+class Accounts:
+    """Of all records that bear a number, in topics of answers and of dead letters."""
+
+    def __init__(self, settings: Settings, topics: list[str]) -> None:
+        self.answered: set[int] = set()
+        self.set_aside: set[int] = set()
+        self.places_set_aside: set[Place] = set()
+        self.read: Counter[str] = Counter()
+        self._consumer = Consumer(clients.follower(settings, "accounts"))
+        found = self._consumer.list_topics(timeout=30).topics
+        self._consumer.assign(
+            [TopicPartition(topic, number, OFFSET_BEGINNING) for topic in topics for number in found[topic].partitions]
+        )
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._read, name="accounts", daemon=True)
+
+    def __enter__(self) -> Accounts:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._ended.set()
+        self._thread.join(30)
+        self._consumer.close()
+
+    def know(self, number: int, place: Place | None = None) -> bool:
+        """Whether it was answered or set aside; by its place where its headers cannot be read."""
+        return number in self.answered or number in self.set_aside or place in self.places_set_aside
+
+    def _read(self) -> None:
+        while not self._ended.is_set():
+            for message in self._consumer.consume(1000, 0.1):
+                if message.error() is None:
+                    self._take(message)
+
+    def _take(self, message: Message) -> None:
+        self.read[message.topic()] += 1
+        headers = dict(origin_of(message).headers)
+        number = headers.get(NUMBERED)
+        dead = message.topic().endswith(".dlq")
+        if dead:
+            topic, partition, offset = (headers[f"error-{one}"] or b"" for one in ("topic", "partition", "offset"))
+            self.places_set_aside.add((topic.decode(), int(partition), int(offset)))
+        if number:
+            (self.set_aside if dead else self.answered).add(int(number))
