@@ -76,6 +76,7 @@ def _no_less_than_fewest(most: int, others: ValidationInfo) -> int:
 
 _EXACT = "products up to which each is compared with a query; a larger catalogue is searched by cells"
 _CACHE = "answers a worker keeps for repeated queries, at most 2 KiB each on average; 0: none"
+_SILENT = "a broker of our own Kafka that answers nothing for so long is killed and started again; 0: never"
 _PROFILES = "most that the users' profiles take on a host's disk; full, answers are `degraded`"
 Count = Annotated[int, Field(ge=0, le=256)]
 Workers = Annotated[
@@ -111,6 +112,7 @@ class KafkaSettings(Section):
     brokers: Annotated[int, AfterValidator(_one_or_three)] = 1
     partitions: int = Field(6, ge=1, le=1000)
     replication: int = Field(0, ge=0, le=7, description="0: three where there are three brokers, else one")
+    silent_after_s: float = Field(60.0, ge=0, description=_SILENT)
     topic_prefix: str = Field("", pattern=r"^[a-zA-Z0-9.-]*$", max_length=100)
     client: dict[str, SecretStr] = Field(default_factory=dict, description="further librdkafka settings")
 
