@@ -10,7 +10,7 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaExcepti
 from confluent_kafka.admin import AdminClient
 
 from drills.outage import Outage
-from standfast import clients
+from standfast import clients, role_word
 from standfast.errors import ClusterError
 from standfast.settings import Settings
 from standfast.topic_ids import Identity, identity_of
@@ -106,6 +106,7 @@ class Control:
         self._consumer.close()
 
     def _is_read(self, place: TopicPartition) -> bool:
+        role_word.beat()  # a partition that is not answered for takes a second, and there may be many
         low, high = self._consumer.get_watermark_offsets(place, timeout=_LOOK_WITHIN_S)
         return bool(max(place.offset, self._reached.get(place.partition, -1), low) >= high)
 

@@ -20,7 +20,7 @@ from drills.outage import Outage
 from drills.outcomes import TOPIC, Outcomes
 from schemas.codec import Codec, Encoding
 from schemas.records import DrillEvent
-from standfast import clients
+from standfast import clients, role_word
 from standfast.errors import Fenced
 from standfast.settings import Settings
 
@@ -75,6 +75,7 @@ class Journal:
     def connect(self) -> None:
         """Fences every earlier runner; blocks until Kafka answers. Raises Fenced if a later one is there already."""
         while True:
+            role_word.beat()
             try:
                 self._producer.init_transactions(_TIMEOUT_S)
             except KafkaException as exception:
@@ -102,6 +103,7 @@ class Journal:
     def _tried(self, entry: Entry, seen: _Try) -> bool:
         producer = self._producer
         try:
+            role_word.beat()
             producer.begin_transaction()
             for event in entry.events:
                 value = self._encoded(event, entry.encoding)
@@ -110,6 +112,7 @@ class Journal:
             if entry.dead_letter is not None:
                 letter = entry.dead_letter
                 _produce(producer, seen.of_letter, letter.topic, letter.value, letter.key, letter.headers)
+            role_word.beat()  # the events' registry and the transaction may each be waited for
             if entry.offsets:
                 producer.send_offsets_to_transaction(list(entry.offsets), entry.group, _TIMEOUT_S)
             producer.commit_transaction(_TIMEOUT_S)

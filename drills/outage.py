@@ -7,6 +7,8 @@ from collections.abc import Callable
 
 import structlog
 
+from standfast import role_word
+
 _BACKOFF_S = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
 _TICK_S = 0.05
 _log = structlog.get_logger()
@@ -31,6 +33,7 @@ class Outage:
         until = time.monotonic() + _BACKOFF_S[min(self._failures, len(_BACKOFF_S) - 1)]
         self._failures += 1
         while time.monotonic() < until:
+            role_word.beat()
             if self._stopping():
                 raise Stopped
             time.sleep(_TICK_S)

@@ -15,7 +15,7 @@ from drills.places import bounds, partitions_of
 from drills.plan import is_id
 from schemas.codec import Codec, Encoding
 from schemas.records import DrillEvent
-from standfast import clients
+from standfast import clients, role_word
 from standfast.errors import ClusterError, SchemaError, Unreadable
 from standfast.settings import Settings
 
@@ -58,6 +58,7 @@ class Outcomes:
         self._left = 0
         silent_since = time.monotonic()
         while partitions:
+            role_word.beat()
             message = self._consumer.poll(0.5)
             if message is None:
                 if time.monotonic() - silent_since > _TIMEOUT_S:
@@ -101,6 +102,7 @@ class Outcomes:
         return set(numbers)
 
     def _place(self, partition: int, at_end: bool) -> int:
+        role_word.beat()  # each may take 20 s while brokers elect leaders
         low, high = bounds(self._consumer, self._topic, partition)
         return high if at_end else low
 

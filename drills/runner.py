@@ -70,6 +70,7 @@ class Runner:
             role_word.begun()
             _log.info("drill runner ready", topic=self._control.topic)
             while not self._stopping.is_set():
+                role_word.beat()
                 message = self._control.next(_POLL_S)
                 if message is not None:
                     origin = origin_of(message)
@@ -230,6 +231,7 @@ class Runner:
         self._give_up_at = time.monotonic() + _STOP_WITHIN_S
         self._stop_current("the drill runner was stopped", _UNDO_WHEN_STOPPING_S)
         while self._current is not None and time.monotonic() < self._give_up_at:
+            role_word.beat()
             self._publish()
             time.sleep(_POLL_S)
 

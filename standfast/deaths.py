@@ -12,7 +12,8 @@ _MANY = 3
 class Deaths:
     """Of one process that is started again each time; a series of them is over when it has lived for a minute.
 
-    `since` is when the present series began, in epoch milliseconds, 0 without one; `count` is of all.
+    `since` is when the present series began, in epoch milliseconds, 0 without one; `count` is of all, `last` why the
+    last one was. What it did nothing in does not count as life: one that hangs for a minute each time keeps ending too.
     """
 
     def __init__(self, name: str) -> None:
@@ -21,11 +22,17 @@ class Deaths:
         self._why = ""
         self._lives_since: float | None = None
         self._since = 0
+        self._still_s = 0.0
         self.count = 0
+        self.last = ""
 
     def lives(self) -> None:
         """It was started."""
-        self._lives_since = time.monotonic()
+        self._lives_since, self._still_s = time.monotonic(), 0.0
+
+    def still(self, for_s: float) -> None:
+        """It lives, but has done nothing for so long."""
+        self._still_s = for_s
 
     def died(self, why: str) -> None:
         """It ended."""
@@ -34,7 +41,8 @@ class Deaths:
             self._since = int(time.time() * 1000)
         self._in_a_row += 1
         self.count += 1
-        self._why, self._lives_since = why, None
+        self.last = self._why = why
+        self._lives_since = None
 
     @property
     def since(self) -> int:
@@ -51,5 +59,5 @@ class Deaths:
         return f"{self._name} keeps ending, {self._in_a_row} times since {began}: {self._why}"
 
     def _forget_old(self) -> None:
-        if self._lives_since is not None and time.monotonic() - self._lives_since > _STEADY_S:
+        if self._lives_since is not None and time.monotonic() - self._lives_since - self._still_s > _STEADY_S:
             self._in_a_row, self._since, self._why = 0, 0, ""

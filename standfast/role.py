@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 import structlog
 
@@ -19,13 +20,12 @@ from standfast.deaths import Deaths
 from standfast.errors import StandfastError
 from standfast.home import folder
 from standfast.status import RoleState, RoleStatus
-from standfast.stillness import is_stopped
+from standfast.stillness import Stillness
 from standfast.surroundings import ours
 
 _log = structlog.get_logger()
 _STEADY_S = 10.0
 _LOOK_S = 0.5
-_STOPPED_S = 2.0
 
 
 class Role:
@@ -40,6 +40,9 @@ class Role:
         self._backoff = Backoff(deaths=2, within_s=_STEADY_S)
         self._deaths = Deaths(name)
         self._begun = False
+        self._stillness: Stillness | None = None
+        self._still_since = 0
+        self._killed_for = ""
         self._stopping = False
 
     @property
@@ -64,13 +67,15 @@ class Role:
             **telemetry.environment(folder("run", "metrics"), self._name),
         }
         role_word.forget(self._name)
-        self._begun = False
+        self._begun, self._killed_for, self._still_since = False, "", 0
+        pulse = role_word.pulse_of(self._name)
         command = [sys.executable, "-P", "-m", "standfast.role_process", self._module]
         self._process = start_child(command, signal.SIGTERM, None, environment)
         self._deaths.lives()
         descriptor = os.pidfd_open(self._process.pid)
         asyncio.get_running_loop().add_reader(descriptor, self._ended, descriptor)
-        self._look(self._process)
+        self._stillness = Stillness(self._process.pid, pulse)
+        self._look(self._process, self._stillness)
 
     def status(self) -> RoleStatus:
         """How it is."""
@@ -81,7 +86,13 @@ class Role:
         )
         deaths = self._deaths
         return RoleStatus(
-            id=self._name, pid=pid, state=state, restarts=deaths.count, failing=deaths.failing, since=deaths.since
+            id=self._name,
+            pid=pid,
+            state=state,
+            restarts=deaths.count,
+            failing=deaths.failing or self._hanging(),
+            since=deaths.since or self._still_since,
+            ended=deaths.last,
         )
 
     async def stop(self, within_s: float) -> None:
@@ -98,23 +109,41 @@ class Role:
             self._process.kill()
             self._process.wait()
 
-    def _look(self, process: subprocess.Popen[bytes], stopped_for_s: float = 0.0) -> None:
-        """Kills it if it was stopped: `_ended` starts it again. One that was continued at once is let be."""
+    def _hanging(self) -> str:
+        """Since when it has made no step; empty while it makes some."""
+        if self._stillness is None or not self._still_since:
+            return ""
+        began = datetime.fromtimestamp(self._still_since / 1000, UTC).strftime("%H:%M:%S UTC")
+        limit = self._stillness.limit_s
+        return f"{self._name} has made no step since {began}; after {limit:.0f} s it is killed and started again"
+
+    def _look(self, process: subprocess.Popen[bytes], stillness: Stillness) -> None:
+        """Kills it if it does nothing any more: `_ended` starts it again.
+
+        No wait is needed before that: what hangs each time takes longer for it than the longest one.
+        """
         if self._process is not process:
             return
-        stopped_for_s = stopped_for_s + _LOOK_S if is_stopped(process.pid) else 0.0
-        if stopped_for_s > _STOPPED_S:
-            _log.warning("role is stopped and is killed", name=self._name, pid=process.pid)
+        stillness.look(_LOOK_S)
+        self._deaths.still(stillness.silent_s)
+        if not stillness.is_long:
+            self._still_since = 0
+        elif not self._still_since:
+            self._still_since = int((time.time() - stillness.silent_s) * 1000)
+            _log.warning("role makes no step", name=self._name, pid=process.pid, for_s=stillness.silent_s)
+        if stillness.too_long and not self._killed_for:
+            self._killed_for = stillness.too_long
+            _log.warning("role hangs and is killed", name=self._name, pid=process.pid, reason=self._killed_for)
             process.kill()
-        asyncio.get_running_loop().call_later(_LOOK_S, self._look, process, stopped_for_s)
+        asyncio.get_running_loop().call_later(_LOOK_S, self._look, process, stillness)
 
     def _ended(self, descriptor: int) -> None:
         asyncio.get_running_loop().remove_reader(descriptor)
         os.close(descriptor)
         status = self._process.wait() if self._process else 0
-        self._process = None
+        self._process, self._still_since = None, 0
         if not self._stopping:
-            self._again(role_word.last_words(self._name) or why_it_ended(status))
+            self._again(self._killed_for or role_word.last_words(self._name) or why_it_ended(status))
             self._changed()
 
     def _again(self, why: str) -> None:

@@ -54,6 +54,9 @@ def _one_or_three(brokers: int) -> int:
     return brokers
 
 
+_SILENT = "a broker of our own Kafka that answers nothing for so long is killed and started again; 0: never"
+
+
 class KafkaSettings(Section):
     """Which Kafka, and how the topics are laid out in it."""
 
@@ -61,6 +64,7 @@ class KafkaSettings(Section):
     brokers: Annotated[int, AfterValidator(_one_or_three)] = 1
     partitions: int = Field(6, ge=1, le=1000)
     replication: int = Field(0, ge=0, le=7, description="0: three where there are three brokers, else one")
+    silent_after_s: float = Field(60.0, ge=0, description=_SILENT)
     topic_prefix: str = Field("", pattern=r"^[a-zA-Z0-9.-]*$", max_length=100)
     client: dict[str, SecretStr] = Field(default_factory=dict, description="further librdkafka settings")
 

@@ -38,7 +38,8 @@ class WorkerStatus(msgspec.Struct, frozen=True, kw_only=True):
 class RoleStatus(msgspec.Struct, frozen=True, kw_only=True):
     """The stream processor, the drill runner or a broker.
 
-    `failing`: who keeps ending, since when and with what error, while that is so; `since`: the same in epoch ms.
+    `failing`: who keeps ending or does nothing, since when and with what error, while that is so; `since`: the same in
+    epoch ms. `ended`: why it ended the last time.
     """
 
     id: str
@@ -47,6 +48,7 @@ class RoleStatus(msgspec.Struct, frozen=True, kw_only=True):
     restarts: int = 0
     failing: str = ""
     since: int = 0
+    ended: str = ""
 
 
 class ServiceStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,7 +73,7 @@ class ServiceStatus(msgspec.Struct, frozen=True, kw_only=True):
 class SystemStatus(msgspec.Struct, frozen=True, kw_only=True):
     """The whole system at one moment; `at` is epoch milliseconds.
 
-    `degraded`: it was ready, and something does not work or keeps ending; `detail` says what.
+    `degraded`: it was ready, and something does not work, hangs or keeps ending; `detail` says what.
     `supervisor_started` is as `started_at` says: a pid alone may be another process's by the time it is used.
     """
 

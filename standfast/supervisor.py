@@ -22,10 +22,9 @@ from models import registry
 from standfast import clients, metrics_server, status, telemetry, topics
 from standfast import settings as settings_module
 from standfast.arena import one_arena
-from standfast.deaths import Deaths
+from standfast.broker_watch import BrokerWatch
 from standfast.errors import ClusterError, ModelError
 from standfast.home import folder
-from standfast.kafka.broker import Node
 from standfast.kafka.cluster import Cluster
 from standfast.launching import STARTER_VARIABLE
 from standfast.lifeline import cut_loose, stopping_signals, tie_to_parent
@@ -37,8 +36,6 @@ _log = structlog.get_logger()
 _STATUS_S = 1.0
 _KAFKA_S = 60.0
 _BROKERS_S = 0.05
-_AFTER_WRITE_OFF_S = 2.0  # a starting broker takes the processor from those that take over
-_BROKER_AGAIN_S = 10.0  # for one that keeps ending
 _ROLE_STOP_S = 8.0
 _COUNTED = (("active", "serving"), ("active", "starting"), ("active", "backing_off"), ("standby", "ready"))
 _MODULES = {"profiles": "consumers.profiles", "stream": "streams", "drills": "drills"}
@@ -64,8 +61,7 @@ class Supervisor:
         self._started = status.started_at(os.getpid())
         self._partitions: dict[str, int] = {}
         self._metrics_url = ""
-        self._reviving: dict[int, asyncio.Task[None]] = {}
-        self._broker_deaths: dict[int, Deaths] = {}
+        self._brokers: BrokerWatch | None = None
         self._troubles: dict[str, str] = {}
         self._stop = asyncio.Event()
 
@@ -130,6 +126,7 @@ class Supervisor:
             return
         self._tell("starting Kafka")
         self._cluster.launch()
+        self._brokers = BrokerWatch(self._cluster, self._settings.kafka.silent_after_s, self._stop)
         kafka = self._settings.kafka.model_copy(update={"bootstrap_servers": self._cluster.bootstrap_servers})
         self._settings = self._settings.model_copy(update={"kafka": kafka})
 
@@ -162,7 +159,8 @@ class Supervisor:
         """Until told to stop: watches the brokers, and writes the status as it changes and once a second."""
         written = 0.0
         while not self._stop.is_set():
-            self._guarded("watch the brokers", self._watch_brokers)
+            if self._brokers is not None:
+                self._guarded("watch the brokers", self._brokers.look)
             for scaler in self._scalers:
                 self._guarded("follow orders", scaler.obey)
             if time.monotonic() - written > _STATUS_S:
@@ -198,30 +196,6 @@ class Supervisor:
                 continue
             pool.not_followed = None
             pool.follow(version)
-
-    def _watch_brokers(self) -> None:
-        if self._cluster is None:
-            return
-        for node in self._cluster.nodes:
-            if not node.alive and node.id not in self._reviving:
-                self._reviving[node.id] = asyncio.create_task(self._revive(self._cluster, node))
-
-    async def _revive(self, cluster: Cluster, node: Node) -> None:
-        """First the others take over from the dead broker, which they would else miss only after a while."""
-        deaths = self._broker_deaths.setdefault(node.id, Deaths(f"kafka-{node.id}"))
-        deaths.died(node.last_words())
-        telemetry.ROLE_RESTARTS.labels(f"kafka-{node.id}").inc()
-        began = time.monotonic()
-        try:
-            taken_over = await asyncio.to_thread(cluster.write_off, node)
-            took = round(time.monotonic() - began, 2)
-            _log.warning("broker ended and is started again", broker=node.id, written_off=taken_over, after_s=took)
-            await asyncio.sleep(_AFTER_WRITE_OFF_S if taken_over else _BROKER_AGAIN_S if deaths.failing else 0.0)
-        finally:
-            if not self._stop.is_set():
-                self._guarded("start a broker", node.launch)
-                deaths.lives()
-            del self._reviving[node.id]
 
     async def _take_down(self) -> None:
         """In order: roles, workers with their batches finished, Kafka last."""
@@ -304,19 +278,8 @@ class Supervisor:
         return [row for pool in self._pools for row in pool.status()]
 
     def _role_rows(self) -> list[RoleStatus]:
-        nodes = self._cluster.nodes if self._cluster else []
-        return [*(self._broker_row(node) for node in nodes), *(role.status() for role in self._roles)]
-
-    def _broker_row(self, node: Node) -> RoleStatus:
-        deaths = self._broker_deaths.get(node.id) or Deaths(f"kafka-{node.id}")
-        return RoleStatus(
-            id=f"kafka-{node.id}",
-            pid=node.pid or 0,
-            state="running" if node.alive else "starting",
-            restarts=deaths.count,
-            failing=deaths.failing,
-            since=deaths.since,
-        )
+        brokers = self._brokers.rows() if self._brokers is not None else []
+        return [*brokers, *(role.status() for role in self._roles)]
 
 
 def _count(workers: list[status.WorkerStatus]) -> None:

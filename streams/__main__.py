@@ -21,6 +21,7 @@ from streams.quiet import quieten
 
 _log = structlog.get_logger()
 _STOP_WITHIN_S = 5.0
+_BEAT_S = 0.25
 
 
 def run(settings: Settings) -> int:
@@ -38,6 +39,14 @@ async def _run(settings: Settings) -> int:
 
     for number in stopping_signals():
         asyncio.get_running_loop().add_signal_handler(number, end)
+    beating = asyncio.create_task(_beat())
+    try:
+        return await _process(settings, stop, told, began)
+    finally:
+        beating.cancel()
+
+
+async def _process(settings: Settings, stop: threading.Event, told: asyncio.Event, began: float) -> int:
     waiting = asyncio.create_task(asyncio.to_thread(restore.wait_for_topics, settings, names(settings), stop))
     await asyncio.sleep(0)
     from streams.app import build  # takes its time, in which Kafka is asked
@@ -51,6 +60,13 @@ async def _run(settings: Settings) -> int:
     role_word.begun()
     _log.info("stream processor started", seconds=round(time.monotonic() - began, 2))
     return await _until_told(app, told)
+
+
+async def _beat() -> None:
+    """Makes steps as long as the event loop does, in which Faust runs all agents."""
+    while True:
+        await asyncio.sleep(_BEAT_S)
+        role_word.beat()
 
 
 async def _until_told(app: Any, told: asyncio.Event) -> int:

@@ -24,7 +24,7 @@ from consumers.profiles.source import Source, source_of
 from consumers.profiles.store import Change, Store, opened
 from schemas.codec import Codec
 from schemas.records import Profile
-from standfast import clients, telemetry
+from standfast import clients, role_word, telemetry
 from standfast.errors import SchemaError
 from standfast.services.recommend import RecommendSettings
 from standfast.settings import Settings
@@ -52,6 +52,7 @@ class Follower:
     def run(self) -> None:
         """Whatever fails is said once and tried again: a full disk may have room, and Kafka come back."""
         while not self._stop.is_set():
+            role_word.beat()
             try:
                 self._follow(self._source())
                 self._said = ""
@@ -94,6 +95,7 @@ class Follower:
         began = asked = time.monotonic()
         told = 0.0
         while not self._stop.is_set():
+            role_word.beat()
             messages = consumer.consume(_AT_ONCE, 0.1)
             was_behind = bool(behind)
             behind -= self._take(store, messages)
@@ -113,6 +115,7 @@ class Follower:
         """Writes what was read; the partitions whose end was reached."""
         reached, changes, positions = set[int](), list[Change](), dict[int, int]()
         for message in messages:
+            role_word.beat()  # each may wait for a schema registry
             partition, error = message.partition(), message.error()
             if error is None:
                 change = self._change(partition, message)

@@ -115,6 +115,11 @@ class Node:
             self._process.kill()
             self._process.wait()
 
+    def end(self) -> None:
+        """SIGKILL, and returns at once: a stopped process ends by it as well."""
+        if self._process is not None:
+            self._process.kill()
+
     def terminate(self) -> None:
         """Asks the process to stop cleanly and returns at once."""
         if self._process is not None:

@@ -118,3 +118,21 @@ def test_a_hang_up_stops_the_supervisor_in_order() -> None:
     finally:
         signal.signal(signal.SIGHUP, before)
     assert supervisor._state == "stopping"
+
+
+def test_one_that_hangs_for_long_each_time_keeps_ending(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It lived for longer than a minute each time, and did nothing in it."""
+    now = 1000.0
+    monkeypatch.setattr(deaths.time, "monotonic", lambda: now)
+    seen = Deaths("stream")
+    for _ in range(3):
+        seen.lives()
+        now += 65.0
+        seen.still(61.0)
+        seen.died("it made no step for 61 s")
+    assert seen.failing
+    assert seen.last == "it made no step for 61 s"
+    seen.lives()
+    now += 61.0
+    assert not seen.failing
+    assert seen.last == "it made no step for 61 s"

@@ -1,0 +1,23 @@
+"""A role's real process that hangs in its own code once it gets SIGUSR1: its main thread sleeps, all others go on.
+
+Run by `standfast.role_process` in the place of the role's module; its slot says which role it is.
+"""
+
+from __future__ import annotations
+
+import os
+import runpy
+import signal
+import time
+from types import FrameType
+
+from standfast.supervisor import _MODULES
+from standfast.telemetry import SLOT_VARIABLE
+
+
+def _hang(_signal: int, _frame: FrameType | None) -> None:
+    time.sleep(600)
+
+
+signal.signal(signal.SIGUSR1, _hang)
+runpy.run_module(_MODULES[os.environ[SLOT_VARIABLE]], run_name="__main__")
