@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from bench.asking import Asker
 from bench.caller import ClosedLoop
-from bench.failover.strikes.scene import Scene
 from consumers.service import service
+from drills.faults.scene import Scene
 from standfast.services import NAMES
 
 

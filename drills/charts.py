@@ -6,8 +6,8 @@ import math
 from dataclasses import dataclass
 from html import escape
 
-from drills.checker import measure
-from drills.history import History, Request
+from drills.evidence.recovery import Recoveries
+from drills.history import Fault, History, Request
 from schemas.records import DrillEvent, Latency
 
 _WIDTH, _HEIGHT = 860, 260
@@ -17,7 +17,7 @@ _MOST_POINTS = 4000
 
 @dataclass(frozen=True, slots=True)
 class _Frame:
-    """Seconds from the fault across, milliseconds up on a logarithmic scale."""
+    """Seconds from the first fault across, milliseconds up on a logarithmic scale."""
 
     start: float
     end: float
@@ -33,8 +33,8 @@ class _Frame:
 
 
 def latency_chart(history: History) -> str:
-    """Every request of a drill: when it was sent, how long its answer took; the fault and the recovery marked."""
-    struck = history.fault.at if history.fault else history.requests[0].invoked
+    """Every request of a drill: when it was sent, how long its answer took; each fault and its recovery marked."""
+    struck = history.faults[0].at if history.faults else history.requests[0].invoked
     times = [one.latency_ms for one in history.requests if one.latency_ms is not None]
     frame = _Frame(
         start=min(one.invoked for one in history.requests) - struck,
@@ -42,10 +42,8 @@ def latency_chart(history: History) -> str:
         low=10 ** math.floor(math.log10(max(min(times, default=1.0), 0.1))),
         high=10 ** math.ceil(math.log10(max(max(times, default=1.0), 10.0)) + 0.01),
     )
-    recovered_at = measure(history).recovered_at
-    marks = (
-        "" if history.fault is None else _fault_marks(frame, None if recovered_at is None else recovered_at - struck)
-    )
+    recoveries = Recoveries(history)
+    marks = "".join(_fault_marks(frame, one, struck, recoveries.recovered_at(one)) for one in history.faults)
     answered = [one for one in history.requests if one.latency_ms is not None]
     lost = [one for one in history.requests if not one.answers]
     return _svg(
@@ -122,7 +120,7 @@ def _axes(frame: _Frame) -> str:
     step = _step(frame.end - frame.start)
     second = math.ceil(frame.start / step) * step
     while second <= frame.end:
-        label = f"{second:+g} s" if second else "kill"
+        label = f"{second:+g} s" if second else "fault"
         out.append(
             f'<text class="note" x="{frame.x(second):.1f}" y="{_HEIGHT - 12}" text-anchor="middle">{label}</text>'
         )
@@ -134,14 +132,16 @@ def _step(span: float) -> float:
     return next((step for step in (1, 2, 5, 10, 20, 60, 120) if span / step <= 10), 300)
 
 
-def _fault_marks(frame: _Frame, recovered: float | None) -> str:
-    left = frame.x(0)
-    right = frame.x(min(recovered if recovered is not None else frame.end, frame.end))
+def _fault_marks(frame: _Frame, fault: Fault, struck: float, recovered_at: float | None) -> str:
+    left = frame.x(fault.at - struck)
+    right = frame.x(frame.end if recovered_at is None else min(recovered_at - struck, frame.end))
     height = _HEIGHT - _TOP - _BOTTOM
-    said = f"killed, all answering again after {recovered * 1000:.0f} ms" if recovered is not None else "killed"
+    said = fault.name or "fault"
+    if recovered_at is not None:
+        said += f", all answering again after {(recovered_at - fault.at) * 1000:.0f} ms"
     return (
         f'<rect class="fault" x="{left:.1f}" y="{_TOP}" width="{max(right - left, 2):.1f}" height="{height}"/>'
-        f'<text class="note strong" x="{left + 6:.1f}" y="18">{said}</text>'
+        f'<text class="note strong" x="{left + 6:.1f}" y="18">{escape(said)}</text>'
     )
 
 

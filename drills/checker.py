@@ -11,8 +11,7 @@ out of order  answers whose request stood before an already answered one. One ow
 wrong         answers that cannot be to their requests. Neighbouring requests ask for different numbers of products, so
               that answers that were swapped or shifted have too many for the request whose id they bear. Too few are
               wrong as well where all answers before the fault were full: a small shop may not have so many.
-RTO           from the kill until every partition of the victim has answered a request that was sent after the kill.
-              (An answer to an earlier request may still be the victim's own, so it proves nothing.)
+RTO           as `drills.evidence.recovery` defines it; of several faults the longest.
 """
 
 from __future__ import annotations
@@ -22,6 +21,8 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from drills.evidence.latency import latency
+from drills.evidence.recovery import Recoveries
 from drills.history import History, Request
 from schemas.records import Latency
 
@@ -30,8 +31,8 @@ from schemas.records import Latency
 class Measured:
     """The figures of one drill. `first_ms`, `rto_ms` and `recovered_at` are None if that never happened.
 
-    `watched_ms` is how long the history goes on after the fault; `compared` how many answers were held against their
-    requests.
+    `watched_ms` is how long the history goes on after the last fault; `compared` how many answers were held against
+    their requests.
     """
 
     sent: int
@@ -59,11 +60,10 @@ def measure(history: History) -> Measured:
     """The figures of a history."""
     requests = history.requests
     acked = [one for one in requests if one.sent == "acked"]
-    recovered = recovery_times(history)
-    everywhere = bool(recovered) and None not in recovered.values()
-    back = [at for at in recovered.values() if at is not None]
-    recovered_at = max(back) if everywhere else None
-    struck = history.fault.at if history.fault else math.inf
+    recoveries = Recoveries(history)
+    faults = history.faults
+    recovered_at = _latest(recoveries.recovered_at(one) for one in faults)
+    struck = min((one.at for one in faults), default=math.inf)
     before, during, after = _split(requests, struck, recovered_at)
     compared, wrong = wrong_answers(requests, struck)
     return Measured(
@@ -76,10 +76,10 @@ def measure(history: History) -> Measured:
         unexpected=len(history.unexpected),
         out_of_order=out_of_order(requests),
         not_ok=dict(Counter(seen.status for one in requests for seen in one.answers[:1] if seen.status != "ok")),
-        first_ms=(min(back) - struck) * 1000 if back else None,
-        rto_ms=None if recovered_at is None else (recovered_at - struck) * 1000,
+        first_ms=_latest(recoveries.first_ms(one) for one in faults),
+        rto_ms=_latest(recoveries.rto_ms(one) for one in faults),
         recovered_at=recovered_at,
-        watched_ms=max(0.0, history.ended - struck) * 1000,
+        watched_ms=max(0.0, history.ended - max((one.at for one in faults), default=math.inf)) * 1000,
         before=latency(before),
         during=latency(during),
         after=latency(after),
@@ -87,20 +87,6 @@ def measure(history: History) -> Measured:
         wrong=wrong,
         written_twice=sum(len(one.copies) > 1 for one in requests),
     )
-
-
-def recovery_times(history: History) -> dict[int, float | None]:
-    """For each partition the fault hit, when it first answered a request sent after it; None: never."""
-    if history.fault is None:
-        return {}
-    times: dict[int, float | None] = dict.fromkeys(history.fault.partitions)
-    for one in history.requests:
-        at = one.answered_at
-        if one.partition not in times or at is None or one.invoked < history.fault.at:
-            continue
-        known = times[one.partition]
-        times[one.partition] = at if known is None else min(known, at)
-    return times
 
 
 def out_of_order(requests: Iterable[Request]) -> int:
@@ -133,22 +119,16 @@ def wrong_answers(requests: Iterable[Request], struck: float = math.inf) -> tupl
     return len(seen), sum(answer.items > k or (full and answer.items < k) for k, answer in seen)
 
 
-def latency(requests: Iterable[Request]) -> Latency:
-    """Nearest-rank percentiles of the answered ones; only the count when there are none."""
-    times = sorted(ms for one in requests if (ms := one.latency_ms) is not None)
-    if not times:
-        return Latency(count=0)
-    return Latency(count=len(times), p50_ms=_rank(times, 0.5), p99_ms=_rank(times, 0.99), max_ms=round(times[-1], 3))
-
-
-def _rank(times: list[float], share: float) -> float:
-    return round(times[max(0, math.ceil(share * len(times)) - 1)], 3)
+def _latest(times: Iterable[float | None]) -> float | None:
+    """The largest; None if there is none, or one of them never came."""
+    known = list(times)
+    return None if None in known else max((one for one in known if one is not None), default=None)
 
 
 def _split(
     requests: Iterable[Request], struck: float, recovered_at: float | None
 ) -> tuple[list[Request], list[Request], list[Request]]:
-    """Answered before the fault; under way at any moment of it; sent after the recovery."""
+    """Answered before the first fault; under way at any moment until the last recovery; sent after that."""
     before: list[Request] = []
     during: list[Request] = []
     after: list[Request] = []

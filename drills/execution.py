@@ -9,20 +9,17 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
 
 import structlog
 
-from consumers.service import Service
-from consumers.service import service as service_of
 from drills.checker import Measured, measure
 from drills.events import event_of
-from drills.faults.kill_worker import KillWorker
+from drills.faults.injector import Injector, Target
 from drills.history import History
 from drills.load import Load
 from drills.logbook import keep
 from drills.plan import SETTLE_S, Plan
-from drills.targets import Target, choose, system
+from drills.running.choice import chosen, scene_of
 from drills.verdict import Finding, judge
 from schemas.records import Check, DrillEvent, Scalar
 from standfast.errors import DrillRejected
@@ -30,7 +27,7 @@ from standfast.settings import Settings
 
 _TICK_S = 0.01
 _STATUS_EVERY_S = 0.1
-_DEATH_WITHIN_S = 5.0
+_SHOWN_WITHIN_S = 5.0
 _CLEAR_WITHIN_S = 10.0
 _CLEAR_FOR_S = 1.0
 Emit = Callable[[DrillEvent], None]
@@ -47,7 +44,7 @@ class Execution:
     def __init__(self, plan: Plan, settings: Settings, emit: Emit) -> None:
         self.plan = plan
         self._settings = settings
-        self._service: Service = service_of(plan.service, settings)
+        self._scene = scene_of(plan, settings)
         self._emit = emit
         self._stop = threading.Event()
         self._why = ""
@@ -55,9 +52,10 @@ class Execution:
         self._until = time.monotonic() + plan.duration_s
         self._about_to_strike = False
         self._cleared_at = float("-inf")
-        self._fault: KillWorker | None = None
+        self._injector: Injector = plan.kind.make(self._scene, plan.aim)
+        self._target: Target | None = None
         self._struck: Finding | None = None
-        self._load = Load(settings, self._service, plan.drill_id, plan.rate, plan.queries)
+        self._load = Load(settings, self._scene.service, plan.drill_id, plan.rate, plan.queries)
         self._thread = threading.Thread(target=self._run, name=f"drill-{plan.drill_id}", daemon=True)
 
     def start(self) -> None:
@@ -95,8 +93,7 @@ class Execution:
             self._aborted(f"the drill itself broke down ({type(error).__name__}: {error}); see the runner's log")
         finally:
             self._load.close()
-            if self._fault is not None:
-                self._fault.close()
+            self._injector.close()
 
     def _phases(self) -> None:
         target = self._steady_state()
@@ -112,24 +109,23 @@ class Execution:
 
     def _steady_state(self) -> Target:
         """The target, after `before_s` of load that was answered in full; raises DrillRejected if it was not."""
-        chosen = choose(system(), self.plan, self._service)
-        self._fault = KillWorker(chosen)
+        self._target = chosen(self._injector, self._scene)
         self._load.start()
         self._wait(lambda: False, self.plan.before_s)
         window_ends = time.monotonic()
         self._wait(lambda: not self._load.unanswered(window_ends), self.plan.answer_within_s)
         seen = measure(self._load.history())
         self._refuse_if_unsteady(seen, self._load.unanswered(window_ends))
-        target = self._same_target(chosen)
+        target = self._target = chosen(self._injector, self._scene)
         self._emit(
             event_of(
                 self.plan,
                 "steady_state",
-                target=target.shown(self._service.requests),
+                target=target.shown(self._scene.service.requests),
                 latency_before=seen.before,
                 findings=[
                     f"passed: {seen.answered} requests answered ok, none doubled, p99 {seen.before.p99_ms or 0:.0f} ms",
-                    f"passed: {target.worker} is active, {target.standbys} standbys are ready",
+                    f"passed: {target.named} is there, {target.standbys} standbys are ready",
                 ],
             )
         )
@@ -159,32 +155,20 @@ class Execution:
     def _doubles_allowed(self) -> bool:
         return self.plan.objectives.duplicates_allowed
 
-    def _same_target(self, chosen: Target) -> Target:
-        """The target as it is now, if it is still the process that was chosen."""
-        aimed = replace(self.plan, target={"worker": chosen.worker})
-        now = choose(system(), aimed, self._service)
-        if now.pid != chosen.pid:
-            raise DrillRejected(
-                f"{chosen.worker} was replaced while the steady state was checked; nothing was injected"
-            )
-        return now
-
     # 2. injection ---------------------------------------------------------------------------------------------------
 
     def _inject(self, target: Target) -> None:
-        assert self._fault is not None  # noqa: S101 - set by the steady state
-        self._fault.target = target
         self._wait_until_cleared()
-        at = self._fault.inject()
-        self._load.struck(at, target.partitions)
+        fault = self._injector.inject()
+        self._load.struck(fault)
         self._load.send_now(target.partitions)
-        self._struck = Finding("unknown", "the kill was sent")
-        self._struck = self._fault.injected(_DEATH_WITHIN_S)
+        self._struck = Finding("unknown", "the fault was injected")
+        self._struck = self._injector.injected(_SHOWN_WITHIN_S)
         self._emit(
             event_of(
                 self.plan,
                 "injected",
-                target=target.shown(self._service.requests),
+                target=target.shown(self._scene.service.requests),
                 injected=self._struck.check,
                 findings=[f"{self._struck.check}: {self._struck.text}"],
             )
@@ -218,6 +202,7 @@ class Execution:
             self._emit(event_of(self.plan, "recovered", rto_ms=_rounded(seen.rto_ms)))
             self._wait(lambda: False, self.plan.after_s)
         self._load.stop_sending()
+        self._wait(self._injector.lasted, self.plan.recover_within_s, every=_STATUS_EVERY_S)
 
     def _settle(self) -> None:
         """Until the last answer, and a little longer for a second copy of one."""
@@ -227,19 +212,18 @@ class Execution:
     # 4. undo --------------------------------------------------------------------------------------------------------
 
     def _undo(self, within_s: float) -> Finding:
-        """Whether the supervisor brought the worker and the standbys back; blocks for at most `within_s`."""
-        found = [self._restored()]
+        """Takes the fault away, and says whether nothing is left of it; blocks for at most `within_s`."""
+        self._injector.undo()
+        undone = self._injector.undone()
 
-        def restored() -> bool:
-            found[0] = self._restored()
-            return found[0].check == "passed"
+        def healed() -> bool:
+            nonlocal undone
+            undone = self._injector.undone()
+            return undone.check == "passed"
 
-        self._wait(restored, within_s, every=_STATUS_EVERY_S)
-        return found[0]
-
-    def _restored(self) -> Finding:
-        assert self._fault is not None  # noqa: S101 - set by the steady state
-        return self._fault.undone(system(), self._service)
+        if self._wait(healed, within_s, every=_STATUS_EVERY_S):
+            self._load.healed(time.monotonic())
+        return undone
 
     # 5. judgement ---------------------------------------------------------------------------------------------------
 
@@ -298,7 +282,7 @@ class Execution:
         )
 
     def _shown_target(self) -> dict[str, Scalar] | None:
-        return self._fault.target.shown(self._service.requests) if self._fault else None
+        return self._target.shown(self._scene.service.requests) if self._target else None
 
     def _keep(self, history: History) -> None:
         try:

@@ -61,17 +61,30 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """When the fault struck, and the partitions of the request topic that it hit."""
+    """One fault: when it struck, and the partitions of the request topic that it hit.
+
+    Args:
+        at: its start.
+        partitions: all that it hit.
+        name: what kind of fault it is.
+        victims: of each process that it struck the partitions that this served; empty: one victim served them all.
+        written_after_ms: an answer whose own timestamp (epoch ms) is later was written by no victim.
+        ended: when nothing of it was left; None if that was not seen.
+    """
 
     at: float
     partitions: frozenset[int]
+    name: str = ""
+    victims: tuple[frozenset[int], ...] = ()
+    written_after_ms: int = 0
+    ended: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """All requests of one drill, answers to ids that it never sent, its fault if any, and when reading ended."""
+    """All requests of one drill, answers to ids that it never sent, its faults by start, and when reading ended."""
 
     requests: tuple[Request, ...] = ()
     unexpected: tuple[str, ...] = ()
-    fault: Fault | None = None
+    faults: tuple[Fault, ...] = ()
     ended: float = 0.0

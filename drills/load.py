@@ -85,16 +85,20 @@ class Load:
         """One request more to each of these partitions, at once."""
         self._extra.extend(partitions)
 
-    def struck(self, at: float, partitions: Iterable[int]) -> None:
-        """The fault was injected at this instant, on these partitions."""
-        self._recorder.struck(Fault(at, frozenset(partitions)))
+    def struck(self, fault: Fault) -> None:
+        """A fault was injected."""
+        self._recorder.struck(fault)
+
+    def healed(self, at: float) -> None:
+        """Nothing is left of the fault that was injected last."""
+        self._recorder.healed(at)
 
     def unanswered(self, invoked_before: float | None = None) -> int:
         """Requests that may still be answered."""
         return self._recorder.unanswered(invoked_before)
 
     def recovered(self) -> bool:
-        """Whether all partitions the fault hit answer again."""
+        """Whether all partitions that a fault hit answer again."""
         return self._recorder.recovered()
 
     def history(self) -> History:

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
 
-from drills.history import History
+from drills.history import Fault, History
 from drills.plan import is_id
 from standfast.home import folder
 
 _KEPT = 100
+
+
+class _Older(msgspec.Struct):
+    """What was written before a history could hold several faults."""
+
+    fault: Fault | None = None
+
+    @property
+    def faults(self) -> tuple[Fault, ...]:
+        return () if self.fault is None else (self.fault,)
 
 
 def keep(drill_id: str, history: History) -> Path:
@@ -28,7 +39,9 @@ def kept(drill_id: str) -> History | None:
     if not is_id(drill_id):  # it could be a path to anything
         return None
     try:
-        return msgspec.json.decode(_file(drill_id).read_bytes(), type=History)
+        written = _file(drill_id).read_bytes()
+        history = msgspec.json.decode(written, type=History)
+        return history if history.faults else replace(history, faults=msgspec.json.decode(written, type=_Older).faults)
     except (OSError, msgspec.MsgspecError):
         return None
 

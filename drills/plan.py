@@ -6,7 +6,10 @@ import re
 import zlib
 from dataclasses import dataclass, replace
 
-from drills.catalogue import Drill, Value, find
+from drills.catalogue import find
+from drills.drill import Drill, Value, checked
+from drills.faults import fault_named
+from drills.faults.injector import Aim, Kind
 from drills.verdict import Objectives
 from schemas.records import DrillCommand, Scalar
 from schemas.topics import BY_NAME
@@ -23,7 +26,8 @@ SETTLE_S = 1.0  # read on after the last answer: a second copy of an answer woul
 class Plan:
     """One drill, ready to run. Seconds unless named otherwise; `queries` empty: the sample shop's.
 
-    `command` names the record that asked for it.
+    `params` are all that could be set, `fault` those of them that are the fault's own. `command` names the record that
+    asked for it.
     """
 
     drill_id: str
@@ -39,11 +43,22 @@ class Plan:
     objectives: Objectives
     target: dict[str, Scalar]
     params: dict[str, Scalar]
+    fault: dict[str, Scalar]
     duration_s: float
     seed: int
     dry_run: bool
     requested_by: str | None
     command: str | None = None
+
+    @property
+    def kind(self) -> Kind:
+        """The kind of its fault."""
+        return fault_named(self.drill.fault)
+
+    @property
+    def aim(self) -> Aim:
+        """Whom the fault strikes, and how."""
+        return self.kind.aim(self.target, self.fault, self.seed)
 
 
 def make_plan(command: DrillCommand, drill_id: str, settings: Settings) -> Plan:
@@ -51,8 +66,7 @@ def make_plan(command: DrillCommand, drill_id: str, settings: Settings) -> Plan:
     drill = find(command.drill or "")
     if command.seed is not None and not -_LARGEST <= command.seed < _LARGEST:
         raise DrillRejected(f"seed = {command.seed!s:.40}: give a whole number of at most 63 bits")
-    values = {param.name: param.default for param in drill.params}
-    values |= {name: drill.param(name).checked(value) for name, value in command.params.items()}
+    values = checked(command.params, drill.params, drill.name)
     target = _target(command, drill, values, settings)
     plan = Plan(
         drill_id=drill_id,
@@ -72,6 +86,7 @@ def make_plan(command: DrillCommand, drill_id: str, settings: Settings) -> Plan:
         ),
         target=target,
         params=dict(values),
+        fault={param.name: values[param.name] for param in fault_named(drill.fault).params},
         duration_s=0.0,
         seed=command.seed if command.seed is not None else zlib.crc32(drill_id.encode()),
         dry_run=command.dry_run,
@@ -121,7 +136,7 @@ def _within(plan: Plan, asked: float | None, allowed: float) -> Plan:
 
 def _target(command: DrillCommand, drill: Drill, values: dict[str, Value], settings: Settings) -> dict[str, Scalar]:
     """The target as asked for; a request topic also says which service is meant."""
-    target = dict(command.target)
+    target = dict(command.target) or {key: text.format(**values) for key, text in drill.target.items()}
     unknown = sorted(set(target) - set(drill.targets))
     if unknown:
         raise DrillRejected(f"target has no key {unknown[0]!r}; there are: {', '.join(drill.targets)}")

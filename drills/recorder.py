@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from dataclasses import dataclass, field, replace
@@ -23,8 +24,8 @@ class Recorder:
         self._ops: dict[str, _Op] = {}
         self._open: dict[str, float] = {}
         self._unexpected: list[str] = []
-        self._fault: Fault | None = None
-        self._back: set[int] = set()
+        self._faults: list[Fault] = []
+        self._back: dict[int, float] = {}  # of each partition when the latest request was sent that has an answer
 
     def invoked(self, request: Request) -> None:
         """A request is about to be sent."""
@@ -49,13 +50,20 @@ class Recorder:
                 return
             op.answers.append(sighting)
             self._open.pop(request_id, None)
-            if self._fault and op.request.invoked >= self._fault.at:
-                self._back.add(op.request.partition)
+            if self._faults:
+                partition = op.request.partition
+                self._back[partition] = max(op.request.invoked, self._back.get(partition, -math.inf))
 
     def struck(self, fault: Fault) -> None:
-        """The fault was injected."""
+        """A fault was injected."""
         with self._lock:
-            self._fault = fault
+            self._faults.append(fault)
+
+    def healed(self, at: float) -> None:
+        """Nothing is left of the fault that was injected last."""
+        with self._lock:
+            if self._faults:
+                self._faults[-1] = replace(self._faults[-1], ended=at)
 
     def unanswered(self, invoked_before: float | None = None) -> int:
         """Requests that may still be answered, of all or of those sent before an instant."""
@@ -65,12 +73,13 @@ class Recorder:
             return sum(1 for at in self._open.values() if at < invoked_before)
 
     def recovered(self) -> bool:
-        """Whether every partition the fault hit has answered a request that was sent after it."""
+        """Whether every partition that a fault hit has answered a request that was sent after it."""
         with self._lock:
-            return self._fault is not None and self._fault.partitions <= self._back
+            hit = [(partition, fault.at) for fault in self._faults for partition in fault.partitions]
+            return bool(self._faults) and all(self._back.get(partition, -math.inf) >= at for partition, at in hit)
 
     def history(self) -> History:
         """All of it up to now."""
         with self._lock:
             requests = tuple(replace(op.request, answers=tuple(op.answers)) for op in self._ops.values())
-            return History(requests, tuple(self._unexpected), self._fault, ended=time.monotonic())
+            return History(requests, tuple(self._unexpected), tuple(self._faults), ended=time.monotonic())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from drills.catalogue import CATALOGUE
+from drills.catalogue import catalogue
 from drills.events import FINAL, now_ms
 from drills.outcomes import Outcome
 from schemas.codec import Encoding
@@ -37,7 +37,7 @@ def _ending(outcomes: list[Outcome]) -> DrillEvent:
     first, last = events[0], events[-1]
     injected: Check = "passed" if any(event.injected == "passed" for event in events) else "unknown"
     undone: Check = "passed" if any(event.undone == "passed" for event in events) else "unknown"
-    drill = CATALOGUE.get(first.drill)
+    drill = catalogue().get(first.drill)
     undo = f"; undo: {drill.undo}" if drill else ""
     return DrillEvent(
         drill_id=first.drill_id,

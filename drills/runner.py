@@ -10,6 +10,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
+from contextlib import closing
 from dataclasses import replace
 
 import msgspec
@@ -17,19 +18,19 @@ import structlog
 from confluent_kafka import TopicPartition
 
 from consumers.admission import Origin, origin_of
-from consumers.service import service
-from drills.catalogue import CATALOGUE
+from drills.catalogue import catalogue
 from drills.commands import Received, received
 from drills.control import Control
 from drills.dead_letter import dead_letter
 from drills.events import FINAL, event_of, now_ms, rejection
 from drills.execution import Execution
+from drills.faults.injector import Target
 from drills.journal import Entry, Journal
 from drills.outage import Outage, Stopped
 from drills.outcomes import Outcome, Outcomes
 from drills.plan import Plan, longest_s, make_plan
 from drills.recovery import orphans
-from drills.targets import Target, choose, system
+from drills.running.choice import chosen, scene_of
 from schemas.codec import Codec, Encoding
 from schemas.records import DrillCommand, DrillEvent
 from standfast import role_word, telemetry
@@ -159,18 +160,20 @@ class Runner:
         if self._current is not None:
             busy = self._current.plan.drill_id
             raise DrillRejected(f'busy with {busy}; wait for its last event, or send {{"abort": "{busy}"}}')
-        where = service(plan.service, self._settings)
-        target = choose(system(), plan, where)
+        scene = scene_of(plan, self._settings)
+        topic = scene.service.requests
+        with closing(plan.kind.make(scene, plan.aim)) as injector:
+            target = chosen(injector, scene)
         accepted = event_of(
             plan,
             "accepted",
             seed=plan.seed,
             params=plan.params,
-            target=target.shown(where.requests),
+            target=target.shown(topic),
             reason=f"takes {plan.before_s + plan.after_s:g} s and the recovery, {longest_s(plan):g} s at most",
         )
         if plan.dry_run:
-            return (accepted, _dry(plan, target, where.requests)), None
+            return (accepted, _dry(plan, target, topic)), None
         return (accepted,), plan
 
     def _abort(self, which: str, by: str) -> None:
@@ -218,7 +221,7 @@ class Runner:
         self._journal.write(entry)
         for event in entry.events:
             if event.phase in FINAL:
-                drill = telemetry.label(event.drill, CATALOGUE)
+                drill = telemetry.label(event.drill, catalogue())
                 telemetry.DRILLS.labels(drill, event.verdict or "unknown").inc()
                 _log.info("drill ended", drill_id=event.drill_id, drill=event.drill, verdict=event.verdict)
             else:
@@ -275,7 +278,7 @@ def _dry(plan: Plan, target: Target, topic: str) -> DrillEvent:
         undone="unknown",
         reason="dry run: nothing was injected",
         findings=[
-            f"unknown: would kill {target.worker} ({target.pid}), which owns {list(target.partitions)} of {topic}",
+            f"unknown: {plan.kind.says}: would strike {target.named}, which owns {list(target.partitions)} of {topic}",
             f"unknown: {target.standbys} standbys are ready to take over",
             f"unknown: would send {plan.rate:g} requests/s for {plan.before_s + plan.after_s:g} s and the recovery",
         ],

@@ -146,7 +146,7 @@ def _rto(measured: Measured, objectives: Objectives) -> Finding:
             f"{objectives.rto_ms:g} ms)",
         )
     text = (
-        f"every partition of the victim answered again {measured.rto_ms:.0f} ms after the kill, the first after "
+        f"every partition of the victim answered again {measured.rto_ms:.0f} ms after the fault, the first after "
         f"{measured.first_ms:.0f} ms (objective {objectives.rto_ms:g} ms)"
     )
     return Finding("passed" if measured.rto_ms <= objectives.rto_ms else "failed", text)

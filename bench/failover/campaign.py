@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+import math
 import random
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import msgspec
 
 from bench.failover.full_strength import FullStrength
-from bench.failover.judging import Judge
-from bench.failover.strikes import strike_named
-from bench.failover.strikes.scene import Scene, Struck
+from bench.failover.striking import strike
 from bench.failover.two_hosts import two_hosts
 from bench.figures import quantile
 from bench.own_place import OWN, own_place
 from consumers.service import service
 from drills import checker
+from drills.evidence.recovery import Recoveries
+from drills.faults import fault_named
+from drills.faults.injector import Kind
+from drills.faults.scene import Scene
 from drills.history import History
 from drills.load import Load
 from standfast.errors import ClusterError, UsageError
@@ -32,11 +35,12 @@ _ANSWERS_S = 60.0
 class Failover(msgspec.Struct, frozen=True, kw_only=True):
     """Strikes of one kind under load; milliseconds.
 
-    `rto_ms`: what the strike is judged by (`bench.failover.strikes`), of each. `waited_ms`: the longest that a request
-    waited beyond what is usual, from each strike until the system was whole again. `whole_ms`: until that, nobody
-    missing and the next standby warm, looked for some ten times a second. `unsure`: requests that Kafka never
-    acknowledged to the load, which may be missing without being lost. `written_twice`: requests that the load's own
-    producer wrote more than once; an answer to each copy is not counted as doubled.
+    `figure_ms`: what the strike is judged by, of each: by `figure`, as `drills.evidence.recovery` defines it.
+    `rto_ms`: the RTO of each as defined there, None without a recovery. `waited_ms`: the longest that a request waited
+    beyond what is usual, from each strike until the system was whole again. `whole_ms`: until that, nobody missing and
+    the next standby warm, looked for some ten times a second. `unsure`: requests that Kafka never acknowledged to the
+    load, which may be missing without being lost. `written_twice`: requests that the load's own producer wrote
+    more than once; an answer to each copy is not counted as doubled.
     """
 
     service: str
@@ -47,7 +51,8 @@ class Failover(msgspec.Struct, frozen=True, kw_only=True):
     rate: float
     requests: int
     unsure: int
-    rto_ms: list[float]
+    figure_ms: list[float]
+    rto_ms: list[float | None]
     median_ms: float
     p90_ms: float
     p99_ms: float
@@ -74,7 +79,7 @@ def own_scene(settings: Settings, name: str, brokers: int, home: Path, module: s
 
 def scene_for(strike: str, settings: Settings, name: str, home: Path) -> AbstractContextManager[Scene]:
     """A system of its own as that strike needs it; raises UsageError for one that suits any running system."""
-    wanted = strike_named(strike)
+    wanted = fault_named(strike)
     if wanted.brokers is None:
         raise UsageError(f"{strike} needs no system of its own; start one with `standfast up`")
     if wanted.hosts > 1:
@@ -87,14 +92,14 @@ def failover(at: Scene, name: str, strikes: int, rate: float, pause_s: float) ->
 
     Raises ClusterError if the system does not come back to full strength between two strikes.
     """
-    strike = strike_named(name)
+    kind = fault_named(name)
     load = Load(at.settings, at.service, f"bench-{uuid.uuid4().hex[:8]}", rate, ())
     whole = FullStrength(at)
     whole.await_again()
     load.start()
     try:
         time.sleep(_SETTLE_S)
-        struck = list(_struck(at, strike.make(), whole, strikes, pause_s))
+        since = list(_struck(at, kind, load, whole, strikes, pause_s))
         time.sleep(pause_s)
         load.stop_sending()
         await_answers(load)
@@ -103,17 +108,17 @@ def failover(at: Scene, name: str, strikes: int, rate: float, pause_s: float) ->
     history = load.history()
     if load.broken:
         raise ClusterError(f"the load itself failed, so nothing is proven: {load.broken}")
-    return _judged(at, name, rate, history, struck)
+    return _judged(at, kind, rate, history, since)
 
 
 def _struck(
-    at: Scene, strike: Callable[[Scene], Struck], whole: FullStrength, strikes: int, pause_s: float
-) -> Iterator[tuple[Struck, float]]:
-    """Each strike, and when everybody was there again after it."""
-    for _ in range(strikes):
+    at: Scene, kind: Kind, load: Load, whole: FullStrength, strikes: int, pause_s: float
+) -> Iterator[float | None]:
+    """Of each strike from when its figure runs, None for its start."""
+    first = random.randrange(2**32)
+    for seed in range(first, first + strikes):
         time.sleep(pause_s * (0.5 + random.random()))
-        one = strike(at)
-        yield one, whole.await_again(one.gone)
+        yield strike(at, kind, load, whole, seed)
 
 
 def await_answers(load: Load) -> None:
@@ -123,27 +128,29 @@ def await_answers(load: Load) -> None:
         time.sleep(0.05)
 
 
-def _judged(at: Scene, name: str, rate: float, history: History, struck: list[tuple[Struck, float]]) -> Failover:
-    strike, judge, counts = strike_named(name), Judge(history), checker.measure(history)
-    waited = [judge.pause_ms(one, until) for one, until in struck]
-    rto = waited if strike.figure == "pause" else [judge.answered_ms(one) for one, _ in struck]
-    usual = judge.usual(struck)
+def _judged(at: Scene, kind: Kind, rate: float, history: History, since: list[float | None]) -> Failover:
+    recoveries, counts, faults = Recoveries(history), checker.measure(history), history.faults
+    waited = [recoveries.pause_ms(one) for one in faults]
+    answered = [recoveries.answered_ms(one, begin) for one, begin in zip(faults, since, strict=True)]
+    figure = waited if kind.figure == "pause" else answered
+    usual = recoveries.usual()
     return Failover(
         service=at.service.name,
-        strike=name,
-        says=strike.says,
-        figure=strike.figure,
-        strikes=len(struck),
+        strike=kind.name,
+        says=kind.says,
+        figure=kind.figure,
+        strikes=len(faults),
         rate=rate,
         requests=len(history.requests),
         unsure=counts.unacked,
-        rto_ms=[round(one, 1) for one in rto],
-        median_ms=round(quantile(rto, 0.5), 1),
-        p90_ms=round(quantile(rto, 0.9), 1),
-        p99_ms=round(quantile(rto, 0.99), 1),
-        worst_ms=round(max(rto), 1),
+        figure_ms=[round(one, 1) for one in figure],
+        rto_ms=[None if (ms := recoveries.rto_ms(one)) is None else round(ms, 1) for one in faults],
+        median_ms=round(quantile(figure, 0.5), 1),
+        p90_ms=round(quantile(figure, 0.9), 1),
+        p99_ms=round(quantile(figure, 0.99), 1),
+        worst_ms=round(max(figure), 1),
         waited_ms=[round(one, 1) for one in waited],
-        whole_ms=[round((until - one.at) * 1000, 1) for one, until in struck],
+        whole_ms=[round(((one.ended or math.inf) - one.at) * 1000, 1) for one in faults],
         usual_p50_ms=usual.p50_ms,
         usual_p99_ms=usual.p99_ms,
         lost=counts.lost,

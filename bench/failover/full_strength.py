@@ -9,8 +9,9 @@ from collections.abc import Iterable
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient, BrokerMetadata
 
-from bench.failover.strikes.scene import Scene, pids
 from consumers.service import Service
+from drills.faults.brokers import in_sync
+from drills.faults.scene import Scene, pids
 from drills.targets import owned_by
 from standfast import clients
 from standfast.errors import ClusterError
@@ -63,10 +64,7 @@ class FullStrength:
             found = self._admin.list_topics(timeout=_KAFKA_S)
         except KafkaException:
             return False
-        in_sync = all(
-            len(one.isrs) == len(one.replicas) for of in found.topics.values() for one in of.partitions.values()
-        )
-        return in_sync and len(found.brokers) == self._brokers and all(map(_listens, found.brokers.values()))
+        return in_sync(found) and len(found.brokers) == self._brokers and all(map(_listens, found.brokers.values()))
 
 
 def _strength(running: SystemStatus, own: Service) -> tuple[int, int, int]:

@@ -14,13 +14,15 @@ import msgspec
 from bench import processes
 from bench.failover.campaign import await_answers
 from bench.failover.full_strength import FullStrength
-from bench.failover.judging import Judge
-from bench.failover.strikes import kill
-from bench.failover.strikes.scene import Scene, Struck
+from bench.failover.striking import strike
 from bench.failover.warm_up import WarmUp, warm_up
 from bench.figures import quantile
 from consumers.service import service
 from drills import checker
+from drills.evidence.latency import latency
+from drills.evidence.recovery import Recoveries
+from drills.faults.kill import KILL
+from drills.faults.scene import Scene
 from drills.load import Load
 from standfast.errors import ClusterError
 from standfast.settings import Settings
@@ -31,7 +33,6 @@ _WEIGH_EVERY_S = 60.0
 # The backlog of a cold start: 8 workers under 1,100 requests a second needed two minutes on two cores.
 _WARM_WITHIN_S = 240.0
 _WARM_SPAN_S = 10.0
-Strikes = list[tuple[Struck, float]]
 
 
 class Served(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,14 +92,13 @@ def soak(settings: Settings, rates: Mapping[str, float], seconds: float, every_s
     scenes = [Scene(settings, service(name, settings)) for name in rates]
     whole: dict[str, FullStrength] = {at.service.name: FullStrength(at) for at in scenes}
     loads: dict[str, Load] = {at.service.name: _load(at, rates[at.service.name]) for at in scenes}
-    struck: dict[str, Strikes] = {name: [] for name in loads}
     try:
         for load in loads.values():
             load.start()
         warm = warm_up({loads[name]: rates[name] for name in rates}, *_warming(seconds))
         began = time.monotonic()
         weights = [_weight(scenes[0], 0.0)]
-        _killing(scenes, whole, struck, weights, (began, seconds, every_s))
+        _killing(scenes, whole, loads, weights, (began, seconds, every_s))
         for load in loads.values():
             load.stop_sending()
         for load in loads.values():
@@ -106,7 +106,7 @@ def soak(settings: Settings, rates: Mapping[str, float], seconds: float, every_s
     finally:
         for load in loads.values():
             load.close()
-    served = [_served(name, rates[name], loads[name], struck[name], began) for name in rates]
+    served = [_served(name, rates[name], loads[name], began) for name in rates]
     workers = sum(len(at.workers()) for at in scenes)
     return Soak(warm_up=warm, seconds=seconds, every_s=every_s, workers=workers, served=served, weights=weights)
 
@@ -124,7 +124,7 @@ def _load(at: Scene, rate: float) -> Load:
 def _killing(
     scenes: Sequence[Scene],
     whole: Mapping[str, FullStrength],
-    struck: Mapping[str, Strikes],
+    loads: Mapping[str, Load],
     weights: list[Weight],
     when: tuple[float, float, float],
 ) -> None:
@@ -139,8 +139,7 @@ def _killing(
             weigh_due += _WEIGH_EVERY_S
             weights.append(_weight(scenes[0], time.monotonic() - began))
         at = random.choice(scenes)
-        one = kill.strike(at)
-        struck[at.service.name].append((one, whole[at.service.name].await_again(one.gone)))
+        strike(at, KILL, loads[at.service.name], whole[at.service.name], random.randrange(2**32))
     weights.append(_weight(scenes[0], time.monotonic() - began))
 
 
@@ -167,24 +166,24 @@ def _nurseries(running: SystemStatus) -> dict[str, int]:
     return found
 
 
-def _served(name: str, rate: float, load: Load, struck: Strikes, began: float) -> Served:
+def _served(name: str, rate: float, load: Load, began: float) -> Served:
     history = load.history()
     if load.broken:
         raise ClusterError(f"the load of {name} itself failed, so nothing is proven: {load.broken}")
     counts = checker.measure(history)
     warm = [one for one in history.requests if one.due >= began]
-    judge = Judge(replace(history, requests=tuple(warm)))
-    rto = [judge.answered_ms(one) for one, _ in struck] or [0.0]
-    first = min((one.at for one, _ in struck), default=history.ended)
-    calm = checker.latency(one for one in warm if one.answered_at is not None and one.answered_at < first)
-    between = judge.usual(struck)
+    recoveries = Recoveries(replace(history, requests=tuple(warm)))
+    answered = [recoveries.answered_ms(one) for one in history.faults] or [0.0]
+    first = min((one.at for one in history.faults), default=history.ended)
+    calm = latency(one for one in warm if one.answered_at is not None and one.answered_at < first)
+    between = recoveries.usual()
     return Served(
         service=name,
         rate=rate,
         requests=len(history.requests),
-        kills=len(struck),
-        failover_p50_ms=round(quantile(rto, 0.5), 1),
-        failover_p99_ms=round(quantile(rto, 0.99), 1),
+        kills=len(history.faults),
+        failover_p50_ms=round(quantile(answered, 0.5), 1),
+        failover_p99_ms=round(quantile(answered, 0.99), 1),
         calm_p50_ms=calm.p50_ms,
         calm_p99_ms=calm.p99_ms,
         between_p50_ms=between.p50_ms,

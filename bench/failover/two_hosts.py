@@ -10,10 +10,10 @@ from pathlib import Path
 
 import msgspec
 
-from bench.failover.strikes.scene import Scene
 from bench.own_place import OWN, OwnPlace
 from bench.stage import new_home
 from consumers.service import service
+from drills.faults.scene import Scene
 from standfast.errors import ClusterError
 from standfast.kafka.cluster import Cluster
 from standfast.settings import Settings

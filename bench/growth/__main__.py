@@ -16,11 +16,11 @@ from pathlib import Path
 
 from bench.asking import Asker, K
 from bench.failover.campaign import failover, own_scene
-from bench.failover.strikes.scene import Scene
 from bench.growth.cost import IN_FLIGHT, Cost, cost
 from bench.growth.payloads import Payload, payloads
 from bench.run_in import run_in
 from bench.stage import copied_models, new_home, workplace
+from drills.faults.scene import Scene
 from standfast import logs, settings
 from standfast.settings import Settings
 

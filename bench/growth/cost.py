@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from bench import processes
 from bench.asking import Request
 from bench.caller import ClosedLoop
-from bench.failover.strikes.scene import Scene
 from bench.timings import Timings
+from drills.faults.scene import Scene
 from standfast.errors import ClusterError
 
 IN_FLIGHT = 64

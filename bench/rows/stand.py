@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Literal
 
 from bench.failover.campaign import scene_for
-from bench.failover.strikes.scene import Scene
 from bench.own_place import own_place
 from bench.run_in import run_in
 from bench.stage import copied_models, new_home
 from consumers.service import service
+from drills.faults.scene import Scene
 from standfast.services import NAMES
 from standfast.settings import Settings
 

@@ -12,12 +12,12 @@ from bench import processes
 from bench.asking import Asker
 from bench.beside.comparison import spread
 from bench.caller import ClosedLoop
-from bench.failover.strikes.scene import Scene
 from bench.layout import arrange, layout, unpin
 from bench.overload import overload
 from bench.rows.row import Found, Place, shown
 from bench.startup import startups
 from consumers.service import service
+from drills.faults.scene import Scene
 from models import registry
 from standfast.services import NAMES
 

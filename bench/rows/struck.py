@@ -8,6 +8,7 @@ import msgspec
 
 from bench.failover.campaign import Failover, failover
 from bench.figures import quantile
+from bench.own_place import OwnPlace
 from bench.rows.row import Aim, Found, Place
 from bench.rows.stand import Kind
 
@@ -59,9 +60,9 @@ class Refill:
     def __call__(self, place: Place) -> Found:
         """Figures: `active`, from the death until the standby has its partitions; `next ready` and the system whole."""
         scene = place.stand.at(self.strikes.on, place.tell)
-        before = len(scene.place.takeovers_ms()) if scene.place else 0
+        before = len(scene.place.takeovers_ms()) if isinstance(scene.place, OwnPlace) else 0
         found = self.strikes.struck(place)
-        active = scene.place.takeovers_ms()[before:] if scene.place else []
+        active = scene.place.takeovers_ms()[before:] if isinstance(scene.place, OwnPlace) else []
         figures = {"next ready, worst": max(found.whole_ms), **losses(found)}
         if active:
             figures["active, median"] = quantile(active, 0.5)

@@ -1,1 +1,30 @@
-"""One file a fault: inject it, prove that it struck, undo it, prove that it is undone."""
+"""Every fault there is, one file each: it is injected, shown to have struck, undone, and shown to be undone.
+
+A further one is a file, which says what it can do (`drills.faults.injector`), and a line in this table.
+"""
+
+from __future__ import annotations
+
+from drills.drill import nearest
+from drills.faults.controller import CONTROLLER
+from drills.faults.hang import HANG
+from drills.faults.host import HOST
+from drills.faults.injector import Kind
+from drills.faults.kill import KILL
+from drills.faults.leader import LEADER
+from drills.faults.standby import STANDBY
+from drills.faults.stop import STOP
+from drills.faults.supervisor import SUPERVISOR
+from drills.faults.two import TWO
+from standfast.errors import UsageError
+
+FAULTS: dict[str, Kind] = {
+    kind.name: kind for kind in (KILL, HANG, TWO, STANDBY, STOP, LEADER, CONTROLLER, SUPERVISOR, HOST)
+}
+
+
+def fault_named(name: str) -> Kind:
+    """The fault of that name; raises UsageError with the nearest one."""
+    if name not in FAULTS:
+        raise UsageError(f"there is no fault {name[:100]!r}{nearest(name, list(FAULTS))}")
+    return FAULTS[name]

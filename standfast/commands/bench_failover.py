@@ -39,11 +39,11 @@ def failover_command(
 
     Example: standfast bench failover --strike kill,hang,stop --kills 40
     """
-    from bench.failover.strikes import strike_named
+    from drills.faults import fault_named
 
     settings = settings_from(config)
     for name in strike.split(","):
-        strike_named(name)  # a word that is none is told at once, not after the others
+        fault_named(name)  # a word that is none is told at once, not after the others
     found = [
         _measured(settings, one, name, kills, rate, pause) for one in services.split(",") for name in strike.split(",")
     ]
@@ -55,15 +55,15 @@ def failover_command(
 def _measured(settings: Settings, service: str, strike: str, kills: int, rate: float, pause: float) -> Failover:
     """On the running system, or on one of its own in a temporary folder."""
     from bench.failover.campaign import failover, scene_for
-    from bench.failover.strikes import strike_named
-    from bench.failover.strikes.scene import Scene
     from bench.stage import copied_models, workplace
     from consumers.service import service as service_named
+    from drills.faults import fault_named
+    from drills.faults.scene import Scene
     from standfast.locating import located
 
     stderr().print(f"{strike} of {service}", markup=False)
     own = service_named(service, settings)
-    if strike_named(strike).brokers is None:
+    if fault_named(strike).brokers is None:
         return failover(Scene(located(settings), own), strike, kills, rate, pause)
     with workplace() as place:
         home = copied_models((own.name,), place / "home")

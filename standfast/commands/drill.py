@@ -10,7 +10,7 @@ import typer
 from standfast.commands.options import AsJson, Config, finite, print_json, settings_from, stderr, stdout
 
 if TYPE_CHECKING:
-    from drills.catalogue import Drill
+    from drills.drill import Drill
     from drills.report import Story
     from schemas.records import DrillCommand, Scalar
     from standfast.settings import Settings
@@ -29,15 +29,15 @@ def list_drills(as_json: AsJson = False) -> None:
     """
     from rich.table import Table
 
-    from drills.catalogue import CATALOGUE
+    from drills.catalogue import catalogue
 
     if as_json:
-        print_json(list(CATALOGUE.values()))
+        print_json(list(catalogue().values()))
         return
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("drill", no_wrap=True)
     table.add_column("what it does")
-    for drill in CATALOGUE.values():
+    for drill in catalogue().values():
         table.add_row(drill.name, drill.what)
     stdout().print(table)
 

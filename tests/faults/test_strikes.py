@@ -8,22 +8,23 @@ from collections.abc import Iterator
 import pytest
 
 from bench.failover.campaign import Failover, failover, own_scene
-from bench.failover.strikes import STRIKES
-from bench.failover.strikes.scene import Scene
 from consumers.service import service
+from drills.faults import FAULTS
+from drills.faults.scene import Scene
 from standfast.settings import KafkaSettings, Settings
 from tests.support.toys import Toys
 from tests.waiting import wait_until
 
 TOYS_ALONE = "tests.support.toy_alone"
-ON_A_RUNNING_SYSTEM = [name for name, strike in STRIKES.items() if strike.brokers is None]
+ON_A_RUNNING_SYSTEM = [name for name, strike in FAULTS.items() if strike.brokers is None]
 
 
 def holds(found: Failover) -> None:
     """The promise, and that each strike was followed by an answer of somebody else."""
     assert (found.lost, found.doubled, found.out_of_order, found.not_ok) == (0, 0, 0, {})
-    assert max(found.rto_ms) < math.inf
+    assert max(found.figure_ms) < math.inf
     assert max(found.waited_ms) < math.inf
+    assert None not in found.rto_ms
     assert found.requests > 100
 
 

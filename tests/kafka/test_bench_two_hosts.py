@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from bench.failover.campaign import failover
-from bench.failover.strikes import host
-from bench.failover.strikes.scene import Scene
 from bench.failover.two_hosts import two_hosts
 from consumers.service import service
-from standfast.errors import UsageError
+from drills.faults.host import HOST
+from drills.faults.scene import Scene
+from standfast.errors import DrillRejected
 from standfast.services.search import SearchSettings
 from standfast.settings import KafkaSettings, Settings
 
@@ -34,5 +34,5 @@ def test_the_other_host_answers_for_the_killed_one(tmp_path: Path) -> None:
 
 
 def test_a_single_host_is_not_killed() -> None:
-    with pytest.raises(UsageError, match="two of them"):
-        host.strike(Scene(Settings(), service("search", Settings())))
+    with pytest.raises(DrillRejected, match="two of them"):
+        HOST.make(Scene(Settings(), service("search", Settings())), HOST.aim()).choose()

@@ -15,11 +15,14 @@ from types import TracebackType
 import msgspec
 import pytest
 
-from drills.catalogue import WORKER_KILL
+from drills.faults import FAULTS
+from drills.faults.kill import WORKER_KILL
+from drills.logbook import kept
 from schemas.codec import Encoding
 from schemas.records import DrillEvent
 from standfast.settings import KafkaSettings, Settings
-from tests.support.drill_stage import Stage
+from tests.support import toy_fault
+from tests.support.drill_stage import Stage, runner_in_a_thread
 from tests.support.small_system import SmallSystem
 from tests.waiting import wait_until
 
@@ -326,4 +329,29 @@ def test_a_drill_run_that_is_given_up_or_interrupted_calls_it_off_and_says_so(
         runner.process.send_signal(signal.SIGCONT)
         wait_until(lambda: len(stage.outcomes()) == seen + 2, 30, every=0.1, what="both commands refused")
         assert [one.event.phase for one in stage.outcomes()[seen:]] == ["rejected", "rejected"]
+    assert system.pids() == before
+
+
+def test_a_second_fault_is_one_file_and_a_line_in_the_table(
+    stage: Stage, system: SmallSystem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(FAULTS, toy_fault.MARK.name, toy_fault.MARK)
+    before = system.pids()
+    with runner_in_a_thread(stage.settings):
+        stage.order(drill="toy-mark", drill_id="wrong", params={"last_s": 1})
+        assert "toy-mark has no param 'last_s'; did you mean lasts_s?" in (stage.last("wrong").reason or "")
+        stage.order(drill="toy-mark", drill_id="d1", params=QUICK | {"lasts_s": 0.5})
+        stage.reached("d1", "injected")
+        last = stage.last("d1")
+    assert (last.verdict, last.injected, last.held, last.undone) == ("passed",) * 4, last
+    assert stage.phases("d1") == [
+        "accepted", "steady_state", "injected", "observing", "recovered", "rolled_back", "completed"
+    ]  # fmt: skip
+    history = kept("d1")
+    assert history is not None
+    (fault,) = history.faults
+    assert fault.name == "mark"
+    assert fault.ended is not None
+    assert fault.ended > fault.at + 0.5
+    assert not toy_fault.mark().exists()
     assert system.pids() == before

@@ -9,8 +9,6 @@ import pytest
 
 from bench.beside.comparison import Spread
 from bench.failover.soak import Served, Soak, Weight
-from bench.failover.strikes import STRIKES
-from bench.failover.strikes.scene import Scene
 from bench.failover.warm_up import WarmUp
 from bench.rows import ROWS, chosen, soaking
 from bench.rows.outcome import Outcome, judged
@@ -19,6 +17,8 @@ from bench.rows.run import each
 from bench.rows.soaking import beyond_calm, grown
 from bench.rows.stand import Stand
 from consumers.service import service
+from drills.faults import FAULTS
+from drills.faults.scene import Scene
 from standfast.errors import ClusterError, UsageError
 from standfast.settings import Settings
 
@@ -44,7 +44,7 @@ def test_every_row_has_a_name_of_its_own_and_something_to_reach() -> None:
 
 
 def test_every_strike_is_a_row() -> None:
-    assert set(STRIKES) <= {one.name for one in ROWS}
+    assert set(FAULTS) <= {one.name for one in ROWS}
 
 
 def test_rows_are_chosen_by_name_in_the_order_of_the_table() -> None:

@@ -31,7 +31,7 @@ def healthy(count: int = 600, partitions: int = 3, outage: float = 0.2) -> Histo
         seen = max(at + 0.005, STRUCK + outage) if partition == 0 and STRUCK <= at < STRUCK + outage else at + 0.005
         answer = Sighting(seen, partition, number, "ok")
         requests.append(Request(f"d-{number}", partition, at, at, "acked", number, (answer,)))
-    return History(tuple(requests), (), Fault(STRUCK, frozenset({0})), ended=25.0)
+    return History(tuple(requests), (), (Fault(STRUCK, frozenset({0})),), ended=25.0)
 
 
 def verdict(history: History, objectives: Objectives = OBJECTIVES) -> Judgement:
@@ -50,7 +50,7 @@ def test_a_healthy_history_passes_with_full_score() -> None:
 
 
 def test_rto_runs_from_the_kill_to_the_last_partition_that_answers_again() -> None:
-    history = replace(healthy(outage=0.4), fault=Fault(STRUCK, frozenset({0, 1})))
+    history = replace(healthy(outage=0.4), faults=(Fault(STRUCK, frozenset({0, 1})),))
     seen = measure(history)
     assert seen.rto_ms == pytest.approx(400, abs=1)
     assert seen.first_ms is not None
@@ -160,7 +160,7 @@ def test_too_few_samples_are_unknown_and_not_passed() -> None:
 
 def test_an_empty_history_is_never_a_pass() -> None:
     assert verdict(History()).verdict != "passed"
-    assert verdict(History(fault=Fault(1.0, frozenset({0})), ended=2.0)).verdict != "passed"
+    assert verdict(History(faults=(Fault(1.0, frozenset({0})),), ended=2.0)).verdict != "passed"
 
 
 @given(st.permutations(list(range(60))))
@@ -227,8 +227,8 @@ _request = st.builds(
 
 @given(st.lists(_request, max_size=20), st.none() | st.floats(0, 30))
 def test_any_history_is_judged_and_a_bad_one_never_passes(requests: list[Request], struck: float | None) -> None:
-    fault = None if struck is None else Fault(struck, frozenset({0, 1}))
-    history = History(tuple(requests), (), fault, ended=40.0)
+    faults = () if struck is None else (Fault(struck, frozenset({0, 1})),)
+    history = History(tuple(requests), (), faults, ended=40.0)
     found = verdict(history)
     lost = any(one.sent == "acked" and not one.answers for one in requests)
     doubled = any(len(one.answers) > 1 for one in requests)

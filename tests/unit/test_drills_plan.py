@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from contextlib import closing
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consumers.service import service
-from drills.catalogue import CATALOGUE, WORKER_KILL
+from drills.catalogue import catalogue
+from drills.faults import FAULTS, fault_named
+from drills.faults.kill import WORKER_KILL
 from drills.plan import Plan, longest_s, make_plan
-from drills.targets import choose
+from drills.running import choice
 from schemas.records import DrillCommand, Scalar
-from standfast.errors import DrillRejected
+from standfast.errors import DrillRejected, UsageError
 from standfast.settings import DrillSettings, KafkaSettings, Settings, WorkerSettings
 from standfast.status import SystemStatus, WorkerStatus
 
@@ -29,14 +32,14 @@ def system(*workers: tuple[str, str, list[int]], state: str = "ready") -> System
     listed = [
         WorkerStatus(
             id=name,
-            pid=100 + number,
+            pid=os.getpid(),
             service="search",
             group="x.standfast-search",
             role=role,  # type: ignore[arg-type]
             state="serving" if role == "active" else "ready",
             partitions={"x.search.requests": owned},
         )
-        for number, (name, role, owned) in enumerate(workers)
+        for name, role, owned in workers
     ]
     return SystemStatus(
         state=state,  # type: ignore[arg-type]
@@ -52,12 +55,35 @@ TWO = system(("search-0", "active", [0, 1, 2]), ("search-1", "active", [3]), ("s
 
 
 def chosen(status: SystemStatus | None, **fields: Any) -> str:
-    return choose(status, plan(**fields), service("search", SETTINGS)).worker
+    """The worker that worker-kill strikes in a system that says this of itself."""
+    wanted = plan(**fields)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("standfast.status.read", lambda: status)
+        scene = choice.scene_of(wanted, SETTINGS)
+        with closing(wanted.kind.make(scene, wanted.aim)) as injector:
+            return choice.chosen(injector, scene).processes[0].id
 
 
 def test_every_drill_of_the_catalogue_runs_with_its_defaults() -> None:
-    for name in CATALOGUE:
+    for name in catalogue():
         assert plan(drill=name).duration_s == longest_s(plan(drill=name))
+
+
+def test_a_fault_s_own_parameters_are_data_and_a_wrong_one_names_the_nearest_right_one() -> None:
+    hang = FAULTS["hang"]
+    assert hang.aim(params={"at_most_s": 3}).params == {"at_most_s": 3.0}
+    assert hang.aim().params == {"at_most_s": 10.0}
+    with pytest.raises(DrillRejected, match="hang has no param 'at_mots_s'; did you mean at_most_s"):
+        hang.aim(params={"at_mots_s": 3})
+    with pytest.raises(DrillRejected, match="at_most_s = -1: give a number"):
+        hang.aim(params={"at_most_s": -1})
+    with pytest.raises(DrillRejected, match="kill has no param 'at_most_s'; there are: none"):
+        FAULTS["kill"].aim(params={"at_most_s": 3})
+
+
+def test_a_fault_that_is_not_there_names_the_nearest_one() -> None:
+    with pytest.raises(UsageError, match="there is no fault 'supervisr'; did you mean supervisor"):
+        fault_named("supervisr")
 
 
 def test_a_whole_number_may_stand_for_a_number() -> None:

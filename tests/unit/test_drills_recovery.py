@@ -47,10 +47,21 @@ def test_an_orphan_ends_in_the_encoding_of_its_command() -> None:
 
 def test_a_history_is_kept_and_read_again(state: object) -> None:
     answer = Sighting(2.0, 0, 3, "ok", "search-0")
-    history = History((Request("d-1", 0, 1.0, 1.0, "acked", 5, (answer,)),), (), Fault(1.5, frozenset({0})), 9.0)
+    history = History(
+        (Request("d-1", 0, 1.0, 1.0, "acked", 5, (answer,)),),
+        (),
+        (Fault(1.5, frozenset({0}), "kill", (frozenset({0}),), 7, 2.5),),
+        9.0,
+    )
     keep("d", history)
     assert kept("d") == history
     assert kept("e") is None
+
+
+def test_a_history_of_before_it_could_hold_several_faults_keeps_its_fault(state: object) -> None:
+    older = {"requests": [], "unexpected": [], "fault": {"at": 1.5, "partitions": [0]}, "ended": 9.0}
+    keep("d", History()).write_bytes(msgspec.json.encode(older))
+    assert kept("d") == History(faults=(Fault(1.5, frozenset({0})),), ended=9.0)
 
 
 @pytest.mark.parametrize("drill_id", ["../../outside", "/etc/passwd", "..", "a/b", "", "a\x00b", "x" * 301, "ä"])

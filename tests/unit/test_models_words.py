@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models import lexical
 from models.base import SearchQuery
 from models.data.catalogue import Catalogue, read_catalogue
 from models.data.text import folded, plain, unmarked
 from models.encoder.model import Encoder, load_encoder
+from models.search import lexical
 from models.search.exact import load_exact
 from models.search.lexical import asked, key, words
 from models.search.model import HybridSearch, build_search, load_search

@@ -1,0 +1,1 @@
+"""What a history of requests, answers and faults proves. Pure: no clocks, no Kafka."""

@@ -1,0 +1,21 @@
+"""How long answers took."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+from drills.history import Request
+from schemas.records import Latency
+
+
+def latency(requests: Iterable[Request]) -> Latency:
+    """Nearest-rank percentiles of the answered ones; only the count when there are none."""
+    times = sorted(ms for one in requests if (ms := one.latency_ms) is not None)
+    if not times:
+        return Latency(count=0)
+    return Latency(count=len(times), p50_ms=_rank(times, 0.5), p99_ms=_rank(times, 0.99), max_ms=round(times[-1], 3))
+
+
+def _rank(times: list[float], share: float) -> float:
+    return round(times[max(0, math.ceil(share * len(times)) - 1)], 3)
