@@ -17,20 +17,24 @@ from streams.erasures import Erasures
 DAY = 86_400_000
 NOW = time.time_ns() // 1_000_000
 WITHOUT = [-1, 0, 1, 1_700_000_000, DAY, 1_293_839_999_999, NOW + 2 * DAY, 253_402_300_799_000]
+# Names of their own: a name with the time of day in it is another one in each process that collects tests.
+NAMES = ["none", "epoch", "one", "seconds", "second-day", "before-kafka", "day-after-tomorrow", "year-9999"]
 
 
-@pytest.mark.parametrize("timestamp", WITHOUT)
+@pytest.mark.parametrize("timestamp", WITHOUT, ids=NAMES)
 def test_a_record_without_a_time_counts_as_new(timestamp: int) -> None:
     before = time.time_ns() // 1_000_000
     assert before <= record_ms(timestamp) <= time.time_ns() // 1_000_000
 
 
-@pytest.mark.parametrize("timestamp", [1_293_840_000_000, 1_700_000_000_000, NOW, NOW + DAY // 2])
+@pytest.mark.parametrize(
+    "timestamp", [1_293_840_000_000, 1_700_000_000_000, NOW, NOW + DAY // 2], ids=["2011", "2023", "now", "noon"]
+)
 def test_any_other_time_is_kept(timestamp: int) -> None:
     assert record_ms(timestamp) == timestamp
 
 
-@pytest.mark.parametrize("timestamp", [None, -0.001, *(one / 1000 for one in WITHOUT)])
+@pytest.mark.parametrize("timestamp", [None, -0.001, *(one / 1000 for one in WITHOUT)], ids=["no", "below", *NAMES])
 def test_to_the_stream_processor_too(timestamp: float | None) -> None:
     """Faust gives seconds, as a float; a profile's item was of 1970, and the first to be forgotten."""
     message = SimpleNamespace(topic="interactions", partition=2, offset=7, timestamp=timestamp)
@@ -39,7 +43,7 @@ def test_to_the_stream_processor_too(timestamp: float | None) -> None:
     assert abs(at - time.time_ns() // 1_000_000) < DAY
 
 
-@pytest.mark.parametrize("timestamp", WITHOUT)
+@pytest.mark.parametrize("timestamp", WITHOUT, ids=NAMES)
 def test_a_deletion_without_a_time_deletes_what_was_until_now(timestamp: int) -> None:
     """Taken for one of 1970 it deleted nothing; of the year 9999 it would delete what comes for ever after."""
     erased: list[tuple[int, bytes, int]] = []
