@@ -48,7 +48,7 @@ def test_a_deletion_without_a_time_deletes_what_was_until_now(timestamp: int) ->
     """Taken for one of 1970 it deleted nothing; of the year 9999 it would delete what comes for ever after."""
     erased: list[tuple[int, bytes, int]] = []
     settings = Settings(kafka=KafkaSettings(bootstrap_servers="127.0.0.1:1"))
-    erasures = Erasures(settings, "profiles", lambda *all_: erased.append(all_), lambda ends: None)
+    erasures = Erasures(settings, "profiles", lambda *all_: erased.append(all_), lambda _: None)
     message = SimpleNamespace(
         error=lambda: None,
         key=lambda: b"u",
