@@ -208,7 +208,11 @@ def died(stage: Stage, order: Order, query: str = "sleep 0.002", every_s: float 
     mortals.whole((death.pid,))
     stage.is_whole = True
     blamed = stage.suspects() - before
-    assert blamed == dict.fromkeys(death.computing[:SAID], 1)
+    computing = Counter(dict.fromkeys(death.computing[:SAID], 1))
+    if order.step.startswith("commit"):  # on a thread of its own: the batch may have been computed before the death
+        assert blamed in (computing, Counter())
+    else:
+        assert blamed == computing
     assert death.asked in {-1, len(death.computing)}, "the ledger names what the model was asked, and nothing else"
     return death
 

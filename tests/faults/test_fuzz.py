@@ -25,6 +25,7 @@ from drills.outcomes import Outcomes
 from schemas.codec import Codec
 from schemas.records import Interaction, Profile, Record
 from schemas.registry import SchemaRegistry
+from schemas.topics import TABLE
 from standfast import clients
 from standfast.errors import SchemaError
 from standfast.topic_ids import identity_of
@@ -175,7 +176,7 @@ def _codec(url: str, kept_in: Path) -> Codec:
         return Codec()
     kept_in.mkdir()
     ids = SchemaRegistry(url, kept_in)
-    for kind in Record.__subclasses__():
+    for kind in {topic.value for topic in TABLE if topic.value}:
         ids.declare(kind, kind.avro_name)
     return Codec(ids)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from random import Random
 
 import pytest
@@ -13,6 +14,7 @@ from schemas.records import Interaction, Profile
 from schemas.topics import BY_NAME
 from streams import profiles
 from streams.keeper import Keeper
+from streams.kept import opened
 from streams.ledger import Ledger
 from streams.profiles import fold
 
@@ -102,12 +104,15 @@ def test_a_profile_of_the_first_schema_is_read_and_remembers_from_then_on() -> N
     assert Codec().decode(Codec().encode(after, Encoding.AVRO), Profile)[0] == after
 
 
-def test_products_of_long_ago_give_way_where_a_profile_would_not_fit_into_a_record() -> None:
+def test_products_of_long_ago_give_way_where_a_profile_would_not_fit_into_a_record(tmp_path: Path) -> None:
     """700 ids of 2,000 characters: the recent ones are all kept, and of the others as many as there is room for."""
-    keeper, codec = Keeper(Ledger(), keep=50), Codec()
+    keeper, codec, kept_file = Keeper(Ledger(), keep=50), Codec(), opened(tmp_path, "topic")
+    keeper.restart_from(kept_file, 1)
     for at in range(700):
         keeper.fold(("interactions", 0), at, Interaction(user_id="u", item_id=f"{at:02000}", timestamp=at), at)
-    data = keeper._known[0][b"u"]
+    data = keeper._known(kept_file, (0, b"u"))
+    kept_file.close()
+    assert data is not None
     assert len(data) < BY_NAME["profiles"].max_bytes
     profile, _ = codec.decode(data, Profile)
     assert [int(one.item_id) for one in profile.items] == list(range(650, 700))
