@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from confluent_kafka import Consumer, Producer
+from collections.abc import Callable
+
+from confluent_kafka import Consumer, KafkaException, Producer
 
 from bench.peers.computing import Json
 from bench.peers.plain import batches
@@ -27,8 +29,18 @@ def main(task: Task) -> None:
         for message in messages:
             producer.produce(task.results, head + message.key() + tail, message.key())
         positions = consumer.position(consumer.assignment())
-        producer.send_offsets_to_transaction(positions, consumer.consumer_group_metadata())
-        producer.commit_transaction()
+        again(producer.send_offsets_to_transaction, positions, consumer.consumer_group_metadata())
+        again(producer.commit_transaction)
+
+
+def again(call: Callable[..., None], *arguments: object) -> None:
+    """Calls until it succeeds, as long as librdkafka says that it may: one time-out ended a whole comparison."""
+    while True:
+        try:
+            return call(*arguments)
+        except KafkaException as error:
+            if not error.args[0].retriable():
+                raise
 
 
 if __name__ == "__main__":
