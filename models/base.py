@@ -52,5 +52,3 @@ class Model(Protocol[Q_contra]):
 
 
 Query: TypeAlias = SearchQuery | RecommendQuery
-SearchModel: TypeAlias = Model[SearchQuery]
-RecommendModel: TypeAlias = Model[RecommendQuery]

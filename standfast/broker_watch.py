@@ -6,12 +6,11 @@ import asyncio
 import contextlib
 import struct
 import time
-from datetime import UTC, datetime
 
 import structlog
 
 from standfast import telemetry
-from standfast.deaths import Deaths
+from standfast.deaths import Deaths, time_of_day
 from standfast.errors import StandfastError
 from standfast.kafka.broker import Node
 from standfast.kafka.cluster import Cluster
@@ -133,7 +132,7 @@ class _Kept:
     def _silence(self, silent_after_s: float) -> str:
         if self.silent_s < _SAID_S:
             return ""
-        since = datetime.fromtimestamp(self._silent_since / 1000, UTC).strftime("%H:%M:%S UTC")
+        since = time_of_day(self._silent_since)
         limit = f"; after {silent_after_s:g} s it is killed and started again" if silent_after_s else ""
         return f"{self.name} runs but has answered nothing since {since}{limit}"
 

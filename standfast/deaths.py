@@ -55,9 +55,13 @@ class Deaths:
         self._forget_old()
         if self._in_a_row < _MANY:
             return ""
-        began = datetime.fromtimestamp(self._since / 1000, UTC).strftime("%H:%M:%S UTC")
-        return f"{self._name} keeps ending, {self._in_a_row} times since {began}: {self._why}"
+        return f"{self._name} keeps ending, {self._in_a_row} times since {time_of_day(self._since)}: {self._why}"
 
     def _forget_old(self) -> None:
         if self._lives_since is not None and time.monotonic() - self._lives_since - self._still_s > _STEADY_S:
             self._in_a_row, self._since, self._why = 0, 0, ""
+
+
+def time_of_day(at_ms: int) -> str:
+    """An epoch time in milliseconds, as the status says it: `14:03:59 UTC`."""
+    return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%H:%M:%S UTC")

@@ -9,14 +9,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
 
 import structlog
 
 from standfast import role_word, telemetry
 from standfast.backoff import Backoff
 from standfast.child import start_child, why_it_ended
-from standfast.deaths import Deaths
+from standfast.deaths import Deaths, time_of_day
 from standfast.errors import StandfastError
 from standfast.home import folder
 from standfast.status import RoleState, RoleStatus
@@ -113,7 +112,7 @@ class Role:
         """Since when it has made no step; empty while it makes some."""
         if self._stillness is None or not self._still_since:
             return ""
-        began = datetime.fromtimestamp(self._still_since / 1000, UTC).strftime("%H:%M:%S UTC")
+        began = time_of_day(self._still_since)
         limit = self._stillness.limit_s
         return f"{self._name} has made no step since {began}; after {limit:.0f} s it is killed and started again"
 

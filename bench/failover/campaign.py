@@ -130,8 +130,8 @@ def await_answers(load: Load) -> None:
 
 def _judged(at: Scene, kind: Kind, rate: float, history: History, since: list[float | None]) -> Failover:
     recoveries, counts, faults = Recoveries(history), checker.measure(history), history.faults
-    waited = [recoveries.pause_ms(one) for one in faults]
-    answered = [recoveries.answered_ms(one, begin) for one, begin in zip(faults, since, strict=True)]
+    waited = [recoveries.pause_ms(fault) for fault in faults]
+    answered = [recoveries.answered_ms(fault, begin) for fault, begin in zip(faults, since, strict=True)]
     figure = waited if kind.figure == "pause" else answered
     usual = recoveries.usual()
     return Failover(
@@ -143,14 +143,14 @@ def _judged(at: Scene, kind: Kind, rate: float, history: History, since: list[fl
         rate=rate,
         requests=len(history.requests),
         unsure=counts.unacked,
-        figure_ms=[round(one, 1) for one in figure],
-        rto_ms=[None if (ms := recoveries.rto_ms(one)) is None else round(ms, 1) for one in faults],
+        figure_ms=[round(ms, 1) for ms in figure],
+        rto_ms=[None if (ms := recoveries.rto_ms(fault)) is None else round(ms, 1) for fault in faults],
         median_ms=round(quantile(figure, 0.5), 1),
         p90_ms=round(quantile(figure, 0.9), 1),
         p99_ms=round(quantile(figure, 0.99), 1),
         worst_ms=round(max(figure), 1),
-        waited_ms=[round(one, 1) for one in waited],
-        whole_ms=[round(((one.ended or math.inf) - one.at) * 1000, 1) for one in faults],
+        waited_ms=[round(ms, 1) for ms in waited],
+        whole_ms=[round(((fault.ended or math.inf) - fault.at) * 1000, 1) for fault in faults],
         usual_p50_ms=usual.p50_ms,
         usual_p99_ms=usual.p99_ms,
         lost=counts.lost,

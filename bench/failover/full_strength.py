@@ -69,10 +69,10 @@ class FullStrength:
 
 def _strength(running: SystemStatus, own: Service) -> tuple[int, int, int]:
     """Workers that serve, warm standbys, and partitions that are served."""
-    rows = [one for one in running.workers if one.service == own.name]
-    serving = [one for one in rows if one.role == "active" and one.state == "serving"]
-    partitions = sum(len(owned_by(one, own)) for one in serving)
-    return len(serving), sum(one.state == "ready" for one in rows), partitions
+    workers = [worker for worker in running.workers if worker.service == own.name]
+    serving = [worker for worker in workers if worker.role == "active" and worker.state == "serving"]
+    partitions = sum(len(owned_by(worker, own)) for worker in serving)
+    return len(serving), sum(worker.state == "ready" for worker in workers), partitions
 
 
 def _listens(broker: BrokerMetadata) -> bool:

@@ -171,11 +171,11 @@ def _served(name: str, rate: float, load: Load, began: float) -> Served:
     if load.broken:
         raise ClusterError(f"the load of {name} itself failed, so nothing is proven: {load.broken}")
     counts = checker.measure(history)
-    warm = [one for one in history.requests if one.due >= began]
+    warm = [request for request in history.requests if request.due >= began]
     recoveries = Recoveries(replace(history, requests=tuple(warm)))
-    answered = [recoveries.answered_ms(one) for one in history.faults] or [0.0]
-    first = min((one.at for one in history.faults), default=history.ended)
-    calm = latency(one for one in warm if one.answered_at is not None and one.answered_at < first)
+    answered = [recoveries.answered_ms(fault) for fault in history.faults] or [0.0]
+    first_fault = min((fault.at for fault in history.faults), default=history.ended)
+    calm = latency(request for request in warm if request.answered_at is not None and request.answered_at < first_fault)
     between = recoveries.usual()
     return Served(
         service=name,
