@@ -170,6 +170,17 @@ def _create_topics(contender: Contender, settings: Settings, own: Service) -> No
         wanted = [NewTopic(topic, settings.kafka.partitions, 1) for topic in (own.requests, own.results)]
         for created in admin.create_topics(wanted).values():
             created.result(_STARTS_S)
+    if contender.transport == "kafka":
+        _await_topics(admin, own)
+
+
+def _await_topics(admin: AdminClient, own: Service) -> None:
+    """Until the broker tells clients of them: on a busy machine that is a moment after it has created them."""
+    until = time.monotonic() + _STARTS_S
+    while not {own.requests, own.results} <= set(admin.list_topics(timeout=_STARTS_S).topics):
+        if time.monotonic() > until:
+            raise ClusterError(f"Kafka has created {own.requests} and does not tell of it after {_STARTS_S:.0f} s")
+        time.sleep(_POLL_S)
 
 
 def _await_answer(loop: Loop, first: Request, live: Live) -> None:
