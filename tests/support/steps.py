@@ -172,7 +172,7 @@ class Steps:
             return self._phase + self._callback_here()
         if thread.name == "committer":
             return "commit"
-        return "aside" if thread.name.startswith("Thread-") else thread.name
+        return ("aside" if thread.name.startswith("Thread-") else thread.name) + self._callback_here()
 
     def _telling(self, init: Function) -> Function:
         """Has a client that is made tell, ten times a second, how many requests it has sent."""

@@ -41,6 +41,8 @@ class FakeConsumer:
         self.paused: set[int] = set()
         self.at_end: Callable[[], None] = lambda: None
         self.closed = False
+        self.closing = threading.Event()
+        self.closing.set()
         self.generation = 0
         self.subscriptions = 0
         self.brokers = 1
@@ -104,6 +106,7 @@ class FakeConsumer:
 
     def close(self) -> None:
         self.closed = True
+        self.closing.wait(60)
 
 
 @dataclass
@@ -243,6 +246,19 @@ def test_a_successor_may_begin_when_all_is_committed_and_before_the_consumer_is_
     stage.deliver()
     stage.play(stage.happens("on_assign", 0), record(0, 5))
     assert stage.done == (False, [{0: 6}])
+
+
+def test_a_consumer_that_does_not_close_holds_up_no_end(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """librdkafka's close waited for ever in an assignment that had just come: one stop in a hundred took 10 s."""
+    monkeypatch.setattr(worker_module, "_CLOSE_S", 0.05)
+    stage.deliver()
+    stage.consumer.closing.clear()
+    began = time.monotonic()
+    try:
+        assert stage.play(stage.happens("on_assign", 0), record(0, 5)) == [{0: 6}]
+    finally:
+        stage.consumer.closing.set()
+    assert time.monotonic() - began < 30
 
 
 def test_nobody_is_to_succeed_while_the_last_batch_is_not_committed(stage: Stage) -> None:
