@@ -165,7 +165,11 @@ def _system(home: Path, broker: str, unique: str, registry: bool) -> Iterator[tu
         codec = _codec(running.url if registry else "", home / "known")
         toys.start()
         try:
-            Desk(toys.settings).create("fuzz.replies", 2)
+            desk = Desk(toys.settings)
+            desk.create("fuzz.replies", 2)
+            for topic in TABLE:
+                if not topic.compacted:  # Kafka deletes within minutes, read or not, what its sender dated 1970
+                    desk.configure(topic.name, retention_ms="-1")
             yield toys, Sender(toys, Fuzz(SEED, codec, registry=registry), codec)
         finally:
             toys.stop()

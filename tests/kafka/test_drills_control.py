@@ -152,7 +152,7 @@ def test_a_command_in_a_partition_that_was_added_is_answered(
 def test_a_dead_letter_that_its_topic_does_not_take_is_shortened(
     stage: Stage, runner: threading.Thread, desk: Desk
 ) -> None:
-    desk.allow("drills.control", 5_000_000)
+    desk.configure("drills.control", max_message_bytes=str(5_000_000))
     wait_until(lambda: takes(desk, b"\x01" * 3_000_000), WAIT_S, what="a topic that takes large records")
     desk.send("drills.control", b"none")
     endings(stage, 2)

@@ -63,7 +63,7 @@ def test_records_of_20_mb_are_survived_where_they_are_allowed(toys: Toys) -> Non
     """A dead letter too large for its topic held its partition up for ever."""
     pids = toys.pids()
     desk = Desk(toys.settings)
-    desk.allow("search.requests", 32 * MIB)
+    desk.configure("search.requests", max_message_bytes=str(32 * MIB))
     with desk.reader("search.results") as results, desk.reader("search.requests.dlq") as dead:
         desk.send("search.requests", b"x" * 20 * MIB, b"k", [("n", b"cut")])
         desk.send("search.requests", search("long", "x" * 20 * MIB), b"k")
@@ -72,7 +72,7 @@ def test_records_of_20_mb_are_survived_where_they_are_allowed(toys: Toys) -> Non
         assert results.answer("padded")["status"] == "ok"
         cut = dead.until(has("error-value-bytes", b"20971520"))
         assert (cut.value() or b"", dict(cut.headers() or [])["error-topic"]) == (b"", b"large.search.requests")
-        desk.allow("search.requests.dlq", 33 * MIB)
+        desk.configure("search.requests.dlq", max_message_bytes=str(33 * MIB))
         desk.send("search.requests", b"y" * 20 * MIB, b"k", [("n", b"whole")])
         assert dead.until(has("n", b"whole")).value() == b"y" * 20 * MIB
         desk.send("search.requests", search("afterwards"), b"k")

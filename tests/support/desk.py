@@ -143,10 +143,13 @@ class Desk:
         led = [one for one in found.partitions.values() if one.leader >= 0] if found is not None else []
         return len(led) == partitions
 
-    def allow(self, name: str, size: int) -> None:
-        """Lets a topic take records of that size."""
-        entry = ConfigEntry("max.message.bytes", str(size), incremental_operation=AlterConfigOpType.SET)
-        asked = [ConfigResource(ResourceType.TOPIC, self.topic(name), incremental_configs=[entry])]
+    def configure(self, name: str, **config: str) -> None:
+        """Sets a topic's configuration: `max_message_bytes="5"` sets `max.message.bytes`."""
+        entry = [
+            ConfigEntry(key.replace("_", "."), value, incremental_operation=AlterConfigOpType.SET)
+            for key, value in config.items()
+        ]
+        asked = [ConfigResource(ResourceType.TOPIC, self.topic(name), incremental_configs=entry)]
         for done in self._admin.incremental_alter_configs(asked).values():
             done.result(WAIT_S)
 
