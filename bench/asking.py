@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from drills.shop_words import QUERIES, USERS
+from drills.evidence.shop_words import QUERIES, USERS
 from models.data.shop import load_catalogue, load_interactions
 from schemas.records import RecommendRequest, SearchRequest
 

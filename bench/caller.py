@@ -12,7 +12,7 @@ from confluent_kafka import Consumer, Producer
 from bench.asking import Request
 from bench.timings import Timings
 from consumers.service import Service
-from drills.places import ends_of, partitions_of
+from drills.evidence.places import ends_of, partitions_of
 from standfast import clients
 from standfast.errors import NoAnswer
 from standfast.settings import Settings

@@ -14,7 +14,7 @@ from confluent_kafka import Consumer, Producer
 from bench.asking import Request
 from consumers.admission import DEADLINE_HEADER
 from consumers.service import Service
-from drills.places import ends_of, partitions_of
+from drills.evidence.places import ends_of, partitions_of
 from standfast import clients
 from standfast.settings import Settings
 

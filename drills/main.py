@@ -6,8 +6,8 @@ import signal
 import threading
 from types import FrameType
 
-from drills.outcomes import TOPIC
-from drills.runner import Runner
+from drills.control.outcomes import TOPIC
+from drills.running.runner import Runner
 from schemas.codec import Codec
 from schemas.records import DrillEvent
 from standfast.errors import SettingsError

@@ -8,7 +8,7 @@ from standfast.pulse import Pulse
 
 _STOPPED_S = 2.0  # one that is continued at once is let be
 # Thrice the longest that a role waits in one call: 20 s for a schema registry that is away (`schemas.registry`), or for
-# a transaction's offsets and its end, 10 s each (`drills.journal`).
+# a transaction's offsets and its end, 10 s each (`drills.control.journal`).
 _SILENT_S = 60.0
 _START_S = 600.0  # until its first step: what it is made of is read from a slow disk
 

@@ -18,13 +18,13 @@ from bench.failover.two_hosts import two_hosts
 from bench.figures import quantile
 from bench.own_place import OWN, own_place
 from consumers.service import service
-from drills import checker
+from drills.evidence import checker
+from drills.evidence.history import History
+from drills.evidence.load import Load
 from drills.evidence.recovery import Recoveries
 from drills.faults import fault_named
 from drills.faults.injector import Kind
 from drills.faults.scene import Scene
-from drills.history import History
-from drills.load import Load
 from standfast.errors import ClusterError, UsageError
 from standfast.settings import Settings
 

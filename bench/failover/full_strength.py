@@ -12,7 +12,7 @@ from confluent_kafka.admin import AdminClient, BrokerMetadata
 from consumers.service import Service
 from drills.faults.brokers import in_sync
 from drills.faults.scene import Scene, pids
-from drills.targets import owned_by
+from drills.running.targets import owned_by
 from standfast import clients
 from standfast.errors import ClusterError
 from standfast.status import SystemStatus

@@ -18,12 +18,12 @@ from bench.failover.striking import strike
 from bench.failover.warm_up import WarmUp, warm_up
 from bench.figures import quantile
 from consumers.service import service
-from drills import checker
+from drills.evidence import checker
 from drills.evidence.latency import latency
+from drills.evidence.load import Load
 from drills.evidence.recovery import Recoveries
 from drills.faults.kill import KILL
 from drills.faults.scene import Scene
-from drills.load import Load
 from standfast.errors import ClusterError
 from standfast.settings import Settings
 from standfast.status import SystemStatus

@@ -6,9 +6,9 @@ import time
 from contextlib import closing
 
 from bench.failover.full_strength import FullStrength
+from drills.evidence.load import Load
 from drills.faults.injector import Injector, Kind
 from drills.faults.scene import Scene
-from drills.load import Load
 from standfast.errors import ClusterError, DrillRejected, UsageError
 
 _SHOWN_WITHIN_S = 10.0

@@ -24,7 +24,7 @@ class WarmUp(msgspec.Struct, frozen=True):
 
 
 class Sending(Protocol):
-    """A load at a steady rate (`drills.load.Load`)."""
+    """A load at a steady rate (`drills.evidence.load.Load`)."""
 
     def unanswered(self) -> int: ...
 

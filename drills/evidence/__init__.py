@@ -1,1 +1,1 @@
-"""What a history of requests, answers and faults proves. Pure: no clocks, no Kafka."""
+"""What a drill's own load saw, and what that proves: checker, judge and verdict know no clock and no Kafka."""

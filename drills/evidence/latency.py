@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
-from drills.history import Request
+from drills.evidence.history import Request
 from schemas.records import Latency
 
 

@@ -21,8 +21,8 @@ from collections.abc import Iterable
 from functools import cached_property
 from itertools import accumulate, islice
 
+from drills.evidence.history import Fault, History, Request, Sighting
 from drills.evidence.latency import latency
-from drills.history import Fault, History, Request, Sighting
 from schemas.records import Latency
 
 

@@ -9,11 +9,11 @@ from signal import SIGKILL
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient, ClusterMetadata
 
+from drills.evidence.history import Fault
+from drills.evidence.verdict import Finding
 from drills.faults.held import Held
 from drills.faults.injector import Aim, Target
 from drills.faults.scene import Scene
-from drills.history import Fault
-from drills.verdict import Finding
 from standfast import clients
 from standfast.errors import ClusterError, DrillRejected
 

@@ -7,10 +7,10 @@ import time
 from signal import SIGCONT, SIGSTOP
 
 from drills.drill import Param
+from drills.evidence.history import Fault
+from drills.evidence.verdict import Finding
 from drills.faults.injector import Kind, Process
 from drills.faults.workers import OnWorkers
-from drills.history import Fault
-from drills.verdict import Finding
 from standfast.errors import ClusterError, DrillRejected
 
 _POLL_S = 0.005

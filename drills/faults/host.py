@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 
 from drills.drill import Param
+from drills.evidence.history import Fault
 from drills.faults.held import Held
 from drills.faults.injector import Kind, Target
 from drills.faults.supervisor import KillSupervisor
-from drills.history import Fault
 from standfast.errors import ClusterError, DrillRejected
 
 _ENDS_S = 10.0

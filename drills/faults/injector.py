@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from drills.drill import Drill, Param, Value, checked
+from drills.evidence.history import Fault
+from drills.evidence.verdict import Finding
 from drills.faults.scene import Scene
-from drills.history import Fault
-from drills.verdict import Finding
 from schemas.records import Scalar
 
 # How `bench failover` judges it (`drills.evidence.recovery`): by the first answer of somebody else, by the same from

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from consumers.service import Service
-from drills.targets import active_workers, owned_by, system
+from drills.running.targets import active_workers, owned_by, system
 from standfast.errors import ClusterError
 from standfast.settings import Settings
 from standfast.status import SystemStatus, WorkerStatus

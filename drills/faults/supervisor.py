@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from drills.evidence.history import Fault
+from drills.evidence.verdict import Finding
 from drills.faults.held import Held
 from drills.faults.injector import Aim, Kind, Target
 from drills.faults.scene import Place, Scene, pids
-from drills.history import Fault
-from drills.verdict import Finding
 from standfast.errors import DrillRejected
 
 

@@ -7,12 +7,12 @@ import random
 import time
 from signal import SIGKILL
 
+from drills.evidence.history import Fault
+from drills.evidence.verdict import Finding
 from drills.faults.held import Held
 from drills.faults.injector import Aim, Process, Target
 from drills.faults.scene import Scene
-from drills.history import Fault
-from drills.targets import active_workers, ready_standbys
-from drills.verdict import Finding
+from drills.running.targets import active_workers, ready_standbys
 from standfast.errors import ClusterError, DrillRejected
 from standfast.status import WorkerStatus
 

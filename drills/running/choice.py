@@ -5,8 +5,8 @@ from __future__ import annotations
 from consumers.service import service
 from drills.faults.injector import Injector, Target
 from drills.faults.scene import Scene
-from drills.plan import Plan
-from drills.targets import refuse_if_last, refuse_unless_ready, system
+from drills.running.plan import Plan
+from drills.running.targets import refuse_if_last, refuse_unless_ready, system
 from standfast.errors import ClusterError, DrillRejected
 from standfast.settings import Settings
 

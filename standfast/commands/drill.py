@@ -11,7 +11,7 @@ from standfast.commands.options import AsJson, Config, finite, print_json, setti
 
 if TYPE_CHECKING:
     from drills.drill import Drill
-    from drills.report import Story
+    from drills.reports.report import Story
     from schemas.records import DrillCommand, Scalar
     from standfast.settings import Settings
 
@@ -95,8 +95,8 @@ def run(  # noqa: PLR0913, PLR0917 - its options
 
     Example: standfast drill run worker-kill --set rate=100 --target worker=search-0
     """
-    from drills.follow import follow
-    from drills.report import phase_line, verdict_table
+    from drills.control.follow import follow
+    from drills.reports.report import phase_line, verdict_table
 
     settings = _located(config)
     command = _command(name, pairs or [], targets or [], seed, duration_s, dry_run)
@@ -125,7 +125,7 @@ def report(
 
     Example: standfast drill report --html drills.html
     """
-    from drills.report import overview, verdict_table
+    from drills.reports.report import overview, verdict_table
     from standfast.errors import DrillError
 
     told = _stories(_located(config), drill_id)
@@ -151,7 +151,7 @@ def _call_off_at_signals() -> None:
 
 
 def _write_page(path: Path, told: list[Story]) -> None:
-    from drills.report_html import page
+    from drills.reports.page import page
     from standfast.errors import DrillError
 
     try:
@@ -211,7 +211,7 @@ def _split(pairs: list[str], option: str) -> list[tuple[str, str]]:
 
 def _longest(command: DrillCommand, settings: Settings) -> float:
     """How long the drill may take; a command that cannot work is found here, before anything is sent."""
-    from drills.plan import make_plan
+    from drills.running.plan import make_plan
     from standfast.errors import DrillRejected, UsageError
 
     try:
@@ -221,8 +221,8 @@ def _longest(command: DrillCommand, settings: Settings) -> float:
 
 
 def _stories(settings: Settings, drill_id: str | None) -> list[Story]:
-    from drills.outcomes import Outcomes
-    from drills.report import stories
+    from drills.control.outcomes import Outcomes
+    from drills.reports.report import stories
     from schemas.codec import Codec
 
     outcomes = Outcomes(settings, Codec(), "standfast-drill-report")

@@ -9,8 +9,8 @@ from contextlib import closing
 from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
 from rich.console import Console
 
-from drills.events import FINAL
-from drills.report import phase_line, verdict_table
+from drills.control.events import FINAL
+from drills.reports.report import phase_line, verdict_table
 from schemas.codec import Codec
 from schemas.records import DrillEvent
 from standfast import clients

@@ -30,7 +30,7 @@ SPEC = ServiceSpec(
     query="consumers.queries:search",
     model="models.search.model:load_search",
     training="models.search.training:train",
-    asked="drills.shop_words:searches",
+    asked="drills.evidence.shop_words:searches",
     rehearsal=b'{"query": "white hanging heart", "k": 10}',
     rank=1,
 )

@@ -20,8 +20,8 @@ import pytest
 from confluent_kafka import Consumer, KafkaError, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from drills.events import FINAL
-from drills.outcomes import Outcomes
+from drills.control.events import FINAL
+from drills.control.outcomes import Outcomes
 from schemas.codec import Codec
 from schemas.records import Interaction, Profile, Record
 from schemas.registry import SchemaRegistry

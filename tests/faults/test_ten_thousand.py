@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from confluent_kafka import Consumer, Producer
 
-from drills.shop_words import QUERIES, USERS
+from drills.evidence.shop_words import QUERIES, USERS
 from standfast import launching, status
 from standfast.status import SystemStatus
 from tests.waiting import wait_until

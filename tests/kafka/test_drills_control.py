@@ -10,7 +10,7 @@ import pytest
 from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic
 
-from drills.events import FINAL
+from drills.control.events import FINAL
 from schemas.records import DrillEvent
 from standfast import clients, topics
 from standfast.settings import KafkaSettings, Settings
@@ -187,7 +187,7 @@ def test_a_command_whose_sender_has_given_up_is_refused(stage: Stage, runner: th
 def test_the_committed_offset_carries_the_id_of_its_topic(stage: Stage, runner: threading.Thread) -> None:
     stage.order(drill="none")
     endings(stage, 1)
-    from drills.control import Control
+    from drills.control.reader import Control
 
     control = Control(stage.settings, lambda: True)
     try:

@@ -9,9 +9,9 @@ from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
 
 from consumers.service import service
-from drills import load as loads
-from drills.checker import measure
-from drills.load import Load
+from drills.evidence import load as loads
+from drills.evidence.checker import measure
+from drills.evidence.load import Load
 from standfast import clients, topics
 from standfast.settings import KafkaSettings, Settings
 from tests.waiting import wait_until

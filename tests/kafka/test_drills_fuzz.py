@@ -11,7 +11,7 @@ import pytest
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
 
-from drills.events import FINAL
+from drills.control.events import FINAL
 from schemas.codec import Codec, Encoding
 from schemas.records import DrillCommand
 from standfast import clients, topics

@@ -15,9 +15,9 @@ from types import TracebackType
 import msgspec
 import pytest
 
+from drills.evidence.logbook import kept
 from drills.faults import FAULTS
 from drills.faults.kill import WORKER_KILL
-from drills.logbook import kept
 from schemas.codec import Encoding
 from schemas.records import DrillEvent
 from standfast.settings import KafkaSettings, Settings

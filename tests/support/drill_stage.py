@@ -8,9 +8,9 @@ from contextlib import contextmanager
 
 from confluent_kafka import Consumer, Producer, TopicPartition
 
-from drills.events import FINAL
-from drills.outcomes import Outcome, Outcomes
-from drills.runner import Runner
+from drills.control.events import FINAL
+from drills.control.outcomes import Outcome, Outcomes
+from drills.running.runner import Runner
 from schemas.codec import Codec, Encoding
 from schemas.records import DrillCommand, DrillEvent
 from standfast import clients

@@ -6,10 +6,10 @@ import time
 from pathlib import Path
 
 from drills.drill import COMMON, Drill, Param
+from drills.evidence.history import Fault
+from drills.evidence.verdict import Finding
 from drills.faults.injector import Aim, Kind, Target
 from drills.faults.scene import Scene
-from drills.history import Fault
-from drills.verdict import Finding
 from standfast.home import folder
 
 OWN = (Param("lasts_s", 0.3, "how long the mark stays", 0, 60),)

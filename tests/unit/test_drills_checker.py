@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drills.checker import measure, out_of_order
-from drills.history import Fault, History, Request, Sighting
-from drills.verdict import Finding, Judgement, Objectives, judge, worst
+from drills.evidence.checker import measure, out_of_order
+from drills.evidence.history import Fault, History, Request, Sighting
+from drills.evidence.verdict import Finding, Judgement, Objectives, judge, worst
 from schemas.records import Check
 
 OBJECTIVES = Objectives(rto_ms=1000, p99_ms=500)

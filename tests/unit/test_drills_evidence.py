@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import pytest
 
-from drills.checker import measure
+from drills.evidence.checker import measure
+from drills.evidence.history import Fault, History, Request, Sighting
 from drills.evidence.recovery import Recoveries
-from drills.history import Fault, History, Request, Sighting
 
 AT = 100.0  # of the strike, by the monotonic clock
 WALL_MS = 1_000_000  # the same moment by the wall clock

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from confluent_kafka import KafkaError
 
-from drills.load import outcome
+from drills.evidence.load import outcome
 
 
 @pytest.mark.parametrize(

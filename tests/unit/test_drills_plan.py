@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from drills.catalogue import catalogue
 from drills.faults import FAULTS, fault_named
 from drills.faults.kill import WORKER_KILL
-from drills.plan import Plan, longest_s, make_plan
 from drills.running import choice
+from drills.running.plan import Plan, longest_s, make_plan
 from schemas.records import DrillCommand, Scalar
 from standfast.errors import DrillRejected, UsageError
 from standfast.settings import DrillSettings, KafkaSettings, Settings, WorkerSettings

@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drills.events import FINAL
-from drills.history import Fault, History, Request, Sighting
-from drills.logbook import keep, kept
-from drills.outcomes import Outcome, refuse_unusual
-from drills.recovery import orphans
-from drills.report import overview, phase_line, stories, verdict_table
-from drills.report_html import page
+from drills.control.events import FINAL
+from drills.control.outcomes import Outcome, refuse_unusual
+from drills.evidence.history import Fault, History, Request, Sighting
+from drills.evidence.logbook import keep, kept
+from drills.reports.page import page
+from drills.reports.report import overview, phase_line, stories, verdict_table
+from drills.running.leftovers import orphans
 from schemas.codec import Encoding
 from schemas.records import DrillEvent, Latency, Phase
 from standfast.commands.terminal import SafeConsole

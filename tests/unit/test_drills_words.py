@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import islice
 
-from drills.shop_words import QUERIES, varied
+from drills.evidence.shop_words import QUERIES, varied
 
 
 def test_no_query_is_repeated_within_ten_thousand() -> None:

@@ -10,7 +10,7 @@ import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drills.report import overview, phase_line, stories, verdict_table
+from drills.reports.report import overview, phase_line, stories, verdict_table
 from schemas.records import DrillEvent, Item, Result
 from standfast import logs
 from standfast.commands.ask import answer

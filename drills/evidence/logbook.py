@@ -7,8 +7,8 @@ from pathlib import Path
 
 import msgspec
 
-from drills.history import Fault, History
-from drills.plan import is_id
+from drills.evidence.history import Fault, History
+from drills.running.plan import is_id
 from standfast.home import folder
 
 _KEPT = 100

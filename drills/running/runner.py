@@ -19,18 +19,18 @@ from confluent_kafka import TopicPartition
 
 from consumers.admission import Origin, origin_of
 from drills.catalogue import catalogue
-from drills.commands import Received, received
-from drills.control import Control
-from drills.dead_letter import dead_letter
-from drills.events import FINAL, event_of, now_ms, rejection
-from drills.execution import Execution
+from drills.control.commands import Received, received
+from drills.control.dead_letter import dead_letter
+from drills.control.events import FINAL, event_of, now_ms, rejection
+from drills.control.journal import Entry, Journal
+from drills.control.outage import Outage, Stopped
+from drills.control.outcomes import Outcome, Outcomes
+from drills.control.reader import Control
 from drills.faults.injector import Target
-from drills.journal import Entry, Journal
-from drills.outage import Outage, Stopped
-from drills.outcomes import Outcome, Outcomes
-from drills.plan import Plan, longest_s, make_plan
-from drills.recovery import orphans
 from drills.running.choice import chosen, scene_of
+from drills.running.execution import Execution
+from drills.running.leftovers import orphans
+from drills.running.plan import Plan, longest_s, make_plan
 from schemas.codec import Codec, Encoding
 from schemas.records import DrillCommand, DrillEvent
 from standfast import role_word, telemetry

@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 
 from drills.catalogue import find
 from drills.drill import Drill, Value, checked
+from drills.evidence.verdict import Objectives
 from drills.faults import fault_named
 from drills.faults.injector import Aim, Kind
-from drills.verdict import Objectives
 from schemas.records import DrillCommand, Scalar
 from schemas.topics import BY_NAME
 from standfast.errors import DrillRejected

@@ -10,9 +10,9 @@ import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from consumers.admission import origin_of, read
-from drills.events import bounded
-from drills.places import bounds, partitions_of
-from drills.plan import is_id
+from drills.control.events import bounded
+from drills.evidence.places import bounds, partitions_of
+from drills.running.plan import is_id
 from schemas.codec import Codec, Encoding
 from schemas.records import DrillEvent
 from standfast import clients, role_word

@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from drills.events import FINAL
+from drills.control.events import FINAL
 from schemas.records import DrillEvent, Latency, Scalar
 from standfast.printable import one_line
 

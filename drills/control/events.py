@@ -7,7 +7,7 @@ from typing import Final
 
 import msgspec
 
-from drills.plan import Plan
+from drills.running.plan import Plan
 from schemas.records import DrillEvent, Phase
 
 _LONGEST = 1000  # a command may be a megabyte, an event that quotes it must not be

@@ -12,15 +12,15 @@ from contextlib import suppress
 
 import structlog
 
-from drills.checker import Measured, measure
-from drills.events import event_of
+from drills.control.events import event_of
+from drills.evidence.checker import Measured, measure
+from drills.evidence.history import History
+from drills.evidence.load import Load
+from drills.evidence.logbook import keep
+from drills.evidence.verdict import Finding, judge
 from drills.faults.injector import Injector, Target
-from drills.history import History
-from drills.load import Load
-from drills.logbook import keep
-from drills.plan import SETTLE_S, Plan
 from drills.running.choice import chosen, scene_of
-from drills.verdict import Finding, judge
+from drills.running.plan import SETTLE_S, Plan
 from schemas.records import Check, DrillEvent, Scalar
 from standfast.errors import DrillRejected
 from standfast.settings import Settings

@@ -9,7 +9,7 @@ import structlog
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from drills.outage import Outage
+from drills.control.outage import Outage
 from standfast import clients, role_word
 from standfast.errors import ClusterError
 from standfast.settings import Settings

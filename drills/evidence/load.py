@@ -16,11 +16,11 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Produ
 
 from consumers.admission import origin_of, read
 from consumers.service import Service
-from drills.copies import copies, with_copies
-from drills.history import Fault, History, Request, Sent, Sighting
-from drills.places import ends_of, partitions_of
-from drills.recorder import Recorder
-from drills.shop_words import Asked
+from drills.evidence.copies import copies, with_copies
+from drills.evidence.history import Fault, History, Request, Sent, Sighting
+from drills.evidence.places import ends_of, partitions_of
+from drills.evidence.recorder import Recorder
+from drills.evidence.shop_words import Asked
 from schemas.codec import Codec, Encoding
 from schemas.records import Result
 from standfast import clients

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 
 from consumers.admission import Origin, default_id, read
-from drills.plan import good_id
+from drills.running.plan import good_id
 from schemas.codec import Codec, Encoding, Malformed
 from schemas.records import DrillCommand
 from standfast.errors import DrillRejected, SchemaError

@@ -7,7 +7,7 @@ import threading
 import time
 from dataclasses import dataclass, field, replace
 
-from drills.history import Fault, History, Request, Sent, Sighting
+from drills.evidence.history import Fault, History, Request, Sent, Sighting
 
 
 @dataclass(slots=True)

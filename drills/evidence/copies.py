@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from confluent_kafka import Consumer, KafkaError, TopicPartition
 
-from drills.history import History
+from drills.evidence.history import History
 from standfast import clients
 from standfast.errors import ClusterError
 from standfast.settings import Settings

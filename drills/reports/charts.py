@@ -6,8 +6,8 @@ import math
 from dataclasses import dataclass
 from html import escape
 
+from drills.evidence.history import Fault, History, Request
 from drills.evidence.recovery import Recoveries
-from drills.history import Fault, History, Request
 from schemas.records import DrillEvent, Latency
 
 _WIDTH, _HEIGHT = 860, 260

@@ -12,9 +12,9 @@ from contextlib import suppress
 import msgspec
 from confluent_kafka import KafkaError, Producer
 
-from drills.control import TOPIC
-from drills.events import FINAL, now_ms
-from drills.outcomes import Outcomes
+from drills.control.events import FINAL, now_ms
+from drills.control.outcomes import Outcomes
+from drills.control.reader import TOPIC
 from schemas.codec import Codec, Encoding
 from schemas.records import DrillCommand, DrillEvent
 from standfast import clients

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from html import escape
 
-from drills.charts import latency_bars, latency_chart, timeline
-from drills.logbook import kept
-from drills.report import Story, clock, number
+from drills.evidence.logbook import kept
+from drills.reports.charts import latency_bars, latency_chart, timeline
+from drills.reports.report import Story, clock, number
 from schemas.records import DrillEvent, Latency
 
 _DETAILED = 20  # newest first; the older ones are rows of the table

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from drills.checker import Measured
+from drills.evidence.checker import Measured
 from schemas.records import Check, Latency
 
 MIN_SAMPLES: Final = 100  # below that a p99 is the slowest answer, whatever it was

@@ -21,9 +21,9 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from drills.evidence.history import History, Request
 from drills.evidence.latency import latency
 from drills.evidence.recovery import Recoveries
-from drills.history import History, Request
 from schemas.records import Latency
 
 

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from drills.catalogue import catalogue
-from drills.events import FINAL, now_ms
-from drills.outcomes import Outcome
+from drills.control.events import FINAL, now_ms
+from drills.control.outcomes import Outcome
 from schemas.codec import Encoding
 from schemas.records import Check, DrillEvent
 

@@ -15,9 +15,9 @@ import msgspec
 import structlog
 from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
 
-from drills.dead_letter import DeadLetter, Headers
-from drills.outage import Outage
-from drills.outcomes import TOPIC, Outcomes
+from drills.control.dead_letter import DeadLetter, Headers
+from drills.control.outage import Outage
+from drills.control.outcomes import TOPIC, Outcomes
 from schemas.codec import Codec, Encoding
 from schemas.records import DrillEvent
 from standfast import clients, role_word
