@@ -15,7 +15,7 @@ test: setup ## run the tests, two files at a time (ARGS=… goes to pytest; the 
 	@$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile $(ARGS)
 
 lint: setup ## check style and types
-	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/mypy tools
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/mypy tools && $(BIN)/lint-imports
 
 reference: setup ## write docs/settings.md, docs/metrics.md, docs/cli.md and docs/topics.md anew from the code
 	@$(BIN)/python tools/reference.py

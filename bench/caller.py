@@ -13,9 +13,9 @@ from bench.asking import Request
 from bench.timings import Timings
 from consumers.service import Service
 from drills.evidence.places import ends_of, partitions_of
-from standfast import clients
-from standfast.errors import NoAnswer
-from standfast.settings import Settings
+from standfast.core import clients
+from standfast.core.errors import NoAnswer
+from standfast.core.settings import Settings
 
 _PATIENCE_S = 60.0
 _WATCH_S = 0.5

@@ -15,8 +15,8 @@ from bench.asking import Request
 from consumers.admission import DEADLINE_HEADER
 from consumers.service import Service
 from drills.evidence.places import ends_of, partitions_of
-from standfast import clients
-from standfast.settings import Settings
+from standfast.core import clients
+from standfast.core.settings import Settings
 
 _PATIENCE_S = 60.0
 

@@ -6,7 +6,7 @@ from bench.asking import Asker
 from bench.caller import ClosedLoop
 from bench.figures import Latency
 from consumers.service import service
-from standfast.settings import Settings
+from standfast.core.settings import Settings
 
 _WARM_UP = 50
 

@@ -12,8 +12,8 @@ from bench.caller import ClosedLoop
 from bench.figures import quantile
 from bench.flood import Flood
 from consumers.service import Service, service
-from standfast import status
-from standfast.settings import Settings
+from standfast.core import status
+from standfast.core.settings import Settings
 
 _IN_FLIGHT = 64
 _WARM_UP = 500

@@ -17,10 +17,10 @@ import msgspec
 
 from bench import processes
 from bench.stage import environment
-from standfast.child import start_child
-from standfast.errors import ClusterError
-from standfast.settings import Settings
-from standfast.status import SystemStatus
+from standfast.core.errors import ClusterError
+from standfast.core.processes.child import start_child
+from standfast.core.settings import Settings
+from standfast.core.status import SystemStatus
 
 OWN = "bench.own_system"
 _STARTS_S = 120.0

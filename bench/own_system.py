@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import sys
 
-from standfast import settings, system
+from standfast import system
+from standfast.core import settings
 
 if __name__ == "__main__":
     system.run(settings.load(), services=(sys.argv[1],), roles=())

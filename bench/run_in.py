@@ -6,7 +6,7 @@ from bench.asking import Asker
 from bench.caller import ClosedLoop
 from consumers.service import service
 from drills.faults.scene import Scene
-from standfast.services import NAMES
+from standfast.core.services import NAMES
 
 
 def run_in(at: Scene, count: int) -> None:

@@ -16,12 +16,12 @@ from types import FrameType
 from bench import processes
 from bench.layout import Layout, layout, unpin
 from models import registry
-from standfast import launching
-from standfast import settings as settings_module
-from standfast.errors import ModelError
-from standfast.home import folder
+from standfast.core import settings as settings_module
+from standfast.core.errors import ModelError
+from standfast.core.home import folder
+from standfast.core.processes import launching
+from standfast.core.settings import Settings
 from standfast.kafka.cluster import Cluster
-from standfast.settings import Settings
 
 _ENDS_S = 2.0  # whoever needs longer to end in order has been given it by then
 _OURS = ("STANDFAST_", "KAFKA_")

@@ -19,12 +19,13 @@ from bench.asking import Asker
 from bench.caller import ClosedLoop
 from bench.stage import copied_models, environment, new_home, workplace
 from consumers.service import service
-from standfast import clients, launching
-from standfast.child import start_child
-from standfast.errors import ClusterError
-from standfast.services import NAMES
-from standfast.settings import Settings
-from standfast.status import SystemStatus
+from standfast.core import clients
+from standfast.core.errors import ClusterError
+from standfast.core.processes import launching
+from standfast.core.processes.child import start_child
+from standfast.core.services import NAMES
+from standfast.core.settings import Settings
+from standfast.core.status import SystemStatus
 
 _PATIENCE_S = 120.0
 _POLL_S = 0.01

@@ -16,10 +16,10 @@ from models.base import Query
 from schemas.codec import Codec, Encoding, Malformed
 from schemas.records import Record, ServiceRequest, Status
 from schemas.times import record_ms
-from standfast.errors import StandfastError, Unreadable
-from standfast.sections import ServiceSettings
-from standfast.services import resolved, spec_of
-from standfast.settings import Settings
+from standfast.core.errors import StandfastError, Unreadable
+from standfast.core.sections import ServiceSettings
+from standfast.core.services import resolved, spec_of
+from standfast.core.settings import Settings
 
 MakeQuery = Callable[[ServiceRequest, ServiceSettings, tuple[str, ...]], Query | str]
 DEADLINE_HEADER = "deadline-ms"

@@ -10,9 +10,9 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from consumers.admission import Admitted, DeadLetter, Origin, Refused
-from consumers.dead_letters import dead_letter_headers
 from consumers.service import Service
 from schemas.codec import Codec, Encoding
+from schemas.dead_letters import dead_letter_headers
 from schemas.records import Item, Result
 from schemas.topics import BY_NAME
 

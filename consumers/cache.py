@@ -15,7 +15,7 @@ from msgspec.msgpack import Decoder, Encoder
 from consumers.breaker import Ask, Outcome
 from models.base import Query, SearchQuery
 from schemas.records import Item
-from standfast import telemetry
+from standfast.core import telemetry
 
 # An answer of ten products takes about 700 bytes; a cache full of answers of a hundred holds fewer, not more bytes.
 BYTES_EACH = 2048

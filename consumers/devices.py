@@ -6,7 +6,7 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from standfast.errors import ModelError
+from standfast.core.errors import ModelError
 
 
 def uses_cuda(device: str) -> bool:

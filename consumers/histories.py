@@ -12,9 +12,9 @@ import structlog
 from msgspec import Struct
 
 from consumers.profiles import bulletin
-from consumers.profiles.file import damaged
 from consumers.profiles.rows import unpacked
 from models.data.users import user_hash
+from standfast.core.topic_file import damaged
 
 _log = structlog.get_logger()
 _LOOK_S = 0.2

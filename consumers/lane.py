@@ -13,7 +13,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from consumers.admission import Origin, origin_of, place_of
 from consumers.held import Held, Waits
 from consumers.work import TopicPartitionKey, Work
-from standfast.errors import Fenced
+from standfast.core.errors import Fenced
 
 _log = structlog.get_logger()
 _FENCED = {KafkaError.FENCED_INSTANCE_ID, KafkaError._FATAL}  # noqa: SLF001 - confluent_kafka's own name for it

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from standfast.mapped import mapped
+from standfast.core.mapped import mapped
 
 # 64-bit words: last tick ns, start of the computation in hand ns (0: none), number of records in it, then partition and
 # offset of each. Words are stored whole, by assignment: `struct.pack_into` zeroes its target first, and a reader that

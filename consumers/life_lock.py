@@ -12,7 +12,7 @@ import errno
 import os
 from pathlib import Path
 
-from standfast.mapped import mapped
+from standfast.core.mapped import mapped
 
 _SHARED = 1  # PTHREAD_PROCESS_SHARED and PTHREAD_MUTEX_ROBUST
 _SIZE = 64  # of a pthread_mutex_t: 40 bytes on x86-64, 48 on ARM64

@@ -60,11 +60,11 @@ from models.base import Model
 from schemas.codec import Codec
 from schemas.records import Result
 from schemas.registry import SchemaRegistry
-from standfast import clients, logs, telemetry
-from standfast.errors import Fenced, StandfastError
-from standfast.home import folder
-from standfast.services import spec_of
-from standfast.settings import Settings
+from standfast.core import clients, logs, telemetry
+from standfast.core.errors import Fenced, StandfastError
+from standfast.core.home import folder
+from standfast.core.services import spec_of
+from standfast.core.settings import Settings
 
 _log = structlog.get_logger()
 _TICK_S = 0.05

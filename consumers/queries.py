@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from models.base import RecommendQuery, SearchQuery
 from schemas.records import RecommendRequest, SearchRequest
-from standfast.services.recommend import RecommendSettings
-from standfast.services.search import SearchSettings
+from standfast.core.services.recommend import RecommendSettings
+from standfast.core.services.search import SearchSettings
 
 
 def search(request: SearchRequest, settings: SearchSettings, known: tuple[str, ...]) -> SearchQuery | str:

@@ -13,7 +13,7 @@ from consumers.admission import Admission, Admitted, Origin
 from consumers.answers import Answers
 from consumers.service import Service
 from models.base import Model
-from standfast.services import spec_of
+from standfast.core.services import spec_of
 
 
 def rehearse(service: Service, model: Model[Any], admission: Admission, answers: Answers) -> None:

@@ -13,8 +13,8 @@ import structlog
 from confluent_kafka import Consumer, KafkaException
 
 from consumers.service import Service
-from standfast import clients
-from standfast.settings import Settings
+from standfast.core import clients
+from standfast.core.settings import Settings
 
 _log = structlog.get_logger()
 _MOST = 8  # each costs about five sleeping threads

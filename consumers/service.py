@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from schemas.records import ServiceRequest
 from schemas.topics import BULK_SUFFIX, BY_NAME, DEAD_LETTER_SUFFIX
-from standfast.services import resolved, spec_of
-from standfast.settings import Settings
+from standfast.core.services import resolved, spec_of
+from standfast.core.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ import structlog
 from consumers.admission import Origin
 from consumers.ledger import RecordId
 from schemas.topics import BULK_SUFFIX
-from standfast.keeping import set_aside, write_whole
+from standfast.core.keeping import set_aside, write_whole
 
 DEATHS_ALLOWED = 2
 _KEPT = 4096  # a message to a worker holds so many, and a ledger

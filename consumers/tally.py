@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from prometheus_client import Counter as Metric
 
 from consumers.selection import Reason
-from standfast import telemetry
+from standfast.core import telemetry
 
 
 class Tally:

@@ -21,7 +21,7 @@ from confluent_kafka.admin import AdminClient
 from consumers.bounded import Beside, Hung, Patience
 from consumers.reports import Reports, error_of, is_final, produce
 from consumers.work import TIMEOUT_S, Replying, TopicPartitionKey, Work
-from standfast.errors import Fenced, NotInitialised
+from standfast.core.errors import Fenced, NotInitialised
 
 _BACKOFF_S = (0.0, 0.01, 0.05, 0.2, 0.5, 1.0)
 _OFFSETS_S = 0.3  # the least that the offsets may take before the call is given up for hung

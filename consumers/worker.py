@@ -22,7 +22,7 @@ from consumers.selection import Limits, Picked, pick
 from consumers.service import Service
 from consumers.transactions import backoff
 from consumers.work import Delivery, Work
-from standfast import telemetry
+from standfast.core import telemetry
 
 _log = structlog.get_logger()
 _POLL_S = 0.1

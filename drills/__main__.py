@@ -7,10 +7,11 @@ import sys
 import structlog
 
 from drills.main import run
-from standfast import logs, role_word
-from standfast.errors import StandfastError
-from standfast.locating import located
-from standfast.settings import load
+from standfast.core import logs
+from standfast.core.errors import StandfastError
+from standfast.core.processes import role_word
+from standfast.core.processes.locating import located
+from standfast.core.settings import load
 
 __all__ = ["main", "run"]
 

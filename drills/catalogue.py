@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from drills.drill import Drill, nearest
 from drills.faults import FAULTS
-from standfast.errors import DrillRejected
+from standfast.core.errors import DrillRejected
 
 
 def catalogue() -> dict[str, Drill]:

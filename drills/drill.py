@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from schemas.records import Scalar
-from standfast.errors import DrillRejected
-from standfast.services import NAMES
+from standfast.core.errors import DrillRejected
+from standfast.core.services import NAMES
 
 Value = int | float | str
 _LONGEST_TEXT = 2000

@@ -10,10 +10,10 @@ from drills.control.outcomes import TOPIC
 from drills.running.runner import Runner
 from schemas.codec import Codec
 from schemas.records import DrillEvent
-from standfast.errors import SettingsError
-from standfast.home import folder
-from standfast.lifeline import stopping_signals
-from standfast.settings import Settings
+from standfast.core.errors import SettingsError
+from standfast.core.home import folder
+from standfast.core.processes.lifeline import stopping_signals
+from standfast.core.settings import Settings
 
 
 def run(settings: Settings) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from models import registry
 from models.base import Model
-from standfast.services import resolved, spec_of
+from standfast.core.services import resolved, spec_of
 
 
 def load(service: str, version: int | None = None, device: str = "auto") -> Model[Any]:

@@ -24,8 +24,8 @@ from typing import TypeVar
 import msgspec
 from safetensors import SafetensorError
 
-from standfast.errors import IntegrityError, ModelError, UsageError
-from standfast.home import folder
+from standfast.core.errors import IntegrityError, ModelError, UsageError
+from standfast.core.home import folder
 
 MANIFEST = "manifest.json"
 _ACTIVE = "active.json"

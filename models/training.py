@@ -18,7 +18,7 @@ from models.encoder.model import BUNDLED, Encoder, load_encoder
 from models.encoder.vectors import encoded
 from models.search.model import EXACT_UP_TO
 from standfast import __version__
-from standfast.services import NAMES, ServiceSpec, resolved, spec_of
+from standfast.core.services import NAMES, ServiceSpec, resolved, spec_of
 
 Filled = tuple[Mapping[str, float], Mapping[str, str]]
 

@@ -18,7 +18,7 @@ import msgspec
 from schemas import avro_schemas
 from schemas.json_text import refused
 from schemas.records import DrillCommand, Record
-from standfast.errors import SchemaError, Unreadable
+from standfast.core.errors import SchemaError, Unreadable
 
 SINGLE_OBJECT = b"\xc3\x01"
 CONFLUENT = b"\x00"

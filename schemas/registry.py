@@ -18,7 +18,7 @@ from schemas import avro_schemas
 from schemas.known_schemas import KnownSchemas
 from schemas.records import Record
 from schemas.registry_calls import RegistryCalls, Unreachable
-from standfast.errors import SchemaError, Unreadable
+from standfast.core.errors import SchemaError, Unreadable
 
 _log = structlog.get_logger()
 PATIENCE_S = 20.0  # bounds what JSON text waits behind a frame in its partition; a registry's restart takes 10 s

@@ -6,7 +6,7 @@ import json
 
 import httpx
 
-from standfast.errors import SchemaError
+from standfast.core.errors import SchemaError
 
 _TIMEOUT = httpx.Timeout(3.0)
 _CONTENT_TYPE = {"Content-Type": "application/vnd.schemaregistry.v1+json"}

@@ -13,8 +13,8 @@ from schemas.records import (
     Result,
     TrafficWindow,
 )
-from standfast.services import TABLE as SERVICES
-from standfast.services import resolved
+from standfast.core.services import TABLE as SERVICES
+from standfast.core.services import resolved
 
 _HOUR = 3_600_000
 _DAY = 24 * _HOUR

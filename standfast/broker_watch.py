@@ -9,13 +9,13 @@ import time
 
 import structlog
 
-from standfast import telemetry
-from standfast.deaths import Deaths, time_of_day
-from standfast.errors import StandfastError
+from standfast.core import telemetry
+from standfast.core.errors import StandfastError
+from standfast.core.processes.deaths import Deaths, time_of_day
+from standfast.core.status import RoleStatus
 from standfast.kafka.broker import Node
 from standfast.kafka.cluster import Cluster
 from standfast.kafka.wire import CLIENT
-from standfast.status import RoleStatus
 
 _log = structlog.get_logger()
 _AFTER_WRITE_OFF_S = 2.0  # a starting broker takes the processor from those that take over

@@ -12,17 +12,17 @@ from confluent_kafka import OFFSET_END, Consumer, KafkaError, KafkaException, Me
 from schemas.codec import Codec, Encoding, Malformed
 from schemas.records import Interaction, Record, Result, ServiceRequest
 from schemas.registry import SchemaRegistry
-from standfast import clients
-from standfast.errors import ClusterError, NoAnswer, TopicError, Unreadable
-from standfast.home import folder
-from standfast.locating import located
-from standfast.services import TABLE, resolved
+from standfast.core import clients
+from standfast.core.errors import ClusterError, NoAnswer, TopicError, Unreadable
+from standfast.core.home import folder
+from standfast.core.processes.locating import located
+from standfast.core.services import TABLE, resolved
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from types import TracebackType
 
-    from standfast.settings import Settings
+    from standfast.core.settings import Settings
 
 _TOPICS: dict[type[Record], str] = {
     **{resolved(spec.request): f"{name}.requests" for name, spec in TABLE.items()},

@@ -13,9 +13,11 @@ from typing import Annotated, Any, NoReturn
 import typer
 from typer.core import TyperGroup
 
-from standfast import __version__, lifeline, standard_streams, surroundings
-from standfast.errors import SetupError, StandfastError
-from standfast.printable import one_line
+from standfast import __version__, standard_streams
+from standfast.core import surroundings
+from standfast.core.errors import SetupError, StandfastError
+from standfast.core.printable import one_line
+from standfast.core.processes import lifeline
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +32,7 @@ class Entry:
 
 
 _RUN, _USE, _PROVE, _SHOP, _ROLES = "Run it", "Use it", "Prove it", "Your own shop and models", "One role alone"
-_HERE = "standfast.commands."
+_HERE, _BENCH = "standfast.commands.", "bench.commands."
 ENTRIES = (
     Entry("demo", _HERE + "demo", "app", "The whole story on this machine, end to end, leaving nothing behind.", _RUN),
     Entry("up", _HERE + "system", "up_app", "Start the system, with its own Kafka unless one is configured.", _RUN),
@@ -42,7 +44,7 @@ ENTRIES = (
     Entry("topics", _HERE + "topics", "app", "List the topics and create what is missing.", _USE),
     Entry("kafka", _HERE + "kafka", "register", "Apache Kafka's own console tools.", _USE),
     Entry("drill", _HERE + "drill", "app", "Break the system on purpose and see the verdict.", _PROVE),
-    Entry("bench", _HERE + "bench", "app", "Measure failover, latency, throughput, startup; beside others.", _PROVE),
+    Entry("bench", _BENCH + "root", "app", "Measure failover, latency, throughput, startup; beside others.", _PROVE),
     Entry("models", _HERE + "models", "app", "Train, list, activate, roll back and verify models.", _SHOP),
     Entry("catalogue", _HERE + "data", "catalogue", "Load your own products.", _SHOP),
     Entry("interactions", _HERE + "data", "interactions", "Load your own views and purchases.", _SHOP),

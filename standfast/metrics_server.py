@@ -7,8 +7,8 @@ import socket
 
 from prometheus_client import REGISTRY, CollectorRegistry, start_http_server
 
-from standfast.errors import SetupError
-from standfast.settings import MetricsSettings
+from standfast.core.errors import SetupError
+from standfast.core.settings import MetricsSettings
 
 
 def start(wanted: MetricsSettings, registry: CollectorRegistry = REGISTRY) -> str:

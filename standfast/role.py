@@ -12,15 +12,16 @@ from collections.abc import Callable
 
 import structlog
 
-from standfast import role_word, telemetry
-from standfast.backoff import Backoff
-from standfast.child import start_child, why_it_ended
-from standfast.deaths import Deaths, time_of_day
-from standfast.errors import StandfastError
-from standfast.home import folder
-from standfast.status import RoleState, RoleStatus
-from standfast.stillness import Stillness
-from standfast.surroundings import ours
+from standfast.core import telemetry
+from standfast.core.backoff import Backoff
+from standfast.core.errors import StandfastError
+from standfast.core.home import folder
+from standfast.core.processes import role_word
+from standfast.core.processes.child import start_child, why_it_ended
+from standfast.core.processes.deaths import Deaths, time_of_day
+from standfast.core.processes.stillness import Stillness
+from standfast.core.status import RoleState, RoleStatus
+from standfast.core.surroundings import ours
 
 _log = structlog.get_logger()
 _STEADY_S = 10.0

@@ -8,7 +8,7 @@ from __future__ import annotations
 import runpy
 import sys
 
-from standfast import role_word
+from standfast.core.processes import role_word
 
 
 def main() -> None:

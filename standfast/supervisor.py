@@ -19,18 +19,19 @@ from consumers.supervision.pool import Pool
 from consumers.supervision.scaler import Scaler
 from consumers.supervision.topic_watch import TopicWatch
 from models import registry
-from standfast import clients, metrics_server, status, telemetry, topics
-from standfast import settings as settings_module
+from standfast import metrics_server, topics
 from standfast.arena import one_arena
 from standfast.broker_watch import BrokerWatch
-from standfast.errors import ClusterError, ModelError
-from standfast.home import folder
+from standfast.core import clients, status, telemetry
+from standfast.core import settings as settings_module
+from standfast.core.errors import ClusterError, ModelError
+from standfast.core.home import folder
+from standfast.core.processes.launching import STARTER_VARIABLE
+from standfast.core.processes.lifeline import cut_loose, stopping_signals, tie_to_parent
+from standfast.core.settings import Settings
+from standfast.core.status import RoleStatus, SystemStatus
 from standfast.kafka.cluster import Cluster
-from standfast.launching import STARTER_VARIABLE
-from standfast.lifeline import cut_loose, stopping_signals, tie_to_parent
 from standfast.role import Role
-from standfast.settings import Settings
-from standfast.status import RoleStatus, SystemStatus
 
 _log = structlog.get_logger()
 _STATUS_S = 1.0

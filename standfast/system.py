@@ -12,12 +12,12 @@ from contextlib import contextmanager
 import structlog
 
 from consumers.profiles import bulletin
-from standfast import logs, status, surroundings, telemetry
-from standfast.errors import ClusterError, SettingsError
-from standfast.home import folder, home
-from standfast.security import security
-from standfast.services import NAMES
-from standfast.settings import Settings
+from standfast.core import logs, status, surroundings, telemetry
+from standfast.core.errors import ClusterError, SettingsError
+from standfast.core.home import folder, home
+from standfast.core.security import security
+from standfast.core.services import NAMES
+from standfast.core.settings import Settings
 
 _log = structlog.get_logger()
 ROLES = ("profiles", "stream", "drills")

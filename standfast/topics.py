@@ -11,8 +11,8 @@ from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType, TopicMetadata
 
 from schemas.topics import TABLE, UNPACKED, Topic
-from standfast.errors import ClusterError, TopicError
-from standfast.settings import KafkaSettings
+from standfast.core.errors import ClusterError, TopicError
+from standfast.core.settings import KafkaSettings
 
 _TIMEOUT_S = 15.0
 _log = structlog.get_logger()

@@ -11,10 +11,11 @@ from typing import Any
 
 import structlog
 
-from standfast import logs, role_word
-from standfast.errors import StandfastError
-from standfast.lifeline import stopping_signals
-from standfast.settings import Settings, load
+from standfast.core import logs
+from standfast.core.errors import StandfastError
+from standfast.core.processes import role_word
+from standfast.core.processes.lifeline import stopping_signals
+from standfast.core.settings import Settings, load
 from streams import restore
 from streams.names import names
 from streams.quiet import quieten

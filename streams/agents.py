@@ -12,12 +12,12 @@ import faust
 import structlog
 from aiokafka.errors import MessageSizeTooLargeError
 
-from consumers.dead_letters import dead_letter_headers
 from schemas.codec import Codec, Encoding, sniff
+from schemas.dead_letters import dead_letter_headers
 from schemas.records import Interaction, Record, Result, TrafficWindow
 from schemas.times import record_ms
-from standfast import telemetry
-from standfast.errors import SchemaError, Unreadable
+from standfast.core import telemetry
+from standfast.core.errors import SchemaError, Unreadable
 from streams.erasures import MARK
 from streams.interactions import check
 from streams.keeper import Keeper

@@ -11,9 +11,9 @@ import structlog
 from confluent_kafka.admin import AdminClient
 
 from schemas.codec import Codec
-from standfast import clients
-from standfast.home import folder
-from standfast.settings import Settings
+from standfast.core import clients
+from standfast.core.home import folder
+from standfast.core.settings import Settings
 from streams import restore, unpacking
 from streams.agents import Agents
 from streams.erasures import Erasures

@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping
 from confluent_kafka import Consumer, Message, TopicPartition
 
 from schemas.times import record_ms
-from standfast import clients
-from standfast.settings import Settings
+from standfast.core import clients
+from standfast.core.settings import Settings
 
 # On the deletions that this process writes itself: to read one of those as somebody's would forget what came after it.
 MARK = ("standfast-erased", b"")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from schemas.records import Interaction
-from standfast.errors import SchemaError
+from standfast.core.errors import SchemaError
 
 # A time in seconds or microseconds instead of milliseconds is a common mistake; the latter would stay newest for ever.
 _AHEAD_MS = 24 * 3_600_000

@@ -13,7 +13,7 @@ from aiokafka.errors import MessageSizeTooLargeError
 from schemas.codec import Codec, Encoding
 from schemas.records import Interaction, Profile
 from schemas.topics import BY_NAME
-from standfast.errors import SchemaError
+from standfast.core.errors import SchemaError
 from streams.kept import Kept, Place
 from streams.ledger import Ledger, Partition
 from streams.profiles import fold, without_oldest

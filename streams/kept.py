@@ -12,10 +12,10 @@ from pathlib import Path
 import structlog
 from msgspec.structs import replace
 
-from consumers.profiles.file import TopicFile, damaged, latest
 from schemas.codec import Codec, Encoding
 from schemas.records import Profile
-from standfast.errors import SchemaError
+from standfast.core.errors import SchemaError
+from standfast.core.topic_file import TopicFile, damaged, latest
 
 # One row a user and partition, by a hash of both: no list of customers lies in a file of ours.
 _TABLES = "create table if not exists profiles (number integer primary key, data blob);"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from schemas.topics import BY_NAME, DEAD_LETTER_SUFFIX
-from standfast.settings import Settings
+from standfast.core.settings import Settings
 
 _COUNTED = ("search.requests", "search.results", "recommend.requests", "recommend.results")
 

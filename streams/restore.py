@@ -15,13 +15,13 @@ import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from consumers.profiles.source import source_of
 from schemas.codec import Codec
 from schemas.records import TrafficWindow
-from standfast import clients
-from standfast.errors import SchemaError, SettingsError, TopicError
-from standfast.home import folder
-from standfast.settings import Settings
+from standfast.core import clients
+from standfast.core.errors import SchemaError, SettingsError, TopicError
+from standfast.core.home import folder
+from standfast.core.settings import Settings
+from standfast.core.topic_source import source_of
 from streams.identities import ids_of
 from streams.kept import Kept, Place, opened
 from streams.names import Names

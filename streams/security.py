@@ -8,8 +8,8 @@ from collections.abc import Mapping
 
 import faust
 
-from standfast.errors import SettingsError
-from standfast.security import Security, security
+from standfast.core.errors import SettingsError
+from standfast.core.security import Security, security
 
 
 def credentials(client: Mapping[str, str]) -> faust.Credentials | None:

@@ -10,7 +10,7 @@ from aiokafka.errors import IllegalStateError
 
 from schemas.records import Result, TrafficWindow
 from schemas.topics import BY_NAME
-from standfast import telemetry
+from standfast.core import telemetry
 from streams.ledger import Ledger, Partition
 from streams.windows import Windows
 

@@ -46,6 +46,6 @@ def unique() -> str:
 
 @pytest.fixture
 def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty state folder that `standfast.home` uses for the length of the test."""
+    """An empty state folder that `standfast.core.home` uses for the length of the test."""
     monkeypatch.setenv("STANDFAST_HOME", str(tmp_path / "state"))
     return tmp_path / "state"

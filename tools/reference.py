@@ -21,8 +21,9 @@ from pydantic_core import PydanticUndefined
 
 from schemas.avro_schemas import current
 from schemas.topics import TABLE, Topic
-from standfast import cli, telemetry
-from standfast.settings import Settings
+from standfast import cli
+from standfast.core import telemetry
+from standfast.core.settings import Settings
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 NOTE = "<!-- Written by tools/reference.py from the code; change that and run `make reference`. -->\n"

@@ -30,7 +30,7 @@ IMPORTS = (
 )
 FETCH_KAFKA = """
 import sys
-from standfast.errors import StandfastError
+from standfast.core.errors import StandfastError
 from standfast.kafka.ahead import prepare
 from standfast.kafka.distribution import jars_folder
 try:

@@ -12,8 +12,8 @@ from bench.beside.described import described
 from bench.figures import machine
 from bench.stage import stage
 from consumers.service import service
-from standfast.errors import UsageError
-from standfast.settings import Settings
+from standfast.core.errors import UsageError
+from standfast.core.settings import Settings
 
 _WARM_UP, _TIMES_REQUESTS = 2000, 5
 _ONE_BY_ONE, _SEARCHES, _RECOMMENDATIONS = 400, 3000, 20_000

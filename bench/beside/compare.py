@@ -18,7 +18,7 @@ from bench.others import Others
 from bench.stage import Stage
 from bench.timings import Timings
 from consumers.service import Service, service
-from standfast.errors import ClusterError, NoAnswer
+from standfast.core.errors import ClusterError, NoAnswer
 
 LONG = "10 % nine times longer"
 _FEWEST_WARM = 50

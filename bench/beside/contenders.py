@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Literal
 
-from standfast.errors import SetupError, UsageError
+from standfast.core.errors import SetupError, UsageError
 
 RAW = "raw"
 

@@ -10,10 +10,10 @@ from bench.stage import Stage
 from models import registry
 from models.encoder.model import torch_device
 from models.kernels.linear import has_bf16
-from standfast import status
+from standfast.core import status
+from standfast.core.services import NAMES
+from standfast.core.settings import Settings
 from standfast.kafka.lock import KAFKA_VERSION
-from standfast.services import NAMES
-from standfast.settings import Settings
 
 
 def described(

@@ -11,7 +11,7 @@ import msgspec
 
 from bench.asking import Request
 from bench.timings import Timings
-from standfast.errors import NoAnswer
+from standfast.core.errors import NoAnswer
 
 _PATIENCE_S = 60.0
 _AGAIN_S = 0.05

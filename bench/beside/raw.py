@@ -13,8 +13,8 @@ from pathlib import Path
 
 from bench.asking import Request
 from bench.timings import Timings
-from standfast.errors import ModelError
-from standfast.lifeline import leave_interrupts_to_parent
+from standfast.core.errors import ModelError
+from standfast.core.processes.lifeline import leave_interrupts_to_parent
 
 _LOAD_S = 120.0
 

@@ -23,11 +23,12 @@ from bench.peers.task import Task
 from bench.stage import Stage, environment
 from bench.timings import Timings
 from consumers.service import Service, service
-from standfast import clients, topics
-from standfast.child import start_child
-from standfast.errors import ClusterError, NoAnswer
-from standfast.settings import Settings
-from standfast.status import SystemStatus
+from standfast import topics
+from standfast.core import clients
+from standfast.core.errors import ClusterError, NoAnswer
+from standfast.core.processes.child import start_child
+from standfast.core.settings import Settings
+from standfast.core.status import SystemStatus
 
 _STARTS_S = 120.0
 _ENDS_S = 20.0

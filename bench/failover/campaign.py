@@ -25,8 +25,8 @@ from drills.evidence.recovery import Recoveries
 from drills.faults import fault_named
 from drills.faults.injector import Kind
 from drills.faults.scene import Scene
-from standfast.errors import ClusterError, UsageError
-from standfast.settings import Settings
+from standfast.core.errors import ClusterError, UsageError
+from standfast.core.settings import Settings
 
 _SETTLE_S = 2.0
 _ANSWERS_S = 60.0

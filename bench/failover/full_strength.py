@@ -13,9 +13,9 @@ from consumers.service import Service
 from drills.faults.brokers import in_sync
 from drills.faults.scene import Scene, pids
 from drills.running.targets import owned_by
-from standfast import clients
-from standfast.errors import ClusterError
-from standfast.status import SystemStatus
+from standfast.core import clients
+from standfast.core.errors import ClusterError
+from standfast.core.status import SystemStatus
 
 _PATIENCE_S = 90.0
 _POLL_S = 0.05

@@ -24,9 +24,9 @@ from drills.evidence.load import Load
 from drills.evidence.recovery import Recoveries
 from drills.faults.kill import KILL
 from drills.faults.scene import Scene
-from standfast.errors import ClusterError
-from standfast.settings import Settings
-from standfast.status import SystemStatus
+from standfast.core.errors import ClusterError
+from standfast.core.settings import Settings
+from standfast.core.status import SystemStatus
 
 _CALM_SHARE = 0.1
 _WEIGH_EVERY_S = 60.0

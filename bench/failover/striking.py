@@ -9,7 +9,7 @@ from bench.failover.full_strength import FullStrength
 from drills.evidence.load import Load
 from drills.faults.injector import Injector, Kind
 from drills.faults.scene import Scene
-from standfast.errors import ClusterError, DrillRejected, UsageError
+from standfast.core.errors import ClusterError, DrillRejected, UsageError
 
 _SHOWN_WITHIN_S = 10.0
 _POLL_S = 0.01

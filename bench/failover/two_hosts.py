@@ -14,10 +14,10 @@ from bench.own_place import OWN, OwnPlace
 from bench.stage import new_home
 from consumers.service import service
 from drills.faults.scene import Scene
-from standfast.errors import ClusterError
+from standfast.core.errors import ClusterError
+from standfast.core.settings import Settings
+from standfast.core.status import SystemStatus
 from standfast.kafka.cluster import Cluster
-from standfast.settings import Settings
-from standfast.status import SystemStatus
 
 _SESSION_MS = 1000  # what docs/sre.md recommends for several hosts
 

@@ -21,8 +21,8 @@ from bench.growth.payloads import Payload, payloads
 from bench.run_in import run_in
 from bench.stage import copied_models, new_home, workplace
 from drills.faults.scene import Scene
-from standfast import logs, settings
-from standfast.settings import Settings
+from standfast.core import logs, settings
+from standfast.core.settings import Settings
 
 _FIGURES = (
     f"p50 ms | p99 ms | answers/s, {IN_FLIGHT} in flight | worker µs alone | worker µs, {IN_FLIGHT} | "

@@ -26,7 +26,7 @@ from models.data.shop import load_catalogue
 from models.encoder.model import load_encoder
 from models.search.model import build_search, load_search
 from models.search.recall import queries
-from standfast.errors import ModelError
+from standfast.core.errors import ModelError
 
 _HEAD = """\
 | products | compared with | ms alone | ms of 32 | searches/s | recall@10 | by vectors | MB | load s | build s |

@@ -10,7 +10,7 @@ from bench.asking import Request
 from bench.caller import ClosedLoop
 from bench.timings import Timings
 from drills.faults.scene import Scene
-from standfast.errors import ClusterError
+from standfast.core.errors import ClusterError
 
 IN_FLIGHT = 64
 Headers = Sequence[tuple[str, bytes]]

@@ -10,7 +10,7 @@ from bench.peers.computing import Json
 from bench.peers.plain import batches
 from bench.peers.task import Task, given
 from schemas.records import Item, Result
-from standfast import clients, settings
+from standfast.core import clients, settings
 
 _ID = "the request's own id comes here"
 _ITEM = Item(item_id="85123A", score=1.234567890123, title="WHITE HANGING HEART T-LIGHT HOLDER")

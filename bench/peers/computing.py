@@ -11,7 +11,7 @@ from bench.asking import Request
 from bench.peers.task import Task
 from models.base import Model, Query, RecommendQuery, SearchQuery
 from schemas.records import Item, Result, SearchRequest
-from standfast.services import resolved, spec_of
+from standfast.core.services import resolved, spec_of
 
 
 def query(request: Request) -> Query:

@@ -12,7 +12,7 @@ from bench.rows.row import Aim, Row
 from bench.rows.soaking import soaked
 from bench.rows.standing import flooded, memory, quality, started
 from bench.rows.struck import NOTHING_LOST, Refill, Strikes
-from standfast.errors import UsageError
+from standfast.core.errors import UsageError
 
 _ALL_WELL = Aim("wrong", 0)
 _BEYOND = (Aim("p50 beyond raw", 4, "ms"), Aim("p99 beyond raw", 12, "ms"), _ALL_WELL)

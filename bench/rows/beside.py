@@ -9,7 +9,7 @@ from bench.beside.against import comparison, wanted
 from bench.beside.comparison import Comparison, Run, Spread, Summary, spread
 from bench.beside.contenders import BARE, STANDFAST
 from bench.rows.row import Found, Place, shown
-from standfast.errors import ClusterError
+from standfast.core.errors import ClusterError
 
 _ROUNDS, _FEW = 3, 60
 # What a row calls a figure, what a summary calls it, its digits and its unit.

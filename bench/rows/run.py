@@ -14,8 +14,8 @@ from bench.rows.outcome import Outcome, Report, failed, judged
 from bench.rows.row import Place, Row
 from bench.rows.stand import Stand
 from bench.stage import workplace
-from standfast.errors import StandfastError
-from standfast.settings import Settings
+from standfast.core.errors import StandfastError
+from standfast.core.settings import Settings
 
 _SYSTEMS = (
     "`standfast up` with 2 workers and 1 standby a service, in the soak 4 and 64 partitions; search alone with 3 "

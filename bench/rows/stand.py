@@ -14,8 +14,8 @@ from bench.run_in import run_in
 from bench.stage import copied_models, new_home
 from consumers.service import service
 from drills.faults.scene import Scene
-from standfast.services import NAMES
-from standfast.settings import Settings
+from standfast.core.services import NAMES
+from standfast.core.settings import Settings
 
 # whole: `standfast up` as it ships; many: with four workers a service and 64 partitions; the others have search alone.
 Kind = Literal["whole", "many", "three brokers", "supervisor", "two hosts"]

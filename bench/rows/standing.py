@@ -19,7 +19,7 @@ from bench.startup import startups
 from consumers.service import service
 from drills.faults.scene import Scene
 from models import registry
-from standfast.services import NAMES
+from standfast.core.services import NAMES
 
 _IN_FLIGHT, _BEFORE_WEIGHING = 64, 2000
 _TIMES, _SECONDS, _FEW_SECONDS, _DEADLINE_MS = 3.0, 10.0, 3.0, 1000

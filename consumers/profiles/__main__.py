@@ -12,11 +12,12 @@ import structlog
 from consumers.profiles import bulletin
 from consumers.profiles.follower import Follower
 from schemas.codec import Codec
-from standfast import logs, role_word
-from standfast.errors import StandfastError
-from standfast.home import folder
-from standfast.lifeline import stopping_signals
-from standfast.settings import Settings, load
+from standfast.core import logs
+from standfast.core.errors import StandfastError
+from standfast.core.home import folder
+from standfast.core.processes import role_word
+from standfast.core.processes.lifeline import stopping_signals
+from standfast.core.settings import Settings, load
 
 
 def run(settings: Settings) -> None:

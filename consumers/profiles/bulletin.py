@@ -11,8 +11,8 @@ from pathlib import Path
 
 import msgspec
 
-from standfast.home import folder
-from standfast.keeping import write_whole
+from standfast.core.home import folder
+from standfast.core.keeping import write_whole
 
 # A follower that is started again tells something new within 2 s, on a busy machine within 5.
 _FRESH_MS = 15_000

@@ -19,15 +19,16 @@ from confluent_kafka import (
 from confluent_kafka.admin import AdminClient
 
 from consumers.profiles import bulletin
-from consumers.profiles.file import damaged
-from consumers.profiles.source import Source, source_of
 from consumers.profiles.store import Change, Store, opened
 from schemas.codec import Codec
 from schemas.records import Profile
-from standfast import clients, role_word, telemetry
-from standfast.errors import SchemaError
-from standfast.services.recommend import RecommendSettings
-from standfast.settings import Settings
+from standfast.core import clients, telemetry
+from standfast.core.errors import SchemaError
+from standfast.core.processes import role_word
+from standfast.core.services.recommend import RecommendSettings
+from standfast.core.settings import Settings
+from standfast.core.topic_file import damaged
+from standfast.core.topic_source import Source, source_of
 
 _log = structlog.get_logger()
 _AT_ONCE = 1000

@@ -19,10 +19,10 @@ from consumers.process import suspects_file
 from consumers.service import Service
 from consumers.supervision.member import Member
 from consumers.suspects import Suspects
-from standfast import clients, telemetry
-from standfast.child import signal_name
-from standfast.settings import Settings
-from standfast.topic_ids import identity_of
+from standfast.core import clients, telemetry
+from standfast.core.processes.child import signal_name
+from standfast.core.settings import Settings
+from standfast.core.topic_ids import identity_of
 
 _log = structlog.get_logger()
 SAID = 64  # records at most, in a log line

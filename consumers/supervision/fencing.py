@@ -5,8 +5,8 @@ from __future__ import annotations
 import structlog
 from confluent_kafka import KafkaException, Producer
 
-from standfast import clients
-from standfast.settings import Settings
+from standfast.core import clients
+from standfast.core.settings import Settings
 
 _log = structlog.get_logger()
 _CONNECT_S = 10.0

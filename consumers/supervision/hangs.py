@@ -10,7 +10,7 @@ import structlog
 
 from consumers.supervision.member import Member
 from consumers.supervision.nursery_handle import NurseryHandle
-from standfast.settings import WorkerSettings
+from standfast.core.settings import WorkerSettings
 
 _log = structlog.get_logger()
 _WATCH_S = 0.1

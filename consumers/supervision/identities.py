@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator
 
-from standfast.backoff import Backoff
+from standfast.core.backoff import Backoff
 
 # Only workers that die soon after they took over are in a crash loop; one killed now and then is not.
 _SHORT_LIFE_S = 3.0

@@ -16,9 +16,9 @@ from consumers.messages import Load, Message, send
 from consumers.process import life_file, slot_file, transactional_id
 from consumers.service import Service
 from consumers.supervision.fencing import Fence
-from standfast.settings import Settings
-from standfast.status import WorkerState
-from standfast.stillness import is_stopped
+from standfast.core.processes.stillness import is_stopped
+from standfast.core.settings import Settings
+from standfast.core.status import WorkerState
 
 
 class Member:

@@ -16,8 +16,8 @@ from confluent_kafka.admin import AdminClient
 from consumers.process import transactional_id
 from consumers.service import Service
 from consumers.supervision.fencing import Fence
-from standfast import clients
-from standfast.settings import Settings
+from standfast.core import clients
+from standfast.core.settings import Settings
 
 _log = structlog.get_logger()
 _LOOK_S = 0.25

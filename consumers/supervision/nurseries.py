@@ -13,7 +13,7 @@ from collections.abc import Callable
 import structlog
 
 from consumers.supervision.nursery_handle import NurseryHandle
-from standfast.backoff import Backoff
+from standfast.core.backoff import Backoff
 
 _log = structlog.get_logger()
 # Loading takes a processor for seconds, and what refuses a version now does so again until somebody mends it.

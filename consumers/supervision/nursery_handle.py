@@ -30,9 +30,9 @@ from consumers.messages import (
 )
 from consumers.service import Service
 from consumers.supervision.member import Member
-from standfast import telemetry
-from standfast.home import folder
-from standfast.stillness import is_stopped
+from standfast.core import telemetry
+from standfast.core.home import folder
+from standfast.core.processes.stillness import is_stopped
 
 _log = structlog.get_logger()
 _BURIED_AFTER_S = 1.0

@@ -8,8 +8,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from standfast.home import folder
-from standfast.keeping import set_aside, write_whole
+from standfast.core.home import folder
+from standfast.core.keeping import set_aside, write_whole
 
 Wanted = int | Literal["auto"]
 _DIGITS = 4

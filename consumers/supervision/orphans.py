@@ -16,8 +16,8 @@ from confluent_kafka import Consumer, ConsumerGroupState, KafkaException
 from confluent_kafka.admin import AdminClient
 
 from consumers.service import Service
-from standfast import clients
-from standfast.settings import Settings
+from standfast.core import clients
+from standfast.core.settings import Settings
 
 _log = structlog.get_logger()
 # Not while the takeover needs the processor; and the successor joins the group of bulk requests a second later.

@@ -47,10 +47,10 @@ from consumers.supervision.nurseries import Nurseries
 from consumers.supervision.nursery_handle import NurseryHandle
 from consumers.supervision.orphans import Orphans
 from consumers.supervision.rows import rows
-from standfast import telemetry
-from standfast.backoff import Backoff
-from standfast.settings import Settings
-from standfast.status import WorkerStatus
+from standfast.core import telemetry
+from standfast.core.backoff import Backoff
+from standfast.core.settings import Settings
+from standfast.core.status import WorkerStatus
 
 _log = structlog.get_logger()
 _AFTER_TAKEOVER_S = 0.25

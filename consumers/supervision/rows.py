@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from consumers.service import Service
 from consumers.supervision.identities import Identities
 from consumers.supervision.member import Member
-from standfast.status import WorkerStatus
+from standfast.core.status import WorkerStatus
 
 
 def rows(service: Service, members: Iterable[Member], identities: Identities) -> list[WorkerStatus]:

@@ -13,10 +13,10 @@ from consumers.supervision import orders
 from consumers.supervision.pool import Pool
 from consumers.supervision.scaling import Rule, Sample, Step, busy, decide
 from consumers.supervision.topic_watch import TopicWatch
-from standfast import telemetry
-from standfast.sections import ServiceSettings
-from standfast.settings import ScalingSettings
-from standfast.status import ServiceStatus
+from standfast.core import telemetry
+from standfast.core.sections import ServiceSettings
+from standfast.core.settings import ScalingSettings
+from standfast.core.status import ServiceStatus
 
 _log = structlog.get_logger()
 _STALE_S = 5.0

@@ -9,7 +9,7 @@ from consumers.admission import Origin, default_id, read
 from drills.running.plan import good_id
 from schemas.codec import Codec, Encoding, Malformed
 from schemas.records import DrillCommand
-from standfast.errors import DrillRejected, SchemaError
+from standfast.core.errors import DrillRejected, SchemaError
 
 _HOW = 'send the bare word worker-kill, {"drill": "worker-kill"} or {"abort": "<drill_id>"}'
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from consumers.admission import Origin
-from consumers.dead_letters import dead_letter_headers
+from schemas.dead_letters import dead_letter_headers
 from schemas.topics import DEAD_LETTER_SUFFIX
 
 _SIZE = "error-value-bytes"

@@ -17,9 +17,9 @@ from drills.control.outcomes import Outcomes
 from drills.control.reader import TOPIC
 from schemas.codec import Codec, Encoding
 from schemas.records import DrillCommand, DrillEvent
-from standfast import clients
-from standfast.errors import ClusterError, Interrupted, NoAnswer, StandfastError
-from standfast.settings import Settings
+from standfast.core import clients
+from standfast.core.errors import ClusterError, Interrupted, NoAnswer, StandfastError
+from standfast.core.settings import Settings
 
 _REACH_S = 10.0
 _SILENCE_S = 10.0

@@ -20,9 +20,10 @@ from drills.control.outage import Outage
 from drills.control.outcomes import TOPIC, Outcomes
 from schemas.codec import Codec, Encoding
 from schemas.records import DrillEvent
-from standfast import clients, role_word
-from standfast.errors import Fenced
-from standfast.settings import Settings
+from standfast.core import clients
+from standfast.core.errors import Fenced
+from standfast.core.processes import role_word
+from standfast.core.settings import Settings
 
 _TIMEOUT_S = 10.0
 _NAME = "standfast-drills"

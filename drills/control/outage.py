@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import structlog
 
-from standfast import role_word
+from standfast.core.processes import role_word
 
 _BACKOFF_S = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
 _TICK_S = 0.05

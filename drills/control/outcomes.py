@@ -15,9 +15,10 @@ from drills.evidence.places import bounds, partitions_of
 from drills.running.plan import is_id
 from schemas.codec import Codec, Encoding
 from schemas.records import DrillEvent
-from standfast import clients, role_word
-from standfast.errors import ClusterError, SchemaError, Unreadable
-from standfast.settings import Settings
+from standfast.core import clients
+from standfast.core.errors import ClusterError, SchemaError, Unreadable
+from standfast.core.processes import role_word
+from standfast.core.settings import Settings
 
 TOPIC = "drills.results"
 _TIMEOUT_S = 10.0

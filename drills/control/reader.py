@@ -10,10 +10,11 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaExcepti
 from confluent_kafka.admin import AdminClient
 
 from drills.control.outage import Outage
-from standfast import clients, role_word
-from standfast.errors import ClusterError
-from standfast.settings import Settings
-from standfast.topic_ids import Identity, identity_of
+from standfast.core import clients
+from standfast.core.errors import ClusterError
+from standfast.core.processes import role_word
+from standfast.core.settings import Settings
+from standfast.core.topic_ids import Identity, identity_of
 
 TOPIC = "drills.control"
 _GROUP = "standfast-drills"

@@ -14,9 +14,9 @@ from dataclasses import replace
 from confluent_kafka import Consumer, KafkaError, TopicPartition
 
 from drills.evidence.history import History
-from standfast import clients
-from standfast.errors import ClusterError
-from standfast.settings import Settings
+from standfast.core import clients
+from standfast.core.errors import ClusterError
+from standfast.core.settings import Settings
 
 _WITHIN_S = 60.0
 

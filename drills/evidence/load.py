@@ -23,10 +23,10 @@ from drills.evidence.recorder import Recorder
 from drills.evidence.shop_words import Asked
 from schemas.codec import Codec, Encoding
 from schemas.records import Result
-from standfast import clients
-from standfast.errors import ClusterError, DrillRejected, SchemaError
-from standfast.services import resolved, spec_of
-from standfast.settings import Settings
+from standfast.core import clients
+from standfast.core.errors import ClusterError, DrillRejected, SchemaError
+from standfast.core.services import resolved, spec_of
+from standfast.core.settings import Settings
 
 _TIMEOUT_S = 10.0
 _TICK_S = 0.005

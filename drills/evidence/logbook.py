@@ -9,7 +9,7 @@ import msgspec
 
 from drills.evidence.history import Fault, History
 from drills.running.plan import is_id
-from standfast.home import folder
+from standfast.core.home import folder
 
 _KEPT = 100
 

@@ -6,7 +6,7 @@ import time
 
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 
-from standfast.errors import ClusterError
+from standfast.core.errors import ClusterError
 
 _TIMEOUT_S = 10.0
 _AGAIN_S = 0.1

@@ -16,7 +16,7 @@ from drills.faults.standby import STANDBY
 from drills.faults.stop import STOP
 from drills.faults.supervisor import SUPERVISOR
 from drills.faults.two import TWO
-from standfast.errors import UsageError
+from standfast.core.errors import UsageError
 
 FAULTS: dict[str, Kind] = {
     kind.name: kind for kind in (KILL, HANG, TWO, STANDBY, STOP, LEADER, CONTROLLER, SUPERVISOR, HOST)

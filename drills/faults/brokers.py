@@ -14,8 +14,8 @@ from drills.evidence.verdict import Finding
 from drills.faults.held import Held
 from drills.faults.injector import Aim, Target
 from drills.faults.scene import Scene
-from standfast import clients
-from standfast.errors import ClusterError, DrillRejected
+from standfast.core import clients
+from standfast.core.errors import ClusterError, DrillRejected
 
 TIMEOUT_S = 30.0
 

@@ -7,8 +7,8 @@ import subprocess
 from drills.faults.brokers import TIMEOUT_S, OnBroker
 from drills.faults.injector import Kind
 from drills.faults.scene import Scene
-from standfast.errors import ClusterError
-from standfast.launching import command
+from standfast.core.errors import ClusterError
+from standfast.core.processes.launching import command
 
 
 class KillController(OnBroker):

@@ -11,7 +11,7 @@ from drills.evidence.history import Fault
 from drills.evidence.verdict import Finding
 from drills.faults.injector import Kind, Process
 from drills.faults.workers import OnWorkers
-from standfast.errors import ClusterError, DrillRejected
+from standfast.core.errors import ClusterError, DrillRejected
 
 _POLL_S = 0.005
 

@@ -11,7 +11,7 @@ import signal
 from pathlib import Path
 
 from drills.faults.injector import Process
-from standfast.errors import DrillRejected
+from standfast.core.errors import DrillRejected
 
 _STATE, _START_TIME = 0, 19  # fields 3 and 22 of /proc/<pid>/stat, counted from after the name, which may hold blanks
 

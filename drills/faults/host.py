@@ -9,7 +9,7 @@ from drills.evidence.history import Fault
 from drills.faults.held import Held
 from drills.faults.injector import Kind, Target
 from drills.faults.supervisor import KillSupervisor
-from standfast.errors import ClusterError, DrillRejected
+from standfast.core.errors import ClusterError, DrillRejected
 
 _ENDS_S = 10.0
 

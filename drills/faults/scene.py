@@ -7,9 +7,9 @@ from typing import Protocol
 
 from consumers.service import Service
 from drills.running.targets import active_workers, owned_by, system
-from standfast.errors import ClusterError
-from standfast.settings import Settings
-from standfast.status import SystemStatus, WorkerStatus
+from standfast.core.errors import ClusterError
+from standfast.core.settings import Settings
+from standfast.core.status import SystemStatus, WorkerStatus
 
 
 class Place(Protocol):

@@ -9,8 +9,8 @@ from signal import SIGKILL
 from drills.drill import Param
 from drills.faults.injector import Kind
 from drills.faults.workers import OnWorkers, one_worker
-from standfast.errors import DrillRejected
-from standfast.status import WorkerStatus
+from standfast.core.errors import DrillRejected
+from standfast.core.status import WorkerStatus
 
 
 class KillHeir(OnWorkers):

@@ -7,7 +7,7 @@ from drills.evidence.verdict import Finding
 from drills.faults.held import Held
 from drills.faults.injector import Aim, Kind, Target
 from drills.faults.scene import Place, Scene, pids
-from standfast.errors import DrillRejected
+from standfast.core.errors import DrillRejected
 
 
 class KillSupervisor:

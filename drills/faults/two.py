@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from drills.faults.injector import Kind
 from drills.faults.workers import OnWorkers
-from standfast.errors import DrillRejected
-from standfast.status import WorkerStatus
+from standfast.core.errors import DrillRejected
+from standfast.core.status import WorkerStatus
 
 
 class KillTwo(OnWorkers):

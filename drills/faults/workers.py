@@ -13,8 +13,8 @@ from drills.faults.held import Held
 from drills.faults.injector import Aim, Process, Target
 from drills.faults.scene import Scene
 from drills.running.targets import active_workers, ready_standbys
-from standfast.errors import ClusterError, DrillRejected
-from standfast.status import WorkerStatus
+from standfast.core.errors import ClusterError, DrillRejected
+from standfast.core.status import WorkerStatus
 
 TARGETS = {
     "worker": "the worker of that id, such as search-0",

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from drills.control.events import FINAL
 from schemas.records import DrillEvent, Latency, Scalar
-from standfast.printable import one_line
+from standfast.core.printable import one_line
 
 COLOURS = {"passed": "green", "failed": "red", "unknown": "yellow", "aborted": "yellow", "rejected": "yellow"}
 _MARKS = {"passed": "✔", "failed": "✘", "unknown": "?"}

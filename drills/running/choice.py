@@ -7,8 +7,8 @@ from drills.faults.injector import Injector, Target
 from drills.faults.scene import Scene
 from drills.running.plan import Plan
 from drills.running.targets import refuse_if_last, refuse_unless_ready, system
-from standfast.errors import ClusterError, DrillRejected
-from standfast.settings import Settings
+from standfast.core.errors import ClusterError, DrillRejected
+from standfast.core.settings import Settings
 
 
 def scene_of(plan: Plan, settings: Settings) -> Scene:

@@ -22,8 +22,8 @@ from drills.faults.injector import Injector, Target
 from drills.running.choice import chosen, scene_of
 from drills.running.plan import SETTLE_S, Plan
 from schemas.records import Check, DrillEvent, Scalar
-from standfast.errors import DrillRejected
-from standfast.settings import Settings
+from standfast.core.errors import DrillRejected
+from standfast.core.settings import Settings
 
 _TICK_S = 0.01
 _STATUS_EVERY_S = 0.1

@@ -13,8 +13,8 @@ from drills.faults import fault_named
 from drills.faults.injector import Aim, Kind
 from schemas.records import DrillCommand, Scalar
 from schemas.topics import BY_NAME
-from standfast.errors import DrillRejected
-from standfast.settings import Settings
+from standfast.core.errors import DrillRejected
+from standfast.core.settings import Settings
 
 _ID = re.compile(r"[A-Za-z0-9._:@-]{1,300}")
 _LONGEST_ID = 120  # that a command may bring; those made of a long topic's name are longer

@@ -33,9 +33,10 @@ from drills.running.leftovers import orphans
 from drills.running.plan import Plan, longest_s, make_plan
 from schemas.codec import Codec, Encoding
 from schemas.records import DrillCommand, DrillEvent
-from standfast import role_word, telemetry
-from standfast.errors import ClusterError, DrillRejected
-from standfast.settings import Settings
+from standfast.core import telemetry
+from standfast.core.errors import ClusterError, DrillRejected
+from standfast.core.processes import role_word
+from standfast.core.settings import Settings
 
 _POLL_S = 0.05
 _STOP_WITHIN_S = 6.0

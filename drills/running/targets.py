@@ -6,9 +6,9 @@ import msgspec
 import structlog
 
 from consumers.service import Service
-from standfast import status
-from standfast.errors import DrillRejected
-from standfast.status import SystemStatus, WorkerStatus
+from standfast.core import status
+from standfast.core.errors import DrillRejected
+from standfast.core.status import SystemStatus, WorkerStatus
 
 _ALIVE = ("ready", "serving")
 _log = structlog.get_logger()

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.data.rows import Skipped
-from standfast.errors import DataError
+from standfast.core.errors import DataError
 
 _V = TypeVar("_V")
 

@@ -21,7 +21,7 @@ from typing import TextIO, TypeVar
 
 import msgspec
 
-from standfast.errors import DataError
+from standfast.core.errors import DataError
 
 JSON_SUFFIXES = frozenset({".jsonl", ".ndjson", ".json"})
 CSV_SUFFIXES = frozenset({".csv", ".tsv", ".txt"})

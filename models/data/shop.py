@@ -10,8 +10,8 @@ from pathlib import Path
 
 from models.data.catalogue import Catalogue, read_catalogue
 from models.data.interactions import Interactions, read_interactions
-from standfast.errors import DataError
-from standfast.home import folder
+from standfast.core.errors import DataError
+from standfast.core.home import folder
 
 _SAMPLE = Path(__file__).parent / "sample"
 _CATALOGUE = ("catalogue.jsonl", "catalogue.jsonl.gz", "catalogue.csv", "catalogue.csv.gz")

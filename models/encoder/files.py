@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from tokenizers import Tokenizer
 
-from standfast.errors import ModelError
+from standfast.core.errors import ModelError
 
 MAX_TOKENS = 256
 _NEEDED = ("config.json", "tokenizer.json")

@@ -19,7 +19,7 @@ from torch import Tensor
 from models.encoder.bert import Bert, grouped
 from models.encoder.files import MAX_TOKENS, EncoderFiles, Pooling, read_encoder_files
 from models.kernels.linear import serving_dtype
-from standfast.errors import ModelError
+from standfast.core.errors import ModelError
 
 BUNDLED = "bundled"
 _MAX_CHARACTERS = 10_000  # tokenizing a 20 MB text to keep 256 tokens of it would block the worker for seconds

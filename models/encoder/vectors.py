@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from models.encoder.model import Encoder
-from standfast.home import cache
+from standfast.core.home import cache
 
 _KEPT, _AT_ONCE = 500_000, 50_000  # a text's tokens take 2 KB while it waits to be encoded
 _log = structlog.get_logger()

@@ -30,7 +30,7 @@ from models.search.lexical import build_lexical, load_lexical
 from models.search.ranking import Ranking
 from models.search.recall import cheapest
 from schemas.records import Item
-from standfast.errors import IntegrityError
+from standfast.core.errors import IntegrityError
 
 LEXICAL_WEIGHT = 0.35
 EXACT_UP_TO = 200_000

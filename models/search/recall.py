@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from models.encoder.model import Encoder
 from models.search.inverted_file import Cells
 from models.search.ranking import Ranked, Ranking
-from standfast.errors import ModelError
+from standfast.core.errors import ModelError
 
 RECALL = 0.95
 _SAMPLE, _WORDS, _FIRST = 200, 3, 10

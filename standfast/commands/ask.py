@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from standfast.answer_table import table_of
 from standfast.commands.options import AsJson, Config, finite, print_json, settings_from, stderr, stdout
 
 if TYPE_CHECKING:
-    from rich.console import Group
-
-    from schemas.records import RecommendRequest, Result, SearchRequest
+    from schemas.records import RecommendRequest, SearchRequest
 
 search_app = typer.Typer()
 recommend_app = typer.Typer()
@@ -62,25 +61,7 @@ def _ask(request: SearchRequest | RecommendRequest, as_json: bool, timeout: floa
     if as_json:
         print_json(result)
     elif result.status == "ok":
-        stdout().print(answer(result))
+        stdout().print(table_of(result))
     if result.status != "ok":
         stderr().print(f"error: {result.status}: {result.error or 'no reason given'}", markup=False, soft_wrap=True)
         raise typer.Exit(1)
-
-
-def answer(result: Result) -> Group:
-    """An answer as a table of its products, and a line on who gave it."""
-    from rich.console import Group
-    from rich.markup import escape
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("#", justify="right")
-    table.add_column("item")
-    table.add_column("title", overflow="fold")
-    table.add_column("score", justify="right")
-    for rank, item in enumerate(result.items, 1):
-        table.add_row(str(rank), escape(item.item_id), escape(item.title), f"{item.score:.3f}")
-    degraded = "  degraded" if result.degraded else ""
-    by = f"{result.model}  worker {result.worker}  {result.latency_ms:.1f} ms{degraded}"
-    return Group(table if result.items else "No products.", f"[dim]{escape(by)}[/]")

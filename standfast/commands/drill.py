@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from drills.drill import Drill
     from drills.reports.report import Story
     from schemas.records import DrillCommand, Scalar
-    from standfast.settings import Settings
+    from standfast.core.settings import Settings
 
 app = typer.Typer(no_args_is_help=True, help="Break the system on purpose and see the verdict.")
 _GRACE_S = 30.0
@@ -126,7 +126,7 @@ def report(
     Example: standfast drill report --html drills.html
     """
     from drills.reports.report import overview, verdict_table
-    from standfast.errors import DrillError
+    from standfast.core.errors import DrillError
 
     told = _stories(_located(config), drill_id)
     if not told:
@@ -152,7 +152,7 @@ def _call_off_at_signals() -> None:
 
 def _write_page(path: Path, told: list[Story]) -> None:
     from drills.reports.page import page
-    from standfast.errors import DrillError
+    from standfast.core.errors import DrillError
 
     try:
         path.write_text(page(told), encoding="utf-8")
@@ -163,7 +163,7 @@ def _write_page(path: Path, told: list[Story]) -> None:
 
 def _found(name: str) -> Drill:
     from drills.catalogue import find
-    from standfast.errors import DrillRejected, UsageError
+    from standfast.core.errors import DrillRejected, UsageError
 
     try:
         return find(name)
@@ -177,7 +177,7 @@ def _command(
     import uuid
 
     from schemas.records import DrillCommand
-    from standfast.errors import DrillRejected, UsageError
+    from standfast.core.errors import DrillRejected, UsageError
 
     drill = _found(name)
     try:
@@ -200,7 +200,7 @@ def _command(
 
 
 def _split(pairs: list[str], option: str) -> list[tuple[str, str]]:
-    from standfast.errors import UsageError
+    from standfast.core.errors import UsageError
 
     split = [pair.partition("=") for pair in pairs]
     for key, sign, _ in split:
@@ -212,7 +212,7 @@ def _split(pairs: list[str], option: str) -> list[tuple[str, str]]:
 def _longest(command: DrillCommand, settings: Settings) -> float:
     """How long the drill may take; a command that cannot work is found here, before anything is sent."""
     from drills.running.plan import make_plan
-    from standfast.errors import DrillRejected, UsageError
+    from standfast.core.errors import DrillRejected, UsageError
 
     try:
         return make_plan(command, command.drill_id or "", settings).duration_s
@@ -234,6 +234,6 @@ def _stories(settings: Settings, drill_id: str | None) -> list[Story]:
 
 
 def _located(config: Path | None) -> Settings:
-    from standfast.locating import located
+    from standfast.core.processes.locating import located
 
     return located(settings_from(config))

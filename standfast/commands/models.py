@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 import typer
 
-from standfast.errors import IntegrityError, UsageError
+from standfast.core.errors import IntegrityError, UsageError
 
 if TYPE_CHECKING:
     from models.registry import Manifest
@@ -31,9 +31,9 @@ def train(
     """
     from models.training import train as run
     from standfast.commands.progress import shown
-    from standfast.services import NAMES
-    from standfast.services.search import SearchSettings
-    from standfast.settings import load
+    from standfast.core.services import NAMES
+    from standfast.core.services.search import SearchSettings
+    from standfast.core.settings import load
 
     wanted = [service for service in NAMES if not names or service in names]
     unknown = sorted(set(names or ()) - set(NAMES))

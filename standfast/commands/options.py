@@ -11,7 +11,7 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from standfast.settings import Settings
+    from standfast.core.settings import Settings
 
 Config = Annotated[
     Path | None, typer.Option("--config", help="The settings file; else standfast.toml here or in the state folder.")
@@ -29,12 +29,12 @@ def settings_from(
     config: Path | None, flags: dict[str, dict[str, object]] | None = None, role: str = "cli"
 ) -> Settings:
     """The settings of this call, logging set up by them; raises SettingsError."""
-    from standfast import logs, settings
+    from standfast.core import logs, settings
 
     loaded = settings.load(config, flags)
     logs.configure(loaded.log, role)
     if loaded.kafka.client:
-        from standfast import clients
+        from standfast.core import clients
 
         clients.check(loaded)
     return loaded
@@ -64,7 +64,7 @@ def print_json(value: object) -> None:
     """Writes the value to stdout as JSON, for programs; a terminal obeys nothing in it."""
     import msgspec
 
-    from standfast.printable import escaped_json
+    from standfast.core.printable import escaped_json
 
     typer.echo(escaped_json(msgspec.json.encode(value).decode()))
 

@@ -29,7 +29,7 @@ def worker(
 
     Example: standfast worker search --workers 2 --standbys 1
     """
-    from standfast.services import NAMES, spec_of
+    from standfast.core.services import NAMES, spec_of
 
     chosen = tuple(dict.fromkeys(services or NAMES))
     specs = [spec_of(name) for name in chosen]
@@ -50,7 +50,7 @@ def stream(config: Config = None) -> None:
     settings = settings_from(config, role="stream")
 
     from standfast import metrics_server
-    from standfast.locating import located
+    from standfast.core.processes.locating import located
     from streams.__main__ import run
 
     metrics_server.start(settings.metrics)
@@ -69,7 +69,7 @@ def drills(config: Config = None) -> None:
 
     from drills.main import run
     from standfast import metrics_server
-    from standfast.locating import located
+    from standfast.core.processes.locating import located
 
     metrics_server.start(settings.metrics)
     run(located(settings))

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from consumers.supervision.orders import Wanted
-    from standfast.status import ServiceStatus
+    from standfast.core.status import ServiceStatus
 
 app = typer.Typer()
 _POLL_S = 0.05
@@ -46,7 +46,7 @@ def scale(
 
 def _scaled(name: str, text: str) -> ServiceStatus:
     from consumers.supervision import orders
-    from standfast.errors import ClusterError, UsageError
+    from standfast.core.errors import ClusterError, UsageError
 
     before = _service(name)
     wanted = _number(text)
@@ -71,7 +71,7 @@ def _scaled(name: str, text: str) -> ServiceStatus:
 
 
 def _number(text: str) -> Wanted:
-    from standfast.errors import UsageError
+    from standfast.core.errors import UsageError
 
     if text == "auto":
         return "auto"
@@ -87,7 +87,7 @@ def _is_reached(service: ServiceStatus, wanted: Wanted) -> bool:
 
 
 def _service(name: str) -> ServiceStatus:
-    from standfast.errors import UsageError
+    from standfast.core.errors import UsageError
 
     found = _services()
     for one in found:
@@ -97,8 +97,8 @@ def _service(name: str) -> ServiceStatus:
 
 
 def _services() -> list[ServiceStatus]:
-    from standfast.errors import ClusterError
-    from standfast.status import read
+    from standfast.core.errors import ClusterError
+    from standfast.core.status import read
 
     running = read()
     if running is None:

@@ -12,7 +12,7 @@ from standfast.commands.options import AsJson, stderr, stdout
 if TYPE_CHECKING:
     from rich.console import Group
 
-    from standfast.status import SystemStatus, WorkerStatus
+    from standfast.core.status import SystemStatus, WorkerStatus
 
 app = typer.Typer()
 _REFRESH_S = 0.5
@@ -42,7 +42,7 @@ def status(
     """
     import msgspec
 
-    from standfast.status import read
+    from standfast.core.status import read
 
     found = read()
     if as_json:
@@ -83,7 +83,7 @@ def _headline(found: SystemStatus) -> str:
 def _live() -> SystemStatus | None:
     from rich.live import Live
 
-    from standfast.status import read
+    from standfast.core.status import read
 
     found = read()
     with Live(console=stdout(), auto_refresh=False, transient=False) as live:

@@ -11,7 +11,7 @@ from standfast.commands.options import Config, Standbys, Workers, settings_from,
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from standfast.status import SystemStatus
+    from standfast.core.status import SystemStatus
 
 up_app = typer.Typer()
 down_app = typer.Typer()
@@ -37,7 +37,7 @@ def up(
     Example: standfast up --detach --workers 3 --standbys 1
     """
     per_service: dict[str, object] = {"workers": workers, "standbys": standbys}
-    from standfast.services import NAMES
+    from standfast.core.services import NAMES
 
     flags: dict[str, dict[str, object]] = {
         **dict.fromkeys(NAMES, per_service),
@@ -68,9 +68,10 @@ def down() -> None:
 
     Example: standfast down
     """
-    from standfast import launching, status
-    from standfast.errors import ClusterError
-    from standfast.home import folder
+    from standfast.core import status
+    from standfast.core.errors import ClusterError
+    from standfast.core.home import folder
+    from standfast.core.processes import launching
     from standfast.kafka import leftovers
 
     if not status.is_running():
@@ -92,9 +93,9 @@ def down() -> None:
 
 
 def _refuse_second() -> None:
-    from standfast import status
-    from standfast.errors import ClusterError
-    from standfast.home import home
+    from standfast.core import status
+    from standfast.core.errors import ClusterError
+    from standfast.core.home import home
 
     if not status.is_running():
         return
@@ -107,9 +108,9 @@ def _refuse_second() -> None:
 
 
 def _up_detached(arguments: list[str]) -> None:
-    from standfast import launching
     from standfast.commands.status import summary
-    from standfast.errors import ClusterError
+    from standfast.core.errors import ClusterError
+    from standfast.core.processes import launching
 
     process = launching.start_detached(arguments)
     try:

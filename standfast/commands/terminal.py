@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 
-from standfast.printable import printable
+from standfast.core.printable import printable
 
 
 class SafeConsole(Console):

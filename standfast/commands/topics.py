@@ -33,9 +33,9 @@ def topics(
     """
     from confluent_kafka.admin import AdminClient
 
-    from standfast import clients
     from standfast import topics as table
-    from standfast.locating import located
+    from standfast.core import clients
+    from standfast.core.processes.locating import located
 
     settings = located(settings_from(config))
     admin = AdminClient(clients.base(settings, "standfast-topics"))

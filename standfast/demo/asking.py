@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.markup import escape
 
 from schemas.records import Interaction, RecommendRequest, Result
+from standfast.answer_table import table_of
 from standfast.caller import Caller
-from standfast.commands.ask import answer
 from standfast.demo.console_tools import produce
 from standfast.demo.promises import Promise
 
@@ -32,7 +32,7 @@ def searches(caller: Caller, console: Console) -> list[Promise]:
     found = caller.answers(requests, _ANSWER_WITHIN_S)
     for name, query in requests.items():
         console.print(f"\n[bold]{escape(query)}[/]")
-        console.print(answer(found[name]) if name in found else "[red]no answer[/]")
+        console.print(table_of(found[name]) if name in found else "[red]no answer[/]")
     good = sum(1 for result in found.values() if result.status == "ok" and result.items)
     return [Promise("every search is answered", good == len(requests), f"{good} of {len(requests)}")]
 
@@ -43,7 +43,7 @@ def two_customers(caller: Caller, console: Console) -> list[Promise]:
     for user in CUSTOMERS:
         result = _recommended(caller, user)
         console.print(f"\n[bold]customer {user}[/]")
-        console.print(answer(_first(result, _SHOWN)))
+        console.print(table_of(_first(result, _SHOWN)))
         lists.append([item.item_id for item in result.items])
     common = len(set(lists[0]) & set(lists[1]))
     kept = all(lists) and lists[0] != lists[1]
@@ -63,7 +63,7 @@ def a_purchase(caller: Caller, console: Console) -> list[Promise]:
         if bought.item_id not in {item.item_id for item in after.items}:
             seconds = time.monotonic() - began
             console.print(f"[bold]after {seconds:.1f} s[/]")
-            console.print(answer(_first(after, _SHOWN)))
+            console.print(table_of(_first(after, _SHOWN)))
             return [Promise("a purchase changes the next advice", kept=True, seen=f"after {seconds:.1f} s")]
         time.sleep(_ASK_AGAIN_S)
     return [Promise("a purchase changes the next advice", kept=False, seen=f"not within {_CHANGE_WITHIN_S:g} s")]

@@ -7,8 +7,8 @@ import subprocess
 from rich.console import Console
 from rich.markup import escape
 
-from standfast import launching
-from standfast.errors import ClusterError
+from standfast.core.errors import ClusterError
+from standfast.core.processes import launching
 
 _WITHIN_S = 60.0
 

@@ -13,11 +13,11 @@ from drills.control.events import FINAL
 from drills.reports.report import phase_line, verdict_table
 from schemas.codec import Codec
 from schemas.records import DrillEvent
-from standfast import clients
+from standfast.core import clients
+from standfast.core.errors import NoAnswer
+from standfast.core.settings import Settings
 from standfast.demo.console_tools import produce
 from standfast.demo.promises import Promise
-from standfast.errors import NoAnswer
-from standfast.settings import Settings
 
 DRILL = "worker-kill"
 _RESULTS = "drills.results"

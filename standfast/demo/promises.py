@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from standfast.errors import StandfastError
+from standfast.core.errors import StandfastError
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,9 +12,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
-from standfast import launching
-from standfast.child import start_child
-from standfast.errors import ClusterError
+from standfast.core.errors import ClusterError
+from standfast.core.processes import launching
+from standfast.core.processes.child import start_child
 
 _FOREIGN = ("KAFKA_", "STANDFAST_", "SCHEMA_REGISTRY_URL")
 _STOP_WITHIN_S = 60.0

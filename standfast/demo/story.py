@@ -9,10 +9,10 @@ from rich.console import Console
 from rich.rule import Rule
 
 from standfast.caller import Caller
+from standfast.core.processes.locating import located
+from standfast.core.settings import load
 from standfast.demo import asking, killing
 from standfast.demo.promises import Promise, tried
-from standfast.locating import located
-from standfast.settings import load
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ import structlog
 from confluent_kafka import Consumer, KafkaException, Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from standfast.errors import StandfastError
+from standfast.core.errors import StandfastError
 from standfast.kafka.broker import Node
 from standfast.kafka.broker_config import new_layout
 from standfast.kafka.distribution import ahead_file

@@ -12,12 +12,12 @@ import subprocess
 import time
 from pathlib import Path
 
-from standfast.child import start_child
-from standfast.errors import ClusterError
+from standfast.core.errors import ClusterError
+from standfast.core.processes.child import start_child
+from standfast.core.surroundings import ours
 from standfast.kafka import compiler
 from standfast.kafka.broker_config import Layout, NodePorts, logging_config, properties
 from standfast.kafka.distribution import QUICK_TO_START, java_command
-from standfast.surroundings import ours
 
 _FLOCK = "hhqqi"  # struct flock: type, whence, start, length, pid
 _TELLING = re.compile(r"\] (ERROR|FATAL) |^Caused by: |Exception: |^Error|^OpenJDK .*error")

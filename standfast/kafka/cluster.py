@@ -10,7 +10,7 @@ from types import TracebackType
 import msgspec
 import structlog
 
-from standfast.errors import ClusterError
+from standfast.core.errors import ClusterError
 from standfast.kafka.broker import Node
 from standfast.kafka.broker_config import Layout, new_layout, with_free_ports
 from standfast.kafka.quorum import elect_another

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import structlog
 
-from standfast.errors import SetupError
-from standfast.home import cache
+from standfast.core.errors import SetupError
+from standfast.core.home import cache
 from standfast.kafka.lock import KAFKA_VERSION, LockedJar, lock_digest, locked_jars
 
 _log = structlog.get_logger()

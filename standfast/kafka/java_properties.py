@@ -5,11 +5,11 @@ from __future__ import annotations
 import base64
 from typing import TYPE_CHECKING
 
-from standfast.errors import SettingsError
-from standfast.security import Security, security
+from standfast.core.errors import SettingsError
+from standfast.core.security import Security, security
 
 if TYPE_CHECKING:
-    from standfast.settings import Settings
+    from standfast.core.settings import Settings
 
 REWRITE_KEY = "openssl pkcs8 -topk8 -v2 aes-256-cbc -in KEY -out NEW_KEY"
 _AES = bytes.fromhex("6086480165030401")  # how the object identifiers of all its kinds begin

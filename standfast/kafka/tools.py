@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NoReturn
 
-from standfast.errors import UsageError
+from standfast.core.errors import UsageError
 
 _LOGGING = Path(__file__).with_name("kafka-tools.log4j2.properties")
 # Some tools take any beginning of their options' names, `--boot` for `--bootstrap-server`; some, like `topics`, none.
@@ -88,9 +88,9 @@ def _connected(tool: Tool, args: list[str]) -> list[str]:
     if tool.connection == "none" or not args or _NEEDS_NOBODY & set(args):
         return args
     args = [_in_full(arg) for arg in args]
-    from standfast import settings
+    from standfast.core import settings
+    from standfast.core.processes.locating import located
     from standfast.kafka.java_properties import java_properties
-    from standfast.locating import located
 
     loaded = settings.load()
     added: list[str] = []

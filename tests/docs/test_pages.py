@@ -10,7 +10,7 @@ from types import ModuleType
 import pytest
 
 from schemas.topics import BY_NAME
-from standfast.settings import Settings
+from standfast.core.settings import Settings
 from tests.docs.blocks import ROOT, pages
 
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")

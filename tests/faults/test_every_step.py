@@ -20,8 +20,8 @@ import pytest
 
 from consumers.service import service
 from consumers.supervision.aftermath import SAID
-from standfast import clients
-from standfast.status import WorkerStatus
+from standfast.core import clients
+from standfast.core.status import WorkerStatus
 from tests.support.desk import Desk
 from tests.support.guest import Guest
 from tests.support.history import History

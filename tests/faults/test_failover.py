@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from standfast.status import WorkerStatus
+from standfast.core.status import WorkerStatus
 from tests.support.history import History
 from tests.support.toys import Toys, is_alive
 from tests.waiting import wait_until

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from standfast.broker_watch import BrokerWatch
+from standfast.core.status import RoleStatus
 from standfast.kafka.cluster import Cluster
-from standfast.status import RoleStatus
 
 
 def test_a_frozen_broker_is_said_and_left_for_its_time_then_started_again(tmp_path: Path) -> None:

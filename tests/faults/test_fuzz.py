@@ -26,9 +26,9 @@ from schemas.codec import Codec
 from schemas.records import Interaction, Profile, Record
 from schemas.registry import SchemaRegistry
 from schemas.topics import TABLE
-from standfast import clients
-from standfast.errors import SchemaError
-from standfast.topic_ids import identity_of
+from standfast.core import clients
+from standfast.core.errors import SchemaError
+from standfast.core.topic_ids import identity_of
 from streams.interactions import check
 from tests.support.accounts import Accounts, Place
 from tests.support.desk import Desk, both_ends

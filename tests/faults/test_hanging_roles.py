@@ -13,11 +13,13 @@ from pathlib import Path
 import pytest
 from confluent_kafka.admin import AdminClient
 
-from standfast import clients, role_word, stillness, topics
-from standfast import settings as settings_module
+from standfast import topics
+from standfast.core import clients
+from standfast.core import settings as settings_module
+from standfast.core.processes import role_word, stillness
+from standfast.core.settings import KafkaSettings, MetricsSettings, Settings
+from standfast.core.status import RoleStatus
 from standfast.role import Role
-from standfast.settings import KafkaSettings, MetricsSettings, Settings
-from standfast.status import RoleStatus
 
 _ROLES = ("profiles", "stream", "drills")
 _SILENT_S = 20.0

@@ -11,7 +11,7 @@ from bench.failover.campaign import Failover, failover, own_scene
 from consumers.service import service
 from drills.faults import FAULTS
 from drills.faults.scene import Scene
-from standfast.settings import KafkaSettings, Settings
+from standfast.core.settings import KafkaSettings, Settings
 from tests.support.toys import Toys
 from tests.waiting import wait_until
 

@@ -18,8 +18,9 @@ import pytest
 from confluent_kafka import Consumer, Producer
 
 from drills.evidence.shop_words import QUERIES, USERS
-from standfast import launching, status
-from standfast.status import SystemStatus
+from standfast.core import status
+from standfast.core.processes import launching
+from standfast.core.status import SystemStatus
 from tests.waiting import wait_until
 
 EACH = 5000

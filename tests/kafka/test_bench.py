@@ -19,9 +19,9 @@ from bench.asking import Asker
 from bench.caller import ClosedLoop
 from bench.peers.task import Task
 from consumers.service import service
-from standfast import launching
-from standfast.errors import ClusterError
-from standfast.settings import KafkaSettings, Settings
+from standfast.core.errors import ClusterError
+from standfast.core.processes import launching
+from standfast.core.settings import KafkaSettings, Settings
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.timeout(600)  # it starts several systems, on a machine that may be busy

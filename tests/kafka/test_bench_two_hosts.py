@@ -12,9 +12,9 @@ from bench.failover.two_hosts import two_hosts
 from consumers.service import service
 from drills.faults.host import HOST
 from drills.faults.scene import Scene
-from standfast.errors import DrillRejected
-from standfast.services.search import SearchSettings
-from standfast.settings import KafkaSettings, Settings
+from standfast.core.errors import DrillRejected
+from standfast.core.services.search import SearchSettings
+from standfast.core.settings import KafkaSettings, Settings
 
 TOYS = "tests.support.toy_system"
 

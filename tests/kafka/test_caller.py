@@ -12,10 +12,11 @@ from confluent_kafka.admin import AdminClient
 
 from schemas.codec import Codec, Encoding
 from schemas.records import Item, RecommendRequest, Result, SearchRequest
-from standfast import clients, topics
+from standfast import topics
 from standfast.caller import Caller
-from standfast.errors import ClusterError, NoAnswer, TopicError
-from standfast.settings import KafkaSettings, Settings
+from standfast.core import clients
+from standfast.core.errors import ClusterError, NoAnswer, TopicError
+from standfast.core.settings import KafkaSettings, Settings
 
 
 @pytest.fixture

@@ -15,8 +15,8 @@ import pytest
 from confluent_kafka import Consumer, Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from standfast import launching
-from standfast.errors import ClusterError
+from standfast.core.errors import ClusterError
+from standfast.core.processes import launching
 from standfast.kafka import leftovers
 from standfast.kafka.broker import Node
 from standfast.kafka.broker_config import is_free

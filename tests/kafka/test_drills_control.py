@@ -12,9 +12,10 @@ from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic
 
 from drills.control.events import FINAL
 from schemas.records import DrillEvent
-from standfast import clients, topics
-from standfast.settings import KafkaSettings, Settings
-from standfast.topic_ids import identity_of
+from standfast import topics
+from standfast.core import clients
+from standfast.core.settings import KafkaSettings, Settings
+from standfast.core.topic_ids import identity_of
 from tests.support.desk import Desk, RefusedByKafka
 from tests.support.drill_stage import Stage, runner_in_a_thread
 from tests.waiting import wait_until

@@ -12,8 +12,9 @@ from consumers.service import service
 from drills.evidence import load as loads
 from drills.evidence.checker import measure
 from drills.evidence.load import Load
-from standfast import clients, topics
-from standfast.settings import KafkaSettings, Settings
+from standfast import topics
+from standfast.core import clients
+from standfast.core.settings import KafkaSettings, Settings
 from tests.waiting import wait_until
 
 

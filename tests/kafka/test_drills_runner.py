@@ -20,7 +20,7 @@ from drills.faults import FAULTS
 from drills.faults.kill import WORKER_KILL
 from schemas.codec import Encoding
 from schemas.records import DrillEvent
-from standfast.settings import KafkaSettings, Settings
+from standfast.core.settings import KafkaSettings, Settings
 from tests.support import toy_fault
 from tests.support.drill_stage import Stage, runner_in_a_thread
 from tests.support.small_system import SmallSystem

@@ -9,8 +9,8 @@ from confluent_kafka import Consumer, Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from consumers.lane import Lane
-from standfast import clients
-from standfast.settings import KafkaSettings, Settings
+from standfast.core import clients
+from standfast.core.settings import KafkaSettings, Settings
 from tests.waiting import wait_until
 
 

@@ -9,7 +9,7 @@ import pytest
 from confluent_kafka import KafkaError
 from confluent_kafka.admin import AdminClient
 
-from standfast import clients
+from standfast.core import clients
 from standfast.kafka.cluster import Cluster
 from tests.support.desk import Desk, has
 from tests.support.raw_records import Raw, batch, refusal, send

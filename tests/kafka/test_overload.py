@@ -11,7 +11,7 @@ from statistics import mean
 import pytest
 from confluent_kafka import Message, Producer
 
-from standfast import clients
+from standfast.core import clients
 from tests.support.desk import Desk, Header, Reader
 from tests.support.toys import Toys
 from tests.waiting import wait_until

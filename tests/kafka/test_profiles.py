@@ -15,13 +15,13 @@ from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic
 
 from consumers.histories import Histories, Known
-from consumers.profiles.file import damaged
 from consumers.profiles.follower import Follower
 from schemas.codec import Codec, Encoding
 from schemas.records import Profile, Seen
-from standfast import clients
-from standfast.services.recommend import RecommendSettings
-from standfast.settings import KafkaSettings, Settings
+from standfast.core import clients
+from standfast.core.services.recommend import RecommendSettings
+from standfast.core.settings import KafkaSettings, Settings
+from standfast.core.topic_file import damaged
 from tests.waiting import wait_until
 
 

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from schemas.codec import Codec, Encoding
 from schemas.records import RecommendRequest, Result, SearchRequest
 from schemas.registry import SchemaRegistry
-from standfast import clients
+from standfast.core import clients
 from tests.support.desk import Desk, Header, Reader, RefusedByKafka, has
 from tests.support.history import History
 from tests.support.registry import Registry, running_registry

@@ -15,7 +15,7 @@ from confluent_kafka import Producer
 
 from schemas.codec import Encoding
 from schemas.records import Profile, Result, TrafficWindow
-from standfast import clients
+from standfast.core import clients
 from tests.support.shop import CODEC, Shop
 from tests.waiting import wait_until
 

@@ -20,7 +20,7 @@ from confluent_kafka.admin import (
 
 from schemas.codec import Encoding
 from schemas.records import Interaction, Profile, RecommendRequest, Result, SearchRequest, TrafficWindow
-from standfast import clients
+from standfast.core import clients
 from streams.codecs import LARGEST
 from tests.support.raw_records import CODECS, Raw, batch, send
 from tests.support.shop import CODEC, PARTITIONS, Shop

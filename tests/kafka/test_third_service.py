@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 from confluent_kafka.admin import AdminClient
 
-from standfast import clients
+from standfast.core import clients
 from tests.support.desk import Desk
 from tests.support.toys import Toys
 

@@ -7,7 +7,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from consumers.supervision import topic_watch
 from consumers.supervision.topic_watch import TopicWatch
-from standfast.settings import KafkaSettings, Settings
+from standfast.core.settings import KafkaSettings, Settings
 from tests.waiting import wait_until
 
 

@@ -11,10 +11,11 @@ import pytest
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from schemas.topics import TABLE
-from standfast import clients, topics
-from standfast.errors import ClusterError
+from standfast import topics
+from standfast.core import clients
+from standfast.core.errors import ClusterError
+from standfast.core.settings import KafkaSettings, Settings
 from standfast.kafka.cluster import Cluster
-from standfast.settings import KafkaSettings, Settings
 from tests.waiting import wait_until
 
 

@@ -9,8 +9,8 @@ from types import TracebackType
 from confluent_kafka import OFFSET_BEGINNING, Consumer, Message, TopicPartition
 
 from consumers.admission import origin_of
-from standfast import clients
-from standfast.settings import Settings
+from standfast.core import clients
+from standfast.core.settings import Settings
 from tests.support.fuzzed import NUMBERED
 
 Place = tuple[str, int, int]

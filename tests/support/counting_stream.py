@@ -13,7 +13,7 @@ import msgspec
 from aiokafka.consumer.fetcher import FetchResult
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread
 
-from standfast.home import home
+from standfast.core.home import home
 from streams import __main__ as streams
 from streams.ledger import Ledger
 from streams.unpacking import Batches

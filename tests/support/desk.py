@@ -19,8 +19,8 @@ from confluent_kafka.admin import (
     ResourceType,
 )
 
-from standfast import clients
-from standfast.settings import Settings
+from standfast.core import clients
+from standfast.core.settings import Settings
 from tests.waiting import wait_until
 
 WAIT_S = 60.0

@@ -13,8 +13,8 @@ from drills.control.outcomes import Outcome, Outcomes
 from drills.running.runner import Runner
 from schemas.codec import Codec, Encoding
 from schemas.records import DrillCommand, DrillEvent
-from standfast import clients
-from standfast.settings import Settings
+from standfast.core import clients
+from standfast.core.settings import Settings
 from tests.waiting import wait_until
 
 

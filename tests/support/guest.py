@@ -7,7 +7,7 @@ from types import TracebackType
 
 from confluent_kafka import Consumer, TopicPartition
 
-from standfast import clients
+from standfast.core import clients
 from tests.waiting import wait_until
 
 

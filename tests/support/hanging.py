@@ -11,8 +11,8 @@ import signal
 import time
 from types import FrameType
 
+from standfast.core.telemetry import SLOT_VARIABLE
 from standfast.supervisor import _MODULES
-from standfast.telemetry import SLOT_VARIABLE
 
 
 def _hang(_signal: int, _frame: FrameType | None) -> None:

@@ -12,8 +12,8 @@ from types import TracebackType
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 
 from schemas.topics import BULK_SUFFIX
-from standfast import clients
-from standfast.settings import Settings
+from standfast.core import clients
+from standfast.core.settings import Settings
 from tests.support.desk import Reader, both_ends
 from tests.waiting import wait_until
 

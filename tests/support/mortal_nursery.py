@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 
 from consumers import committer
-from standfast.home import home
+from standfast.core.home import home
 from tests.support import toy_nursery
 from tests.support.steps import Steps
 

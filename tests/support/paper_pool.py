@@ -16,8 +16,8 @@ from consumers.messages import Activate, Done, Leave, Message, Ready, Serving, S
 from consumers.service import service
 from consumers.supervision import aftermath, identities, pool
 from consumers.supervision.member import Member
-from standfast import backoff
-from standfast.settings import Settings
+from standfast.core import backoff
+from standfast.core.settings import Settings
 
 
 class Loop:

@@ -12,8 +12,9 @@ from confluent_kafka.admin import AdminClient
 
 from schemas.codec import Codec, Encoding
 from schemas.records import Interaction, Profile
-from standfast import clients, topics
-from standfast.settings import KafkaSettings, Settings
+from standfast import topics
+from standfast.core import clients
+from standfast.core.settings import KafkaSettings, Settings
 
 CODEC = Codec()
 PARTITIONS = 3

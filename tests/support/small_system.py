@@ -12,9 +12,10 @@ from types import TracebackType
 
 from confluent_kafka.admin import AdminClient
 
-from standfast import clients, status, topics
-from standfast.settings import Settings
-from standfast.status import SystemStatus, WorkerStatus
+from standfast import topics
+from standfast.core import clients, status
+from standfast.core.settings import Settings
+from standfast.core.status import SystemStatus, WorkerStatus
 from tests.support import echo_worker
 from tests.waiting import wait_until
 

@@ -11,8 +11,8 @@ from typing import Any, ClassVar
 from pydantic import Field
 
 from schemas.records import Item, ServiceRequest
-from standfast.sections import ServiceSettings
-from standfast.services.spec import ServiceSpec
+from standfast.core.sections import ServiceSettings
+from standfast.core.services.spec import ServiceSpec
 
 _HERE = f"{__name__}:"
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 
-from standfast import services
+from standfast.core import services
 from tests.support.third_service import SPEC, train
 
 services.TABLE[SPEC.name] = SPEC
@@ -24,8 +24,9 @@ def third_command(name: str, channel: int, version: int) -> list[str]:
 def main() -> None:
     from consumers import nursery
     from models import registry
-    from standfast import settings, system
-    from standfast.lifeline import tie_to_parent
+    from standfast import system
+    from standfast.core import settings
+    from standfast.core.processes.lifeline import tie_to_parent
 
     tie_to_parent(os.getppid())
     nursery.command = third_command

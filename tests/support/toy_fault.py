@@ -10,7 +10,7 @@ from drills.evidence.history import Fault
 from drills.evidence.verdict import Finding
 from drills.faults.injector import Aim, Kind, Target
 from drills.faults.scene import Scene
-from standfast.home import folder
+from standfast.core.home import folder
 
 OWN = (Param("lasts_s", 0.3, "how long the mark stays", 0, 60),)
 

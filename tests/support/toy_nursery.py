@@ -20,9 +20,9 @@ from consumers.nursery import Nursery
 from consumers.service import service
 from models.base import RecommendQuery, SearchQuery
 from schemas.records import Item
-from standfast import logs, settings, telemetry
-from standfast.home import home
-from standfast.lifeline import leave_interrupts_to_parent, tie_to_parent
+from standfast.core import logs, settings, telemetry
+from standfast.core.home import home
+from standfast.core.processes.lifeline import leave_interrupts_to_parent, tie_to_parent
 
 
 class ToyModel:

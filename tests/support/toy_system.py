@@ -11,8 +11,9 @@ import sys
 
 from consumers import nursery
 from models import registry
-from standfast import settings, system
-from standfast.lifeline import tie_to_parent
+from standfast import system
+from standfast.core import settings
+from standfast.core.processes.lifeline import tie_to_parent
 from tests.support.toy_nursery import active_version
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import msgspec
 
-from standfast.settings import KafkaSettings, Settings
-from standfast.status import ServiceStatus, SystemStatus, WorkerStatus
+from standfast.core.settings import KafkaSettings, Settings
+from standfast.core.status import ServiceStatus, SystemStatus, WorkerStatus
 from tests.waiting import wait_until
 
 START_S = 90.0

@@ -27,7 +27,7 @@ from consumers.work import Work
 from models.base import RecommendQuery, SearchQuery
 from schemas.codec import Codec
 from schemas.records import Item
-from standfast.settings import Settings
+from standfast.core.settings import Settings
 from tests.support.origins import origin
 
 _BATCH = 64

@@ -17,8 +17,8 @@ from bench.layout import Layout
 from bench.stage import Stage
 from bench.timings import Timings
 from consumers.service import service
-from standfast.errors import ClusterError
-from standfast.settings import Settings
+from standfast.core.errors import ClusterError
+from standfast.core.settings import Settings
 
 pytestmark = pytest.mark.usefixtures("empty_home")
 PLAIN = PEERS[0]

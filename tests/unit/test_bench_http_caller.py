@@ -12,7 +12,7 @@ import pytest
 
 from bench.beside.http_caller import HttpLoop
 from schemas.records import SearchRequest
-from standfast.errors import ClusterError, NoAnswer
+from standfast.core.errors import ClusterError, NoAnswer
 
 REQUESTS = [SearchRequest(query=f"query {number}") for number in range(40)]
 

@@ -11,7 +11,7 @@ from bench.beside.against import wanted
 from bench.beside.contenders import chosen
 from bench.peers.computing import result
 from schemas.records import Item, SearchRequest
-from standfast.errors import SetupError, UsageError
+from standfast.core.errors import SetupError, UsageError
 
 
 def test_peers_are_chosen_by_name_each_once_in_the_order_given() -> None:

@@ -19,8 +19,8 @@ from bench.rows.stand import Stand
 from consumers.service import service
 from drills.faults import FAULTS
 from drills.faults.scene import Scene
-from standfast.errors import ClusterError, UsageError
-from standfast.settings import Settings
+from standfast.core.errors import ClusterError, UsageError
+from standfast.core.settings import Settings
 
 MEDIAN, LOST = Aim("median", 50, "ms"), Aim("lost", 0)
 

@@ -12,8 +12,8 @@ import pytest
 
 from standfast import broker_watch
 from standfast.broker_watch import BrokerWatch, answers
-from standfast.errors import SetupError
-from standfast.status import RoleStatus
+from standfast.core.errors import SetupError
+from standfast.core.status import RoleStatus
 
 
 class PaperNode:

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from standfast import cli, launching
+from standfast import cli
+from standfast.core.processes import launching
 
 _WITHIN_S = 120
 

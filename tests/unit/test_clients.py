@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from confluent_kafka import Consumer, Producer
 
-from standfast import clients
-from standfast.clients_fixed import FIXED
-from standfast.errors import SettingsError
-from standfast.settings import Settings
+from standfast.core import clients
+from standfast.core.clients_fixed import FIXED
+from standfast.core.errors import SettingsError
+from standfast.core.settings import Settings
 
 # Not what any of our clients has.
 _OTHERS = {

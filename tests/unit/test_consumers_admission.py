@@ -21,7 +21,7 @@ from consumers.service import service
 from models.base import RecommendQuery, SearchQuery
 from schemas.codec import Codec, Encoding
 from schemas.records import RecommendRequest, SearchRequest
-from standfast.settings import Settings
+from standfast.core.settings import Settings
 from tests.support.origins import FakeMessage, Headers, origin
 
 _SETTINGS = Settings()

@@ -14,7 +14,7 @@ from consumers.service import service
 from models.base import SearchQuery
 from schemas.codec import Codec, Encoding
 from schemas.records import Item, Result
-from standfast.settings import KafkaSettings, Settings
+from standfast.core.settings import KafkaSettings, Settings
 from tests.support.origins import Headers, origin
 
 _SETTINGS = Settings(kafka=KafkaSettings(topic_prefix="shop."))

@@ -20,8 +20,8 @@ from consumers.suspects import Told
 from models.base import RecommendQuery, SearchQuery
 from schemas.codec import Codec
 from schemas.records import Item
-from standfast import telemetry
-from standfast.settings import Settings
+from standfast.core import telemetry
+from standfast.core.settings import Settings
 from tests.support.origins import origin
 
 _SETTINGS = Settings()

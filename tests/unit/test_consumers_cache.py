@@ -14,7 +14,7 @@ from consumers.cache import BYTES_EACH, Cache
 from models.base import RecommendQuery, SearchQuery
 from models.search.model import HybridSearch
 from schemas.records import Item
-from standfast import telemetry
+from standfast.core import telemetry
 
 
 class CountingModel:

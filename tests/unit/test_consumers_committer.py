@@ -17,7 +17,7 @@ from consumers import committer as committer_module
 from consumers.answers import Outgoing
 from consumers.committer import Committer
 from consumers.work import Replying, Unwritable, Work
-from standfast.errors import Fenced
+from standfast.core.errors import Fenced
 from tests.support.origins import origin
 from tests.support.replying import NoReplies
 from tests.waiting import wait_until

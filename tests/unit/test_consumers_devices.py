@@ -12,7 +12,7 @@ import torch
 from consumers import nursery
 from consumers.devices import freest, visible
 from consumers.messages import Fork
-from standfast.errors import ModelError
+from standfast.core.errors import ModelError
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 
 from consumers.supervision import identities
 from consumers.supervision.identities import Identities
-from standfast import backoff
+from standfast.core import backoff
 
 
 class Clock:

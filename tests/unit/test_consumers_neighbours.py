@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from consumers.service import service
 from consumers.supervision.neighbours import by_host, gone
-from standfast.settings import Settings
+from standfast.core.settings import Settings
 
 OWN = service("search", Settings.model_validate({"workers": {"host": "b"}}))
 

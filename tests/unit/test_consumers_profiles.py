@@ -18,10 +18,10 @@ from hypothesis import strategies as st
 
 from consumers.histories import Histories, Known
 from consumers.profiles import bulletin
-from consumers.profiles.file import damaged, remove
 from consumers.profiles.rows import packed, unpacked
 from consumers.profiles.store import Change, Store, opened
 from schemas.records import Profile, Seen
+from standfast.core.topic_file import damaged, remove
 from tests.waiting import wait_until
 
 _LIMIT = 64 << 20

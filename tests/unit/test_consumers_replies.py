@@ -18,7 +18,7 @@ from consumers.replies import Allowance, Replies
 from consumers.service import service
 from consumers.work import Work
 from schemas.codec import Codec
-from standfast.settings import Settings
+from standfast.core.settings import Settings
 from tests.support.origins import origin
 
 TOPIC = "search.requests"

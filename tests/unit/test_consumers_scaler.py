@@ -13,8 +13,8 @@ from consumers.supervision import orders, scaler
 from consumers.supervision.pool import Pool
 from consumers.supervision.scaler import Scaler
 from consumers.supervision.topic_watch import TopicWatch
-from standfast.services.search import SearchSettings
-from standfast.settings import ScalingSettings, Settings
+from standfast.core.services.search import SearchSettings
+from standfast.core.settings import ScalingSettings, Settings
 
 pytestmark = pytest.mark.usefixtures("state")
 

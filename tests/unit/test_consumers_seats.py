@@ -9,8 +9,8 @@ import pytest
 
 from consumers.seats import Seats
 from consumers.service import service
-from standfast.services.search import SearchSettings
-from standfast.settings import Settings
+from standfast.core.services.search import SearchSettings
+from standfast.core.settings import Settings
 
 
 class _Seat:

@@ -12,7 +12,7 @@ from consumers.admission import Origin
 from consumers.pace import Pace
 from consumers.selection import Limits, pick
 from consumers.service import service
-from standfast.settings import Settings
+from standfast.core.settings import Settings
 from tests.support.origins import origin
 
 _RECORD = st.tuples(st.integers(0, 50), st.booleans())

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from consumers.suspects import Suspects, Told, record_at
-from standfast import backoff
-from standfast.backoff import Backoff
+from standfast.core import backoff
+from standfast.core.backoff import Backoff
 
 Records = list[tuple[int, int]]
 

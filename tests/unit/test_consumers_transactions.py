@@ -16,7 +16,7 @@ from consumers.answers import Outgoing
 from consumers.at_least_once import AtLeastOnce
 from consumers.transactions import ExactlyOnce
 from consumers.work import Delivery, Unwritable, Work
-from standfast.errors import Fenced, NotInitialised
+from standfast.core.errors import Fenced, NotInitialised
 from tests.support.origins import origin
 from tests.support.replying import NoReplies
 

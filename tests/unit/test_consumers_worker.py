@@ -24,8 +24,8 @@ from consumers.suspects import Told
 from consumers.tally import Tally
 from consumers.work import Replying, Work
 from consumers.worker import Worker
-from standfast.errors import Fenced
-from standfast.settings import Settings
+from standfast.core.errors import Fenced
+from standfast.core.settings import Settings
 from tests.support.origins import FakeMessage, origin
 from tests.support.replying import NoReplies
 

@@ -14,10 +14,10 @@ import pytest
 import yaml
 from prometheus_client import Counter, Gauge, Histogram
 
-from standfast import telemetry
 from standfast.cli import ENTRIES
+from standfast.core import telemetry
+from standfast.core.settings import Settings, load
 from standfast.kafka.broker_config import Layout, NodePorts, properties
-from standfast.settings import Settings, load
 
 ROOT = Path(__file__).resolve().parents[2]
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())

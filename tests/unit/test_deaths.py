@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from standfast import deaths, role_word, status
-from standfast.deaths import Deaths
+from standfast.core import status
+from standfast.core.processes import deaths, role_word
+from standfast.core.processes.deaths import Deaths
+from standfast.core.settings import Settings
 from standfast.role import Role
-from standfast.settings import Settings
 from standfast.supervisor import Supervisor
 
 

@@ -17,9 +17,9 @@ from drills.faults.kill import WORKER_KILL
 from drills.running import choice
 from drills.running.plan import Plan, longest_s, make_plan
 from schemas.records import DrillCommand, Scalar
-from standfast.errors import DrillRejected, UsageError
-from standfast.settings import DrillSettings, KafkaSettings, Settings, WorkerSettings
-from standfast.status import SystemStatus, WorkerStatus
+from standfast.core.errors import DrillRejected, UsageError
+from standfast.core.settings import DrillSettings, KafkaSettings, Settings, WorkerSettings
+from standfast.core.status import SystemStatus, WorkerStatus
 
 SETTINGS = Settings(kafka=KafkaSettings(topic_prefix="x."))
 
@@ -58,7 +58,7 @@ def chosen(status: SystemStatus | None, **fields: Any) -> str:
     """The worker that worker-kill strikes in a system that says this of itself."""
     wanted = plan(**fields)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("standfast.status.read", lambda: status)
+        patch.setattr("standfast.core.status.read", lambda: status)
         scene = choice.scene_of(wanted, SETTINGS)
         with closing(wanted.kind.make(scene, wanted.aim)) as injector:
             return choice.chosen(injector, scene).processes[0].id

@@ -20,7 +20,7 @@ from drills.running.leftovers import orphans
 from schemas.codec import Encoding
 from schemas.records import DrillEvent, Latency, Phase
 from standfast.commands.terminal import SafeConsole
-from standfast.errors import Unreadable
+from standfast.core.errors import Unreadable
 
 PHASES: list[Phase] = ["accepted", "steady_state", "injected", "observing", "recovered", "rolled_back"]
 

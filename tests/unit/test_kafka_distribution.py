@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from standfast.errors import SetupError
+from standfast.core.errors import SetupError
 from standfast.kafka import distribution
 from standfast.kafka.lock import LOCK_FILE, LockedJar, locked_jars
 

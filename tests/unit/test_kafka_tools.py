@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from standfast import settings
-from standfast.errors import ClusterError, SettingsError, UsageError
+from standfast.core import settings
+from standfast.core.errors import ClusterError, SettingsError, UsageError
 from standfast.kafka.distribution import jars_folder
 from standfast.kafka.java_properties import java_properties
 from standfast.kafka.tools import _LOGGING, TOOLS, _connected, kafka_tool

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from standfast import launching
+from standfast.core.processes import launching
 
 _LOGS = """
 import logging, sys
 import structlog
-from standfast import logs
-from standfast.settings import LogSettings
+from standfast.core import logs
+from standfast.core.settings import LogSettings
 logs.configure(LogSettings(format="json"), "supervisor")
 for number in range(int(sys.argv[1])):
     structlog.get_logger().warning("a line", number=number)
@@ -67,7 +67,7 @@ def test_a_full_disk_stops_nobody() -> None:
 def test_every_line_arrives_while_somebody_reads_and_dropped_ones_are_counted(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from standfast.log_output import LogOutput
+    from standfast.core.log_output import LogOutput
 
     read, write = os.pipe()
     with os.fdopen(write, "w") as stderr:

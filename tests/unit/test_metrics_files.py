@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
-from standfast.metrics_files import Collector, ValuesFile
+from standfast.core.metrics_files import Collector, ValuesFile
 
 _KEY = '["standfast_drills", "standfast_drills_total", {"drill": "%s"}, "Drills ended."]'
 

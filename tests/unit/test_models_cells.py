@@ -23,7 +23,7 @@ from models.search.inverted_file import compared, divide
 from models.search.model import HybridSearch, build_search, load_search
 from models.training import train
 from schemas.records import Item
-from standfast.errors import ModelError
+from standfast.core.errors import ModelError
 
 _ITEMS = 3747
 

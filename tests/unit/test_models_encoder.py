@@ -13,7 +13,7 @@ import torch
 
 from models.encoder.model import Encoder, _AutoBackbone, encoder_folder, load_encoder
 from models.encoder.vectors import encoded
-from standfast.errors import ModelError
+from standfast.core.errors import ModelError
 
 _TEXTS = [
     "white hanging heart t-light holder",

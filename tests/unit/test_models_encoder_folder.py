@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from models.encoder.model import encoder_folder, load_encoder
-from standfast.errors import ModelError
+from standfast.core.errors import ModelError
 
 _TEXTS = ["white hanging heart t-light holder", "Lunch bag", "", "long " * 300]
 _SMALL: dict[str, Any] = {

@@ -24,7 +24,7 @@ from schemas.events import liked, weight_of
 from schemas.records import Profile, Seen
 from standfast.commands.data import catalogue as catalogue_commands
 from standfast.commands.data import interactions as interaction_commands
-from standfast.errors import DataError
+from standfast.core.errors import DataError
 
 _AT = 1_700_000_000_000
 _DAY = 86_400_000

@@ -23,7 +23,7 @@ from typer.testing import CliRunner
 from models import registry
 from models.loading import load
 from standfast.commands.models import app
-from standfast.errors import IntegrityError, ModelError, UsageError
+from standfast.core.errors import IntegrityError, ModelError, UsageError
 
 pytestmark = pytest.mark.usefixtures("empty_home")
 

@@ -8,7 +8,7 @@ import pytest
 
 from models.data.catalogue import read_catalogue
 from models.data.interactions import read_interactions
-from standfast.errors import DataError
+from standfast.core.errors import DataError
 
 _GOOD = [f"p{number},title {number},c" for number in range(100)]
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from models.data import shop
 from models.data.catalogue import read_catalogue
 from models.data.interactions import epoch_ms, read_interactions, weight_of
-from standfast.errors import DataError
+from standfast.core.errors import DataError
 
 _ROWS = [("u1", "a", 1700000000000, "purchase", 2.5), ("u2", "b", 1700000001000, "view", None)]
 _CSV = "user_id,item_id,timestamp,event,value\nu1,a,1700000000000,purchase,2.5\nu2,b,1700000001000,view,\n"

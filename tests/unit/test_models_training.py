@@ -17,7 +17,7 @@ from models.loading import load
 from models.training import ensure, train
 from standfast.commands.data import catalogue, interactions
 from standfast.commands.models import app
-from standfast.errors import IntegrityError, StandfastError, UsageError
+from standfast.core.errors import IntegrityError, StandfastError, UsageError
 
 _RUN = CliRunner()
 

@@ -19,7 +19,7 @@ from models.data.catalogue import read_catalogue
 from models.data.interactions import Interactions, read_interactions
 from models.data.rows import Skipped
 from models.data.values import epoch_ms, identity, whole_ids
-from standfast.errors import DataError
+from standfast.core.errors import DataError
 
 _AT = 1_700_000_000_000
 _ROWS = 40

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 
 from drills.reports.report import overview, phase_line, stories, verdict_table
 from schemas.records import DrillEvent, Item, Result
-from standfast import logs
-from standfast.commands.ask import answer
+from standfast.answer_table import table_of
 from standfast.commands.terminal import SafeConsole
-from standfast.printable import escaped_json, one_line, printable
-from standfast.settings import LogSettings
+from standfast.core import logs
+from standfast.core.printable import escaped_json, one_line, printable
+from standfast.core.settings import LogSettings
 
 EVIL = "\x1b[2J\x1b]0;owned\x07\x9b31m\u202eabc\x7f\r\x00\u2028"
 OBEYED = [
@@ -61,7 +61,7 @@ def test_what_a_drill_or_an_answer_shows_is_not_obeyed() -> None:
     result = Result(
         request_id="r", status="ok", items=[Item(EVIL, 1.0, f"{EVIL}[bold]")], model=EVIL, worker=EVIL, error=EVIL
     )
-    for shown in (overview(stories([event])), verdict_table(event), phase_line(event), answer(result)):
+    for shown in (overview(stories([event])), verdict_table(event), phase_line(event), table_of(result)):
         assert not set(printed(shown)) & set(OBEYED)
     lines = [line.strip() for line in printed(verdict_table(event)).splitlines()]
     assert not any(line.startswith(("passed: forged", "forged")) for line in lines)

@@ -10,7 +10,7 @@ import pytest
 from confluent_kafka import Message
 
 from schemas.times import record_ms
-from standfast.settings import KafkaSettings, Settings
+from standfast.core.settings import KafkaSettings, Settings
 from streams.agents import place_of
 from streams.erasures import Erasures
 

@@ -15,7 +15,7 @@ from schemas import avro_schemas
 from schemas.codec import SINGLE_OBJECT, Codec, Encoding, Malformed, sniff
 from schemas.records import DrillCommand, Record, Result, SearchRequest
 from schemas.topics import TABLE
-from standfast.errors import SchemaError, Unreadable
+from standfast.core.errors import SchemaError, Unreadable
 
 KINDS = tuple(sorted({topic.value for topic in TABLE if topic.value}, key=lambda kind: kind.avro_name))
 CODEC = Codec()

@@ -12,7 +12,7 @@ import pytest
 from schemas.codec import CONFLUENT, Codec, Encoding
 from schemas.records import Interaction, Result, SearchRequest
 from schemas.registry import SchemaRegistry
-from standfast.errors import SchemaError, Unreadable
+from standfast.core.errors import SchemaError, Unreadable
 from tests.support.registry import Registry, running_registry
 from tests.waiting import wait_until
 

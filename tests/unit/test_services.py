@@ -9,9 +9,9 @@ import pytest
 from schemas.codec import Codec
 from schemas.records import ServiceRequest
 from schemas.topics import BY_NAME
-from standfast.errors import UsageError
-from standfast.services import NAMES, TABLE, ServiceSpec, resolved, spec_of
-from standfast.settings import Settings
+from standfast.core.errors import UsageError
+from standfast.core.services import NAMES, TABLE, ServiceSpec, resolved, spec_of
+from standfast.core.settings import Settings
 
 
 @pytest.mark.parametrize("spec", TABLE.values(), ids=TABLE)

@@ -11,11 +11,11 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from standfast import clients
-from standfast.errors import SettingsError
-from standfast.sections import Section
-from standfast.services import NAMES
-from standfast.settings import Settings, environment, load
+from standfast.core import clients
+from standfast.core.errors import SettingsError
+from standfast.core.sections import Section
+from standfast.core.services import NAMES
+from standfast.core.settings import Settings, environment, load
 
 Write = Callable[[str], Path]
 _HOSTILE = "s3cr3t-never-shown"

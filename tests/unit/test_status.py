@@ -13,8 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from standfast import launching, status, system
-from standfast.errors import ClusterError
+from standfast import system
+from standfast.core import status
+from standfast.core.errors import ClusterError
+from standfast.core.processes import launching
 from tests.waiting import wait_until
 
 
@@ -108,7 +110,7 @@ def test_a_child_dies_with_who_waits_for_it_until_it_is_cut_loose(tmp_path: Path
     """`up --detach` was killed, and the system started all the same."""
     program = (
         "import os, signal, sys, time\n"
-        "from standfast.lifeline import cut_loose, tie_to_parent\n"
+        "from standfast.core.processes.lifeline import cut_loose, tie_to_parent\n"
         "tie_to_parent(int(sys.argv[1]), signal.SIGTERM)\n"
         "if sys.argv[2] == 'loose': cut_loose()\n"
         "open(sys.argv[3], 'w').write(str(os.getpid()))\n"

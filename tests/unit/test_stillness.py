@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from standfast.pulse import Pulse
-from standfast.stillness import Stillness
+from standfast.core.processes.pulse import Pulse
+from standfast.core.processes.stillness import Stillness
 
 
 def looked(stillness: Stillness, seconds: float) -> str:

@@ -7,7 +7,7 @@ from unittest.mock import MagicMock
 
 import pytest
 
-from standfast.settings import KafkaSettings, Settings
+from standfast.core.settings import KafkaSettings, Settings
 from streams import identities
 from streams.identities import Identities
 from streams.names import names

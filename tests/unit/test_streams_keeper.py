@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from consumers.profiles.file import damaged
 from schemas.codec import Codec, Encoding
 from schemas.records import Interaction, Profile
+from standfast.core.topic_file import damaged
 from streams.keeper import Keeper
 from streams.kept import Kept, opened
 from streams.ledger import Ledger

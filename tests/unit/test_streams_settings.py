@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from schemas.records import Interaction
-from standfast.errors import SchemaError, SettingsError
+from standfast.core.errors import SchemaError, SettingsError
 from streams.interactions import check
 from streams.security import credentials
 

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from standfast import launching, surroundings
-from standfast.child import signal_name, why_it_ended
-from standfast.settings import load
+from standfast.core import surroundings
+from standfast.core.processes import launching
+from standfast.core.processes.child import signal_name, why_it_ended
+from standfast.core.settings import load
 
 _KUBERNETES = {
     "KAFKA_PORT": "tcp://10.0.0.1:9092",
@@ -65,7 +66,7 @@ def test_our_code_is_found_before_anothers_of_the_same_name(tmp_path: Path) -> N
         (tmp_path / f"{name}.py").write_text("raise RuntimeError('theirs')")
     (tmp_path / "of_theirs.py").write_text("")
     code = (
-        "from standfast import surroundings; surroundings.settle()\n"
+        "from standfast.core import surroundings; surroundings.settle()\n"
         "import models, drills, of_theirs, os, subprocess, sys\n"
         "print(os.environ.get('APP_VERSION'), 'APP_VERSION' in surroundings.DROPPED)\n"
         "subprocess.run([sys.executable, '-P', '-c', 'import models, drills, of_theirs'], check=True)\n"
@@ -104,7 +105,7 @@ def test_signals_that_a_parent_ignored_or_blocked_are_as_usual_again() -> None:
         "import signal, subprocess, sys\n"
         "signal.signal(signal.SIGCHLD, signal.SIG_IGN); signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
         "signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])\n"
-        "from standfast import lifeline; lifeline.usual_signals()\n"
+        "from standfast.core.processes import lifeline; lifeline.usual_signals()\n"
         "print(subprocess.run([sys.executable, '-c', 'raise SystemExit(7)']).returncode)\n"
         "signal.raise_signal(signal.SIGTERM)\n"
     )

@@ -9,12 +9,13 @@ from pathlib import Path
 _SUPERVISOR = """
 import os, pathlib, subprocess, sys
 from prometheus_client import generate_latest
-from standfast import system, telemetry
+from standfast import system
+from standfast.core import telemetry
 folder = pathlib.Path(sys.argv[1])
 telemetry.share(folder, "supervisor")
 telemetry.WORKERS.labels("search", "active", "serving").set(2)
 telemetry.RESTARTS.labels("search", "SIGKILL").inc()
-child = "from standfast import telemetry; telemetry.REQUESTS.labels('search.requests', 'search', '1', 'ok').inc()"
+child = "from standfast.core import telemetry; telemetry.REQUESTS.labels('search.requests', 'search', '1', 'ok').inc()"
 subprocess.run([sys.executable, "-c", child], check=True, env={**os.environ, "STANDFAST_SLOT": "search-s0"})
 print(generate_latest(telemetry.shared_registry(folder)).decode())
 """

@@ -13,8 +13,8 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from schemas.topics import TABLE
 from standfast import topics
-from standfast.errors import TopicError
-from standfast.settings import KafkaSettings
+from standfast.core.errors import TopicError
+from standfast.core.settings import KafkaSettings
 
 Verdict = Callable[[NewTopic], int]
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, values
 
-from standfast.metrics_files import Collector, ValuesFile
+from standfast.core.metrics_files import Collector, ValuesFile
 
 SLOT_VARIABLE = "STANDFAST_SLOT"
 FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"

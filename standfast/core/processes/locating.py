@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from standfast import status
-from standfast.errors import ClusterError
-from standfast.settings import Settings
+from standfast.core import status
+from standfast.core.errors import ClusterError
+from standfast.core.settings import Settings
 
 
 def located(settings: Settings) -> Settings:

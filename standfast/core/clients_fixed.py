@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from standfast.errors import SettingsError
+from standfast.core.errors import SettingsError
 
 # What librdkafka calls the same thing by another name.
 _ALIASES = {

@@ -21,11 +21,11 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-from standfast.errors import SettingsError
-from standfast.home import home
-from standfast.sections import Section, ServiceSettings
-from standfast.services import TABLE
-from standfast.surroundings import is_of_kubernetes
+from standfast.core.errors import SettingsError
+from standfast.core.home import home
+from standfast.core.sections import Section, ServiceSettings
+from standfast.core.services import TABLE
+from standfast.core.surroundings import is_of_kubernetes
 
 FILE_NAME = "standfast.toml"
 _NOT_SETTINGS = {"STANDFAST_HOME", "STANDFAST_SLOT", "STANDFAST_STARTER"}

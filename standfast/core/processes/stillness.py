@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from standfast.pulse import Pulse
+from standfast.core.processes.pulse import Pulse
 
 _STOPPED_S = 2.0  # one that is continued at once is let be
 # Thrice the longest that a role waits in one call: 20 s for a schema registry that is away (`schemas.registry`), or for

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from standfast.sections import ServiceSettings
-from standfast.services.spec import ServiceSpec
+from standfast.core.sections import ServiceSettings
+from standfast.core.services.spec import ServiceSpec
 
 _PROFILES = "most that the users' profiles take on a host's disk; full, answers are `degraded`"
 

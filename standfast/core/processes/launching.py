@@ -12,15 +12,15 @@ from pathlib import Path
 
 import msgspec
 
-from standfast import status
-from standfast.errors import ClusterError
-from standfast.home import folder
+from standfast.core import status
+from standfast.core.errors import ClusterError
+from standfast.core.home import folder
 
 _POLL_S = 0.05
 _STOP_WITHIN_S = 60.0
 # Set for a system that is started for somebody who waits until it is ready: should he be killed, it stops.
 STARTER_VARIABLE = "STANDFAST_STARTER"
-_SOURCE = Path(__file__).resolve().parent.parent
+_SOURCE = Path(__file__).resolve().parents[3]
 
 
 def command(*arguments: str) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from standfast.sections import ServiceSettings
+from standfast.core.sections import ServiceSettings
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ import mmap
 import os
 from pathlib import Path
 
-from standfast.keeping import set_aside
+from standfast.core.keeping import set_aside
 
 
 def mapped(path: Path, size: int) -> mmap.mmap:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from bench.beside.comparison import Comparison, Spread, Summary
-    from standfast.settings import Settings
+    from standfast.core.settings import Settings
 
 Against = Annotated[
     str | None,
@@ -70,8 +70,8 @@ def compare(settings: Settings, asked: Asked, as_json: bool) -> None:
 
 
 def _levels(names: str, levels: Sequence[int] | None) -> dict[str, Sequence[int]]:
-    from standfast.errors import UsageError
-    from standfast.services import NAMES
+    from standfast.core.errors import UsageError
+    from standfast.core.services import NAMES
 
     most: dict[str, Sequence[int]] = {"search": [64], "recommend": [512]}
     wrong = [name for name in names.split(",") if name not in NAMES]

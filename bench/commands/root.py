@@ -6,17 +6,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from standfast.commands.bench_against import Against, Asked, Device, Mix, Rounds, compare
-from standfast.commands.bench_all import all_command
-from standfast.commands.bench_failover import failover_command
-from standfast.commands.bench_overload import overload_command
-from standfast.commands.bench_soak import soak_command
-from standfast.commands.bench_startup import startup_command
+from bench.commands.against import Against, Asked, Device, Mix, Rounds, compare
+from bench.commands.all_rows import all_command
+from bench.commands.failover import failover_command
+from bench.commands.overload import overload_command
+from bench.commands.soak import soak_command
+from bench.commands.startup import startup_command
 from standfast.commands.options import AsJson, Config, settings_from, stdout
 
 if TYPE_CHECKING:
     from bench.figures import Latency
-    from standfast.settings import Settings
+    from standfast.core.settings import Settings
 
 app = typer.Typer(no_args_is_help=True)
 app.command("all")(all_command)
@@ -89,7 +89,7 @@ def throughput_command(  # noqa: PLR0913, PLR0917 - its options
 
 
 def _levels(text: str) -> list[int]:
-    from standfast.errors import UsageError
+    from standfast.core.errors import UsageError
 
     levels = [int(one) if one.strip().isdecimal() else 0 for one in text.split(",")]
     if not all(levels):
@@ -117,8 +117,8 @@ def _running(config: object) -> Settings:
     """The settings, pointed at the system that runs on this state folder."""
     from pathlib import Path
 
-    from standfast import status
-    from standfast.errors import ClusterError
+    from standfast.core import status
+    from standfast.core.errors import ClusterError
 
     settings = settings_from(config if isinstance(config, Path) else None)
     running = status.read()

@@ -10,9 +10,9 @@ import logging
 import re
 from collections.abc import Callable
 
-from standfast.clients_fixed import changeable, refuse_fixed
-from standfast.errors import SettingsError
-from standfast.settings import Settings
+from standfast.core.clients_fixed import changeable, refuse_fixed
+from standfast.core.errors import SettingsError
+from standfast.core.settings import Settings
 
 Config = dict[str, object]
 # A new leader is found within 0.5 s. A client asks for it the moment it loses the old one, which may be too soon, and

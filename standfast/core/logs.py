@@ -7,9 +7,9 @@ from typing import TextIO, cast
 
 import structlog
 
-from standfast.log_output import OUTPUT
-from standfast.printable import printable
-from standfast.settings import LogSettings
+from standfast.core.log_output import OUTPUT
+from standfast.core.printable import printable
+from standfast.core.settings import LogSettings
 
 
 def configure(settings: LogSettings, role: str) -> None:

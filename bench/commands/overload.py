@@ -31,7 +31,7 @@ def overload_command(
     from bench.figures import machine
     from bench.overload import overload
     from consumers.service import service
-    from standfast.locating import located
+    from standfast.core.processes.locating import located
 
     settings = located(settings_from(config))
     found = [

@@ -37,8 +37,8 @@ def soak_command(
 
     from bench.failover.soak import soak
     from bench.figures import machine
-    from standfast.errors import UsageError
-    from standfast.locating import located
+    from standfast.core.errors import UsageError
+    from standfast.core.processes.locating import located
 
     every_rate: dict[str, float] = {"search": searches, "recommend": recommendations}
     rates = {name: rate for name, rate in every_rate.items() if rate}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from standfast.mapped import mapped
+from standfast.core.mapped import mapped
 
 _SIZE = 8
 

@@ -10,7 +10,7 @@ from standfast.commands.options import AsJson, Config, finite, settings_from, st
 
 if TYPE_CHECKING:
     from bench.failover.campaign import Failover
-    from standfast.settings import Settings
+    from standfast.core.settings import Settings
 
 
 def failover_command(
@@ -59,7 +59,7 @@ def _measured(settings: Settings, service: str, strike: str, kills: int, rate: f
     from consumers.service import service as service_named
     from drills.faults import fault_named
     from drills.faults.scene import Scene
-    from standfast.locating import located
+    from standfast.core.processes.locating import located
 
     stderr().print(f"{strike} of {service}", markup=False)
     own = service_named(service, settings)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from standfast.errors import SetupError
+from standfast.core.errors import SetupError
 
 
 def home() -> Path:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from standfast.sections import ServiceSettings
-from standfast.services.spec import ServiceSpec
+from standfast.core.sections import ServiceSettings
+from standfast.core.services.spec import ServiceSpec
 
 _EXACT = "products up to which each is compared with a query; a larger catalogue is searched by cells"
 

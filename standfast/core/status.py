@@ -9,7 +9,7 @@ from typing import Literal
 
 import msgspec
 
-from standfast.home import folder
+from standfast.core.home import folder
 
 State = Literal["starting", "ready", "degraded", "stopping"]
 RoleState = Literal["starting", "running", "backing_off"]

@@ -63,7 +63,7 @@ def _print(found: Report, beside: bool) -> None:
     from rich.console import Console
 
     from bench.beside.comparison import Comparison
-    from standfast.commands.bench_against import show
+    from bench.commands.against import show
 
     out = stdout()
     wide = Console(highlight=False, width=max(out.width, _WIDEST))  # a narrow terminal wraps it; figures stay whole

@@ -11,7 +11,7 @@ import pkgutil
 from importlib import import_module
 from typing import Any
 
-from standfast.services.spec import ServiceSpec
+from standfast.core.services.spec import ServiceSpec
 
 __all__ = ["NAMES", "TABLE", "ServiceSpec", "resolved", "spec_of"]
 
@@ -26,7 +26,7 @@ def _listed() -> dict[str, ServiceSpec]:
 def spec_of(name: str) -> ServiceSpec:
     """The service of that name; raises UsageError with those there are."""
     if name not in TABLE:
-        from standfast.errors import UsageError
+        from standfast.core.errors import UsageError
 
         raise UsageError(f"there is no service {name!r}; there are {', '.join(NAMES)}")
     return TABLE[name]

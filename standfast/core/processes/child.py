@@ -9,7 +9,7 @@ import sys
 from contextlib import nullcontext
 from pathlib import Path
 
-from standfast.errors import SetupError
+from standfast.core.errors import SetupError
 
 # Runs between fork and the real program. A `preexec_fn` would run Python in a fork of a threaded process, which may
 # deadlock; a fresh interpreter may not. 1 is PR_SET_PDEATHSIG. The parent may be gone before it was asked for.

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import structlog
 
-from standfast.errors import StandfastError
-from standfast.home import folder
-from standfast.pulse import Pulse
-from standfast.telemetry import SLOT_VARIABLE
+from standfast.core.errors import StandfastError
+from standfast.core.home import folder
+from standfast.core.processes.pulse import Pulse
+from standfast.core.telemetry import SLOT_VARIABLE
 
 _log = structlog.get_logger()
 _MOST_CHARS = 500

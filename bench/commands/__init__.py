@@ -1,0 +1,1 @@
+"""`standfast bench`: one sub-command a file."""
