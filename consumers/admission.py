@@ -140,6 +140,13 @@ class Admission:
         reason = f"it waited {age:.0f} ms, and {self._service.name}.max_wait_ms is {longest}; send it again later"
         return ("overloaded", reason) if age > longest else None
 
+    def allowance_ms(self, origin: Origin) -> float | None:
+        """How long the request may take from its timestamp on; None: as long as it likes, or it does not say well."""
+        if origin.headers and (raw := origin.header(DEADLINE_HEADER)) is not None:
+            deadline = _deadline(raw)
+            return None if deadline is None else max(0.0, deadline - origin.timestamp_ms)
+        return self._service.max_wait_ms or None
+
     def _query(self, request: ServiceRequest, known: tuple[str, ...]) -> Query | str:
         """The model's query, or why there is none."""
         if not 1 <= request.k <= self._service.max_k:
@@ -200,13 +207,18 @@ def default_id(origin: Origin) -> str:
     return f"{origin.topic}-{origin.partition}-{origin.offset}"
 
 
+def _deadline(raw: bytes) -> int | None:
+    """Epoch milliseconds, None if the header is no number."""
+    try:
+        return int(raw) if len(raw) <= _DEADLINE_DIGITS else None
+    except ValueError:
+        return None
+
+
 def _past(raw: bytes, ahead_ms: float) -> tuple[Status, str] | None:
     """The refusal of a request whose deadline has passed, will pass while it is computed, or cannot be read."""
-    try:
-        deadline = int(raw[:_DEADLINE_DIGITS])
-    except ValueError:
-        deadline = None
-    if deadline is None or len(raw) > _DEADLINE_DIGITS:
+    deadline = _deadline(raw)
+    if deadline is None:
         return "invalid", f"the header {DEADLINE_HEADER} is {raw[:40]!r}; it must be epoch milliseconds"
     over = time.time() * 1000 - deadline
     if over > 0:

@@ -61,6 +61,10 @@ class Batches:
         """Whether the record will be refused for its age; `ahead_ms` is how long its batch would take."""
         return self._admission.late(origin, self.ahead_ms) is not None
 
+    def allowance_ms(self, origin: Origin) -> float | None:
+        """How long its caller lets the request take; None: as long as it likes."""
+        return self._admission.allowance_ms(origin)
+
     def work(self, records: Sequence[Origin], shed: int = 0) -> Work:
         """Computes a batch of one topic and returns its answers, dead letters and offsets; refuses the first `shed`."""
         began = time.perf_counter()

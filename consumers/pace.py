@@ -9,39 +9,68 @@ _BULK_BATCH_S = 0.02
 # With `newest_first` and no `max_wait_ms`, this is how long a request may wait before newer ones are preferred to it.
 _NEWEST_WAIT_S = 0.5
 _WEIGHT = 0.2
+# Four mean deviations, as TCP's retransmission timer (Jacobson 1988): with a backlog every answer comes close to its
+# deadline, and an estimate that is right on average would make half of them late.
+_DEVIATIONS = 4
+# A batch takes at most this share of the time that its requests have; at the whole of it none could be answered in
+# time. On a slow machine, with batches of 0.45 s and deadlines of 1 s, two thirds of what could be computed were late.
+_SHARE = 0.5
+_FORGETS = 0.9
 
 
 class Pace:
-    """Moving averages of what a record of a batch costs, and of the time from picking a batch to its committed answers.
+    """Moving averages of what a record costs, and of what its batch takes beside, from being picked to being committed.
 
-    The latter with its mean deviation, as TCP estimates round trips (Jacobson 1988): with a backlog every answer comes
-    close to its deadline, and an estimate that is right on average would make half of them late.
+    The latter with its mean deviation: it varies with Kafka and with whoever shares the processor.
     """
 
     def __init__(self, service: Service) -> None:
         self._batch = service.batch
         self._wait_s = service.max_wait_ms / 1000 or _NEWEST_WAIT_S
         self._per_record_s = 0.0
-        self._answer_s = 0.0
+        self._beside_s = 0.0
         self._deviation_s = 0.0
+        self._answers_seen = False
 
-    def took(self, records: int, seconds: float) -> None:
-        """Learns from one batch what it keeps the worker from."""
-        seen = seconds / records
+    def took(self, computed: int, seconds: float) -> None:
+        """Learns from one batch what it keeps the worker from.
+
+        Where all were refused, what a batch takes is believed to be less than it was: else a single stall of a second
+        would have everything refused for as long as a flood lasts, with nothing computed to learn better from.
+        """
+        if not computed:
+            self._beside_s *= _FORGETS
+            self._deviation_s *= _FORGETS
+            return
+        seen = seconds / computed
         self._per_record_s += _WEIGHT * (seen - self._per_record_s) if self._per_record_s else seen
 
-    def answered(self, seconds: float) -> None:
+    def answered(self, computed: int, seconds: float) -> None:
         """Learns from one batch of a backlog how long it took from being picked to being committed."""
-        if not self._answer_s:
-            self._answer_s, self._deviation_s = seconds, seconds / 4
+        if not computed:
             return
-        error = seconds - self._answer_s
-        self._answer_s += _WEIGHT * error
+        beside = max(0.0, seconds - computed * self._per_record_s)
+        if not self._answers_seen:
+            self._answers_seen, self._beside_s, self._deviation_s = True, beside, seconds / _DEVIATIONS
+            return
+        error = beside - self._beside_s
+        self._beside_s += _WEIGHT * error
         self._deviation_s += _WEIGHT * (abs(error) - self._deviation_s)
 
-    def ahead_ms(self, waiting: int) -> float:
-        """How long the next batch may take; 0 without a backlog, when there is nothing to be gained by refusing."""
-        return (self._answer_s + 4 * self._deviation_s) * 1000 if waiting > self._batch else 0.0
+    def next_batch(self, waiting: int, allowance_ms: float | None) -> tuple[int, float]:
+        """The most records to compute next, and how many milliseconds they take until they are committed.
+
+        0 ms where that is all there is, when there is nothing to be gained by refusing.
+
+        Args:
+            allowance_ms: how long requests may take from being sent to being answered; None: as long as they like.
+        """
+        beside_s = self._beside_s + _DEVIATIONS * self._deviation_s
+        records = self._batch
+        if allowance_ms is not None and self._per_record_s:
+            fit = int((allowance_ms / 1000 * _SHARE - beside_s) / self._per_record_s)
+            records = min(self._batch, max(1, fit))
+        return records, (beside_s + records * self._per_record_s) * 1000 if waiting > records else 0.0
 
     @property
     def keep(self) -> int:

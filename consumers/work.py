@@ -20,13 +20,15 @@ class Work:
 
     `offsets` are next to read, by request partition; `timestamps_ms` are those of the requests it answers; `membership`
     is the consumer's group metadata, which proves to Kafka that the offsets are this worker's to commit.
-    `backlog_since` is when the batch was picked (`time.perf_counter`), if more than it waited then.
+    `computed`: how many requests were not refused for want of time. `backlog_since` is when the batch was picked
+    (`time.perf_counter`), if more than it waited then.
     """
 
     outgoing: Sequence[Outgoing]
     offsets: Mapping[TopicPartitionKey, int]
     timestamps_ms: Sequence[int]
     membership: object = None
+    computed: int = 0
     backlog_since: float | None = None
 
     def without(self, lost: set[TopicPartitionKey]) -> Work:

@@ -126,8 +126,13 @@ class Worker:
 
     def _pick(self, lane: Lane, most: int) -> Picked:
         interactive = lane is self._lane
-        self._batches.ahead_ms = self._pace.ahead_ms(len(lane.waiting)) if interactive else 0.0
-        keep = self._pace.keep if interactive and self._service.newest_first else None
+        self._batches.ahead_ms, keep = 0.0, None
+        if interactive and len(lane.waiting) > 1:
+            most, self._batches.ahead_ms = self._pace.next_batch(
+                len(lane.waiting), self._batches.allowance_ms(lane.waiting[0])
+            )
+        if interactive and self._service.newest_first:
+            keep = self._pace.keep
         return pick(lane.waiting, Limits(most, self._service.batch_bytes), self._batches.late, keep)
 
     def _lane_of(self, consumer: Consumer, topic: str, window: int) -> Lane:
@@ -152,6 +157,7 @@ class Worker:
         ours = replace(
             lane.still_ours(work),
             membership=lane.consumer.consumer_group_metadata(),
+            computed=len(picked.records) - picked.refused,
             backlog_since=began if lane is self._lane and picked.reason != "drained" else None,
         )
         self._committer.submit(ours)
@@ -161,7 +167,7 @@ class Worker:
             self._meter.took(len(picked.records), picked.refused, time.perf_counter() - began)
         if picked.reason != "drained":
             pace = self._bulk_pace if lane is self._bulk else self._pace
-            pace.took(len(picked.records), time.perf_counter() - began)
+            pace.took(len(picked.records) - picked.refused, time.perf_counter() - began)
 
     def _idle(self, timeout: float) -> bool:
         """Waits for the batch in hand to be delivered; commits its offsets where the delivery does not."""
@@ -244,7 +250,7 @@ class Worker:
             self._tell(Cleared(cleared))
         self._batches.tally(next(iter(work.offsets))[0]).committed(work.timestamps_ms, seconds)
         if work.backlog_since is not None:
-            self._pace.answered(time.perf_counter() - work.backlog_since)
+            self._pace.answered(work.computed, time.perf_counter() - work.backlog_since)
 
     def _report(self) -> None:
         if time.monotonic() < self._report_due:

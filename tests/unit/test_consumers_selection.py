@@ -74,17 +74,28 @@ def pace(**more: object) -> Pace:
 
 def test_without_a_backlog_nobody_is_refused_for_what_is_ahead() -> None:
     own = pace()
-    own.answered(1.0)
-    assert own.ahead_ms(10) == 0
-    assert own.ahead_ms(11) == 2000, "with room for what is not known yet"
+    own.answered(10, 1.0)
+    assert own.next_batch(10, None) == (10, 0)
+    assert own.next_batch(11, None) == (10, 2000), "with room for what is not known yet"
 
 
 @given(st.lists(st.floats(0.09, 0.11), min_size=60, max_size=90))
 def test_what_is_ahead_is_hardly_ever_underestimated_nor_by_much_overestimated(seconds: list[float]) -> None:
     own = pace()
-    for one in seconds:
-        own.answered(one)
-    assert 90 <= own.ahead_ms(11) <= 200
+    for duration in seconds:
+        own.took(10, 0.05)
+        own.answered(10, duration)
+    assert 90 <= own.next_batch(11, None)[1] <= 200
+
+
+def test_a_batch_takes_no_more_than_half_of_the_time_that_its_requests_have() -> None:
+    own = pace()
+    own.took(10, 1.0)
+    assert own.next_batch(11, None)[0] == 10, "they may take as long as they like"
+    records, milliseconds = own.next_batch(5, 650)
+    assert (records, round(milliseconds)) == (3, 300)
+    assert own.next_batch(3, 650) == (3, 0), "that is all there is"
+    assert own.next_batch(5, 10)[0] == 1
 
 
 def test_what_is_kept_is_what_can_be_computed_in_time() -> None:

@@ -151,6 +151,9 @@ class EchoBatches:
     def late(self, _record: Origin) -> bool:
         return False
 
+    def allowance_ms(self, _record: Origin) -> float | None:
+        return None
+
     def tally(self, topic: str) -> Tally:
         return Tally(topic, "toy@1")
 

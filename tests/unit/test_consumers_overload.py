@@ -1,0 +1,96 @@
+"""Several times the requests that can be computed, on a clock of the test's own: how many are answered in time."""
+
+from __future__ import annotations
+
+import random
+from collections import deque
+from dataclasses import dataclass
+
+import pytest
+
+from consumers.admission import Origin
+from consumers.pace import Pace
+from consumers.selection import Limits, pick
+from consumers.service import service
+from standfast.core.settings import Settings
+from tests.support.origins import origin
+
+_DEADLINE_S, _SECONDS, _WINDOW = 1.0, 30.0, 2_000
+_REFUSING_S = 50e-6
+
+
+@dataclass
+class Worker:
+    """Picks, computes, and commits a batch while it computes the next one, as `consumers.worker` does."""
+
+    per_record_s: float
+    commit_s: float
+    noise: float
+    stall_at: float = float("inf")
+
+    def __post_init__(self) -> None:
+        self._chance = random.Random(3)
+        self._service = service("search", Settings())
+        self._pace = Pace(self._service)
+        self.in_time = 0
+
+    @property
+    def capacity(self) -> float:
+        """Records a second, with nothing refused."""
+        return self._service.batch / max(self._service.batch * self.per_record_s, self.commit_s)
+
+    def serve(self, rate: float) -> float:
+        """Good answers in time, a second."""
+        now, committed_at, sent = 0.0, 0.0, 0
+        waiting: deque[Origin] = deque()
+        while now < _SECONDS:
+            while sent < now * rate and len(waiting) < _WINDOW:
+                waiting.append(origin(str(sent).encode(), place=(0, sent)))
+                sent += 1
+            if not waiting:
+                now += 0.001
+                continue
+            most, ahead_ms = self._pace.next_batch(len(waiting), _DEADLINE_S * 1000)
+            late = _Late(now + ahead_ms / 1000 - _DEADLINE_S, rate)
+            picked = pick(waiting, Limits(most, 1 << 30), late)
+            began, computed = now, len(picked.records) - picked.refused
+            now += computed * self._about(self.per_record_s) + picked.refused * _REFUSING_S
+            now = max(now, committed_at)
+            committed_at = now + self._about(self.commit_s) + (2.0 if began < self.stall_at <= now else 0.0)
+            self._pace.took(computed, now - began)
+            if picked.reason != "drained":
+                self._pace.answered(computed, committed_at - began)
+            good = [record for record in picked.records if not late(record)]
+            self.in_time += sum(committed_at <= int(record.value or b"0") / rate + _DEADLINE_S for record in good)
+        return self.in_time / _SECONDS
+
+    def _about(self, seconds: float) -> float:
+        return seconds * self._chance.uniform(1 - self.noise, 1 + self.noise)
+
+
+@dataclass
+class _Late:
+    """Whether a record, whose number tells when it was sent, came before `before`."""
+
+    before: float
+    rate: float
+
+    def __call__(self, record: Origin) -> bool:
+        return int(record.value or b"0") / self.rate < self.before
+
+
+@pytest.mark.parametrize("noise", [0.1, 0.6])
+@pytest.mark.parametrize("times", [1.5, 3])
+@pytest.mark.parametrize("per_record_ms", [0.5, 3, 14, 25, 60])
+def test_whatever_a_record_costs_a_flood_leaves_most_of_what_can_be_computed(
+    per_record_ms: float, times: float, noise: float
+) -> None:
+    """At 14 ms a record a batch takes half its deadline: two in three were refused that could have been computed."""
+    worker = Worker(per_record_ms / 1000, 0.02, noise)
+    assert worker.serve(times * worker.capacity) > 0.8 * worker.capacity
+
+
+def test_one_stall_does_not_have_everything_refused_afterwards() -> None:
+    """What a batch takes is learnt from those that are computed, and while it was too much none was."""
+    worker = Worker(0.003, 0.02, 0.1, stall_at=5.0)
+    assert worker.serve(1_000) > 0.75 * worker.capacity
