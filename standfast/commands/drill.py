@@ -90,26 +90,36 @@ def run(  # noqa: PLR0913, PLR0917 - its options
 ) -> None:
     """Run a drill on the running system; phases on stderr, the verdict on stdout.
 
-    Exit code 0 only if the verdict is passed (or a dry run found nothing in its way). Ctrl-C and a time-out call the
-    drill off and say what became of it.
+    Ctrl-C and a time-out call the drill off and say what became of it. Exit codes: 0 the system held (or a dry run
+    found nothing in its way), 1 it did not, or an answer was lost, 2 unknown, 3 the fault was not injected, 4 it is not
+    shown to be undone, 64 wrong usage, 75 rejected.
 
     Example: standfast drill run worker-kill --set rate=100 --target worker=search-0
     """
     from drills.control.follow import follow
+    from drills.reports.exit_code import UNKNOWN, exit_code
     from drills.reports.report import phase_line, verdict_table
+    from standfast.core.errors import ClusterError, DrillUsageError, NoAnswer, UsageError
 
     settings = _located(config)
-    command = _command(name, pairs or [], targets or [], seed, duration_s, dry_run)
-    longest = _longest(command, settings) + _GRACE_S
+    try:
+        command = _command(name, pairs or [], targets or [], seed, duration_s, dry_run)
+        longest = _longest(command, settings) + _GRACE_S
+    except UsageError as error:
+        raise DrillUsageError(str(error)) from None
     progress = stderr()
     _call_off_at_signals()
-    last = follow(command, settings, timeout or longest, lambda event: progress.print(phase_line(event)))
+    try:
+        last = follow(command, settings, timeout or longest, lambda event: progress.print(phase_line(event)))
+    except (ClusterError, NoAnswer) as error:
+        error.exit_code = UNKNOWN
+        raise
     if as_json:
         print_json(last)
     else:
         stdout().print(verdict_table(last))
-    if last.verdict != "passed" and not (dry_run and last.phase == "completed"):
-        raise typer.Exit(1)
+    if code := exit_code(last, dry_run=dry_run):
+        raise typer.Exit(code)
 
 
 @app.command("report")

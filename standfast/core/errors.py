@@ -41,6 +41,12 @@ class UsageError(StandfastError):
     exit_code = 2
 
 
+class DrillUsageError(UsageError):
+    """A drill was asked for that cannot be run as it was asked for; nothing was sent."""
+
+    exit_code = 64  # EX_USAGE of sysexits.h
+
+
 class SetupError(StandfastError):
     """This machine lacks something; says what to do about it."""
 

@@ -97,6 +97,7 @@ def test_help_does_not_import_what_its_commands_need(tmp_path: Path) -> None:
         (["up", "--config", "nowhere.toml"], 2, "nowhere.toml: no such file"),
         (["down"], 0, "Nothing is running."),
         (["status"], 1, "standfast up --detach"),
+        (["drill", "show", "worker-kil"], 2, "did you mean worker-kill?"),
     ],
 )
 def test_exit_codes_and_what_is_said(arguments: list[str], code: int, said: str, tmp_path: Path) -> None:
