@@ -159,7 +159,14 @@ class Replies:
 
         place.waiting += 1
         try:
-            self._producer.produce(one.topic, one.value, one.key, partition, headers=one.headers, on_delivery=report)
+            self._producer.produce(
+                one.topic,
+                one.value,
+                one.key,
+                partition,
+                on_delivery=report,
+                headers=one.headers,  # type: ignore[arg-type]  # a list of narrower pairs will do: it is only read
+            )
         except BufferError:
             place.waiting -= 1
             reply.failure = "too many answers wait to be acknowledged"

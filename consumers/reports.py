@@ -58,10 +58,16 @@ def is_final(error: KafkaError) -> bool:
 
 def produce(producer: Producer, one: Outgoing, report: Report | None) -> None:
     """Puts the record in the producer's queue, waiting for room; what cannot be put there is reported and raised."""
-    more = {} if report is None else {"on_delivery": report}
     while True:
         try:
-            producer.produce(one.topic, one.value, one.key, one.to_partition, headers=one.headers, **more)
+            producer.produce(
+                one.topic,
+                one.value,
+                one.key,
+                one.to_partition,
+                on_delivery=report,
+                headers=one.headers,  # type: ignore[arg-type]  # a list of narrower pairs will do: it is only read
+            )
         except BufferError:  # the local queue is full: let deliveries drain it
             producer.poll(0.1)
         except KafkaException as exception:

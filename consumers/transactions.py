@@ -21,6 +21,7 @@ from confluent_kafka.admin import AdminClient
 from consumers.bounded import Beside, Hung, Patience
 from consumers.reports import Reports, error_of, is_final, produce
 from consumers.work import TIMEOUT_S, Replying, TopicPartitionKey, Work
+from standfast.core.clients import Config
 from standfast.core.errors import Fenced, NotInitialised
 
 _BACKOFF_S = (0.0, 0.01, 0.05, 0.2, 0.5, 1.0)
@@ -64,7 +65,7 @@ class ExactlyOnce:
         self,
         build: Callable[[], Producer],
         group_of: Callable[[str], str],
-        admin: dict[str, object],
+        admin: Config,
         retried: Callable[[str], None],
         replies: Replying,
     ) -> None:

@@ -88,8 +88,8 @@ class Caller:
             message = self._consumer.poll(min(left, _POLL_S))
             if message is None:
                 continue
-            if message.error():
-                _raise_if_hopeless(message.error())
+            if (error := message.error()) is not None:
+                _raise_if_hopeless(error)
             elif (result := self._read(message)) and result.request_id in awaited:
                 found[result.request_id] = result
                 awaited.remove(result.request_id)

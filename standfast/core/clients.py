@@ -9,12 +9,13 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Callable
+from typing import Any
 
 from standfast.core.clients_fixed import changeable, refuse_fixed
 from standfast.core.errors import SettingsError
 from standfast.core.settings import Settings
 
-Config = dict[str, object]
+Config = dict[str, Any]  # as the stubs of Producer and Consumer have it
 # A new leader is found within 0.5 s. A client asks for it the moment it loses the old one, which may be too soon, and
 # then once a second; what it learns it may undo itself, as it drops the dead broker. So answers came up to 2 s after
 # a broker's death, when everybody else had long gone on.
