@@ -184,6 +184,8 @@ def main(arguments: list[str]) -> int:
         send(line, Failed(str(error)[:2000]))
         return 1
     telemetry.become(f"{name}-nursery")
+    if configured.schema_registry_url is not None:
+        import schemas.registry  # noqa: F401 - before the fork: each worker's start would be 0.3 s longer
     gc.collect()
     gc.freeze()  # the collector would otherwise touch, and so copy, every page of the model in every child
     _log.info("model is loaded", service=name, model=model.label if model else "")
