@@ -16,9 +16,9 @@ from consumers.held import Held, Waits
 from consumers.work import TopicPartitionKey, Work
 from standfast.core.consumed import Consumed
 from standfast.core.errors import Fenced
+from standfast.core.kafka_errors import is_fenced
 
 _log = structlog.get_logger()
-_FENCED = {KafkaError.FENCED_INSTANCE_ID, KafkaError._FATAL}  # noqa: SLF001 - confluent_kafka's own name for it
 _MOST_BYTES = 8_388_608
 _ASK_AGAIN_S = 0.05
 _ASKED_AGAIN = 20
@@ -152,9 +152,9 @@ class Lane:
     def _is_ours(self, message: Consumed) -> bool:
         if (error := message.error()) is None:
             return _place(message) in self.owned
-        if error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001
+        if error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - confluent_kafka's own name for it
             self._ends[_place(message)] = message.offset()
-        elif error.fatal() or error.code() in _FENCED:
+        elif is_fenced(error):
             raise Fenced(f"this worker's place in the group was taken ({error.str()})")
         else:
             _log.warning("kafka reports", error=error.str())

@@ -17,9 +17,9 @@ from confluent_kafka import KafkaError, KafkaException, Producer
 
 from consumers.answers import Answers, Outgoing
 from consumers.partition_counts import PartitionCounts
-from consumers.reports import error_of
 from consumers.work import Work
 from standfast.core import telemetry
+from standfast.core.kafka_errors import error_of
 
 # The longest wait for acknowledgements in one go, and the share of a worker's time that such waits may take in all.
 _WAIT_S = 0.5

@@ -8,6 +8,7 @@ from confluent_kafka import KafkaError, KafkaException, Producer
 
 from consumers.answers import Outgoing
 from consumers.work import Unwritable
+from standfast.core.kafka_errors import error_of
 
 # What Kafka says to a record that it will not take however often it is sent. All records are for topics of ours here.
 _NEVER = {
@@ -76,9 +77,3 @@ def produce(producer: Producer, one: Outgoing, report: Report | None) -> None:
             raise
         else:
             return
-
-
-def error_of(exception: KafkaException) -> KafkaError:
-    """The error that it carries."""
-    error: KafkaError = exception.args[0]
-    return error

@@ -19,10 +19,11 @@ from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaExcep
 from confluent_kafka.admin import AdminClient
 
 from consumers.bounded import Beside, Hung, Patience
-from consumers.reports import Reports, error_of, is_final, produce
+from consumers.reports import Reports, is_final, produce
 from consumers.work import TIMEOUT_S, Replying, TopicPartitionKey, Work
 from standfast.core.clients import Config
 from standfast.core.errors import Fenced, NotInitialised
+from standfast.core.kafka_errors import error_of, is_fenced
 
 _BACKOFF_S = (0.0, 0.01, 0.05, 0.2, 0.5, 1.0)
 _OFFSETS_S = 0.3  # the least that the offsets may take before the call is given up for hung
@@ -39,12 +40,6 @@ _NOT_INITIALISED = (
     "leaders of __transaction_state and to the right to write with this transactional id"
 )
 _SETTLE_S = 2.0  # of each try to find out whether a commit went through
-# Another process has our identity: whatever we hold is theirs now.
-_FENCED = {
-    KafkaError._FENCED,  # noqa: SLF001 - confluent_kafka's own name for it
-    KafkaError.INVALID_PRODUCER_EPOCH,
-    KafkaError.FENCED_INSTANCE_ID,
-}
 _log = structlog.get_logger()
 
 
@@ -257,5 +252,5 @@ def backoff(attempt: int) -> None:
 
 
 def _raise_if_fenced(error: KafkaError) -> None:
-    if error.code() in _FENCED or error.fatal():
+    if is_fenced(error):
         raise Fenced(f"another process answers under this worker's identity now ({error.name()})")

@@ -362,8 +362,11 @@ def test_while_kafka_is_away_as_a_whole_transactions_are_tried_on(
     assert [one.calls for one in stage.producers] == [[]] * 20 + [["init"]]
 
 
-@pytest.mark.parametrize("code", [KafkaError._FENCED, KafkaError.INVALID_PRODUCER_EPOCH, KafkaError.FENCED_INSTANCE_ID])
-@pytest.mark.parametrize("step", ["begin", "offsets", "commit"])
+@pytest.mark.parametrize(
+    "code",
+    [KafkaError._FENCED, KafkaError._FATAL, KafkaError.INVALID_PRODUCER_EPOCH, KafkaError.FENCED_INSTANCE_ID],
+)
+@pytest.mark.parametrize("step", ["begin", "offsets", "produce", "commit"])
 def test_being_fenced_is_said_and_nothing_more_is_tried(stage: Stage, code: int, step: str) -> None:
     stage.script[step] = [error(code, fatal=code == KafkaError._FENCED)]
     with pytest.raises(Fenced, match="another process answers"):
