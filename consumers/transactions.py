@@ -21,11 +21,11 @@ from confluent_kafka.admin import AdminClient
 from consumers.bounded import Beside, Hung, Patience
 from consumers.reports import Reports, is_final, produce
 from consumers.work import TIMEOUT_S, Replying, TopicPartitionKey, Work
+from standfast.core import backoff
 from standfast.core.clients import Config
 from standfast.core.errors import Fenced, NotInitialised
 from standfast.core.kafka_errors import error_of, is_fenced
 
-_BACKOFF_S = (0.0, 0.01, 0.05, 0.2, 0.5, 1.0)
 _OFFSETS_S = 0.3  # the least that the offsets may take before the call is given up for hung
 _ONE_BROKER_S = TIMEOUT_S + 1.0  # the same where no other broker can be asked: the call has a time-out, if it keeps it
 _NUDGE_S = 0.1
@@ -85,7 +85,7 @@ class ExactlyOnce:
         again, answers = self._several_brokers, False
         deadline = time.monotonic() + _INITIALISE_S
         for attempt in itertools.count():
-            backoff(attempt // 2 if again else attempt)
+            backoff.wait(attempt // 2 if again else attempt)
             within_s = _RECONNECT_S * 2 ** max(0, attempt - _RECONNECTS) if again else TIMEOUT_S
             if not answers:  # Kafka is away as a whole: another process would do no better
                 deadline = time.monotonic() + _INITIALISE_S
@@ -244,11 +244,6 @@ class ExactlyOnce:
                 raise KafkaException(one.error)
         self._in_doubt = False
         return all(one.offset >= work.offsets[one.topic, one.partition] for one in found)
-
-
-def backoff(attempt: int) -> None:
-    """Waits as long as the n-th failure in a row deserves."""
-    time.sleep(_BACKOFF_S[min(attempt, len(_BACKOFF_S) - 1)])
 
 
 def _raise_if_fenced(error: KafkaError) -> None:

@@ -16,6 +16,7 @@ from consumers.answers import Outgoing
 from consumers.at_least_once import AtLeastOnce
 from consumers.transactions import ExactlyOnce
 from consumers.work import Delivery, Unwritable, Work
+from standfast.core import backoff
 from standfast.core.errors import Fenced, NotInitialised
 from tests.support.origins import origin
 from tests.support.replying import NoReplies
@@ -111,7 +112,7 @@ class Stage:
         self.unanswered: list[Exception] = []
         self.unstable: list[KafkaError] = []
         monkeypatch.setattr(transactions, "AdminClient", lambda _: self)
-        monkeypatch.setattr(transactions, "_BACKOFF_S", (0.0,))
+        monkeypatch.setattr(backoff, "_TRIES_S", (0.0,))
         self.delivery = ExactlyOnce(self.build, lambda _: "group", {}, self.retried.append, NoReplies())
 
     def build(self) -> Producer:
