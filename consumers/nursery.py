@@ -39,7 +39,8 @@ from consumers.service import Service, service
 from models.base import Model
 from standfast.core import logs, settings, telemetry
 from standfast.core.errors import StandfastError
-from standfast.core.processes.lifeline import leave_interrupts_to_parent, tie_to_parent
+from standfast.core.processes.lifeline import leave_interrupts_to_parent
+from standfast.core.processes.parent_death import tie_to_parent
 
 _log = structlog.get_logger()
 _BEAT_S = 0.5
