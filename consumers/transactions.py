@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import threading
 import time
 from collections.abc import Callable, Mapping
 
@@ -25,6 +24,7 @@ from standfast.core import backoff
 from standfast.core.clients import Config
 from standfast.core.errors import Fenced, NotInitialised
 from standfast.core.kafka_errors import error_of, is_fenced
+from standfast.core.producers import let_go
 
 _OFFSETS_S = 0.3  # the least that the offsets may take before the call is given up for hung
 _ONE_BROKER_S = TIMEOUT_S + 1.0  # the same where no other broker can be asked: the call has a time-out, if it keeps it
@@ -226,8 +226,7 @@ class ExactlyOnce:
 
     def _replace(self) -> None:
         old, self._producer = self._producer, self._build()
-        # Its destructor waits for requests in flight: not on the serving path.
-        threading.Thread(target=old.purge, daemon=True).start()
+        let_go(old)
 
     def _settled(self, work: Work) -> bool:
         """Whether the work had been committed after all by the producer that was dropped."""

@@ -7,7 +7,6 @@ write two last events for one drill.
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -24,6 +23,7 @@ from standfast.core import clients
 from standfast.core.errors import Fenced
 from standfast.core.kafka_errors import error_of, is_fenced
 from standfast.core.processes import role_word
+from standfast.core.producers import let_go
 from standfast.core.settings import Settings
 
 _TIMEOUT_S = 10.0
@@ -163,7 +163,7 @@ class Journal:
 
     def _replace(self) -> None:
         old, self._producer = self._producer, self._built()
-        threading.Thread(target=old.purge, daemon=True).start()  # its destructor waits for requests in flight
+        let_go(old)
 
     def _built(self) -> Producer:
         name = self._settings.kafka.topic_prefix + _NAME
