@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Callable, Sequence
 
 import msgspec
-from confluent_kafka import Consumer, Producer
+from confluent_kafka import Consumer, Message, Producer
 
 from bench.asking import Request
 from bench.timings import Timings
@@ -42,7 +42,7 @@ class ClosedLoop:
     ) -> None:
         self._service = service
         self._watch = watch
-        self._headers = list(headers)
+        self._headers: list[tuple[str, str | bytes | None]] = list(headers)
         self._producer = Producer(clients.producer(settings, "standfast-bench"))
         self._consumer = Consumer(clients.follower(settings, "standfast-bench"))
         self._partitions = partitions_of(self._producer, service.requests)
@@ -90,13 +90,13 @@ class ClosedLoop:
         found = []
         for message in (self._first(patience_s), *self._consumer.consume(1000, 0)):
             if message.error() is None:
-                answer = self._decoder.decode(message.value())
+                answer = self._decoder.decode(message.value() or b"")
                 run, _, place = answer.request_id.rpartition("-")
                 if run == prefix:
                     found.append((int(place), answer.status, time.perf_counter()))
         return found
 
-    def _first(self, patience_s: float) -> object:
+    def _first(self, patience_s: float) -> Message:
         until = time.monotonic() + patience_s
         while time.monotonic() < until:
             first = self._consumer.poll(_WATCH_S)

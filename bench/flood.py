@@ -80,7 +80,7 @@ class Flood:
         value = msgspec.json.encode(msgspec.structs.replace(request, request_id=name))
         deadline = str(int((time.time() + self._deadline_s) * 1000)).encode()
         at = time.perf_counter()
-        headers = [(DEADLINE_HEADER, deadline)]
+        headers: list[tuple[str, str | bytes | None]] = [(DEADLINE_HEADER, deadline)]
         self._producer.produce(self._service.requests, value, name, number % self._partitions, headers=headers)
         self._producer.poll(0)
         return at
@@ -89,7 +89,7 @@ class Flood:
         messages = [one for one in self._consumer.consume(500, 0.002) if one.error() is None]
         now = time.perf_counter()
         for message in messages:
-            answer = self._decoder.decode(message.value())
+            answer = self._decoder.decode(message.value() or b"")
             run, _, place = answer.request_id.rpartition("-")
             if run == self._prefix:
                 self._note(seen, int(place), answer.status, now - sent_at[int(place)], answered)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterable
-from pathlib import Path
 
 import msgspec
+import psutil
 
 from bench import processes
 
@@ -60,6 +60,6 @@ def _move(pids: Iterable[int], cores: set[int]) -> None:
 
 def _threads(pid: int) -> list[int]:
     try:
-        return [int(path.name) for path in Path(f"/proc/{pid}/task").iterdir()]
-    except (FileNotFoundError, ProcessLookupError):
+        return [one.id for one in psutil.Process(pid).threads()]
+    except psutil.NoSuchProcess:
         return []

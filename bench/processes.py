@@ -7,13 +7,13 @@ import ctypes
 import os
 import signal
 import time
-from collections import defaultdict
-from collections.abc import Iterable
-from pathlib import Path
+from collections.abc import Callable, Iterable
+
+import psutil
 
 _PR_SET_CHILD_SUBREAPER = 36
-_TICKS = os.sysconf("SC_CLK_TCK")
 _POLL_S = 0.02
+_ENDED = {psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD}
 
 
 def adopt_orphans() -> None:
@@ -23,44 +23,39 @@ def adopt_orphans() -> None:
 
 def family(pid: int) -> list[int]:
     """The process and everything it started, directly or not."""
-    children: dict[int, list[int]] = defaultdict(list)
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdecimal() and (fields := _stat(int(entry.name))):
-            children[int(fields[1])].append(int(entry.name))
-    found = [pid]
-    for one in found:  # grows while it is walked
-        found.extend(children[one])
-    return found
+    try:
+        return [pid, *(one.pid for one in psutil.Process(pid).children(recursive=True))]
+    except psutil.NoSuchProcess:
+        return [pid]
 
 
 def parent(pid: int) -> int:
     """Who started it; raises ProcessLookupError when it is gone."""
-    fields = _stat(pid)
-    if not fields:
-        raise ProcessLookupError(pid)
-    return int(fields[1])
+    try:
+        return psutil.Process(pid).ppid()
+    except psutil.NoSuchProcess:
+        raise ProcessLookupError(pid) from None
 
 
 def cpu_seconds(pids: Iterable[int]) -> float:
     """Processor time these processes have used, user and system."""
-    return _seconds(pids, 11, 12)
+    return _sum(pids, lambda one: sum(one.cpu_times()[:2]))
 
 
 def whole_seconds(pids: Iterable[int]) -> float:
     """The same with that of their children who are dead and buried: of a whole family nothing is missing."""
-    return _seconds(pids, 11, 12, 13, 14)
+    return _sum(pids, lambda one: sum(one.cpu_times()[:4]))
 
 
 def machine_seconds() -> float:
     """Processor time used by everything on this machine."""
-    fields = Path("/proc/stat").read_text().splitlines()[0].split()[1:]
-    user, nice, system, _idle, _iowait, irq, softirq = map(int, fields[:7])
-    return (user + nice + system + irq + softirq) / _TICKS
+    used = psutil.cpu_times()
+    return float(used.user + used.nice + used.system + used.irq + used.softirq)
 
 
 def memory_mb(pids: Iterable[int]) -> float:
     """Proportional set size of all of them: what is shared is counted once."""
-    return sum(map(_pss_kb, pids)) / 1024
+    return _sum(pids, lambda one: one.memory_full_info().pss) / 2**20
 
 
 def end(pids: Iterable[int], within_s: float) -> None:
@@ -84,27 +79,17 @@ def await_end(pids: Iterable[int], within_s: float) -> bool:
     return True
 
 
-def _seconds(pids: Iterable[int], *places: int) -> float:
-    stats = filter(None, map(_stat, pids))
-    return sum(int(fields[place]) for fields in stats for place in places) / _TICKS
+def _sum(pids: Iterable[int], of: Callable[[psutil.Process], float]) -> float:
+    """Of those that are there: one that has ended, or that we may not look into, counts nothing."""
+    found = 0.0
+    for pid in pids:
+        with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+            found += of(psutil.Process(pid))
+    return found
 
 
 def _runs(pid: int) -> bool:
-    fields = _stat(pid)
-    return bool(fields) and fields[0] not in {"Z", "X"}
-
-
-def _stat(pid: int) -> list[str]:
-    """The fields of /proc/<pid>/stat behind the name, state first; empty when it is gone."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except (FileNotFoundError, ProcessLookupError):
-        return []
-
-
-def _pss_kb(pid: int) -> int:
-    try:
-        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-    except (FileNotFoundError, ProcessLookupError, PermissionError):
-        return 0
-    return next((int(line.split()[1]) for line in lines if line.startswith("Pss:")), 0)
+        return psutil.Process(pid).status() not in _ENDED
+    except psutil.NoSuchProcess:
+        return False

@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable
 from typing import Protocol, TypeVar
 
-from confluent_kafka import Message
 from msgspec import Struct
 
 from consumers.histories import NOTHING, Known
@@ -16,6 +15,7 @@ from models.base import Query
 from schemas.codec import Codec, Encoding, Malformed
 from schemas.records import Record, ServiceRequest, Status
 from schemas.times import record_ms
+from standfast.core.consumed import Consumed
 from standfast.core.errors import StandfastError, Unreadable
 from standfast.core.sections import ServiceSettings
 from standfast.core.services import resolved, spec_of
@@ -159,7 +159,7 @@ class Admission:
 _headers = operator.methodcaller("headers")
 
 
-def origin_of(message: Message) -> Origin:
+def origin_of(message: Consumed) -> Origin:
     """The origin of a consumed message."""
     try:
         headers = list(_headers(message) or ())
@@ -191,7 +191,7 @@ def read(origin: Origin, codec: Codec, kind: type[R]) -> tuple[R, Encoding]:
         raise Unreadable(f"it cannot be decoded ({type(error).__name__}: {error!s:.200})") from None
 
 
-def place_of(message: Message) -> Origin:
+def place_of(message: Consumed) -> Origin:
     """As much of its origin as tells where it is."""
     return Origin(message.topic(), message.partition(), message.offset(), 0, None, None, [])
 

@@ -21,7 +21,7 @@ _TIMES_USUAL = 8
 _HUNG_AT_FIRST = 2  # as long as others take over from a dead broker
 
 
-class Hung(KafkaException):  # type: ignore[misc]  # confluent_kafka has no types
+class Hung(KafkaException):
     """A call did not return in time. Whatever object it was made on is still in use, and of no use any more."""
 
     def __init__(self) -> None:

@@ -11,8 +11,8 @@ import structlog
 from confluent_kafka import KafkaError, KafkaException
 
 from consumers.answers import Outgoing
-from consumers.transactions import backoff
 from consumers.work import Delivery, TopicPartitionKey, Unwritable, Work
+from standfast.core import backoff
 
 _log = structlog.get_logger()
 # A transaction that was prepared for a batch is given up after this: a batch may be computed for longer than a
@@ -168,7 +168,7 @@ class Committer:
             else:
                 self._delivered(left, time.perf_counter() - began)
                 return
-            backoff(attempt)
+            backoff.wait(attempt)
             attempt += 1
 
     def _refused(self, error: KafkaError, attempt: int) -> int:

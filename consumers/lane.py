@@ -6,17 +6,19 @@ import contextlib
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from typing import cast
 
 import structlog
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from consumers.admission import Origin, origin_of, place_of
 from consumers.held import Held, Waits
 from consumers.work import TopicPartitionKey, Work
+from standfast.core.consumed import Consumed
 from standfast.core.errors import Fenced
+from standfast.core.kafka_errors import is_fenced
 
 _log = structlog.get_logger()
-_FENCED = {KafkaError.FENCED_INSTANCE_ID, KafkaError._FATAL}  # noqa: SLF001 - confluent_kafka's own name for it
 _MOST_BYTES = 8_388_608
 _ASK_AGAIN_S = 0.05
 _ASKED_AGAIN = 20
@@ -87,19 +89,19 @@ class Lane:
         room = self._window - len(self.waiting)
         if room <= 0 or sum(len(one.value or b"") for one in self.waiting) > _MOST_BYTES:
             return
-        first = self.consumer.poll(timeout)
+        first = cast("Consumed | None", self.consumer.poll(timeout))
         if first is None:
             if timeout:
                 self._wake()
             return
-        more = self.consumer.consume(room - 1, 0) if room > 1 else []
+        more = cast("list[Consumed]", self.consumer.consume(room - 1, 0)) if room > 1 else []
         self._take([one for one in (first, *more) if self._is_ours(one)])
 
     def stand_still(self) -> None:
         """Polls once for the group's sake while nothing can be taken; what comes nevertheless is ours, and waits."""
         places = _places(self.owned)
         self.consumer.pause(places)
-        message = self.consumer.poll(0)
+        message = cast("Consumed | None", self.consumer.poll(0))
         if message is not None and self._is_ours(message):  # of a partition that was assigned by this very poll
             self._take([message])
 
@@ -139,7 +141,7 @@ class Lane:
                 found[one.topic, one.partition] += 1
         return found
 
-    def _take(self, messages: Sequence[Message]) -> None:
+    def _take(self, messages: Sequence[Consumed]) -> None:
         if sum(map(len, messages)) <= _MOST_BYTES:
             self.waiting.extend(self._held.sift(map(origin_of, messages)))
             return
@@ -147,12 +149,12 @@ class Lane:
         self.waiting.extend(self._held.sift(map(origin_of, messages)))
         self._reading(())
 
-    def _is_ours(self, message: Message) -> bool:
+    def _is_ours(self, message: Consumed) -> bool:
         if (error := message.error()) is None:
             return _place(message) in self.owned
-        if error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001
+        if error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - confluent_kafka's own name for it
             self._ends[_place(message)] = message.offset()
-        elif error.fatal() or error.code() in _FENCED:
+        elif is_fenced(error):
             raise Fenced(f"this worker's place in the group was taken ({error.str()})")
         else:
             _log.warning("kafka reports", error=error.str())
@@ -223,7 +225,7 @@ class Lane:
         self._moved()
 
 
-def _place(message: Message) -> TopicPartitionKey:
+def _place(message: Consumed) -> TopicPartitionKey:
     return message.topic(), message.partition()
 
 

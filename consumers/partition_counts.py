@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import structlog
 from confluent_kafka import KafkaException, TopicCollection
-from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin import AdminClient, TopicDescription
 
 _KNOWN_S = 1.0  # then asked again when it is next wanted: callers make topics and take them away
 _MOST = 1000  # names that are remembered, and names that may be waiting to be asked about
@@ -96,9 +96,9 @@ class PartitionCounts:
         return counts
 
 
-def _count(topic: str, result: Callable[[float], object]) -> dict[str, int]:
+def _count(topic: str, result: Callable[[float], TopicDescription]) -> dict[str, int]:
     try:
-        return {topic: len(result(2 * _ASK_S).partitions)}  # type: ignore[attr-defined]  # confluent_kafka has no types
+        return {topic: len(result(2 * _ASK_S).partitions)}
     except KafkaException as error:
         if error.args[0].code() < 0:  # the client's own: Kafka did not answer
             raise

@@ -57,9 +57,8 @@ from consumers.transactions import ExactlyOnce
 from consumers.work import Delivery
 from consumers.worker import Partitions, Worker
 from models.base import Model
-from schemas.codec import Codec
+from schemas.configured import codec_for
 from schemas.records import Result
-from schemas.registry import SchemaRegistry
 from standfast.core import clients, logs, telemetry
 from standfast.core.errors import Fenced, StandfastError
 from standfast.core.home import folder
@@ -111,7 +110,7 @@ class WorkerProcess:
         self._identity: str | None = None
         self._stopping = False
         self._worker: Worker | None = None
-        self._codec = Codec(_registry(service, settings))
+        self._codec = codec_for(settings, sent={service.kind: service.requests}, answers={Result: service.results})
         self._histories: Histories | None = None
         counts = PartitionCounts(lambda: AdminClient(clients.base(settings, f"{slot}.replies")))
         self._answers = Answers(service, self._codec, slot, model.label, counts)
@@ -261,12 +260,3 @@ def start(slot: str, channel: socket.socket, service: Service, model: Model[Any]
     logs.configure(settings.log, slot)
     sys.setswitchinterval(_SWITCH_S)
     return WorkerProcess(slot, channel, service, model, settings).run()
-
-
-def _registry(service: Service, settings: Settings) -> SchemaRegistry | None:
-    if settings.schema_registry_url is None:
-        return None
-    registry = SchemaRegistry(settings.schema_registry_url.get_secret_value(), folder("schemas"))
-    registry.declare(service.kind, service.requests)
-    registry.declare(Result, service.results, answers=True)
-    return registry

@@ -17,9 +17,9 @@ from confluent_kafka import KafkaError, KafkaException, Producer
 
 from consumers.answers import Answers, Outgoing
 from consumers.partition_counts import PartitionCounts
-from consumers.reports import error_of
 from consumers.work import Work
 from standfast.core import telemetry
+from standfast.core.kafka_errors import error_of
 
 # The longest wait for acknowledgements in one go, and the share of a worker's time that such waits may take in all.
 _WAIT_S = 0.5
@@ -159,7 +159,14 @@ class Replies:
 
         place.waiting += 1
         try:
-            self._producer.produce(one.topic, one.value, one.key, partition, headers=one.headers, on_delivery=report)
+            self._producer.produce(
+                one.topic,
+                one.value,
+                one.key,
+                partition,
+                on_delivery=report,
+                headers=one.headers,  # type: ignore[arg-type]  # a list of narrower pairs will do: it is only read
+            )
         except BufferError:
             place.waiting -= 1
             reply.failure = "too many answers wait to be acknowledged"

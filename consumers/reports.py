@@ -8,6 +8,7 @@ from confluent_kafka import KafkaError, KafkaException, Producer
 
 from consumers.answers import Outgoing
 from consumers.work import Unwritable
+from standfast.core.kafka_errors import error_of
 
 # What Kafka says to a record that it will not take however often it is sent. All records are for topics of ours here.
 _NEVER = {
@@ -58,10 +59,16 @@ def is_final(error: KafkaError) -> bool:
 
 def produce(producer: Producer, one: Outgoing, report: Report | None) -> None:
     """Puts the record in the producer's queue, waiting for room; what cannot be put there is reported and raised."""
-    more = {} if report is None else {"on_delivery": report}
     while True:
         try:
-            producer.produce(one.topic, one.value, one.key, one.to_partition, headers=one.headers, **more)
+            producer.produce(
+                one.topic,
+                one.value,
+                one.key,
+                one.to_partition,
+                on_delivery=report,
+                headers=one.headers,  # type: ignore[arg-type]  # a list of narrower pairs will do: it is only read
+            )
         except BufferError:  # the local queue is full: let deliveries drain it
             producer.poll(0.1)
         except KafkaException as exception:
@@ -70,9 +77,3 @@ def produce(producer: Producer, one: Outgoing, report: Report | None) -> None:
             raise
         else:
             return
-
-
-def error_of(exception: KafkaException) -> KafkaError:
-    """The error that it carries."""
-    error: KafkaError = exception.args[0]
-    return error

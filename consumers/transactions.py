@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import threading
 import time
 from collections.abc import Callable, Mapping
 
@@ -19,11 +18,14 @@ from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaExcep
 from confluent_kafka.admin import AdminClient
 
 from consumers.bounded import Beside, Hung, Patience
-from consumers.reports import Reports, error_of, is_final, produce
+from consumers.reports import Reports, is_final, produce
 from consumers.work import TIMEOUT_S, Replying, TopicPartitionKey, Work
+from standfast.core import backoff
+from standfast.core.clients import Config
 from standfast.core.errors import Fenced, NotInitialised
+from standfast.core.kafka_errors import error_of, is_fenced
+from standfast.core.producers import let_go
 
-_BACKOFF_S = (0.0, 0.01, 0.05, 0.2, 0.5, 1.0)
 _OFFSETS_S = 0.3  # the least that the offsets may take before the call is given up for hung
 _ONE_BROKER_S = TIMEOUT_S + 1.0  # the same where no other broker can be asked: the call has a time-out, if it keeps it
 _NUDGE_S = 0.1
@@ -38,12 +40,6 @@ _NOT_INITIALISED = (
     "leaders of __transaction_state and to the right to write with this transactional id"
 )
 _SETTLE_S = 2.0  # of each try to find out whether a commit went through
-# Another process has our identity: whatever we hold is theirs now.
-_FENCED = {
-    KafkaError._FENCED,  # noqa: SLF001 - confluent_kafka's own name for it
-    KafkaError.INVALID_PRODUCER_EPOCH,
-    KafkaError.FENCED_INSTANCE_ID,
-}
 _log = structlog.get_logger()
 
 
@@ -64,7 +60,7 @@ class ExactlyOnce:
         self,
         build: Callable[[], Producer],
         group_of: Callable[[str], str],
-        admin: dict[str, object],
+        admin: Config,
         retried: Callable[[str], None],
         replies: Replying,
     ) -> None:
@@ -89,7 +85,7 @@ class ExactlyOnce:
         again, answers = self._several_brokers, False
         deadline = time.monotonic() + _INITIALISE_S
         for attempt in itertools.count():
-            backoff(attempt // 2 if again else attempt)
+            backoff.wait(attempt // 2 if again else attempt)
             within_s = _RECONNECT_S * 2 ** max(0, attempt - _RECONNECTS) if again else TIMEOUT_S
             if not answers:  # Kafka is away as a whole: another process would do no better
                 deadline = time.monotonic() + _INITIALISE_S
@@ -230,8 +226,7 @@ class ExactlyOnce:
 
     def _replace(self) -> None:
         old, self._producer = self._producer, self._build()
-        # Its destructor waits for requests in flight: not on the serving path.
-        threading.Thread(target=old.purge, daemon=True).start()
+        let_go(old)
 
     def _settled(self, work: Work) -> bool:
         """Whether the work had been committed after all by the producer that was dropped."""
@@ -250,11 +245,6 @@ class ExactlyOnce:
         return all(one.offset >= work.offsets[one.topic, one.partition] for one in found)
 
 
-def backoff(attempt: int) -> None:
-    """Waits as long as the n-th failure in a row deserves."""
-    time.sleep(_BACKOFF_S[min(attempt, len(_BACKOFF_S) - 1)])
-
-
 def _raise_if_fenced(error: KafkaError) -> None:
-    if error.code() in _FENCED or error.fatal():
+    if is_fenced(error):
         raise Fenced(f"another process answers under this worker's identity now ({error.name()})")

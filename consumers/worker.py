@@ -20,9 +20,8 @@ from consumers.offsets import Offsets
 from consumers.pace import Pace
 from consumers.selection import Limits, Picked, pick
 from consumers.service import Service
-from consumers.transactions import backoff
 from consumers.work import Delivery, Work
-from standfast.core import telemetry
+from standfast.core import backoff, telemetry
 
 _log = structlog.get_logger()
 _POLL_S = 0.1
@@ -221,7 +220,7 @@ class Worker:
         deadline = time.monotonic() + self._stop_within_s
         delivered = self._is_delivered(self._stop_within_s)
         while delivered and not self._commit_offsets() and time.monotonic() < deadline:
-            backoff(1)
+            backoff.wait(1)
         if not delivered:
             _log.warning("stopped before the last batch was committed; its requests will be read again")
         elif not self._leaving:

@@ -8,10 +8,9 @@ from types import FrameType
 
 from drills.control.outcomes import TOPIC
 from drills.running.runner import Runner
-from schemas.codec import Codec
+from schemas.configured import codec_for
 from schemas.records import DrillEvent
 from standfast.core.errors import SettingsError
-from standfast.core.home import folder
 from standfast.core.processes.lifeline import stopping_signals
 from standfast.core.settings import Settings
 
@@ -33,15 +32,5 @@ def run(settings: Settings) -> None:
 
     for number in stopping_signals():
         signal.signal(number, stop)
-    Runner(settings, codec_for(settings), stopping).run()
-
-
-def codec_for(settings: Settings) -> Codec:
-    """A codec that also writes the Confluent frame where a registry is configured."""
-    if settings.schema_registry_url is None:
-        return Codec()
-    from schemas.registry import SchemaRegistry
-
-    registry = SchemaRegistry(settings.schema_registry_url.get_secret_value(), folder("schemas"))
-    registry.declare(DrillEvent, settings.kafka.topic_prefix + TOPIC, answers=True)
-    return Codec(registry)
+    codec = codec_for(settings, answers={DrillEvent: settings.kafka.topic_prefix + TOPIC})
+    Runner(settings, codec, stopping).run()

@@ -26,6 +26,7 @@ from safetensors import SafetensorError
 
 from standfast.core.errors import IntegrityError, ModelError, UsageError
 from standfast.core.home import folder
+from standfast.core.keeping import write_whole
 
 MANIFEST = "manifest.json"
 _ACTIVE = "active.json"
@@ -83,7 +84,7 @@ def publish(
         with _locked(place):
             number = _next_number(name)
             manifest = _sealed(Manifest(name, number, _now(), files, dict(metrics), dict(lineage)))
-            _write(draft / MANIFEST, _bytes(manifest))
+            (draft / MANIFEST).write_bytes(_bytes(manifest))
             _sync_tree(draft)
             draft.rename(place / str(number))
             _keep_number(place, number)
@@ -135,9 +136,7 @@ def _next_number(name: str) -> int:
 
 
 def _keep_number(place: Path, number: int) -> None:
-    draft = place / f"{_LAST}.{secrets.token_hex(4)}"
-    _write(draft, str(number).encode())
-    draft.replace(place / _LAST)
+    write_whole(place / _LAST, str(number).encode())
 
 
 def folder_of(name: str, version: int) -> Path:
@@ -259,9 +258,7 @@ def _pointer(name: str) -> _Active | None:
 
 def _point(name: str, version: int, before: list[int]) -> None:
     place = _place(name)
-    draft = place / f"{_ACTIVE}.{secrets.token_hex(4)}"
-    _write(draft, msgspec.json.encode(_Active(version, before, _point_digest(name, version, before))))
-    draft.replace(place / _ACTIVE)
+    write_whole(place / _ACTIVE, msgspec.json.encode(_Active(version, before, _point_digest(name, version, before))))
     _sync(place)
 
 
@@ -329,13 +326,6 @@ def _sweep(place: Path) -> None:
     for draft in place.glob(f"{_DRAFT}*"):
         if time.time() - draft.stat().st_mtime > _ABANDONED_AFTER_S:
             shutil.rmtree(draft, ignore_errors=True)
-
-
-def _write(path: Path, data: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def _sync_tree(root: Path) -> None:

@@ -7,13 +7,13 @@ A file that was torn is read as if it were not there, and asked for again.
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import threading
 from hashlib import sha256
 from pathlib import Path
 
 import structlog
+
+from standfast.core.keeping import write_whole
 
 _log = structlog.get_logger()
 
@@ -55,14 +55,9 @@ class KnownSchemas:
         return fields if isinstance(fields, dict) else {}
 
     def _write(self, name: str, fields: dict[str, object]) -> None:
-        aside = self._folder / f"{name}.{os.getpid()}-{threading.get_ident()}"
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            with aside.open("w") as file:
-                json.dump(fields, file)
-                file.flush()
-                os.fsync(file.fileno())
-            aside.replace(self._folder / name)
+            write_whole(self._folder / name, json.dumps(fields).encode())
         except OSError as error:
             _log.warning("a schema is not kept on disk; after a restart the registry is asked again", error=str(error))
 

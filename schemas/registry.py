@@ -18,13 +18,13 @@ from schemas import avro_schemas
 from schemas.known_schemas import KnownSchemas
 from schemas.records import Record
 from schemas.registry_calls import RegistryCalls, Unreachable
+from standfast.core.backoff import wait_s
 from standfast.core.errors import SchemaError, Unreadable
 
 _log = structlog.get_logger()
 PATIENCE_S = 20.0  # bounds what JSON text waits behind a frame in its partition; a registry's restart takes 10 s
 _AGAIN_S = 10.0  # what the registry refused is asked for again after this: it may have been registered meanwhile
 _MOST = 10_000  # ids remembered as refused or asked for: they are the callers' numbers, without end
-_PAUSES_S = (0.1, 0.2, 0.5, 1.0)
 _LOOK_S = 0.05
 
 Want = int | type[Record]  # a schema by its id, or the id under which a kind of record is written
@@ -174,7 +174,7 @@ class SchemaRegistry:
             failures = 0 if self._asked(want) else failures + 1
             if failures:
                 with self._lock:
-                    self._lock.wait_for(lambda: self._closing, _PAUSES_S[min(failures, len(_PAUSES_S)) - 1])
+                    self._lock.wait_for(lambda: self._closing, wait_s(failures))
 
     def _asked(self, want: Want) -> bool:
         """Whether the registry answered, be it with a refusal."""

@@ -10,11 +10,10 @@ import msgspec
 from confluent_kafka import OFFSET_END, Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 
 from schemas.codec import Codec, Encoding, Malformed
+from schemas.configured import codec_for
 from schemas.records import Interaction, Record, Result, ServiceRequest
-from schemas.registry import SchemaRegistry
 from standfast.core import clients
 from standfast.core.errors import ClusterError, NoAnswer, TopicError, Unreadable
-from standfast.core.home import folder
 from standfast.core.processes.locating import located
 from standfast.core.services import TABLE, resolved
 
@@ -53,7 +52,7 @@ class Caller:
         self._settings = located(settings)
         self._prefix = self._settings.kafka.topic_prefix
         self._encoding = encoding
-        self._codec = Codec(self._schema_ids())
+        self._codec = self._codec_of(encoding)
         self._consumer = Consumer(clients.answers(self._settings, "standfast-caller"))
         try:
             self._consumer.assign(self._ends())
@@ -88,8 +87,8 @@ class Caller:
             message = self._consumer.poll(min(left, _POLL_S))
             if message is None:
                 continue
-            if message.error():
-                _raise_if_hopeless(message.error())
+            if (error := message.error()) is not None:
+                _raise_if_hopeless(error)
             elif (result := self._read(message)) and result.request_id in awaited:
                 found[result.request_id] = result
                 awaited.remove(result.request_id)
@@ -163,14 +162,11 @@ class Caller:
             raise TopicError(f"the topic {topic} is missing ({found.error.str()}); create it with `standfast topics`")
         return [TopicPartition(topic, number, OFFSET_END) for number in found.partitions]
 
-    def _schema_ids(self) -> SchemaRegistry | None:
-        url = self._settings.schema_registry_url
-        if url is None or self._encoding is not Encoding.CONFLUENT:
-            return None
-        registry = SchemaRegistry(url.get_secret_value(), folder("schemas"), _REGISTRY_S)
-        for kind, topic in _TOPICS.items():
-            registry.declare(kind, self._prefix + topic)
-        return registry
+    def _codec_of(self, encoding: Encoding) -> Codec:
+        if encoding is not Encoding.CONFLUENT:
+            return Codec()
+        sent = {kind: self._prefix + topic for kind, topic in _TOPICS.items()}
+        return codec_for(self._settings, sent=sent, patience_s=_REGISTRY_S)
 
 
 def _topic(record: ServiceRequest | Interaction) -> str:

@@ -27,7 +27,8 @@ from standfast.core import settings as settings_module
 from standfast.core.errors import ClusterError, ModelError
 from standfast.core.home import folder
 from standfast.core.processes.launching import STARTER_VARIABLE
-from standfast.core.processes.lifeline import cut_loose, stopping_signals, tie_to_parent
+from standfast.core.processes.lifeline import stopping_signals
+from standfast.core.processes.parent_death import cut_loose, tie_to_parent
 from standfast.core.settings import Settings
 from standfast.core.status import RoleStatus, SystemStatus
 from standfast.kafka.cluster import Cluster

@@ -104,11 +104,11 @@ def apply(admin: AdminClient, settings: KafkaSettings) -> list[TopicState]:
     if not missing:
         return states
     refused = _refused(admin, missing)
-    forbidden = [new for new in missing if UNPACKED in new.config and _forbids(refused.get(new.topic))]
+    forbidden = [new for new in missing if UNPACKED in _config(new) and _forbids(refused.get(new.topic))]
     if forbidden:
         _log.warning(
             "this kafka does not let topics say that it unpacks records; a small one may hold hundreds of megabytes",
-            setting=f"{UNPACKED}={forbidden[0].config[UNPACKED]}",
+            setting=f"{UNPACKED}={_config(forbidden[0])[UNPACKED]}",
             topics=[new.topic for new in forbidden],
         )
         names = {new.topic for new in forbidden}
@@ -139,8 +139,12 @@ def _forbids(error: KafkaError | None) -> bool:
 
 
 def _packed(new: NewTopic) -> NewTopic:
-    config = {key: value for key, value in new.config.items() if key != UNPACKED}
+    config = {key: value for key, value in _config(new).items() if key != UNPACKED}
     return NewTopic(new.topic, new.num_partitions, new.replication_factor, config=config)
+
+
+def _config(new: NewTopic) -> dict[str, str]:
+    return new.config or {}
 
 
 def _named(topic: Topic, settings: KafkaSettings) -> str:
@@ -148,11 +152,11 @@ def _named(topic: Topic, settings: KafkaSettings) -> str:
 
 
 def _differences(
-    topic: Topic, partitions: int, replication: int, found: object, config: dict[str, str]
+    topic: Topic, partitions: int, replication: int, found: TopicMetadata, config: dict[str, str]
 ) -> tuple[str, ...]:
-    actual = len(found.partitions)  # type: ignore[attr-defined]
+    actual = len(found.partitions)
     wrong = [] if actual == partitions else [f"partitions {actual} instead of {partitions}"]
-    copies = min((len(one.replicas) for one in found.partitions.values()), default=0)  # type: ignore[attr-defined]
+    copies = min((len(one.replicas) for one in found.partitions.values()), default=0)
     if copies < replication:
         wrong.append(f"replication {copies} instead of {replication}")
     wanted = topic.config()

@@ -10,7 +10,7 @@ import faust
 import structlog
 from confluent_kafka.admin import AdminClient
 
-from schemas.codec import Codec
+from schemas.configured import codec_for
 from standfast.core import clients
 from standfast.core.home import folder
 from standfast.core.settings import Settings
@@ -90,14 +90,6 @@ def build(settings: Settings, stop: threading.Event | None = None) -> faust.App:
         await identities.watch(admin, app.consumer.rejoin)
 
     app.task(erasures.follow)
-    Agents(app, named, _codec(settings), ledger, keeper, traffic).attach()
+    Agents(app, named, codec_for(settings), ledger, keeper, traffic).attach()
     app.finalize()
     return app
-
-
-def _codec(settings: Settings) -> Codec:
-    if settings.schema_registry_url is None:
-        return Codec()
-    from schemas.registry import SchemaRegistry  # 0.3 s of imports
-
-    return Codec(SchemaRegistry(settings.schema_registry_url.get_secret_value(), folder("schemas")))

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from typing import cast
 
-from confluent_kafka import Consumer, Message, TopicPartition
+from confluent_kafka import Consumer, TopicPartition
 
 from schemas.times import record_ms
 from standfast.core import clients
+from standfast.core.consumed import Consumed
 from standfast.core.settings import Settings
 
 # On the deletions that this process writes itself: to read one of those as somebody's would forget what came after it.
@@ -44,21 +46,21 @@ class Erasures:
         """Never ends."""
         while True:
             starts = self._starts
-            messages = await asyncio.to_thread(self._consumer.consume, _AT_ONCE, _WAIT_S)
+            messages = cast("list[Consumed]", await asyncio.to_thread(self._consumer.consume, _AT_ONCE, _WAIT_S))
             for message in messages:
                 self.take(message)
             if starts == self._starts:  # else they may be of a topic that was deleted since
                 self._reached({one.partition(): one.offset() + 1 for one in messages if not one.error()})
 
-    def take(self, message: Message) -> None:
+    def take(self, message: Consumed) -> None:
         """Has the profile forgotten, if the record deletes one."""
         key, place = message.key(), message.partition()
-        if message.error() or message.value() is not None or key is None or place is None or _is_ours(message):
+        if message.error() or message.value() is not None or key is None or _is_ours(message):
             return
         self._erase(place, key, record_ms(message.timestamp()[1]))
 
 
-def _is_ours(message: Message) -> bool:
+def _is_ours(message: Consumed) -> bool:
     try:
         return MARK in (message.headers() or ())
     except UnicodeDecodeError:  # a header's name that is no text is not ours

@@ -10,14 +10,16 @@ import sqlite3
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import cast
 
 import structlog
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from schemas.codec import Codec
 from schemas.records import TrafficWindow
 from standfast.core import clients
+from standfast.core.consumed import Consumed
 from standfast.core.errors import SchemaError, SettingsError, TopicError
 from standfast.core.home import folder
 from standfast.core.settings import Settings
@@ -166,14 +168,14 @@ def _tail(consumer: Consumer, topic: str, partition: int) -> TopicPartition:
     return TopicPartition(topic, partition, max(low, high - _TAIL))
 
 
-def _to_the_end(consumer: Consumer, starts: list[TopicPartition], stop: threading.Event) -> Iterator[Message]:
+def _to_the_end(consumer: Consumer, starts: list[TopicPartition], stop: threading.Event) -> Iterator[Consumed]:
     """Every record up to the end each partition has when it is reached."""
     consumer.assign(starts)
-    reached: set[int | None] = set()
+    reached: set[int] = set()
     while len(reached) < len(starts):
         if stop.is_set():
             raise Stopped
-        for message in consumer.consume(1000, timeout=0.02):
+        for message in cast("list[Consumed]", consumer.consume(1000, timeout=0.02)):
             error = message.error()
             if error is None:
                 yield message

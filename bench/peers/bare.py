@@ -27,7 +27,7 @@ def main(task: Task) -> None:
     for messages in batches(consumer, task.requests, task.batch):
         producer.begin_transaction()
         for message in messages:
-            producer.produce(task.results, head + message.key() + tail, message.key())
+            producer.produce(task.results, head + (message.key() or b"") + tail, message.key())
         positions = consumer.position(consumer.assignment())
         again(producer.send_offsets_to_transaction, positions, consumer.consumer_group_metadata())
         again(producer.commit_transaction)

@@ -11,10 +11,9 @@ import structlog
 
 from consumers.profiles import bulletin
 from consumers.profiles.follower import Follower
-from schemas.codec import Codec
+from schemas.configured import codec_for
 from standfast.core import logs
 from standfast.core.errors import StandfastError
-from standfast.core.home import folder
 from standfast.core.processes import role_word
 from standfast.core.processes.lifeline import stopping_signals
 from standfast.core.settings import Settings, load
@@ -30,15 +29,7 @@ def run(settings: Settings) -> None:
     for number in stopping_signals():
         signal.signal(number, stop)
     role_word.begun()
-    Follower(settings, _codec(settings), bulletin.place(), stopping).run()
-
-
-def _codec(settings: Settings) -> Codec:
-    if settings.schema_registry_url is None:
-        return Codec()
-    from schemas.registry import SchemaRegistry  # 0.3 s of imports
-
-    return Codec(SchemaRegistry(settings.schema_registry_url.get_secret_value(), folder("schemas")))
+    Follower(settings, codec_for(settings), bulletin.place(), stopping).run()
 
 
 def main() -> int:

@@ -6,16 +6,10 @@ import sqlite3
 import threading
 import time
 from pathlib import Path
+from typing import cast
 
 import structlog
-from confluent_kafka import (
-    OFFSET_BEGINNING,
-    Consumer,
-    KafkaError,
-    KafkaException,
-    Message,
-    TopicPartition,
-)
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from consumers.profiles import bulletin
@@ -23,6 +17,7 @@ from consumers.profiles.store import Change, Store, opened
 from schemas.codec import Codec
 from schemas.records import Profile
 from standfast.core import clients, telemetry
+from standfast.core.consumed import Consumed
 from standfast.core.errors import SchemaError
 from standfast.core.processes import role_word
 from standfast.core.services.recommend import RecommendSettings
@@ -97,7 +92,7 @@ class Follower:
         told = 0.0
         while not self._stop.is_set():
             role_word.beat()
-            messages = consumer.consume(_AT_ONCE, 0.1)
+            messages = cast("list[Consumed]", consumer.consume(_AT_ONCE, 0.1))
             was_behind = bool(behind)
             behind -= self._take(store, messages)
             if was_behind and not behind:
@@ -112,7 +107,7 @@ class Follower:
                     return
                 asked = time.monotonic()
 
-    def _take(self, store: Store, messages: list[Message]) -> set[int]:
+    def _take(self, store: Store, messages: list[Consumed]) -> set[int]:
         """Writes what was read; the partitions whose end was reached."""
         reached, changes, positions = set[int](), list[Change](), dict[int, int]()
         for message in messages:
@@ -130,7 +125,7 @@ class Follower:
             store.write(changes, positions)
         return reached
 
-    def _change(self, partition: int, message: Message) -> Change | None:
+    def _change(self, partition: int, message: Consumed) -> Change | None:
         value = message.value()
         if value is None:
             return Change(partition, (message.key() or b"").decode("utf-8", "replace"), None)

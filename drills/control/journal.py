@@ -7,7 +7,6 @@ write two last events for one drill.
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -22,12 +21,13 @@ from schemas.codec import Codec, Encoding
 from schemas.records import DrillEvent
 from standfast.core import clients
 from standfast.core.errors import Fenced
+from standfast.core.kafka_errors import error_of, is_fenced
 from standfast.core.processes import role_word
+from standfast.core.producers import let_go
 from standfast.core.settings import Settings
 
 _TIMEOUT_S = 10.0
 _NAME = "standfast-drills"
-_FENCED = {KafkaError._FENCED, KafkaError.INVALID_PRODUCER_EPOCH}  # noqa: SLF001 - its own name for it
 _UNSAID = {KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT}  # noqa: SLF001 - of what waited behind a refused one
 _TRIES = 3  # of a dead letter that nobody refuses and nobody takes
 _log = structlog.get_logger()
@@ -81,7 +81,7 @@ class Journal:
                 self._producer.init_transactions(_TIMEOUT_S)
             except KafkaException as exception:
                 _raise_if_fenced(exception)
-                self._outage.wait(exception.args[0].str())
+                self._outage.wait(error_of(exception).str())
                 self._replace()
             else:
                 self._outage.over()
@@ -120,8 +120,8 @@ class Journal:
         except KafkaException as exception:
             _raise_if_fenced(exception)
             producer.poll(0)  # for what is said to each record
-            self._outage.wait(exception.args[0].str())
-            return self._settled(entry, exception.args[0])
+            self._outage.wait(error_of(exception).str())
+            return self._settled(entry, error_of(exception))
         return True
 
     def _encoded(self, event: DrillEvent, encoding: Encoding) -> bytes:
@@ -163,7 +163,7 @@ class Journal:
 
     def _replace(self) -> None:
         old, self._producer = self._producer, self._built()
-        threading.Thread(target=old.purge, daemon=True).start()  # its destructor waits for requests in flight
+        let_go(old)
 
     def _built(self) -> Producer:
         name = self._settings.kafka.topic_prefix + _NAME
@@ -181,7 +181,7 @@ def _produce(
     try:
         producer.produce(topic, value, key, headers=list(headers), on_delivery=report)
     except KafkaException as exception:  # too large for the client itself
-        report(exception.args[0], None)
+        report(error_of(exception), None)
         raise
 
 
@@ -212,6 +212,6 @@ def _shortest(event: DrillEvent) -> DrillEvent:
 
 
 def _raise_if_fenced(exception: KafkaException) -> None:
-    error: KafkaError = exception.args[0]
-    if error.code() in _FENCED or error.fatal():
+    error = error_of(exception)
+    if is_fenced(error):
         raise Fenced(f"another drill runner has taken over ({error.name()}); this one ends")

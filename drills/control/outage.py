@@ -7,9 +7,9 @@ from collections.abc import Callable
 
 import structlog
 
+from standfast.core.backoff import wait_s
 from standfast.core.processes import role_word
 
-_BACKOFF_S = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
 _TICK_S = 0.05
 _log = structlog.get_logger()
 
@@ -30,8 +30,8 @@ class Outage:
         """Waits as long as the n-th failure in a row deserves; logs the first."""
         if self._failures == 0:
             _log.warning(f"{self._what}; trying again until it works", error=error)
-        until = time.monotonic() + _BACKOFF_S[min(self._failures, len(_BACKOFF_S) - 1)]
         self._failures += 1
+        until = time.monotonic() + wait_s(self._failures)
         while time.monotonic() < until:
             role_word.beat()
             if self._stopping():

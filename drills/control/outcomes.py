@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import cast
 
 import structlog
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from consumers.admission import origin_of, read
 from drills.control.events import bounded
@@ -16,6 +17,7 @@ from drills.running.plan import is_id
 from schemas.codec import Codec, Encoding
 from schemas.records import DrillEvent
 from standfast.core import clients
+from standfast.core.consumed import Consumed
 from standfast.core.errors import ClusterError, SchemaError, Unreadable
 from standfast.core.processes import role_word
 from standfast.core.settings import Settings
@@ -60,7 +62,7 @@ class Outcomes:
         silent_since = time.monotonic()
         while partitions:
             role_word.beat()
-            message = self._consumer.poll(0.5)
+            message = cast("Consumed | None", self._consumer.poll(0.5))
             if message is None:
                 if time.monotonic() - silent_since > _TIMEOUT_S:
                     raise ClusterError(f"Kafka at {self._servers} stopped answering while {self._topic} was read")
@@ -83,7 +85,7 @@ class Outcomes:
         """This drill's events as they come; ends after `within_s` without one."""
         until = time.monotonic() + within_s
         while time.monotonic() < until:
-            message = self._consumer.poll(0.2)
+            message = cast("Consumed | None", self._consumer.poll(0.2))
             if message is None or message.error() is not None:
                 continue
             outcome = self._decoded(message)
@@ -107,7 +109,7 @@ class Outcomes:
         low, high = bounds(self._consumer, self._topic, partition)
         return high if at_end else low
 
-    def _decoded(self, message: Message) -> Outcome | None:
+    def _decoded(self, message: Consumed) -> Outcome | None:
         """The event in a record; None, and the first of them with a log line, for what is none."""
         try:
             event, encoding = read(origin_of(message), self._codec, DrillEvent)

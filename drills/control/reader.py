@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import cast
 
 import structlog
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from drills.control.outage import Outage
 from standfast.core import clients
+from standfast.core.consumed import Consumed
 from standfast.core.errors import ClusterError
 from standfast.core.processes import role_word
 from standfast.core.settings import Settings
@@ -55,14 +57,14 @@ class Control:
                 break
         self._outage.over()
 
-    def next(self, within_s: float) -> Message | None:
+    def next(self, within_s: float) -> Consumed | None:
         """The next command, None if there is none in time.
 
         A command is given out only while its topic is there. One that was read from a topic that is gone is left, with
         a log line: nobody could settle it.
         """
         self._look(_LOOK_EVERY_S)
-        message = self._consumer.poll(within_s)
+        message = cast("Consumed | None", self._consumer.poll(within_s))
         if message is None:
             return None
         error = message.error()
@@ -80,11 +82,11 @@ class Control:
             )
         return message if self._identity == before else None
 
-    def record(self, message: Message) -> str:
+    def record(self, message: Consumed) -> str:
         """The name of a command's record that no other record has, also of a topic that is made again."""
         return f"{message.topic()}-{message.partition()}-{message.offset()}@{self._identity.topic_id}"
 
-    def after(self, message: Message) -> tuple[TopicPartition, ...]:
+    def after(self, message: Consumed) -> tuple[TopicPartition, ...]:
         """The offset that says this command is settled."""
         topic_id = self._identity.topic_id
         return (TopicPartition(message.topic(), message.partition(), message.offset() + 1, topic_id),)
@@ -139,7 +141,7 @@ class Control:
         self._consumer.assign(places)
         self._identity = found
 
-    def _heard(self, error: KafkaError, message: Message) -> None:
+    def _heard(self, error: KafkaError, message: Consumed) -> None:
         if error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001
             self._reached[message.partition()] = message.offset()
         else:

@@ -10,11 +10,13 @@ import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import cast
 
 from confluent_kafka import Consumer, KafkaError, TopicPartition
 
 from drills.evidence.history import History
 from standfast.core import clients
+from standfast.core.consumed import Consumed
 from standfast.core.errors import ClusterError
 from standfast.core.settings import Settings
 
@@ -38,10 +40,10 @@ def copies(settings: Settings, prefix: str, since: Sequence[TopicPartition]) -> 
         while left:
             if time.monotonic() > until:
                 raise ClusterError(f"Kafka has not shown the end of {since[0].topic} within {_WITHIN_S:.0f} s")
-            for message in consumer.consume(1000, 0.1):
-                error = message.error()
-                if error is None and (message.key() or b"").startswith(needle):
-                    found[message.key().decode()] += (message.offset(),)
+            for message in cast("list[Consumed]", consumer.consume(1000, 0.1)):
+                error, key = message.error(), message.key() or b""
+                if error is None and key.startswith(needle):
+                    found[key.decode()] += (message.offset(),)
                 elif error is not None and error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001
                     left.discard(message.partition())
     finally:

@@ -10,6 +10,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
+from typing import cast
 
 import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer
@@ -24,6 +25,7 @@ from drills.evidence.shop_words import Asked
 from schemas.codec import Codec, Encoding
 from schemas.records import Result
 from standfast.core import clients
+from standfast.core.consumed import Consumed
 from standfast.core.errors import ClusterError, DrillRejected, SchemaError
 from standfast.core.services import resolved, spec_of
 from standfast.core.settings import Settings
@@ -174,12 +176,12 @@ class Load:
 
     def _read(self) -> None:
         while not self._stop_reading.is_set():
-            message = self._consumer.poll(0.1)
+            message = cast("Consumed | None", self._consumer.poll(0.1))
             if message is not None and message.error() is None:
                 self._saw(message, time.monotonic())
         self._consumer.close()
 
-    def _saw(self, message: Message, at: float) -> None:
+    def _saw(self, message: Consumed, at: float) -> None:
         value = message.value()
         if not value or self._needle not in value:
             return

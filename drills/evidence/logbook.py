@@ -10,6 +10,7 @@ import msgspec
 from drills.evidence.history import Fault, History
 from drills.running.plan import is_id
 from standfast.core.home import folder
+from standfast.core.keeping import write_whole
 
 _KEPT = 100
 
@@ -27,7 +28,7 @@ class _Older(msgspec.Struct):
 def keep(drill_id: str, history: History) -> Path:
     """Writes the history, drops the oldest beyond a hundred, and returns the file; raises OSError."""
     path = _file(drill_id)
-    path.write_bytes(msgspec.json.encode(history))
+    write_whole(path, msgspec.json.encode(history))
     histories = sorted(path.parent.glob("*.json"), key=lambda one: one.stat().st_mtime)
     for old in histories[:-_KEPT]:
         old.unlink(missing_ok=True)

@@ -1,10 +1,10 @@
-"""Charts of a report as inline SVG: colours come from the page's own style, so that they follow light and dark."""
+"""The charts of a report as places in a drawing, which `templates/charts.svg` draws as inline SVG."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from html import escape
 
 from drills.evidence.history import Fault, History, Request
 from drills.evidence.recovery import Recoveries
@@ -13,6 +13,104 @@ from schemas.records import DrillEvent, Latency
 _WIDTH, _HEIGHT = 860, 260
 _LEFT, _RIGHT, _TOP, _BOTTOM = 72, 16, 26, 34
 _MOST_POINTS = 4000
+_WINDOW_HEIGHT = 76
+
+
+@dataclass(frozen=True, slots=True)
+class GridLine:
+    """A line across at so many milliseconds, and where its label stands."""
+
+    line: str
+    text: str
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class Second:
+    """A moment below the chart."""
+
+    x: str
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class FaultMark:
+    """From a fault to the recovery from it."""
+
+    x: str
+    width: str
+    height: int
+    text: str
+    said: str
+
+
+@dataclass(frozen=True, slots=True)
+class LatencyChart:
+    """Every request of a drill. `answered` and `lost` are paths of dots, "" where there are none."""
+
+    across: Sequence[GridLine]
+    seconds: Sequence[Second]
+    faults: Sequence[FaultMark]
+    answered: str
+    lost: str
+    unanswered: int
+    width: int = _WIDTH
+    height: int = _HEIGHT
+    left: int = _LEFT
+    right: int = _WIDTH - _RIGHT
+    top: int = _TOP
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """One latency of a window: how wide, and where its figure stands."""
+
+    label: str
+    ms: str
+    width: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """The bars of the time before, during or after."""
+
+    name: str
+    answers: int
+    y: int
+    bars: Sequence[Bar]
+
+
+@dataclass(frozen=True, slots=True)
+class LatencyBars:
+    """The windows that are known."""
+
+    windows: Sequence[Window]
+    width: int = _WIDTH
+
+    @property
+    def height(self) -> int:
+        """Of the drawing."""
+        return len(self.windows) * _WINDOW_HEIGHT + 8
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """A phase on the line."""
+
+    x: str
+    phase: str
+    name: str
+    after: str
+
+
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """The phases in order."""
+
+    stops: Sequence[Stop]
+    width: int = _WIDTH
+    height: int = 120
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,59 +130,57 @@ class _Frame:
         return _HEIGHT - _BOTTOM - share * (_HEIGHT - _TOP - _BOTTOM)
 
 
-def latency_chart(history: History) -> str:
+def latency_chart(history: History) -> LatencyChart:
     """Every request of a drill: when it was sent, how long its answer took; each fault and its recovery marked."""
     struck = history.faults[0].at if history.faults else history.requests[0].invoked
+    answered = [one for one in history.requests if one.latency_ms is not None]
+    lost = [one for one in history.requests if not one.answers]
+    frame = _frame(history, struck)
+    recoveries = Recoveries(history)
+    return LatencyChart(
+        across=tuple(_grid(frame)),
+        seconds=tuple(_seconds(frame)),
+        faults=tuple(_fault_mark(frame, one, struck, recoveries.recovered_at(one)) for one in history.faults),
+        answered=_dots((frame.x(one.invoked - struck), frame.y(one.latency_ms or 0)) for one in _thinned(answered)),
+        lost=_dots((frame.x(one.invoked - struck), _TOP + 4) for one in lost),
+        unanswered=len(lost),
+    )
+
+
+def latency_bars(event: DrillEvent) -> LatencyBars:
+    """p50, p99 and the slowest before, during and after: for drills whose history is not on this machine."""
+    windows = [("before", event.latency_before), ("during", event.latency_during), ("after", event.latency_after)]
+    known = [(name, seen) for name, seen in windows if seen and seen.max_ms is not None]
+    most = max((seen.max_ms or 1.0 for _, seen in known), default=1.0)
+    return LatencyBars([_window(index, name, seen, most) for index, (name, seen) in enumerate(known)])
+
+
+def timeline(events: tuple[DrillEvent, ...]) -> Timeline:
+    """The phases of a drill on a line, as far apart as they were."""
+    first, last = events[0].at, events[-1].at
+    span = max(last - first, 1)
+    places = [_LEFT / 2 + (event.at - first) / span * (_WIDTH - _LEFT * 2) for event in events]
+    return Timeline(
+        [
+            Stop(_to(x), event.phase, event.phase.replace("_", " "), f"+{(event.at - first) / 1000:.2f} s")
+            for event, x in zip(events, _apart(places), strict=True)
+        ]
+    )
+
+
+def _frame(history: History, struck: float) -> _Frame:
     times = [one.latency_ms for one in history.requests if one.latency_ms is not None]
-    frame = _Frame(
+    return _Frame(
         start=min(one.invoked for one in history.requests) - struck,
         end=max(max(one.invoked for one in history.requests) - struck, 0.1),
         low=10 ** math.floor(math.log10(max(min(times, default=1.0), 0.1))),
         high=10 ** math.ceil(math.log10(max(max(times, default=1.0), 10.0)) + 0.01),
     )
-    recoveries = Recoveries(history)
-    marks = "".join(_fault_marks(frame, one, struck, recoveries.recovered_at(one)) for one in history.faults)
-    answered = [one for one in history.requests if one.latency_ms is not None]
-    lost = [one for one in history.requests if not one.answers]
-    return _svg(
-        "Latency of every request over time",
-        _axes(frame)
-        + marks
-        + _dots(frame, _thinned(answered), struck, "dot")
-        + _dots(frame, lost, struck, "dot lost", at_top=True)
-        + (
-            f'<text class="note bad" x="{_WIDTH - _RIGHT}" y="18" text-anchor="end">{len(lost)} unanswered</text>'
-            if lost
-            else ""
-        ),
-    )
 
 
-def latency_bars(event: DrillEvent) -> str:
-    """p50, p99 and the slowest before, during and after: for drills whose history is not on this machine."""
-    windows = [("before", event.latency_before), ("during", event.latency_during), ("after", event.latency_after)]
-    known = [(name, seen) for name, seen in windows if seen and seen.max_ms is not None]
-    if not known:
-        return ""
-    most = max(seen.max_ms or 1.0 for _, seen in known)
-    rows = "".join(_bar_row(index, name, seen, most) for index, (name, seen) in enumerate(known))
-    return _svg("Latency before, during and after", rows, height=len(known) * 76 + 8)
-
-
-def timeline(events: tuple[DrillEvent, ...]) -> str:
-    """The phases of a drill on a line, as far apart as they were."""
-    first, last = events[0].at, events[-1].at
-    span = max(last - first, 1)
-    places = [_LEFT / 2 + (event.at - first) / span * (_WIDTH - _LEFT * 2) for event in events]
-    apart = _apart(events, places)
-    marks = "".join(_phase_mark(index, event, place, first) for index, (event, place) in enumerate(apart))
-    line = f'<line class="rail" x1="{apart[0][1]:.1f}" x2="{apart[-1][1]:.1f}" y1="60" y2="60"/>'
-    return _svg("Phases over time", line + marks, height=120)
-
-
-def _apart(events: tuple[DrillEvent, ...], places: list[float]) -> list[tuple[DrillEvent, float]]:
+def _apart(places: list[float]) -> list[float]:
     """Phases that came at nearly the same moment keep a readable distance."""
-    least = min(96.0, (_WIDTH - 2 * _LEFT) / max(1, len(events)))
+    least = min(96.0, (_WIDTH - 2 * _LEFT) / max(1, len(places)))
     spread = list(places)
     for index in range(1, len(spread)):
         spread[index] = max(spread[index], spread[index - 1] + least)
@@ -94,63 +190,40 @@ def _apart(events: tuple[DrillEvent, ...], places: list[float]) -> list[tuple[Dr
         for index in range(len(spread) - 1, -1, -1):
             spread[index] = min(spread[index], limit)
             limit = spread[index] - least
-    return list(zip(events, spread, strict=True))
+    return spread
 
 
-def _phase_mark(index: int, event: DrillEvent, place: float, first: int) -> str:
-    seconds = (event.at - first) / 1000
-    name = event.phase.replace("_", " ")
-    upper, lower = (38, 22) if index % 2 else (86, 102)
-    at = f'x="{place:.1f}" text-anchor="middle"'
-    return (
-        f'<circle class="stop {event.phase}" cx="{place:.1f}" cy="60" r="6"/>'
-        f'<text class="note strong" {at} y="{upper}">{escape(name)}</text>'
-        f'<text class="note" {at} y="{lower}">+{seconds:.2f} s</text>'
-    )
-
-
-def _axes(frame: _Frame) -> str:
-    out = []
+def _grid(frame: _Frame) -> Iterator[GridLine]:
     decade = frame.low
     while decade <= frame.high * 1.001:
         y = frame.y(decade)
-        out.append(f'<line class="grid" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
-        out.append(f'<text class="note" x="{_LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{decade:g} ms</text>')
+        yield GridLine(_to(y), _to(y + 4), f"{decade:g} ms")
         decade *= 10
+
+
+def _seconds(frame: _Frame) -> Iterator[Second]:
     step = _step(frame.end - frame.start)
     second = math.ceil(frame.start / step) * step
     while second <= frame.end:
-        label = f"{second:+g} s" if second else "fault"
-        out.append(
-            f'<text class="note" x="{frame.x(second):.1f}" y="{_HEIGHT - 12}" text-anchor="middle">{label}</text>'
-        )
+        yield Second(_to(frame.x(second)), f"{second:+g} s" if second else "fault")
         second += step
-    return "".join(out)
 
 
 def _step(span: float) -> float:
     return next((step for step in (1, 2, 5, 10, 20, 60, 120) if span / step <= 10), 300)
 
 
-def _fault_marks(frame: _Frame, fault: Fault, struck: float, recovered_at: float | None) -> str:
+def _fault_mark(frame: _Frame, fault: Fault, struck: float, recovered_at: float | None) -> FaultMark:
     left = frame.x(fault.at - struck)
     right = frame.x(frame.end if recovered_at is None else min(recovered_at - struck, frame.end))
-    height = _HEIGHT - _TOP - _BOTTOM
     said = fault.name or "fault"
     if recovered_at is not None:
         said += f", all answering again after {(recovered_at - fault.at) * 1000:.0f} ms"
-    return (
-        f'<rect class="fault" x="{left:.1f}" y="{_TOP}" width="{max(right - left, 2):.1f}" height="{height}"/>'
-        f'<text class="note strong" x="{left + 6:.1f}" y="18">{escape(said)}</text>'
-    )
+    return FaultMark(_to(left), _to(max(right - left, 2)), _HEIGHT - _TOP - _BOTTOM, _to(left + 6), said)
 
 
-def _dots(frame: _Frame, requests: list[Request], struck: float, style: str, *, at_top: bool = False) -> str:
-    points = "".join(
-        f"M{frame.x(one.invoked - struck):.1f} {_TOP + 4 if at_top else frame.y(one.latency_ms or 0):.1f}h0"
-        for one in requests
-    )
-    return f'<path class="{style}" d="{points}"/>' if points else ""
+def _dots(places: Iterator[tuple[float, float]]) -> str:
+    return "".join(f"M{_to(x)} {_to(y)}h0" for x, y in places)
 
 
 def _thinned(requests: list[Request]) -> list[Request]:
@@ -162,18 +235,13 @@ def _thinned(requests: list[Request]) -> list[Request]:
     return [one for index, one in enumerate(requests) if index % every == 0 or (one.latency_ms or 0) > limit]
 
 
-def _bar_row(index: int, name: str, seen: Latency, most: float) -> str:
-    top = index * 76 + 8
-    out = [f'<text class="note strong" x="0" y="{top + 34}">{name}</text>']
-    out.append(f'<text class="note" x="0" y="{top + 50}">{seen.count} answers</text>')
-    for row, (label, ms) in enumerate((("p50", seen.p50_ms), ("p99", seen.p99_ms), ("max", seen.max_ms))):
+def _window(index: int, name: str, seen: Latency, most: float) -> Window:
+    bars = []
+    for label, ms in (("p50", seen.p50_ms), ("p99", seen.p99_ms), ("max", seen.max_ms)):
         width = max(2.0, (ms or 0) / most * (_WIDTH - 300))
-        y = top + row * 22
-        out.append(f'<text class="note" x="128" y="{y + 13}" text-anchor="end">{label}</text>')
-        out.append(f'<rect class="bar b{row}" x="138" y="{y}" width="{width:.1f}" height="16" rx="2"/>')
-        out.append(f'<text class="note" x="{146 + width:.1f}" y="{y + 13}">{ms or 0:,.1f} ms</text>')
-    return "".join(out)
+        bars.append(Bar(label, f"{ms or 0:,.1f}", _to(width), _to(146 + width)))
+    return Window(name, seen.count, index * _WINDOW_HEIGHT + 8, bars)
 
 
-def _svg(title: str, body: str, height: int = _HEIGHT) -> str:
-    return f'<svg viewBox="0 0 {_WIDTH} {height}" role="img" aria-label="{escape(title)}">{body}</svg>'
+def _to(place: float) -> str:
+    return f"{place:.1f}"

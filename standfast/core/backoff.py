@@ -1,4 +1,4 @@
-"""How long to wait before a thing that keeps dying is started again."""
+"""How long to wait before what failed is tried again, and before a process that keeps dying is started again."""
 
 from __future__ import annotations
 
@@ -7,6 +7,18 @@ from collections import deque
 
 _FIRST_S = 0.5
 _LONGEST_S = 30.0
+# Most failures pass within 50 ms (a leader moves, a transaction ends); an outage is asked about once a second.
+_TRIES_S = (0.0, 0.01, 0.05, 0.2, 0.5, 1.0)
+
+
+def wait_s(failures: int) -> float:
+    """Seconds to wait before the next try. Who is to try again at once after a first failure counts from 0."""
+    return _TRIES_S[min(failures, len(_TRIES_S) - 1)]
+
+
+def wait(failures: int) -> None:
+    """Waits that long."""
+    time.sleep(wait_s(failures))
 
 
 class Backoff:

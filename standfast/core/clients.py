@@ -9,12 +9,13 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Callable
+from typing import Any
 
 from standfast.core.clients_fixed import changeable, refuse_fixed
 from standfast.core.errors import SettingsError
 from standfast.core.settings import Settings
 
-Config = dict[str, object]
+Config = dict[str, Any]  # as the stubs of Producer and Consumer have it
 # A new leader is found within 0.5 s. A client asks for it the moment it loses the old one, which may be too soon, and
 # then once a second; what it learns it may undo itself, as it drops the dead broker. So answers came up to 2 s after
 # a broker's death, when everybody else had long gone on.
@@ -24,8 +25,13 @@ _log = logging.getLogger("kafka")
 
 
 def base(settings: Settings, client_id: str) -> Config:
-    """What every client shares."""
-    ours: Config = {
+    """A client that only asks: an admin client, a probe."""
+    return {**_ours(settings, client_id), **changeable(settings.kafka.client_settings)}
+
+
+def _ours(settings: Settings, client_id: str) -> Config:
+    """What every client starts from; the user's settings are laid over it once, by whoever asks for it."""
+    return {
         "bootstrap.servers": settings.kafka.bootstrap_servers,
         "client.id": client_id,
         "reconnect.backoff.ms": 20,
@@ -37,7 +43,6 @@ def base(settings: Settings, client_id: str) -> Config:
         "metadata.recovery.rebootstrap.trigger.ms": 5_000,
         "logger": _log,
     }
-    return {**ours, **changeable(settings.kafka.client_settings)}
 
 
 def check(settings: Settings) -> None:
@@ -78,7 +83,7 @@ def _every_kind(settings: Settings) -> list[tuple[Callable[[Config], object], Co
 def consumer(settings: Settings, client_id: str, group: str, **more: object) -> Config:
     """A consumer that commits only what it is told to and sees committed records only."""
     return {
-        **base(settings, client_id),
+        **_ours(settings, client_id),
         "group.id": group,
         "enable.auto.commit": False,
         "enable.auto.offset.store": False,
@@ -97,7 +102,7 @@ def consumer(settings: Settings, client_id: str, group: str, **more: object) -> 
 def producer(settings: Settings, client_id: str, **more: object) -> Config:
     """An idempotent producer that sends at once and places keys as the Java client does."""
     return {
-        **base(settings, client_id),
+        **_ours(settings, client_id),
         "enable.idempotence": True,
         "linger.ms": 0,
         "partitioner": "murmur2_random",

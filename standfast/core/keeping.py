@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from pathlib import Path
 
 import structlog
@@ -10,17 +11,20 @@ import structlog
 _log = structlog.get_logger()
 
 
-def write_whole(path: Path, data: bytes) -> None:
-    """Replaces the file in one step. Raises OSError; the old content is there still then.
+def write_whole(path: Path, data: bytes, *, lasting: bool = True) -> None:
+    """Replaces the file in one step, whoever else writes it too. Raises OSError; the old content is there still then.
 
-    Without the fsync a power loss after the rename leaves an empty file on many file systems.
+    Args:
+        lasting: it is to outlive a power loss: without the fsync one leaves an empty file on many file systems. What
+            only says how things are now does without, since a slow disk would hold up the process that says it.
     """
-    fresh = path.with_name(f"{path.name}.{os.getpid()}.new")
+    fresh = path.with_name(f"{path.name}.{os.getpid()}-{threading.get_ident()}.new")
     try:
         with fresh.open("wb") as file:
             file.write(data)
             file.flush()
-            os.fsync(file.fileno())
+            if lasting:
+                os.fsync(file.fileno())
         fresh.replace(path)
     except OSError:
         fresh.unlink(missing_ok=True)

@@ -10,6 +10,7 @@ from typing import Literal
 import msgspec
 
 from standfast.core.home import folder
+from standfast.core.keeping import write_whole
 
 State = Literal["starting", "ready", "degraded", "stopping"]
 RoleState = Literal["starting", "running", "backing_off"]
@@ -143,7 +144,4 @@ def started_at(pid: int) -> int:
 
 def write(status: SystemStatus) -> None:
     """Replaces the status in one step, so that no reader sees half of it."""
-    path = status_file()
-    fresh = path.with_suffix(".new")
-    fresh.write_bytes(msgspec.json.format(msgspec.json.encode(status)))
-    fresh.replace(path)
+    write_whole(status_file(), msgspec.json.format(msgspec.json.encode(status)), lasting=False)

@@ -15,6 +15,7 @@ import structlog
 from confluent_kafka import Consumer, KafkaException, Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
+from standfast.core.clients import Config
 from standfast.core.errors import StandfastError
 from standfast.kafka.broker import Node
 from standfast.kafka.broker_config import new_layout
@@ -102,5 +103,5 @@ def _reader(address: str, topic: str) -> Consumer:
     return found
 
 
-def _client(address: str) -> dict[str, str | int]:
+def _client(address: str) -> Config:
     return {"bootstrap.servers": address, "reconnect.backoff.ms": 20, "reconnect.backoff.max.ms": 50, "log_level": 0}

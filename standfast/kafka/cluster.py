@@ -11,6 +11,7 @@ import msgspec
 import structlog
 
 from standfast.core.errors import ClusterError
+from standfast.core.keeping import write_whole
 from standfast.kafka.broker import Node
 from standfast.kafka.broker_config import Layout, new_layout, with_free_ports
 from standfast.kafka.quorum import elect_another
@@ -148,9 +149,7 @@ class Cluster:
 
     def _remember(self, layout: Layout) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        fresh = self.folder / "cluster.json.new"
-        fresh.write_bytes(msgspec.json.format(msgspec.json.encode(layout)))
-        fresh.replace(self.folder / "cluster.json")
+        write_whole(self.folder / "cluster.json", msgspec.json.format(msgspec.json.encode(layout)))
 
     def _wait_for_port(self, node: Node, deadline: float) -> None:
         host, _, port = node.address.partition(":")

@@ -14,6 +14,9 @@ from standfast.core.settings import Settings
 from tests.docs.blocks import ROOT, pages
 
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+CODE = ("models", "schemas", "consumers", "streams", "drills", "standfast", "bench", "tests", "tools")
+NAMED = re.compile(rf"`((?:{'|'.join(CODE)})(?:[./][\w-]+)+(?:\.\w+)?/?)`")  # `models/base.py`, `models.base.Model`
+NO_CODE = {"standfast.toml", *BY_NAME, *(f"{topic}.dlq" for topic in BY_NAME)}
 
 
 def reference() -> ModuleType:
@@ -73,3 +76,35 @@ def test_every_setting_named_in_a_page_exists(page: Path) -> None:
     for section, key in re.findall(r"`([a-z]+)\.([a-z_]+)(?: = [^`]+)?`", page.read_text(encoding="utf-8")):
         if section in sections and f"{section}.{key}" not in BY_NAME:
             assert key in sections[section].model_fields, f"{section}.{key} is no setting"
+
+
+def test_every_file_and_name_of_the_code_that_is_cited_exists() -> None:
+    """In the pages, and in comments and docstrings, where one stood for long that had been moved."""
+    sources = [path for folder in CODE for path in (ROOT / folder).rglob("*.py")]
+    cited = {
+        (path.relative_to(ROOT).as_posix(), name)
+        for path in (*sources, *pages())
+        for name in NAMED.findall(path.read_text(encoding="utf-8"))
+    }
+    assert len(cited) > 50
+    assert [(where, name) for where, name in sorted(cited) if name not in NO_CODE and not is_there(name)] == []
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["models/gone.py", "models/base.pyi", "models.gone", "models.base.Gone", "models.gone.Model", "models/gone/"],
+)
+def test_what_is_not_there_would_be_noticed(name: str) -> None:
+    assert NAMED.fullmatch(f"`{name}`")
+    assert not is_there(name)
+
+
+def is_there(name: str) -> bool:
+    """Whether it is a file or folder, a module, or a name in a module."""
+    if "/" in name:
+        return (ROOT / name).exists()
+    whole = ROOT.joinpath(*name.split("."))
+    module = whole.parent.with_suffix(".py")
+    if whole.is_dir() or whole.with_suffix(".py").is_file():
+        return True
+    return module.is_file() and re.search(rf"\b{whole.name}\b", module.read_text(encoding="utf-8")) is not None

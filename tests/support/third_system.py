@@ -26,7 +26,7 @@ def main() -> None:
     from models import registry
     from standfast import system
     from standfast.core import settings
-    from standfast.core.processes.lifeline import tie_to_parent
+    from standfast.core.processes.parent_death import tie_to_parent
 
     tie_to_parent(os.getppid())
     nursery.command = third_command

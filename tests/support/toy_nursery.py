@@ -22,7 +22,8 @@ from models.base import RecommendQuery, SearchQuery
 from schemas.records import Item
 from standfast.core import logs, settings, telemetry
 from standfast.core.home import home
-from standfast.core.processes.lifeline import leave_interrupts_to_parent, tie_to_parent
+from standfast.core.processes.lifeline import leave_interrupts_to_parent
+from standfast.core.processes.parent_death import tie_to_parent
 
 
 class ToyModel:

@@ -13,7 +13,7 @@ from consumers import nursery
 from models import registry
 from standfast import system
 from standfast.core import settings
-from standfast.core.processes.lifeline import tie_to_parent
+from standfast.core.processes.parent_death import tie_to_parent
 from tests.support.toy_nursery import active_version
 
 

@@ -17,6 +17,7 @@ from consumers import committer as committer_module
 from consumers.answers import Outgoing
 from consumers.committer import Committer
 from consumers.work import Replying, Unwritable, Work
+from standfast.core import backoff
 from standfast.core.errors import Fenced
 from tests.support.origins import origin
 from tests.support.replying import NoReplies
@@ -56,7 +57,7 @@ class Script:
 
 @pytest.fixture(autouse=True)
 def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(committer_module, "backoff", lambda _attempt: None)
+    monkeypatch.setattr(backoff, "_TRIES_S", (0.0,))
 
 
 def transient() -> KafkaException:

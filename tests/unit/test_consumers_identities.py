@@ -27,6 +27,12 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return clock
 
 
+def test_what_failed_is_tried_again_at_once_then_ever_later() -> None:
+    waits = [backoff.wait_s(failures) for failures in range(100)]
+    assert waits == sorted(waits)
+    assert (waits[0], waits[1], waits[-1]) == (0.0, 0.01, 1.0)
+
+
 def test_all_are_vacant_until_they_are_occupied(clock: Clock) -> None:
     both = Identities(["search-0", "search-1"])
     assert both.takeable() == ["search-0", "search-1"]

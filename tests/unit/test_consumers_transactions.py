@@ -16,6 +16,7 @@ from consumers.answers import Outgoing
 from consumers.at_least_once import AtLeastOnce
 from consumers.transactions import ExactlyOnce
 from consumers.work import Delivery, Unwritable, Work
+from standfast.core import backoff
 from standfast.core.errors import Fenced, NotInitialised
 from tests.support.origins import origin
 from tests.support.replying import NoReplies
@@ -111,7 +112,7 @@ class Stage:
         self.unanswered: list[Exception] = []
         self.unstable: list[KafkaError] = []
         monkeypatch.setattr(transactions, "AdminClient", lambda _: self)
-        monkeypatch.setattr(transactions, "_BACKOFF_S", (0.0,))
+        monkeypatch.setattr(backoff, "_TRIES_S", (0.0,))
         self.delivery = ExactlyOnce(self.build, lambda _: "group", {}, self.retried.append, NoReplies())
 
     def build(self) -> Producer:
@@ -362,8 +363,11 @@ def test_while_kafka_is_away_as_a_whole_transactions_are_tried_on(
     assert [one.calls for one in stage.producers] == [[]] * 20 + [["init"]]
 
 
-@pytest.mark.parametrize("code", [KafkaError._FENCED, KafkaError.INVALID_PRODUCER_EPOCH, KafkaError.FENCED_INSTANCE_ID])
-@pytest.mark.parametrize("step", ["begin", "offsets", "commit"])
+@pytest.mark.parametrize(
+    "code",
+    [KafkaError._FENCED, KafkaError._FATAL, KafkaError.INVALID_PRODUCER_EPOCH, KafkaError.FENCED_INSTANCE_ID],
+)
+@pytest.mark.parametrize("step", ["begin", "offsets", "produce", "commit"])
 def test_being_fenced_is_said_and_nothing_more_is_tried(stage: Stage, code: int, step: str) -> None:
     stage.script[step] = [error(code, fatal=code == KafkaError._FENCED)]
     with pytest.raises(Fenced, match="another process answers"):

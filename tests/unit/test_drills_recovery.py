@@ -149,3 +149,17 @@ def test_the_page_loads_nothing_and_escapes_what_others_wrote(state: object) -> 
     assert "<script" not in text
     assert "http" not in text
     assert "src=" not in text
+
+
+def test_charts_escape_what_others_wrote_too(state: object) -> None:
+    """The name of a fault comes from the history's file."""
+    answer = Sighting(10.01, 0, 0, "ok", "search-0", 0, 5)
+    requests = (Request("d1-0", 0, 10.0, 10.0, answers=(answer,)), Request("d1-1", 0, 11.0, 11.0))
+    keep("d1", History(requests=requests, faults=(Fault(10.5, frozenset({0}), name="<script>&"),), ended=12.0))
+    began = DrillEvent(drill_id="d1", drill="worker-kill", phase="injected", at=1)
+    ended = event("d1", "completed", 2)
+    text = page(stories([began, msgspec.structs.replace(ended, latency_before=Latency(count=1, max_ms=10.0))]))
+    assert text.count("<svg") == text.count("</svg>") == 2
+    assert "1 unanswered" in text
+    assert "&lt;script&gt;&amp;</text>" in text
+    assert "<script" not in text

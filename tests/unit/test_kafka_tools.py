@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import zipfile
@@ -21,6 +22,15 @@ def test_every_tool_is_a_class_in_the_jars() -> None:
     for jar in jars_folder().glob("kafka*.jar"):
         inside.update(zipfile.ZipFile(jar).namelist())
     assert [name for name, tool in TOOLS.items() if tool.main_class.replace(".", "/") + ".class" not in inside] == []
+
+
+def test_java_is_told_of_a_logging_configuration_that_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It goes on without one, and writes its own errors where the tool's answer is expected."""
+    commands: list[list[str]] = []
+    monkeypatch.setattr(os, "execv", lambda _path, command: commands.append(command))
+    kafka_tool("topics", ["--help"])
+    named = [word.partition("=")[2] for word in commands[0] if word.startswith("-Dlog4j2.configurationFile=")]
+    assert [Path(name).is_file() for name in named] == [True]
 
 
 def test_an_unknown_tool_lists_the_known_ones() -> None:

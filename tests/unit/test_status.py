@@ -5,8 +5,10 @@ from __future__ import annotations
 import fcntl
 import os
 import select
+import shutil
 import signal
 import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -16,7 +18,7 @@ import pytest
 from standfast import system
 from standfast.core import status
 from standfast.core.errors import ClusterError
-from standfast.core.processes import launching
+from standfast.core.processes import launching, parent_death
 from tests.waiting import wait_until
 
 
@@ -106,11 +108,39 @@ def test_a_process_is_named_by_its_start() -> None:
     assert status.started_at(2**22 + 1) == 0
 
 
+def test_a_program_is_not_begun_for_a_parent_that_is_gone(tmp_path: Path) -> None:
+    """It asks for the signal too late then, and would live on for ever."""
+    begun = tmp_path / "begun"
+    for parent, code in ((os.getpid(), 0), (os.getppid(), 1)):
+        begun.unlink(missing_ok=True)
+        words = [sys.executable, "-I", "-S", parent_death.__file__, str(parent), str(int(signal.SIGTERM))]
+        done = subprocess.run([*words, shutil.which("touch") or "", str(begun)], check=False)
+        assert (done.returncode, begun.exists()) == (code, code == 0)
+
+
+def test_what_start_child_begins_dies_with_who_began_it(tmp_path: Path) -> None:
+    said = tmp_path / "said"
+    program = f"import os, time; open({str(said)!r}, 'w').write(str(os.getpid())); time.sleep(60)"
+    starter = (
+        "import signal, sys, time\n"
+        "from standfast.core.processes.child import start_child\n"
+        f"start_child([sys.executable, '-c', {program!r}], signal.SIGKILL, None)\n"
+        "time.sleep(60)\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", starter]) as process:
+        pid = int(wait_until(lambda: said.exists() and said.read_text()))
+        handle = os.pidfd_open(pid)
+        process.kill()
+    ready, _, _ = select.select([handle], [], [], 30.0)
+    os.close(handle)
+    assert ready
+
+
 def test_a_child_dies_with_who_waits_for_it_until_it_is_cut_loose(tmp_path: Path) -> None:
     """`up --detach` was killed, and the system started all the same."""
     program = (
         "import os, signal, sys, time\n"
-        "from standfast.core.processes.lifeline import cut_loose, tie_to_parent\n"
+        "from standfast.core.processes.parent_death import cut_loose, tie_to_parent\n"
         "tie_to_parent(int(sys.argv[1]), signal.SIGTERM)\n"
         "if sys.argv[2] == 'loose': cut_loose()\n"
         "open(sys.argv[3], 'w').write(str(os.getpid()))\n"

@@ -10,19 +10,11 @@ from contextlib import nullcontext
 from pathlib import Path
 
 from standfast.core.errors import SetupError
+from standfast.core.processes import parent_death
 
 # Runs between fork and the real program. A `preexec_fn` would run Python in a fork of a threaded process, which may
-# deadlock; a fresh interpreter may not. 1 is PR_SET_PDEATHSIG. The parent may be gone before it was asked for.
-_WRAPPER = """
-import ctypes, os, sys
-parent, sign = int(sys.argv[1]), int(sys.argv[2])
-prctl = getattr(ctypes.CDLL(None), "prctl", None)
-if prctl is not None:
-    prctl(1, sign)
-if os.getppid() != parent:
-    sys.exit(1)
-os.execv(sys.argv[3], sys.argv[3:])
-"""
+# deadlock; a fresh interpreter may not.
+_WRAPPER = [sys.executable, "-I", "-S", parent_death.__file__]
 
 
 def start_child(
@@ -39,7 +31,7 @@ def start_child(
     Linux sends the signal when the *thread* that started the child ends: call this from one that lives as long as
     the process. In its own session a Ctrl-C on the terminal reaches only us, who stop children in order.
     """
-    wrapped = [sys.executable, "-I", "-S", "-c", _WRAPPER, str(os.getpid()), str(int(signal_at_death)), *command]
+    wrapped = [*_WRAPPER, str(os.getpid()), str(int(signal_at_death)), *command]
     try:
         with nullcontext(sys.stderr) if output is None else output.open("ab") as file:
             return subprocess.Popen(

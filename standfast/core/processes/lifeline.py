@@ -1,28 +1,8 @@
-"""What signals mean to our processes: children never outlive their parent, and leave Ctrl-C to it."""
+"""What signals mean to our processes: what stops them, and what children leave to their parent."""
 
 from __future__ import annotations
 
-import ctypes
-import os
 import signal
-
-_PR_SET_PDEATHSIG = 1
-
-
-def tie_to_parent(parent: int, signum: signal.Signals = signal.SIGKILL) -> None:
-    """Makes the kernel send this process `signum` when its parent dies, however it dies.
-
-    `parent` is the pid the caller expects: a parent that died before the call is noticed here. The signal is sent when
-    the *thread* that started this process ends, so children are started from a main thread only.
-    """
-    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signum, 0, 0, 0)
-    if os.getppid() != parent:
-        os.kill(os.getpid(), signum)
-
-
-def cut_loose() -> None:
-    """Undoes `tie_to_parent`."""
-    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, 0, 0, 0, 0)
 
 
 def leave_interrupts_to_parent() -> None:
