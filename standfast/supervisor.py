@@ -26,18 +26,21 @@ from standfast.core import clients, status, telemetry
 from standfast.core import settings as settings_module
 from standfast.core.errors import ClusterError, ModelError
 from standfast.core.home import folder
+from standfast.core.host_key import host_key
 from standfast.core.processes.launching import STARTER_VARIABLE
 from standfast.core.processes.lifeline import cut_loose, stopping_signals, tie_to_parent
 from standfast.core.settings import Settings
 from standfast.core.status import RoleStatus, SystemStatus
 from standfast.kafka.cluster import Cluster
 from standfast.role import Role
+from standfast.status_topic import StatusTopic
 
 _log = structlog.get_logger()
 _STATUS_S = 1.0
 _KAFKA_S = 60.0
 _BROKERS_S = 0.05
 _ROLE_STOP_S = 8.0
+_LEAVES_WITHIN_S = 2.0
 _COUNTED = (("active", "serving"), ("active", "starting"), ("active", "backing_off"), ("standby", "ready"))
 _MODULES = {"profiles": "consumers.profiles", "stream": "streams", "drills": "drills"}
 
@@ -62,6 +65,8 @@ class Supervisor:
         self._started = status.started_at(os.getpid())
         self._partitions: dict[str, int] = {}
         self._metrics_url = ""
+        self._host = host_key(settings)
+        self._topic: StatusTopic | None = None
         self._brokers: BrokerWatch | None = None
         self._troubles: dict[str, str] = {}
         self._stop = asyncio.Event()
@@ -155,6 +160,8 @@ class Supervisor:
         admin = AdminClient(clients.base(self._settings, "standfast-admin"))
         table = await asyncio.to_thread(topics.apply, admin, self._settings.kafka)
         self._partitions = {state.name: state.actual_partitions or state.partitions for state in table}
+        self._topic = StatusTopic(self._settings, self._host)
+        self._topic.start()
 
     async def _keep_up(self) -> None:
         """Until told to stop: watches the brokers, and writes the status as it changes and once a second."""
@@ -201,15 +208,24 @@ class Supervisor:
     async def _take_down(self) -> None:
         """In order: roles, workers with their batches finished, Kafka last."""
         self._state, self._detail = "stopping", "stopping"
-        self._changed()
+        telling = asyncio.create_task(self._keep_telling())
         for name in self._services:
             orders.forget(name)
         limit = self._settings.workers.stop_within_s
         await asyncio.gather(
             *(role.stop(_ROLE_STOP_S) for role in self._roles), *(pool.stop(limit) for pool in self._pools)
         )
+        telling.cancel()
+        if self._topic is not None:
+            await asyncio.to_thread(self._topic.end, _LEAVES_WITHIN_S)
         if self._cluster is not None:
             self._cluster.stop()
+
+    async def _keep_telling(self) -> None:
+        """Once a second, for as long as it takes to stop: a host that says nothing counts as gone."""
+        while True:
+            self._changed()
+            await asyncio.sleep(_STATUS_S)
 
     def _tell(self, detail: str) -> None:
         self._detail = detail
@@ -224,8 +240,14 @@ class Supervisor:
         if self._starter and self._state == "ready" and self._has_begun():
             cut_loose()
             self._starter = 0
-        self._guarded("write the status", lambda: status.write(self._status()))
+        self._guarded("write the status", self._write_status)
         self._guarded("count", self._count)
+
+    def _write_status(self) -> None:
+        seen = self._status()
+        if self._topic is not None:
+            self._topic.say(seen)
+        status.write(seen)
 
     def _has_begun(self) -> bool:
         """Whether who started this may go: every role works, or it is known that one does not."""
@@ -240,6 +262,7 @@ class Supervisor:
             supervisor_started=self._started,
             bootstrap_servers=self._settings.kafka.bootstrap_servers,
             metrics_url=self._metrics_url,
+            host=self._host,
             workers=self._worker_rows(),
             roles=self._role_rows(),
             topics=list(self._partitions),
