@@ -61,7 +61,7 @@ _DRAINS_FOR = 4.0
 _STOP = Stop()
 
 
-class Pool:
+class ReplicaSet:
     """The workers and standbys of one service.
 
     Args:
