@@ -26,15 +26,13 @@ from consumers.messages import (
     Cleared,
     Done,
     Exited,
-    Failing,
+    Failed,
     FromWorker,
     Leave,
-    Left,
     Load,
     Ready,
     Serving,
     Stop,
-    Waiting,
 )
 from consumers.service import Service
 from consumers.supervision.aftermath import Aftermath
@@ -95,6 +93,7 @@ class ReplicaSet:
             settings.workers,
         )
         self._neighbours: Neighbours | None = None
+        self._drains_within_s = _DRAINS_FOR * settings.workers.stop_within_s
         self._next_leave = 0.0
         self._stopping = False
         self.failure: str | None = None
@@ -207,26 +206,19 @@ class ReplicaSet:
 
     def said(self, member: Member, message: FromWorker) -> None:
         """A message from a worker or standby."""
+        member.hears(message)
         if isinstance(message, Load):
-            member.load, member.load_at = message, time.monotonic()
             return
         if isinstance(message, Ready):
-            member.seats = message.seats
             self._became_ready(member)
         elif isinstance(message, Serving):
             self._serves(member, message.partitions)
-        elif isinstance(message, Failing):
-            member.failing = message.reason
-        elif isinstance(message, Waiting):
-            member.waiting = message.reason
         elif isinstance(message, Done):
             self._hand_over(member)
-        elif isinstance(message, Left):
-            member.left = True
         elif isinstance(message, Cleared):
             self._aftermath.clear(message.records)
             self._warn()
-        else:
+        elif isinstance(message, Failed):
             _log.error("worker failed", worker=member.name, reason=message.reason)
             self.failure = message.reason
         self._changed()
@@ -255,14 +247,10 @@ class ReplicaSet:
 
     def _hand_over(self, member: Member) -> None:
         """Its identity goes to a successor before the process is gone."""
-        if member.identity is not None and not self._stopping:
-            identity, member.identity = member.identity, None
-            member.state, member.partitions = "draining", {}
-            member.to_end_by = time.monotonic() + _DRAINS_FOR * self._settings.workers.stop_within_s
+        if not self._stopping and (identity := member.hand_over(self._drains_within_s)) is not None:
             self._vacate(identity, math.inf)
 
     def _became_ready(self, member: Member) -> None:
-        member.state = "ready"
         self.failure = None
         self._births.forget()
         self._aftermath.prepare(member)
@@ -270,17 +258,12 @@ class ReplicaSet:
         self._go_on()
 
     def _serves(self, member: Member, partitions: dict[str, list[int]]) -> None:
-        member.partitions = partitions
-        if member.state == "draining":
-            return
-        if member.state != "serving" and member.vacant_since is not None and partitions:
-            took = time.monotonic() - member.vacant_since
-            if self._identities.restarts(member.identity):
-                telemetry.FAILOVER.labels(self.service.name).observe(took)
-                _log.info("identity taken over", worker=member.identity, pid=member.pid, after_ms=round(took * 1000, 1))
-            member.vacant_since = None
-        member.state = "serving"
-        self._go_on()
+        took = member.serve(partitions)
+        if took is not None and self._identities.restarts(member.identity):
+            telemetry.FAILOVER.labels(self.service.name).observe(took)
+            _log.info("identity taken over", worker=member.identity, pid=member.pid, after_ms=round(took * 1000, 1))
+        if member.state != "draining":
+            self._go_on()
 
     def _go_on(self) -> None:
         """One step towards the present model everywhere and the number of workers that is wanted."""
@@ -305,8 +288,7 @@ class ReplicaSet:
             _log.info("all workers have the new model", service=self.service.name, model=self.model)
 
     def _drain(self, member: Member, how: Stop | Leave = _STOP) -> None:
-        member.state = "draining"
-        member.to_end_by = time.monotonic() + _DRAINS_FOR * self._settings.workers.stop_within_s
+        member.drain(self._drains_within_s)
         member.send(how)
 
     # The number of workers
@@ -362,8 +344,7 @@ class ReplicaSet:
         for identity in self._identities.takeable():
             member = self.members.successor(identity)
             if member is not None and member.send(self._aftermath.suspected()) and member.send(Activate(identity)):
-                member.vacant_since = self._identities.occupy(identity)
-                member.identity, member.state, member.took_over_at = identity, "starting", time.monotonic()
+                member.take_over(identity, self._identities.occupy(identity))
 
     # Processes
 

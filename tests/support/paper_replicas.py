@@ -12,10 +12,11 @@ from typing import Any, cast
 import pytest
 
 from consumers.ledger import Seen
-from consumers.messages import Activate, Done, Leave, Message, Ready, Serving, Stop
+from consumers.messages import Activate, Done, Leave, Left, Message, Ready, Serving, Stop
 from consumers.service import service
-from consumers.supervision import aftermath, identities, replica_set
+from consumers.supervision import aftermath, identities, member_state, replica_set
 from consumers.supervision.member import Member
+from consumers.supervision.member_state import MemberState
 from standfast.core import backoff
 from standfast.core.settings import Settings
 
@@ -55,22 +56,14 @@ class Loop:
         self.now = until
 
 
-class PaperMember:
+class PaperMember(MemberState):
     """A process as the replica set sees it; remembers what it was told."""
 
     def __init__(self, slot: str, model: str, nursery: PaperNursery) -> None:
-        self.slot, self.model, self.nursery = slot, model, nursery
-        self.pid = 4000
-        self.to_end_by = 0.0
-        self.state = "starting"
-        self.identity: str | None = None
-        self.partitions: dict[str, list[int]] = {}
-        self.failing, self.left, self.fence = "", False, None
-        self.seats: list[str] = []
-        self.vacant_since: float | None = None
-        self.took_over_at = 0.0
+        super().__init__(slot, model)
+        self.nursery = nursery
+        self.pid, self.fence = 4000, None
         self.told: list[Message] = []
-        self.name = slot
 
     @property
     def ledger(self) -> PaperMember:
@@ -130,7 +123,7 @@ class Stage:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.loop = Loop()
         self.nurseries: list[PaperNursery] = []
-        for module in (backoff, identities, replica_set):
+        for module in (backoff, identities, member_state, replica_set):
             monkeypatch.setattr(module, "time", self.loop)
         monkeypatch.setattr(asyncio, "get_running_loop", lambda: self.loop)
         monkeypatch.setattr(replica_set, "NurseryHandle", lambda _service, version, *_: PaperNursery(self, version))
@@ -198,7 +191,7 @@ class Stage:
             self.replicas.said(cast(Member, member), Done())
             self.die(member)
         elif isinstance(order, Leave):
-            member.left = True
+            self.replicas.said(cast(Member, member), Left())
             self.die(member)
         return True
 
