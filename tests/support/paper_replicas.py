@@ -14,7 +14,7 @@ import pytest
 from consumers.ledger import Seen
 from consumers.messages import Activate, Done, Leave, Left, Message, Ready, Serving, Stop
 from consumers.service import service
-from consumers.supervision import aftermath, identities, member_state, replica_set
+from consumers.supervision import aftermath, identities, member_state, replica_set, sizing
 from consumers.supervision.member import Member
 from consumers.supervision.member_state import MemberState
 from standfast.core import backoff
@@ -123,7 +123,7 @@ class Stage:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.loop = Loop()
         self.nurseries: list[PaperNursery] = []
-        for module in (backoff, identities, member_state, replica_set):
+        for module in (backoff, identities, member_state, replica_set, sizing):
             monkeypatch.setattr(module, "time", self.loop)
         monkeypatch.setattr(asyncio, "get_running_loop", lambda: self.loop)
         monkeypatch.setattr(replica_set, "NurseryHandle", lambda _service, version, *_: PaperNursery(self, version))
@@ -133,7 +133,7 @@ class Stage:
         monkeypatch.setattr(aftermath, "suspects_file", lambda _service: Path("/nowhere/suspects.json"))
         settings = Settings()
         self.replicas = replica_set.ReplicaSet(service("search", settings), settings, lambda: None, {})
-        self.replicas.partitions = 4
+        self.replicas.sizing.partitions = 4
 
     def start(self) -> None:
         """In the place of the watch over what hangs."""
