@@ -16,27 +16,19 @@ _log = structlog.get_logger()
 # A death changes the status four times within 50 ms, in which the processor is the standby's: it is written afterwards.
 _GATHERED_S = 0.1
 _POLL_S = 0.1
-_CONFIG: dict[str, object] = {
-    "enable.idempotence": False,
-    "acks": -1,
-    "max.in.flight.requests.per.connection": 1,  # in order: the last record is the one that counts
-    "message.timeout.ms": 2_000,  # the next second's status says more than one that waited for longer
-    # How soon a topic is found that was deleted and made again: by default after up to five minutes.
-    "topic.metadata.refresh.interval.ms": 1_000,
-}
 
 
 class StatusTopic:
     """The record of one host. Of what is said while the last one is on its way, only the latest is written.
 
-    What Kafka does not take within two seconds is dropped: the supervisor says something new once a second. A
-    supervisor that hangs says nothing, and so does this.
+    What Kafka does not take within five seconds is dropped: by then there is something newer to say. A supervisor that
+    hangs says nothing, and so does this.
     """
 
     def __init__(self, settings: Settings, host: str) -> None:
         self._topic = settings.kafka.topic_prefix + TOPIC
         self._host = host.encode()
-        self._producer = Producer(clients.producer(settings, "standfast-status", **_CONFIG))
+        self._producer = Producer(clients.status(settings, "standfast-status"))
         self._latest: SystemStatus | None = None
         self._said = threading.Event()
         self._ending = threading.Event()
