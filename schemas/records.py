@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from msgspec import Meta, Struct
 
+from standfast.core.status import SystemStatus
+
 # Avro's long: a JSON number beyond it is told to its sender. Let through, no Avro event that repeats it can be written.
 Long = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 Scalar = None | bool | Long | float | str
@@ -198,3 +200,9 @@ class DrillEvent(Record, frozen=True, kw_only=True, omit_defaults=True):
     score: float | None = None
     findings: list[str] | None = None
     command: str | None = None
+
+
+class HostStatus(SystemStatus, Record, frozen=True, kw_only=True):
+    """What the supervisor of one host says of its system, as `standfast status --json` shows it there."""
+
+    avro_name: ClassVar[str] = "host_status"

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 from schemas.records import (
     DrillCommand,
     DrillEvent,
+    HostStatus,
     Interaction,
     Profile,
     Record,
@@ -15,6 +17,7 @@ from schemas.records import (
 )
 from standfast.core.services import TABLE as SERVICES
 from standfast.core.services import resolved
+from standfast.core.status import TOPIC as STATUS
 
 _HOUR = 3_600_000
 _DAY = 24 * _HOUR
@@ -25,6 +28,16 @@ _DEAD_LETTER_ROOM = 65_536
 # A limit of a topic is one of what is stored. Stored as it came, a record of 400 KiB became 400 MiB in every client
 # that fetched it, before one of ours could look at it: partitions stood still for 19 s, or their workers were killed.
 UNPACKED = "compression.type"
+# Every host says once a second how it is, some 2 KB each time. Kafka compacts closed segments only, and closes one
+# after a week; closed once a minute, a host takes 0.2 MB. A host that was killed and never comes back is forgotten
+# after a day: of containers there is one for each that ever ran. The broker's clock dates them: hosts' clocks differ.
+_SAID_OFTEN = {
+    "cleanup.policy": "compact,delete",
+    "retention.ms": str(_DAY),
+    "segment.ms": "60000",
+    "delete.retention.ms": "60000",
+    "message.timestamp.type": "LogAppendTime",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +45,7 @@ class Topic:
     """One topic as it must be. `partitions` None: as many as `kafka.partitions` says; `value` None: raw bytes.
 
     `unpacked`: the broker unpacks what clients compress, and refuses a batch that is then larger than `max_bytes`.
+    `further`: settings on the broker besides those that follow from the other fields.
     """
 
     name: str
@@ -43,14 +57,19 @@ class Topic:
     compacted: bool = False
     max_bytes: int = 1_048_576
     unpacked: bool = False
+    further: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     def config(self) -> dict[str, str]:
         """The topic's settings on the broker."""
+        return {**self.needed_config(), **({UNPACKED: "uncompressed"} if self.unpacked else {}), **self.further}
+
+    def needed_config(self) -> dict[str, str]:
+        """Those that it cannot do without: all that it has on a Kafka that lets nobody choose the others."""
         kept = {"cleanup.policy": "compact"}
         if not self.compacted:  # said, because a cluster's own default may be to compact: requests of one key would go
             kept = {"cleanup.policy": "delete", "retention.ms": str(self.retention_ms)}
         kept["max.message.bytes"] = str(self.max_bytes)
-        return {**kept, UNPACKED: "uncompressed"} if self.unpacked else kept
+        return kept
 
     def dead_letters(self) -> Topic:
         """The topic for those of its records that cannot be served."""
@@ -88,6 +107,8 @@ _WRITTEN_BY_US = (
     Topic("traffic", "topic", TrafficWindow, "counts and latency by topic and window", retention_ms=_DAY),
     Topic("drills.results", "drill_id", DrillEvent, "every phase of every drill, the verdict last", partitions=1,
           retention_ms=365 * _DAY),
+    Topic(STATUS, "host", HostStatus, "what each host's `standfast status --json` shows, until it is silent for a day",
+          partitions=1, compacted=True, further=_SAID_OFTEN),
 )  # fmt: skip
 
 _BULK = tuple(

@@ -1,4 +1,4 @@
-"""The process at the top: brings Kafka up, then the pools and roles, keeps them up, and takes them down in order."""
+"""The process at the top: brings Kafka up, then services and roles, keeps them up, and takes them down in order."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from confluent_kafka.admin import AdminClient
 
 from consumers.service import service
 from consumers.supervision import orders
-from consumers.supervision.pool import Pool
+from consumers.supervision.replica_set import ReplicaSet
 from consumers.supervision.scaler import Scaler
 from consumers.supervision.topic_watch import TopicWatch
 from models import registry
@@ -26,6 +26,7 @@ from standfast.core import clients, status, telemetry
 from standfast.core import settings as settings_module
 from standfast.core.errors import ClusterError, ModelError
 from standfast.core.home import folder
+from standfast.core.host_key import host_key
 from standfast.core.processes.launching import STARTER_VARIABLE
 from standfast.core.processes.lifeline import stopping_signals
 from standfast.core.processes.parent_death import cut_loose, tie_to_parent
@@ -33,12 +34,14 @@ from standfast.core.settings import Settings
 from standfast.core.status import RoleStatus, SystemStatus
 from standfast.kafka.cluster import Cluster
 from standfast.role import Role
+from standfast.status_topic import StatusTopic
 
 _log = structlog.get_logger()
 _STATUS_S = 1.0
 _KAFKA_S = 60.0
 _BROKERS_S = 0.05
 _ROLE_STOP_S = 8.0
+_LEAVES_WITHIN_S = 2.0
 _COUNTED = (("active", "serving"), ("active", "starting"), ("active", "backing_off"), ("standby", "ready"))
 _MODULES = {"profiles": "consumers.profiles", "stream": "streams", "drills": "drills"}
 
@@ -54,7 +57,7 @@ class Supervisor:
         self._settings = settings
         self._services = services
         self._role_names = role_names
-        self._pools: list[Pool] = []
+        self._replica_sets: list[ReplicaSet] = []
         self._scalers: list[Scaler] = []
         self._roles: list[Role] = []
         self._state: status.State = "starting"
@@ -63,6 +66,8 @@ class Supervisor:
         self._started = status.started_at(os.getpid())
         self._partitions: dict[str, int] = {}
         self._metrics_url = ""
+        self._host = host_key(settings)
+        self._topic: StatusTopic | None = None
         self._brokers: BrokerWatch | None = None
         self._troubles: dict[str, str] = {}
         self._stop = asyncio.Event()
@@ -103,21 +108,21 @@ class Supervisor:
         await self._train_missing()
         environment = settings_module.environment(self._settings)
         for name in self._services:
-            pool = Pool(service(name, self._settings), self._settings, self._changed, environment)
-            self._pools.append(pool)
-            pool.start(registry.active(name))
+            replicas = ReplicaSet(service(name, self._settings), self._settings, self._changed, environment)
+            self._replica_sets.append(replicas)
+            replicas.start(registry.active(name))
         await self._wait_for_kafka()
-        for pool in self._pools:
-            pool.serve(self._partitions[pool.service.requests])
-            self._scalers.append(self._scaler(pool))
+        for replicas in self._replica_sets:
+            replicas.serve(self._partitions[replicas.service.requests])
+            self._scalers.append(self._scaler(replicas))
         for name in self._role_names:
             role = Role(name, _MODULES[name], environment, self._changed)
             self._roles.append(role)
             role.start()
 
-    def _scaler(self, pool: Pool) -> Scaler:
-        own = self._settings.service(pool.service.name)
-        return Scaler(pool, own, self._settings.scaling, TopicWatch(self._settings, pool.service.requests))
+    def _scaler(self, replicas: ReplicaSet) -> Scaler:
+        own = self._settings.service(replicas.service.name)
+        return Scaler(replicas, own, self._settings.scaling, TopicWatch(self._settings, replicas.service.requests))
 
     def _start_metrics(self) -> None:
         registry = telemetry.shared_registry(folder("run", "metrics"))
@@ -156,6 +161,8 @@ class Supervisor:
         admin = AdminClient(clients.base(self._settings, "standfast-admin"))
         table = await asyncio.to_thread(topics.apply, admin, self._settings.kafka)
         self._partitions = {state.name: state.actual_partitions or state.partitions for state in table}
+        self._topic = StatusTopic(self._settings, self._host)
+        self._topic.start()
 
     async def _keep_up(self) -> None:
         """Until told to stop: watches the brokers, and writes the status as it changes and once a second."""
@@ -190,27 +197,37 @@ class Supervisor:
 
     def _follow_registry(self) -> None:
         """Tells each service which version is active now."""
-        for pool in self._pools:
+        for replicas in self._replica_sets:
             try:
-                version = registry.active(pool.service.name)
+                version = registry.active(replicas.service.name)
             except (ModelError, OSError) as error:
-                pool.not_followed = str(error)
+                replicas.not_followed = str(error)
                 continue
-            pool.not_followed = None
-            pool.follow(version)
+            replicas.not_followed = None
+            replicas.follow(version)
 
     async def _take_down(self) -> None:
         """In order: roles, workers with their batches finished, Kafka last."""
         self._state, self._detail = "stopping", "stopping"
-        self._changed()
+        telling = asyncio.create_task(self._keep_telling())
         for name in self._services:
             orders.forget(name)
         limit = self._settings.workers.stop_within_s
         await asyncio.gather(
-            *(role.stop(_ROLE_STOP_S) for role in self._roles), *(pool.stop(limit) for pool in self._pools)
+            *(role.stop(_ROLE_STOP_S) for role in self._roles),
+            *(each.stop(limit) for each in self._replica_sets),
         )
+        telling.cancel()
+        if self._topic is not None:
+            await asyncio.to_thread(self._topic.end, _LEAVES_WITHIN_S)
         if self._cluster is not None:
             self._cluster.stop()
+
+    async def _keep_telling(self) -> None:
+        """Once a second, for as long as it takes to stop: a host that says nothing counts as gone."""
+        while True:
+            self._changed()
+            await asyncio.sleep(_STATUS_S)
 
     def _tell(self, detail: str) -> None:
         self._detail = detail
@@ -219,14 +236,20 @@ class Supervisor:
 
     def _changed(self) -> None:
         """The state first, which others go by; then what tells of it, which may fail and is told again in a second."""
-        if self._state == "starting" and self._pools and all(pool.complete for pool in self._pools):
+        if self._state == "starting" and self._replica_sets and all(each.complete for each in self._replica_sets):
             self._state, self._detail = "ready", ""
             _log.info("ready", bootstrap_servers=self._settings.kafka.bootstrap_servers, metrics=self._metrics_url)
         if self._starter and self._state == "ready" and self._has_begun():
             cut_loose()
             self._starter = 0
-        self._guarded("write the status", lambda: status.write(self._status()))
+        self._guarded("write the status", self._write_status)
         self._guarded("count", self._count)
+
+    def _write_status(self) -> None:
+        seen = self._status()
+        if self._topic is not None:
+            self._topic.say(seen)
+        status.write(seen)
 
     def _has_begun(self) -> bool:
         """Whether who started this may go: every role works, or it is known that one does not."""
@@ -241,6 +264,7 @@ class Supervisor:
             supervisor_started=self._started,
             bootstrap_servers=self._settings.kafka.bootstrap_servers,
             metrics_url=self._metrics_url,
+            host=self._host,
             workers=self._worker_rows(),
             roles=self._role_rows(),
             topics=list(self._partitions),
@@ -250,8 +274,8 @@ class Supervisor:
 
     def _count(self) -> None:
         _count(self._worker_rows())
-        for pool in self._pools:
-            telemetry.BREAKER_OPEN.labels(pool.service.requests).set(len(pool.members.failing))
+        for replicas in self._replica_sets:
+            telemetry.BREAKER_OPEN.labels(replicas.service.requests).set(len(replicas.members.failing))
         for row in self._role_rows():
             telemetry.ROLE_FAILING.labels(row.id).set(bool(row.failing))
 
@@ -261,23 +285,23 @@ class Supervisor:
         waiting = [
             f"{row.id} keeps ending: its next start waits" for row in self._worker_rows() if row.state == "backing_off"
         ]
-        models = [reason for pool in self._pools for reason in pool.members.failing]
-        idle = [pool.failure for pool in self._pools if pool.failure and not pool.settled]
+        models = [reason for replicas in self._replica_sets for reason in replicas.members.failing]
+        idle = [replicas.failure for replicas in self._replica_sets if replicas.failure and not replicas.settled]
         return "; ".join(dict.fromkeys([*roles, *idle, *waiting, *models]))
 
     def _failure(self) -> str | None:
         return next(
             (
                 reason
-                for pool in self._pools
-                for reason in (pool.failure, pool.not_followed, *pool.members.waiting)
+                for replicas in self._replica_sets
+                for reason in (replicas.failure, replicas.not_followed, *replicas.members.waiting)
                 if reason
             ),
             None,
         )
 
     def _worker_rows(self) -> list[status.WorkerStatus]:
-        return [row for pool in self._pools for row in pool.status()]
+        return [row for replicas in self._replica_sets for row in replicas.status()]
 
     def _role_rows(self) -> list[RoleStatus]:
         brokers = self._brokers.rows() if self._brokers is not None else []

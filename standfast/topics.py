@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from dataclasses import dataclass
 from typing import Literal
 
@@ -10,7 +11,7 @@ import structlog
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType, TopicMetadata
 
-from schemas.topics import TABLE, UNPACKED, Topic
+from schemas.topics import TABLE, Topic
 from standfast.core.errors import ClusterError, TopicError
 from standfast.core.settings import KafkaSettings
 
@@ -36,7 +37,7 @@ class TopicState:
         """The commands that make the topic as the table says, as far as one can."""
         commands: list[str] = []
         if self.wrong_config:
-            wanted = ",".join(f"{key}={self.topic.config()[key]}" for key in self.wrong_config)
+            wanted = shlex.quote(",".join(f"{key}={_listed(self.topic.config()[key])}" for key in self.wrong_config))
             commands.append(
                 f"standfast kafka configs --alter --entity-type topics --entity-name {self.name} --add-config {wanted}"
             )
@@ -96,24 +97,19 @@ def plan(admin: AdminClient, settings: KafkaSettings) -> list[TopicState]:
 def apply(admin: AdminClient, settings: KafkaSettings) -> list[TopicState]:
     """Creates what is missing and returns the table as it was before; raises TopicError if a topic is refused."""
     states = plan(admin, settings)
-    missing = [
-        NewTopic(state.name, state.partitions, state.replication, config=state.topic.config())
-        for state in states
-        if state.state == "missing"
-    ]
-    if not missing:
-        return states
-    refused = _refused(admin, missing)
-    forbidden = [new for new in missing if UNPACKED in _config(new) and _forbids(refused.get(new.topic))]
-    if forbidden:
+    missing = {state.name: state for state in states if state.state == "missing"}
+    refused = _refused(admin, [_new(state, state.topic.config()) for state in missing.values()])
+    plainer = [missing[name] for name, error in refused.items() if _forbids(error, missing[name].topic)]
+    if plainer:
         _log.warning(
-            "this kafka does not let topics say that it unpacks records; a small one may hold hundreds of megabytes",
-            setting=f"{UNPACKED}={_config(forbidden[0])[UNPACKED]}",
-            topics=[new.topic for new in forbidden],
+            "this kafka does not let some settings of topics be chosen: where it does not unpack records, a small one "
+            "may hold hundreds of megabytes; a topic that is not compacted as it should be grows",
+            settings=sorted({key for state in plainer for key in _dispensable(state.topic)}),
+            topics=[state.name for state in plainer],
         )
-        names = {new.topic for new in forbidden}
-        others = {name: error for name, error in refused.items() if name not in names}
-        refused = others | _refused(admin, [_packed(new) for new in forbidden])
+        again = _refused(admin, [_new(state, state.topic.needed_config()) for state in plainer])
+        names = {state.name for state in plainer}
+        refused = {name: error for name, error in refused.items() if name not in names} | again
     for name, error in refused.items():
         raise TopicError(
             f"the topic {name} could not be created: {error.str()}; create it by hand, or give this user the right to"
@@ -123,6 +119,8 @@ def apply(admin: AdminClient, settings: KafkaSettings) -> list[TopicState]:
 
 def _refused(admin: AdminClient, wanted: list[NewTopic]) -> dict[str, KafkaError]:
     """Creates the topics; the errors of those that could not be, by name."""
+    if not wanted:
+        return {}
     errors = {}
     for name, done in admin.create_topics(wanted, operation_timeout=_TIMEOUT_S).items():
         try:
@@ -133,18 +131,23 @@ def _refused(admin: AdminClient, wanted: list[NewTopic]) -> dict[str, KafkaError
     return errors
 
 
-def _forbids(error: KafkaError | None) -> bool:
-    """Whether the topic was refused for a setting: some hosted Kafkas let only a few be chosen."""
-    return error is not None and error.code() in {KafkaError.INVALID_CONFIG, KafkaError.POLICY_VIOLATION}
+def _forbids(error: KafkaError, topic: Topic) -> bool:
+    """Whether it was refused for a setting that it can do without: some hosted Kafkas let only a few be chosen."""
+    return bool(_dispensable(topic)) and error.code() in {KafkaError.INVALID_CONFIG, KafkaError.POLICY_VIOLATION}
 
 
-def _packed(new: NewTopic) -> NewTopic:
-    config = {key: value for key, value in _config(new).items() if key != UNPACKED}
-    return NewTopic(new.topic, new.num_partitions, new.replication_factor, config=config)
+def _dispensable(topic: Topic) -> set[str]:
+    needed = topic.needed_config()
+    return {key for key, value in topic.config().items() if needed.get(key) != value}
 
 
-def _config(new: NewTopic) -> dict[str, str]:
-    return new.config or {}
+def _new(state: TopicState, config: dict[str, str]) -> NewTopic:
+    return NewTopic(state.name, state.partitions, state.replication, config=config)
+
+
+def _listed(value: str) -> str:
+    """A value as `kafka-configs` takes it: it would end one without brackets at its first comma."""
+    return f"[{value}]" if "," in value else value
 
 
 def _named(topic: Topic, settings: KafkaSettings) -> str:

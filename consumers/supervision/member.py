@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import signal
 import socket
@@ -12,21 +11,20 @@ from collections.abc import Callable
 
 from consumers.ledger import Ledger
 from consumers.life_lock import LifeLock
-from consumers.messages import Load, Message, send
+from consumers.messages import Message, send
 from consumers.process import life_file, slot_file, transactional_id
 from consumers.service import Service
 from consumers.supervision.fencing import Fence
+from consumers.supervision.member_state import MemberState
 from standfast.core.processes.stillness import is_stopped
 from standfast.core.settings import Settings
-from standfast.core.status import WorkerState
 
 
-class Member:
-    """A process in its slot; `identity` is None for a standby, `pid` 0 until the nursery has said it."""
+class Member(MemberState):
+    """The process, how it is spoken to and how it is ended; `pid` is 0 until the nursery has said it."""
 
     def __init__(self, slot: str, channel: socket.socket, model: str) -> None:
-        self.slot = slot
-        self.model = model
+        super().__init__(slot, model)
         self.channel = channel
         self.ledger = Ledger(slot_file(slot))
         self.ledger.reset()
@@ -34,26 +32,9 @@ class Member:
         self._life.reset()
         self.pid = 0
         self.made_at = time.monotonic()
-        self.to_end_by = math.inf
-        self.state: WorkerState = "starting"
-        self.identity: str | None = None
-        self.partitions: dict[str, list[int]] = {}
-        self.failing = ""
-        self.waiting = ""
-        self.left = False
-        self.load: Load | None = None
-        self.load_at = 0.0
-        self.seats: list[str] = []
-        self.vacant_since: float | None = None
-        self.took_over_at = 0.0
         self.fence: Fence | None = None
         self.closed = False
         self._pidfd: int | None = None
-
-    @property
-    def name(self) -> str:
-        """What people know it by."""
-        return self.identity or self.slot
 
     def is_process(self, pid: int) -> None:
         """Says which process it is; a handle on it is kept, so that no other is ever signalled."""

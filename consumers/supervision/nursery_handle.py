@@ -39,7 +39,7 @@ _BURIED_AFTER_S = 1.0
 
 
 class Listener(Protocol):
-    """Who is told what a nursery and its workers say (`consumers.supervision.pool.Pool`)."""
+    """Who is told what a nursery and its workers say (`consumers.supervision.replica_set.ReplicaSet`)."""
 
     def loaded(self, nursery: NurseryHandle, model: str) -> None: ...
 

@@ -10,7 +10,7 @@ import structlog
 
 from consumers.messages import Load
 from consumers.supervision import orders
-from consumers.supervision.pool import Pool
+from consumers.supervision.replica_set import ReplicaSet
 from consumers.supervision.scaling import Rule, Sample, Step, busy, decide
 from consumers.supervision.topic_watch import TopicWatch
 from standfast.core import telemetry
@@ -29,8 +29,8 @@ class Scaler:
         watch: knows whether Kafka can be asked and how many partitions there are.
     """
 
-    def __init__(self, pool: Pool, own: ServiceSettings, scaling: ScalingSettings, watch: TopicWatch) -> None:
-        self._pool = pool
+    def __init__(self, replicas: ReplicaSet, own: ServiceSettings, scaling: ScalingSettings, watch: TopicWatch) -> None:
+        self._replicas = replicas
         self._own = own
         self._scaling = scaling
         self._watch = watch
@@ -38,11 +38,11 @@ class Scaler:
         self._samples: deque[Sample] = deque()
         self._last_step = time.monotonic()
         self._reason = "so the settings say"
-        telemetry.WORKERS_WANTED.labels(pool.service.name).set(pool.service.workers)
+        telemetry.WORKERS_WANTED.labels(replicas.service.name).set(replicas.service.workers)
 
     def obey(self) -> None:
         """Does what was asked for by hand."""
-        name, before = self._pool.service.name, self._pool.service.workers
+        name, before = self._replicas.service.name, self._replicas.service.workers
         wanted = orders.given(name) or self._own.workers
         if wanted != self._wanted:
             _log.info("number of workers is asked for by hand", service=name, workers=wanted)
@@ -75,14 +75,14 @@ class Scaler:
         waiting = [one.waiting for one in loads]
         rule = self._rule()
         return ServiceStatus(
-            name=self._pool.service.name,
-            workers=self._pool.service.workers,
-            serving=self._pool.serving,
-            settled=self._pool.settled,
+            name=self._replicas.service.name,
+            workers=self._replicas.service.workers,
+            serving=self._replicas.serving,
+            settled=self._replicas.settled,
             auto=self._wanted == "auto",
             fewest=rule.fewest,
             most=rule.most,
-            partitions=self._pool.partitions,
+            partitions=self._replicas.partitions,
             busy=round(busy(Sample(0.0, tuple(loads))) / len(loads), 3) if loads else None,
             waiting=None if None in waiting else sum(one for one in waiting if one is not None),
             reason=self._reason,
@@ -90,22 +90,23 @@ class Scaler:
 
     def _unknown(self) -> str:
         """What is not known or in motion, so that nothing can be concluded from the load; empty if nothing is."""
-        if self._pool.is_renewing:
+        if self._replicas.is_renewing:
             return "a new model is brought in"
-        if not self._pool.settled:
+        if not self._replicas.settled:
             return "workers are started or replaced"
         if self._watch.problem:
             return self._watch.problem
         loads = self._loads()
-        if len(loads) < self._pool.service.workers:
-            return f"{self._pool.service.workers - len(loads)} workers have not said for {_STALE_S:g} s what they do"
+        if len(loads) < self._replicas.service.workers:
+            silent = self._replicas.service.workers - len(loads)
+            return f"{silent} workers have not said for {_STALE_S:g} s what they do"
         if any(one.waiting is None for one in loads):
             return "Kafka has not said where each partition ends"
         return ""
 
     def _loads(self) -> list[Load]:
         """What each worker said last, if that was lately."""
-        return self._pool.members.loads(since=time.monotonic() - _STALE_S)
+        return self._replicas.members.loads(since=time.monotonic() - _STALE_S)
 
     def _remember(self, sample: Sample) -> None:
         self._samples.append(sample)
@@ -114,7 +115,7 @@ class Scaler:
             self._samples.popleft()
 
     def _rule(self) -> Rule:
-        partitions = self._watch.partitions or self._pool.partitions
+        partitions = self._watch.partitions or self._replicas.partitions
         most = min(self._own.max_workers or len(os.sched_getaffinity(0)), partitions or 256)
         wait = self._scaling.target_wait_ms / 1000
         longest = self._own.max_wait_ms / 1000
@@ -128,7 +129,7 @@ class Scaler:
         )
 
     def _take(self, step: Step) -> None:
-        name, before = self._pool.service.name, self._pool.service.workers
+        name, before = self._replicas.service.name, self._replicas.service.workers
         after = before + step.by
         _log.info("number of workers changes", service=name, before=before, after=after, reason=step.reason)
         telemetry.SCALING_STEPS.labels(name, "up" if step.by > 0 else "down", step.cause).inc()
@@ -136,4 +137,4 @@ class Scaler:
         self._samples.clear()
         self._last_step = time.monotonic()
         self._reason = step.reason
-        self._pool.scale(after)
+        self._replicas.scale(after)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from standfast.commands.options import AsJson, stderr, stdout
+from standfast.commands.options import AsJson, Config, stderr, stdout
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 _REFRESH_S = 0.5
-_STOPPED = (
-    '{"state":"stopped","bootstrap_servers":"","metrics_url":"","workers":[],"roles":[],"topics":[],"services":[]}'
+STOPPED = (
+    '{"state":"stopped","bootstrap_servers":"","metrics_url":"","host":"","workers":[],"roles":[],"topics":[],'
+    '"services":[]}'
 )
 _COLOURS = {
     "serving": "green",
@@ -33,10 +34,14 @@ _COLOURS = {
 def status(
     as_json: AsJson = False,
     once: Annotated[bool, typer.Option("--once", help="Show it once instead of live.")] = False,
+    all_hosts: Annotated[
+        bool, typer.Option("--all-hosts", help="Every host of the system, once, as the topic status says.")
+    ] = False,
+    config: Config = None,
 ) -> None:
     """What runs on this machine; on a terminal a live table until Ctrl-C.
 
-    Exit code 1 when nothing runs.
+    Exit code 1 when nothing runs. Kafka is asked for --all-hosts only, and --config is for that.
 
     Example: standfast status --json
     """
@@ -44,9 +49,14 @@ def status(
 
     from standfast.core.status import read
 
+    if all_hosts:
+        from standfast.commands.status_hosts import show
+
+        show(config, as_json=as_json)
+        return
     found = read()
     if as_json:
-        typer.echo(msgspec.json.encode(found) if found else _STOPPED)
+        typer.echo(msgspec.json.encode(found) if found else STOPPED)
     elif found and not once and stdout().is_terminal:
         found = _live()
     elif found:

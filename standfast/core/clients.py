@@ -77,6 +77,7 @@ def _every_kind(settings: Settings) -> list[tuple[Callable[[Config], object], Co
         (Producer, transactional(settings, "check", "check")),
         (Producer, replies(settings, "check")),
         (Producer, requests(settings, "check")),
+        (Producer, status(settings, "check")),
     ]
 
 
@@ -147,6 +148,22 @@ def replies(settings: Settings, client_id: str) -> Config:
             "request.timeout.ms": 1_000,  # a broker answers a connection's requests one by one
             "message.timeout.ms": 5_000,
             "queue.buffering.max.kbytes": 131_072,
+        },
+    )
+
+
+def status(settings: Settings, client_id: str) -> Config:
+    """A producer of what is said anew a second later: the last record is the one that counts."""
+    return producer(
+        settings,
+        client_id,
+        **{
+            "enable.idempotence": False,
+            "acks": -1,
+            "max.in.flight.requests.per.connection": 1,  # in order, also after one had to be sent again
+            "message.timeout.ms": 5_000,
+            # How soon a topic is found that was deleted and made again: by default after up to five minutes.
+            "topic.metadata.refresh.interval.ms": 1_000,
         },
     )
 

@@ -1,4 +1,8 @@
-"""What the running system says of itself: `run/status.json`, written by the supervisor, read by everyone else."""
+"""What the running system says of itself: `run/status.json`, written by the supervisor, read by everyone else.
+
+The supervisor writes the same to the topic `status`, for other hosts (`host_statuses` reads it); this file is there
+when Kafka is not.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +16,7 @@ import msgspec
 from standfast.core.home import folder
 from standfast.core.keeping import write_whole
 
+TOPIC = "status"
 State = Literal["starting", "ready", "degraded", "stopping"]
 RoleState = Literal["starting", "running", "backing_off"]
 WorkerState = Literal["starting", "ready", "serving", "draining", "backing_off"]
@@ -76,6 +81,7 @@ class SystemStatus(msgspec.Struct, frozen=True, kw_only=True):
 
     `degraded`: it was ready, and something does not work, hangs or keeps ending; `detail` says what.
     `supervisor_started` is as `started_at` says: a pid alone may be another process's by the time it is used.
+    `host`: which supervisor says it, where several share the topic `status` (`host_key`).
     """
 
     state: State
@@ -84,6 +90,7 @@ class SystemStatus(msgspec.Struct, frozen=True, kw_only=True):
     supervisor_started: int = 0
     bootstrap_servers: str
     metrics_url: str
+    host: str = ""
     workers: list[WorkerStatus] = []
     roles: list[RoleStatus] = []
     topics: list[str] = []

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from standfast.core.host_statuses import HostStatuses
 from tests.support.history import History
 from tests.support.toys import PARTITIONS, Toys
 from tests.waiting import wait_until
@@ -38,17 +39,26 @@ def owned(host: Toys) -> int:
     return sum(len(row.partitions.get(host.topic("search.requests"), ())) for row in host.active())
 
 
+def heard(statuses: HostStatuses) -> dict[str, bool]:
+    """Whether each host is gone, by its name."""
+    statuses.update(0.05)
+    return {seen.host.rpartition("-")[0]: seen.gone for seen in statuses.hosts()}
+
+
 def test_when_a_whole_host_is_killed_the_other_answers_for_it(hosts: tuple[Toys, Toys], unique: str) -> None:
     first, second = hosts
     wait_until(lambda: owned(first) and owned(second), 60, what="both hosts with partitions of their own")
-    with History(first.settings, unique) as history:
+    with History(first.settings, unique) as history, HostStatuses(first.settings) as statuses:
+        wait_until(lambda: heard(statuses) == {"a": False, "b": False}, what="both hosts on the topic")
         history.load(100, 100)
         os.kill(first.status().supervisor_pid, signal.SIGKILL)
         history.load(300, 100)
         history.exactly_once()
         wait_until(lambda: owned(second) == PARTITIONS, 60, what="one host with all partitions")
+        wait_until(lambda: heard(statuses) == {"a": True, "b": False}, what="a host that is gone")
         first.stop(signal.SIGKILL)
         first.start()
+        wait_until(lambda: heard(statuses) == {"a": False, "b": False}, what="both hosts on the topic again")
         wait_until(lambda: owned(first) and owned(second), 60, what="both hosts again")
         history.load(100, 100)
         history.exactly_once()

@@ -87,6 +87,30 @@ def test_a_compacted_request_topic_is_told_and_the_printed_commands_mend_it(
     wait_until(lambda: states(admin, settings)[0] == "ok", what="the topic is as the table says")
 
 
+def test_a_status_topic_that_would_grow_is_mended_by_the_printed_command(
+    admin: AdminClient, settings: Settings, tmp_path: Path
+) -> None:
+    name = f"{settings.kafka.topic_prefix}status"
+    admin.create_topics([NewTopic(name, 1, 1, config={"cleanup.policy": "compact"})])[name].result(15)
+    wait_until(lambda: "differs" in states(admin, settings), what="the topic is seen to differ")
+    topics.apply(admin, settings.kafka)
+    wait_until(lambda: "missing" not in states(admin, settings), what="the others are created")
+    row = next(row for row in topics.plan(admin, settings.kafka) if row.name == name)
+    assert "cleanup.policy compact instead of compact,delete" in row.differs
+    (command,) = row.remedy()
+    environment = {
+        **os.environ,
+        "KAFKA_BOOTSTRAP_SERVERS": settings.kafka.bootstrap_servers,
+        "STANDFAST_HOME": str(tmp_path),
+    }
+    words = command.replace("standfast kafka", f"{sys.executable} -m standfast kafka")
+    done = subprocess.run(  # noqa: S602
+        words, shell=True, env=environment, capture_output=True, text=True, timeout=150, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    wait_until(lambda: states(admin, settings) == ["ok"] * len(TABLE), what="every topic is as the table says")
+
+
 def test_fewer_copies_than_there_should_be_are_told(admin: AdminClient, settings: Settings) -> None:
     name = f"{settings.kafka.topic_prefix}search.requests"
     admin.create_topics([NewTopic(name, 2, 1)])[name].result(15)

@@ -98,6 +98,7 @@ def test_help_does_not_import_what_its_commands_need(tmp_path: Path) -> None:
         (["down"], 0, "Nothing is running."),
         (["status"], 1, "standfast up --detach"),
         (["drill", "show", "worker-kil"], 2, "did you mean worker-kill?"),
+        (["status", "--all-hosts"], 1, "standfast up --detach"),
     ],
 )
 def test_exit_codes_and_what_is_said(arguments: list[str], code: int, said: str, tmp_path: Path) -> None:
@@ -124,8 +125,8 @@ def test_status_of_nothing_is_json_too(tmp_path: Path) -> None:
     done = standfast("status", "--json", home=tmp_path)
     assert done.returncode == 1
     assert json.loads(done.stdout) == {
-        "state": "stopped", "bootstrap_servers": "", "metrics_url": "", "workers": [], "roles": [], "topics": [],
-        "services": [],
+        "state": "stopped", "bootstrap_servers": "", "metrics_url": "", "host": "", "workers": [], "roles": [],
+        "topics": [], "services": [],
     }  # fmt: skip
 
 

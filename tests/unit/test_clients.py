@@ -57,6 +57,7 @@ def kinds(settings: Settings) -> dict[str, clients.Config]:
         "requests": clients.requests(settings, "c"),
         "transactional": clients.transactional(settings, "c", "t"),
         "replies": clients.replies(settings, "c"),
+        "status": clients.status(settings, "c"),
     }
 
 

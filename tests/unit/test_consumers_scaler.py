@@ -10,7 +10,7 @@ import pytest
 from consumers.messages import Load
 from consumers.service import service
 from consumers.supervision import orders, scaler
-from consumers.supervision.pool import Pool
+from consumers.supervision.replica_set import ReplicaSet
 from consumers.supervision.scaler import Scaler
 from consumers.supervision.topic_watch import TopicWatch
 from standfast.core.services.search import SearchSettings
@@ -23,7 +23,7 @@ def flooded(waiting: int | None = 5000) -> Load:
     return Load(partitions=3, waiting=waiting, oldest_s=3.0, answered=100, refused=0, busy_s=1.0, over_s=1.0)
 
 
-class FakePool:
+class FakeReplicaSet:
     """Has what it is told to have at once."""
 
     def __init__(self, workers: int) -> None:
@@ -38,7 +38,7 @@ class FakePool:
         return self.service.workers
 
     @property
-    def members(self) -> FakePool:
+    def members(self) -> FakeReplicaSet:
         return self
 
     def loads(self, since: float) -> list[Load]:  # noqa: ARG002
@@ -69,15 +69,15 @@ class Clock:
 
 
 class Stage:
-    """A scaler on a pool of two workers, with a second between two looks."""
+    """A scaler on two workers, with a second between two looks."""
 
     def __init__(self, clock: Clock, **own: object) -> None:
         self.clock = clock
-        self.pool = FakePool(2)
-        self.pool.said = [flooded(), flooded()]
+        self.replicas = FakeReplicaSet(2)
+        self.replicas.said = [flooded(), flooded()]
         self.watch = FakeWatch()
         self.scaler = Scaler(
-            cast(Pool, self.pool),
+            cast(ReplicaSet, self.replicas),
             SearchSettings(**{"workers": "auto", "max_workers": 5, **own}),  # type: ignore[arg-type]
             ScalingSettings(up_after_s=3, cooldown_s=10),
             cast(TopicWatch, self.watch),
@@ -89,7 +89,7 @@ class Stage:
             self.clock.now += 1
             self.scaler.obey()
             self.scaler.look()
-        return self.pool.scaled
+        return self.replicas.scaled
 
 
 @pytest.fixture
@@ -111,10 +111,10 @@ def test_a_backlog_that_lasts_is_answered_with_more_workers_and_the_reason_is_to
     ("trouble", "told"),
     [
         (lambda stage: setattr(stage.watch, "problem", "Kafka says nothing"), "Kafka says nothing"),
-        (lambda stage: setattr(stage.pool, "settled", False), "started or replaced"),
-        (lambda stage: setattr(stage.pool, "is_renewing", True), "a new model"),
-        (lambda stage: stage.pool.said.pop(), "1 workers have not said"),
-        (lambda stage: stage.pool.said.append(flooded(waiting=None)), "where each partition ends"),
+        (lambda stage: setattr(stage.replicas, "settled", False), "started or replaced"),
+        (lambda stage: setattr(stage.replicas, "is_renewing", True), "a new model"),
+        (lambda stage: stage.replicas.said.pop(), "1 workers have not said"),
+        (lambda stage: stage.replicas.said.append(flooded(waiting=None)), "where each partition ends"),
     ],
 )
 def test_while_something_is_not_known_nothing_changes(clock: Clock, trouble: object, told: str) -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.support.paper_pool import Stage
+from tests.support.paper_replicas import Stage
 
 STEPS = st.sampled_from(
     ["activate 1", "activate 2", "activate 3", "load", "fail", "kill", "die", "obey", "wait", "hang"]
@@ -29,14 +29,14 @@ def serves(stage: Stage, version: int) -> None:
     assert sorted(one.state for one in stage.members) == ["ready"] * 1 + ["serving"] * 2
     assert {one.identity for one in stage.members} == {"search-0", "search-1", None}
     assert not stage.loading
-    assert not stage.pool.is_renewing
-    assert stage.pool.failure is None
+    assert not stage.replicas.is_renewing
+    assert stage.replicas.failure is None
 
 
 def step(stage: Stage, word: str, number: int) -> None:
     """One of the things that can happen, to one of those to which it can."""
     if word.startswith("activate"):
-        stage.pool.follow(int(word[-1]))
+        stage.replicas.follow(int(word[-1]))
     elif word == "wait":
         stage.loop.pass_time(1.0)
     elif word in {"load", "fail"} and stage.loading:
@@ -54,7 +54,7 @@ def step(stage: Stage, word: str, number: int) -> None:
 @given(st.lists(st.tuples(STEPS, st.integers(0, 5)), max_size=40), st.booleans())
 def test_whatever_happens_in_whatever_order(steps: list[tuple[str, int]], begun: bool) -> None:
     with staged() as stage:
-        stage.pool.start(1)
+        stage.replicas.start(1)
         if begun:
             stage.settle()
         wanted = 1
@@ -67,12 +67,12 @@ def test_whatever_happens_in_whatever_order(steps: list[tuple[str, int]], begun:
 
 def test_a_roll_back_while_the_version_loads_touches_nobody() -> None:
     with staged() as stage:
-        stage.pool.start(1)
+        stage.replicas.start(1)
         stage.settle()
         before = stage.members
-        stage.pool.follow(2)
+        stage.replicas.follow(2)
         (loading,) = stage.loading
-        stage.pool.follow(1)
+        stage.replicas.follow(1)
         assert loading.ended
         assert not stage.loading
         stage.settle()
@@ -81,11 +81,11 @@ def test_a_roll_back_while_the_version_loads_touches_nobody() -> None:
 
 def test_a_roll_back_while_workers_are_replaced_goes_to_the_nursery_that_is_there_still() -> None:
     with staged() as stage:
-        stage.pool.start(1)
+        stage.replicas.start(1)
         stage.settle()
-        stage.pool.follow(2)
+        stage.replicas.follow(2)
         stage.load(stage.loading[0])
-        stage.pool.follow(1)
+        stage.replicas.follow(1)
         assert not stage.loading, "nothing is loaded anew"
         stage.settle()
         serves(stage, 1)
@@ -94,27 +94,27 @@ def test_a_roll_back_while_workers_are_replaced_goes_to_the_nursery_that_is_ther
 
 def test_a_refused_version_leaves_the_old_one_alone_and_is_tried_again_later_and_when_asked_for_anew() -> None:
     with staged() as stage:
-        stage.pool.start(1)
+        stage.replicas.start(1)
         stage.settle()
         before = stage.members
-        stage.pool.follow(2)
+        stage.replicas.follow(2)
         stage.fail(stage.loading[0])
-        assert stage.pool.failure == "it ended"
+        assert stage.replicas.failure == "it ended"
         stage.loop.pass_time(50.0)
         assert not stage.loading
         assert stage.members == before
         stage.loop.pass_time(11.0)
         stage.fail(stage.loading[0])
-        stage.pool.follow(1)
-        assert stage.pool.failure is None
-        stage.pool.follow(2)
+        stage.replicas.follow(1)
+        assert stage.replicas.failure is None
+        stage.replicas.follow(2)
         stage.settle()
         serves(stage, 2)
 
 
 def test_a_nursery_that_hangs_is_replaced_and_nobody_serves_less_for_it() -> None:
     with staged() as stage:
-        stage.pool.start(1)
+        stage.replicas.start(1)
         stage.settle()
         before = stage.members
         stage.hang(stage.alive[0])
@@ -126,9 +126,9 @@ def test_a_nursery_that_hangs_is_replaced_and_nobody_serves_less_for_it() -> Non
 
 def test_when_the_nursery_dies_while_the_wanted_version_is_refused_the_last_good_one_serves() -> None:
     with staged() as stage:
-        stage.pool.start(1)
+        stage.replicas.start(1)
         stage.settle()
-        stage.pool.follow(2)
+        stage.replicas.follow(2)
         stage.fail(stage.loading[0])
         stage.fail(stage.alive[0])
         stage.loop.pass_time(1.0)

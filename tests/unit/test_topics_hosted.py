@@ -54,6 +54,13 @@ def test_a_kafka_that_lets_nobody_choose_compression_gets_its_topics_all_the_sam
     assert hosted.made["interactions"].keys() == {"cleanup.policy", "retention.ms", "max.message.bytes"}
 
 
+def test_a_kafka_that_lets_nobody_choose_how_it_compacts_gets_the_topic_all_the_same() -> None:
+    hosted = Hosted(lambda new: KafkaError.POLICY_VIOLATION if "segment.ms" in new.config else 0)
+    apply(hosted)
+    assert hosted.made["status"] == {"cleanup.policy": "compact", "max.message.bytes": "1048576"}
+    assert hosted.made["interactions"]["compression.type"] == "uncompressed", "others are as they should be"
+
+
 def test_a_topic_that_is_refused_for_another_reason_is_named() -> None:
     hosted = Hosted(lambda new: KafkaError.POLICY_VIOLATION if new.topic == "profiles" else 0)
     with pytest.raises(TopicError, match="profiles could not be created"):

@@ -1,4 +1,4 @@
-"""A real `Pool` on processes that exist on paper only: what they say, and when they die, is the test's to choose."""
+"""A real `ReplicaSet` of processes on paper: what they say, and when they die, is the test's to choose."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from typing import Any, cast
 import pytest
 
 from consumers.ledger import Seen
-from consumers.messages import Activate, Done, Leave, Message, Ready, Serving, Stop
+from consumers.messages import Activate, Done, Leave, Left, Message, Ready, Serving, Stop
 from consumers.service import service
-from consumers.supervision import aftermath, identities, pool
+from consumers.supervision import aftermath, identities, member_state, replica_set, sizing
 from consumers.supervision.member import Member
+from consumers.supervision.member_state import MemberState
 from standfast.core import backoff
 from standfast.core.settings import Settings
 
@@ -55,22 +56,14 @@ class Loop:
         self.now = until
 
 
-class PaperMember:
-    """A process as the pool sees it; remembers what it was told."""
+class PaperMember(MemberState):
+    """A process as the replica set sees it; remembers what it was told."""
 
     def __init__(self, slot: str, model: str, nursery: PaperNursery) -> None:
-        self.slot, self.model, self.nursery = slot, model, nursery
-        self.pid = 4000
-        self.to_end_by = 0.0
-        self.state = "starting"
-        self.identity: str | None = None
-        self.partitions: dict[str, list[int]] = {}
-        self.failing, self.left, self.fence = "", False, None
-        self.seats: list[str] = []
-        self.vacant_since: float | None = None
-        self.took_over_at = 0.0
+        super().__init__(slot, model)
+        self.nursery = nursery
+        self.pid, self.fence = 4000, None
         self.told: list[Message] = []
-        self.name = slot
 
     @property
     def ledger(self) -> PaperMember:
@@ -125,22 +118,22 @@ class PaperNursery:
 
 
 class Stage:
-    """The pool of a service with two workers and two standbys, and all that can happen to it."""
+    """The replicas of a service with two workers and a standby, and all that can happen to it."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.loop = Loop()
         self.nurseries: list[PaperNursery] = []
-        for module in (backoff, identities, pool):
+        for module in (backoff, identities, member_state, replica_set, sizing):
             monkeypatch.setattr(module, "time", self.loop)
         monkeypatch.setattr(asyncio, "get_running_loop", lambda: self.loop)
-        monkeypatch.setattr(pool, "NurseryHandle", lambda _service, version, *_: PaperNursery(self, version))
-        monkeypatch.setattr(pool, "Orphans", lambda *_: self)
-        monkeypatch.setattr(pool, "HangWatch", lambda *_: self)
+        monkeypatch.setattr(replica_set, "NurseryHandle", lambda _service, version, *_: PaperNursery(self, version))
+        monkeypatch.setattr(replica_set, "Orphans", lambda *_: self)
+        monkeypatch.setattr(replica_set, "HangWatch", lambda *_: self)
         monkeypatch.setattr(aftermath.Aftermath, "prepare", lambda *_: None)
         monkeypatch.setattr(aftermath, "suspects_file", lambda _service: Path("/nowhere/suspects.json"))
         settings = Settings()
-        self.pool = pool.Pool(service("search", settings), settings, lambda: None, {})
-        self.pool.partitions = 4
+        self.replicas = replica_set.ReplicaSet(service("search", settings), settings, lambda: None, {})
+        self.replicas.sizing.partitions = 4
 
     def start(self) -> None:
         """In the place of the watch over what hangs."""
@@ -166,39 +159,39 @@ class Stage:
     def load(self, nursery: PaperNursery) -> None:
         """Its model is in memory."""
         nursery.model = f"search@{nursery.version}"
-        self.pool.loaded(cast(Any, nursery), nursery.model)
+        self.replicas.loaded(cast(Any, nursery), nursery.model)
 
     def hang(self, nursery: PaperNursery) -> None:
         """It does nothing any more; its processes live."""
-        self.pool.nursery_hangs(cast(Any, nursery))
+        self.replicas.nursery_hangs(cast(Any, nursery))
 
     def fail(self, nursery: PaperNursery) -> None:
-        """It ends; the kernel ends its processes, of which the pool hears one by one."""
+        """It ends; the kernel ends its processes, of which the replica set hears one by one."""
         nursery.ended = True
-        self.pool.nursery_failed(cast(Any, nursery), "it ended")
+        self.replicas.nursery_failed(cast(Any, nursery), "it ended")
         for member in list(nursery.members):
             self.die(member)
 
     def die(self, member: PaperMember) -> None:
         """A process ends."""
         del member.nursery._members[member.slot]
-        self.pool.gone(cast(Member, member))
+        self.replicas.gone(cast(Member, member))
 
     def obey(self, member: PaperMember) -> bool:
         """The process does the next thing that it has to do; False: there is nothing."""
         if member.state == "starting" and member.identity is None and not member.told:
-            self.pool.said(cast(Member, member), Ready([]))
+            self.replicas.said(cast(Member, member), Ready([]))
             return True
         if not member.told:
             return False
         order = member.told.pop(0)
         if isinstance(order, Activate):
-            self.pool.said(cast(Member, member), Serving({"search.requests": [0, 1]}))
+            self.replicas.said(cast(Member, member), Serving({"search.requests": [0, 1]}))
         elif isinstance(order, Stop):
-            self.pool.said(cast(Member, member), Done())
+            self.replicas.said(cast(Member, member), Done())
             self.die(member)
         elif isinstance(order, Leave):
-            member.left = True
+            self.replicas.said(cast(Member, member), Left())
             self.die(member)
         return True
 

@@ -1,0 +1,76 @@
+"""What a worker or standby is doing, as far as the supervisor knows, and how that changes."""
+
+from __future__ import annotations
+
+import math
+import time
+
+from consumers.messages import Failing, FromWorker, Left, Load, Ready, Waiting
+from standfast.core.status import WorkerState
+
+
+class MemberState:
+    """A process in its slot; `identity` is None for a standby. Only its own methods change it."""
+
+    def __init__(self, slot: str, model: str) -> None:
+        self.slot = slot
+        self.model = model
+        self.state: WorkerState = "starting"
+        self.identity: str | None = None
+        self.partitions: dict[str, list[int]] = {}
+        self.seats: list[str] = []
+        self.failing = ""
+        self.waiting = ""
+        self.left = False
+        self.load: Load | None = None
+        self.load_at = 0.0
+        self.vacant_since: float | None = None
+        self.took_over_at = 0.0
+        self.to_end_by = math.inf
+
+    @property
+    def name(self) -> str:
+        """What people know it by."""
+        return self.identity or self.slot
+
+    def hears(self, message: FromWorker) -> None:
+        """Takes note of what the process says of itself."""
+        if isinstance(message, Load):
+            self.load, self.load_at = message, time.monotonic()
+        elif isinstance(message, Ready):
+            self.state, self.seats = "ready", message.seats
+        elif isinstance(message, Failing):
+            self.failing = message.reason
+        elif isinstance(message, Waiting):
+            self.waiting = message.reason
+        elif isinstance(message, Left):
+            self.left = True
+
+    def take_over(self, identity: str, vacant_since: float) -> None:
+        """It serves under this identity from now on, which has been vacant since then (monotonic seconds)."""
+        self.identity, self.state = identity, "starting"
+        self.vacant_since, self.took_over_at = vacant_since, time.monotonic()
+
+    def serve(self, partitions: dict[str, list[int]]) -> float | None:
+        """It serves these; returns for how long its identity was vacant, when it has some for the first time."""
+        self.partitions = partitions
+        if self.state == "draining":
+            return None
+        vacant_for = None
+        if self.state != "serving" and self.vacant_since is not None and partitions:
+            vacant_for, self.vacant_since = time.monotonic() - self.vacant_since, None
+        self.state = "serving"
+        return vacant_for
+
+    def drain(self, within_s: float) -> None:
+        """It finishes what it has and ends, within so many seconds."""
+        self.state = "draining"
+        self.to_end_by = time.monotonic() + within_s
+
+    def hand_over(self, within_s: float) -> str | None:
+        """Gives up its identity, which is returned, and its partitions, and ends; nothing changes for a standby."""
+        identity = self.identity
+        if identity is not None:
+            self.identity, self.partitions = None, {}
+            self.drain(within_s)
+        return identity

@@ -1,0 +1,284 @@
+"""Who serves one service: its workers and its warm standbys, and what follows from what they and their nurseries say.
+
+When a worker ends, a warm standby takes its place (`succession`). At the same moment the dead worker's transactional id
+is fenced, which ends its open transaction. Another model version comes by `rollout`; how many processes there are is
+`sizing`. Runs on the supervisor's asyncio loop; nothing here blocks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections.abc import Callable
+
+import structlog
+
+from consumers.messages import (
+    Cleared,
+    Done,
+    Exited,
+    Failed,
+    FromWorker,
+    Load,
+    Ready,
+    Serving,
+    Stop,
+)
+from consumers.service import Service
+from consumers.supervision.aftermath import Aftermath
+from consumers.supervision.hangs import HangWatch
+from consumers.supervision.identities import Identities
+from consumers.supervision.member import Member
+from consumers.supervision.members import Members
+from consumers.supervision.neighbours import Neighbours
+from consumers.supervision.nurseries import Nurseries
+from consumers.supervision.nursery_handle import NurseryHandle
+from consumers.supervision.orphans import Orphans
+from consumers.supervision.rollout import Rollout
+from consumers.supervision.rows import rows
+from consumers.supervision.sizing import BETWEEN_LEAVES_S, Sizing
+from consumers.supervision.succession import Succession
+from standfast.core.backoff import Backoff
+from standfast.core.settings import Settings
+from standfast.core.status import WorkerStatus
+
+_log = structlog.get_logger()
+# A worker keeps to `stop_within_s` by itself, for what it owes and for leaving; after this it is killed.
+_DRAINS_FOR = 4.0
+
+
+class ReplicaSet:
+    """The workers and standbys of one service.
+
+    Args:
+        changed: called whenever the status may have changed.
+        environment: makes child processes load the same settings.
+    """
+
+    def __init__(
+        self,
+        service: Service,
+        settings: Settings,
+        changed: Callable[[], None],
+        environment: dict[str, str],
+    ) -> None:
+        self._settings = settings
+        self._changed = changed
+        self.members = Members()
+        self._identities = Identities(service.worker_ids)
+        self._births = Backoff(deaths=1, within_s=60.0)
+        self._nurseries = Nurseries(
+            service.name, lambda version: NurseryHandle(service, version, environment, self), self._births
+        )
+        self._aftermath = Aftermath(service, settings)
+        self._succession = Succession(
+            service.name, self.members, self._identities, Orphans(service, settings), self._aftermath.suspected
+        )
+        self._hangs = HangWatch(
+            lambda: list(self.members),
+            lambda: [one for one in (self._nurseries.present, self._nurseries.next) if one is not None],
+            self.nursery_hangs,
+            settings.workers,
+        )
+        self._neighbours: Neighbours | None = None
+        self._drains_within_s = _DRAINS_FOR * settings.workers.stop_within_s
+        self._rollout = Rollout(service.name, self.members, self._identities, self._nurseries, self._drains_within_s)
+        self.sizing = Sizing(
+            service,
+            self.members,
+            self._identities,
+            self._nurseries,
+            self._births,
+            self._aftermath.is_being_fenced,
+            self._drains_within_s,
+        )
+        self._stopping = False
+        self.failure: str | None = None
+        self.not_followed: str | None = None
+
+    def start(self, version: int | None) -> None:
+        """Has this version's nursery load the model; `serve` is to follow. From the main thread only."""
+        self._hangs.start()
+        self.follow(version)
+
+    def serve(self, partitions: int) -> None:
+        """Lets workers be forked: Kafka is there, and the request topic has this many partitions."""
+        self.sizing.partitions = partitions
+        if self.service.host:
+            self._neighbours = Neighbours(self.service, self._settings)
+            self._neighbours.start()
+        self._aftermath.watch_topics(self._warn)
+        self.sizing.fill()
+
+    @property
+    def service(self) -> Service:
+        """What is served, and how many workers are wanted."""
+        return self.sizing.service
+
+    @property
+    def partitions(self) -> int:
+        """Of the request topic; 0 before Kafka is there."""
+        return self.sizing.partitions
+
+    def follow(self, version: int | None) -> None:
+        """This version is the active one; the old one serves until it is warm, or if it fails. From the main thread."""
+        if not self._stopping and self._nurseries.want(version):
+            self.failure = None
+            self.sizing.fill()
+            self._go_on()
+
+    @property
+    def is_renewing(self) -> bool:
+        """Whether a new model is on its way."""
+        return self._rollout.is_under_way
+
+    @property
+    def serving(self) -> int:
+        """How many workers serve."""
+        return len(self.members.serving)
+
+    @property
+    def settled(self) -> bool:
+        """As many workers as are wanted serve, and every partition is served (by other hosts too)."""
+        workers = self.service.workers
+        shared = self.service.host or self.members.share(self.service.requests, self.partitions, workers)
+        return self.serving == workers == len(self._identities) and bool(shared)
+
+    @property
+    def complete(self) -> bool:
+        """Settled, and every standby is warm."""
+        return self.settled and len(self.members.warm) >= self.service.standbys
+
+    def status(self) -> list[WorkerStatus]:
+        """Every process, workers first."""
+        return rows(self.service, list(self.members), self._identities)
+
+    async def stop(self, within_s: float) -> None:
+        """Lets every worker finish its batch, then ends what is left after `within_s` seconds."""
+        self._stopping = True
+        self.sizing.stop()
+        self._succession.stop()
+        self._hangs.stop()
+        for member in self.members:
+            member.send(Stop())
+        deadline = time.monotonic() + within_s
+        while self.members and time.monotonic() < deadline:
+            await asyncio.sleep(0.02)
+        for member in self.members:
+            _log.warning("worker did not stop in time and is killed", worker=member.name, pid=member.pid)
+            member.kill()
+        self._nurseries.stop()
+        self._aftermath.close()
+        if self._neighbours is not None:
+            self._neighbours.stop()
+
+    # What the nursery reports
+
+    def loaded(self, nursery: NurseryHandle, model: str) -> None:
+        """A nursery is ready to fork; a new version's takes over from the present one."""
+        if self._rollout.model:
+            _log.info("new model is loaded", service=self.service.name, model=model)
+        self._nurseries.loaded(nursery)
+        self.sizing.fill()
+        self._go_on()
+        self._changed()
+
+    def nursery_failed(self, nursery: NurseryHandle, reason: str) -> None:
+        """A nursery could not load its model, or died, and its processes with it."""
+        if self._stopping:
+            return
+        delay = self._nurseries.failed(nursery)
+        if delay:
+            self.failure = reason
+            told = {"service": self.service.name, "version": nursery.version, "reason": reason, "again_in_s": delay}
+            _log.error("new model refused, the old one goes on" if self._rollout.model else "nursery ended", **told)
+        self._go_on()
+        self._changed()
+
+    def nursery_hangs(self, nursery: NurseryHandle) -> None:
+        """A nursery does nothing any more; its workers serve until another one's take over."""
+        self._nurseries.give_up(nursery)
+        nursery.forget_unborn()
+        self._go_on()
+        self._changed()
+
+    def exited(self, event: Exited) -> None:
+        """How a process ended, for the log and the metrics; what follows from it was done when its channel closed."""
+        self._aftermath.record(event, expected=event.status == 0 or self._stopping)
+
+    # What a worker reports
+
+    def said(self, member: Member, message: FromWorker) -> None:
+        """A message from a worker or standby."""
+        member.hears(message)
+        if isinstance(message, Load):
+            return
+        if isinstance(message, Ready):
+            self._became_ready(member)
+        elif isinstance(message, Serving):
+            self._serves(member, message.partitions)
+        elif isinstance(message, Done):
+            self._hand_over(member)
+        elif isinstance(message, Cleared):
+            self._aftermath.clear(message.records)
+            self._warn()
+        elif isinstance(message, Failed):
+            _log.error("worker failed", worker=member.name, reason=message.reason)
+            self.failure = message.reason
+        self._changed()
+
+    def gone(self, member: Member) -> None:
+        """A process is dead, or about to be: its channel is closed. Its successor comes first, then the bookkeeping."""
+        member.kill()
+        self.members.remove(member)
+        if not self._stopping:
+            self._aftermath.fence(member)
+            blamed = self._aftermath.blame(member)
+            if member.identity is not None and member.left:
+                if self.sizing.has_left(member.identity):
+                    self._succession.occupy()
+                asyncio.get_running_loop().call_later(BETWEEN_LEAVES_S, self._go_on)
+            elif member.identity is not None:
+                self._succession.vacate(member.identity, time.monotonic() - member.took_over_at)
+            self.sizing.fill_after(member)
+            self._go_on()
+            if blamed:
+                self._aftermath.say(member.name, blamed)
+                self._warn()
+        self._changed()
+
+    def _warn(self) -> None:
+        """Tells every worker which records may kill it; a standby is told when it takes over."""
+        self.members.tell_workers(self._aftermath.suspected())
+
+    def _hand_over(self, member: Member) -> None:
+        """Its identity goes to a successor before the process is gone."""
+        if not self._stopping and (identity := member.hand_over(self._drains_within_s)) is not None:
+            self._succession.vacate(identity, math.inf)
+
+    def _became_ready(self, member: Member) -> None:
+        self.failure = None
+        self._births.forget()
+        self._aftermath.prepare(member)
+        self._succession.occupy()
+        self._go_on()
+
+    def _serves(self, member: Member, partitions: dict[str, list[int]]) -> None:
+        self._succession.serves(member, partitions)
+        if member.state != "draining":
+            self._go_on()
+
+    def _go_on(self) -> None:
+        """One step towards the present model everywhere and the number of workers that is wanted."""
+        if not self._stopping:
+            self._rollout.step()
+        self.sizing.shrink()
+
+    def scale(self, workers: int) -> None:
+        """Has this many workers from now on. Those that stay go on serving what stays theirs."""
+        self.sizing.want(workers)
+        self._succession.occupy()
+        self.sizing.fill()
+        self._go_on()
+        self._changed()

@@ -1,0 +1,74 @@
+"""Who takes over from whom.
+
+When a worker ends, its identity (`search-0`, a static member of the consumer group) is handed to a warm standby, which
+joins under it without a rebalance: the other workers' partitions do not pause.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import structlog
+
+from consumers.messages import Activate, Suspected
+from consumers.supervision.identities import Identities
+from consumers.supervision.member import Member
+from consumers.supervision.members import Members
+from consumers.supervision.orphans import Orphans
+from standfast.core import telemetry
+
+_log = structlog.get_logger()
+
+
+class Succession:
+    """One service's, on the running asyncio loop.
+
+    Args:
+        service: its name, for the metrics.
+        suspected: what a worker is to know of records that may kill it.
+    """
+
+    def __init__(
+        self,
+        service: str,
+        members: Members,
+        identities: Identities,
+        orphans: Orphans,
+        suspected: Callable[[], Suspected],
+    ) -> None:
+        self._service = service
+        self._members = members
+        self._identities = identities
+        self._orphans = orphans
+        self._suspected = suspected
+        self._stopped = False
+
+    def stop(self) -> None:
+        """Nobody takes over any more."""
+        self._stopped = True
+
+    def vacate(self, identity: str, lived_s: float) -> None:
+        """Whoever had this identity has ended, or is about to, after so long: a warm standby gets it."""
+        self._orphans.look_later()
+        delay = self._identities.vacate(identity, lived_s)
+        if delay:
+            _log.error("worker keeps dying; its next start waits", worker=identity, wait_s=delay)
+            asyncio.get_running_loop().call_later(delay, self.occupy)
+        self.occupy()
+
+    def occupy(self) -> None:
+        """Hands vacant identities to warm standbys."""
+        if self._stopped:
+            return
+        for identity in self._identities.takeable():
+            member = self._members.successor(identity)
+            if member is not None and member.send(self._suspected()) and member.send(Activate(identity)):
+                member.take_over(identity, self._identities.occupy(identity))
+
+    def serves(self, member: Member, partitions: dict[str, list[int]]) -> None:
+        """A worker serves these; how long a dead one's identity was vacant is logged and counted."""
+        took = member.serve(partitions)
+        if took is not None and self._identities.restarts(member.identity):
+            telemetry.FAILOVER.labels(self._service).observe(took)
+            _log.info("identity taken over", worker=member.identity, pid=member.pid, after_ms=round(took * 1000, 1))

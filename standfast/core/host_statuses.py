@@ -1,0 +1,197 @@
+"""How each host of a system is, as its supervisor says on the topic `status`, and which of them are gone.
+
+A host says something once a second. Whether one is silent is judged by the reader's own clock, from when it read the
+host's last record. Only for what lay on the topic before the reader came is the record's timestamp asked, and believed
+only where it is of the last seconds: clocks differ, so a host whose record is older, or of the future, counts as gone
+until it says something, which takes a second.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from types import TracebackType
+from typing import cast
+
+import msgspec
+import structlog
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
+
+from standfast.core import clients
+from standfast.core.consumed import Consumed
+from standfast.core.settings import Settings
+from standfast.core.status import TOPIC, SystemStatus
+
+GONE_S = 5.0
+_AHEAD_S = 1.0  # how far a record's timestamp may lie in the future and still be this second's
+_SPEAKS_WITHIN_S = 2.5
+_QUIET_S = 1.2  # after so long without a record Kafka is asked whether it is there
+_ASK_S = 0.5
+_ANSWER_S = 1.0
+_AWAY_S = 2.5  # Kafka has not answered for longer than it takes to hear nothing, to ask, and to get an answer
+_READ_AT_ONCE = 500
+_log = structlog.get_logger()
+
+
+class HostSeen(msgspec.Struct, frozen=True, kw_only=True):
+    """One host as it was heard last. `silent_s` is time in which Kafka could be asked; `gone`: its status is past."""
+
+    host: str
+    silent_s: float
+    gone: bool
+    status: SystemStatus
+
+
+@dataclass(slots=True)
+class _Heard:
+    status: SystemStatus
+    at: float
+
+
+class HostStatuses:
+    """Follows the topic from its beginning; `update` is to be called at least once a second. Not thread-safe."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._topic = settings.kafka.topic_prefix + TOPIC
+        self._consumer = Consumer({**clients.follower(settings, "standfast-hosts"), "enable.partition.eof": True})
+        self._ends: dict[int, int] = {}  # by partition, where it ended when it was first asked about
+        self._behind: set[int] = set()
+        self._hosts: dict[str, _Heard] = {}
+        self._doubted: set[str] = set()  # those whose only record may be of any time
+        self._caught_up_at: float | None = None
+        self._heard_at = self._abreast_at = self._ask_at = time.monotonic()
+        self.problem = f"{self._topic} has not been read yet"
+
+    def hosts(self) -> list[HostSeen]:
+        """Every host that has not left, by name. While Kafka cannot be asked (`problem`), nobody becomes gone."""
+        return [self._seen(host, heard) for host, heard in sorted(self._hosts.items())]
+
+    def settle(self, within_s: float) -> None:
+        """Reads until of every host it is known whether it is gone, for so long at most; `problem` says what is not."""
+        deadline = time.monotonic() + within_s
+        while not self._is_settled() and (left := deadline - time.monotonic()) > 0:
+            self.update(min(left, 0.05))
+
+    def update(self, within_s: float) -> None:
+        """Reads what has come; waits for something for so long, and up to a second more if Kafka does not answer."""
+        if not self._ends and not self._begin():
+            time.sleep(within_s)
+            return
+        messages = cast("list[Consumed]", self._consumer.consume(_READ_AT_ONCE, within_s))
+        if any(message.error() is None or _is_end(message) for message in messages):
+            self._heard_at = time.monotonic()
+            self._is_abreast()
+        for message in messages:
+            self._take(message)
+        if not self._behind and self._caught_up_at is None:
+            self._caught_up_at = time.monotonic()
+        if not messages:
+            self._check_silence()
+
+    def close(self) -> None:
+        """Ends it."""
+        self._consumer.close()
+
+    def __enter__(self) -> HostStatuses:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _begin(self) -> bool:
+        """Finds the topic's partitions and their ends; once a second, if Kafka or the topic is away."""
+        if self._ask_at > time.monotonic():
+            return False
+        self._ask_at = time.monotonic() + _ASK_S
+        try:
+            found = self._consumer.list_topics(self._topic, timeout=_ANSWER_S).topics[self._topic]
+            if found.error is not None:
+                raise KafkaException(found.error)
+            places = [TopicPartition(self._topic, number, OFFSET_BEGINNING) for number in found.partitions]
+            ends = {place.partition: self._end(place) for place in places}
+        except KafkaException as error:
+            self.problem = f"{self._topic} cannot be read: {error.args[0].str()}"
+            return False
+        self._consumer.assign(places)
+        self._ends, self._behind = ends, set(ends)
+        return True
+
+    def _end(self, place: TopicPartition) -> int:
+        """Where the partition ends; raises KafkaException."""
+        bounds = self._consumer.get_watermark_offsets(place, timeout=_ANSWER_S, cached=False)
+        if bounds is None:
+            raise KafkaException(KafkaError(KafkaError._TIMED_OUT))  # noqa: SLF001
+        return int(bounds[1])
+
+    def _take(self, message: Consumed) -> None:
+        if _is_end(message):
+            self._behind.discard(message.partition())
+        if message.error() is not None:
+            return
+        host = (message.key() or b"").decode("utf-8", "replace")
+        value = message.value()
+        if value is None:
+            self._hosts.pop(host, None)
+            self._doubted.discard(host)
+            return
+        try:
+            status = msgspec.json.decode(value, type=SystemStatus)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            _log.warning("a host's status cannot be read", host=host[:100], error=str(error)[:300])
+            return
+        self._hear(host, status, self._said_at(message))
+
+    def _hear(self, host: str, status: SystemStatus, at: float | None) -> None:
+        self._doubted.discard(host)
+        if at is None:
+            self._doubted.add(host)
+        self._hosts[host] = _Heard(status, time.monotonic() - GONE_S if at is None else at)
+
+    def _said_at(self, message: Consumed) -> float | None:
+        """When it was said, in the reader's monotonic seconds; None if that is not known."""
+        now = time.monotonic()
+        if message.offset() >= self._ends.get(message.partition(), 0):
+            return now
+        age = time.time() - message.timestamp()[1] / 1000
+        return now - max(age, 0.0) if -_AHEAD_S <= age < GONE_S else None
+
+    def _is_settled(self) -> bool:
+        """Whether all was read, and whoever is in doubt has had the time to say something."""
+        if self._caught_up_at is None:
+            return False
+        return not self._doubted or time.monotonic() - self._caught_up_at > _SPEAKS_WITHIN_S
+
+    def _seen(self, host: str, heard: _Heard) -> HostSeen:
+        silent = max(0.0, self._abreast_at - heard.at)
+        gone = host in self._doubted or silent >= GONE_S
+        return HostSeen(host=host, silent_s=round(silent, 3), gone=gone, status=heard.status)
+
+    def _is_abreast(self) -> None:
+        """Kafka has answered: all that was said so far is read. Time in which it did not answer is nobody's silence."""
+        now = time.monotonic()
+        if now - self._abreast_at > _AWAY_S:
+            for heard in self._hosts.values():
+                if self._abreast_at - heard.at < GONE_S:
+                    heard.at = now
+        self._abreast_at, self.problem = now, ""
+
+    def _check_silence(self) -> None:
+        """Nothing has come: that is so when all hosts are gone, and when Kafka is."""
+        now = time.monotonic()
+        if now - self._heard_at < _QUIET_S or now < self._ask_at:
+            return
+        self._ask_at = now + _ASK_S
+        try:
+            for partition in self._ends:
+                self._end(TopicPartition(self._topic, partition))
+        except KafkaException as error:
+            self.problem = f"{self._topic} cannot be read: {error.args[0].str()}"
+        else:
+            self._is_abreast()
+
+
+def _is_end(message: Consumed) -> bool:
+    error = message.error()
+    return error is not None and error.code() == KafkaError._PARTITION_EOF  # noqa: SLF001 - how the client names it
