@@ -131,16 +131,12 @@ def test_a_killed_system_is_gone_and_one_that_stops_is_deleted(toys: Toys) -> No
         toys.stop(signal.SIGKILL)
         toys.start()
         wait_until(lambda: alive(statuses) == {own}, what="the same host again")
-        seen: set[str] = set()
-
-        def has_left() -> bool:
-            known = hosts(statuses)
-            seen.update(one.status.state for one in known.values())
-            return not known
-
-        os.kill(toys.status().supervisor_pid, signal.SIGTERM)
-        wait_until(has_left, what="a host that has left")
-        assert "stopping" in seen
+        with Reader(toys.settings, toys.topic("status")) as records:
+            os.kill(toys.status().supervisor_pid, signal.SIGTERM)
+            wait_until(lambda: not hosts(statuses), what="a host that has left")
+            records.until(lambda record: record.value() is None)
+        said = [json.loads(record.value())["state"] for record in records.messages if record.value()]
+        assert said[-1] == "stopping"
         toys.stop(signal.SIGKILL)
         toys.start()
 
