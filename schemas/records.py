@@ -174,6 +174,7 @@ class DrillEvent(Record, frozen=True, kw_only=True, omit_defaults=True):
     """One phase of one drill as it happens; the last one carries the verdict and what it is made of.
 
     `command` names the record that asked for it, `<topic>-<partition>-<offset>@<topic's id>`: no other has that name.
+    `intent` comes with `steady_state`: what is about to be injected, from which another runner can undo it.
     """
 
     avro_name: ClassVar[str] = "drill_event"
@@ -200,6 +201,7 @@ class DrillEvent(Record, frozen=True, kw_only=True, omit_defaults=True):
     score: float | None = None
     findings: list[str] | None = None
     command: str | None = None
+    intent: str | None = None
 
 
 class HostStatus(SystemStatus, Record, frozen=True, kw_only=True):

@@ -12,6 +12,7 @@ from schemas.records import DrillEvent, Phase
 
 _LONGEST = 1000  # a command may be a megabyte, an event that quotes it must not be
 _MOST = 50  # findings
+_LONGEST_INTENT = 100_000  # it names every partition that is hit; cut short it could not be read
 FINAL: Final[frozenset[Phase]] = frozenset({"rejected", "completed", "aborted"})
 
 
@@ -53,6 +54,7 @@ def bounded(event: DrillEvent) -> DrillEvent:
         reason=event.reason[:_LONGEST] if event.reason else event.reason,
         requested_by=event.requested_by[:_LONGEST] if event.requested_by else event.requested_by,
         findings=[one[:_LONGEST] for one in event.findings[:_MOST]] if event.findings else event.findings,
+        intent=event.intent if event.intent and len(event.intent) <= _LONGEST_INTENT else None,
     )
 
 

@@ -208,7 +208,7 @@ def _easier(entry: Entry, seen: _Try) -> Entry:
 def _shortest(event: DrillEvent) -> DrillEvent:
     """The event without all that it quotes."""
     reason = event.reason[:100] if event.reason else None
-    return msgspec.structs.replace(event, reason=reason, requested_by=None, params=None, findings=None)
+    return msgspec.structs.replace(event, reason=reason, requested_by=None, params=None, findings=None, intent=None)
 
 
 def _raise_if_fenced(exception: KafkaException) -> None:

@@ -11,7 +11,7 @@ from confluent_kafka.admin import AdminClient, ClusterMetadata
 
 from drills.evidence.history import Fault
 from drills.evidence.verdict import Finding
-from drills.faults.held import Held
+from drills.faults.held import Held, still_held
 from drills.faults.injector import Aim, Target
 from drills.faults.scene import Scene
 from standfast.core import clients
@@ -31,6 +31,7 @@ class OnBroker:
         self.random = random.Random(aim.seed)
         self._held: Held | None = None
         self._target = Target("broker", (), ())
+        self._is_spared = False
 
     def victim(self) -> int:
         """The id of the broker to kill."""
@@ -80,11 +81,20 @@ class OnBroker:
         except (ClusterError, KafkaException) as error:
             return Finding("unknown", f"whether {victim.id} is back is not known: {error}")
         now = rows.get(victim.id)
-        if now is None or now.pid == victim.pid or now.state != "running":
+        if now is None or (now.pid == victim.pid and not self._is_spared) or now.state != "running":
             return Finding("failed", f"{victim.id} was not started again")
         if not in_sync(known):
             return Finding("failed", f"{victim.id} runs again as process {now.pid}, and copies of it are not in sync")
         return Finding("passed", f"{victim.id} runs again as process {now.pid}, and every copy is in sync")
+
+    def resume(self, target: Target) -> Finding:
+        """Whether it still runs, which shows that nothing struck it; if it ended nobody knows why."""
+        self._target = target
+        self._held = next(iter(still_held(target.processes)), None)
+        self._is_spared = self._held is not None
+        if self._is_spared:
+            return Finding("failed", f"{target.named} was not struck: it still runs")
+        return Finding("unknown", f"{target.named} ended; whether the drill did it nobody saw")
 
     def close(self) -> None:
         """Lets go of the process."""

@@ -9,7 +9,7 @@ from signal import SIGCONT, SIGSTOP
 from drills.drill import Param
 from drills.evidence.history import Fault
 from drills.evidence.verdict import Finding
-from drills.faults.injector import Kind, Process
+from drills.faults.injector import Kind, Process, Target
 from drills.faults.workers import OnWorkers
 from standfast.core.errors import ClusterError, DrillRejected
 
@@ -61,6 +61,14 @@ class Hang(OnWorkers):
         for one in self.held:
             with contextlib.suppress(DrillRejected):
                 one.signal(SIGCONT)
+
+    def resume(self, target: Target) -> Finding:
+        """Whether it stands still; it may have been woken since."""
+        super().resume(target)
+        self._until = time.monotonic()
+        if any(one.is_stopped() for one in self.held):
+            return Finding("passed", f"{target.named} {self.done}")
+        return Finding("unknown", f"{target.named} does not stand still now; whether it did nobody saw")
 
     def may_serve(self, victim: Process, pid: int) -> bool:
         """Another process, or the same one once it is awake."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import select
 import signal
+from collections.abc import Iterable
 from pathlib import Path
 
 from drills.faults.injector import Process
@@ -26,7 +27,7 @@ class Held:
             raise _missing(name, pid) from None
         try:
             self.process = Process(name, pid, start_time(pid))
-        except FileNotFoundError:
+        except (FileNotFoundError, ProcessLookupError):  # the second: it ended while the file was read
             os.close(self._handle)
             raise _missing(name, pid) from None
 
@@ -52,12 +53,27 @@ class Held:
         """Whether it is there and stands still, as after SIGSTOP."""
         try:
             return not self.dead_within(0) and _stat(self.process.pid)[_STATE] == "T"
-        except FileNotFoundError:
+        except (FileNotFoundError, ProcessLookupError):
             return False
 
     def close(self) -> None:
         """Lets go of the process."""
         os.close(self._handle)
+
+
+def still_held(processes: Iterable[Process]) -> list[Held]:
+    """Those of the processes that still run, and are no others with their pids."""
+    found: list[Held] = []
+    for one in processes:
+        try:
+            held = Held(one.id, one.pid)
+        except DrillRejected:
+            continue
+        if held.process == one and not held.dead_within(0):
+            found.append(held)
+        else:
+            held.close()
+    return found
 
 
 def start_time(pid: int) -> int:

@@ -106,6 +106,13 @@ class Injector(Protocol):
     def undone(self) -> Finding:
         """Whether nothing is left of it, as it is now."""
 
+    def resume(self, target: Target) -> Finding:
+        """Takes the place of a process that ended after it chose this target; call it instead of `choose`.
+
+        It says whether the fault struck, as far as that can be seen now; `undo` and `undone` follow. A process is the
+        target's only where both its pid and its start time are as written.
+        """
+
     def close(self) -> None:
         """Lets go of what was held; the fault stays as it is."""
 

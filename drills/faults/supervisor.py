@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from drills.evidence.history import Fault
 from drills.evidence.verdict import Finding
-from drills.faults.held import Held
+from drills.faults.held import Held, still_held
 from drills.faults.injector import Aim, Kind, Target
 from drills.faults.scene import Place, Scene, pids
 from standfast.core.errors import DrillRejected
@@ -21,6 +21,7 @@ class KillSupervisor:
         self.aim = aim
         self._held: list[Held] = []
         self._started_again = False
+        self._is_spared = False
         self.target = Target(self.name, (), ())
 
     @property
@@ -77,9 +78,19 @@ class KillSupervisor:
         """Whether it is ready under another supervisor."""
         running = self.place.status()
         (victim,) = self.target.processes
-        if running is None or running.supervisor_pid == victim.pid or running.state != "ready":
+        is_same = running is not None and running.supervisor_pid == victim.pid and not self._is_spared
+        if running is None or is_same or running.state != "ready":
             return Finding("failed", f"the {self.name} is not ready again")
         return Finding("passed", f"the {self.name} is ready again, as process {running.supervisor_pid}")
+
+    def resume(self, target: Target) -> Finding:
+        """Whether it still runs; whoever stands here must have the system's place, or nothing can be undone."""
+        self.target = target
+        self._held = still_held(target.processes)
+        self._is_spared = bool(self._held)
+        if self._is_spared:
+            return Finding("failed", f"{target.named} was not struck: it still runs")
+        return Finding("unknown", f"{target.named} ended; whether the drill did it nobody saw")
 
     def close(self) -> None:
         """Lets go of the process; the fault stays as it is."""

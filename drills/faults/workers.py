@@ -9,7 +9,7 @@ from signal import SIGKILL
 
 from drills.evidence.history import Fault
 from drills.evidence.verdict import Finding
-from drills.faults.held import Held
+from drills.faults.held import Held, still_held
 from drills.faults.injector import Aim, Process, Target
 from drills.faults.scene import Scene
 from drills.running.targets import active_workers, ready_standbys
@@ -35,6 +35,7 @@ class OnWorkers:
         self.random = random.Random(aim.seed)
         self.held: list[Held] = []
         self.target = Target("worker", (), ())
+        self._spared: frozenset[int] = frozenset()  # pids
 
     def victims(self) -> list[WorkerStatus]:
         """Whom it strikes, those with partitions first; raises DrillRejected."""
@@ -106,7 +107,17 @@ class OnWorkers:
 
     def may_serve(self, victim: Process, pid: int) -> bool:
         """Whether that process, which serves under the victim's identity, shows that the fault is over."""
-        return pid != victim.pid
+        return pid != victim.pid or pid in self._spared
+
+    def resume(self, target: Target) -> Finding:
+        """Whether they still run, which shows that nothing struck them; of those that ended nobody knows why."""
+        self.target = target
+        self.held = still_held(target.processes)
+        self._spared = frozenset(one.process.pid for one in self.held)
+        ended = [one.id for one in target.processes if one.pid not in self._spared]
+        if not ended:
+            return Finding("failed", f"{target.named} was not struck: it still runs")
+        return Finding("unknown", f"{', '.join(ended)} of {target.named} ended; whether the drill did it nobody saw")
 
     def close(self) -> None:
         """Lets go of the processes."""

@@ -13,20 +13,26 @@ from contextlib import suppress
 import structlog
 
 from drills.control.events import event_of
-from drills.evidence.checker import Measured, measure
+from drills.control.outcomes import TOPIC
+from drills.evidence.checker import measure
 from drills.evidence.history import History
 from drills.evidence.load import Load
 from drills.evidence.logbook import keep
-from drills.evidence.verdict import Finding, judge
+from drills.evidence.verdict import Finding
 from drills.faults.injector import Injector, Target
+from drills.running import intents
 from drills.running.choice import chosen, scene_of
+from drills.running.judging import judged, rounded
 from drills.running.plan import SETTLE_S, Plan
-from schemas.records import Check, DrillEvent, Scalar
-from standfast.core.errors import DrillRejected
+from drills.running.steadiness import refuse_if_unsteady
+from drills.running.undoing import Undoing
+from schemas.records import DrillEvent, Scalar
+from standfast.core.errors import DrillRejected, StandfastError
 from standfast.core.settings import Settings
 
 _TICK_S = 0.01
 _STATUS_EVERY_S = 0.1
+_WRITTEN_WITHIN_S = 5.0
 _SHOWN_WITHIN_S = 5.0
 _CLEAR_WITHIN_S = 10.0
 _CLEAR_FOR_S = 1.0
@@ -55,6 +61,9 @@ class Execution:
         self._injector: Injector = plan.kind.make(self._scene, plan.aim)
         self._target: Target | None = None
         self._struck: Finding | None = None
+        self._undone: Finding | None = None
+        self._topic = settings.kafka.topic_prefix + TOPIC
+        self._intent_is_written = threading.Event()
         self._load = Load(settings, self._scene.service, plan.drill_id, plan.rate, plan.queries)
         self._thread = threading.Thread(target=self._run, name=f"drill-{plan.drill_id}", daemon=True)
 
@@ -81,10 +90,21 @@ class Execution:
         """Says that no command sent up to now stops this drill: it may strike within the next second."""
         self._cleared_at = time.monotonic()
 
+    def intent_is_written(self) -> None:
+        """Says that Kafka has acknowledged the event with the intent."""
+        self._intent_is_written.set()
+
+    def join(self, within_s: float) -> None:
+        """Waits for its end, which is soon when it was stopped."""
+        self._thread.join(within_s)
+
     def _run(self) -> None:
         try:
             self._phases()
         except DrillRejected as reason:
+            if self._struck is not None:
+                self._aborted(str(reason))
+                return
             self._emit(event_of(self.plan, "rejected", reason=str(reason), verdict="rejected"))
         except _Stopped:
             self._aborted(self._why)
@@ -115,13 +135,16 @@ class Execution:
         window_ends = time.monotonic()
         self._wait(lambda: not self._load.unanswered(window_ends), self.plan.answer_within_s)
         seen = measure(self._load.history())
-        self._refuse_if_unsteady(seen, self._load.unanswered(window_ends))
+        if self._load.broken:
+            raise DrillRejected(f"nothing was injected: the drill's load failed ({self._load.broken})")
+        refuse_if_unsteady(seen, self._load.unanswered(window_ends), self.plan.objectives)
         target = self._target = chosen(self._injector, self._scene)
         self._emit(
             event_of(
                 self.plan,
                 "steady_state",
                 target=target.shown(self._scene.service.requests),
+                intent=self._intent(target),
                 latency_before=seen.before,
                 findings=[
                     f"passed: {seen.answered} requests answered ok, none doubled, p99 {seen.before.p99_ms or 0:.0f} ms",
@@ -131,38 +154,33 @@ class Execution:
         )
         return target
 
-    def _refuse_if_unsteady(self, seen: Measured, unanswered: int) -> None:
-        if self._load.broken:
-            raise DrillRejected(f"nothing was injected: the drill's load failed ({self._load.broken})")
-        limit = self.plan.objectives.p99_ms
-        slow = seen.before.p99_ms is not None and seen.before.p99_ms > limit
-        wrong = [
-            f"{unanswered} of {seen.sent} requests unanswered" if unanswered else "",
-            f"{seen.unacked} requests not accepted by Kafka" if not seen.acked else "",
-            f"answers that are not ok: {seen.not_ok}" if seen.not_ok else "",
-            f"{seen.duplicated} answers doubled" if seen.duplicated and not self._doubles_allowed else "",
-            f"{seen.out_of_order} answers out of order" if seen.out_of_order else "",
-            f"{seen.wrong} answers that cannot be to their requests" if seen.wrong else "",
-            f"p99 {seen.before.p99_ms:.0f} ms (objective {limit:g} ms)" if slow else "",
-        ]
-        if any(wrong):
-            raise DrillRejected(
-                f"the steady state is already broken, so nothing was injected: {'; '.join(filter(None, wrong))}. "
-                "Look at `standfast status` and the workers' logs first"
-            )
-
-    @property
-    def _doubles_allowed(self) -> bool:
-        return self.plan.objectives.duplicates_allowed
-
     # 2. injection ---------------------------------------------------------------------------------------------------
 
+    def _intent(self, target: Target) -> str:
+        """The intent as it stands in the event, once it is on the disk; raises DrillRejected."""
+        intent = intents.intent_of(self.plan, self._topic, target)
+        try:
+            intents.keep(intent)
+        except (OSError, StandfastError) as error:
+            raise DrillRejected(
+                f"nothing was injected: what is about to be done cannot be written down ({error}), and nobody could "
+                "undo it if this runner died"
+            ) from None
+        return intents.encoded(intent)
+
     def _inject(self, target: Target) -> None:
+        self._wait_until_written()
         self._wait_until_cleared()
-        fault = self._injector.inject()
+        if not intents.is_kept(intents.Whose(self._topic, self.plan.drill_id, self.plan.command)):
+            raise DrillRejected("nothing was injected: its intent is gone, so another runner has ended the drill")
+        self._struck = Finding("unknown", "whether the fault was injected is not known")
+        try:
+            fault = self._injector.inject()
+        except DrillRejected:  # nothing was done then
+            self._struck = None
+            raise
         self._load.struck(fault)
         self._load.send_now(target.partitions)
-        self._struck = Finding("unknown", "the fault was injected")
         self._struck = self._injector.injected(_SHOWN_WITHIN_S)
         self._emit(
             event_of(
@@ -173,6 +191,18 @@ class Execution:
                 findings=[f"{self._struck.check}: {self._struck.text}"],
             )
         )
+
+    def _wait_until_written(self) -> None:
+        """Raises DrillRejected unless Kafka has acknowledged the intent, for 5 s at most.
+
+        The same holds where Kafka itself is to be struck: until then it has to answer, else no abort could be read.
+        While it is struck, the file is what the next runner goes by.
+        """
+        if not self._wait(self._intent_is_written.is_set, _WRITTEN_WITHIN_S):
+            raise DrillRejected(
+                f"nothing was injected: Kafka did not acknowledge within {_WRITTEN_WITHIN_S:g} s that the drill was "
+                f"about to strike, on {self._topic}; look at the brokers first"
+            )
 
     def _wait_until_cleared(self) -> None:
         """Raises _Stopped if the drill was called off, DrillRejected if nobody can say whether it was.
@@ -199,7 +229,7 @@ class Execution:
         self._emit(event_of(self.plan, "observing", reason=f"{waits}, then {self.plan.after_s:g} s more"))
         if self._wait(self._load.recovered, self.plan.recover_within_s):
             seen = measure(self._load.history())
-            self._emit(event_of(self.plan, "recovered", rto_ms=_rounded(seen.rto_ms)))
+            self._emit(event_of(self.plan, "recovered", rto_ms=rounded(seen.rto_ms)))
             self._wait(lambda: False, self.plan.after_s)
         self._load.stop_sending()
         self._wait(self._injector.lasted, self.plan.recover_within_s, every=_STATUS_EVERY_S)
@@ -213,17 +243,16 @@ class Execution:
 
     def _undo(self, within_s: float) -> Finding:
         """Takes the fault away, and says whether nothing is left of it; blocks for at most `within_s`."""
-        self._injector.undo()
-        undone = self._injector.undone()
 
         def healed() -> bool:
-            nonlocal undone
-            undone = self._injector.undone()
-            return undone.check == "passed"
+            self._undone = undoing.again()
+            return self._undone.check == "passed"
 
+        undoing = Undoing(self._injector, self.plan.drill_id)
         if self._wait(healed, within_s, every=_STATUS_EVERY_S):
             self._load.healed(time.monotonic())
-        return undone
+        assert self._undone is not None  # noqa: S101 - `healed` has set it
+        return self._undone
 
     # 5. judgement ---------------------------------------------------------------------------------------------------
 
@@ -231,43 +260,16 @@ class Execution:
         assert self._struck is not None  # noqa: S101 - set by the injection
         history = self._load.history()
         self._keep(history)
-        seen = measure(history)
-        judgement = judge(self._struck, seen, undone, self.plan.objectives)
-        broken = self._load.broken
-        verdict: Check = "unknown" if broken and judgement.verdict == "passed" else judgement.verdict
-        findings = list(judgement.findings)
-        if broken:
-            findings.append(f"unknown: the drill's load failed ({broken})")
-        self._emit(
-            event_of(
-                self.plan,
-                "completed",
-                target=self._shown_target(),
-                verdict=verdict,
-                injected=judgement.injected,
-                held=judgement.held,
-                undone=judgement.undone,
-                rto_ms=_rounded(seen.rto_ms),
-                lost=seen.lost,
-                duplicated=seen.duplicated,
-                out_of_order=seen.out_of_order,
-                latency_before=seen.before,
-                latency_during=seen.during,
-                latency_after=seen.after,
-                score=judgement.score,
-                findings=findings,
-            )
-        )
+        self._emit(judged(self.plan, self._shown_target(), self._struck, undone, history, self._load.broken))
 
     def _aborted(self, why: str) -> None:
-        """The final event of a drill that ends early; what was injected is looked after first."""
+        """The final event of a drill that ends early; what was injected is taken away first."""
         self._load.stop_sending()
-        undone: Finding | None = None
         if self._struck is not None:
             self._stop.clear()
             self._until = time.monotonic() + self._undo_within_s
             with suppress(_Stopped):
-                undone = self._undo(self._undo_within_s)
+                self._undo(self._undo_within_s)
         self._emit(
             event_of(
                 self.plan,
@@ -276,8 +278,8 @@ class Execution:
                 verdict="aborted",
                 target=self._shown_target(),
                 injected=self._struck.check if self._struck else None,
-                undone=undone.check if undone else None,
-                findings=[f"{one.check}: {one.text}" for one in (self._struck, undone) if one] or None,
+                undone=self._undone.check if self._undone else None,
+                findings=[f"{one.check}: {one.text}" for one in (self._struck, self._undone) if one] or None,
             )
         )
 
@@ -300,7 +302,3 @@ class Execution:
             if self._stop.wait(min(every, left)):
                 raise _Stopped
         return True
-
-
-def _rounded(ms: float | None) -> float | None:
-    return None if ms is None else round(ms, 1)

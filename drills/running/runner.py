@@ -1,8 +1,8 @@
 """The drill runner: reads commands, runs one drill at a time, writes every phase, until it is told to stop.
 
 Everything goes through the one thread of `run`; only a drill itself has another, and hands its events over in a queue.
-A command is settled in the same transaction as its first event, so it is neither lost nor started twice; a drill whose
-runner dies is ended as `aborted` by the next runner.
+A command is settled in the same transaction as its first event, so it is neither lost nor started twice. A drill whose
+runner dies is undone and ended as `aborted` by the next runner.
 """
 
 from __future__ import annotations
@@ -24,12 +24,13 @@ from drills.control.dead_letter import dead_letter
 from drills.control.events import FINAL, event_of, now_ms, rejection
 from drills.control.journal import Entry, Journal
 from drills.control.outage import Outage, Stopped
-from drills.control.outcomes import Outcome, Outcomes
+from drills.control.outcomes import TOPIC, Outcome, Outcomes
 from drills.control.reader import Control
 from drills.faults.injector import Target
+from drills.running import intents
 from drills.running.choice import chosen, scene_of
 from drills.running.execution import Execution
-from drills.running.leftovers import orphans
+from drills.running.leftovers import Leftovers, orphans
 from drills.running.plan import Plan, longest_s, make_plan
 from schemas.codec import Codec, Encoding
 from schemas.records import DrillCommand, DrillEvent
@@ -42,6 +43,7 @@ _POLL_S = 0.05
 _STOP_WITHIN_S = 6.0
 _UNDO_WHEN_STOPPING_S = 2.0
 _UNDO_WHEN_ABORTED_S = 20.0
+_LET_GO_S = 2.0
 _log = structlog.get_logger()
 
 
@@ -55,6 +57,8 @@ class Runner:
         self._give_up_at: float | None = None
         self._control = Control(settings, self._over)
         self._journal = Journal(settings, codec, self._over)
+        self._topic = settings.kafka.topic_prefix + TOPIC
+        self._leftovers = Leftovers(settings, self._topic, self._over)
         self._known: set[str] = set()  # drill ids
         self._answered: set[str] = set()  # records of commands
         self._called_off_by = ""
@@ -65,6 +69,7 @@ class Runner:
     def run(self) -> None:
         """Blocks until stopped. Raises Fenced when another runner takes over."""
         try:
+            self._leftovers.undo()
             self._control.open()
             self._journal.connect()
             self._end_orphans()
@@ -84,7 +89,7 @@ class Runner:
         except Stopped:
             _log.warning("stopped while Kafka was down; a drill without an end is ended by the next runner")
         finally:
-            self._stop_current("the runner ends", 0)
+            self._let_go()
             self._control.close()
             self._journal.close()
 
@@ -95,8 +100,9 @@ class Runner:
         self._known = {outcome.event.drill_id for outcome in outcomes}
         self._answered = {outcome.event.command for outcome in outcomes if outcome.event.command}
         for orphan in orphans(outcomes):
-            _log.warning("ending a drill whose runner died", drill_id=orphan.event.drill_id)
-            self._write(Entry((orphan.event,), orphan.encoding))
+            _log.warning("ending a drill whose runner died", drill_id=orphan.drill_id)
+            self._write(Entry((self._leftovers.ended(orphan),), orphan.encoding))
+        self._leftovers.forget()
 
     def _past(self) -> list[Outcome]:
         outage = Outage("the outcome stream cannot be read", self._over)
@@ -204,9 +210,12 @@ class Runner:
         while not self._outbox.empty():
             event = self._told_of_abort(self._outbox.get())
             self._write(Entry((event,), self._current_encoding))
+            if event.phase == "steady_state" and self._current is not None:
+                self._current.intent_is_written()
             if event.phase in FINAL:
                 self._current = None
         if died and current is not None and self._current is not None:
+            self._leftovers.undo()
             lost = event_of(current.plan, "aborted", reason="the drill broke down; see the log", verdict="aborted")
             self._write(Entry((lost,), self._current_encoding))
             self._current = None
@@ -222,6 +231,7 @@ class Runner:
         self._journal.write(entry)
         for event in entry.events:
             if event.phase in FINAL:
+                intents.forget(intents.Whose(self._topic, event.drill_id, event.command))
                 drill = telemetry.label(event.drill, catalogue())
                 telemetry.DRILLS.labels(drill, event.verdict or "unknown").inc()
                 _log.info("drill ended", drill_id=event.drill_id, drill=event.drill, verdict=event.verdict)
@@ -242,6 +252,12 @@ class Runner:
     def _stop_current(self, why: str, undo_within_s: float) -> None:
         if self._current is not None:
             self._current.stop(why, undo_within_s)
+
+    def _let_go(self) -> None:
+        """Takes the fault of a drill that still runs away, for its last event the next runner writes."""
+        if self._current is not None:
+            self._current.stop("the runner ends", 0)
+            self._current.join(_LET_GO_S)
 
     def _over(self) -> bool:
         """Whether waiting for Kafka is to end: told to stop, and the time to finish is up."""

@@ -10,7 +10,6 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from types import TracebackType
 
 import msgspec
 import pytest
@@ -22,42 +21,13 @@ from schemas.codec import Encoding
 from schemas.records import DrillEvent
 from standfast.core.settings import KafkaSettings, Settings
 from tests.support import toy_fault
-from tests.support.drill_stage import Stage, runner_in_a_thread
+from tests.support.drill_stage import RunnerProcess, Stage, runner_in_a_thread
 from tests.support.small_system import SmallSystem
 from tests.waiting import wait_until
 
 # Objectives that a crowded machine meets too: what is tested is the drill, not the machine.
 QUICK = {"rate": 150.0, "before_s": 1.0, "after_s": 1.0, "p99_ms": 30_000, "rto_ms": 30_000}
 HOPELESS = {"recover_within_s": 1.5, "rto_ms": 1000, "answer_within_s": 5.0, "restore_within_s": 0.5}
-
-
-class Runner:
-    """`python -m drills` as the supervisor starts it."""
-
-    def __init__(self, settings: Settings) -> None:
-        kafka = settings.kafka
-        self._environment = {
-            **os.environ,
-            "KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap_servers,
-            "STANDFAST_KAFKA__TOPIC_PREFIX": kafka.topic_prefix,
-        }
-        self.start()
-
-    def start(self) -> None:
-        self.process = subprocess.Popen([sys.executable, "-m", "drills"], env=self._environment)
-
-    def end(self, how: signal.Signals) -> None:
-        self.process.send_signal(how)
-        self.process.wait(20)
-
-    def __enter__(self) -> Runner:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self.process.poll() is None:
-            self.end(signal.SIGKILL)
 
 
 @pytest.fixture
@@ -76,7 +46,7 @@ def system(stage: Stage) -> Iterator[SmallSystem]:
 
 def test_the_busiest_worker_is_killed_and_its_successor_loses_nothing(stage: Stage, system: SmallSystem) -> None:
     before = system.pids()
-    with Runner(stage.settings):
+    with RunnerProcess(stage.settings):
         stage.order(drill="worker-kill", drill_id="d1", params=QUICK)
         last = stage.last("d1")
         assert stage.phases("d1") == [
@@ -94,7 +64,7 @@ def test_the_busiest_worker_is_killed_and_its_successor_loses_nothing(stage: Sta
 
 
 def test_a_worker_that_nobody_replaces_fails_the_drill(stage: Stage) -> None:
-    with SmallSystem(stage.settings, successor=None), Runner(stage.settings):
+    with SmallSystem(stage.settings, successor=None), RunnerProcess(stage.settings):
         stage.order(drill="worker-kill", drill_id="d1", params=QUICK | HOPELESS)
         last = stage.last("d1")
         assert "recovered" not in stage.phases("d1")
@@ -104,7 +74,7 @@ def test_a_worker_that_nobody_replaces_fails_the_drill(stage: Stage) -> None:
 
 
 def test_a_successor_that_answers_twice_fails_the_drill(stage: Stage) -> None:
-    with SmallSystem(stage.settings, successor="twice"), Runner(stage.settings):
+    with SmallSystem(stage.settings, successor="twice"), RunnerProcess(stage.settings):
         stage.order(drill="worker-kill", drill_id="d1", params=QUICK)
         last = stage.last("d1")
     assert (last.verdict, last.held, last.undone, last.lost, last.score) == ("failed", "failed", "passed", 0, 0.0)
@@ -112,7 +82,7 @@ def test_a_successor_that_answers_twice_fails_the_drill(stage: Stage) -> None:
 
 
 def test_a_successor_that_swaps_its_answers_fails_the_drill(stage: Stage) -> None:
-    with SmallSystem(stage.settings, successor="swapped"), Runner(stage.settings):
+    with SmallSystem(stage.settings, successor="swapped"), RunnerProcess(stage.settings):
         stage.order(drill="worker-kill", drill_id="d1", params=QUICK)
         last = stage.last("d1")
     assert (last.verdict, last.held, last.undone, last.lost, last.score) == ("failed", "failed", "passed", 0, 0.0)
@@ -120,7 +90,7 @@ def test_a_successor_that_swaps_its_answers_fails_the_drill(stage: Stage) -> Non
 
 
 def test_a_system_that_does_not_answer_is_not_broken_further(stage: Stage) -> None:
-    with SmallSystem(stage.settings, mode="silent") as silent, Runner(stage.settings):
+    with SmallSystem(stage.settings, mode="silent") as silent, RunnerProcess(stage.settings):
         before = silent.pids()
         stage.order(drill="worker-kill", drill_id="d1", params=QUICK | {"answer_within_s": 0.5})
         last = stage.last("d1")
@@ -149,7 +119,7 @@ def test_what_cannot_run_is_refused_with_the_reason_and_the_runner_goes_on(stage
     for value, _ in orders:
         stage.send(value)
     before = system.pids()
-    with Runner(stage.settings) as runner:
+    with RunnerProcess(stage.settings) as runner:
         for number, (value, said) in enumerate(orders):
             last = stage.last(f"{stage.topic}-0-{number}", within=15)
             assert (last.phase, last.verdict) == ("rejected", "rejected")
@@ -167,7 +137,7 @@ def test_a_dry_run_names_its_target_in_the_encoding_of_the_command_and_touches_n
     stage: Stage, system: SmallSystem
 ) -> None:
     before = system.pids()
-    with Runner(stage.settings):
+    with RunnerProcess(stage.settings):
         stage.order(Encoding.AVRO, drill="worker-kill", drill_id="d1", dry_run=True, target={"partition": 2})
         last = stage.last("d1")
     assert (last.phase, last.verdict) == ("completed", "unknown")
@@ -179,7 +149,7 @@ def test_a_dry_run_names_its_target_in_the_encoding_of_the_command_and_touches_n
 
 def test_the_bare_word_from_a_console_is_a_drill_with_all_defaults(stage: Stage, system: SmallSystem) -> None:
     stage.send(b"worker-kill\n")
-    with Runner(stage.settings):
+    with RunnerProcess(stage.settings):
         drill_id = f"{stage.topic}-0-0"
         stage.reached(drill_id, "accepted")
         stage.order(abort=drill_id)
@@ -190,7 +160,7 @@ def test_the_bare_word_from_a_console_is_a_drill_with_all_defaults(stage: Stage,
 
 def test_one_drill_at_a_time_and_an_abort_stops_it(stage: Stage, system: SmallSystem) -> None:
     before = system.pids()
-    with Runner(stage.settings):
+    with RunnerProcess(stage.settings):
         stage.order(drill="worker-kill", drill_id="long", params={"before_s": 60})
         stage.reached("long", "accepted")
         stage.order(drill="worker-kill", drill_id="second")
@@ -208,7 +178,7 @@ def test_one_drill_at_a_time_and_an_abort_stops_it(stage: Stage, system: SmallSy
 def test_a_runner_killed_in_mid_drill_ends_it_as_aborted_once_and_runs_it_no_second_time(
     stage: Stage, system: SmallSystem
 ) -> None:
-    with Runner(stage.settings) as runner:
+    with RunnerProcess(stage.settings) as runner:
         stage.order(drill="worker-kill", drill_id="d1", params=QUICK | {"after_s": 100})
         stage.reached("d1", "recovered")
         runner.end(signal.SIGKILL)
@@ -219,14 +189,14 @@ def test_a_runner_killed_in_mid_drill_ends_it_as_aborted_once_and_runs_it_no_sec
             stage.last(f"next-{number}")
             runner.end(signal.SIGKILL)
     last = stage.last("d1")
-    assert (last.phase, last.verdict, last.injected) == ("aborted", "aborted", "passed")
+    assert (last.phase, last.verdict, last.injected, last.undone) == ("aborted", "aborted", "passed", "passed")
     assert "after the phase recovered" in (last.reason or "")
     assert stage.phases("d1").count("accepted") == 1
     assert system.pids() == killed
 
 
 def test_sigterm_ends_the_running_drill_as_aborted_and_undone(stage: Stage, system: SmallSystem) -> None:
-    with Runner(stage.settings) as runner:
+    with RunnerProcess(stage.settings) as runner:
         stage.order(drill="worker-kill", drill_id="d1", params=QUICK | {"after_s": 100})
         stage.reached("d1", "recovered")
         runner.end(signal.SIGTERM)
@@ -236,10 +206,10 @@ def test_sigterm_ends_the_running_drill_as_aborted_and_undone(stage: Stage, syst
 
 
 def test_a_second_runner_takes_over_and_the_first_one_ends(stage: Stage, system: SmallSystem) -> None:
-    with Runner(stage.settings) as first:
+    with RunnerProcess(stage.settings) as first:
         stage.order(drill="worker-kill", drill_id="d1", params={"before_s": 60})
         stage.reached("d1", "accepted")
-        with Runner(stage.settings):
+        with RunnerProcess(stage.settings):
             assert stage.last("d1").phase == "aborted"
             stage.order(drill="worker-kill", drill_id="d2", dry_run=True)
             assert stage.last("d2").phase == "completed"
@@ -254,7 +224,7 @@ def test_the_command_line_runs_a_drill_and_reports_it(stage: Stage, system: Smal
         return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
 
     sets = [f"--set={key}={value}" for key, value in QUICK.items()]
-    with Runner(stage.settings):
+    with RunnerProcess(stage.settings):
         found = call("run", "worker-kill", "--target", "worker=search-1", "--json", *sets)
     assert found.returncode == 0, found.stderr
     last = msgspec.json.decode(found.stdout, type=DrillEvent)
@@ -273,7 +243,7 @@ def test_the_command_line_runs_a_drill_and_reports_it(stage: Stage, system: Smal
 def test_a_drill_called_off_while_its_runner_stood_still_does_not_strike(stage: Stage, system: SmallSystem) -> None:
     """The steady state is long over when the runner goes on; the abort is read before the fault, not after."""
     before = system.pids()
-    with Runner(stage.settings) as runner:
+    with RunnerProcess(stage.settings) as runner:
         stage.order(drill="worker-kill", drill_id="d1", params=QUICK)
         stage.reached("d1", "accepted")
         runner.process.send_signal(signal.SIGSTOP)
@@ -310,7 +280,7 @@ def test_a_drill_run_that_is_given_up_or_interrupted_calls_it_off_and_says_so(
 
         return process, wait_until(accepted, 60, every=0.1, what="a drill that is accepted")[0]
 
-    with Runner(stage.settings) as runner:
+    with RunnerProcess(stage.settings) as runner:
         for how, code in ((signal.SIGINT, 130), (signal.SIGTERM, 130), (None, 2)):
             process, drill_id = begun(*(["--timeout=5"] if how is None else []))
             if how is not None:

@@ -1,10 +1,15 @@
-"""The two drill topics of one test, as a user's own programs would use them, and a runner in a thread."""
+"""The two drill topics of one test, as a user's own programs would use them, and runners."""
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import TracebackType
 
 from confluent_kafka import Consumer, Producer, TopicPartition
 
@@ -65,6 +70,37 @@ class Stage:
             found.append((message.value(), dict(message.headers() or ())))
         consumer.close()
         return found
+
+
+class RunnerProcess:
+    """`python -m drills` as the supervisor starts it, or another module in its place."""
+
+    def __init__(self, settings: Settings, module: str = "drills") -> None:
+        self._module = module
+        kafka = settings.kafka
+        self._environment = {
+            **os.environ,
+            "KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap_servers,
+            "STANDFAST_KAFKA__TOPIC_PREFIX": kafka.topic_prefix,
+        }
+        self.start()
+
+    def start(self, **variables: str) -> None:
+        environment = {**self._environment, **variables}
+        self.process = subprocess.Popen([sys.executable, "-m", self._module], env=environment)
+
+    def end(self, how: signal.Signals) -> None:
+        self.process.send_signal(how)
+        self.process.wait(20)
+
+    def __enter__(self) -> RunnerProcess:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.process.poll() is None:
+            self.end(signal.SIGKILL)
 
 
 @contextmanager
