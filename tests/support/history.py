@@ -137,7 +137,8 @@ class History:
         if doubled:
             written = self._written()
             doubled = [one for one in doubled if counts[one] > written[one]]
-        assert (lost, doubled, self.out_of_order(), self.wrong()) == ([], [], [], []), f"of {len(self.sent)}"
+        found = (lost, doubled, self.out_of_order(), self.wrong())
+        assert found == ([], [], [], []), f"lost, doubled, out of order, wrong of {len(self.sent)}: {found}"
 
     def _written(self) -> Counter[str]:
         """How often each request stands in the request topic."""
