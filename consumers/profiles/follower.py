@@ -9,7 +9,6 @@ from pathlib import Path
 
 import structlog
 from confluent_kafka import (
-    OFFSET_BEGINNING,
     Consumer,
     KafkaError,
     KafkaException,
@@ -23,6 +22,7 @@ from consumers.profiles.store import Change, Store, opened
 from schemas.codec import Codec
 from schemas.records import Profile
 from standfast.core import clients, telemetry
+from standfast.core.deleted import Unread
 from standfast.core.errors import SchemaError
 from standfast.core.processes import role_word
 from standfast.core.services.recommend import RecommendSettings
@@ -48,6 +48,7 @@ class Follower:
         self._stop = stop
         self._topic = settings.kafka.topic_prefix + "profiles"
         self._admin = AdminClient(clients.base(settings, "profiles-admin"))
+        self._unread = Unread(self._topic)
         self._said = ""
 
     def run(self) -> None:
@@ -91,13 +92,14 @@ class Follower:
     def _read_on(self, consumer: Consumer, store: Store, source: Source) -> None:
         at = store.positions
         numbers = range(source.partitions)
-        consumer.assign([TopicPartition(self._topic, one, at.get(one, OFFSET_BEGINNING)) for one in numbers])
+        consumer.assign([TopicPartition(self._topic, one, at.get(one, 0)) for one in numbers])
         behind = set(numbers)
         began = asked = time.monotonic()
         told = 0.0
         while not self._stop.is_set():
             role_word.beat()
             messages = consumer.consume(_AT_ONCE, 0.1)
+            self._unread.read(consumer, messages)
             was_behind = bool(behind)
             behind -= self._take(store, messages)
             if was_behind and not behind:

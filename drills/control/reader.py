@@ -6,11 +6,12 @@ import time
 from collections.abc import Callable
 
 import structlog
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from drills.control.outage import Outage
 from standfast.core import clients
+from standfast.core.deleted import Unread
 from standfast.core.errors import ClusterError
 from standfast.core.processes import role_word
 from standfast.core.settings import Settings
@@ -39,6 +40,7 @@ class Control:
         self._consumer = Consumer(clients.consumer(settings, group, group, **{"enable.partition.eof": True}))
         self._admin = AdminClient(clients.base(settings, group))
         self._outage = Outage(f"{self.topic} cannot be read", stopping)
+        self._unread = Unread(self.topic)
         self._identity = Identity("", 0)
         self._looked = float("-inf")
         self._reached: dict[int, int] = {}
@@ -65,6 +67,7 @@ class Control:
         message = self._consumer.poll(within_s)
         if message is None:
             return None
+        self._unread.read(self._consumer, [message])
         error = message.error()
         if error is not None:
             self._heard(error, message)
@@ -132,7 +135,7 @@ class Control:
             if place.error is not None:
                 raise KafkaException(place.error)
             of_another = place.metadata not in {None, "", found.topic_id}
-            place.offset = OFFSET_BEGINNING if of_another or place.offset < 0 else place.offset
+            place.offset = 0 if of_another else max(place.offset, 0)
         if self._identity.topic_id not in {"", found.topic_id}:
             _log.warning("the topic was deleted and made again; it is read from its beginning", topic=self.topic)
         self._reached.clear()

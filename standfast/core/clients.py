@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable
 
 from standfast.core.clients_fixed import changeable, refuse_fixed
+from standfast.core.deleted import ClientLog
 from standfast.core.errors import SettingsError
 from standfast.core.settings import Settings
 
@@ -20,7 +21,7 @@ Config = dict[str, object]
 # a broker's death, when everybody else had long gone on.
 _FINDS_LEADERS = {"topic.metadata.refresh.interval.ms": 250}
 _NAMED = re.compile(r"`([a-z.]+(?:\.ms|\.bytes))`")  # a number, no secret
-_log = logging.getLogger("kafka")
+_log = ClientLog()
 
 
 def base(settings: Settings, client_id: str) -> Config:
