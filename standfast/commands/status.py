@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from standfast.commands.options import AsJson, stderr, stdout
+from standfast.commands.options import AsJson, stderr, stdout, tell_wrong_settings
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -44,6 +44,7 @@ def status(
 
     from standfast.core.status import read
 
+    tell_wrong_settings()
     found = read()
     if as_json:
         typer.echo(msgspec.json.encode(found) if found else _STOPPED)
