@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
@@ -146,6 +147,13 @@ class _Consumer(driver.Consumer):  # type: ignore[misc]
     def rejoin(self) -> None:
         """Begins anew with what Kafka has now."""
         self._thread.rejoin()
+
+    async def step(self) -> None:
+        """Returns once the loop of the thread that reads has made a step, never if that thread hangs or has ended."""
+        own, made = asyncio.get_running_loop(), asyncio.Event()
+        if not self._thread.thread_loop.is_closed():
+            self._thread.thread_loop.call_soon_threadsafe(own.call_soon_threadsafe, made.set)
+        await made.wait()
 
     def _new_consumer_thread(self) -> _ConsumerThread:
         return _ConsumerThread(self, loop=self.loop, beacon=self.beacon)
