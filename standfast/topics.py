@@ -101,6 +101,7 @@ def apply(admin: AdminClient, settings: KafkaSettings) -> list[TopicState]:
         for state in states
         if state.state == "missing"
     ]
+    _tell_packed(states)
     if not missing:
         return states
     refused = _refused(admin, missing)
@@ -119,6 +120,17 @@ def apply(admin: AdminClient, settings: KafkaSettings) -> list[TopicState]:
             f"the topic {name} could not be created: {error.str()}; create it by hand, or give this user the right to"
         )
     return states
+
+
+def _tell_packed(states: list[TopicState]) -> None:
+    """Says which topics somebody else made without what bounds a record in memory; a worker's client has no limit."""
+    packed = [state for state in states if UNPACKED in state.wrong_config]
+    if packed:
+        _log.warning(
+            "these topics do not unpack records; a small one may hold hundreds of megabytes",
+            topics=[state.name for state in packed],
+            mend="`standfast topics --plan` prints the commands",
+        )
 
 
 def _refused(admin: AdminClient, wanted: list[NewTopic]) -> dict[str, KafkaError]:
