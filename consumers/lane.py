@@ -237,6 +237,7 @@ class Lane:
         self.owned -= gone
         self._given_up |= gone
         self._held.drop(gone)
+        self._unread.forget({partition for _, partition in gone})
         self.waiting = deque(one for one in self.waiting if (one.topic, one.partition) not in gone)
         for place in gone:
             self._ends.pop(place, None)

@@ -93,6 +93,7 @@ class Follower:
         at = store.positions
         numbers = range(source.partitions)
         consumer.assign([TopicPartition(self._topic, one, at.get(one, 0)) for one in numbers])
+        self._unread.forget(numbers)
         behind = set(numbers)
         began = asked = time.monotonic()
         told = 0.0

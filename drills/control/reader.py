@@ -139,6 +139,7 @@ class Control:
         if self._identity.topic_id not in {"", found.topic_id}:
             _log.warning("the topic was deleted and made again; it is read from its beginning", topic=self.topic)
         self._reached.clear()
+        self._unread.forget(range(found.partitions))
         self._consumer.assign(places)
         self._identity = found
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 import logging
 import re
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from weakref import WeakValueDictionary
 
 import structlog
-from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from standfast.core import telemetry
 
@@ -21,6 +21,7 @@ _log = structlog.get_logger()
 _kafka = logging.getLogger("kafka")
 _RESET = re.compile(r"(\S+) \[(\d+)\]: offset reset \(at offset (\d+)\D.* to offset BEGINNING")
 _ANSWER_S = 0.5
+_END = KafkaError._PARTITION_EOF  # noqa: SLF001 - how the client names it
 _readers: WeakValueDictionary[str, Unread] = WeakValueDictionary()
 
 
@@ -54,9 +55,17 @@ class Unread:
             else:
                 self._missing[partition] = min(missing, self._missing.get(partition, missing))
         for message in messages if self._missing else ():
-            partition, first = message.partition() or 0, message.offset() or 0
+            error, partition, first = message.error(), message.partition(), message.offset()
+            if partition is None or first is None or not (error is None or error.code() == _END):
+                continue
             if first >= self._missing.get(partition, first + 1):
                 told(self.topic, partition, self._missing.pop(partition), first)
+
+    def forget(self, partitions: Collection[int]) -> None:
+        """These are given up: whoever reads them next finds the same."""
+        self._noted = deque(one for one in self._noted if one[0] not in partitions)
+        for partition in partitions:
+            self._missing.pop(partition, None)
 
 
 def told(topic: str, partition: int, missing: int, first: int) -> None:
