@@ -25,6 +25,7 @@ from drills.control.outcomes import Outcomes
 from schemas.codec import Codec
 from schemas.records import Interaction, Profile, Record
 from schemas.registry import SchemaRegistry
+from schemas.times import record_ms
 from schemas.topics import TABLE
 from standfast.core import clients
 from standfast.core.errors import SchemaError
@@ -110,7 +111,7 @@ class Sender:
         record = self._decoded(one.value, one.kind)
         if isinstance(record, Interaction):
             try:
-                check(record, one.at or time.time_ns() // 1_000_000)
+                check(record, record_ms(one.at))
             except SchemaError:
                 return
             if one.right:
