@@ -9,12 +9,13 @@ from collections.abc import Callable, Sequence
 from typing import cast
 
 import structlog
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import OFFSET_STORED, Consumer, KafkaError, KafkaException, TopicPartition
 
 from consumers.admission import Origin, origin_of, place_of
 from consumers.held import Held, Waits
 from consumers.work import TopicPartitionKey, Work
 from standfast.core.consumed import Consumed
+from standfast.core.deleted import Unread
 from standfast.core.errors import Fenced
 from standfast.core.kafka_errors import is_fenced
 
@@ -24,6 +25,7 @@ _ASK_AGAIN_S = 0.05
 _ASKED_AGAIN = 20
 _WAKE_S = 0.1
 _LEADERS_S = 0.05
+_OFFSETS_S = 1.0
 
 Places = set[TopicPartitionKey]
 
@@ -55,6 +57,7 @@ class Lane:
         self.owned: Places = set()
         self.waiting: deque[Origin] = deque()
         self._held = Held(consumer, waits)
+        self._unread = Unread(topic)
         self._window = window
         self._settle = settle
         self._moved = moved
@@ -95,6 +98,7 @@ class Lane:
                 self._wake()
             return
         more = cast("list[Consumed]", self.consumer.consume(room - 1, 0)) if room > 1 else []
+        self._unread.read(self.consumer, (first, *more))
         self._take([one for one in (first, *more) if self._is_ours(one)])
 
     def stand_still(self) -> None:
@@ -166,11 +170,27 @@ class Lane:
             self._ask_again -= 1
             time.sleep(_ASK_AGAIN_S)
             self._subscribe()
-        self.consumer.incremental_assign(partitions)
+        self.consumer.incremental_assign(self._at_their_offsets(partitions))
         if kept:
             self._wake_fetchers(kept)
         self.owned |= _keys(partitions)
         self._moved()
+
+    def _at_their_offsets(self, partitions: list[TopicPartition]) -> list[TopicPartition]:
+        """The same with where each is read from: offset 0 where the group has committed none.
+
+        librdkafka would ask Kafka the same now, so that no time is lost. But where none is committed it would begin at
+        what is left, and nobody would hear of what Kafka deleted before.
+        """
+        if not partitions:
+            return partitions
+        try:
+            places: list[TopicPartition] = self.consumer.committed(partitions, _OFFSETS_S)
+        except KafkaException:  # it asks by itself, for as long as it takes
+            return partitions
+        for place in places:
+            place.offset = max(place.offset, 0) if place.error is None else OFFSET_STORED
+        return places
 
     def _subscribe(self) -> None:
         """Asks for partitions, or once more for them.
@@ -219,6 +239,7 @@ class Lane:
         self.owned -= gone
         self._given_up |= gone
         self._held.drop(gone)
+        self._unread.forget({partition for _, partition in gone})
         self.waiting = deque(one for one in self.waiting if (one.topic, one.partition) not in gone)
         for place in gone:
             self._ends.pop(place, None)

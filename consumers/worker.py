@@ -11,7 +11,7 @@ import structlog
 from confluent_kafka import Consumer
 
 from consumers.batches import Batches
-from consumers.bounded import Beside, Hung
+from consumers.bounded import close
 from consumers.committer import Committer
 from consumers.lane import Lane, Places
 from consumers.messages import Cleared, Done, Load, Waiting
@@ -228,7 +228,7 @@ class Worker:
         left = self._leaving and {lane.leave(self._stop_within_s) for lane in self._lanes} == {True}
         self._committer.close()
         for lane in self._lanes:
-            _close(lane.consumer)
+            close(lane.consumer, _CLOSE_S)
         return left
 
     def _settle(self, gone: Places, lost: bool) -> None:
@@ -261,16 +261,3 @@ class Worker:
                 telemetry.LAG.labels(topic, str(partition)).set(lag)
             if lane is self._lane:
                 self._tell(self._meter.load(lane, lags))
-
-
-def _close(consumer: Consumer) -> None:
-    """Closes it, or leaves it to the end of the process, which is near.
-
-    An assignment that comes while librdkafka 2.16 closes a consumer has its close wait for ever in the rebalance
-    callback: one stop in a hundred on a busy machine, in the second second of a worker's service. All is committed by
-    now.
-    """
-    try:
-        Beside().call(consumer.close, _CLOSE_S)
-    except Hung:
-        _log.warning("a consumer does not close and is left to the end of its process")

@@ -11,7 +11,7 @@ import structlog
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType, TopicMetadata
 
-from schemas.topics import TABLE, Topic
+from schemas.topics import TABLE, UNPACKED, Topic
 from standfast.core.errors import ClusterError, TopicError
 from standfast.core.settings import KafkaSettings
 
@@ -97,6 +97,7 @@ def plan(admin: AdminClient, settings: KafkaSettings) -> list[TopicState]:
 def apply(admin: AdminClient, settings: KafkaSettings) -> list[TopicState]:
     """Creates what is missing and returns the table as it was before; raises TopicError if a topic is refused."""
     states = plan(admin, settings)
+    _tell_packed(states)
     missing = {state.name: state for state in states if state.state == "missing"}
     refused = _refused(admin, [_new(state, state.topic.config()) for state in missing.values()])
     plainer = [missing[name] for name, error in refused.items() if _forbids(error, missing[name].topic)]
@@ -115,6 +116,17 @@ def apply(admin: AdminClient, settings: KafkaSettings) -> list[TopicState]:
             f"the topic {name} could not be created: {error.str()}; create it by hand, or give this user the right to"
         )
     return states
+
+
+def _tell_packed(states: list[TopicState]) -> None:
+    """Says which topics somebody else made without what bounds a record in memory; a worker's client has no limit."""
+    packed = [state for state in states if UNPACKED in state.wrong_config]
+    if packed:
+        _log.warning(
+            "these topics do not unpack records; a small one may hold hundreds of megabytes",
+            topics=[state.name for state in packed],
+            mend="`standfast topics --plan` prints the commands",
+        )
 
 
 def _refused(admin: AdminClient, wanted: list[NewTopic]) -> dict[str, KafkaError]:

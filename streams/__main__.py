@@ -40,14 +40,15 @@ async def _run(settings: Settings) -> int:
 
     for number in stopping_signals():
         asyncio.get_running_loop().add_signal_handler(number, end)
-    beating = asyncio.create_task(_beat())
+    pulse = _Pulse()
+    beating = asyncio.create_task(pulse.beat())
     try:
-        return await _process(settings, stop, told, began)
+        return await _process(settings, stop, told, began, pulse)
     finally:
         beating.cancel()
 
 
-async def _process(settings: Settings, stop: threading.Event, told: asyncio.Event, began: float) -> int:
+async def _process(settings: Settings, stop: threading.Event, told: asyncio.Event, began: float, pulse: _Pulse) -> int:
     waiting = asyncio.create_task(asyncio.to_thread(restore.wait_for_topics, settings, names(settings), stop))
     await asyncio.sleep(0)
     from streams.app import build  # takes its time, in which Kafka is asked
@@ -58,16 +59,25 @@ async def _process(settings: Settings, stop: threading.Event, told: asyncio.Even
         return 0
     app = build(settings, stop)
     await app.start()
+    pulse.consumer = app.consumer
     role_word.begun()
     _log.info("stream processor started", seconds=round(time.monotonic() - began, 2))
     return await _until_told(app, told)
 
 
-async def _beat() -> None:
-    """Makes steps as long as the event loop does, in which Faust runs all agents."""
-    while True:
-        await asyncio.sleep(_BEAT_S)
-        role_word.beat()
+class _Pulse:
+    """Makes steps as long as both event loops do: this one, in which Faust runs all agents, and its consumer's."""
+
+    def __init__(self) -> None:
+        self.consumer: Any = None
+
+    async def beat(self) -> None:
+        """Never ends."""
+        while True:
+            await asyncio.sleep(_BEAT_S)
+            if self.consumer is not None:
+                await self.consumer.step()
+            role_word.beat()
 
 
 async def _until_told(app: Any, told: asyncio.Event) -> int:

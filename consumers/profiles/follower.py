@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import cast
 
 import structlog
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from consumers.profiles import bulletin
@@ -18,6 +18,7 @@ from schemas.codec import Codec
 from schemas.records import Profile
 from standfast.core import clients, telemetry
 from standfast.core.consumed import Consumed
+from standfast.core.deleted import Unread
 from standfast.core.errors import SchemaError
 from standfast.core.processes import role_word
 from standfast.core.services.recommend import RecommendSettings
@@ -43,6 +44,7 @@ class Follower:
         self._stop = stop
         self._topic = settings.kafka.topic_prefix + "profiles"
         self._admin = AdminClient(clients.base(settings, "profiles-admin"))
+        self._unread = Unread(self._topic)
         self._said = ""
 
     def run(self) -> None:
@@ -86,13 +88,15 @@ class Follower:
     def _read_on(self, consumer: Consumer, store: Store, source: Source) -> None:
         at = store.positions
         numbers = range(source.partitions)
-        consumer.assign([TopicPartition(self._topic, one, at.get(one, OFFSET_BEGINNING)) for one in numbers])
+        consumer.assign([TopicPartition(self._topic, one, at.get(one, 0)) for one in numbers])
+        self._unread.forget(numbers)
         behind = set(numbers)
         began = asked = time.monotonic()
         told = 0.0
         while not self._stop.is_set():
             role_word.beat()
             messages = cast("list[Consumed]", consumer.consume(_AT_ONCE, 0.1))
+            self._unread.read(consumer, messages)
             was_behind = bool(behind)
             behind -= self._take(store, messages)
             if was_behind and not behind:

@@ -15,6 +15,7 @@ import structlog
 from confluent_kafka import Consumer, ConsumerGroupState, KafkaException
 from confluent_kafka.admin import AdminClient
 
+from consumers.bounded import close
 from consumers.service import Service
 from standfast.core import clients
 from standfast.core.settings import Settings
@@ -26,6 +27,7 @@ _LOOK_S = 1.0
 _LOOKS = 20
 _ASK_S = 5.0
 _SHAKE_S = 10.0
+_CLOSE_S = 5.0
 
 
 class Orphans:
@@ -47,10 +49,15 @@ class Orphans:
         while True:
             self._wanted.wait()
             self._wanted.clear()
-            time.sleep(_SETTLED_S)
-            self._look(self._service.requests)
-            time.sleep(_BULK_SETTLED_S)
-            self._look(self._service.bulk_requests)
+            for wait_s, topic in (
+                (_SETTLED_S, self._service.requests),
+                (_BULK_SETTLED_S, self._service.bulk_requests),
+            ):
+                time.sleep(wait_s)
+                try:
+                    self._look(topic)
+                except KafkaException as error:  # no client could be made; this thread is to look after the next too
+                    _log.warning("whether partitions are left over cannot be seen", topic=topic, error=str(error))
 
     def _look(self, topic: str) -> None:
         """Until all partitions have an owner. Those without one at two looks in a row are not merely on their way."""
@@ -75,7 +82,7 @@ class Orphans:
         deadline = time.monotonic() + _SHAKE_S
         while not settled.is_set() and time.monotonic() < deadline:
             passer.poll(0.1)
-        passer.close()
+        close(passer, _CLOSE_S)
 
 
 def orphans(admin: AdminClient, group: str, topic: str) -> set[int] | None:

@@ -7,12 +7,13 @@ from collections.abc import Callable
 from typing import cast
 
 import structlog
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from drills.control.outage import Outage
 from standfast.core import clients
 from standfast.core.consumed import Consumed
+from standfast.core.deleted import Unread
 from standfast.core.errors import ClusterError
 from standfast.core.processes import role_word
 from standfast.core.settings import Settings
@@ -41,6 +42,7 @@ class Control:
         self._consumer = Consumer(clients.consumer(settings, group, group, **{"enable.partition.eof": True}))
         self._admin = AdminClient(clients.base(settings, group))
         self._outage = Outage(f"{self.topic} cannot be read", stopping)
+        self._unread = Unread(self.topic)
         self._identity = Identity("", 0)
         self._looked = float("-inf")
         self._reached: dict[int, int] = {}
@@ -67,6 +69,7 @@ class Control:
         message = cast("Consumed | None", self._consumer.poll(within_s))
         if message is None:
             return None
+        self._unread.read(self._consumer, [message])
         error = message.error()
         if error is not None:
             self._heard(error, message)
@@ -134,10 +137,11 @@ class Control:
             if place.error is not None:
                 raise KafkaException(place.error)
             of_another = place.metadata not in {None, "", found.topic_id}
-            place.offset = OFFSET_BEGINNING if of_another or place.offset < 0 else place.offset
+            place.offset = 0 if of_another else max(place.offset, 0)
         if self._identity.topic_id not in {"", found.topic_id}:
             _log.warning("the topic was deleted and made again; it is read from its beginning", topic=self.topic)
         self._reached.clear()
+        self._unread.forget(range(found.partitions))
         self._consumer.assign(places)
         self._identity = found
 

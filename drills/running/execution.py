@@ -77,6 +77,11 @@ class Execution:
         self._undo_within_s = undo_within_s
         self._stop.set()
 
+    @property
+    def overdue_s(self) -> float:
+        """For how long it should have ended by now; below 0 before that."""
+        return time.monotonic() - self._until
+
     def running(self) -> bool:
         """Whether its final event is still to come."""
         return self._thread.is_alive()

@@ -35,7 +35,7 @@ from drills.running.plan import Plan, longest_s, make_plan
 from schemas.codec import Codec, Encoding
 from schemas.records import DrillCommand, DrillEvent
 from standfast.core import telemetry
-from standfast.core.errors import ClusterError, DrillRejected
+from standfast.core.errors import ClusterError, DrillError, DrillRejected
 from standfast.core.processes import role_word
 from standfast.core.settings import Settings
 
@@ -44,6 +44,7 @@ _STOP_WITHIN_S = 6.0
 _UNDO_WHEN_STOPPING_S = 2.0
 _UNDO_WHEN_ABORTED_S = 20.0
 _LET_GO_S = 2.0
+_HANGS_AFTER_S = 60.0  # no step of a drill takes as long, after all that it may wait for
 _log = structlog.get_logger()
 
 
@@ -67,7 +68,7 @@ class Runner:
         self._outbox: queue.SimpleQueue[DrillEvent] = queue.SimpleQueue()
 
     def run(self) -> None:
-        """Blocks until stopped. Raises Fenced when another runner takes over."""
+        """Blocks until stopped. Raises Fenced when another runner takes over, DrillError where a drill hangs."""
         try:
             self._leftovers.undo()
             self._control.open()
@@ -85,6 +86,7 @@ class Runner:
                     self._settle(command, origin, self._control.after(message))
                 self._publish()
                 self._clear()
+                self._give_up_what_hangs()
             self._finish()
         except Stopped:
             _log.warning("stopped while Kafka was down; a drill without an end is ended by the next runner")
@@ -200,6 +202,15 @@ class Runner:
         current = self._current
         if current is not None and current.about_to_strike and self._control.is_read():
             current.clear()
+
+    def _give_up_what_hangs(self) -> None:
+        """Ends this process where a drill does not end by itself: the next runner gives it its last event."""
+        current = self._current
+        if current is not None and current.overdue_s > _HANGS_AFTER_S:
+            raise DrillError(
+                f"{current.plan.drill_id} should have ended {current.overdue_s:.0f} s ago and hangs; it is ended, and "
+                "no other can begin before, so the drill runner starts anew"
+            )
 
     # events ---------------------------------------------------------------------------------------------------------
 

@@ -40,6 +40,22 @@ def settings_from(
     return loaded
 
 
+def tell_wrong_settings() -> None:
+    """Says on stderr what is wrong with the settings here, for commands that need none and so go on."""
+    from standfast.core import clients, settings
+    from standfast.core.errors import SettingsError
+    from standfast.core.printable import printable
+
+    try:
+        loaded = settings.load()
+        if loaded.kafka.client:
+            clients.check(loaded)
+    except SettingsError as error:
+        typer.echo(
+            f"warning: nothing would start with these settings: {printable(' '.join(str(error).split()))}", err=True
+        )
+
+
 def stdout() -> Console:
     """Where results go; plain when it is no terminal or NO_COLOR is set."""
     return _console(to_stderr=False)

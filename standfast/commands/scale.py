@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from standfast.commands.options import AsJson, stderr, stdout
+from standfast.commands.options import AsJson, stderr, stdout, tell_wrong_settings
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -34,6 +34,7 @@ def scale(
     """
     import msgspec
 
+    tell_wrong_settings()
     if service is not None and workers is not None:
         found = [_scaled(service, workers)]
     else:

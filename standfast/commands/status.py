@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from standfast.commands.options import AsJson, Config, stderr, stdout
+from standfast.commands.options import AsJson, Config, stderr, stdout, tell_wrong_settings
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -54,6 +54,7 @@ def status(
 
         show(config, as_json=as_json)
         return
+    tell_wrong_settings()
     found = read()
     if as_json:
         typer.echo(msgspec.json.encode(found) if found else STOPPED)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from standfast.commands.options import Config, Standbys, Workers, settings_from, stderr, stdout
+from standfast.commands.options import Config, Standbys, Workers, settings_from, stderr, stdout, tell_wrong_settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -74,6 +74,7 @@ def down() -> None:
     from standfast.core.processes import launching
     from standfast.kafka import leftovers
 
+    tell_wrong_settings()
     if not status.is_running():
         left = leftovers.end(folder("kafka"))
         words = f"Brokers that a killed system left behind were ended: {', '.join(map(str, left))}."

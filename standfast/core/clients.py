@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from standfast.core.clients_fixed import changeable, refuse_fixed
+from standfast.core.deleted import ClientLog
 from standfast.core.errors import SettingsError
 from standfast.core.settings import Settings
 
@@ -21,7 +22,7 @@ Config = dict[str, Any]  # as the stubs of Producer and Consumer have it
 # a broker's death, when everybody else had long gone on.
 _FINDS_LEADERS = {"topic.metadata.refresh.interval.ms": 250}
 _NAMED = re.compile(r"`([a-z.]+(?:\.ms|\.bytes))`")  # a number, no secret
-_log = logging.getLogger("kafka")
+_log = ClientLog()
 
 
 def base(settings: Settings, client_id: str) -> Config:

@@ -151,6 +151,11 @@ DAMAGED = Counter(
     "Batches of requests or answers passed over because they could not be unpacked; the log has the offsets.",
     ("topic",),
 )
+DELETED_UNREAD = Counter(
+    "standfast_records_deleted_unread",
+    "Offsets that Kafka deleted before they were read, by its retention or by hand; the log has them.",
+    ("topic",),
+)
 PROFILE_UPDATES = Counter("standfast_profile_updates", "Interactions folded into profiles.", ())
 PROFILES_COMPLETE = Gauge(
     "standfast_profiles_complete",

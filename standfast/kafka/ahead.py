@@ -15,6 +15,7 @@ import structlog
 from confluent_kafka import Consumer, KafkaException, Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
+from consumers.bounded import close
 from standfast.core.clients import Config
 from standfast.core.errors import StandfastError
 from standfast.kafka.broker import Node
@@ -86,7 +87,7 @@ def _work(address: str) -> None:
         worker.commit_transaction(_STARTS_S)
         results.poll(1.0)
     for client in (requests, results):
-        client.close()
+        close(client, _STARTS_S)
 
 
 def _reader(address: str, topic: str) -> Consumer:

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,8 +18,10 @@ import pytest
 from drills.evidence.logbook import kept
 from drills.faults import FAULTS
 from drills.faults.kill import WORKER_KILL
-from schemas.codec import Encoding
+from drills.running import runner as runner_module
+from schemas.codec import Codec, Encoding
 from schemas.records import DrillEvent
+from standfast.core.errors import DrillError
 from standfast.core.settings import KafkaSettings, Settings
 from tests.support import toy_fault
 from tests.support.drill_stage import RunnerProcess, Stage, runner_in_a_thread
@@ -326,3 +329,33 @@ def test_a_second_fault_is_one_file_and_a_line_in_the_table(
     assert fault.ended > fault.at + 0.5
     assert not toy_fault.mark().exists()
     assert system.pids() == before
+
+
+def test_a_drill_that_hangs_ends_its_runner_and_the_next_one_ends_the_drill(
+    stage: Stage, system: SmallSystem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The runner made its steps and was never noticed, and every later drill was refused: it was busy."""
+    monkeypatch.setitem(FAULTS, toy_fault.MARK.name, toy_fault.MARK)
+    monkeypatch.setattr(runner_module, "_HANGS_AFTER_S", 1.0)
+    hangs = threading.Event()
+    monkeypatch.setattr(toy_fault.Mark, "undo", lambda _self: hangs.wait())
+    said: list[DrillError] = []
+
+    def run() -> None:
+        try:
+            runner_module.Runner(stage.settings, Codec(), threading.Event()).run()
+        except DrillError as error:
+            said.append(error)
+
+    running = threading.Thread(target=run, daemon=True)
+    running.start()
+    stage.order(drill="toy-mark", drill_id="d1", duration_s=4.0, params=QUICK)
+    running.join(60)
+    hangs.set()
+    assert "d1 should have ended" in str(said[0])
+    with runner_in_a_thread(stage.settings):
+        last = stage.last("d1")
+        stage.order(drill="none", drill_id="d2")
+        assert stage.last("d2").verdict == "rejected"
+    assert (last.phase, last.verdict) == ("aborted", "aborted")
+    assert system.pids()

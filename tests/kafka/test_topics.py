@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import structlog
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from schemas.topics import TABLE
@@ -80,11 +81,20 @@ def test_a_compacted_request_topic_is_told_and_the_printed_commands_mend_it(
         "KAFKA_BOOTSTRAP_SERVERS": settings.kafka.bootstrap_servers,
         "STANDFAST_HOME": str(tmp_path),
     }
+    assert packed(admin, settings) == [[name]], "a start says so"
     for command in row.remedy():
         words = [sys.executable, "-m", *command.split()]
         done = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=150, check=False)
         assert done.returncode == 0, done.stderr
     wait_until(lambda: states(admin, settings)[0] == "ok", what="the topic is as the table says")
+    assert packed(admin, settings) == []
+
+
+def packed(admin: AdminClient, settings: Settings) -> list[list[str]]:
+    """The topics of each warning that a start gives."""
+    with structlog.testing.capture_logs() as lines:
+        topics.apply(admin, settings.kafka)
+    return [line["topics"] for line in lines if line["event"].startswith("these topics do not unpack records")]
 
 
 def test_a_status_topic_that_would_grow_is_mended_by_the_printed_command(

@@ -121,6 +121,33 @@ def test_an_unknown_setting_names_key_and_remedy(tmp_path: Path) -> None:
     assert done.stderr == "error: search.workrs: no such setting; did you mean workers?\n"
 
 
+@pytest.mark.parametrize(("command", "code"), [("status", 1), ("down", 0), ("scale", 1)])
+@pytest.mark.parametrize(
+    ("variable", "said"),
+    [
+        ("STANDFAST_SEARCH__WORKRS", "search.workrs: no such setting; did you mean workers?"),
+        ("KAFKA_SOCKET_TIMEOUT_MZ", "KAFKA_<NAME>"),
+    ],
+)
+def test_what_needs_no_settings_goes_on_and_says_what_is_wrong_with_them(
+    command: str, code: int, variable: str, said: str, tmp_path: Path
+) -> None:
+    done = standfast(command, home=tmp_path, **{variable: "3"})
+    assert (done.returncode, done.stdout) == (code, "")
+    warning, after = done.stderr.splitlines()
+    assert warning.startswith("warning: nothing would start with these settings: ")
+    assert said in warning
+    assert "running" in after
+
+
+def test_a_wrong_settings_file_is_told_of_too(tmp_path: Path) -> None:
+    (tmp_path / "standfast.toml").write_text("[search]\nworkers = 0\n[recommend]\nworkrs = 1\n")
+    done = standfast("down", home=tmp_path)
+    assert done.returncode == 0
+    assert "search.workers" in done.stderr
+    assert len(done.stderr.splitlines()) == 2
+
+
 def test_status_of_nothing_is_json_too(tmp_path: Path) -> None:
     done = standfast("status", "--json", home=tmp_path)
     assert done.returncode == 1

@@ -6,6 +6,8 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from confluent_kafka import KafkaError, KafkaException
@@ -288,6 +290,46 @@ def test_what_is_delivered_is_what_was_submitted_less_what_was_lost(
         expected += [record for record in records if not failures or record[0] not in lost]
     committer.close()
     assert written(script.done) == expected
+
+
+class Moments(threading.Condition):
+    """Calls `then` when the committer's thread has let go of it for the nth time."""
+
+    n = 0
+    then: Callable[[], None]
+
+    def __exit__(self, *error: Any) -> None:
+        super().__exit__(*error)
+        if threading.current_thread().name == "committer" and self.n:
+            self.n -= 1
+            if not self.n:
+                self.then()
+
+
+@pytest.mark.parametrize("moment", range(1, 8))
+def test_a_batch_that_comes_as_its_transaction_is_withdrawn_is_delivered(
+    moment: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was computed for longer than its transaction may last. One that came a moment later was dropped."""
+    monkeypatch.setattr(committer_module, "_PREPARED_S", 0.01)
+    monkeypatch.setattr(committer_module, "threading", SimpleNamespace(Condition=Moments, Thread=threading.Thread))
+    script, first = Script(), threading.Lock()
+    committer, delivered = committer_of(script)
+
+    def submit() -> None:
+        if first.acquire(blocking=False):
+            committer.submit(work_of((0, 1)))
+
+    moments = cast(Moments, committer._state)
+    moments.then, moments.n = submit, moment
+    committer.announce(work_of((0, 1)))
+    if moment > 2:  # before that there is a batch, and so nothing to withdraw
+        wait_until(lambda: script.withdrawn or delivered, what="a transaction that is withdrawn")
+    submit()
+    assert committer.idle(60)
+    assert written(script.done) == [(0, 1)]
+    assert delivered == script.done
+    committer.close()
 
 
 def assert_set(event: threading.Event) -> None:

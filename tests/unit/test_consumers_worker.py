@@ -73,6 +73,9 @@ class FakeConsumer:
         self.looked += 1
         return SimpleNamespace(brokers=dict.fromkeys(range(self.brokers)))
 
+    def committed(self, places: list[TopicPartition], _timeout: float) -> list[TopicPartition]:
+        return places
+
     def incremental_assign(self, places: list[TopicPartition]) -> None:
         self.assigned += [one.partition for one in places]
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from contextlib import nullcontext
 from pathlib import Path
+from typing import BinaryIO
 
 from standfast.core.errors import SetupError
 from standfast.core.processes import parent_death
@@ -26,14 +27,14 @@ def start_child(
 ) -> subprocess.Popen[bytes]:
     """Starts `command` in its own session, writing to a file (None: to our stderr); it gets the signal if we die.
 
-    `folder` is its current one; None: ours.
+    The file's folder is made again if somebody deleted it. `folder` is its current one; None: ours. Raises SetupError.
 
     Linux sends the signal when the *thread* that started the child ends: call this from one that lives as long as
     the process. In its own session a Ctrl-C on the terminal reaches only us, who stop children in order.
     """
     wrapped = [*_WRAPPER, str(os.getpid()), str(int(signal_at_death)), *command]
-    try:
-        with nullcontext(sys.stderr) if output is None else output.open("ab") as file:
+    with nullcontext(sys.stderr) if output is None else _opened(output) as file:
+        try:
             return subprocess.Popen(
                 wrapped,
                 stdin=subprocess.DEVNULL,
@@ -43,8 +44,18 @@ def start_child(
                 cwd=folder,
                 start_new_session=True,
             )
+        except OSError as error:
+            if folder is not None and not folder.is_dir():
+                raise SetupError(f"{command[0]} cannot be started: its folder {folder} is gone; start anew") from None
+            raise SetupError(f"{command[0]} cannot be started: {error.strerror}; run `make setup` again") from None
+
+
+def _opened(output: Path) -> BinaryIO:
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        return output.open("ab")
     except OSError as error:
-        raise SetupError(f"{command[0]} cannot be started: {error.strerror}; run `make setup` again") from None
+        raise SetupError(f"the log {output} cannot be written: {error.strerror}; see to that folder") from None
 
 
 def signal_name(number: int) -> str:

@@ -1,0 +1,217 @@
+"""Records that Kafka deleted before they were read: every reader tells of them with their offsets, and counts them."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import structlog
+from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from consumers.lane import Lane
+from consumers.profiles.follower import Follower
+from drills.control.reader import Control
+from schemas.codec import Codec
+from standfast.core import clients, telemetry
+from standfast.core.settings import KafkaSettings, Settings
+from tests.support.shop import PARTITIONS, Shop
+from tests.waiting import wait_until
+
+DELETED = "records were deleted before they were read"
+Told = list[tuple[int, int, int]]
+
+
+class Topic:
+    """A topic of two partitions, from whose first records can be deleted."""
+
+    def __init__(self, broker: str, prefix: str, name: str) -> None:
+        self.settings = Settings(kafka=KafkaSettings(bootstrap_servers=broker, topic_prefix=prefix))
+        self.name = prefix + name
+        self.admin = AdminClient(clients.base(self.settings, "test"))
+        self.admin.create_topics([NewTopic(self.name, 2, 1)])[self.name].result(30)
+        self._producer = Producer(clients.producer(self.settings, "test"))
+
+    def write(self, count: int, partition: int = 0) -> None:
+        """So many records."""
+        for _ in range(count):
+            self._producer.produce(self.name, b"none", partition=partition)
+        assert self._producer.flush(30) == 0
+
+    def delete(self, before: int, partition: int = 0) -> None:
+        """All records before that offset."""
+        place = TopicPartition(self.name, partition, before)
+        for done in self.admin.delete_records([place]).values():
+            done.result(30)
+
+    def counted(self) -> float:
+        """What the metric says."""
+        return telemetry.DELETED_UNREAD.labels(self.name)._value.get()  # type: ignore[no-any-return]
+
+
+class Reading:
+    """A worker's lane on a topic."""
+
+    def __init__(self, topic: Topic, group: str) -> None:
+        self.consumer = Consumer(clients.worker(topic.settings, group, "worker-0", "slot-0"))
+        self.lane = Lane(self.consumer, topic.name, 1000, lambda _gone, _lost: None, lambda: None, lambda _: None)
+        self.lane.join()
+
+    def until(self, offset: int, partition: int = 0) -> None:
+        """Until the record at that offset was read, which is the last of its partition."""
+
+        def is_read() -> bool:
+            self.lane.fill(0.05)
+            return any((one.partition, one.offset) == (partition, offset) for one in self.lane.waiting)
+
+        wait_until(is_read, 30, what=f"offset {offset} read")
+
+
+@pytest.fixture
+def topic(broker: str, unique: str) -> Topic:
+    return Topic(broker, f"{unique}.", "requests")
+
+
+@pytest.fixture
+def reading(topic: Topic, unique: str) -> Iterator[Callable[[], Reading]]:
+    made: list[Reading] = []
+
+    def begun() -> Reading:
+        made.append(Reading(topic, unique))
+        return made[-1]
+
+    yield begun
+    for one in made:
+        one.consumer.close()
+
+
+def said(lines: list[Any], topic: str) -> Told:
+    """Partition, first and last offset of each line about the topic."""
+    assert all(one["log_level"] == "warning" for one in lines if one["event"] == DELETED)
+    found = [one for one in lines if one["event"] == DELETED and one["topic"] == topic]
+    return [(one["partition"], one["from_offset"], one["to_offset"]) for one in found]
+
+
+def test_a_worker_tells_what_was_deleted_while_it_lived(topic: Topic, reading: Callable[[], Reading]) -> None:
+    topic.write(3)
+    own = reading()
+    own.until(2)
+    own.consumer.pause([TopicPartition(topic.name, 0)])
+    topic.write(4)
+    topic.delete(5)
+    own.consumer.resume([TopicPartition(topic.name, 0)])
+    with structlog.testing.capture_logs() as lines:
+        own.until(6)
+    assert said(lines, topic.name) == [(0, 3, 4)]
+    assert topic.counted() == 2
+
+
+def test_a_worker_tells_what_was_deleted_up_to_the_end(topic: Topic, reading: Callable[[], Reading]) -> None:
+    """Nothing follows what is gone."""
+    topic.write(3, partition=1)
+    topic.delete(3, partition=1)
+    own = reading()
+    with structlog.testing.capture_logs() as lines:
+        wait_until(lambda: own.lane.fill(0.05) or said(lines, topic.name), 30, what="a line")  # type: ignore[func-returns-value]
+    assert said(lines, topic.name) == [(1, 0, 2)]
+
+
+def test_a_worker_tells_what_was_deleted_before_its_group_had_committed(
+    topic: Topic, reading: Callable[[], Reading]
+) -> None:
+    """It begins at what is left, of which its client says nothing where it knows of no offset."""
+    topic.write(4)
+    topic.delete(3)
+    own = reading()
+    with structlog.testing.capture_logs() as lines:
+        own.until(3)
+    assert said(lines, topic.name) == [(0, 0, 2)]
+    assert topic.counted() == 3
+
+
+def test_a_successor_tells_what_was_deleted_behind_the_committed_offset(
+    topic: Topic, reading: Callable[[], Reading]
+) -> None:
+    topic.write(8)
+    first = reading()
+    first.until(7)
+    first.consumer.commit(offsets=[TopicPartition(topic.name, 0, 4)], asynchronous=False)
+    first.consumer.close()
+    topic.delete(6)
+    second = reading()
+    with structlog.testing.capture_logs() as lines:
+        second.until(7)
+    assert said(lines, topic.name) == [(0, 4, 5)]
+    assert [one.offset for one in second.lane.waiting] == [6, 7]
+
+
+def test_what_was_read_before_it_was_deleted_is_not_told(topic: Topic, reading: Callable[[], Reading]) -> None:
+    topic.write(4)
+    own = reading()
+    own.until(3)
+    topic.delete(4)
+    topic.write(1)
+    with structlog.testing.capture_logs() as lines:
+        own.until(4)
+    assert said(lines, topic.name) == []
+
+
+def test_the_drill_runner_tells_of_commands(broker: str, unique: str) -> None:
+    topic = Topic(broker, f"{unique}.", "drills.control")
+    topic.write(3)
+    topic.delete(2)
+    control = Control(topic.settings, lambda: False)
+    control.open()
+    with structlog.testing.capture_logs() as lines:
+        message = wait_until(lambda: control.next(0.1), 30, what="a command")
+    assert (message.offset(), said(lines, topic.name)) == (2, [(0, 0, 1)])
+    control.close()
+
+
+def test_the_follower_of_profiles_tells_of_them(broker: str, unique: str, tmp_path: Path) -> None:
+    topic = Topic(broker, f"{unique}.", "profiles")
+    topic.write(3)
+    topic.delete(2)
+    stop = threading.Event()
+    follower = threading.Thread(target=Follower(topic.settings, Codec(), tmp_path, stop).run)
+    with structlog.testing.capture_logs() as lines:
+        follower.start()
+        try:
+            wait_until(lambda: said(lines, topic.name), 30, what="a line")
+        finally:
+            stop.set()
+            follower.join()
+    assert said(lines, topic.name) == [(0, 0, 1)]
+
+
+def test_the_stream_processor_tells_of_interactions(
+    broker: str, unique: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    shop = Shop(broker, f"{unique}.", tmp_path)
+    topics = [f"{unique}.interactions", f"{unique}.search.requests"]
+    admin = AdminClient(clients.base(shop.settings, "test"))
+    for topic in topics:
+        for _ in range(3):
+            shop.producer.produce(topic, b"{}", partition=PARTITIONS - 1)
+        assert shop.producer.flush(30) == 0
+        for done in admin.delete_records([TopicPartition(topic, PARTITIONS - 1, 2)]).values():
+            done.result(30)
+    text: list[str] = []
+
+    def heard() -> dict[str, tuple[int, int, int]]:
+        text.append(capfd.readouterr().err)
+        lines = [
+            json.loads(line) for line in "".join(text).splitlines(keepends=True) if DELETED in line and "}\n" in line
+        ]
+        return {one["topic"]: (one["partition"], one["from_offset"], one["to_offset"]) for one in lines}
+
+    try:
+        shop.start()
+        found = wait_until(lambda: len(seen := heard()) == len(topics) and seen, 90, every=0.2, what="two lines")
+    finally:
+        shop.kill()
+    assert found == dict.fromkeys(topics, (PARTITIONS - 1, 0, 1))
