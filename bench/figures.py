@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import msgspec
 
 
-class Latency(msgspec.Struct, frozen=True, kw_only=True):
+class LatencyFigures(msgspec.Struct, frozen=True, kw_only=True):
     """One service with so many requests in flight. Milliseconds; answers a second over all its workers."""
 
     service: str

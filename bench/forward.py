@@ -20,9 +20,9 @@ os.environ |= {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "TOKENIZERS_PARAL
 
 import torch
 
-from bench.asking import Asker
 from bench.figures import machine
 from bench.peers.computing import query
+from bench.requests import RequestMaker
 from models.base import Model, RecommendQuery, SearchQuery
 from models.encoder.model import Encoder, _AutoBackbone, encoder_folder, load_encoder
 from models.loading import load
@@ -90,15 +90,15 @@ def _encoders() -> Iterator[Way]:
 
 
 def _texts(count: int) -> Iterator[list[str]]:
-    asker = Asker("search")
+    asker = RequestMaker("search")
     while True:
-        yield [one.query for one in asker.ask(count).requests if isinstance(one, SearchRequest)]
+        yield [request.query for request in asker.ask(count).requests if isinstance(request, SearchRequest)]
 
 
 def _queries(service: str, count: int) -> Iterator[list[Query]]:
-    asker = Asker(service)
+    asker = RequestMaker(service)
     while True:
-        yield [query(one) for one in asker.ask(count).requests]
+        yield [query(request) for request in asker.ask(count).requests]
 
 
 def _paused(pieces: Iterator[Any]) -> Iterator[Any]:
@@ -118,9 +118,9 @@ def _predictions(service: str, counts: Sequence[int]) -> Iterator[Way]:
 def _mixed() -> Iterator[Way]:
     """One query in ten is nine times longer: batches of equal lengths, and batches as they come."""
     model: Model[Any] = load("search", device="cpu")
-    asked = Asker("search").ask(_MIXED, _LONG)
+    asked = RequestMaker("search").ask(_MIXED, _LONG)
     for name, requests in (("sorted by length", asked.sorted().requests), ("as they come", asked.requests)):
-        queries = [query(one) for one in requests]
+        queries = [query(request) for request in requests]
         batches = [queries[first : first + _BATCH] for first in range(0, _MIXED, _BATCH)]
         yield Way("search, mixed lengths", name, _MIXED, itertools.repeat(batches), partial(_one_by_one, model))
 

@@ -1,27 +1,27 @@
-"""Latency and throughput of the running system, with a given number of requests in flight."""
+"""LatencyFigures and throughput of the running system, with a given number of requests in flight."""
 
 from __future__ import annotations
 
-from bench.asking import Asker
-from bench.caller import ClosedLoop
-from bench.figures import Latency
+from bench.closed_loop import ClosedLoop
+from bench.figures import LatencyFigures
+from bench.requests import RequestMaker
 from consumers.service import service
 from standfast.core.settings import Settings
 
 _WARM_UP = 50
 
 
-def latency(settings: Settings, name: str, in_flight: int, requests: int, workers: int) -> Latency:
+def latency(settings: Settings, name: str, in_flight: int, requests: int, workers: int) -> LatencyFigures:
     """Times so many requests to one service after a warm-up; blocks. Raises NoAnswer if the system stops answering."""
     own = service(name, settings)
-    asker = Asker(own.name)
+    asker = RequestMaker(own.name)
     loop = ClosedLoop(settings, own)
     try:
         loop.run(asker.ask(_WARM_UP).requests, min(in_flight, _WARM_UP))
         seen = loop.run(asker.ask(requests).requests, in_flight)
     finally:
         loop.close()
-    return Latency(
+    return LatencyFigures(
         service=name,
         workers=workers,
         in_flight=in_flight,

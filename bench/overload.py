@@ -7,10 +7,10 @@ import threading
 import msgspec
 
 from bench import processes
-from bench.asking import Asker
-from bench.caller import ClosedLoop
+from bench.closed_loop import ClosedLoop
 from bench.figures import quantile
-from bench.flood import Flood
+from bench.open_loop import OpenLoop
+from bench.requests import RequestMaker
 from consumers.service import Service, service
 from standfast.core import status
 from standfast.core.settings import Settings
@@ -46,8 +46,8 @@ class Overload(msgspec.Struct, frozen=True, kw_only=True):
 def overload(settings: Settings, name: str, times: float, seconds: float, deadline_ms: int) -> Overload:
     """Measures the capacity with 64 requests in flight, then sends `times` as many for so long; blocks."""
     own = service(name, settings)
-    asker = Asker(name, seed=7)
-    loop, flood = ClosedLoop(settings, own), Flood(settings, own, deadline_ms / 1000)
+    asker = RequestMaker(name, seed=7)
+    loop, flood = ClosedLoop(settings, own), OpenLoop(settings, own, deadline_ms / 1000)
     memory = _Memory(own)
     try:
         loop.run(asker.ask(_WARM_UP).requests, _IN_FLIGHT)
@@ -110,7 +110,7 @@ class _Memory:
         while True:
             running = status.read()
             rows = running.workers if running else []
-            pids = [one.pid for one in rows if one.group == self._service.group and one.role == "active" and one.pid]
+            pids = [row.pid for row in rows if row.group == self._service.group and row.role == "active" and row.pid]
             self._samples.append(max((processes.memory_mb([pid]) for pid in pids), default=0.0))
             if self._stopped.wait(_WATCH_S):
                 return

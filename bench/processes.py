@@ -24,7 +24,7 @@ def adopt_orphans() -> None:
 def family(pid: int) -> list[int]:
     """The process and everything it started, directly or not."""
     try:
-        return [pid, *(one.pid for one in psutil.Process(pid).children(recursive=True))]
+        return [pid, *(child.pid for child in psutil.Process(pid).children(recursive=True))]
     except psutil.NoSuchProcess:
         return [pid]
 

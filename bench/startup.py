@@ -15,9 +15,9 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from bench import processes
-from bench.asking import Asker
-from bench.caller import ClosedLoop
-from bench.stage import copied_models, environment, new_home, workplace
+from bench.closed_loop import ClosedLoop
+from bench.environment import copied_models, environment, new_home, workplace
+from bench.requests import RequestMaker
 from consumers.service import service
 from standfast.core import clients
 from standfast.core.errors import ClusterError
@@ -34,7 +34,7 @@ _ENDS_S = 30.0
 _LOGGED = {"starting Kafka": "the command runs", "kafka is ready": "Kafka answers", "ready": "all workers and standbys"}
 
 
-class _Line(msgspec.Struct):
+class _StartLine(msgspec.Struct):
     event: str = ""
     timestamp: str = ""
 
@@ -95,7 +95,7 @@ class _Up:
     def _first_answer(self, settings: Settings, name: str) -> float:
         loop = ClosedLoop(settings, service(name, settings), self._watch)
         try:
-            loop.run(Asker(name).ask(1).requests, 1, _PATIENCE_S)
+            loop.run(RequestMaker(name).ask(1).requests, 1, _PATIENCE_S)
             return time.time()
         finally:
             loop.close()
@@ -105,7 +105,7 @@ class _Up:
         found: dict[str, float] = {}
         for line in (self._home / "log").read_bytes().splitlines():
             try:
-                told = msgspec.json.decode(line, type=_Line)
+                told = msgspec.json.decode(line, type=_StartLine)
             except msgspec.DecodeError:
                 continue
             if told.event in _LOGGED:

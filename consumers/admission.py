@@ -87,7 +87,7 @@ Decision = Admitted | Refused | DeadLetter
 R = TypeVar("R", bound=Record)
 
 
-class Histories(Protocol):
+class KnownUsers(Protocol):
     """Where it is known what users had."""
 
     def known(self, user_id: str) -> Known:
@@ -97,7 +97,7 @@ class Histories(Protocol):
 class Admission:
     """Decides on one raw record after the other; `histories` know what users had, where that matters."""
 
-    def __init__(self, service: Service, settings: Settings, codec: Codec, histories: Histories | None = None) -> None:
+    def __init__(self, service: Service, settings: Settings, codec: Codec, histories: KnownUsers | None = None) -> None:
         self._service = service
         self._section = settings.service(service.name)
         self._make_query: MakeQuery = resolved(spec_of(service.name).query)

@@ -114,7 +114,7 @@ class Answers:
         if unwritable.topic == self._service.results_of(origin.topic):
             return self.dead(DeadLetter(origin, f"Kafka does not take its answer: {reason}", "unwritable"))
         size = _size(origin)
-        ours = [one for one in unwritable.headers if one[0].startswith("error-") and one != size]
+        ours = [header for header in unwritable.headers if header[0].startswith("error-") and header != size]
         return replace(unwritable, key=None, value=None, headers=[*ours[-_OUR_HEADERS:], size])
 
     def to_ours(self, named: Outgoing) -> Outgoing:

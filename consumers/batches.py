@@ -11,7 +11,7 @@ from msgspec import Struct
 from consumers.admission import Admission, Admitted, DeadLetter, Decision, Origin, Refused
 from consumers.answers import Answers, Outgoing
 from consumers.breaker import Ask, Outcome
-from consumers.ledger import Ledger, RecordId
+from consumers.heartbeat import Heartbeat, RecordId
 from consumers.suspects import DEATHS_ALLOWED, Told, record_id
 from consumers.tally import Tally
 from consumers.work import Work
@@ -38,7 +38,7 @@ class Batches:
     """
 
     def __init__(
-        self, admission: Admission, ask: Ask, answers: Answers, ledger: Ledger, suspects: Told, model: str
+        self, admission: Admission, ask: Ask, answers: Answers, ledger: Heartbeat, suspects: Told, model: str
     ) -> None:
         self._admission = admission
         self._ask = ask
@@ -68,27 +68,29 @@ class Batches:
     def work(self, records: Sequence[Origin], shed: int = 0) -> Work:
         """Computes a batch of one topic and returns its answers, dead letters and offsets; refuses the first `shed`."""
         began = time.perf_counter()
-        ids = [record_id(one) for one in records]
+        ids = [record_id(record) for record in records]
         decisions = self._decided(records, ids, shed)
         decoded = time.perf_counter()
         admitted = [(one, at) for one, at in zip(decisions, ids, strict=True) if isinstance(one, Admitted)]
-        found = self._computed(admitted)
+        outcomes = self._computed(admitted)
         computed = time.perf_counter()
-        settled = [part for one in decisions for part in _settled(one, found)]
+        settled = [part for decision in decisions for part in _settled(decision, outcomes)]
         outgoing = [self._written(one) for one in settled]
-        timestamps_ms = [one.timestamp_ms for one in records]
+        timestamps_ms = [record.timestamp_ms for record in records]
         tally = self.tally(records[0].topic)
         tally.computed(timestamps_ms, (began, decoded, computed, time.perf_counter()))
         tally.settled(
             [_status(one) for one in settled if not isinstance(one, DeadLetter)],
             [one.kind for one in settled if isinstance(one, DeadLetter)],
         )
-        return Work(outgoing, {(one.topic, one.partition): one.offset + 1 for one in records}, timestamps_ms)
+        return Work(
+            outgoing, {(record.topic, record.partition): record.offset + 1 for record in records}, timestamps_ms
+        )
 
     def reading(self, records: Sequence[Origin]) -> None:
         """Names records in the ledger that are being copied, which may end the process; with none it is over."""
         if records:
-            self._ledger.begin([record_id(one) for one in records])
+            self._ledger.begin([record_id(record) for record in records])
         else:
             self._ledger.end()
 
@@ -119,16 +121,16 @@ class Batches:
 
     def _computed(self, admitted: list[tuple[Admitted, RecordId]]) -> dict[int, Outcome]:
         """Scores, or why there are none, by the identity of the request."""
-        found: dict[int, Outcome] = {}
+        outcomes_by_id: dict[int, Outcome] = {}
         suspected = self.suspects.deaths
         together = [pair for pair in admitted if pair[1] not in suspected] if suspected else admitted
         alone = [[pair] for pair in admitted if pair[1] in suspected] if suspected else []
         for group in ([together] if together else []) + alone:
             self._ledger.begin([at for _, at in group])
             outcomes = self._ask([one.query for one, _ in group])
-            found.update({id(one): outcome for (one, _), outcome in zip(group, outcomes, strict=True)})
+            outcomes_by_id.update({id(one): outcome for (one, _), outcome in zip(group, outcomes, strict=True)})
             self._ledger.end()
-        return found
+        return outcomes_by_id
 
     def _written(self, settled: Settled) -> Outgoing:
         if isinstance(settled, Refused):
@@ -142,11 +144,11 @@ def _status(settled: Served | Refused) -> str:
     return settled.status if isinstance(settled, Refused) else "ok"
 
 
-def _settled(decision: Decision, found: dict[int, Outcome]) -> list[Settled]:
+def _settled(decision: Decision, outcomes: dict[int, Outcome]) -> list[Settled]:
     """What becomes of it after computing: what the model failed on is refused, and kept if it is to blame itself."""
     if not isinstance(decision, Admitted):
         return [decision]
-    outcome = found[id(decision)]
+    outcome = outcomes[id(decision)]
     if isinstance(outcome, list):
         return [Served(decision, outcome)]
     refused = Refused(decision.origin, decision.encoding, decision.request_id, outcome.status, outcome.reason)

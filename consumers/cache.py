@@ -50,22 +50,22 @@ class Cache:
     def ask(self, queries: Sequence[Query]) -> list[Outcome]:
         """One outcome for each query, in their order; failures are not kept."""
         keys = [self._key(query) for query in queries]
-        found: dict[bytes, Outcome] = {}
+        outcomes: dict[bytes, Outcome] = {}
         missing: dict[bytes, Query] = {}
         counts: Counter[Result] = Counter()
         for key, query in zip(keys, queries, strict=True):
-            counts[self._look_up(key, query, found, missing)] += 1
+            counts[self._look_up(key, query, outcomes, missing)] += 1
         if missing:
             for key, outcome in zip(missing, self._ask(list(missing.values())), strict=True):
-                found[key] = outcome
+                outcomes[key] = outcome
                 if isinstance(outcome, list):
                     self._keep(key, outcome)
         for result, count in counts.items():
             self._lookups[result].inc(count)
-        return [found[key] for key in keys]
+        return [outcomes[key] for key in keys]
 
-    def _look_up(self, key: bytes, query: Query, found: dict[bytes, Outcome], missing: dict[bytes, Query]) -> Result:
-        if key in found:
+    def _look_up(self, key: bytes, query: Query, outcomes: dict[bytes, Outcome], missing: dict[bytes, Query]) -> Result:
+        if key in outcomes:
             return "hit"
         if key in missing:
             return "shared"
@@ -74,7 +74,7 @@ class Cache:
             missing[key] = query
             return "miss"
         self._kept.move_to_end(key)
-        found[key] = self._decoder.decode(packed)
+        outcomes[key] = self._decoder.decode(packed)
         return "hit"
 
     def _key(self, query: Query) -> bytes:

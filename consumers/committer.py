@@ -133,8 +133,8 @@ class Committer:
             return
         self._delivery.prepare(offsets)
         with self._state:
-            found = self._state.wait_for(lambda: self._work is not None or self._closed, _PREPARED_S)
-        if not found:
+            ready = self._state.wait_for(lambda: self._work is not None or self._closed, _PREPARED_S)
+        if not ready:
             self._delivery.withdraw()
 
     def _reply(self) -> None:

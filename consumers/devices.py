@@ -26,16 +26,16 @@ def visible(device: str) -> list[str]:
     """
     named = os.environ.get("CUDA_VISIBLE_DEVICES")
     if named:
-        found = [name.strip() for name in named.split(",")]
+        devices = [name.strip() for name in named.split(",")]
     else:
         import torch
 
-        found = [str(number) for number in range(torch.cuda.device_count())]
+        devices = [str(number) for number in range(torch.cuda.device_count())]
     number = device.partition(":")[2]
-    chosen = found[int(number) : int(number) + 1] if number else found
+    chosen = devices[int(number) : int(number) + 1] if number else devices
     if not chosen:
         raise ModelError(
-            f"device {device!r} was asked for, but there are {len(found)} CUDA devices here; use auto or cpu"
+            f"device {device!r} was asked for, but there are {len(devices)} CUDA devices here; use auto or cpu"
         )
     return chosen
 

@@ -15,7 +15,7 @@ _log = structlog.get_logger()
 Waits = Callable[[bytes | None], bool]
 
 
-class Held:
+class HeldPartitions:
     """Holds back a partition from its first record that has to wait; the other partitions go on.
 
     What is behind such a record waits with it, because offsets are committed in order: answered before it, it would be
@@ -41,7 +41,7 @@ class Held:
         if self._waits is None:
             return records
         waits = self._waits
-        return [one for one in records if not self._keeps(one, waits)]
+        return [record for record in records if not self._keeps(record, waits)]
 
     def released(self) -> list[Origin]:
         """Those that need not wait any more, each partition's in its order."""

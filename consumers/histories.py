@@ -35,7 +35,7 @@ NOTHING = Known((), complete=True)
 _UNKNOWN = Known((), complete=False)
 
 
-class Histories:
+class ProfileHistories:
     """Reads the profiles that the host's follower has written.
 
     A thread looks for the store; a request is answered from what there is at that moment, and says so.
@@ -76,10 +76,10 @@ class Histories:
             self._connection.close()
 
     def _read(self, connection: sqlite3.Connection, user: int) -> Known:
-        found = connection.execute("select row from profiles where user = ?", (user,)).fetchall()
-        if not found:
+        rows = connection.execute("select row from profiles where user = ?", (user,)).fetchall()
+        if not rows:
             return NOTHING if self._complete else _UNKNOWN
-        items = unpacked([row for (row,) in found])
+        items = unpacked([row for (row,) in rows])
         if len(items) > 1:
             with contextlib.suppress(IndexError):  # 8 µs for 50, a dictionary takes 30; to look for the largest, 2 more
                 return Known(itemgetter(*items)(self._ids), self._complete)
@@ -88,10 +88,10 @@ class Histories:
     def _id(self, connection: sqlite3.Connection, number: int) -> str:
         if number < len(self._ids):
             return self._ids[number]
-        found = connection.execute("select item_id from items where number = ?", (number,)).fetchone()
-        if found is None:
+        rows = connection.execute("select item_id from items where number = ?", (number,)).fetchone()
+        if rows is None:
             raise LookupError(f"there is no item {number}")
-        return str(found[0])
+        return str(rows[0])
 
     def _failed(self, error: Exception) -> None:
         """What is busy is tried again with the next request; what is damaged is given up."""

@@ -40,11 +40,11 @@ class LifeLock:
 
     def wait_for_death(self) -> None:
         """Blocks until the thread that holds the lock has ended, however it ended; at once if nobody holds it."""
-        found = _libc.pthread_mutex_lock(self._mutex)
-        if found == errno.EOWNERDEAD:
+        result = _libc.pthread_mutex_lock(self._mutex)
+        if result == errno.EOWNERDEAD:
             _libc.pthread_mutex_consistent(self._mutex)
         else:
-            _check(found)
+            _check(result)
         _check(_libc.pthread_mutex_unlock(self._mutex))
 
 

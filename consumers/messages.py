@@ -22,7 +22,7 @@ class Leave(msgspec.Struct, frozen=True, tag=True):
     """To a worker: finish what is in hand, give up the place in the group for good, and end."""
 
 
-class Stop(msgspec.Struct, frozen=True, tag=True):
+class StopOrder(msgspec.Struct, frozen=True, tag=True):
     """To a worker, standby or nursery: finish what is in hand and end."""
 
 
@@ -102,7 +102,7 @@ class Left(msgspec.Struct, frozen=True, tag=True):
     """From a worker about to end: Kafka has given its partitions to others; nobody is to succeed it."""
 
 
-class Load(msgspec.Struct, frozen=True, tag=True):
+class LoadReport(msgspec.Struct, frozen=True, tag=True):
     """From a worker, once a second: what it has had to do since the last one; bulk requests do not count.
 
     `waiting`: requests that are not answered yet, None while Kafka has not said where each partition ends.
@@ -125,13 +125,13 @@ class Serving(msgspec.Struct, frozen=True, tag=True):
     partitions: dict[str, list[int]]
 
 
-ToWorker = Activate | Leave | Stop | Suspected
-FromWorker = Ready | Serving | Load | Waiting | Done | Left | Failing | Failed | Cleared
+ToWorker = Activate | Leave | StopOrder | Suspected
+FromWorker = Ready | Serving | LoadReport | Waiting | Done | Left | Failing | Failed | Cleared
 Message = ToWorker | FromWorker | Fork | Loaded | Forked | Exited | Beat
 M = TypeVar("M")
 
 TO_WORKER: Decoder[ToWorker] = Decoder(ToWorker)
-TO_NURSERY: Decoder[Fork | Stop] = Decoder(Fork | Stop)
+TO_NURSERY: Decoder[Fork | StopOrder] = Decoder(Fork | StopOrder)
 FROM_NURSERY: Decoder[Loaded | Failed | Forked | Exited | Beat] = Decoder(Loaded | Failed | Forked | Exited | Beat)
 FROM_WORKER: Decoder[FromWorker] = Decoder(FromWorker)
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 
-from consumers.lane import Lane
-from consumers.messages import Load
+from consumers.messages import LoadReport
+from consumers.partition_reader import PartitionReader
 from consumers.work import TopicPartitionKey
 
 
@@ -22,11 +22,11 @@ class Meter:
         self._refused += refused
         self._busy_s += seconds
 
-    def load(self, lane: Lane, lags: Mapping[TopicPartitionKey, int]) -> Load:
+    def load(self, lane: PartitionReader, lags: Mapping[TopicPartitionKey, int]) -> LoadReport:
         """The report since the last one."""
         over_s = max(time.monotonic() - self._since, 1e-3)
         oldest_ms = lane.waiting[0].timestamp_ms if lane.waiting else time.time() * 1000
-        report = Load(
+        report = LoadReport(
             partitions=len(lane.owned),
             waiting=sum(lags.values()) if len(lags) == len(lane.owned) else None,
             oldest_s=max(0.0, time.time() - oldest_ms / 1000),

@@ -31,7 +31,7 @@ from consumers.messages import (
     Fork,
     Forked,
     Loaded,
-    Stop,
+    StopOrder,
     receive_with_descriptor,
     send,
 )
@@ -80,7 +80,7 @@ class Nursery:
 
     def _obey(self) -> bool:
         order = receive_with_descriptor(self._channel, TO_NURSERY)
-        if order is None or isinstance(order[0], Stop):
+        if order is None or isinstance(order[0], StopOrder):
             return False
         message, descriptor = order
         if isinstance(message, Fork):

@@ -40,11 +40,11 @@ class Offsets:
             except KafkaException as exception:  # a rebalance, a broker that is away
                 _log.warning("offsets not committed yet", error=str(exception.args[0]))
                 continue
-            for one in answers:
-                if one.error is not None:
-                    _log.warning("an offset is not committed yet", partition=one.partition, error=str(one.error))
-                elif self._owed.get((one.topic, one.partition)) == one.offset:
-                    del self._owed[one.topic, one.partition]
+            for answer in answers:
+                if answer.error is not None:
+                    _log.warning("an offset is not committed yet", partition=answer.partition, error=str(answer.error))
+                elif self._owed.get((answer.topic, answer.partition)) == answer.offset:
+                    del self._owed[answer.topic, answer.partition]
         return not self._owed
 
     def forget(self, gone: set[TopicPartitionKey]) -> None:

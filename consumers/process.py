@@ -24,8 +24,8 @@ from consumers.at_least_once import AtLeastOnce
 from consumers.batches import Batches
 from consumers.breaker import Ask, Breaker
 from consumers.cache import Cache
-from consumers.histories import Histories
-from consumers.ledger import Ledger
+from consumers.heartbeat import Heartbeat
+from consumers.histories import ProfileHistories
 from consumers.life_lock import LifeLock
 from consumers.messages import (
     TO_WORKER,
@@ -36,10 +36,10 @@ from consumers.messages import (
     Failing,
     Leave,
     Left,
-    Load,
+    LoadReport,
     Ready,
     Serving,
-    Stop,
+    StopOrder,
     Suspected,
     Waiting,
     offer,
@@ -103,7 +103,7 @@ class WorkerProcess:
         self._service = service
         self._model = model
         self._settings = settings
-        self._ledger = Ledger(slot_file(slot))
+        self._ledger = Heartbeat(slot_file(slot))
         self._life = LifeLock(life_file(slot))
         self._orders = threading.Condition()
         self._suspects = Told()
@@ -111,7 +111,7 @@ class WorkerProcess:
         self._stopping = False
         self._worker: Worker | None = None
         self._codec = codec_for(settings, sent={service.kind: service.requests}, answers={Result: service.results})
-        self._histories: Histories | None = None
+        self._histories: ProfileHistories | None = None
         counts = PartitionCounts(lambda: AdminClient(clients.base(settings, f"{slot}.replies")))
         self._answers = Answers(service, self._codec, slot, model.label, counts)
         self._replies = Replies(lambda: Producer(clients.replies(settings, slot)), counts, self._answers)
@@ -147,7 +147,7 @@ class WorkerProcess:
     def _warm_up(self) -> Delivery:
         self._model.warm_up()
         if spec_of(self._service.name).histories:
-            self._histories = Histories(bulletin.place())
+            self._histories = ProfileHistories(bulletin.place())
             self._histories.start()
         delivery = self._delivery()
         self._replies.connect((self._service.results, self._service.bulk_results))
@@ -210,8 +210,8 @@ class WorkerProcess:
         cache = Cache(breaker.ask, entries, self._service.requests, ignores_user=ignores_user)
         return cache.ask if entries else breaker.ask
 
-    def _report(self, what: Partitions | Load | Waiting | Done | Cleared) -> None:
-        if isinstance(what, Load):
+    def _report(self, what: Partitions | LoadReport | Waiting | Done | Cleared) -> None:
+        if isinstance(what, LoadReport):
             offer(self._channel, what)
         elif isinstance(what, Done | Waiting | Cleared):
             send(self._channel, what)
@@ -235,7 +235,7 @@ class WorkerProcess:
             order = receive(self._channel, TO_WORKER)
             if order is None:
                 os._exit(1)
-            if isinstance(order, Stop):
+            if isinstance(order, StopOrder):
                 self._stop()
             elif isinstance(order, Leave):
                 if self._worker is not None:

@@ -35,7 +35,7 @@ _log = structlog.get_logger()
 
 
 @dataclass(slots=True)
-class _Place:
+class _ReplyPartition:
     """A reply topic's partition, or the topic where the key decides. `silent`: it did not acknowledge in time."""
 
     waiting: int = 0
@@ -47,7 +47,7 @@ class _Reply:
     """One answer on its way. `failure`: why it is to be replaced; "" once acknowledged, None while that is open."""
 
     one: Outgoing
-    place: _Place
+    place: _ReplyPartition
     failure: str | None = None
 
 
@@ -84,7 +84,7 @@ class Replies:
         self._counts = counts
         self._answers = answers
         self._made: Producer | None = None
-        self._places: OrderedDict[tuple[str, int], _Place] = OrderedDict()
+        self._places: OrderedDict[tuple[str, int], _ReplyPartition] = OrderedDict()
         self._allowance = Allowance()
 
     def connect(self, own: Collection[str]) -> None:
@@ -103,10 +103,10 @@ class Replies:
         began, within_s = time.monotonic(), self._allowance.seconds
         self._counts.wait({one.topic for one in named}, within_s)
         replies = {id(one): self._send(one) for one in named}
-        self._await([one for one in replies.values() if one.failure is None], began + within_s)
+        self._await([reply for reply in replies.values() if reply.failure is None], began + within_s)
         waited_s = time.monotonic() - began
         telemetry.WAITED.labels(named[0].origin.topic, "replies").inc(waited_s)
-        late = [one for one in replies.values() if one.failure is None]
+        late = [reply for reply in replies.values() if reply.failure is None]
         if late:
             self._allowance.spend(waited_s)
             for one in late:
@@ -177,11 +177,11 @@ class Replies:
     def _await(self, replies: Sequence[_Reply], until: float) -> None:
         if self._made is not None:
             self._made.poll(0)  # takes the reports of what was given up earlier, too
-        while any(one.failure is None for one in replies) and (left := until - time.monotonic()) > 0:
+        while any(reply.failure is None for reply in replies) and (left := until - time.monotonic()) > 0:
             self._producer.poll(min(left, 0.05))
 
-    def _place(self, topic: str, partition: int) -> _Place:
-        place = self._places.setdefault((topic, partition), _Place())
+    def _place(self, topic: str, partition: int) -> _ReplyPartition:
+        place = self._places.setdefault((topic, partition), _ReplyPartition())
         self._places.move_to_end((topic, partition))
         if len(self._places) > _PLACES:
             self._places.popitem(last=False)

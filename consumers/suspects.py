@@ -14,7 +14,7 @@ import msgspec
 import structlog
 
 from consumers.admission import Origin
-from consumers.ledger import RecordId
+from consumers.heartbeat import RecordId
 from schemas.topics import BULK_SUFFIX
 from standfast.core.keeping import set_aside, write_whole
 

@@ -20,7 +20,7 @@ class Tally:
         self._labels = (topic, name, version)
         self._queue, self._request = (one.labels(*self._labels) for one in (telemetry.QUEUE, telemetry.REQUEST))
         stages = (telemetry.COMPUTE_INPUT, telemetry.COMPUTE_INFER, telemetry.COMPUTE_OUTPUT)
-        self._stages = [one.labels(*self._labels) for one in stages]
+        self._stages = [stage.labels(*self._labels) for stage in stages]
         self._size = telemetry.BATCH_SIZE.labels(*self._labels)
         self._commit = telemetry.COMMIT.labels(topic)
         self._waited = telemetry.WAITED.labels(topic, "commit")

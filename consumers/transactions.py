@@ -17,10 +17,10 @@ import structlog
 from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from consumers.bounded import Beside, Hung, Patience
 from consumers.reports import Reports, is_final, produce
 from consumers.work import TIMEOUT_S, Replying, TopicPartitionKey, Work
 from standfast.core import backoff
+from standfast.core.bounded import Beside, Hung, Patience
 from standfast.core.clients import Config
 from standfast.core.errors import Fenced, NotInitialised
 from standfast.core.kafka_errors import error_of, is_fenced
@@ -235,14 +235,14 @@ class ExactlyOnce:
         admin = AdminClient(self._admin)  # kept in hand: the question ends unanswered with the client
         answers = admin.list_consumer_group_offsets([asked], require_stable=True, request_timeout=_SETTLE_S)
         try:
-            found = answers[group].result(_SETTLE_S).topic_partitions
+            committed = answers[group].result(_SETTLE_S).topic_partitions
         except TimeoutError:
             raise KafkaException(KafkaError(KafkaError._TIMED_OUT)) from None  # noqa: SLF001
-        for one in found:
+        for one in committed:
             if one.error is not None:  # not stable yet: it may still turn out to be committed
                 raise KafkaException(one.error)
         self._in_doubt = False
-        return all(one.offset >= work.offsets[one.topic, one.partition] for one in found)
+        return all(one.offset >= work.offsets[one.topic, one.partition] for one in committed)
 
 
 def _raise_if_fenced(error: KafkaError) -> None:

@@ -11,17 +11,17 @@ import structlog
 from confluent_kafka import Consumer
 
 from consumers.batches import Batches
-from consumers.bounded import close
 from consumers.committer import Committer
-from consumers.lane import Lane, Places
-from consumers.messages import Cleared, Done, Load, Waiting
+from consumers.messages import Cleared, Done, LoadReport, Waiting
 from consumers.meter import Meter
 from consumers.offsets import Offsets
 from consumers.pace import Pace
+from consumers.partition_reader import PartitionReader, Places
 from consumers.selection import Limits, Picked, pick
 from consumers.service import Service
 from consumers.work import Delivery, Work
 from standfast.core import backoff, telemetry
+from standfast.core.bounded import close
 
 _log = structlog.get_logger()
 _POLL_S = 0.1
@@ -59,7 +59,7 @@ class Worker:
         bulk: Callable[[], Consumer],
         delivery: Delivery,
         batches: Batches,
-        tell: Callable[[Partitions | Load | Waiting | Done | Cleared], None],
+        tell: Callable[[Partitions | LoadReport | Waiting | Done | Cleared], None],
         stop_within_s: float,
     ) -> None:
         self._service = service
@@ -70,7 +70,7 @@ class Worker:
         self._stop_within_s = stop_within_s
         window = _NEWEST_WINDOW if service.newest_first else _WINDOW_BATCHES * service.batch
         self._lane = self._lane_of(consumer, service.requests, window)
-        self._bulk: Lane | None = None
+        self._bulk: PartitionReader | None = None
         self._bulk_due = time.monotonic() + _BULK_EVERY_S
         self._pace, self._bulk_pace = Pace(service), Pace(service)
         self._meter = Meter()
@@ -104,7 +104,7 @@ class Worker:
             self._report()
         return self._finish()
 
-    def _next(self) -> tuple[Lane, Picked]:
+    def _next(self) -> tuple[PartitionReader, Picked]:
         """What is there now, up to a batch. Waits for a first record only: never for one that may not come."""
         self._lane.fill(self._patience())
         overdue = time.monotonic() > self._bulk_due
@@ -123,7 +123,7 @@ class Worker:
             return 0.0
         return _BULK_POLL_S if self._bulk is not None and self._bulk.waiting else _POLL_S
 
-    def _pick(self, lane: Lane, most: int) -> Picked:
+    def _pick(self, lane: PartitionReader, most: int) -> Picked:
         interactive = lane is self._lane
         self._batches.ahead_ms, keep = 0.0, None
         if interactive and len(lane.waiting) > 1:
@@ -134,17 +134,19 @@ class Worker:
             keep = self._pace.keep
         return pick(lane.waiting, Limits(most, self._service.batch_bytes), self._batches.late, keep)
 
-    def _lane_of(self, consumer: Consumer, topic: str, window: int) -> Lane:
-        return Lane(consumer, topic, window, self._settle, self._moved, self._batches.reading, self._batches.waits)
+    def _lane_of(self, consumer: Consumer, topic: str, window: int) -> PartitionReader:
+        return PartitionReader(
+            consumer, topic, window, self._settle, self._moved, self._batches.reading, self._batches.waits
+        )
 
-    def _open_bulk(self) -> Lane:
+    def _open_bulk(self) -> PartitionReader:
         """After the first second, which is the takeover's."""
         window = _WINDOW_BATCHES * self._service.batch
         self._bulk = self._lane_of(self._make_bulk(), self._service.bulk_requests, window)
         self._bulk.join()
         return self._bulk
 
-    def _answer(self, lane: Lane, picked: Picked) -> None:
+    def _answer(self, lane: PartitionReader, picked: Picked) -> None:
         began = time.perf_counter()
         self._batches.tally(lane.topic).released(picked.reason)
         self._committer.announce(lane.owed(picked.records))
@@ -212,7 +214,7 @@ class Worker:
         self._committer.renew({lane.topic: lane.consumer.consumer_group_metadata() for lane in self._lanes})
 
     @property
-    def _lanes(self) -> list[Lane]:
+    def _lanes(self) -> list[PartitionReader]:
         return [self._lane] if self._bulk is None else [self._lane, self._bulk]
 
     def _finish(self) -> bool:

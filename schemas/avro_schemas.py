@@ -34,8 +34,8 @@ class AvroSchema:
 def released(name: str) -> tuple[AvroSchema, ...]:
     """All versions of one schema, oldest first."""
     folder = files("schemas") / "avro"
-    found = [entry.name.split(".") for entry in folder.iterdir() if entry.name.startswith(f"{name}.")]
-    versions = sorted(int(parts[1]) for parts in found)
+    names = [entry.name.split(".") for entry in folder.iterdir() if entry.name.startswith(f"{name}.")]
+    versions = sorted(int(parts[1]) for parts in names)
     return tuple(_read(name, version) for version in versions)
 
 

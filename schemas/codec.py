@@ -167,7 +167,7 @@ def _from_avro(body: bytes, writer: avro_schemas.ParsedSchema, kind: type[R]) ->
 
 def _refusal(data: bytes, error: Exception) -> SchemaError:
     try:
-        found = refused(data, error)
+        misfit = refused(data, error)
     except ValueError:  # UnicodeDecodeError is one too
         return Unreadable(f"neither JSON ({error}) nor Avro by its first bytes")
-    return Malformed(found.reason, found.fields, Encoding.JSON)
+    return Malformed(misfit.reason, misfit.fields, Encoding.JSON)

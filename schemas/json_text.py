@@ -24,7 +24,7 @@ _DEEP = 200  # far below the interpreter's limit of 1,000 frames, which the call
 _TOO_DEEP = "Infinity"  # no JSON, so no other value can be taken for it
 
 
-class Refused(Struct, frozen=True):
+class Misfit(Struct, frozen=True):
     """Why no record can be made of the text, naming the field; and the text's fields as far as they can be used."""
 
     reason: str
@@ -37,14 +37,14 @@ class _Wrong(Struct, frozen=True):
     reason: str
 
 
-class _Place(Struct, frozen=True):
+class _JsonPath(Struct, frozen=True):
     """Where a value stands; written out for one only, because of a text of 1 MiB all would take gigabytes."""
 
     name: str
-    above: _Place | None
+    above: _JsonPath | None
 
 
-def refused(data: bytes, error: Exception) -> Refused:
+def refused(data: bytes, error: Exception) -> Misfit:
     """What to answer to a text for which the fast decoder raised `error`; raises ValueError if it is not JSON."""
     text = data.decode()
     try:
@@ -54,7 +54,7 @@ def refused(data: bytes, error: Exception) -> Refused:
     wrong = _first_wrong(value)
     reason = str(error) if wrong is None or isinstance(error, msgspec.ValidationError) else wrong
     fields = value if isinstance(value, dict) else {}
-    return Refused(reason, {key: one for key, one in fields.items() if not _is_wrong(one)})
+    return Misfit(reason, {key: one for key, one in fields.items() if not _is_wrong(one)})
 
 
 def _parsed(text: str, constant: Callable[[str], object]) -> object:
@@ -80,21 +80,21 @@ def _too_deep(name: str) -> _Wrong:
 
 def _first_wrong(value: object) -> str | None:
     """The reason and place of a value that cannot be kept, in the words msgspec has for others; None: there is none."""
-    waiting: list[tuple[object, _Place | None]] = [(value, None)]
+    waiting: list[tuple[object, _JsonPath | None]] = [(value, None)]
     while waiting:
         value, place = waiting.pop()
         if _is_wrong(value):
             return f"{_reason(value)}{_shown(place)}"
         if isinstance(value, list):
-            waiting += [(part, _Place("[...]", place)) for part in value]
+            waiting += [(part, _JsonPath("[...]", place)) for part in value]
         elif isinstance(value, dict):
             if not all(map(_is_text, value)):
                 return f"Lone surrogate in a key{_shown(place)}"
-            waiting += [(part, _Place(f".{name}", place)) for name, part in value.items()]
+            waiting += [(part, _JsonPath(f".{name}", place)) for name, part in value.items()]
     return None
 
 
-def _shown(place: _Place | None) -> str:
+def _shown(place: _JsonPath | None) -> str:
     names: list[str] = []
     while place is not None:
         names.append(place.name)

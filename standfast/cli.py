@@ -21,7 +21,7 @@ from standfast.core.processes import lifeline
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class Command:
     """One sub-command: the module that holds it, its `typer.Typer` (or function that fills one) there, and its help."""
 
     name: str
@@ -34,30 +34,30 @@ class Entry:
 _RUN, _USE, _PROVE, _SHOP, _ROLES = "Run it", "Use it", "Prove it", "Your own shop and models", "One role alone"
 _HERE, _BENCH = "standfast.commands.", "bench.commands."
 ENTRIES = (
-    Entry("demo", _HERE + "demo", "app", "The whole story on this machine, end to end, leaving nothing behind.", _RUN),
-    Entry("up", _HERE + "system", "up_app", "Start the system, with its own Kafka unless one is configured.", _RUN),
-    Entry("down", _HERE + "system", "down_app", "Stop the system; no request is lost by it.", _RUN),
-    Entry("status", _HERE + "status", "app", "What runs, who serves which partitions, where the metrics are.", _RUN),
-    Entry("scale", _HERE + "scale", "app", "How many workers there are and why, and another number of them.", _RUN),
-    Entry("search", _HERE + "ask", "search_app", "Search the shop: one request through the topics.", _USE),
-    Entry("recommend", _HERE + "ask", "recommend_app", "Products for one user: one request through the topics.", _USE),
-    Entry("topics", _HERE + "topics", "app", "List the topics and create what is missing.", _USE),
-    Entry("kafka", _HERE + "kafka", "register", "Apache Kafka's own console tools.", _USE),
-    Entry("drill", _HERE + "drill", "app", "Break the system on purpose and see the verdict.", _PROVE),
-    Entry("bench", _BENCH + "root", "app", "Measure failover, latency, throughput, startup; beside others.", _PROVE),
-    Entry("models", _HERE + "models", "app", "Train, list, activate, roll back and verify models.", _SHOP),
-    Entry("catalogue", _HERE + "data", "catalogue", "Load your own products.", _SHOP),
-    Entry("interactions", _HERE + "data", "interactions", "Load your own views and purchases.", _SHOP),
-    Entry("worker", _HERE + "roles", "worker_app", "Inference workers and their standbys.", _ROLES),
-    Entry("stream", _HERE + "roles", "stream_app", "The stream processor: profiles and windows.", _ROLES),
-    Entry("drills", _HERE + "roles", "drills_app", "The drill runner.", _ROLES),
+    Command("demo", _HERE + "demo", "app", "The whole story on this machine; nothing is left behind.", _RUN),
+    Command("up", _HERE + "system", "up_app", "Start the system, with its own Kafka unless one is configured.", _RUN),
+    Command("down", _HERE + "system", "down_app", "Stop the system; no request is lost by it.", _RUN),
+    Command("status", _HERE + "status", "app", "What runs, who serves which partitions, where the metrics are.", _RUN),
+    Command("scale", _HERE + "scale", "app", "How many workers there are and why, and another number of them.", _RUN),
+    Command("search", _HERE + "ask", "search_app", "Search the shop: one request through the topics.", _USE),
+    Command("recommend", _HERE + "ask", "recommend_app", "Products for a user: one request through the topics.", _USE),
+    Command("topics", _HERE + "topics", "app", "List the topics and create what is missing.", _USE),
+    Command("kafka", _HERE + "kafka", "register", "Apache Kafka's own console tools.", _USE),
+    Command("drill", _HERE + "drill", "app", "Break the system on purpose and see the verdict.", _PROVE),
+    Command("bench", _BENCH + "root", "app", "Measure failover, latency, throughput, startup; beside others.", _PROVE),
+    Command("models", _HERE + "models", "app", "Train, list, activate, roll back and verify models.", _SHOP),
+    Command("catalogue", _HERE + "data", "catalogue", "Load your own products.", _SHOP),
+    Command("interactions", _HERE + "data", "interactions", "Load your own views and purchases.", _SHOP),
+    Command("worker", _HERE + "roles", "worker_app", "Inference workers and their standbys.", _ROLES),
+    Command("stream", _HERE + "roles", "stream_app", "The stream processor: profiles and windows.", _ROLES),
+    Command("drills", _HERE + "roles", "drills_app", "The drill runner.", _ROLES),
 )
 
 
 class OnDemand(TyperGroup):
     """Stands for a command in the help of its parent, and becomes the real one when it is called."""
 
-    def __init__(self, entry: Entry) -> None:
+    def __init__(self, entry: Command) -> None:
         super().__init__(name=entry.name, help=entry.summary)
         self.entry = entry
 
@@ -67,13 +67,13 @@ class OnDemand(TyperGroup):
 
     def real(self) -> Any:
         """The command itself; imports its module."""
-        found = getattr(importlib.import_module(self.entry.module), self.entry.attribute)
-        if not isinstance(found, typer.Typer):
-            fill, found = found, typer.Typer()
-            fill(found)
-        found.rich_markup_mode = None  # plain help: typer's boxes cost 0.2 s a call
-        found._add_completion = False  # noqa: SLF001 - the root has it
-        real = typer.main.get_command(found)
+        command = getattr(importlib.import_module(self.entry.module), self.entry.attribute)
+        if not isinstance(command, typer.Typer):
+            fill, command = command, typer.Typer()
+            fill(command)
+        command.rich_markup_mode = None  # plain help: typer's boxes cost 0.2 s a call
+        command._add_completion = False  # noqa: SLF001 - the root has it
+        real = typer.main.get_command(command)
         real.name = self.entry.name
         return real
 

@@ -14,9 +14,9 @@ from standfast.core.settings import MetricsSettings
 def start(wanted: MetricsSettings, registry: CollectorRegistry = REGISTRY) -> str:
     """The URL at which the registry's metrics are served from now on; raises SetupError naming the wrong setting."""
     try:
-        found = socket.getaddrinfo(wanted.host, wanted.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-        with socket.socket(found[0][0]) as probe:
-            probe.bind((*found[0][4][:1], 0, *found[0][4][2:]))
+        addresses = socket.getaddrinfo(wanted.host, wanted.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        with socket.socket(addresses[0][0]) as probe:
+            probe.bind((*addresses[0][4][:1], 0, *addresses[0][4][2:]))
     except (OSError, UnicodeError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise SetupError(

@@ -20,7 +20,6 @@ from consumers.supervision.scaler import Scaler
 from consumers.supervision.topic_watch import TopicWatch
 from models import registry
 from standfast import metrics_server, topics
-from standfast.arena import one_arena
 from standfast.broker_watch import BrokerWatch
 from standfast.core import clients, status, telemetry
 from standfast.core import settings as settings_module
@@ -33,6 +32,7 @@ from standfast.core.processes.parent_death import cut_loose, tie_to_parent
 from standfast.core.settings import Settings
 from standfast.core.status import RoleStatus, SystemStatus
 from standfast.kafka.cluster import Cluster
+from standfast.malloc_settings import one_arena
 from standfast.role import Role
 from standfast.status_topic import StatusTopic
 
@@ -268,7 +268,7 @@ class Supervisor:
             workers=self._worker_rows(),
             roles=self._role_rows(),
             topics=list(self._partitions),
-            services=[one.status() for one in self._scalers],
+            services=[scaler.status() for scaler in self._scalers],
             detail=failing or self._failure() or self._detail,
         )
 

@@ -75,20 +75,20 @@ def plan(admin: AdminClient, settings: KafkaSettings) -> list[TopicState]:
     states = []
     for topic in TABLE:
         name = _named(topic, settings)
-        found = metadata.topics.get(name)
+        existing = metadata.topics.get(name)
         partitions = topic.partitions or settings.partitions
-        differs = _differences(topic, partitions, replication, found, configs.get(name, {})) if found else ()
+        differs = _differences(topic, partitions, replication, existing, configs.get(name, {})) if existing else ()
         states.append(
             TopicState(
                 topic=topic,
                 name=name,
                 partitions=partitions,
                 replication=replication,
-                actual_partitions=len(found.partitions) if found else None,
-                actual_replication=len(found.partitions[0].replicas) if found and found.partitions else None,
+                actual_partitions=len(existing.partitions) if existing else None,
+                actual_replication=len(existing.partitions[0].replicas) if existing and existing.partitions else None,
                 differs=differs,
                 wrong_config=_wrong_config(topic, configs.get(name, {})),
-                more_replicas=_more_replicas(found, replication, sorted(metadata.brokers)),
+                more_replicas=_more_replicas(existing, replication, sorted(metadata.brokers)),
             )
         )
     return states
@@ -167,11 +167,11 @@ def _named(topic: Topic, settings: KafkaSettings) -> str:
 
 
 def _differences(
-    topic: Topic, partitions: int, replication: int, found: TopicMetadata, config: dict[str, str]
+    topic: Topic, partitions: int, replication: int, existing: TopicMetadata, config: dict[str, str]
 ) -> tuple[str, ...]:
-    actual = len(found.partitions)
+    actual = len(existing.partitions)
     wrong = [] if actual == partitions else [f"partitions {actual} instead of {partitions}"]
-    copies = min((len(one.replicas) for one in found.partitions.values()), default=0)
+    copies = min((len(partition.replicas) for partition in existing.partitions.values()), default=0)
     if copies < replication:
         wrong.append(f"replication {copies} instead of {replication}")
     wanted = topic.config()
@@ -179,13 +179,13 @@ def _differences(
 
 
 def _more_replicas(
-    found: TopicMetadata | None, replication: int, brokers: list[int]
+    existing: TopicMetadata | None, replication: int, brokers: list[int]
 ) -> tuple[tuple[int, list[int]], ...]:
     """The brokers that each partition with too few copies should be on: where it is, and the next ones round the ring.
 
     Nothing where there are too few brokers.
     """
-    partitions = found.partitions.items() if found and replication <= len(brokers) else ()
+    partitions = existing.partitions.items() if existing and replication <= len(brokers) else ()
     wanted = []
     for number, partition in sorted(partitions):
         here = list(partition.replicas)

@@ -21,8 +21,8 @@ from standfast.core.errors import SchemaError, Unreadable
 from streams.erasures import MARK
 from streams.interactions import check
 from streams.keeper import Keeper
-from streams.ledger import Ledger, Partition
 from streams.names import Names
+from streams.oldest_offsets import OldestOffsets, Partition
 from streams.traffic import Traffic
 from streams.unpacking import Damaged
 
@@ -35,7 +35,9 @@ R = TypeVar("R", bound=Record)
 class Agents:
     """What the agents do with one record, and what they write. `attach` wires them to the app's topics."""
 
-    def __init__(self, app: faust.App, names: Names, codec: Codec, ledger: Ledger, keeper: Keeper, traffic: Traffic):
+    def __init__(
+        self, app: faust.App, names: Names, codec: Codec, ledger: OldestOffsets, keeper: Keeper, traffic: Traffic
+    ):
         self.app = app
         self.ledger = ledger
         self.keeper = keeper
@@ -166,7 +168,7 @@ def _letter(offset: int) -> tuple[str, int]:
 
 
 def _raw(app: faust.App, *names: str) -> Any:
-    """A topic of bytes that Faust neither decodes nor commits; `streams.ledger` says what is committed."""
+    """A topic of bytes that Faust neither decodes nor commits; `streams.oldest_offsets` says what is committed."""
     return app.topic(*names, key_serializer="raw", value_serializer="raw", acks=False)
 
 

@@ -17,10 +17,10 @@ from standfast.core.settings import Settings
 from streams import restore, unpacking
 from streams.agents import Agents
 from streams.erasures import Erasures
-from streams.identities import Identities
+from streams.identities import TopicIds
 from streams.keeper import Keeper
-from streams.ledger import Ledger
 from streams.names import names
+from streams.oldest_offsets import OldestOffsets
 from streams.security import credentials
 from streams.traffic import Traffic
 from streams.transport import state, transport
@@ -38,8 +38,8 @@ def build(settings: Settings, stop: threading.Event | None = None) -> faust.App:
         SettingsError: a Kafka security setting that Faust's client cannot follow.
     """
     named = names(settings)
-    ledger = Ledger()
-    identities = Identities(named)
+    ledger = OldestOffsets()
+    identities = TopicIds(named)
     keeper = Keeper(ledger, settings.stream.history)
     erasures = Erasures(settings, named.profiles, keeper.erase, keeper.reached)
     traffic = Traffic(ledger, (named.interactions, *named.counted), settings.stream.window_s)
@@ -48,13 +48,13 @@ def build(settings: Settings, stop: threading.Event | None = None) -> faust.App:
         began = time.monotonic()
         if (kept := keeper.pause()) is not None:
             await asyncio.to_thread(kept.close)
-        found = await asyncio.to_thread(restore.read, settings, named, stop or threading.Event())
+        restored = await asyncio.to_thread(restore.read, settings, named, stop or threading.Event())
         ledger.reset()
-        identities.note(found.ids)
-        keeper.restart_from(found.kept, len(found.ends))
-        erasures.restart_from(found.ends)
-        traffic.restart_from(found.published_until, time.time_ns() // 1_000_000)
-        _log.info("state read back", records=found.records, seconds=round(time.monotonic() - began, 2))
+        identities.note(restored.ids)
+        keeper.restart_from(restored.kept, len(restored.ends))
+        erasures.restart_from(restored.ends)
+        traffic.restart_from(restored.published_until, time.time_ns() // 1_000_000)
+        _log.info("state read back", records=restored.records, seconds=round(time.monotonic() - began, 2))
 
     app = faust.App(
         named.group,

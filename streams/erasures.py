@@ -50,7 +50,9 @@ class Erasures:
             for message in messages:
                 self.take(message)
             if starts == self._starts:  # else they may be of a topic that was deleted since
-                self._reached({one.partition(): one.offset() + 1 for one in messages if not one.error()})
+                self._reached(
+                    {message.partition(): message.offset() + 1 for message in messages if not message.error()}
+                )
 
     def take(self, message: Consumed) -> None:
         """Has the profile forgotten, if the record deletes one."""

@@ -34,7 +34,7 @@ def ids_of(admin: AdminClient, topics: Iterable[str]) -> dict[str, str]:
     return found
 
 
-class Identities:
+class TopicIds:
     """The ids of the topics as they were when the partitions were assigned."""
 
     def __init__(self, names: Names) -> None:

@@ -15,7 +15,7 @@ from schemas.records import Interaction, Profile
 from schemas.topics import BY_NAME
 from standfast.core.errors import SchemaError
 from streams.kept import Kept, Place
-from streams.ledger import Ledger, Partition
+from streams.oldest_offsets import OldestOffsets, Partition
 from streams.profiles import fold, without_oldest
 
 _log = structlog.get_logger()
@@ -27,7 +27,7 @@ _BREATH_S = 0.02
 Write = Callable[[int, bytes, bytes | None], Awaitable[Awaitable[object]]]
 
 
-class TooLarge(SchemaError):
+class ProfileTooLarge(SchemaError):
     """The profile would not fit into a record any more."""
 
 
@@ -42,7 +42,7 @@ class Keeper:
     user, not one an interaction.
     """
 
-    def __init__(self, ledger: Ledger, keep: int) -> None:
+    def __init__(self, ledger: OldestOffsets, keep: int) -> None:
         self._kept: Kept | None = None
         self._places = 1
         self._ledger = ledger
@@ -74,7 +74,7 @@ class Keeper:
         self._reached |= positions
 
     def fold(self, source: Partition, offset: int, interaction: Interaction, at: int) -> bool:
-        """Takes one interaction in; whether that changed the profile. Raises TooLarge and sqlite3.Error."""
+        """Takes one interaction in; whether that changed the profile. Raises ProfileTooLarge and sqlite3.Error."""
         if self._kept is None:  # it comes again when the profiles are read back; until then nobody may pass it over
             self._ledger.hold(source, "profiles are read back", offset)
             return False
@@ -158,7 +158,7 @@ class Keeper:
             profile = without_oldest(profile)
             data = self._codec.encode(profile, Encoding.JSON)
         if len(data) > room:
-            raise TooLarge(f"the user's profile would take {len(data)} bytes; it may have {room}")
+            raise ProfileTooLarge(f"the user's profile would take {len(data)} bytes; it may have {room}")
         return data
 
     def _read(self, data: bytes | None) -> Profile | None:

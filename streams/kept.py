@@ -48,8 +48,8 @@ class Kept:
 
     def get(self, place: Place) -> bytes | None:
         """The profile, without its user; None if there is none."""
-        found = self._reader.execute(_GET, (_number(place),)).fetchone()
-        return zlib.decompress(found[0]) if found is not None else None
+        row = self._reader.execute(_GET, (_number(place),)).fetchone()
+        return zlib.decompress(row[0]) if row is not None else None
 
     def put(self, changes: Changes, positions: Mapping[int, int]) -> None:
         """Takes the changes in, and the place in the topic up to which everything is in, as one."""

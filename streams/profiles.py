@@ -38,7 +38,7 @@ def fold(profile: Profile | None, interaction: Interaction, at: int, keep: int) 
         items.insert(place, seen)
     before = profile.earlier if profile is not None else {}
     items, left = items[-keep:], items[:-keep]
-    earlier = _earlier(before, left, {one.item_id for one in items})
+    earlier = _earlier(before, left, {item.item_id for item in items})
     if profile is not None and items == profile.items and earlier == before:
         return profile
     updated_at = max(profile.updated_at, at) if profile is not None else at

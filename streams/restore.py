@@ -73,8 +73,10 @@ def wait_for_topics(settings: Settings, names: Names, stop: threading.Event) -> 
     while not stop.is_set():
         waiting = ""
         try:
-            found = {name: len(about.partitions) for name, about in admin.list_topics(timeout=_ASK_S).topics.items()}
-            missing = [name for name in names.all if not found.get(name)]
+            partitions = {
+                name: len(about.partitions) for name, about in admin.list_topics(timeout=_ASK_S).topics.items()
+            }
+            missing = [name for name in names.all if not partitions.get(name)]
             waiting = f"topics are missing: {', '.join(missing)}; `standfast topics` creates them" if missing else ""
         except KafkaException as error:
             waiting = f"Kafka at {settings.kafka.bootstrap_servers} does not answer: {error.args[0].str()}"

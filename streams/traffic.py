@@ -11,7 +11,7 @@ from aiokafka.errors import IllegalStateError
 from schemas.records import Result, TrafficWindow
 from schemas.topics import BY_NAME
 from standfast.core import telemetry
-from streams.ledger import Ledger, Partition
+from streams.oldest_offsets import OldestOffsets, Partition
 from streams.windows import Windows
 
 # A record may arrive this long after its timestamp, and the consumer's view of a partition's end is up to one
@@ -37,7 +37,7 @@ class Reader(Protocol):
 class Traffic:
     """Counts by topic and window."""
 
-    def __init__(self, ledger: Ledger, topics: tuple[str, ...], window_s: float) -> None:
+    def __init__(self, ledger: OldestOffsets, topics: tuple[str, ...], window_s: float) -> None:
         self._ledger = ledger
         self._width_ms = round(window_s * 1000)
         self._windows = {topic: Windows(topic, self._width_ms) for topic in topics}

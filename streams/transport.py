@@ -15,8 +15,8 @@ from faust.tables import TableManager
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
-from streams.identities import Identities
-from streams.ledger import Ledger
+from streams.identities import TopicIds
+from streams.oldest_offsets import OldestOffsets
 from streams.unread import Unread
 
 _log = structlog.get_logger()
@@ -39,8 +39,8 @@ Records = dict[TP, list[aiokafka.ConsumerRecord]]
 
 
 class _Reader(aiokafka.AIOKafkaConsumer):  # type: ignore[misc]
-    identities: Identities
-    ledger: Ledger
+    identities: TopicIds
+    ledger: OldestOffsets
     unread: Unread
 
     async def start(self) -> None:
@@ -67,9 +67,9 @@ class _Reader(aiokafka.AIOKafkaConsumer):  # type: ignore[misc]
 
     async def seek_to_committed(self) -> dict[TopicPartition, int]:
         """Where each partition is read from: 0 is its beginning, as for offsets of a topic that is gone."""
-        found = await self._coordinator.fetch_committed_offsets(self.assignment())
+        offsets = await self._coordinator.fetch_committed_offsets(self.assignment())
         places = dict.fromkeys(self.assignment(), 0)
-        for tp, of in found.items():
+        for tp, of in offsets.items():
             if self.identities.fits(tp.topic, of.metadata):
                 places[tp] = of.offset
             else:
@@ -141,8 +141,8 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc] # Fa
 
 
 class _Consumer(driver.Consumer):  # type: ignore[misc]
-    ledger: Ledger
-    identities: Identities
+    ledger: OldestOffsets
+    identities: TopicIds
 
     def rejoin(self) -> None:
         """Begins anew with what Kafka has now."""
@@ -160,8 +160,8 @@ class _Consumer(driver.Consumer):  # type: ignore[misc]
 
     def _filter_committable_offsets(self, tps: Iterable[TP]) -> dict[TP, int]:  # noqa: ARG002 - Faust's own count
         """What the ledger says, instead of what Faust has acked."""
-        found = {TP(*partition): offset for partition, offset in self.ledger.committable().items()}
-        return {tp: offset for tp, offset in found.items() if self._should_commit(tp, offset)}
+        offsets = {TP(*partition): offset for partition, offset in self.ledger.committable().items()}
+        return {tp: offset for tp, offset in offsets.items() if self._should_commit(tp, offset)}
 
 
 class _State(TableManager):  # type: ignore[misc]
@@ -189,7 +189,7 @@ def state(restore: Restore) -> type[TableManager]:
     return type("State", (_State,), {"restore": staticmethod(restore)})
 
 
-def transport(app: Any, ledger: Ledger, identities: Identities) -> driver.Transport:
+def transport(app: Any, ledger: OldestOffsets, identities: TopicIds) -> driver.Transport:
     """The driver for this app, committing by this ledger, offsets of these topics."""
     consumer = type("Consumer", (_Consumer,), {"ledger": ledger, "identities": identities})
     kind = type("Transport", (driver.Transport,), {"Consumer": consumer})

@@ -31,10 +31,10 @@ class Damaged(bytes):
 
 def install() -> None:
     """Has every consumer of this process unpack in this way. aiokafka has no setting for it."""
-    fetcher.MemoryRecords = Batches
+    fetcher.MemoryRecords = RecordBatches
 
 
-class Batches(memory_records._MemoryRecordsPy):  # type: ignore[misc] # noqa: SLF001 - the other one hides its bytes
+class RecordBatches(memory_records._MemoryRecordsPy):  # type: ignore[misc] # noqa: SLF001 - the other one hides its bytes
     """The batches of one partition in an answer to a fetch."""
 
     def next_batch(self) -> Batch | None:

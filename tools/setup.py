@@ -31,7 +31,7 @@ IMPORTS = (
 FETCH_KAFKA = """
 import sys
 from standfast.core.errors import StandfastError
-from standfast.kafka.ahead import prepare
+from standfast.kafka.aot_cache import prepare
 from standfast.kafka.distribution import jars_folder
 try:
     jars_folder()
@@ -41,7 +41,7 @@ except StandfastError as error:
 """
 
 
-class Failed(Exception):
+class SetupFailed(Exception):
     """Set-up cannot go on; the message is the one line that says what to do."""
 
 
@@ -51,7 +51,7 @@ def main(arguments: Sequence[str]) -> int:
         return 0 if is_whole(ROOT, mark(ROOT)) else 1
     try:
         set_up(ROOT)
-    except Failed as failure:
+    except SetupFailed as failure:
         return say(f"setup: {failure}", 1)
     except KeyboardInterrupt:
         return say("setup: interrupted; run `make setup` again, it goes on from here", 130)
@@ -121,7 +121,7 @@ def is_whole(root: Path, wanted: str) -> bool:
 def check_platform(platform: str) -> None:
     """Workers are watched and forked by means only Linux has."""
     if platform != "linux":
-        raise Failed(
+        raise SetupFailed(
             f"Standfast needs Linux and this is {platform}; use the containers (docker compose up) or, on Windows, WSL2"
         )
 
@@ -129,10 +129,10 @@ def check_platform(platform: str) -> None:
 def check_folder(root: Path) -> None:
     """The project's folder must be writable, and this Python able to make environments."""
     if not os.access(root, os.W_OK):
-        raise Failed(f"{root} cannot be written to; clone the project into a folder of your own")
+        raise SetupFailed(f"{root} cannot be written to; clone the project into a folder of your own")
     if find_spec("venv") is None or find_spec("ensurepip") is None:
         version = f"{sys.version_info.major}.{sys.version_info.minor}"
-        raise Failed(
+        raise SetupFailed(
             f"{sys.executable} cannot make environments; install its venv module (Debian, Ubuntu: "
             f"sudo apt install python{version}-venv)"
         )
@@ -144,7 +144,7 @@ def check_space(root: Path, environment: Mapping[str, str]) -> None:
     for folder in dict.fromkeys((root, uv_cache(root, environment))):
         free = free_bytes(folder)
         if free + present < NEEDED:
-            raise Failed(
+            raise SetupFailed(
                 f"{free / GIGABYTE:.1f} GB are free on the disk of {folder} and {(NEEDED - present) / GIGABYTE:.1f} GB "
                 "are needed; free some space, or set UV_CACHE_DIR if that is the folder named"
             )
@@ -252,13 +252,13 @@ def compile_what_starts(root: Path) -> None:
 
 
 def run(command: Sequence[str], failed: str) -> None:
-    """Runs a step, its progress on our stderr; raises Failed with the line given, or that the disk is full."""
+    """Runs a step, its progress on our stderr; raises SetupFailed with the line given, or that the disk is full."""
     done = subprocess.run(command, cwd=ROOT, env=clean(os.environ), stdout=sys.stderr, check=False)
     if done.returncode == 0:
         return
     if free_bytes(ROOT) < FULL:
-        raise Failed(f"the disk is full; free {NEEDED // GIGABYTE} GB and run `make setup` again")
-    raise Failed(failed)
+        raise SetupFailed(f"the disk is full; free {NEEDED // GIGABYTE} GB and run `make setup` again")
+    raise SetupFailed(failed)
 
 
 def clean(environment: Mapping[str, str]) -> dict[str, str]:

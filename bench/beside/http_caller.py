@@ -1,4 +1,4 @@
-"""The closed-loop caller for peers that are asked over HTTP: as `bench.caller`, on connections that stay open."""
+"""The closed-loop caller for peers that are asked over HTTP: as `bench.closed_loop`, on connections that stay open."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 import aiohttp
 import msgspec
 
-from bench.asking import Request
+from bench.requests import Request
 from bench.timings import Timings
 from standfast.core.errors import NoAnswer
 
@@ -18,19 +18,19 @@ _AGAIN_S = 0.05
 _JSON = {"Content-Type": "application/json"}
 
 
-class _Answer(msgspec.Struct):
+class _HttpAnswer(msgspec.Struct):
     status: str
 
 
 class HttpLoop:
-    """One client with as many connections as requests in flight. `watch`: see `bench.caller.ClosedLoop`."""
+    """One client with as many connections as requests in flight. `watch`: see `bench.closed_loop.ClosedLoop`."""
 
     def __init__(self, url: str, watch: Callable[[], None] = lambda: None) -> None:
         self._url = url
         self._watch = watch
         self._runner = asyncio.Runner()
         self._session = self._runner.run(_session())
-        self._decoder = msgspec.json.Decoder(_Answer)
+        self._decoder = msgspec.json.Decoder(_HttpAnswer)
 
     def run(self, requests: Sequence[Request], in_flight: int, patience_s: float = _PATIENCE_S) -> Timings:
         """Sends them in order, never more than `in_flight` unanswered; raises NoAnswer after a time without one."""

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from bench.asking import Request
+from bench.requests import Request
 from bench.timings import Timings
 from standfast.core.errors import ModelError
 from standfast.core.processes.lifeline import leave_interrupts_to_parent
@@ -72,7 +72,7 @@ def _serve(pipe: Connection, service: str, device: str, home: str) -> None:
     with contextlib.suppress(EOFError, BrokenPipeError):
         while True:
             requests, batch = pipe.recv()
-            queries = [query(one) for one in requests]
+            queries = [query(request) for request in requests]
             timings = Timings()
             began = time.perf_counter()
             for start in range(0, len(queries), batch):

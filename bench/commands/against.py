@@ -13,7 +13,7 @@ from standfast.commands.options import stderr, stdout
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from bench.beside.comparison import Comparison, Spread, Summary
+    from bench.beside.results import Comparison, Spread, Summary
     from standfast.core.settings import Settings
 
 Against = Annotated[
@@ -36,7 +36,7 @@ _WIDEST = 300
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class ComparisonOptions:
     """The options of a comparison as they were given; `levels` None: more at once than a worker can batch."""
 
     services: str
@@ -48,14 +48,14 @@ class Asked:
     device: str | None
 
 
-def compare(settings: Settings, asked: Asked, as_json: bool) -> None:
+def compare(settings: Settings, asked: ComparisonOptions, as_json: bool) -> None:
     """Measures, telling on stderr what is measured now, and prints the report; raises UsageError, SetupError.
 
     Exit code 1 if somebody could not be measured in some round.
     """
     import msgspec
 
-    from bench.beside.against import comparison, wanted
+    from bench.beside.run import comparison, wanted
 
     levels = _levels(asked.services, asked.levels)
     checked = wanted(asked.against, levels, asked.requests, asked.rounds, asked.mix)
@@ -116,22 +116,22 @@ def _table(rows: Sequence[Summary]) -> Table:
     from rich.table import Table
 
     columns = {
-        "answers/s": [_cell(one.per_second, 0) for one in rows],
-        "of raw": [_cell(one.of_raw, 2) for one in rows],
-        "of sorted": [_cell(one.of_sorted, 2) for one in rows],
-        "of bare": [_cell(one.of_bare if one.in_flight > 1 else None, 2) for one in rows],
-        "p50 ms": [_cell(one.p50_ms, 1) for one in rows],
-        "p99 ms": [_cell(one.p99_ms, 1) for one in rows],
-        "short p99": [_cell(one.short_p99_ms, 1) for one in rows],
-        "of uniform": [_cell(one.short_times_uniform, 2) for one in rows],
-        "p50 of raw": [_cell(one.times_raw if one.in_flight == 1 else None, 2) for one in rows],
-        "beyond raw": [_cell(one.beyond_ms if one.in_flight == 1 else None, 1) for one in rows],
-        "its p99": [_cell(one.beyond_p99_ms if one.in_flight == 1 else None, 1) for one in rows],
-        "beyond bare": [_cell(one.beyond_bare_ms if one.in_flight == 1 else None, 1) for one in rows],
-        "start s": [_cell(one.start_s if one.start_s.max else None, 1) for one in rows],
-        "MB": [_cell(one.memory_mb if one.memory_mb.max else None, 0) for one in rows],
-        "others": [_cell(one.others, 2) for one in rows],
-        "wrong": [str(one.not_ok + one.doubled) for one in rows],
+        "answers/s": [_cell(row.per_second, 0) for row in rows],
+        "of raw": [_cell(row.of_raw, 2) for row in rows],
+        "of sorted": [_cell(row.of_sorted, 2) for row in rows],
+        "of bare": [_cell(row.of_bare if row.in_flight > 1 else None, 2) for row in rows],
+        "p50 ms": [_cell(row.p50_ms, 1) for row in rows],
+        "p99 ms": [_cell(row.p99_ms, 1) for row in rows],
+        "short p99": [_cell(row.short_p99_ms, 1) for row in rows],
+        "of uniform": [_cell(row.short_times_uniform, 2) for row in rows],
+        "p50 of raw": [_cell(row.times_raw if row.in_flight == 1 else None, 2) for row in rows],
+        "beyond raw": [_cell(row.beyond_ms if row.in_flight == 1 else None, 1) for row in rows],
+        "its p99": [_cell(row.beyond_p99_ms if row.in_flight == 1 else None, 1) for row in rows],
+        "beyond bare": [_cell(row.beyond_bare_ms if row.in_flight == 1 else None, 1) for row in rows],
+        "start s": [_cell(row.start_s if row.start_s.max else None, 1) for row in rows],
+        "MB": [_cell(row.memory_mb if row.memory_mb.max else None, 0) for row in rows],
+        "others": [_cell(row.others, 2) for row in rows],
+        "wrong": [str(row.not_ok + row.doubled) for row in rows],
     }
     table = Table(box=None, pad_edge=False)
     table.add_column("", no_wrap=True)

@@ -11,7 +11,7 @@ from standfast.commands.options import AsJson, Config, settings_from, stderr, st
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from bench.rows.outcome import Outcome, Report
+    from bench.rows.outcome import Report, RowOutcome
 
 _WIDEST = 180
 
@@ -54,7 +54,7 @@ def all_command(
         typer.echo(msgspec.json.encode(found))
     else:
         _print(found, beside=against != "raw")
-    if not all(one.reached for one in found.rows):
+    if not all(row.reached for row in found.rows):
         raise typer.Exit(1)
 
 
@@ -62,25 +62,25 @@ def _print(found: Report, beside: bool) -> None:
     """The table; with `beside` what was measured of each peer, too."""
     from rich.console import Console
 
-    from bench.beside.comparison import Comparison
+    from bench.beside.results import Comparison
     from bench.commands.against import show
 
     out = stdout()
     wide = Console(highlight=False, width=max(out.width, _WIDEST))  # a narrow terminal wraps it; figures stay whole
     wide.print(_table(found.rows))
-    for one in found.rows:
-        if one.reason:
-            out.print(f"{one.name}: {one.reason}", markup=False, soft_wrap=True)
-    for one in found.rows:
-        if beside and isinstance(one.detail, Comparison):
-            show(one.detail)
+    for row in found.rows:
+        if row.reason:
+            out.print(f"{row.name}: {row.reason}", markup=False, soft_wrap=True)
+    for row in found.rows:
+        if beside and isinstance(row.detail, Comparison):
+            show(row.detail)
     here = found.machine
     out.print(f"{here.cores} cores, {here.processor}, Python {here.python}, load {here.load}", markup=False)
     for what, how in found.settings.items():
         out.print(f"{what}: {how}", markup=False, soft_wrap=True)
 
 
-def _table(rows: list[Outcome]) -> Table:
+def _table(rows: list[RowOutcome]) -> Table:
     from rich.markup import escape
     from rich.table import Table
 
@@ -90,7 +90,7 @@ def _table(rows: list[Outcome]) -> Table:
         table.add_column(heading, max_width=width)
     for heading in ("reached", "others", "seconds"):
         table.add_column(heading, no_wrap=True)
-    for one in rows:
-        words = [one.name, one.what, one.measured, one.to_reach, "yes" if one.reached else "no"]
-        table.add_row(*map(escape, words), f"{one.others:.2f}", f"{one.seconds:,.0f}")
+    for row in rows:
+        words = [row.name, row.what, row.measured, row.to_reach, "yes" if row.reached else "no"]
+        table.add_row(*map(escape, words), f"{row.others:.2f}", f"{row.seconds:,.0f}")
     return table

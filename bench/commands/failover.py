@@ -54,17 +54,17 @@ def failover_command(
 
 def _measured(settings: Settings, service: str, strike: str, kills: int, rate: float, pause: float) -> Failover:
     """On the running system, or on one of its own in a temporary folder."""
+    from bench.environment import copied_models, workplace
     from bench.failover.campaign import failover, scene_for
-    from bench.stage import copied_models, workplace
     from consumers.service import service as service_named
     from drills.faults import fault_named
-    from drills.faults.scene import Scene
+    from drills.faults.running_system import RunningSystem
     from standfast.core.processes.locating import located
 
     stderr().print(f"{strike} of {service}", markup=False)
     own = service_named(service, settings)
     if fault_named(strike).brokers is None:
-        return failover(Scene(located(settings), own), strike, kills, rate, pause)
+        return failover(RunningSystem(located(settings), own), strike, kills, rate, pause)
     with workplace() as place:
         home = copied_models((own.name,), place / "home")
         with scene_for(strike, settings, own.name, home) as at:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bench.commands.against import Against, Asked, Device, Mix, Rounds, compare
+from bench.commands.against import Against, ComparisonOptions, Device, Mix, Rounds, compare
 from bench.commands.all_rows import all_command
 from bench.commands.failover import failover_command
 from bench.commands.overload import overload_command
@@ -15,7 +15,7 @@ from bench.commands.startup import startup_command
 from standfast.commands.options import AsJson, Config, settings_from, stdout
 
 if TYPE_CHECKING:
-    from bench.figures import Latency
+    from bench.figures import LatencyFigures
     from standfast.core.settings import Settings
 
 app = typer.Typer(no_args_is_help=True)
@@ -60,7 +60,7 @@ def latency_command(  # noqa: PLR0913, PLR0917 - its options
     if against is None and mix == "uniform":
         _report_latency(_running(config), services.split(","), levels, requests or 500, as_json)
     else:
-        asked = Asked(services, levels, requests, against or "raw", rounds, mix, device)
+        asked = ComparisonOptions(services, levels, requests, against or "raw", rounds, mix, device)
         compare(settings_from(config), asked, as_json)
 
 
@@ -84,7 +84,7 @@ def throughput_command(  # noqa: PLR0913, PLR0917 - its options
     if against is None and mix == "uniform":
         _report_latency(_running(config), services.split(","), [512], requests or 5000, as_json)
     else:
-        asked = Asked(services, None, requests, against or "raw", rounds, mix, device)
+        asked = ComparisonOptions(services, None, requests, against or "raw", rounds, mix, device)
         compare(settings_from(config), asked, as_json)
 
 
@@ -128,12 +128,12 @@ def _running(config: object) -> Settings:
     return settings.model_copy(update={"kafka": kafka})
 
 
-def _latency_row(one: Latency) -> tuple[str, ...]:
+def _latency_row(one: LatencyFigures) -> tuple[str, ...]:
     figures = (one.in_flight, one.p50_ms, one.p99_ms, one.max_ms, one.per_second, one.not_ok, one.doubled)
     return (one.service, *(f"{figure:,}" for figure in figures))
 
 
-def _print(found: list[Latency], as_json: bool, rows: list[tuple[str, ...]]) -> None:
+def _print(found: list[LatencyFigures], as_json: bool, rows: list[tuple[str, ...]]) -> None:
     import msgspec
     from rich.table import Table
 

@@ -9,7 +9,7 @@ import typer
 from standfast.commands.options import AsJson, Config, settings_from, stderr, stdout
 
 if TYPE_CHECKING:
-    from bench.beside.comparison import Spread
+    from bench.beside.results import Spread
 
 
 def startup_command(
@@ -25,7 +25,7 @@ def startup_command(
     """
     import msgspec
 
-    from bench.beside.comparison import spread
+    from bench.beside.results import spread
     from bench.figures import machine
     from bench.startup import startups
 

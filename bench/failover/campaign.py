@@ -16,7 +16,7 @@ from bench.failover.full_strength import FullStrength
 from bench.failover.striking import strike
 from bench.failover.two_hosts import two_hosts
 from bench.figures import quantile
-from bench.own_place import OWN, own_place
+from bench.system_process import OWN, system_process
 from consumers.service import service
 from drills.evidence import checker
 from drills.evidence.history import History
@@ -24,7 +24,7 @@ from drills.evidence.load import Load
 from drills.evidence.recovery import Recoveries
 from drills.faults import fault_named
 from drills.faults.injector import Kind
-from drills.faults.scene import Scene
+from drills.faults.running_system import RunningSystem
 from standfast.core.errors import ClusterError, UsageError
 from standfast.core.settings import Settings
 
@@ -69,15 +69,15 @@ class Failover(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @contextmanager
-def own_scene(settings: Settings, name: str, brokers: int, home: Path, module: str = OWN) -> Iterator[Scene]:
+def own_scene(settings: Settings, name: str, brokers: int, home: Path, module: str = OWN) -> Iterator[RunningSystem]:
     """A system of its own in `home`, which holds the models, ready to be struck."""
     kafka = settings.kafka.model_copy(update={"brokers": brokers, "replication": 0})
     own = settings.model_copy(update={"kafka": kafka})
-    with own_place(own, name, home, module) as (place, located):
-        yield Scene(located, service(name, located), place)
+    with system_process(own, name, home, module) as (place, located):
+        yield RunningSystem(located, service(name, located), place)
 
 
-def scene_for(strike: str, settings: Settings, name: str, home: Path) -> AbstractContextManager[Scene]:
+def scene_for(strike: str, settings: Settings, name: str, home: Path) -> AbstractContextManager[RunningSystem]:
     """A system of its own as that strike needs it; raises UsageError for one that suits any running system."""
     wanted = fault_named(strike)
     if wanted.brokers is None:
@@ -87,7 +87,7 @@ def scene_for(strike: str, settings: Settings, name: str, home: Path) -> Abstrac
     return own_scene(settings, name, wanted.brokers, home)
 
 
-def failover(at: Scene, name: str, strikes: int, rate: float, pause_s: float) -> Failover:
+def failover(at: RunningSystem, name: str, strikes: int, rate: float, pause_s: float) -> Failover:
     """Strikes so many times, each a random part of `pause_s` after the system was whole again; blocks.
 
     Raises ClusterError if the system does not come back to full strength between two strikes.
@@ -112,7 +112,7 @@ def failover(at: Scene, name: str, strikes: int, rate: float, pause_s: float) ->
 
 
 def _struck(
-    at: Scene, kind: Kind, load: Load, whole: FullStrength, strikes: int, pause_s: float
+    at: RunningSystem, kind: Kind, load: Load, whole: FullStrength, strikes: int, pause_s: float
 ) -> Iterator[float | None]:
     """Of each strike from when its figure runs, None for its start."""
     first = random.randrange(2**32)
@@ -128,7 +128,7 @@ def await_answers(load: Load) -> None:
         time.sleep(0.05)
 
 
-def _judged(at: Scene, kind: Kind, rate: float, history: History, since: list[float | None]) -> Failover:
+def _judged(at: RunningSystem, kind: Kind, rate: float, history: History, since: list[float | None]) -> Failover:
     recoveries, counts, faults = Recoveries(history), checker.measure(history), history.faults
     waited = [recoveries.pause_ms(fault) for fault in faults]
     answered = [recoveries.answered_ms(fault, begin) for fault, begin in zip(faults, since, strict=True)]

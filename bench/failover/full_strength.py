@@ -11,7 +11,7 @@ from confluent_kafka.admin import AdminClient, BrokerMetadata
 
 from consumers.service import Service
 from drills.faults.brokers import in_sync
-from drills.faults.scene import Scene, pids
+from drills.faults.running_system import RunningSystem, pids
 from drills.running.targets import owned_by
 from standfast.core import clients
 from standfast.core.errors import ClusterError
@@ -25,11 +25,11 @@ _KAFKA_S = 5.0
 class FullStrength:
     """As many workers, standbys and brokers as there were when this was made, and every partition served."""
 
-    def __init__(self, scene: Scene) -> None:
+    def __init__(self, scene: RunningSystem) -> None:
         self._scene = scene
         self._service = scene.service
         self._admin = AdminClient(clients.base(scene.settings, "standfast-bench"))
-        roles = [one.role for one in scene.status().workers if one.group == scene.service.group]
+        roles = [worker.role for worker in scene.status().workers if worker.group == scene.service.group]
         found = self._admin.list_topics(timeout=_KAFKA_S)
         partitions = len(found.topics[scene.service.requests].partitions)
         self._wanted = roles.count("active"), roles.count("standby"), partitions

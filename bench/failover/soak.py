@@ -23,7 +23,7 @@ from drills.evidence.latency import latency
 from drills.evidence.load import Load
 from drills.evidence.recovery import Recoveries
 from drills.faults.kill import KILL
-from drills.faults.scene import Scene
+from drills.faults.running_system import RunningSystem
 from standfast.core.errors import ClusterError
 from standfast.core.settings import Settings
 from standfast.core.status import SystemStatus
@@ -35,7 +35,7 @@ _WARM_WITHIN_S = 240.0
 _WARM_SPAN_S = 10.0
 
 
-class Served(msgspec.Struct, frozen=True, kw_only=True):
+class ServiceSoak(msgspec.Struct, frozen=True, kw_only=True):
     """One service; milliseconds. `calm`: from the warm-up's end to the first kill. `between`: outside of failovers.
 
     The counts are of the warm-up too. `written_twice`: as in `bench.failover.campaign`.
@@ -78,7 +78,7 @@ class Soak(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float
     every_s: float
     workers: int
-    served: list[Served]
+    served: list[ServiceSoak]
     weights: list[Weight]
 
 
@@ -89,7 +89,7 @@ def soak(settings: Settings, rates: Mapping[str, float], seconds: float, every_s
 
     Raises ClusterError when the system does not come back to full strength, or the load itself fails.
     """
-    scenes = [Scene(settings, service(name, settings)) for name in rates]
+    scenes = [RunningSystem(settings, service(name, settings)) for name in rates]
     whole: dict[str, FullStrength] = {at.service.name: FullStrength(at) for at in scenes}
     loads: dict[str, Load] = {at.service.name: _load(at, rates[at.service.name]) for at in scenes}
     try:
@@ -117,12 +117,12 @@ def _warming(seconds: float) -> tuple[float, float]:
     return span_s, _WARM_WITHIN_S * span_s / _WARM_SPAN_S
 
 
-def _load(at: Scene, rate: float) -> Load:
+def _load(at: RunningSystem, rate: float) -> Load:
     return Load(at.settings, at.service, f"soak-{uuid.uuid4().hex[:8]}", rate, ())
 
 
 def _killing(
-    scenes: Sequence[Scene],
+    scenes: Sequence[RunningSystem],
     whole: Mapping[str, FullStrength],
     loads: Mapping[str, Load],
     weights: list[Weight],
@@ -143,11 +143,11 @@ def _killing(
     weights.append(_weight(scenes[0], time.monotonic() - began))
 
 
-def _weight(at: Scene, after_s: float) -> Weight:
+def _weight(at: RunningSystem, after_s: float) -> Weight:
     running = at.status()
-    workers = [one.pid for one in running.workers if one.pid]
-    kafka = [one.pid for one in running.roles if one.id.startswith("kafka")]
-    others = {one.id: one.pid for one in running.roles if one.pid not in kafka}
+    workers = [worker.pid for worker in running.workers if worker.pid]
+    kafka = [role.pid for role in running.roles if role.id.startswith("kafka")]
+    others = {role.id: role.pid for role in running.roles if role.pid not in kafka}
     others["supervisor"] = running.supervisor_pid
     return Weight(
         after_s=round(after_s, 1),
@@ -160,13 +160,13 @@ def _weight(at: Scene, after_s: float) -> Weight:
 
 def _nurseries(running: SystemStatus) -> dict[str, int]:
     found = {}
-    for one in running.workers:
+    for worker in running.workers:
         with contextlib.suppress(ProcessLookupError):  # it may have died since
-            found[f"nursery of {one.service}"] = processes.parent(one.pid)
+            found[f"nursery of {worker.service}"] = processes.parent(worker.pid)
     return found
 
 
-def _served(name: str, rate: float, load: Load, began: float) -> Served:
+def _served(name: str, rate: float, load: Load, began: float) -> ServiceSoak:
     history = load.history()
     if load.broken:
         raise ClusterError(f"the load of {name} itself failed, so nothing is proven: {load.broken}")
@@ -177,7 +177,7 @@ def _served(name: str, rate: float, load: Load, began: float) -> Served:
     first_fault = min((fault.at for fault in history.faults), default=history.ended)
     calm = latency(request for request in warm if request.answered_at is not None and request.answered_at < first_fault)
     between = recoveries.usual()
-    return Served(
+    return ServiceSoak(
         service=name,
         rate=rate,
         requests=len(history.requests),

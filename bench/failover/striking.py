@@ -8,14 +8,14 @@ from contextlib import closing
 from bench.failover.full_strength import FullStrength
 from drills.evidence.load import Load
 from drills.faults.injector import Injector, Kind
-from drills.faults.scene import Scene
+from drills.faults.running_system import RunningSystem
 from standfast.core.errors import ClusterError, DrillRejected, UsageError
 
 _SHOWN_WITHIN_S = 10.0
 _POLL_S = 0.01
 
 
-def strike(at: Scene, kind: Kind, load: Load, whole: FullStrength, seed: int) -> float | None:
+def strike(at: RunningSystem, kind: Kind, load: Load, whole: FullStrength, seed: int) -> float | None:
     """Makes the fault, notes it in the load's history, undoes it, and returns when the system is whole again.
 
     What it returns is from when its figure runs (monotonic), None for the fault's start. Whom it strikes the seed says.

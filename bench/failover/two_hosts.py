@@ -10,10 +10,10 @@ from pathlib import Path
 
 import msgspec
 
-from bench.own_place import OWN, OwnPlace
-from bench.stage import new_home
+from bench.environment import new_home
+from bench.system_process import OWN, SystemProcess
 from consumers.service import service
-from drills.faults.scene import Scene
+from drills.faults.running_system import RunningSystem
 from standfast.core.errors import ClusterError
 from standfast.core.settings import Settings
 from standfast.core.status import SystemStatus
@@ -23,10 +23,10 @@ _SESSION_MS = 1000  # what docs/sre.md recommends for several hosts
 
 
 @dataclass(frozen=True, slots=True)
-class TwoHosts(Scene):
+class TwoHosts(RunningSystem):
     """Both as one scene; `place` is the host that is struck."""
 
-    hosts: tuple[OwnPlace, ...] = ()
+    hosts: tuple[SystemProcess, ...] = ()
 
     def status(self) -> SystemStatus:
         """What those that run say of themselves, in one."""
@@ -43,7 +43,8 @@ def two_hosts(settings: Settings, name: str, home: Path, module: str = OWN) -> I
     with Cluster(1, home.parent / "kafka") as cluster, contextlib.ExitStack() as at_the_end:
         servers = cluster.bootstrap_servers
         hosts = tuple(
-            OwnPlace(_on(settings, host), name, new_home(home, f"host-{host}"), module, servers) for host in ("a", "b")
+            SystemProcess(_on(settings, host), name, new_home(home, f"host-{host}"), module, servers)
+            for host in ("a", "b")
         )
         for host in hosts:
             at_the_end.callback(host.stop)

@@ -14,13 +14,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.asking import Asker, K
+from bench.environment import copied_models, new_home, workplace
 from bench.failover.campaign import failover, own_scene
-from bench.growth.cost import IN_FLIGHT, Cost, cost
+from bench.growth.cost import IN_FLIGHT, RequestCost, cost
 from bench.growth.payloads import Payload, payloads
-from bench.run_in import run_in
-from bench.stage import copied_models, new_home, workplace
-from drills.faults.scene import Scene
+from bench.kafka_warm_up import warm_up_kafka
+from bench.requests import K, RequestMaker
+from drills.faults.running_system import RunningSystem
 from standfast.core import logs, settings
 from standfast.core.settings import Settings
 
@@ -33,7 +33,7 @@ _PAUSE_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class GrowthOptions:
     """Sizes of each kind; requests to `warm` up with, timed `alone` and with `many` in flight; kills for each row."""
 
     partitions: Sequence[int]
@@ -49,7 +49,7 @@ class Asked:
 class Growth:
     """Measures with models of the state folder `home`; each system gets a folder beside it."""
 
-    def __init__(self, chosen: Settings, home: Path, asked: Asked) -> None:
+    def __init__(self, chosen: Settings, home: Path, asked: GrowthOptions) -> None:
         self._settings = chosen
         self._home = home
         self._asked = asked
@@ -86,12 +86,12 @@ class Growth:
                 alone, many = (min(count, kind.most) for count in (self._asked.alone, self._asked.many))
                 yield _row(kind.name, cost(at, kind.ask, alone, many, kind.headers))
 
-    def _cost(self, at: Scene) -> Cost:
-        asker = Asker("recommend", seed=3)
+    def _cost(self, at: RunningSystem) -> RequestCost:
+        asker = RequestMaker("recommend", seed=3)
         return cost(at, lambda count: asker.ask(count).requests, self._asked.alone, self._asked.many)
 
     @contextmanager
-    def _system(self, workers: int, partitions: int) -> Iterator[Scene]:
+    def _system(self, workers: int, partitions: int) -> Iterator[RunningSystem]:
         recommend = {"workers": workers, "standbys": 1, "max_history": 1_000_000, "max_k": 1000}
         chosen = self._settings.model_copy(
             update={
@@ -101,7 +101,7 @@ class Growth:
         )
         home = new_home(self._home, f"{next(self._number)}/home")
         with own_scene(chosen, "recommend", 1, home) as at:
-            run_in(at, self._asked.warm)
+            warm_up_kafka(at, self._asked.warm)
             yield at
 
 
@@ -120,7 +120,7 @@ def _head(what: str, more: str = "") -> Iterator[str]:
     yield f"|{' ---: |' * (columns.count('|') + 1)}"
 
 
-def _row(what: str, one: Cost, more: str = "") -> str:
+def _row(what: str, one: RequestCost, more: str = "") -> str:
     times = f"{one.alone_p50_ms:.1f} | {one.alone_p99_ms:.1f} | {one.per_second:,.0f}"
     spent = f"{one.worker_us_alone:,.0f} | {one.worker_us_many:,.0f} | {one.kafka_us_many:,.0f}"
     memory = f"{one.worker_mb:.0f} | {one.kafka_mb:.0f}"
@@ -131,7 +131,7 @@ def _numbers(text: str) -> list[int]:
     return [int(one) for one in text.split(",")]
 
 
-def _asked() -> tuple[Asked, list[Table]]:
+def _asked() -> tuple[GrowthOptions, list[Table]]:
     parser = argparse.ArgumentParser(
         prog="python -m bench.growth", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -149,7 +149,7 @@ def _asked() -> tuple[Asked, list[Table]]:
     wrong = [name for name in only if name not in _TABLES]
     if wrong:
         parser.error(f"--only {','.join(wrong)}: there are {', '.join(_TABLES)}")
-    return Asked(**given), [_TABLES[name] for name in only]
+    return GrowthOptions(**given), [_TABLES[name] for name in only]
 
 
 def main() -> None:

@@ -34,7 +34,7 @@ _HEAD = """\
 
 
 @dataclass(frozen=True, slots=True)
-class Cost:
+class SearchCost:
     """Of one query's ranking, alone and in a batch of 32; of whole searches with the encoder; of the process."""
 
     alone_ms: float
@@ -44,7 +44,7 @@ class Cost:
     load_s: float
 
 
-def measured(folder: Path, titles: list[str]) -> Cost:
+def measured(folder: Path, titles: list[str]) -> SearchCost:
     """What the model in `folder` costs; call it in a process that has done nothing yet."""
     torch.set_num_threads(1)
     began = time.perf_counter()
@@ -62,7 +62,7 @@ def measured(folder: Path, titles: list[str]) -> Cost:
 
     with torch.inference_mode():
         alone, batched, whole = _median(ranked(1), 1), _median(ranked(32), 32), _median(searched, 32)
-    return Cost(alone * 1e3, batched / 32 * 1e3, 32 / whole, _anonymous_mb(), load_s)
+    return SearchCost(alone * 1e3, batched / 32 * 1e3, 32 / whole, _anonymous_mb(), load_s)
 
 
 def _median(work: Callable[[int], object], step: int) -> float:

@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from bench import processes
-from bench.asking import Request
-from bench.caller import ClosedLoop
+from bench.closed_loop import ClosedLoop
+from bench.requests import Request
 from bench.timings import Timings
-from drills.faults.scene import Scene
+from drills.faults.running_system import RunningSystem
 from standfast.core.errors import ClusterError
 
 IN_FLIGHT = 64
@@ -17,7 +17,7 @@ Headers = Sequence[tuple[str, bytes]]
 
 
 @dataclass(frozen=True, slots=True)
-class Cost:
+class RequestCost:
     """One request in flight (`alone`), then 64 (`many`). Processor time is microseconds a request, of all workers.
 
     `worker_mb`: proportional set size of one worker on average.
@@ -33,7 +33,9 @@ class Cost:
     kafka_mb: float
 
 
-def cost(at: Scene, ask: Callable[[int], Sequence[Request]], alone: int, many: int, headers: Headers = ()) -> Cost:
+def cost(
+    at: RunningSystem, ask: Callable[[int], Sequence[Request]], alone: int, many: int, headers: Headers = ()
+) -> RequestCost:
     """Times so many requests alone and so many at 64 in flight, each after a warm-up; `ask` makes that many new ones.
 
     Raises ClusterError if one is answered twice or not well: what is measured then is not what was meant.
@@ -48,7 +50,7 @@ def cost(at: Scene, ask: Callable[[int], Sequence[Request]], alone: int, many: i
         full, (worker_us_many, kafka_us_many) = _watched(loop, ask(many), IN_FLIGHT, (workers, kafka))
     finally:
         loop.close()
-    return Cost(
+    return RequestCost(
         alone_p50_ms=one.ms(0.5),
         alone_p99_ms=one.ms(0.99),
         per_second=full.per_second,

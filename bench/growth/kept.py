@@ -26,7 +26,7 @@ _HEAD = """\
 
 
 @dataclass(frozen=True, slots=True)
-class Cost:
+class KeptCost:
     """Of the file as a whole, and of one user."""
 
     bytes: int
@@ -34,7 +34,7 @@ class Cost:
     lookup_us: float
 
 
-def measured(where: Path, users: int, items: int) -> Cost:
+def measured(where: Path, users: int, items: int) -> KeptCost:
     """Puts that many users into a file below `where`, each with so many items, and reads some of them."""
     kept, codec, fill_s = opened(where, "bench"), Codec(), 0.0
     for first in range(0, users, AT_ONCE):
@@ -49,7 +49,7 @@ def measured(where: Path, users: int, items: int) -> Cost:
     assert all(kept.get(one) is not None for one in wanted)
     lookup = (time.process_time() - began) / len(wanted)
     kept.close()
-    return Cost(sum(path.stat().st_size for path in where.iterdir()), fill_s, lookup * 1e6)
+    return KeptCost(sum(path.stat().st_size for path in where.iterdir()), fill_s, lookup * 1e6)
 
 
 def main() -> None:

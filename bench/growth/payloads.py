@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from bench.asking import Asker, K, Request
+from bench.requests import K, Request, RequestMaker
 from models.data.shop import load_catalogue
 from schemas.records import RecommendRequest
 
@@ -25,7 +25,7 @@ class Payload:
     history: int = 0
     headers: Sequence[tuple[str, bytes]] = ()
     most: int = 1_000_000
-    _asker: Asker = field(default_factory=lambda: Asker("recommend", seed=5))
+    _asker: RequestMaker = field(default_factory=lambda: RequestMaker("recommend", seed=5))
     _random: random.Random = field(default_factory=lambda: random.Random(5))
 
     def ask(self, count: int) -> Sequence[Request]:

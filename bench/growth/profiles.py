@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from consumers.histories import Histories
+from consumers.histories import ProfileHistories
 from consumers.profiles import bulletin
 from consumers.profiles.store import Change, opened
 from schemas.records import Profile, Seen
@@ -28,7 +28,7 @@ _HEAD = """\
 
 
 @dataclass(frozen=True, slots=True)
-class Cost:
+class ProfilesCost:
     """Of the store as a whole, and of one user."""
 
     bytes: int
@@ -37,7 +37,7 @@ class Cost:
     standby_ms: float
 
 
-def measured(where: Path, users: int, items: int) -> Cost:
+def measured(where: Path, users: int, items: int) -> ProfilesCost:
     """Writes that many users below `where`, each with so many items, and reads some of them."""
     store = opened(where, "bench", 1 << 40)
     began = time.process_time()
@@ -47,7 +47,7 @@ def measured(where: Path, users: int, items: int) -> Cost:
     wrote = time.process_time() - began
     bulletin.write(where, bulletin.Bulletin(store.path.name, complete=True, at=time.time_ns() // 1_000_000))
     began = time.perf_counter()
-    histories = Histories(where)
+    histories = ProfileHistories(where)
     histories.start()
     assert len(histories.known("0").items) == items
     standby = time.perf_counter() - began
@@ -55,7 +55,7 @@ def measured(where: Path, users: int, items: int) -> Cost:
     histories.close()
     store.close()
     size = sum(path.stat().st_size for path in where.iterdir())
-    return Cost(size, wrote / users * 1e6, lookup * 1e6, standby * 1000)
+    return ProfilesCost(size, wrote / users * 1e6, lookup * 1e6, standby * 1000)
 
 
 def changes(first: int, last: int, items: int) -> Iterator[Change]:
@@ -70,7 +70,7 @@ def changes(first: int, last: int, items: int) -> Iterator[Change]:
         yield Change(0, str(user), Profile(user_id=str(user), items=seen, updated_at=at))
 
 
-def _lookups(histories: Histories, users: int) -> float:
+def _lookups(histories: ProfileHistories, users: int) -> float:
     draw = random.Random(1)
     wanted = [str(draw.randrange(users)) for _ in range(min(users, _LOOKUPS))]
     for user in wanted:

@@ -7,8 +7,8 @@ from typing import Any, cast
 
 import msgspec
 
-from bench.asking import Request
 from bench.peers.task import Task
+from bench.requests import Request
 from models.base import Model, Query, RecommendQuery, SearchQuery
 from schemas.records import Item, Result, SearchRequest
 from standfast.core.services import resolved, spec_of
@@ -51,7 +51,7 @@ class Computing:
 
     def results(self, requests: Sequence[Request]) -> list[Result]:
         """One answer for each request, in their order."""
-        found = self._model.predict([query(one) for one in requests])
+        found = self._model.predict([query(request) for request in requests])
         return [result(one, items) for one, items in zip(requests, found, strict=True)]
 
 

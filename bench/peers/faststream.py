@@ -19,7 +19,7 @@ def application(task: Task) -> FastStream:
 
     def handle(bodies: list[dict]) -> list[dict]:  # type: ignore[type-arg]
         results = computing.results([msgspec.convert(body, request) for body in bodies])
-        return [msgspec.to_builtins(one) for one in results]
+        return [msgspec.to_builtins(result) for result in results]
 
     subscriber = broker.subscriber(
         task.requests, group_id=task.group, auto_offset_reset="earliest", batch=True, max_records=task.batch

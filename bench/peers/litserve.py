@@ -5,9 +5,9 @@ from __future__ import annotations
 import litserve
 import msgspec
 
-from bench.asking import Request
 from bench.peers.computing import Computing, kind
 from bench.peers.task import Task, given
+from bench.requests import Request
 from schemas.records import Result
 
 _WAIT_S = 0.005

@@ -41,7 +41,7 @@ def main(task: Task) -> None:
     consumer, producer = consumer_of(task), Producer({"bootstrap.servers": task.servers})
     json, computing = Json(task.service), Computing(task)
     for messages in batches(consumer, task.requests, task.batch):
-        results = computing.results([json.request.decode(one.value() or b"") for one in messages])
+        results = computing.results([json.request.decode(message.value() or b"") for message in messages])
         for message, result in zip(messages, results, strict=True):
             producer.produce(task.results, json.written(result), message.key())
         producer.flush()

@@ -16,7 +16,7 @@ def main(task: Task) -> None:
     producer.init_transactions()
     json, computing = Json(task.service), Computing(task)
     for messages in batches(consumer, task.requests, task.batch):
-        results = computing.results([json.request.decode(one.value() or b"") for one in messages])
+        results = computing.results([json.request.decode(message.value() or b"") for message in messages])
         producer.begin_transaction()
         for message, result in zip(messages, results, strict=True):
             producer.produce(task.results, json.written(result), message.key())

@@ -32,7 +32,7 @@ class Replica:
 
     async def _predict(self, bodies: list[Any]) -> list[Any]:
         results = self._computing.results([msgspec.convert(body, self._kind) for body in bodies])
-        return [msgspec.to_builtins(one) for one in results]
+        return [msgspec.to_builtins(result) for result in results]
 
 
 def main(task: Task) -> None:

@@ -8,67 +8,67 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bench.rows.beside import SideBySide
-from bench.rows.row import Aim, Row
-from bench.rows.soaking import soaked
-from bench.rows.standing import flooded, memory, quality, started
-from bench.rows.struck import NOTHING_LOST, Refill, Strikes
+from bench.rows.faults import NOTHING_LOST, Refill, Strikes
+from bench.rows.row import Row, Threshold
+from bench.rows.soak import soaked
+from bench.rows.steady import flooded, memory, quality, started
 from standfast.core.errors import UsageError
 
-_ALL_WELL = Aim("wrong", 0)
-_BEYOND = (Aim("p50 beyond raw", 4, "ms"), Aim("p99 beyond raw", 12, "ms"), _ALL_WELL)
+_ALL_WELL = Threshold("wrong", 0)
+_BEYOND = (Threshold("p50 beyond raw", 4, "ms"), Threshold("p99 beyond raw", 12, "ms"), _ALL_WELL)
 
 # Those on the same system stand together, so that it is started once.
 ROWS = (
     Row(
         "kill", "SIGKILL of a worker, until its partitions' next answer",
-        Strikes("kill", "whole", 200, 3), (Aim("median", 50, "ms"), Aim("p99", 120, "ms"), *NOTHING_LOST),
+        Strikes("kill", "whole", 200, 3), (Threshold("median", 50, "ms"), Threshold("p99", 120, "ms"), *NOTHING_LOST),
     ),
     Row(
         "hang", "SIGSTOP of a worker, the same; it wakes up later",
-        Strikes("hang", "whole", 20, 2), (Aim("p99", 800, "ms"), *NOTHING_LOST),
+        Strikes("hang", "whole", 20, 2), (Threshold("p99", 800, "ms"), *NOTHING_LOST),
     ),
     Row(
         "two", "SIGKILL of two workers at once",
-        Strikes("two", "whole", 20, 2), (Aim("p99", 1000, "ms"), *NOTHING_LOST),
+        Strikes("two", "whole", 20, 2), (Threshold("p99", 1000, "ms"), *NOTHING_LOST),
     ),
     Row(
         "standby", "SIGKILL of a worker and of the standby that takes over",
-        Strikes("standby", "whole", 20, 2), (Aim("p99", 1000, "ms"), *NOTHING_LOST),
+        Strikes("standby", "whole", 20, 2), (Threshold("p99", 1000, "ms"), *NOTHING_LOST),
     ),
     Row(
         "stop", "SIGTERM of one worker after the other: longest pause",
-        Strikes("stop", "whole", 20, 2), (Aim("worst", 100, "ms"), *NOTHING_LOST),
+        Strikes("stop", "whole", 20, 2), (Threshold("worst", 100, "ms"), *NOTHING_LOST),
     ),
     Row(
         "refill", "a spent standby: until it is active, Kafka's part included; until the next is ready",
         Refill(Strikes("kill", "whole", 20, 2)),
-        (Aim("active, median", 50, "ms"), Aim("next ready, worst", 1000, "ms"), *NOTHING_LOST),
+        (Threshold("active, median", 50, "ms"), Threshold("next ready, worst", 1000, "ms"), *NOTHING_LOST),
     ),
     Row(
         "overload", "three times the searches it can compute",
-        flooded, (Aim("in time, of capacity", 0.9, at_least=True), *NOTHING_LOST),
+        flooded, (Threshold("in time, of capacity", 0.9, at_least=True), *NOTHING_LOST),
     ),
-    Row("memory", "a worker's or standby's proportional set size", memory, (Aim("largest", 200, "MB"),)),
+    Row("memory", "a worker's or standby's proportional set size", memory, (Threshold("largest", 200, "MB"),)),
     Row(
         "broker", "SIGKILL of one broker of three: longest pause",
-        Strikes("broker", "three brokers", 8, 1, rate=30), (Aim("worst", 2000, "ms"), *NOTHING_LOST),
+        Strikes("broker", "three brokers", 8, 1, rate=30), (Threshold("worst", 2000, "ms"), *NOTHING_LOST),
     ),
     Row(
         "controller", "the same, of the active controller",
-        Strikes("controller", "three brokers", 8, 1, rate=30), (Aim("worst", 3000, "ms"), *NOTHING_LOST),
+        Strikes("controller", "three brokers", 8, 1, rate=30), (Threshold("worst", 3000, "ms"), *NOTHING_LOST),
     ),
     Row(
         "supervisor", "SIGKILL of the supervisor and a new start: from its model's load",
-        Strikes("supervisor", "supervisor", 6, 1), (Aim("worst", 3000, "ms"), *NOTHING_LOST),
+        Strikes("supervisor", "supervisor", 6, 1), (Threshold("worst", 3000, "ms"), *NOTHING_LOST),
     ),
     Row(
         "host", "SIGKILL of one of two supervisors on the same topics",
-        Strikes("host", "two hosts", 6, 1), (Aim("worst", 2000, "ms"), *NOTHING_LOST),
+        Strikes("host", "two hosts", 6, 1), (Threshold("worst", 2000, "ms"), *NOTHING_LOST),
     ),
     Row(
         "one-search", "one search in flight, exactly once",
         SideBySide("search", 1, ("p50 beyond raw", "p99 beyond raw", "p50 of raw")),
-        (*_BEYOND, Aim("p50 of raw", 1.35)),
+        (*_BEYOND, Threshold("p50 of raw", 1.35)),
     ),
     Row(
         "one-recommend", "one recommendation in flight, exactly once",
@@ -77,26 +77,31 @@ ROWS = (
     Row(
         "mix", "64 searches in flight, one in ten nine times longer",
         SideBySide("search", 64, ("of sorted", "short p99 of uniform"), mix="long"),
-        (Aim("of sorted", 0.8, at_least=True), Aim("short p99 of uniform", 2), _ALL_WELL),
+        (Threshold("of sorted", 0.8, at_least=True), Threshold("short p99 of uniform", 2), _ALL_WELL),
     ),
     Row(
         "many-search", "64 searches in flight",
         SideBySide("search", 64, ("of raw",)),
         (
-            Aim("of raw", 0.95, at_least=True),
-            Aim("times litserve-usual", 2, at_least=True, peer="litserve-usual"),
+            Threshold("of raw", 0.95, at_least=True),
+            Threshold("times litserve-usual", 2, at_least=True, peer="litserve-usual"),
             _ALL_WELL,
         ),
     ),
     Row(
         "many-recommend", "512 recommendations in flight",
-        SideBySide("recommend", 512, ("of bare",)), (Aim("of bare", 0.6, at_least=True), _ALL_WELL),
+        SideBySide("recommend", 512, ("of bare",)), (Threshold("of bare", 0.6, at_least=True), _ALL_WELL),
     ),
-    Row("quality", "what the precision that serves costs in nDCG@10", quality, (Aim("nDCG@10 lost", 0.002),)),
-    Row("startup", "from `standfast up` to both services' first answers", started, (Aim("first answers", 10, "s"),)),
+    Row("quality", "what the precision that serves costs in nDCG@10", quality, (Threshold("nDCG@10 lost", 0.002),)),
+    Row(
+        "startup",
+        "from `standfast up` to both services' first answers",
+        started,
+        (Threshold("first answers", 10, "s"),),
+    ),
     Row(
         "soak", "8 workers, 64 partitions, 100 searches and 1,000 recommendations a second, one kill after the other",
-        soaked, (*NOTHING_LOST, Aim("growth", 1.1), Aim("p99 between failovers, of what it may be", 1)),
+        soaked, (*NOTHING_LOST, Threshold("growth", 1.1), Threshold("p99 between failovers, of what it may be", 1)),
     ),
 )  # fmt: skip
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from bench.beside.against import comparison, wanted
-from bench.beside.comparison import Comparison, Run, Spread, Summary, spread
 from bench.beside.contenders import BARE, STANDFAST
-from bench.rows.row import Found, Place, shown
+from bench.beside.results import Comparison, Run, Spread, Summary, spread
+from bench.beside.run import comparison, wanted
+from bench.rows.row import Measurement, RowContext, shown
 from standfast.core.errors import ClusterError
 
 _ROUNDS, _FEW = 3, 60
@@ -34,7 +34,7 @@ class SideBySide:
     figures: tuple[str, ...]
     mix: str = "uniform"
 
-    def __call__(self, place: Place) -> Found:
+    def __call__(self, place: RowContext) -> Measurement:
         """Figures, spread over the rounds. `wrong`: answered twice or not well; `times NAME`: answers/s by a peer's."""
         place.stand.clear()
         rounds, requests = (1, max(_FEW, 4 * self.in_flight)) if place.quick else (_ROUNDS, None)
@@ -48,7 +48,7 @@ class SideBySide:
             *(_told(name, one) for name, one in figures.items()),
             *(f"{n} {shown(s, 2)}" for n, s in by_peer.items()),
         ]
-        return Found(
+        return Measurement(
             f"{'; '.join(told)}; {ours.per_second.median:,.0f}/s, {wrong} wrong",
             {**figures, **by_peer, "wrong": float(wrong)},
             found,

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from bench.beside.comparison import Spread
-from bench.rows.stand import Stand
+from bench.beside.results import Spread
+from bench.rows.shared_system import SharedSystem
 
 Figure = float | Spread
 
 
 @dataclass(frozen=True, slots=True)
-class Aim:
+class Threshold:
     """What one figure of a row must come to; of several rounds the median must.
 
     `peer`: it is asked for only where that peer is measured beside us.
@@ -36,7 +36,7 @@ class Aim:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class Measurement:
     """What was measured: in words, the figures that aims name, all of it, and what could not be measured and why."""
 
     shown: str
@@ -46,10 +46,10 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class RowContext:
     """Where and how a row is measured. `peers`: names for `--against`; `tell` hears what is done now."""
 
-    stand: Stand
+    stand: SharedSystem
     quick: bool
     peers: str
     tell: Callable[[str], None]
@@ -61,8 +61,8 @@ class Row:
 
     name: str
     what: str
-    measure: Callable[[Place], Found] = field(repr=False)
-    aims: tuple[Aim, ...]
+    measure: Callable[[RowContext], Measurement] = field(repr=False)
+    aims: tuple[Threshold, ...]
 
 
 def shown(figure: Spread, digits: int) -> str:

@@ -6,14 +6,14 @@ import time
 from collections.abc import Callable, Sequence
 from multiprocessing import resource_tracker
 
+from bench.background import BackgroundLoad
+from bench.beside.conditions import system_described
 from bench.beside.contenders import chosen as peers_named
-from bench.beside.described import system_described
+from bench.environment import workplace
 from bench.figures import machine
-from bench.others import Others
-from bench.rows.outcome import Outcome, Report, failed, judged
-from bench.rows.row import Place, Row
-from bench.rows.stand import Stand
-from bench.stage import workplace
+from bench.rows.outcome import Report, RowOutcome, failed, judged
+from bench.rows.row import Row, RowContext
+from bench.rows.shared_system import SharedSystem
 from standfast.core.errors import StandfastError
 from standfast.core.settings import Settings
 
@@ -36,15 +36,15 @@ def measured(settings: Settings, rows: Sequence[Row], peers: str, quick: bool, t
     }
     resource_tracker.ensure_running()  # each comparison would start another, and end it before its time
     with workplace() as place:
-        stand = Stand(settings, place, quick)
+        stand = SharedSystem(settings, place, quick)
         try:
-            found = each(rows, lambda row: Place(stand, quick, peers, _named(row, tell)))
+            found = each(rows, lambda row: RowContext(stand, quick, peers, _named(row, tell)))
         finally:
             stand.clear()
     return Report(machine=machine(), settings=about, rows=found)
 
 
-def each(rows: Sequence[Row], place_for: Callable[[Row], Place]) -> list[Outcome]:
+def each(rows: Sequence[Row], place_for: Callable[[Row], RowContext]) -> list[RowOutcome]:
     """What became of each row; one that cannot be measured says why, and the next one's turn comes."""
     found = []
     for number, row in enumerate(rows, 1):
@@ -55,8 +55,8 @@ def each(rows: Sequence[Row], place_for: Callable[[Row], Place]) -> list[Outcome
     return found
 
 
-def _one(row: Row, place: Place) -> Outcome:
-    began, others = time.monotonic(), Others()
+def _one(row: Row, place: RowContext) -> RowOutcome:
+    began, others = time.monotonic(), BackgroundLoad()
     try:
         found = row.measure(place)
     except Exception as error:  # noqa: BLE001 - one row that fails must not take an hour's other figures with it

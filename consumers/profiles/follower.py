@@ -88,7 +88,7 @@ class Follower:
     def _read_on(self, consumer: Consumer, store: Store, source: Source) -> None:
         at = store.positions
         numbers = range(source.partitions)
-        consumer.assign([TopicPartition(self._topic, one, at.get(one, 0)) for one in numbers])
+        consumer.assign([TopicPartition(self._topic, number, at.get(number, 0)) for number in numbers])
         self._unread.forget(numbers)
         behind = set(numbers)
         began = asked = time.monotonic()

@@ -20,8 +20,8 @@ _LATEST = (1 << 8 * _TIME) - 1
 def packed(profile: Profile, number: Callable[[str], int]) -> bytes:
     """The row, of what the user likes and what they met earlier; `number` gives an item's number."""
     items = liked(profile.items)
-    numbers = [len(items), *map(number, profile.earlier), *(number(one.item_id) for one in items)]
-    times = b"".join(min(max(0, one.timestamp), _LATEST).to_bytes(_TIME, "little") for one in items)
+    numbers = [len(items), *map(number, profile.earlier), *(number(item.item_id) for item in items)]
+    times = b"".join(min(max(0, item.timestamp), _LATEST).to_bytes(_TIME, "little") for item in items)
     return array("I", numbers).tobytes() + times
 
 

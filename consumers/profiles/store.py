@@ -45,7 +45,7 @@ class Store(TopicFile):
 
     def write(self, changes: Iterable[Change], positions: dict[int, int]) -> None:
         """Takes the changes in, and the place behind them, as one."""
-        last = {(one.partition, one.user_id): one for one in changes}
+        last = {(change.partition, change.user_id): change for change in changes}
         try:
             with self.transaction():
                 for one in last.values():
@@ -66,12 +66,10 @@ class Store(TopicFile):
         number = self._numbers.get(item_id)
         if number is None:
             text = item_id.encode(errors="replace").decode()
-            found = self.connection.execute("select number from items where item_id = ?", (text,)).fetchone()
-            if found is None:
-                found = self.connection.execute(
-                    "insert into items values (null, ?) returning number", (text,)
-                ).fetchone()
-            number = int(found[0])
+            row = self.connection.execute("select number from items where item_id = ?", (text,)).fetchone()
+            if row is None:
+                row = self.connection.execute("insert into items values (null, ?) returning number", (text,)).fetchone()
+            number = int(row[0])
             if len(self._numbers) >= _NUMBERS:
                 self._numbers.clear()
             self._numbers[item_id] = number

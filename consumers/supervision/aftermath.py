@@ -13,7 +13,7 @@ import structlog
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
-from consumers.ledger import RecordId
+from consumers.heartbeat import RecordId
 from consumers.messages import Exited, Suspected
 from consumers.process import suspects_file
 from consumers.service import Service

@@ -11,7 +11,7 @@ from standfast.core.backoff import Backoff
 _SHORT_LIFE_S = 3.0
 
 
-class Identities:
+class WorkerIdentities:
     """All identities of one service; each is vacant at first."""
 
     def __init__(self, identities: Iterable[str]) -> None:

@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from consumers.ledger import Ledger
+from consumers.heartbeat import Heartbeat
 from consumers.life_lock import LifeLock
 from consumers.messages import Message, send
 from consumers.process import life_file, slot_file, transactional_id
@@ -26,7 +26,7 @@ class Member(MemberState):
     def __init__(self, slot: str, channel: socket.socket, model: str) -> None:
         super().__init__(slot, model)
         self.channel = channel
-        self.ledger = Ledger(slot_file(slot))
+        self.ledger = Heartbeat(slot_file(slot))
         self.ledger.reset()
         self._life = LifeLock(life_file(slot))
         self._life.reset()

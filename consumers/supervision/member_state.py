@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 
-from consumers.messages import Failing, FromWorker, Left, Load, Ready, Waiting
+from consumers.messages import Failing, FromWorker, Left, LoadReport, Ready, Waiting
 from standfast.core.status import WorkerState
 
 
@@ -22,7 +22,7 @@ class MemberState:
         self.failing = ""
         self.waiting = ""
         self.left = False
-        self.load: Load | None = None
+        self.load: LoadReport | None = None
         self.load_at = 0.0
         self.vacant_since: float | None = None
         self.took_over_at = 0.0
@@ -35,7 +35,7 @@ class MemberState:
 
     def hears(self, message: FromWorker) -> None:
         """Takes note of what the process says of itself."""
-        if isinstance(message, Load):
+        if isinstance(message, LoadReport):
             self.load, self.load_at = message, time.monotonic()
         elif isinstance(message, Ready):
             self.state, self.seats = "ready", message.seats

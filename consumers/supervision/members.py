@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from consumers.messages import Load, Message
+from consumers.messages import LoadReport, Message
 from consumers.supervision.member import Member
 
 
@@ -65,7 +65,7 @@ class Members:
         shares = [len(member.partitions.get(topic, ())) for member in self]
         return sum(shares) >= partitions and sum(map(bool, shares)) >= min(workers, partitions)
 
-    def loads(self, since: float) -> list[Load]:
+    def loads(self, since: float) -> list[LoadReport]:
         """What each serving worker said last, of those that said something since then (monotonic seconds)."""
         return [member.load for member in self.serving if member.load is not None and member.load_at >= since]
 

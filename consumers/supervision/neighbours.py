@@ -60,7 +60,7 @@ class Neighbours:
         except (KafkaException, TimeoutError) as error:
             _log.debug("the group cannot be looked at", group=group, error=str(error))
             return None
-        return by_host([one.client_id for one in found.members], self._service.name)
+        return by_host([member.client_id for member in found.members], self._service.name)
 
     def _fence(self, slots: set[str]) -> None:
         _log.warning("another host is gone; its transactions are ended", slots=sorted(slots))

@@ -23,7 +23,7 @@ from consumers.messages import (
     FromWorker,
     Loaded,
     Ready,
-    Stop,
+    StopOrder,
     pair,
     receive,
     send,
@@ -123,7 +123,7 @@ class NurseryHandle:
         """Ends the process, stopped or not, and whatever children it still has; returns at once, and tells nobody."""
         if self._channel is not None:
             asyncio.get_running_loop().remove_reader(self._channel)
-            send(self._channel, Stop())
+            send(self._channel, StopOrder())
             self._channel.close()
             self._channel = None
         self.kill()
@@ -136,7 +136,7 @@ class NurseryHandle:
 
     def forget_unborn(self) -> None:
         """Gives up the processes that it was told to make and has not: should it do so yet, they end by themselves."""
-        for member in [one for one in self._members.values() if not one.pid]:
+        for member in [member for member in self._members.values() if not member.pid]:
             self._gone(member)
 
     @property

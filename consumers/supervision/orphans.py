@@ -15,9 +15,9 @@ import structlog
 from confluent_kafka import Consumer, ConsumerGroupState, KafkaException
 from confluent_kafka.admin import AdminClient
 
-from consumers.bounded import close
 from consumers.service import Service
 from standfast.core import clients
+from standfast.core.bounded import close
 from standfast.core.settings import Settings
 
 _log = structlog.get_logger()
@@ -96,6 +96,9 @@ def orphans(admin: AdminClient, group: str, topic: str) -> set[int] | None:
     if found.state is not ConsumerGroupState.STABLE:
         return None
     owned = {
-        one.partition for member in found.members for one in member.assignment.topic_partitions if one.topic == topic
+        partition.partition
+        for member in found.members
+        for partition in member.assignment.topic_partitions
+        if partition.topic == topic
     }
     return all_ - owned

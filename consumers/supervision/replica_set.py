@@ -20,15 +20,15 @@ from consumers.messages import (
     Exited,
     Failed,
     FromWorker,
-    Load,
+    LoadReport,
     Ready,
     Serving,
-    Stop,
+    StopOrder,
 )
 from consumers.service import Service
 from consumers.supervision.aftermath import Aftermath
 from consumers.supervision.hangs import HangWatch
-from consumers.supervision.identities import Identities
+from consumers.supervision.identities import WorkerIdentities
 from consumers.supervision.member import Member
 from consumers.supervision.members import Members
 from consumers.supervision.neighbours import Neighbours
@@ -66,7 +66,7 @@ class ReplicaSet:
         self._settings = settings
         self._changed = changed
         self.members = Members()
-        self._identities = Identities(service.worker_ids)
+        self._identities = WorkerIdentities(service.worker_ids)
         self._births = Backoff(deaths=1, within_s=60.0)
         self._nurseries = Nurseries(
             service.name, lambda version: NurseryHandle(service, version, environment, self), self._births
@@ -161,7 +161,7 @@ class ReplicaSet:
         self._succession.stop()
         self._hangs.stop()
         for member in self.members:
-            member.send(Stop())
+            member.send(StopOrder())
         deadline = time.monotonic() + within_s
         while self.members and time.monotonic() < deadline:
             await asyncio.sleep(0.02)
@@ -212,7 +212,7 @@ class ReplicaSet:
     def said(self, member: Member, message: FromWorker) -> None:
         """A message from a worker or standby."""
         member.hears(message)
-        if isinstance(message, Load):
+        if isinstance(message, LoadReport):
             return
         if isinstance(message, Ready):
             self._became_ready(member)

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import structlog
 
-from consumers.messages import Stop
-from consumers.supervision.identities import Identities
+from consumers.messages import StopOrder
+from consumers.supervision.identities import WorkerIdentities
 from consumers.supervision.member import Member
 from consumers.supervision.members import Members
 from consumers.supervision.nurseries import Nurseries
@@ -26,7 +26,7 @@ class Rollout:
     """
 
     def __init__(
-        self, service: str, members: Members, identities: Identities, nurseries: Nurseries, drains_within_s: float
+        self, service: str, members: Members, identities: WorkerIdentities, nurseries: Nurseries, drains_within_s: float
     ) -> None:
         self._service = service
         self._members = members
@@ -63,4 +63,4 @@ class Rollout:
 
     def _drain(self, member: Member) -> None:
         member.drain(self._drains_within_s)
-        member.send(Stop())
+        member.send(StopOrder())

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from consumers.service import Service
-from consumers.supervision.identities import Identities
+from consumers.supervision.identities import WorkerIdentities
 from consumers.supervision.member import Member
 from standfast.core.status import WorkerStatus
 
 
-def rows(service: Service, members: Iterable[Member], identities: Identities) -> list[WorkerStatus]:
+def rows(service: Service, members: Iterable[Member], identities: WorkerIdentities) -> list[WorkerStatus]:
     """Every process, workers first, and the identities that nobody has just now."""
     processes = [_row(service, member, identities.restarts(member.identity)) for member in members if member.pid]
     vacant = [

@@ -8,7 +8,7 @@ from collections import deque
 
 import structlog
 
-from consumers.messages import Load
+from consumers.messages import LoadReport
 from consumers.supervision import orders
 from consumers.supervision.replica_set import ReplicaSet
 from consumers.supervision.scaling import Rule, Sample, Step, busy, decide
@@ -72,7 +72,7 @@ class Scaler:
     def status(self) -> ServiceStatus:
         """How many there are, what they have to do, and why."""
         loads = self._loads()
-        waiting = [one.waiting for one in loads]
+        waiting = [load.waiting for load in loads]
         rule = self._rule()
         return ServiceStatus(
             name=self._replicas.service.name,
@@ -100,11 +100,11 @@ class Scaler:
         if len(loads) < self._replicas.service.workers:
             silent = self._replicas.service.workers - len(loads)
             return f"{silent} workers have not said for {_STALE_S:g} s what they do"
-        if any(one.waiting is None for one in loads):
+        if any(load.waiting is None for load in loads):
             return "Kafka has not said where each partition ends"
         return ""
 
-    def _loads(self) -> list[Load]:
+    def _loads(self) -> list[LoadReport]:
         """What each worker said last, if that was lately."""
         return self._replicas.members.loads(since=time.monotonic() - _STALE_S)
 

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from consumers.messages import Load
+from consumers.messages import LoadReport
 
 _BUSY_ENOUGH = 0.5
 _SMOOTHED_OVER = 10  # samples: a busy second now and then needs no further worker
@@ -29,7 +29,7 @@ class Sample:
     """What every worker said at one time (monotonic seconds)."""
 
     at: float
-    loads: tuple[Load, ...]
+    loads: tuple[LoadReport, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +105,7 @@ def _since(samples: Sequence[Sample], seconds: float) -> Sequence[Sample]:
     begin = samples[-1].at - seconds
     if samples[0].at > begin:
         return ()
-    return [one for one in samples if one.at >= begin]
+    return [sample for sample in samples if sample.at >= begin]
 
 
 def wait(sample: Sample) -> float:
@@ -114,10 +114,10 @@ def wait(sample: Sample) -> float:
     A worker with a single partition is left out: more workers would not take anything off it.
     """
     alone = len(sample.loads) == 1
-    return max((_wait(one) for one in sample.loads if alone or one.partitions > 1), default=0.0)
+    return max((_wait(load) for load in sample.loads if alone or load.partitions > 1), default=0.0)
 
 
-def _wait(load: Load) -> float:
+def _wait(load: LoadReport) -> float:
     if not load.waiting:
         return 0.0
     return load.waiting * load.busy_s / load.answered if load.answered else load.oldest_s
@@ -125,10 +125,10 @@ def _wait(load: Load) -> float:
 
 def busy(sample: Sample) -> float:
     """How many workers would be busy all the time."""
-    return sum(one.busy_s / one.over_s for one in sample.loads)
+    return sum(load.busy_s / load.over_s for load in sample.loads)
 
 
 def refuses(sample: Sample) -> bool:
     """Whether requests are refused for want of time by workers that have none left."""
-    answered, refused = sum(one.answered for one in sample.loads), sum(one.refused for one in sample.loads)
+    answered, refused = sum(load.answered for load in sample.loads), sum(load.refused for load in sample.loads)
     return refused > _REFUSED_TOO_MANY * answered and busy(sample) > _NO_TIME_LEFT * len(sample.loads)

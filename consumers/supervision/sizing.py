@@ -15,7 +15,7 @@ import structlog
 
 from consumers.messages import Leave
 from consumers.service import Service
-from consumers.supervision.identities import Identities
+from consumers.supervision.identities import WorkerIdentities
 from consumers.supervision.member import Member
 from consumers.supervision.members import Members
 from consumers.supervision.nurseries import Nurseries
@@ -40,7 +40,7 @@ class Sizing:
         self,
         service: Service,
         members: Members,
-        identities: Identities,
+        identities: WorkerIdentities,
         nurseries: Nurseries,
         births: Backoff,
         is_being_fenced: Callable[[str], bool],
@@ -79,7 +79,7 @@ class Sizing:
         if surplus and not (
             between or self._nurseries.retiring or self._stopped or time.monotonic() < self._next_leave
         ):
-            last = max((one for one in members if one.identity in surplus), key=lambda one: one.took_over_at)
+            last = max((member for member in members if member.identity in surplus), key=lambda one: one.took_over_at)
             last.drain(self._drains_within_s)
             last.send(Leave())
 

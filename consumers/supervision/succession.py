@@ -12,7 +12,7 @@ from collections.abc import Callable
 import structlog
 
 from consumers.messages import Activate, Suspected
-from consumers.supervision.identities import Identities
+from consumers.supervision.identities import WorkerIdentities
 from consumers.supervision.member import Member
 from consumers.supervision.members import Members
 from consumers.supervision.orphans import Orphans
@@ -33,7 +33,7 @@ class Succession:
         self,
         service: str,
         members: Members,
-        identities: Identities,
+        identities: WorkerIdentities,
         orphans: Orphans,
         suspected: Callable[[], Suspected],
     ) -> None:

@@ -44,14 +44,14 @@ class TopicWatch:
         if self._admin is None:
             self._admin = AdminClient(clients.base(self._settings, "standfast-scaling"))
         try:
-            found = self._admin.list_topics(self._topic, timeout=_ASK_S).topics[self._topic]
+            described = self._admin.list_topics(self._topic, timeout=_ASK_S).topics[self._topic]
         except KafkaException as error:
             self._problem = f"Kafka says nothing of {self._topic}: {error.args[0].str()}"
             return
-        leaderless = sorted(number for number, one in found.partitions.items() if one.leader < 0)
-        if found.error is not None:
-            self._problem = f"Kafka says of {self._topic}: {found.error.str()}"
+        leaderless = sorted(number for number, one in described.partitions.items() if one.leader < 0)
+        if described.error is not None:
+            self._problem = f"Kafka says of {self._topic}: {described.error.str()}"
         elif leaderless:
             self._problem = f"{self._topic} has no leader for its partitions {', '.join(map(str, leaderless))}"
         else:
-            self._problem, self.partitions, self._answered_at = "", len(found.partitions), time.monotonic()
+            self._problem, self.partitions, self._answered_at = "", len(described.partitions), time.monotonic()

@@ -14,7 +14,7 @@ Headers = Sequence[tuple[str, bytes | None]]
 
 
 @dataclass(frozen=True, slots=True)
-class DeadLetter:
+class CommandLetter:
     """The command as it came, with the headers that say why it is here."""
 
     topic: str
@@ -23,7 +23,7 @@ class DeadLetter:
     headers: Headers
     ours: int
 
-    def shortened(self) -> DeadLetter | None:
+    def shortened(self) -> CommandLetter | None:
         """The same without what came from outside, None if that was done before: for one that its topic refuses."""
         if any(name == _SIZE for name, _ in self.headers[-self.ours :]):
             return None
@@ -32,10 +32,10 @@ class DeadLetter:
         return replace(self, key=None, value=None, headers=headers, ours=len(headers))
 
 
-def dead_letter(origin: Origin, reason: str) -> DeadLetter:
+def dead_letter(origin: Origin, reason: str) -> CommandLetter:
     """The dead letter of a command."""
     place = (origin.topic, origin.partition, origin.offset, origin.timestamp_ms)
     headers = dead_letter_headers(origin.headers, reason, *place, "drills")
-    return DeadLetter(
+    return CommandLetter(
         origin.topic + DEAD_LETTER_SUFFIX, origin.key, origin.value, headers, len(headers) - len(origin.headers)
     )

@@ -53,7 +53,7 @@ def bounded(event: DrillEvent) -> DrillEvent:
         drill=event.drill[:_LONGEST],
         reason=event.reason[:_LONGEST] if event.reason else event.reason,
         requested_by=event.requested_by[:_LONGEST] if event.requested_by else event.requested_by,
-        findings=[one[:_LONGEST] for one in event.findings[:_MOST]] if event.findings else event.findings,
+        findings=[finding[:_LONGEST] for finding in event.findings[:_MOST]] if event.findings else event.findings,
         intent=event.intent if event.intent and len(event.intent) <= _LONGEST_INTENT else None,
     )
 

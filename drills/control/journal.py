@@ -14,9 +14,9 @@ import msgspec
 import structlog
 from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
 
-from drills.control.dead_letter import DeadLetter, Headers
-from drills.control.outage import Outage
+from drills.control.dead_letter import CommandLetter, Headers
 from drills.control.outcomes import TOPIC, Outcomes
+from drills.control.retry import Retry
 from schemas.codec import Codec, Encoding
 from schemas.records import DrillEvent
 from standfast.core import clients
@@ -34,14 +34,14 @@ _log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class JournalEntry:
     """What one transaction writes. `offsets` are next to read; `group` is the consumer group's metadata, if any."""
 
     events: tuple[DrillEvent, ...] = ()
     encoding: Encoding = Encoding.JSON
     offsets: tuple[TopicPartition, ...] = ()
     group: object = None
-    dead_letter: DeadLetter | None = None
+    dead_letter: CommandLetter | None = None
 
 
 class _Try:
@@ -70,7 +70,7 @@ class Journal:
         self._codec = codec
         self._stopping = stopping
         self._topic = settings.kafka.topic_prefix + TOPIC
-        self._outage = Outage("the outcome stream cannot be written", stopping)
+        self._outage = Retry("the outcome stream cannot be written", stopping)
         self._producer = self._built()
 
     def connect(self) -> None:
@@ -87,7 +87,7 @@ class Journal:
                 self._outage.over()
                 return
 
-    def write(self, entry: Entry) -> None:
+    def write(self, entry: JournalEntry) -> None:
         """Blocks until the entry is committed, once. Raises Fenced or Stopped."""
         seen = _Try()
         while not self._tried(entry, seen):
@@ -101,7 +101,7 @@ class Journal:
         """Lets go of the producer without waiting for anything."""
         self._producer.purge()
 
-    def _tried(self, entry: Entry, seen: _Try) -> bool:
+    def _tried(self, entry: JournalEntry, seen: _Try) -> bool:
         producer = self._producer
         try:
             role_word.beat()
@@ -132,7 +132,7 @@ class Journal:
             _log.warning("an event is written as JSON", drill_id=event.drill_id, encoding=encoding, error=str(error))
             return json.dumps(msgspec.to_builtins(event)).encode()
 
-    def _settled(self, entry: Entry, error: KafkaError) -> bool:
+    def _settled(self, entry: JournalEntry, error: KafkaError) -> bool:
         """Leaves a producer that can begin again, and says whether the entry was committed after all."""
         if error.txn_requires_abort():
             try:
@@ -185,7 +185,7 @@ def _produce(
         raise
 
 
-def _easier(entry: Entry, seen: _Try) -> Entry:
+def _easier(entry: JournalEntry, seen: _Try) -> JournalEntry:
     """The entry without what Kafka does not take: it must not hold up every command behind it.
 
     Of a dead letter its value and the headers that came with it are left first, then all of it; of an event that is too
@@ -195,7 +195,7 @@ def _easier(entry: Entry, seen: _Try) -> Entry:
     if letter is not None and (seen.letter is not None or seen.no_topic or seen.failures >= _TRIES):
         why = seen.letter.str() if seen.letter is not None else "it is not taken in time"
         shorter = None if seen.letter is None or seen.no_topic else letter.shortened()
-        places = [(one.topic, one.partition, one.offset - 1) for one in entry.offsets]
+        places = [(offset.topic, offset.partition, offset.offset - 1) for offset in entry.offsets]
         what = "left out" if shorter is None else "written without its value"
         _log.warning(f"a dead letter is {what}", topic=letter.topic, why=why, of=places)
         return replace(entry, dead_letter=shorter)

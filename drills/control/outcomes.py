@@ -12,7 +12,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from consumers.admission import origin_of, read
 from drills.control.events import bounded
-from drills.evidence.places import bounds, partitions_of
+from drills.evidence.offsets import bounds, partitions_of
 from drills.running.plan import is_id
 from schemas.codec import Codec, Encoding
 from schemas.records import DrillEvent
@@ -57,7 +57,7 @@ class Outcomes:
     def from_the_start(self) -> list[Outcome]:
         """Everything there is, each drill's events in order; raises ClusterError if Kafka does not answer."""
         partitions = self._assign(at_end=False)
-        found: list[Outcome] = []
+        outcomes: list[Outcome] = []
         self._left = 0
         silent_since = time.monotonic()
         while partitions:
@@ -72,10 +72,10 @@ class Outcomes:
             if error is not None and error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001
                 partitions.discard(message.partition())
             elif error is None and (outcome := self._decoded(message)):
-                found.append(outcome)
+                outcomes.append(outcome)
         if self._left:
             _log.warning("records that are no drill events were left", topic=self._topic, records=self._left)
-        return found
+        return outcomes
 
     def go_to_end(self) -> None:
         """From here on `following` gives only what is written after this moment."""
@@ -129,7 +129,7 @@ def refuse_unusual(event: DrillEvent) -> None:
     if not 0 <= event.at <= _LATEST_MS:
         raise Unreadable(f"at = {event.at!s:.40}: it must be epoch milliseconds")
     spans = (event.latency_before, event.latency_during, event.latency_after)
-    times = [ms for one in spans if one for ms in (one.count, one.p50_ms, one.p99_ms, one.max_ms)]
+    times = [ms for span in spans if span for ms in (span.count, span.p50_ms, span.p99_ms, span.max_ms)]
     figures = [event.rto_ms, event.score, event.lost, event.duplicated, event.out_of_order, *times]
-    if any(one is not None and not 0 <= one <= _LARGEST for one in figures):
+    if any(figure is not None and not 0 <= figure <= _LARGEST for figure in figures):
         raise Unreadable("a figure is negative, no number or out of all proportion")

@@ -10,7 +10,7 @@ import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from drills.control.outage import Outage
+from drills.control.retry import Retry
 from standfast.core import clients
 from standfast.core.consumed import Consumed
 from standfast.core.deleted import Unread
@@ -41,7 +41,7 @@ class Control:
         group = settings.kafka.topic_prefix + _GROUP
         self._consumer = Consumer(clients.consumer(settings, group, group, **{"enable.partition.eof": True}))
         self._admin = AdminClient(clients.base(settings, group))
-        self._outage = Outage(f"{self.topic} cannot be read", stopping)
+        self._outage = Retry(f"{self.topic} cannot be read", stopping)
         self._unread = Unread(self.topic)
         self._identity = Identity("", 0)
         self._looked = float("-inf")
@@ -121,29 +121,29 @@ class Control:
         if time.monotonic() - self._looked < at_least_every_s:
             return
         try:
-            found = identity_of(self._admin, self.topic, _LOOK_WITHIN_S)
-            if found != self._identity:
-                self._go_to(found)
+            identity = identity_of(self._admin, self.topic, _LOOK_WITHIN_S)
+            if identity != self._identity:
+                self._go_to(identity)
         except KafkaException as error:
             self._say(error.args[0].str())
         else:
             self._said = ""
         self._looked = time.monotonic()
 
-    def _go_to(self, found: Identity) -> None:
-        places = [TopicPartition(self.topic, number) for number in range(found.partitions)]
+    def _go_to(self, identity: Identity) -> None:
+        places = [TopicPartition(self.topic, number) for number in range(identity.partitions)]
         places = self._consumer.committed(places, _TIMEOUT_S)
         for place in places:
             if place.error is not None:
                 raise KafkaException(place.error)
-            of_another = place.metadata not in {None, "", found.topic_id}
+            of_another = place.metadata not in {None, "", identity.topic_id}
             place.offset = 0 if of_another else max(place.offset, 0)
-        if self._identity.topic_id not in {"", found.topic_id}:
+        if self._identity.topic_id not in {"", identity.topic_id}:
             _log.warning("the topic was deleted and made again; it is read from its beginning", topic=self.topic)
         self._reached.clear()
-        self._unread.forget(range(found.partitions))
+        self._unread.forget(range(identity.partitions))
         self._consumer.assign(places)
-        self._identity = found
+        self._identity = identity
 
     def _heard(self, error: KafkaError, message: Consumed) -> None:
         if error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001

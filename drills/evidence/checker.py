@@ -59,44 +59,46 @@ class Measured:
 def measure(history: History) -> Measured:
     """The figures of a history."""
     requests = history.requests
-    acked = [one for one in requests if one.sent == "acked"]
+    acked = [request for request in requests if request.sent == "acked"]
     recoveries = Recoveries(history)
     faults = history.faults
-    recovered_at = _latest(recoveries.recovered_at(one) for one in faults)
-    struck = min((one.at for one in faults), default=math.inf)
+    recovered_at = _latest(recoveries.recovered_at(fault) for fault in faults)
+    struck = min((fault.at for fault in faults), default=math.inf)
     before, during, after = _split(requests, struck, recovered_at)
     compared, wrong = wrong_answers(requests, struck)
     return Measured(
         sent=len(requests),
         acked=len(acked),
         unacked=len(requests) - len(acked),
-        answered=sum(1 for one in requests if one.answers),
+        answered=sum(1 for request in requests if request.answers),
         lost=sum(1 for one in acked if not one.answers),
-        duplicated=sum(max(0, len(one.answers) - max(1, len(one.copies))) for one in requests),
+        duplicated=sum(max(0, len(request.answers) - max(1, len(request.copies))) for request in requests),
         unexpected=len(history.unexpected),
         out_of_order=out_of_order(requests),
-        not_ok=dict(Counter(seen.status for one in requests for seen in one.answers[:1] if seen.status != "ok")),
-        first_ms=_latest(recoveries.first_ms(one) for one in faults),
-        rto_ms=_latest(recoveries.rto_ms(one) for one in faults),
+        not_ok=dict(
+            Counter(seen.status for request in requests for seen in request.answers[:1] if seen.status != "ok")
+        ),
+        first_ms=_latest(recoveries.first_ms(fault) for fault in faults),
+        rto_ms=_latest(recoveries.rto_ms(fault) for fault in faults),
         recovered_at=recovered_at,
-        watched_ms=max(0.0, history.ended - max((one.at for one in faults), default=math.inf)) * 1000,
+        watched_ms=max(0.0, history.ended - max((fault.at for fault in faults), default=math.inf)) * 1000,
         before=latency(before),
         during=latency(during),
         after=latency(after),
         compared=compared,
         wrong=wrong,
-        written_twice=sum(len(one.copies) > 1 for one in requests),
+        written_twice=sum(len(request.copies) > 1 for request in requests),
     )
 
 
 def out_of_order(requests: Iterable[Request]) -> int:
     """Answers that came after the answer to a later request of the same partition."""
     lanes: defaultdict[tuple[int, int], list[tuple[int, int]]] = defaultdict(list)
-    for one in requests:
-        offsets = sorted(one.copies) or ([one.offset] if one.offset >= 0 else [])
-        answers = sorted(one.answers, key=lambda seen: (seen.at, seen.offset))
+    for request in requests:
+        offsets = sorted(request.copies) or ([request.offset] if request.offset >= 0 else [])
+        answers = sorted(request.answers, key=lambda seen: (seen.at, seen.offset))
         for offset, seen in zip(offsets, answers, strict=False):
-            lanes[one.partition, seen.partition].append((seen.offset, offset))
+            lanes[request.partition, seen.partition].append((seen.offset, offset))
     count = 0
     for lane in lanes.values():
         furthest = -1
@@ -109,10 +111,10 @@ def out_of_order(requests: Iterable[Request]) -> int:
 def wrong_answers(requests: Iterable[Request], struck: float = math.inf) -> tuple[int, int]:
     """How many answers could be held against their requests, and how many of them cannot be to these."""
     seen = [
-        (one.k, answer)
-        for one in requests
-        if one.k > 0
-        for answer in one.answers
+        (request.k, answer)
+        for request in requests
+        if request.k > 0
+        for answer in request.answers
         if answer.status == "ok" and answer.items >= 0
     ]
     full = all(answer.items >= k for k, answer in seen if answer.at <= struck)
@@ -132,12 +134,12 @@ def _split(
     before: list[Request] = []
     during: list[Request] = []
     after: list[Request] = []
-    for one in requests:
-        at = one.answered_at
+    for request in requests:
+        at = request.answered_at
         if at is not None and at <= struck:
-            before.append(one)
-        elif recovered_at is not None and one.invoked > recovered_at:
-            after.append(one)
+            before.append(request)
+        elif recovered_at is not None and request.invoked > recovered_at:
+            after.append(request)
         else:
-            during.append(one)
+            during.append(request)
     return before, during, after

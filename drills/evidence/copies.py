@@ -30,7 +30,7 @@ def copies(settings: Settings, prefix: str, since: Sequence[TopicPartition]) -> 
 
     Raises ClusterError if Kafka does not show the end within a minute.
     """
-    found: defaultdict[str, tuple[int, ...]] = defaultdict(tuple)
+    offsets: defaultdict[str, tuple[int, ...]] = defaultdict(tuple)
     # What others have in an open transaction must not keep us from the end: ours are in none.
     config = {**clients.answers(settings, f"standfast-drill-{prefix}"), "isolation.level": "read_uncommitted"}
     consumer = Consumer({**config, "enable.partition.eof": True})
@@ -43,15 +43,15 @@ def copies(settings: Settings, prefix: str, since: Sequence[TopicPartition]) -> 
             for message in cast("list[Consumed]", consumer.consume(1000, 0.1)):
                 error, key = message.error(), message.key() or b""
                 if error is None and key.startswith(needle):
-                    found[key.decode()] += (message.offset(),)
+                    offsets[key.decode()] += (message.offset(),)
                 elif error is not None and error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001
                     left.discard(message.partition())
     finally:
         consumer.close()
-    return found
+    return offsets
 
 
 def with_copies(history: History, known: Copies) -> History:
     """The history, each request with its places in the request topic."""
-    requests = tuple(replace(one, copies=known.get(one.request_id, ())) for one in history.requests)
+    requests = tuple(replace(request, copies=known.get(request.request_id, ())) for request in history.requests)
     return replace(history, requests=requests)

@@ -50,7 +50,7 @@ class Request:
     @property
     def answered_at(self) -> float | None:
         """When its first answer was seen."""
-        return min((one.at for one in self.answers), default=None)
+        return min((answer.at for answer in self.answers), default=None)
 
     @property
     def latency_ms(self) -> float | None:

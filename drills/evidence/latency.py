@@ -11,7 +11,7 @@ from schemas.records import Latency
 
 def latency(requests: Iterable[Request]) -> Latency:
     """Nearest-rank percentiles of the answered ones; only the count when there are none."""
-    times = sorted(ms for one in requests if (ms := one.latency_ms) is not None)
+    times = sorted(ms for request in requests if (ms := request.latency_ms) is not None)
     if not times:
         return Latency(count=0)
     return Latency(count=len(times), p50_ms=_rank(times, 0.5), p99_ms=_rank(times, 0.99), max_ms=round(times[-1], 3))

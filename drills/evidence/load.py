@@ -19,7 +19,7 @@ from consumers.admission import origin_of, read
 from consumers.service import Service
 from drills.evidence.copies import copies, with_copies
 from drills.evidence.history import Fault, History, Request, Sent, Sighting
-from drills.evidence.places import ends_of, partitions_of
+from drills.evidence.offsets import ends_of, partitions_of
 from drills.evidence.recorder import Recorder
 from drills.evidence.shop_words import Asked
 from schemas.codec import Codec, Encoding
@@ -109,14 +109,14 @@ class Load:
         Of requests with several answers it tells how often they were written: it reads the request topic for that,
         which may take some seconds, and the load counts as broken where it cannot.
         """
-        found = self._recorder.history()
-        if all(len(one.answers) < 2 for one in found.requests):
-            return found
+        history = self._recorder.history()
+        if all(len(request.answers) < 2 for request in history.requests):
+            return history
         try:
-            return with_copies(found, copies(self._settings, self._prefix, self._began_at))
+            return with_copies(history, copies(self._settings, self._prefix, self._began_at))
         except (KafkaException, ClusterError) as error:
             self._broken = f"how often requests were written is not known: {error}"
-            return found
+            return history
 
     def stop_sending(self) -> None:
         """Sends no more; answers are still read."""

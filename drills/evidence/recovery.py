@@ -52,7 +52,7 @@ class Recoveries:
         """Until a successor's first answer, from the start or from `since`; infinite if there was none."""
         begin = fault.at if since is None else since
         victims = fault.victims or (fault.partitions,)
-        return max((self._successor(fault, one) - begin) * 1000 for one in victims)
+        return max((self._successor(fault, victim) - begin) * 1000 for victim in victims)
 
     def pause_ms(self, fault: Fault) -> float:
         """The longest pause; infinite if a request was never answered."""
@@ -66,7 +66,7 @@ class Recoveries:
 
     def usual(self) -> Latency:
         """The latency of requests that came and were answered while no fault lasted."""
-        amiss = [(one.at, math.inf if one.ended is None else one.ended) for one in self._faults]
+        amiss = [(fault.at, math.inf if fault.ended is None else fault.ended) for fault in self._faults]
         return latency(
             one
             for one in self._acked
@@ -93,12 +93,12 @@ class Recoveries:
 
     @cached_property
     def _acked(self) -> list[Request]:
-        return [one for one in self._requests if one.sent == "acked"]
+        return [request for request in self._requests if request.sent == "acked"]
 
     @cached_property
     def _answers(self) -> list[tuple[Sighting, int]]:
         """Every answer and the partition of its request, as they were seen."""
-        answers = ((seen, one.partition) for one in self._requests for seen in one.answers)
+        answers = ((seen, request.partition) for request in self._requests for seen in request.answers)
         return sorted(answers, key=lambda answer: answer[0].at)
 
     @cached_property
@@ -109,9 +109,9 @@ class Recoveries:
     def _by_partition(self) -> dict[int, tuple[list[float], list[float]]]:
         """Of each partition when its answered requests were sent, and the first answer to these or any later one."""
         answered: defaultdict[int, list[tuple[float, float]]] = defaultdict(list)
-        for one in self._requests:
-            if (at := one.answered_at) is not None:
-                answered[one.partition].append((one.invoked, at))
+        for request in self._requests:
+            if (at := request.answered_at) is not None:
+                answered[request.partition].append((request.invoked, at))
         return {partition: _earliest(sorted(pairs)) for partition, pairs in answered.items()}
 
 

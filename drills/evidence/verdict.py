@@ -60,7 +60,7 @@ def judge(injected: Finding, measured: Measured, undone: Finding, objectives: Ob
     findings = [injected, *held, undone]
     wrong = measured.wrong > 0
     doubled = measured.duplicated > 0 and not objectives.duplicates_allowed
-    passed = sum(1 for one in findings if one.check == "passed")
+    passed = sum(1 for finding in findings if finding.check == "passed")
     score = 0.0 if measured.lost or wrong or doubled else round(100 * passed / len(findings), 1)
     answers = (injected.check, worst(one.check for one in held), undone.check)
     return Judgement(
@@ -69,7 +69,7 @@ def judge(injected: Finding, measured: Measured, undone: Finding, objectives: Ob
         held=answers[1],
         undone=answers[2],
         score=score,
-        findings=tuple(f"{one.check}: {one.text}" for one in findings),
+        findings=tuple(f"{finding.check}: {finding.text}" for finding in findings),
     )
 
 
@@ -108,11 +108,11 @@ def _duplicated(measured: Measured, objectives: Objectives) -> Finding:
         return Finding(
             "passed", f"{measured.duplicated} answers seen more than once (allowed: delivery is at_least_once)"
         )
-    found = _none_of(measured, measured.duplicated, "answers seen more than once")
+    finding = _none_of(measured, measured.duplicated, "answers seen more than once")
     if not measured.written_twice:
-        return found
+        return finding
     told = f"{measured.written_twice} requests were written more than once by the drill's own producer"
-    return Finding(found.check, f"{found.text}; {told}, and each copy is to be answered")
+    return Finding(finding.check, f"{finding.text}; {told}, and each copy is to be answered")
 
 
 def _none_of(measured: Measured, count: int, what: str) -> Finding:

@@ -11,9 +11,9 @@ from confluent_kafka.admin import AdminClient, ClusterMetadata
 
 from drills.evidence.history import Fault
 from drills.evidence.verdict import Finding
-from drills.faults.held import Held, still_held
 from drills.faults.injector import Aim, Target
-from drills.faults.scene import Scene
+from drills.faults.process_handle import ProcessHandle, still_held
+from drills.faults.running_system import RunningSystem
 from standfast.core import clients
 from standfast.core.errors import ClusterError, DrillRejected
 
@@ -25,11 +25,11 @@ class OnBroker:
 
     name = ""
 
-    def __init__(self, scene: Scene, aim: Aim) -> None:
+    def __init__(self, scene: RunningSystem, aim: Aim) -> None:
         self.scene = scene
         self.aim = aim
         self.random = random.Random(aim.seed)
-        self._held: Held | None = None
+        self._held: ProcessHandle | None = None
         self._target = Target("broker", (), ())
         self._is_spared = False
 
@@ -44,11 +44,11 @@ class OnBroker:
             name = f"kafka-{self.victim()}"
             if name not in rows:
                 raise DrillRejected(f"{name} is no broker that this system has started; see: standfast status")
-            self._held = Held(name, rows[name])
+            self._held = ProcessHandle(name, rows[name])
         process = self._held.process
         if rows.get(process.id) != process.pid:
             raise DrillRejected(f"{process.id} was replaced while the steady state was checked; nothing was injected")
-        hit = tuple(tuple(sorted(self.scene.partitions(one))) for one in self.scene.workers())
+        hit = tuple(tuple(sorted(self.scene.partitions(worker))) for worker in self.scene.workers())
         self._target = Target("broker", (process,), hit, gone=(process.pid,))
         return self._target
 
@@ -103,12 +103,12 @@ class OnBroker:
         self._held = None
 
 
-def admin(scene: Scene) -> AdminClient:
+def admin(scene: RunningSystem) -> AdminClient:
     """A client that asks the scene's Kafka about itself."""
     return AdminClient(clients.base(scene.settings, "standfast-faults"))
 
 
 def in_sync(known: ClusterMetadata) -> bool:
     """Whether each partition has as many copies in sync as it is to have."""
-    partitions = (one for topic in known.topics.values() for one in topic.partitions.values())
-    return all(len(one.isrs) == len(one.replicas) for one in partitions)
+    partitions = (partition for topic in known.topics.values() for partition in topic.partitions.values())
+    return all(len(partition.isrs) == len(partition.replicas) for partition in partitions)

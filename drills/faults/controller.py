@@ -6,7 +6,7 @@ import subprocess
 
 from drills.faults.brokers import TIMEOUT_S, OnBroker
 from drills.faults.injector import Kind
-from drills.faults.scene import Scene
+from drills.faults.running_system import RunningSystem
 from standfast.core.errors import ClusterError
 from standfast.core.processes.launching import command
 
@@ -21,7 +21,7 @@ class KillController(OnBroker):
         return active_controller(self.scene)
 
 
-def active_controller(scene: Scene) -> int:
+def active_controller(scene: RunningSystem) -> int:
     """Clients are told of any broker when they ask for the controller; only the quorum knows."""
     servers = scene.settings.kafka.bootstrap_servers
     asked = command("kafka", "metadata-quorum", "--bootstrap-server", servers, "describe", "--status")

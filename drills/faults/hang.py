@@ -54,7 +54,7 @@ class Hang(OnWorkers):
             workers = self.scene.workers()
         except ClusterError:
             return False
-        return any(one.id == was.id and one.pid != was.pid for one in workers for was in self.target.processes)
+        return any(worker.id == was.id and worker.pid != was.pid for worker in workers for was in self.target.processes)
 
     def undo(self) -> None:
         """Wakes it, if it is there still."""

@@ -6,8 +6,8 @@ import time
 
 from drills.drill import Param
 from drills.evidence.history import Fault
-from drills.faults.held import Held
 from drills.faults.injector import Kind, Target
+from drills.faults.process_handle import ProcessHandle
 from drills.faults.supervisor import KillSupervisor
 from standfast.core.errors import ClusterError, DrillRejected
 
@@ -42,11 +42,11 @@ class KillHost(KillSupervisor):
         return time.monotonic() >= self._away_until
 
 
-def _held(target: Target) -> list[Held]:
+def _held(target: Target) -> list[ProcessHandle]:
     held = []
     for pid in target.gone:
         try:
-            held.append(Held(f"process {pid} of the host", pid))
+            held.append(ProcessHandle(f"process {pid} of the host", pid))
         except DrillRejected:  # it ended since: it is gone, as it is to be
             continue
     return held

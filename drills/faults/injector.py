@@ -10,7 +10,7 @@ from typing import Literal, Protocol
 from drills.drill import Drill, Param, Value, checked
 from drills.evidence.history import Fault
 from drills.evidence.verdict import Finding
-from drills.faults.scene import Scene
+from drills.faults.running_system import RunningSystem
 from schemas.records import Scalar
 
 # How `bench failover` judges it (`drills.evidence.recovery`): by the first answer of somebody else, by the same from
@@ -53,13 +53,13 @@ class Target:
     @property
     def named(self) -> str:
         """The processes in words."""
-        return ", ".join(f"{one.id} (process {one.pid})" for one in self.processes) or f"the {self.what}"
+        return ", ".join(f"{process.id} (process {process.pid})" for process in self.processes) or f"the {self.what}"
 
     def shown(self, topic: str) -> dict[str, Scalar]:
         """What the outcome stream says of it."""
-        pids = [one.pid for one in self.processes]
+        pids = [process.pid for process in self.processes]
         return {
-            self.what: ",".join(one.id for one in self.processes),
+            self.what: ",".join(process.id for process in self.processes),
             "pid": pids[0] if len(pids) == 1 else ",".join(map(str, pids)),
             "topic": topic,
             "partitions": ",".join(map(str, self.partitions)),
@@ -134,7 +134,7 @@ class Kind:
 
     name: str
     says: str
-    make: Callable[[Scene, Aim], Injector]
+    make: Callable[[RunningSystem, Aim], Injector]
     params: tuple[Param, ...] = ()
     figure: Figure = "answer"
     brokers: int | None = None

@@ -15,7 +15,7 @@ class KillLeader(OnBroker):
     def victim(self) -> int:
         """Its id."""
         topic = admin(self.scene).list_topics(timeout=TIMEOUT_S).topics[self.scene.service.requests]
-        leaders: set[int] = {one.leader for one in topic.partitions.values()}
+        leaders: set[int] = {partition.leader for partition in topic.partitions.values()}
         return self.random.choice(sorted(leaders - {active_controller(self.scene)} or leaders))
 
 

@@ -32,9 +32,9 @@ class KillHeir(OnWorkers):
         worker, *heirs = self.held
         worker.signal(SIGKILL)
         time.sleep(float(self.aim.params["within_ms"]) / 1000 * self.random.random())
-        for one in heirs:
+        for heir in heirs:
             with contextlib.suppress(DrillRejected):  # it ended by itself meanwhile
-                one.signal(SIGKILL)
+                heir.signal(SIGKILL)
 
 
 STANDBY = Kind(

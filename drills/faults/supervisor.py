@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from drills.evidence.history import Fault
 from drills.evidence.verdict import Finding
-from drills.faults.held import Held, still_held
 from drills.faults.injector import Aim, Kind, Target
-from drills.faults.scene import Place, Scene, pids
+from drills.faults.process_handle import ProcessHandle, still_held
+from drills.faults.running_system import RunningSystem, SystemControl, pids
 from standfast.core.errors import DrillRejected
 
 
@@ -16,16 +16,16 @@ class KillSupervisor:
     name = "supervisor"
     needs = "a supervisor is only killed on a system that the benchmark started itself"
 
-    def __init__(self, scene: Scene, aim: Aim) -> None:
+    def __init__(self, scene: RunningSystem, aim: Aim) -> None:
         self.scene = scene
         self.aim = aim
-        self._held: list[Held] = []
+        self._held: list[ProcessHandle] = []
         self._started_again = False
         self._is_spared = False
         self.target = Target(self.name, (), ())
 
     @property
-    def place(self) -> Place:
+    def place(self) -> SystemControl:
         """The system to be killed; raises DrillRejected."""
         if self.scene.place is None:
             raise DrillRejected(self.needs)
@@ -43,14 +43,14 @@ class KillSupervisor:
         if self._held and self._held[0].process.pid != running.supervisor_pid:
             raise DrillRejected("the supervisor was replaced while the steady state was checked; nothing was injected")
         everything = self.doomed()
-        workers = [one for one in self.scene.workers() if one.pid in everything]
+        workers = [worker for worker in self.scene.workers() if worker.pid in everything]
         if not workers:
             raise DrillRejected(
                 f"the {self.name} that is to be killed serves no partition, so its death would show nothing"
             )
         if not self._held:
-            self._held = [Held(self.name, running.supervisor_pid)]
-        hit = tuple(tuple(sorted(self.scene.partitions(one))) for one in workers)
+            self._held = [ProcessHandle(self.name, running.supervisor_pid)]
+        hit = tuple(tuple(sorted(self.scene.partitions(worker))) for worker in workers)
         self.target = Target(self.name, (self._held[0].process,), hit, gone=tuple(sorted(everything)))
         return self.target
 

@@ -9,9 +9,9 @@ from signal import SIGKILL
 
 from drills.evidence.history import Fault
 from drills.evidence.verdict import Finding
-from drills.faults.held import Held, still_held
 from drills.faults.injector import Aim, Process, Target
-from drills.faults.scene import Scene
+from drills.faults.process_handle import ProcessHandle, still_held
+from drills.faults.running_system import RunningSystem
 from drills.running.targets import active_workers, ready_standbys
 from standfast.core.errors import ClusterError, DrillRejected
 from standfast.core.status import WorkerStatus
@@ -29,11 +29,11 @@ class OnWorkers:
     name = "kill"
     done = "was killed"
 
-    def __init__(self, scene: Scene, aim: Aim) -> None:
+    def __init__(self, scene: RunningSystem, aim: Aim) -> None:
         self.scene = scene
         self.aim = aim
         self.random = random.Random(aim.seed)
-        self.held: list[Held] = []
+        self.held: list[ProcessHandle] = []
         self.target = Target("worker", (), ())
         self._spared: frozenset[int] = frozenset()  # pids
 
@@ -45,21 +45,21 @@ class OnWorkers:
         """Sends the signals; rejected only if the first one reached nobody, for then nothing was done."""
         first, *others = self.held
         first.signal(SIGKILL)
-        for one in others:
+        for other in others:
             with contextlib.suppress(DrillRejected):  # it ended by itself meanwhile
-                one.signal(SIGKILL)
+                other.signal(SIGKILL)
 
     def choose(self) -> Target:
         """Those who are chosen; asked again, they must still be the same processes."""
         rows = self._as_they_are() if self.held else self.victims()
         if not self.held:
-            self.held = [Held(one.id, one.pid) for one in rows]
-        owned = [tuple(sorted(self.scene.partitions(one))) for one in rows]
+            self.held = [ProcessHandle(row.id, row.pid) for row in rows]
+        owned = [tuple(sorted(self.scene.partitions(row))) for row in rows]
         self.target = Target(
             what="worker",
             processes=tuple(one.process for one in self.held),
             hit=tuple(partitions for partitions in owned if partitions),
-            gone=tuple(one.pid for one in rows),
+            gone=tuple(row.pid for row in rows),
             standbys=ready_standbys(self.scene.status(), self.scene.service),
         )
         return self.target
@@ -95,13 +95,13 @@ class OnWorkers:
             running = self.scene.status()
         except ClusterError:
             return Finding("unknown", "the system gives no status, so nobody knows whether the worker was replaced")
-        active = {one.id: one.pid for one in active_workers(running, self.scene.service)}
+        active = {worker.id: worker.pid for worker in active_workers(running, self.scene.service)}
         workers = self.target.processes[: len(self.target.hit)]
-        for one in workers:
-            if one.id not in active or not self.may_serve(one, active[one.id]):
-                return Finding("failed", f"{one.id} was not replaced")
+        for worker in workers:
+            if worker.id not in active or not self.may_serve(worker, active[worker.id]):
+                return Finding("failed", f"{worker.id} was not replaced")
         standbys = ready_standbys(running, self.scene.service)
-        again = ", ".join(f"{one.id} is active again as process {active[one.id]}" for one in workers)
+        again = ", ".join(f"{worker.id} is active again as process {active[worker.id]}" for worker in workers)
         text = f"{again}; standbys ready: {standbys} ({self.target.standbys} before)"
         return Finding("passed" if standbys >= self.target.standbys else "failed", text)
 
@@ -114,7 +114,7 @@ class OnWorkers:
         self.target = target
         self.held = still_held(target.processes)
         self._spared = frozenset(one.process.pid for one in self.held)
-        ended = [one.id for one in target.processes if one.pid not in self._spared]
+        ended = [process.id for process in target.processes if process.pid not in self._spared]
         if not ended:
             return Finding("failed", f"{target.named} was not struck: it still runs")
         return Finding("unknown", f"{', '.join(ended)} of {target.named} ended; whether the drill did it nobody saw")
@@ -126,7 +126,7 @@ class OnWorkers:
         self.held = []
 
     def _as_they_are(self) -> list[WorkerStatus]:
-        rows = {one.id: one for one in self.scene.status().workers}
+        rows = {worker.id: worker for worker in self.scene.status().workers}
         now = [rows.get(one.process.id) for one in self.held]
         for held, row in zip(self.held, now, strict=True):
             if row is None or row.pid != held.process.pid:
@@ -136,7 +136,7 @@ class OnWorkers:
         return [row for row in now if row is not None]
 
 
-def one_worker(scene: Scene, aim: Aim, chance: random.Random) -> WorkerStatus:
+def one_worker(scene: RunningSystem, aim: Aim, chance: random.Random) -> WorkerStatus:
     """The worker that the aim names; the owner of most partitions if it names a topic; else any that has partitions.
 
     What is left open is left to chance. Raises DrillRejected.
@@ -163,7 +163,7 @@ def one_worker(scene: Scene, aim: Aim, chance: random.Random) -> WorkerStatus:
     return _serving(chance.choice(candidates or active), scene)
 
 
-def _serving(worker: WorkerStatus, scene: Scene) -> WorkerStatus:
+def _serving(worker: WorkerStatus, scene: RunningSystem) -> WorkerStatus:
     if not scene.partitions(worker):
         raise DrillRejected(
             f"{worker.id} owns no partition of {scene.service.requests}: striking it would show nothing; choose another"

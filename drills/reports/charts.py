@@ -133,14 +133,14 @@ class _Frame:
 def latency_chart(history: History) -> LatencyChart:
     """Every request of a drill: when it was sent, how long its answer took; each fault and its recovery marked."""
     struck = history.faults[0].at if history.faults else history.requests[0].invoked
-    answered = [one for one in history.requests if one.latency_ms is not None]
-    lost = [one for one in history.requests if not one.answers]
+    answered = [request for request in history.requests if request.latency_ms is not None]
+    lost = [request for request in history.requests if not request.answers]
     frame = _frame(history, struck)
     recoveries = Recoveries(history)
     return LatencyChart(
         across=tuple(_grid(frame)),
         seconds=tuple(_seconds(frame)),
-        faults=tuple(_fault_mark(frame, one, struck, recoveries.recovered_at(one)) for one in history.faults),
+        faults=tuple(_fault_mark(frame, fault, struck, recoveries.recovered_at(fault)) for fault in history.faults),
         answered=_dots((frame.x(one.invoked - struck), frame.y(one.latency_ms or 0)) for one in _thinned(answered)),
         lost=_dots((frame.x(one.invoked - struck), _TOP + 4) for one in lost),
         unanswered=len(lost),
@@ -169,10 +169,10 @@ def timeline(events: tuple[DrillEvent, ...]) -> Timeline:
 
 
 def _frame(history: History, struck: float) -> _Frame:
-    times = [one.latency_ms for one in history.requests if one.latency_ms is not None]
+    times = [request.latency_ms for request in history.requests if request.latency_ms is not None]
     return _Frame(
-        start=min(one.invoked for one in history.requests) - struck,
-        end=max(max(one.invoked for one in history.requests) - struck, 0.1),
+        start=min(request.invoked for request in history.requests) - struck,
+        end=max(max(request.invoked for request in history.requests) - struck, 0.1),
         low=10 ** math.floor(math.log10(max(min(times, default=1.0), 0.1))),
         high=10 ** math.ceil(math.log10(max(max(times, default=1.0), 10.0)) + 0.01),
     )
@@ -230,7 +230,7 @@ def _thinned(requests: list[Request]) -> list[Request]:
     """At most some thousand points; the slowest hundredth always stays."""
     if len(requests) <= _MOST_POINTS:
         return requests
-    limit = sorted(one.latency_ms or 0 for one in requests)[int(len(requests) * 0.99)]
+    limit = sorted(request.latency_ms or 0 for request in requests)[int(len(requests) * 0.99)]
     every = math.ceil(len(requests) / _MOST_POINTS)
     return [one for index, one in enumerate(requests) if index % every == 0 or (one.latency_ms or 0) > limit]
 

@@ -43,8 +43,8 @@ def stories(events: Iterable[DrillEvent]) -> list[Story]:
     by_drill: dict[tuple[str, str | None], list[DrillEvent]] = {}
     for event in events:
         by_drill.setdefault((event.drill_id, event.command), []).append(event)
-    found = [Story(drill_id, tuple(seen)) for (drill_id, _), seen in by_drill.items()]
-    return sorted(found, key=lambda story: story.events[0].at)
+    stories_by_drill = [Story(drill_id, tuple(seen)) for (drill_id, _), seen in by_drill.items()]
+    return sorted(stories_by_drill, key=lambda story: story.events[0].at)
 
 
 def overview(told: Iterable[Story]) -> Table:

@@ -16,7 +16,7 @@ from drills.control.outcomes import Outcome
 from drills.evidence.verdict import Finding
 from drills.faults import fault_named
 from drills.faults.injector import Injector
-from drills.faults.scene import Scene
+from drills.faults.running_system import RunningSystem
 from drills.running import intents
 from drills.running.intents import Intent, Whose
 from drills.running.undoing import Undoing
@@ -133,7 +133,7 @@ class Leftovers:
 
     def _injector(self, intent: Intent) -> Injector:
         kind, aim = fault_named(intent.fault), intent.aim
-        scene = Scene(self._settings, service(intent.service, self._settings))
+        scene = RunningSystem(self._settings, service(intent.service, self._settings))
         return kind.make(scene, kind.aim(aim.target, aim.params, aim.seed))
 
     def _seen(self, intent: Intent, injector: Injector) -> Finding:
@@ -181,7 +181,7 @@ def _ending(orphan: Orphan, struck: Finding | None, undone: Finding | None) -> D
         verdict="aborted",
         injected=struck.check if struck else None,
         undone=undone.check if undone else None,
-        findings=[f"{one.check}: {one.text}" for one in dict.fromkeys((struck, undone)) if one] or None,
+        findings=[f"{fromkey.check}: {fromkey.text}" for fromkey in dict.fromkeys((struck, undone)) if fromkey] or None,
         command=first.command,
     )
     return bounded(event)

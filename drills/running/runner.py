@@ -22,10 +22,10 @@ from drills.catalogue import catalogue
 from drills.control.commands import Received, received
 from drills.control.dead_letter import dead_letter
 from drills.control.events import FINAL, event_of, now_ms, rejection
-from drills.control.journal import Entry, Journal
-from drills.control.outage import Outage, Stopped
+from drills.control.journal import Journal, JournalEntry
 from drills.control.outcomes import TOPIC, Outcome, Outcomes
 from drills.control.reader import Control
+from drills.control.retry import Retry, StoppedWaiting
 from drills.faults.injector import Target
 from drills.running import intents
 from drills.running.choice import chosen, scene_of
@@ -88,7 +88,7 @@ class Runner:
                 self._clear()
                 self._give_up_what_hangs()
             self._finish()
-        except Stopped:
+        except StoppedWaiting:
             _log.warning("stopped while Kafka was down; a drill without an end is ended by the next runner")
         finally:
             self._let_go()
@@ -103,11 +103,11 @@ class Runner:
         self._answered = {outcome.event.command for outcome in outcomes if outcome.event.command}
         for orphan in orphans(outcomes):
             _log.warning("ending a drill whose runner died", drill_id=orphan.drill_id)
-            self._write(Entry((self._leftovers.ended(orphan),), orphan.encoding))
+            self._write(JournalEntry((self._leftovers.ended(orphan),), orphan.encoding))
         self._leftovers.forget()
 
     def _past(self) -> list[Outcome]:
-        outage = Outage("the outcome stream cannot be read", self._over)
+        outage = Retry("the outcome stream cannot be read", self._over)
         while True:
             reader = Outcomes(self._settings, self._codec, "standfast-drills-past")
             try:
@@ -130,7 +130,7 @@ class Runner:
             why = f"the runner could not plan it ({type(error).__name__}); see the runner's log"
             events, plan = (_refusal(command, command.own_id, why),), None
         letter = dead_letter(origin, command.refused or "") if command.unreadable and events else None
-        self._write(Entry(events, command.encoding, offset, self._control.group(), letter))
+        self._write(JournalEntry(events, command.encoding, offset, self._control.group(), letter))
         self._known.update(event.drill_id for event in events)
         self._answered.add(command.record)
         if plan is not None:
@@ -146,7 +146,7 @@ class Runner:
             _log.exception("the drill cannot begin", drill_id=plan.drill_id)
             self._current = None
             why = f"nothing was injected: the drill cannot begin ({type(error).__name__}: {error})"
-            self._write(Entry((event_of(plan, "aborted", reason=why, verdict="aborted"),), encoding))
+            self._write(JournalEntry((event_of(plan, "aborted", reason=why, verdict="aborted"),), encoding))
 
     def _decided(self, command: Received) -> tuple[tuple[DrillEvent, ...], Plan | None]:
         """The events to answer with, and the plan to begin; raises DrillRejected."""
@@ -220,7 +220,7 @@ class Runner:
         died = current is not None and not current.running()
         while not self._outbox.empty():
             event = self._told_of_abort(self._outbox.get())
-            self._write(Entry((event,), self._current_encoding))
+            self._write(JournalEntry((event,), self._current_encoding))
             if event.phase == "steady_state" and self._current is not None:
                 self._current.intent_is_written()
             if event.phase in FINAL:
@@ -228,7 +228,7 @@ class Runner:
         if died and current is not None and self._current is not None:
             self._leftovers.undo()
             lost = event_of(current.plan, "aborted", reason="the drill broke down; see the log", verdict="aborted")
-            self._write(Entry((lost,), self._current_encoding))
+            self._write(JournalEntry((lost,), self._current_encoding))
             self._current = None
 
     def _told_of_abort(self, event: DrillEvent) -> DrillEvent:
@@ -238,7 +238,7 @@ class Runner:
         late = f"the command {self._called_off_by} to stop it came too late"
         return msgspec.structs.replace(event, reason=f"{event.reason}; {late}" if event.reason else late)
 
-    def _write(self, entry: Entry) -> None:
+    def _write(self, entry: JournalEntry) -> None:
         self._journal.write(entry)
         for event in entry.events:
             if event.phase in FINAL:

@@ -33,7 +33,7 @@ def refuse_unless_ready(status: SystemStatus | None) -> None:
 
 def refuse_if_last(struck: set[str], standbys: int, status: SystemStatus, service: Service) -> None:
     """Raises DrillRejected if nobody could take over from the workers that are to be struck."""
-    left = [one for one in active_workers(status, service) if one.id not in struck]
+    left = [worker for worker in active_workers(status, service) if worker.id not in struck]
     if struck and not left and not standbys:
         raise DrillRejected(
             f"{', '.join(sorted(struck))} is the only worker of {service.name} and no standby is ready; start one "
@@ -58,4 +58,4 @@ def owned_by(worker: WorkerStatus, service: Service) -> list[int]:
 
 
 def _of(status: SystemStatus, service: Service) -> list[WorkerStatus]:
-    return [one for one in status.workers if one.service == service.name]
+    return [worker for worker in status.workers if worker.service == service.name]

@@ -109,8 +109,8 @@ def _present(path: Path) -> Path:
 
 def _own(what: str) -> Path | None:
     """The user's file: the newest, should a kill have left the one before it beside it."""
-    found = [path for path in folder("shop").glob(f"{what}.*") if path.is_file()]
-    return max(found, key=lambda path: path.stat().st_mtime_ns, default=None)
+    paths = [path for path in folder("shop").glob(f"{what}.*") if path.is_file()]
+    return max(paths, key=lambda path: path.stat().st_mtime_ns, default=None)
 
 
 def _put(path: Path, what: str) -> None:

@@ -139,8 +139,8 @@ class Bert:
         if qkv.device.type == "cpu":
             rows = rows.float()  # torch's bfloat16 kernel repacks its input: half as fast for short texts
         query, key, value = rows.permute(2, 0, 3, 1, 4)
-        found = F.scaled_dot_product_attention(query, key, value)
-        return found.transpose(1, 2).reshape(group.count * group.length, -1).to(qkv.dtype)
+        attended = F.scaled_dot_product_attention(query, key, value)
+        return attended.transpose(1, 2).reshape(group.count * group.length, -1).to(qkv.dtype)
 
     def _normed(self, x: Tensor, norm: tuple[Tensor, Tensor]) -> Tensor:
         return F.layer_norm(x, (x.shape[-1],), *norm, eps=self._epsilon)

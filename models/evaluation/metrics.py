@@ -8,8 +8,8 @@ from math import log2
 
 def ndcg(ranking: Sequence[int], relevant: Collection[int], k: int = 10) -> float:
     """Normalised discounted cumulative gain of the first `k`, binary relevance."""
-    found = sum(1 / log2(rank + 2) for rank, item in enumerate(ranking[:k]) if item in relevant)
-    return found / sum(1 / log2(rank + 2) for rank in range(min(k, len(relevant))))
+    gain = sum(1 / log2(rank + 2) for rank, item in enumerate(ranking[:k]) if item in relevant)
+    return gain / sum(1 / log2(rank + 2) for rank in range(min(k, len(relevant))))
 
 
 def recall(ranking: Sequence[int], relevant: Collection[int], k: int = 20) -> float:

@@ -15,8 +15,8 @@ _A = TypeVar("_A")
 
 def sent(array: NDArray[Any], device: torch.device) -> Tensor:
     """The array on the device. To CUDA it goes from pinned memory, so that nobody waits for the copy."""
-    found = torch.from_numpy(array)
-    return found.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else found
+    tensor = torch.from_numpy(array)
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor
 
 
 def in_halves(answer: Callable[[Sequence[_Q]], list[_A]], queries: Sequence[_Q]) -> list[_A]:

@@ -33,7 +33,7 @@ class Summed:
         if not self._packed:
             half = each.to(self._table.dtype)
             return F.embedding_bag(places, self._table, starts, mode="sum", per_sample_weights=half).float()
-        found: Tensor = torch.ops.quantized.embedding_bag_byte_rowwise_offsets(
+        summed: Tensor = torch.ops.quantized.embedding_bag_byte_rowwise_offsets(
             self._table, places, starts, False, 0, False, each, None, False
         )
-        return found
+        return summed

@@ -32,10 +32,10 @@ class Linear:
         return self._pointwise(x, "gelu") if self._packed else F.gelu(F.linear(x, self._weight, self._bias))
 
     def _pointwise(self, x: Tensor, activation: str) -> Tensor:
-        found: Tensor = torch.ops.mkldnn._linear_pointwise.default(  # noqa: SLF001
+        product: Tensor = torch.ops.mkldnn._linear_pointwise.default(  # noqa: SLF001
             x, self._weight, self._bias, activation, [], "none" if activation == "gelu" else ""
         )
-        return found
+        return product
 
 
 def rounded(rows: int) -> int:

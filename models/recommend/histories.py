@@ -80,7 +80,7 @@ def pairs_of(
 
 
 @dataclass(frozen=True, slots=True)
-class Histories:
+class TrainedHistories:
     """Each known user's products, oldest first. Users are kept as 64-bit hashes: small, shared between forked
     workers, and no list of customers lies in a model's files."""
 
@@ -96,11 +96,11 @@ class Histories:
         place = int(self.hashes.searchsorted(wanted))
         if place == len(self.hashes) or self.hashes[place] != wanted:
             return []
-        found: list[int] = self.items[self.starts[place] : self.starts[place + 1]][::-1].tolist()
-        return found
+        item_numbers: list[int] = self.items[self.starts[place] : self.starts[place + 1]][::-1].tolist()
+        return item_numbers
 
 
-def histories_of(users: Sequence[str], pairs: Pairs) -> Histories:
+def histories_of(users: Sequence[str], pairs: Pairs) -> TrainedHistories:
     """All products of every user, however many: what is not kept here cannot be left out of an answer."""
     hashes = np.fromiter(map(user_hash, users), np.int64, len(users))
     begin = np.searchsorted(pairs.user, np.arange(len(users) + 1))
@@ -109,4 +109,4 @@ def histories_of(users: Sequence[str], pairs: Pairs) -> Histories:
     parts = [pairs.item[first:end] for first, end in zip(firsts, ends, strict=True)]
     starts = np.concatenate([[0], np.cumsum(ends - firsts)]).astype(np.int64)
     items = np.concatenate(parts) if parts else np.empty(0)
-    return Histories(hashes[by_hash], starts, items.astype(np.int32))
+    return TrainedHistories(hashes[by_hash], starts, items.astype(np.int32))

@@ -25,7 +25,7 @@ from models.kernels.device import in_halves, sent
 from models.kernels.embedding_bag import Summed
 from models.kernels.linear import Linear, rounded, serving_dtype
 from models.kernels.ragged import Ragged
-from models.recommend.histories import Histories
+from models.recommend.histories import TrainedHistories
 from schemas.records import Item
 
 _CONFIG, _ARRAYS = "recommend.json", "recommend.safetensors"
@@ -66,7 +66,7 @@ class Recommender:
         label: str,
         config: RecommendConfig,
         arrays: tuple[Tensor, Tensor, Tensor],
-        histories: Histories,
+        histories: TrainedHistories,
     ) -> None:
         self._label, self._config, self._histories = label, config, histories
         ease, vectors, self._trend = arrays
@@ -146,12 +146,12 @@ class Recommender:
 
     def _answer(self, values: Sequence[float], places: Sequence[int], k: int) -> list[Item]:
         ids, titles = self._config.item_ids, self._config.titles
-        found = zip(values[: max(k, 0)], places[: max(k, 0)], strict=True)
-        return [Item(ids[p], v, titles[p]) for v, p in found if v > -np.inf]
+        best = zip(values[: max(k, 0)], places[: max(k, 0)], strict=True)
+        return [Item(ids[p], v, titles[p]) for v, p in best if v > -np.inf]
 
 
 def save_recommender(
-    config: RecommendConfig, arrays: tuple[Tensor, Tensor, Tensor], histories: Histories, folder: Path
+    config: RecommendConfig, arrays: tuple[Tensor, Tensor, Tensor], histories: TrainedHistories, folder: Path
 ) -> None:
     """Writes a recommendation model's files."""
     ease, vectors, trend = arrays
@@ -174,5 +174,5 @@ def load_recommender(folder: Path, label: str, device: str = "auto") -> Recommen
     stored = load_file(folder / _ARRAYS)
     # Copies: a loaded file is mapped, and a live model must not change when somebody writes to its file.
     ease, vectors, trend = (stored[name].to(place, copy=True) for name in ("ease", "vectors", "trend"))
-    histories = Histories(*(stored[name].clone().numpy() for name in ("users", "starts", "history")))
+    histories = TrainedHistories(*(stored[name].clone().numpy() for name in ("users", "starts", "history")))
     return Recommender(label, config, (ease, vectors, trend), histories)

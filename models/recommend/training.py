@@ -17,7 +17,7 @@ from models.data.interactions import Interactions
 from models.encoder.model import torch_device
 from models.evaluation.metrics import mean_metrics
 from models.recommend.ease import fit_ease
-from models.recommend.histories import Histories, Pairs, histories_of, now_of, pairs_of
+from models.recommend.histories import Pairs, TrainedHistories, histories_of, now_of, pairs_of
 from models.recommend.model import Parameters, RecommendConfig, Recommender, save_recommender
 from models.recommend.pca import condensed
 from models.training import Filled, Options, Progress, Shop
@@ -31,7 +31,9 @@ _FEWEST_EVENTS = 100
 class Fitted:
     """The parts of a recommendation model, in the order of `config.item_ids`."""
 
-    def __init__(self, config: RecommendConfig, arrays: tuple[Tensor, Tensor, Tensor], histories: Histories) -> None:
+    def __init__(
+        self, config: RecommendConfig, arrays: tuple[Tensor, Tensor, Tensor], histories: TrainedHistories
+    ) -> None:
         self.config, self.arrays, self.histories = config, arrays, histories
 
     def model(self, label: str) -> Recommender:
@@ -50,7 +52,7 @@ def fit(
     use = parameters or Parameters()
     order, known = _order(catalogue, events, use.max_items)
     config = RecommendConfig([catalogue.item_ids[p] for p in order], [catalogue.titles[p] for p in order], use)
-    nothing = Histories(np.empty(0, np.int64), np.zeros(1, np.int64), np.empty(0, np.int32))
+    nothing = TrainedHistories(np.empty(0, np.int64), np.zeros(1, np.int64), np.empty(0, np.int32))
     texts = condensed(vectors, use.content_width)[torch.from_numpy(order)]
     parts = (torch.zeros(0, 0), texts, torch.zeros(len(order)))
     if events is None or not known:
@@ -102,10 +104,10 @@ def evaluate(
         if done:
             done(len(seen))
     wanted = [new for _, new in asked]
-    found = {"evaluated_users": float(len(asked))}
+    figures = {"evaluated_users": float(len(asked))}
     for name, lists in rankings.items():
-        found |= mean_metrics(lists, wanted, name)
-    return found
+        figures |= mean_metrics(lists, wanted, name)
+    return figures
 
 
 class _Chain:

@@ -50,8 +50,8 @@ def asked(text: str) -> list[str]:
 def key(text: str) -> str:
     """What two spellings of one code or title have in common: the words, all of them, in their order, plurals cut."""
     text = folded(text)
-    found = _ASCII_WORD.findall(text) if text.isascii() else [match[0] for match in _WORD.finditer(text)]
-    return " ".join([word if word[-1] != "s" else _singular(word) for word in found]) or text
+    words = _ASCII_WORD.findall(text) if text.isascii() else [match[0] for match in _WORD.finditer(text)]
+    return " ".join([word if word[-1] != "s" else _singular(word) for word in words]) or text
 
 
 def code_words(item_id: str) -> list[str]:

@@ -25,8 +25,8 @@ def cheapest(ranking: Ranking, cells: Cells, titles: Sequence[str], encoder: Enc
     wanted = [ranking.of_all(texts, vectors, _FIRST) for texts in asked]
     worst, half = 0.0, max(1, len(cells) // 2)
     for probes in [*(steps for step in range(40) if (steps := int(16 * 2 ** (step / 2))) < half), half]:
-        found = [ranking.of_cells(texts, vectors, _FIRST, cells, probes) for texts in asked]
-        hybrid, alone = map(recall, found, wanted)
+        rankings = [ranking.of_cells(texts, vectors, _FIRST, cells, probes) for texts in asked]
+        hybrid, alone = map(recall, rankings, wanted)
         worst = min(hybrid, alone)
         if worst >= RECALL:
             measured = {"recall_10": hybrid, "recall_10_vectors_alone": alone}
@@ -43,11 +43,11 @@ def queries(titles: Sequence[str]) -> list[str]:
     return [_piece(title.split(), chance) for title in chance.sample(titles, min(_SAMPLE, len(titles)))]
 
 
-def recall(found: Ranked, wanted: Ranked) -> float:
+def recall(rankings: Ranked, wanted: Ranked) -> float:
     """Share of the wanted that were found; one with the score of the last that was wanted is as good as it."""
     pairs = [
         (sum(value >= best[-1] - 1e-5 for value in values), len(best))
-        for values, best in zip(found[0], wanted[0], strict=True)
+        for values, best in zip(rankings[0], wanted[0], strict=True)
         if best
     ]
     return sum(hits for hits, _ in pairs) / sum(size for _, size in pairs)

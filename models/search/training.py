@@ -23,8 +23,8 @@ def train(shop: Shop, folder: Path, show: Progress, options: Options) -> Filled:
     if exact:
         _log.warning("bfloat16 costs too much quality: this model serves in float32", lost_ndcg_10=round(lost, 4))
     show.phase("indexing words")
-    found = build_search(
+    model = build_search(
         shop.catalogue, shop.vectors, shop.encoder, folder, exact=exact, exact_up_to=options.exact_up_to
     )
-    metrics = {**found, "precision_lost_ndcg_10": round(lost, 4)}
+    metrics = {**model, "precision_lost_ndcg_10": round(lost, 4)}
     return metrics, shop.lineage(lexical_weight=str(LEXICAL_WEIGHT))

@@ -74,7 +74,7 @@ def list_models(as_json: AsJson = False) -> None:
         typer.echo(f"{'*' if row.active else ' '} {row.model}@{row.version}  {said}".rstrip())
 
 
-def _row(name: str, version: int) -> Row:
+def _row(name: str, version: int) -> VersionRow:
     """One version, also a damaged one: the others are to be seen beside it."""
     from models import registry
 
@@ -85,11 +85,11 @@ def _row(name: str, version: int) -> Row:
     try:
         manifest = registry.manifest_of(name, version)
     except IntegrityError as problem:
-        return Row(name, version, active, 0, {}, str(problem))
-    return Row(name, version, active, manifest.created_at, manifest.metrics)
+        return VersionRow(name, version, active, 0, {}, str(problem))
+    return VersionRow(name, version, active, manifest.created_at, manifest.metrics)
 
 
-class Row(msgspec.Struct, frozen=True):
+class VersionRow(msgspec.Struct, frozen=True):
     """One line of `models list`; `problem` says what is wrong with its manifest, if anything is."""
 
     model: str
@@ -195,9 +195,11 @@ def _parsed(model: str) -> tuple[str, int | None]:
 
 
 def _figures(manifest: Manifest) -> str:
-    found = manifest.metrics
-    about = f", {found['events_matched']:,.0f} of {found['events']:,.0f} events match" if "events" in found else ""
-    return f"{found['items']:,.0f} products{about} {_ndcg(found)}".rstrip()
+    figures = manifest.metrics
+    about = (
+        f", {figures['events_matched']:,.0f} of {figures['events']:,.0f} events match" if "events" in figures else ""
+    )
+    return f"{figures['items']:,.0f} products{about} {_ndcg(figures)}".rstrip()
 
 
 def _ndcg(metrics: dict[str, float]) -> str:

@@ -36,13 +36,13 @@ def scale(
 
     tell_wrong_settings()
     if service is not None and workers is not None:
-        found = [_scaled(service, workers)]
+        services = [_scaled(service, workers)]
     else:
-        found = _services() if service is None else [_service(service)]
+        services = _services() if service is None else [_service(service)]
     if as_json:
-        typer.echo(msgspec.json.encode(found))
+        typer.echo(msgspec.json.encode(services))
     else:
-        stdout().print(_table(found))
+        stdout().print(_table(services))
 
 
 def _scaled(name: str, text: str) -> ServiceStatus:
@@ -90,11 +90,11 @@ def _is_reached(service: ServiceStatus, wanted: Wanted) -> bool:
 def _service(name: str) -> ServiceStatus:
     from standfast.core.errors import UsageError
 
-    found = _services()
-    for one in found:
+    services = _services()
+    for one in services:
         if one.name == name:
             return one
-    raise UsageError(f"{name}: no such service runs; there are {' and '.join(one.name for one in found)}")
+    raise UsageError(f"{name}: no such service runs; there are {' and '.join(one.name for one in services)}")
 
 
 def _services() -> list[ServiceStatus]:
@@ -109,14 +109,14 @@ def _services() -> list[ServiceStatus]:
     return running.services
 
 
-def _table(found: list[ServiceStatus]) -> Table:
+def _table(services: list[ServiceStatus]) -> Table:
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading in ("service", "workers", "serving", "busy", "waiting", "by", "why"):
         right = heading in {"workers", "serving", "busy", "waiting"}
         table.add_column(heading, justify="right" if right else "left", overflow="fold")
-    for one in found:
+    for one in services:
         busy = "-" if one.busy is None else f"{one.busy:.0%}"
         waiting = "-" if one.waiting is None else str(one.waiting)
         by = f"load, {one.fewest} to {one.most}" if one.auto else "number"

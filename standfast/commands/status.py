@@ -55,19 +55,19 @@ def status(
         show(config, as_json=as_json)
         return
     tell_wrong_settings()
-    found = read()
+    running = read()
     if as_json:
-        typer.echo(msgspec.json.encode(found) if found else STOPPED)
-    elif found and not once and stdout().is_terminal:
-        found = _live()
-    elif found:
-        stdout().print(summary(found))
-    if found is None:
+        typer.echo(msgspec.json.encode(running) if running else STOPPED)
+    elif running and not once and stdout().is_terminal:
+        running = _live()
+    elif running:
+        stdout().print(summary(running))
+    if running is None:
         stderr().print("No system is running here; start one with `standfast up --detach`.")
         raise typer.Exit(1)
 
 
-def summary(found: SystemStatus) -> Group:
+def summary(running: SystemStatus) -> Group:
     """The status as tables: a line on the whole, then a row for each process."""
     from rich.console import Group
     from rich.table import Table
@@ -75,20 +75,20 @@ def summary(found: SystemStatus) -> Group:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in ("id", "role", "state", "pid", "restarts", "model", "partitions"):
         table.add_column(column, justify="right" if column in {"pid", "restarts"} else "left", overflow="fold")
-    for worker in sorted(found.workers, key=lambda each: (each.service, each.role, each.id)):
+    for worker in sorted(running.workers, key=lambda each: (each.service, each.role, each.id)):
         state = _coloured("failing" if worker.failing else "waiting" if worker.waiting else worker.state)
         model, owned = worker.model, _partitions(worker)
         table.add_row(worker.id, worker.role, state, str(worker.pid), str(worker.restarts), model, owned)
-    for role in found.roles:
+    for role in running.roles:
         table.add_row(role.id, "role", _coloured(role.state), str(role.pid), str(role.restarts), "", "")
-    return Group(_headline(found), "", table)
+    return Group(_headline(running), "", table)
 
 
-def _headline(found: SystemStatus) -> str:
+def _headline(running: SystemStatus) -> str:
     from rich.markup import escape
 
-    what = f"[bold]{found.state}[/]" + (f" ({escape(found.detail)})" if found.detail else "")
-    return f"{what}  Kafka {found.bootstrap_servers or '-'}  metrics {found.metrics_url or '-'}"
+    what = f"[bold]{running.state}[/]" + (f" ({escape(running.detail)})" if running.detail else "")
+    return f"{what}  Kafka {running.bootstrap_servers or '-'}  metrics {running.metrics_url or '-'}"
 
 
 def _live() -> SystemStatus | None:
@@ -96,13 +96,13 @@ def _live() -> SystemStatus | None:
 
     from standfast.core.status import read
 
-    found = read()
+    running = read()
     with Live(console=stdout(), auto_refresh=False, transient=False) as live:
-        while found is not None:
-            live.update(summary(found), refresh=True)
+        while running is not None:
+            live.update(summary(running), refresh=True)
             time.sleep(_REFRESH_S)
-            found = read()
-    return found
+            running = read()
+    return running
 
 
 def _coloured(state: str) -> str:

@@ -24,6 +24,6 @@ def source_of(admin: AdminClient, topic: str, within_s: float) -> Source:
         cluster = admin.describe_cluster(request_timeout=within_s).result(within_s)
     except TimeoutError:
         raise KafkaException(KafkaError(KafkaError._TIMED_OUT)) from None  # noqa: SLF001
-    found = identity_of(admin, topic, within_s)
-    name = f"{cluster.cluster_id}/{topic}/{found.topic_id}"
-    return Source(hashlib.blake2b(name.encode(), digest_size=10).hexdigest(), found.partitions)
+    identity = identity_of(admin, topic, within_s)
+    name = f"{cluster.cluster_id}/{topic}/{identity.topic_id}"
+    return Source(hashlib.blake2b(name.encode(), digest_size=10).hexdigest(), identity.partitions)

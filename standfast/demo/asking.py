@@ -29,11 +29,11 @@ def searches(caller: Caller, console: Console) -> list[Promise]:
     requests = {f"demo-{number}": query for number, query in enumerate(QUERIES, 1)}
     lines = [json.dumps({"request_id": name, "query": query, "k": _SHOWN}) for name, query in requests.items()]
     produce("search.requests", lines, console)
-    found = caller.answers(requests, _ANSWER_WITHIN_S)
+    answers = caller.answers(requests, _ANSWER_WITHIN_S)
     for name, query in requests.items():
         console.print(f"\n[bold]{escape(query)}[/]")
-        console.print(table_of(found[name]) if name in found else "[red]no answer[/]")
-    good = sum(1 for result in found.values() if result.status == "ok" and result.items)
+        console.print(table_of(answers[name]) if name in answers else "[red]no answer[/]")
+    good = sum(1 for result in answers.values() if result.status == "ok" and result.items)
     return [Promise("every search is answered", good == len(requests), f"{good} of {len(requests)}")]
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from standfast.core.errors import ClusterError
 from standfast.core.processes.child import start_child
 from standfast.core.surroundings import ours
-from standfast.kafka import compiler
+from standfast.kafka import jit_priority as compiler
 from standfast.kafka.broker_config import Layout, NodePorts, logging_config, properties
 from standfast.kafka.distribution import QUICK_TO_START, java_command
 

@@ -146,10 +146,10 @@ rootLogger.appenderRef.file.ref = file
 
 
 def _free_ports(count: int) -> list[int]:
-    found: list[int] = []
+    ports: list[int] = []
     for port in random.sample(_PORTS, len(_PORTS)):
-        if len(found) == count:
+        if len(ports) == count:
             break
         if is_free(port):
-            found.append(port)
-    return found
+            ports.append(port)
+    return ports

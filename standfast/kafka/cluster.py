@@ -15,7 +15,7 @@ from standfast.core.keeping import write_whole
 from standfast.kafka.broker import Node
 from standfast.kafka.broker_config import Layout, new_layout, with_free_ports
 from standfast.kafka.quorum import elect_another
-from standfast.kafka.writing_off import write_off
+from standfast.kafka.unregister_broker import write_off
 
 _log = structlog.get_logger()
 _POLL_S = 0.02

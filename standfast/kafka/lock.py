@@ -41,8 +41,8 @@ class LockedJar:
 
 def locked_jars(path: Path = LOCK_FILE) -> list[LockedJar]:
     """Every jar the lock file names, in class path order."""
-    found = tomllib.loads(path.read_text(encoding="utf-8"))["dependencies"]
-    return [LockedJar(row["groupId"], row["artifactId"], row["version"], row["sha256"]) for row in found]
+    locked = tomllib.loads(path.read_text(encoding="utf-8"))["dependencies"]
+    return [LockedJar(row["groupId"], row["artifactId"], row["version"], row["sha256"]) for row in locked]
 
 
 def lock_digest(jars: list[LockedJar]) -> str:

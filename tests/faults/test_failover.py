@@ -78,7 +78,7 @@ def test_a_record_that_kills_its_worker_is_put_aside_after_the_second_death(
     neighbours += [history.send("after", partition), history.send("after", partition)]
     history.exactly_once(besides=(poison,))
     assert history.answers(poison) == []
-    assert [len(history.answers(one)) for one in neighbours] == [1, 1, 1, 1]
+    assert [len(history.answers(neighbour)) for neighbour in neighbours] == [1, 1, 1, 1]
     letter = history.dead_letter(poison)
     assert letter["error-reason"].startswith(b"2 workers died while computing it")
     assert letter["error-partition"] == b"%d" % partition
@@ -100,7 +100,7 @@ def test_a_stopped_worker_is_replaced_and_cannot_come_back(toys: Toys, history: 
 def test_a_standby_killed_while_it_takes_over(toys: Toys, history: History) -> None:
     load = loading(history, 400, 100)
     victim = serving(toys, 0)
-    heirs = [one.pid for one in toys.standbys()]
+    heirs = [standby.pid for standby in toys.standbys()]
     toys.kill(victim.pid)
     for pid in heirs:
         toys.kill(pid)

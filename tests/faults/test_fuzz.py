@@ -221,8 +221,11 @@ def _behind(toys: Toys, role: str, topic: str) -> int:
     consumer = Consumer(clients.consumer(toys.settings, "fuzz", group))
     try:
         name = toys.topic(topic)
-        places = [TopicPartition(name, one) for one in consumer.list_topics(name, timeout=30).topics[name].partitions]
-        ends = {one.partition: both_ends(consumer, one)[1] for one in places}
+        places = [
+            TopicPartition(name, partition)
+            for partition in consumer.list_topics(name, timeout=30).topics[name].partitions
+        ]
+        ends = {place.partition: both_ends(consumer, place)[1] for place in places}
         return sum(max(0, ends[one.partition] - max(0, one.offset)) for one in consumer.committed(places, timeout=30))
     finally:
         consumer.close()
@@ -238,7 +241,7 @@ def _missing_in_profiles(toys: Toys, sender: Sender) -> dict[str, set[str]]:
     found: dict[tuple[str, int], set[str]] = {}  # a user has a profile in each partition his records came through
     for partition, key, value in _all(toys, "profiles"):
         if value and (user := (key or b"").decode(errors="replace")) in sender.bought:
-            found[user, partition] = {one.item_id for one in Codec().decode(value, Profile)[0].items}
+            found[user, partition] = {item.item_id for item in Codec().decode(value, Profile)[0].items}
     known: dict[str, set[str]] = defaultdict(set)
     for (user, _), items in found.items():
         known[user] |= items

@@ -64,7 +64,7 @@ def test_a_crash_loop_waits_longer_and_says_so(toys: Toys) -> None:
         (partition, *_) = toys.active()[0].partitions[toys.topic("search.requests")]
         poison = [history.send("die", partition) for _ in range(4)]
         good = [history.send("heart", partition) for _ in range(4)]
-        wait_until(lambda: "backing_off" in {one.state for one in toys.status().workers}, 90, what="a back-off")
+        wait_until(lambda: "backing_off" in {worker.state for worker in toys.status().workers}, 90, what="a back-off")
         history.exactly_once(besides=tuple(poison))
         assert [len(history.answers(one)) for one in good] == [1, 1, 1, 1]
         assert toys.logged("worker keeps dying; its next start waits") > 0

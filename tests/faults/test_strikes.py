@@ -10,7 +10,7 @@ import pytest
 from bench.failover.campaign import Failover, failover, own_scene
 from consumers.service import service
 from drills.faults import FAULTS
-from drills.faults.scene import Scene
+from drills.faults.running_system import RunningSystem
 from standfast.core.settings import KafkaSettings, Settings
 from tests.support.toys import Toys
 from tests.waiting import wait_until
@@ -41,7 +41,7 @@ def test_a_running_system_is_struck(toys: Toys, name: str, monkeypatch: pytest.M
     monkeypatch.setenv("STANDFAST_HOME", str(toys.home))
     toys.whole()
     before = set(toys.pids())
-    found = failover(Scene(toys.settings, service("search", toys.settings)), name, 2, 100.0, 0.5)
+    found = failover(RunningSystem(toys.settings, service("search", toys.settings)), name, 2, 100.0, 0.5)
     holds(found)
     assert len(before - set(toys.pids())) >= 2
     kept = toys.home / "run" / "suspects-search.json"
@@ -49,7 +49,7 @@ def test_a_running_system_is_struck(toys: Toys, name: str, monkeypatch: pytest.M
 
 
 @pytest.fixture(scope="module")
-def three(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
+def three(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSystem]:
     settings = Settings(kafka=KafkaSettings(partitions=4))
     with own_scene(settings, "search", 3, tmp_path_factory.mktemp("three"), TOYS_ALONE) as scene:
         yield scene
@@ -57,7 +57,7 @@ def three(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("name", ["broker", "controller"])
-def test_one_broker_of_three_is_killed(three: Scene, name: str) -> None:
+def test_one_broker_of_three_is_killed(three: RunningSystem, name: str) -> None:
     before = {row.id: row.pid for row in three.status().roles}
     holds(failover(three, name, 1, 50.0, 1.0))
     after = {row.id: row.pid for row in three.status().roles}

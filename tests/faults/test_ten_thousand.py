@@ -104,6 +104,6 @@ def _kill(stop: threading.Event) -> None:
     """A plain kill -9, which nobody announces to the system."""
     while not stop.wait(KILL_EVERY_S):
         running = status.read()
-        serving = [one for one in running.workers if one.state == "serving"] if running else []
+        serving = [worker for worker in running.workers if worker.state == "serving"] if running else []
         if serving:
             os.kill(random.choice(serving).pid, signal.SIGKILL)

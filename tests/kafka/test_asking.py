@@ -51,8 +51,8 @@ def caller(desk: Desk, results: Reader, unique: str) -> Caller:
 def metric(toys: Toys, name: str, **labels: str) -> float:
     """A metric as Prometheus would read it; 0 for one that is not there."""
     page = httpx.get(toys.status().metrics_url, timeout=30).text
-    samples = [one for family in text_string_to_metric_families(page) for one in family.samples]
-    return sum(one.value for one in samples if one.name == name and labels.items() <= one.labels.items())
+    samples = [sample for family in text_string_to_metric_families(page) for sample in family.samples]
+    return sum(sample.value for sample in samples if sample.name == name and labels.items() <= sample.labels.items())
 
 
 def test_a_model_that_fails_for_ever_says_so_and_recovers(toys: Toys, desk: Desk, caller: Caller, unique: str) -> None:
@@ -62,7 +62,7 @@ def test_a_model_that_fails_for_ever_says_so_and_recovers(toys: Toys, desk: Desk
     with desk.reader("search.requests.dlq") as dead:
         fails.touch()
         answers = [caller.ask(f"{unique} {number}") for number in range(5)]
-        assert {one["status"] for one in answers} == {"overloaded"}
+        assert {answer["status"] for answer in answers} == {"overloaded"}
         for part in ("toy@1", "RuntimeError: device-side assert triggered", "standfast models rollback search"):
             assert part in str(answers[0]["error"])
         assert caller.status(f"{unique} before") == "ok", "what is known is still answered"

@@ -15,9 +15,9 @@ import pytest
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from bench import processes
-from bench.asking import Asker
-from bench.caller import ClosedLoop
+from bench.closed_loop import ClosedLoop
 from bench.peers.task import Task
+from bench.requests import RequestMaker
 from consumers.service import service
 from standfast.core.errors import ClusterError
 from standfast.core.processes import launching
@@ -158,7 +158,7 @@ def test_whoever_interrupts_it_finds_nothing_left(
     with bench.start(*words) as process:
         assert process.stderr is not None
         assert any(told in line for line in process.stderr), "it ended before it began"
-        wait_until(lambda: any(started in one for one in bench.leftovers()), what="standfast")
+        wait_until(lambda: any(started in leftover for leftover in bench.leftovers()), what="standfast")
         process.send_signal(how)
         process.communicate(timeout=60)
     assert process.returncode == 128 + how
@@ -192,11 +192,11 @@ def bare(settings: Settings, unique: str, tmp_path: Path) -> Iterator[subprocess
 @pytest.mark.usefixtures("empty_home")
 def test_the_closed_loop_times_every_request_once(settings: Settings, bare: subprocess.Popen[bytes]) -> None:
     loop = ClosedLoop(settings, service("recommend", settings))
-    timings = loop.run(Asker("recommend").ask(300).requests, 24)
+    timings = loop.run(RequestMaker("recommend").ask(300).requests, 24)
     loop.close()
     assert bare.poll() is None
     assert len(timings.seconds) == 300
-    assert all(0 < one <= timings.elapsed for one in timings.seconds)
+    assert all(0 < second <= timings.elapsed for second in timings.seconds)
     assert (timings.not_ok, timings.doubled) == (0, 0)
 
 
@@ -207,5 +207,5 @@ def test_a_wait_ends_when_the_one_waited_for_is_dead(settings: Settings) -> None
 
     loop = ClosedLoop(settings, service("recommend", settings), dead)
     with pytest.raises(ClusterError, match="plain ended"):
-        loop.run(Asker("recommend").ask(1).requests, 1)
+        loop.run(RequestMaker("recommend").ask(1).requests, 1)
     loop.close()

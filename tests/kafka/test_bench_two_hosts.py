@@ -11,7 +11,7 @@ from bench.failover.campaign import failover
 from bench.failover.two_hosts import two_hosts
 from consumers.service import service
 from drills.faults.host import HOST
-from drills.faults.scene import Scene
+from drills.faults.running_system import RunningSystem
 from standfast.core.errors import DrillRejected
 from standfast.core.services.search import SearchSettings
 from standfast.core.settings import KafkaSettings, Settings
@@ -26,7 +26,7 @@ def test_the_other_host_answers_for_the_killed_one(tmp_path: Path) -> None:
     with two_hosts(settings, "search", tmp_path / "home", TOYS) as scene:
         before = scene.hosts[0].pids()
         found = failover(scene, "host", 1, 50.0, 0.5)
-        serving = {one.pid for one in scene.workers()}
+        serving = {worker.pid for worker in scene.workers()}
     assert len(serving) == 2
     assert not serving & before, "both hosts serve again, the killed one with new processes"
     assert (found.lost, found.doubled, found.out_of_order, found.not_ok) == (0, 0, 0, {})
@@ -35,4 +35,4 @@ def test_the_other_host_answers_for_the_killed_one(tmp_path: Path) -> None:
 
 def test_a_single_host_is_not_killed() -> None:
     with pytest.raises(DrillRejected, match="two of them"):
-        HOST.make(Scene(Settings(), service("search", Settings())), HOST.aim()).choose()
+        HOST.make(RunningSystem(Settings(), service("search", Settings())), HOST.aim()).choose()

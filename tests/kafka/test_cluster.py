@@ -21,7 +21,7 @@ from standfast.kafka import leftovers
 from standfast.kafka.broker import Node
 from standfast.kafka.broker_config import is_free
 from standfast.kafka.cluster import Cluster
-from standfast.kafka.compiler import compilers
+from standfast.kafka.jit_priority import compilers
 from standfast.kafka.quorum import elect_another, leader_and_epoch, request
 from standfast.kafka.wire import asked
 from tests.waiting import wait_until

@@ -13,7 +13,7 @@ import structlog
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from consumers.lane import Lane
+from consumers.partition_reader import PartitionReader
 from consumers.profiles.follower import Follower
 from drills.control.reader import Control
 from schemas.codec import Codec
@@ -58,7 +58,9 @@ class Reading:
 
     def __init__(self, topic: Topic, group: str) -> None:
         self.consumer = Consumer(clients.worker(topic.settings, group, "worker-0", "slot-0"))
-        self.lane = Lane(self.consumer, topic.name, 1000, lambda _gone, _lost: None, lambda: None, lambda _: None)
+        self.lane = PartitionReader(
+            self.consumer, topic.name, 1000, lambda _gone, _lost: None, lambda: None, lambda _: None
+        )
         self.lane.join()
 
     def until(self, offset: int, partition: int = 0) -> None:
@@ -91,8 +93,8 @@ def reading(topic: Topic, unique: str) -> Iterator[Callable[[], Reading]]:
 
 def said(lines: list[Any], topic: str) -> Told:
     """Partition, first and last offset of each line about the topic."""
-    assert all(one["log_level"] == "warning" for one in lines if one["event"] == DELETED)
-    found = [one for one in lines if one["event"] == DELETED and one["topic"] == topic]
+    assert all(line["log_level"] == "warning" for line in lines if line["event"] == DELETED)
+    found = [line for line in lines if line["event"] == DELETED and line["topic"] == topic]
     return [(one["partition"], one["from_offset"], one["to_offset"]) for one in found]
 
 
@@ -207,7 +209,7 @@ def test_the_stream_processor_tells_of_interactions(
         lines = [
             json.loads(line) for line in "".join(text).splitlines(keepends=True) if DELETED in line and "}\n" in line
         ]
-        return {one["topic"]: (one["partition"], one["from_offset"], one["to_offset"]) for one in lines}
+        return {line["topic"]: (line["partition"], line["from_offset"], line["to_offset"]) for line in lines}
 
     try:
         shop.start()

@@ -47,7 +47,7 @@ def endings(stage: Stage, count: int) -> list[DrillEvent]:
     """The last events, when there are so many."""
 
     def seen() -> list[DrillEvent]:
-        last = [one.event for one in stage.outcomes() if one.event.phase in FINAL]
+        last = [outcome.event for outcome in stage.outcomes() if outcome.event.phase in FINAL]
         return last if len(last) >= count else []
 
     found = wait_until(seen, WAIT_S, every=0.2, what=f"{count} last events")
@@ -101,7 +101,7 @@ def test_a_topic_made_again_while_no_runner_lived_is_read_from_its_beginning(sta
     for _ in range(3):
         stage.order(drill="none")
     with runner_in_a_thread(stage.settings):
-        assert len({one.command for one in endings(stage, 5)}) == 5
+        assert len({ending.command for ending in endings(stage, 5)}) == 5
 
 
 def test_a_command_that_comes_twice_is_answered_once(stage: Stage) -> None:

@@ -32,20 +32,24 @@ def test_an_answer_a_copy_is_no_doubled_answer(settings: Settings, written: int,
     load.start()
     by_hand = Producer(clients.producer(settings, "test"))
     try:
-        first = wait_until(lambda: [one for one in load.history().requests if one.sent == "acked"], what="a request")[0]
+        first = wait_until(
+            lambda: [request for request in load.history().requests if request.sent == "acked"], what="a request"
+        )[0]
         for _ in range(written - 1):
             by_hand.produce(search.requests, b"{}", first.request_id, first.partition)
         result = json.dumps({"request_id": first.request_id, "status": "ok", "items": []})
         for _ in range(answered):
             by_hand.produce(search.results, result, first.request_id)
         assert by_hand.flush(30) == 0
-        wait_until(lambda: sum(len(one.answers) for one in load.history().requests) == answered, what="its answers")
+        wait_until(
+            lambda: sum(len(request.answers) for request in load.history().requests) == answered, what="its answers"
+        )
         history = load.history()
     finally:
         load.close()
     counts = measure(history)
     assert (load.broken, counts.duplicated, counts.written_twice) == (None, doubled, int(written > 1))
-    assert [len(one.copies) for one in history.requests if one.request_id == first.request_id] == [written]
+    assert [len(request.copies) for request in history.requests if request.request_id == first.request_id] == [written]
 
 
 def test_no_request_is_given_up_so_that_none_is_numbered_anew(

@@ -84,7 +84,7 @@ def test_every_record_has_one_last_event_and_the_runner_lives(
         stage.order(drill="none", drill_id="the-last-one")
         wait_until(lambda: stage.events("the-last-one"), 120 + count * 0.5, every=5, what="the last one's answer")
         assert runner.is_alive()
-    ended = Counter(one.event.command for one in stage.outcomes() if one.event.phase in FINAL)
+    ended = Counter(outcome.event.command for outcome in stage.outcomes() if outcome.event.phase in FINAL)
     stage.close()
     topic_id = identity_of(AdminClient(clients.base(settings, "test")), stage.topic).topic_id
     assert ended == {f"{stage.topic}-0-{number}@{topic_id}": 1 for number in range(count + 1)}

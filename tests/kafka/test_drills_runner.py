@@ -146,7 +146,7 @@ def test_a_dry_run_names_its_target_in_the_encoding_of_the_command_and_touches_n
     assert (last.phase, last.verdict) == ("completed", "unknown")
     assert last.target is not None
     assert last.target["worker"] == "search-1"
-    assert {one.encoding for one in stage.outcomes()} == {Encoding.AVRO}
+    assert {outcome.encoding for outcome in stage.outcomes()} == {Encoding.AVRO}
     assert system.pids() == before
 
 
@@ -275,11 +275,11 @@ def test_a_drill_run_that_is_given_up_or_interrupted_calls_it_off_and_says_so(
     ]
 
     def begun(*options: str) -> tuple[subprocess.Popen[str], str]:
-        known = {one.event.drill_id for one in stage.outcomes()}
+        known = {outcome.event.drill_id for outcome in stage.outcomes()}
         process = subprocess.Popen([*call, *options], env=environment, stderr=subprocess.PIPE, text=True)
 
         def accepted() -> list[str]:
-            return [one.event.drill_id for one in stage.outcomes() if one.event.drill_id not in known]
+            return [outcome.event.drill_id for outcome in stage.outcomes() if outcome.event.drill_id not in known]
 
         return process, wait_until(accepted, 60, every=0.1, what="a drill that is accepted")[0]
 
@@ -302,7 +302,7 @@ def test_a_drill_run_that_is_given_up_or_interrupted_calls_it_off_and_says_so(
         seen = len(stage.outcomes())
         runner.process.send_signal(signal.SIGCONT)
         wait_until(lambda: len(stage.outcomes()) == seen + 2, 30, every=0.1, what="both commands refused")
-        assert [one.event.phase for one in stage.outcomes()[seen:]] == ["rejected", "rejected"]
+        assert [outcome.event.phase for outcome in stage.outcomes()[seen:]] == ["rejected", "rejected"]
     assert system.pids() == before
 
 

@@ -14,7 +14,7 @@ from confluent_kafka.admin import AdminClient
 from drills.control.events import FINAL
 from drills.evidence.history import Fault
 from drills.faults import FAULTS
-from drills.faults.held import Held
+from drills.faults.process_handle import ProcessHandle
 from drills.running import execution, intents
 from drills.running import runner as process
 from schemas.records import DrillEvent
@@ -69,7 +69,7 @@ def threads() -> set[str]:
 
 
 def is_stopped(system: SmallSystem) -> bool:
-    held = Held("search-0", system.pids()["search-0"])
+    held = ProcessHandle("search-0", system.pids()["search-0"])
     try:
         return held.is_stopped()
     finally:
@@ -82,7 +82,7 @@ def ended(stage: Stage, runner: RunnerProcess, drill_id: str) -> DrillEvent:
     last = stage.last(drill_id)
     stage.order(drill="none", drill_id=f"after-{drill_id}")
     stage.last(f"after-{drill_id}")
-    assert [one for one in stage.phases(drill_id) if one in FINAL] == ["aborted"]
+    assert [phase for phase in stage.phases(drill_id) if phase in FINAL] == ["aborted"]
     assert files() == []
     assert not toy_fault.mark().exists()
     return last
@@ -115,7 +115,7 @@ def test_a_runner_killed_leaves_nothing_to_the_next_but_to_undo(
         ("toy-hang", "before undo"): (True, False),
         ("toy-mark", "after inject"): (False, True),
     }.get((drill, moment), (False, False))
-    assert not any(one in FINAL for one in stage.phases(drill_id))
+    assert not any(phase in FINAL for phase in stage.phases(drill_id))
     assert ("steady_state" in stage.phases(drill_id)) == (moment != "after keep"), "Kafka has it before the fault"
     last = ended(stage, runner, drill_id)
     assert (last.verdict, last.injected, last.undone) == ("aborted", injected, "passed"), last
@@ -168,7 +168,7 @@ def test_an_ended_drill_whose_file_stayed_is_undone_and_not_told_again(
     runner.start()
     stage.order(drill="none", drill_id="after-it-stayed")
     stage.last("after-it-stayed")
-    assert [one for one in stage.phases("stayed") if one in FINAL] == ["aborted"]
+    assert [phase for phase in stage.phases("stayed") if phase in FINAL] == ["aborted"]
     assert not toy_fault.mark().exists()
     (aside,) = files()
     assert aside.name == "damaged.json.unreadable"
@@ -220,6 +220,6 @@ def test_a_runner_stopped_while_kafka_takes_no_event_takes_the_fault_away(
         assert len(files()) == 1
     finally:
         desk.configure("drills.results", max_message_bytes=str(10**6))
-    assert not any(one in FINAL for one in stage.phases("stopped"))
+    assert not any(phase in FINAL for phase in stage.phases("stopped"))
     last = ended(stage, runner, "stopped")
     assert (last.verdict, last.undone) == ("aborted", "passed")

@@ -8,7 +8,7 @@ import pytest
 from confluent_kafka import Consumer, Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from consumers.lane import Lane
+from consumers.partition_reader import PartitionReader
 from standfast.core import clients
 from standfast.core.settings import KafkaSettings, Settings
 from tests.waiting import wait_until
@@ -22,15 +22,15 @@ def settings(broker: str, unique: str) -> Settings:
 
 
 @pytest.fixture
-def lane(settings: Settings, unique: str) -> Iterator[Lane]:
+def lane(settings: Settings, unique: str) -> Iterator[PartitionReader]:
     consumer = Consumer(clients.worker(settings, unique, "lag-0", "lag-s0"))
-    made = Lane(consumer, unique, 100, lambda _gone, _lost: None, lambda: None, lambda _: None)
+    made = PartitionReader(consumer, unique, 100, lambda _gone, _lost: None, lambda: None, lambda _: None)
     made.join()
     yield made
     consumer.close()
 
 
-def lags(lane: Lane) -> dict[int, int]:
+def lags(lane: PartitionReader) -> dict[int, int]:
     """By partition, after one poll."""
     lane.fill(0.05)
     return {partition: lag for (_, partition), lag in lane.lags().items()}
@@ -46,11 +46,13 @@ def produce(settings: Settings, topic: str, transactions: int, records: int) -> 
         producer.commit_transaction(30)
 
 
-def test_an_empty_partition_is_known_to_have_none(lane: Lane) -> None:
+def test_an_empty_partition_is_known_to_have_none(lane: PartitionReader) -> None:
     wait_until(lambda: lags(lane) == {0: 0, 1: 0}, what="two partitions without lag")
 
 
-def test_markers_are_not_counted_and_what_waits_for_a_batch_is(lane: Lane, settings: Settings, unique: str) -> None:
+def test_markers_are_not_counted_and_what_waits_for_a_batch_is(
+    lane: PartitionReader, settings: Settings, unique: str
+) -> None:
     wait_until(lambda: len(lane.owned) == 2 or lane.fill(0.05), what="two partitions")  # type: ignore[func-returns-value]
     produce(settings, unique, transactions=3, records=4)
     wait_until(lambda: lags(lane) == {0: 12, 1: 0}, what="twelve requests that wait")

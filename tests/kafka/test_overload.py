@@ -54,7 +54,7 @@ def answers(reader: Reader, ids: Sequence[str]) -> dict[str, tuple[str, Message]
 
     def found() -> list[tuple[str, str, Message]]:
         reader.read(0.1)
-        fields = [(json.loads(one.value() or b""), one) for one in reader.messages]
+        fields = [(json.loads(message.value() or b""), message) for message in reader.messages]
         return [(row["request_id"], row["status"], one) for row, one in fields if row["request_id"] in wanted]
 
     rows = wait_until(lambda: rows if len(rows := found()) >= len(ids) else None, 90, what="an answer to each")

@@ -14,7 +14,7 @@ import pytest
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic
 
-from consumers.histories import Histories, Known
+from consumers.histories import Known, ProfileHistories
 from consumers.profiles.follower import Follower
 from schemas.codec import Codec, Encoding
 from schemas.records import Profile, Seen
@@ -34,7 +34,7 @@ class Host:
         self.topic, self.where = f"{prefix}profiles", where
         self.admin = AdminClient(clients.base(self.settings, "test"))
         self._producer = Producer(clients.producer(self.settings, "test"))
-        self.histories = Histories(where)
+        self.histories = ProfileHistories(where)
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
 

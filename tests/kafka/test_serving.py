@@ -350,14 +350,14 @@ def test_while_the_registry_is_away_only_what_needs_it_waits(
         desk.send("search.requests", search(unique), headers=[("n", mark + b"behind")], partition=0)
         desk.send("search.requests", search(unique), headers=[("n", mark + b"beside")], partition=1)
         results.until(has("n", mark + b"beside"))
-        seen = [value for one in results.messages for _, value in one.headers() or [] if value.startswith(mark)]
+        seen = [value for message in results.messages for _, value in message.headers() or [] if value.startswith(mark)]
         assert seen == [mark + b"beside"], "what needs the registry waits, and what is behind it in its partition"
     finally:
         registry.failing = None
         registry.hanging.set()
     for name in (b"frame", b"behind"):  # in different result partitions, so that either may be read first
         results.until(has("n", mark + name))
-    seen = [value for one in results.messages for _, value in one.headers() or [] if value.startswith(mark)]
+    seen = [value for message in results.messages for _, value in message.headers() or [] if value.startswith(mark)]
     assert sorted(seen) == sorted(mark + name for name in (b"beside", b"frame", b"behind"))
 
 
@@ -434,6 +434,6 @@ def test_at_least_once_answers_too(broker: str, tmp_path_factory: pytest.TempPat
             history.exactly_once()
             refused = history.send("raise")
             history.settle()
-            assert [one.status for one in history.answers(refused)] == ["invalid"]
+            assert [answer.status for answer in history.answers(refused)] == ["invalid"]
     finally:
         toys.stop()

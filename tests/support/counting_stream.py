@@ -15,8 +15,8 @@ from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread
 
 from standfast.core.home import home
 from streams import __main__ as streams
-from streams.ledger import Ledger
-from streams.unpacking import Batches
+from streams.oldest_offsets import OldestOffsets
+from streams.unpacking import RecordBatches
 
 
 class Held(msgspec.Struct):
@@ -37,7 +37,7 @@ class Counting:
     def install(self) -> None:
         """Has all that is read and looked at in this process counted."""
         AIOKafkaConsumerThread._fetch_records = self._reading(AIOKafkaConsumerThread._fetch_records)
-        Ledger.took = self._looking(Ledger.took)  # type: ignore[method-assign]
+        OldestOffsets.took = self._looking(OldestOffsets.took)  # type: ignore[method-assign]
 
     def _reading(self, fetch: Callable[..., Any]) -> Callable[..., Any]:
         async def fetching(thread: Any, consumer: Any, *args: Any, **named: Any) -> Any:
@@ -50,7 +50,7 @@ class Counting:
         return fetching
 
     def _looking(self, took: Callable[..., None]) -> Callable[..., None]:
-        def looking(ledger: Ledger, *args: Any) -> None:
+        def looking(ledger: OldestOffsets, *args: Any) -> None:
             self._looked_at += 1
             took(ledger, *args)
 
@@ -66,7 +66,7 @@ class Counting:
 def _bytes(read: Any) -> int:
     """aiokafka keeps what it read as it came from Kafka, by partition."""
     kept = [one._partition_records._records for one in read if isinstance(one, FetchResult) and one.has_more()]
-    return sum(one.size_in_bytes() for one in kept if isinstance(one, Batches))
+    return sum(one.size_in_bytes() for one in kept if isinstance(one, RecordBatches))
 
 
 if __name__ == "__main__":

@@ -35,8 +35,8 @@ class Reader(AbstractContextManager["Reader"]):
         self._consumer = Consumer(clients.follower(settings, "reader"))
         found = self._consumer.list_topics(topic, timeout=30).topics[topic]
         places = [TopicPartition(topic, number) for number in found.partitions]
-        for one in places:
-            one.offset = both_ends(self._consumer, one)[0 if from_the_start else 1]
+        for place in places:
+            place.offset = both_ends(self._consumer, place)[0 if from_the_start else 1]
         self._consumer.assign(places)
 
     def __exit__(
@@ -140,7 +140,9 @@ class Desk:
 
     def _has(self, name: str, partitions: int) -> bool:
         found = self._admin.list_topics(timeout=WAIT_S).topics.get(self.topic(name))
-        led = [one for one in found.partitions.values() if one.leader >= 0] if found is not None else []
+        led = (
+            [partition for partition in found.partitions.values() if partition.leader >= 0] if found is not None else []
+        )
         return len(led) == partitions
 
     def configure(self, name: str, **config: str) -> None:

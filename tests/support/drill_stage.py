@@ -47,7 +47,7 @@ class Stage:
         return self._reader.from_the_start()
 
     def events(self, drill_id: str) -> list[DrillEvent]:
-        return [one.event for one in self.outcomes() if one.event.drill_id == drill_id]
+        return [outcome.event for outcome in self.outcomes() if outcome.event.drill_id == drill_id]
 
     def phases(self, drill_id: str) -> list[str]:
         return [event.phase for event in self.events(drill_id)]

@@ -145,8 +145,8 @@ class History:
         total = sum(self._ends(self._requests).values())  # nothing is deleted meanwhile, and nothing is transactional
         with Reader(self._settings, self._requests, from_the_start=True) as reader:
             wait_until(lambda: reader.read(0.5) is not None and len(reader.messages) >= total, what="all requests read")
-            values = [one.value() or b"" for one in reader.messages]
-        return Counter(json.loads(one)["request_id"] for one in values if f'"{self.name}-'.encode() in one)
+            values = [message.value() or b"" for message in reader.messages]
+        return Counter(json.loads(value)["request_id"] for value in values if f'"{self.name}-'.encode() in value)
 
     def dead_letter(self, request_id: str) -> dict[str, bytes]:
         """The headers of a request's dead letter."""
@@ -180,7 +180,7 @@ class History:
             self._unsent.append(f"{message.key()!r}: {error}")
 
     def _read(self) -> None:
-        found = [self._consumer.list_topics(one, timeout=30).topics[one] for one in self._results]
+        found = [self._consumer.list_topics(result, timeout=30).topics[result] for result in self._results]
         self._consumer.assign(
             [TopicPartition(one.topic, number, OFFSET_BEGINNING) for one in found for number in one.partitions]
         )
@@ -203,7 +203,7 @@ class History:
         """The end of each partition, as a read_committed reader sees it."""
         found = self._asking.list_topics(topic, timeout=30).topics[topic]
         places = [TopicPartition(topic, number) for number in found.partitions]
-        return {one.partition: both_ends(self._asking, one)[1] for one in places}
+        return {place.partition: both_ends(self._asking, place)[1] for place in places}
 
     def _is_served(self) -> bool:
         ends = self._ends(self._requests)

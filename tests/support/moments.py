@@ -52,7 +52,7 @@ SERVING: Table = {
     "serve: Committer.submit": AROUND,
     "serve: offer Load": AFTER,
 }
-# Its transaction, in the thread that commits; what may hang is called in one beside it (`consumers.bounded`).
+# Its transaction, in the thread that commits; what may hang is called in one beside it (`standfast.core.bounded`).
 COMMITTING: Table = {
     "start: Producer.list_topics": AFTER,
     "start: Producer.init_transactions": ("in", "after"),

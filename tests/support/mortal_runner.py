@@ -20,7 +20,7 @@ from drills.evidence.history import Fault
 from drills.faults import FAULTS
 from drills.faults.hang import HANG
 from drills.faults.injector import Aim, Injector, Kind
-from drills.faults.scene import Scene
+from drills.faults.running_system import RunningSystem
 from drills.faults.workers import TARGETS
 from drills.running import intents
 from tests.support.toy_fault import MARK
@@ -68,7 +68,7 @@ class Mortal:
 def mortal(kind: Kind) -> Kind:
     """The same kind of fault, made by a runner that may die."""
 
-    def make(scene: Scene, aim: Aim) -> Injector:
+    def make(scene: RunningSystem, aim: Aim) -> Injector:
         made: Injector = Mortal(kind.make(scene, aim))  # type: ignore[assignment] - the rest is passed on
         return made
 

@@ -22,7 +22,9 @@ class Mortals(Toys):
         path = self.home / "run" / "orders" / "search"
         path.parent.mkdir(exist_ok=True)
         path.write_text(str(workers))
-        wait_until(lambda: {one.workers for one in self.status().services} == {workers}, 30, what="the wanted number")
+        wait_until(
+            lambda: {service.workers for service in self.status().services} == {workers}, 30, what="the wanted number"
+        )
 
     def order(self, order: Order) -> None:
         """Has the first process that comes to the step die there."""

@@ -11,8 +11,8 @@ from typing import Any, cast
 
 import pytest
 
-from consumers.ledger import Seen
-from consumers.messages import Activate, Done, Leave, Left, Message, Ready, Serving, Stop
+from consumers.heartbeat import Beat
+from consumers.messages import Activate, Done, Leave, Left, Message, Ready, Serving, StopOrder
 from consumers.service import service
 from consumers.supervision import aftermath, identities, member_state, replica_set, sizing
 from consumers.supervision.member import Member
@@ -69,8 +69,8 @@ class PaperMember(MemberState):
     def ledger(self) -> PaperMember:
         return self
 
-    def read(self) -> Seen:
-        return Seen(0.0, None, ())
+    def read(self) -> Beat:
+        return Beat(0.0, None, ())
 
     def send(self, message: Message) -> bool:
         self.told.append(message)
@@ -144,12 +144,12 @@ class Stage:
     @property
     def loading(self) -> list[PaperNursery]:
         """Nurseries without a model yet."""
-        return [one for one in self.nurseries if one.started and not one.ended and not one.model]
+        return [nursery for nursery in self.nurseries if nursery.started and not nursery.ended and not nursery.model]
 
     @property
     def alive(self) -> list[PaperNursery]:
         """Nurseries that can fork."""
-        return [one for one in self.nurseries if one.model and not one.ended]
+        return [nursery for nursery in self.nurseries if nursery.model and not nursery.ended]
 
     @property
     def members(self) -> list[PaperMember]:
@@ -187,7 +187,7 @@ class Stage:
         order = member.told.pop(0)
         if isinstance(order, Activate):
             self.replicas.said(cast(Member, member), Serving({"search.requests": [0, 1]}))
-        elif isinstance(order, Stop):
+        elif isinstance(order, StopOrder):
             self.replicas.said(cast(Member, member), Done())
             self.die(member)
         elif isinstance(order, Leave):

@@ -25,12 +25,12 @@ from confluent_kafka.admin import AdminClient
 
 from consumers import messages
 from consumers.committer import Committer
-from consumers.ledger import Ledger
+from consumers.heartbeat import Heartbeat
 from consumers.life_lock import LifeLock
 from consumers.seats import Seats
 from tests.support.orders import Death, Orders
 
-_OURS: tuple[type, ...] = (Committer, Ledger, LifeLock, Seats)
+_OURS: tuple[type, ...] = (Committer, Heartbeat, LifeLock, Seats)
 _CLIENTS: tuple[type, ...] = (Consumer, Producer, AdminClient)
 # They only ask the client's own memory: whoever dies after one has done no more than who died before it.
 _QUIET = {"assignment", "consumer_group_metadata", "get_watermark_offsets", "memberid", "position"}
@@ -156,8 +156,8 @@ class Steps:
     def _learn(self, own: str, arguments: tuple[Any, ...], result: object) -> None:
         if own.endswith(".predict"):
             self._asked = -1
-        elif own in {"Ledger.begin", "Ledger.end"}:
-            self._computing = arguments[1] if own == "Ledger.begin" else ()
+        elif own in {"Heartbeat.begin", "Heartbeat.end"}:
+            self._computing = arguments[1] if own == "Heartbeat.begin" else ()
         elif own == "send Ready" and self._phase == "start":  # the order may have come before this thread goes on
             self._phase = "stand by"
         elif isinstance(result, messages.Activate):

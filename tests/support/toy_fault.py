@@ -9,7 +9,7 @@ from drills.drill import COMMON, Drill, Param
 from drills.evidence.history import Fault
 from drills.evidence.verdict import Finding
 from drills.faults.injector import Aim, Kind, Target
-from drills.faults.scene import Scene
+from drills.faults.running_system import RunningSystem
 from standfast.core.home import folder
 
 OWN = (Param("lasts_s", 0.3, "how long the mark stays", 0, 60),)
@@ -18,7 +18,7 @@ OWN = (Param("lasts_s", 0.3, "how long the mark stays", 0, 60),)
 class Mark:
     """Leaves a file in the state folder."""
 
-    def __init__(self, scene: Scene, aim: Aim) -> None:
+    def __init__(self, scene: RunningSystem, aim: Aim) -> None:
         self._scene = scene
         self._lasts_s = float(aim.params["lasts_s"])
         self._target = Target("mark", (), ())
@@ -26,7 +26,7 @@ class Mark:
 
     def choose(self) -> Target:
         """Every partition counts as hit."""
-        hit = tuple(tuple(sorted(self._scene.partitions(one))) for one in self._scene.workers())
+        hit = tuple(tuple(sorted(self._scene.partitions(worker))) for worker in self._scene.workers())
         self._target = Target("mark", (), hit)
         return self._target
 

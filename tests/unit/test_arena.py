@@ -10,7 +10,7 @@ import pytest
 # Sixteen threads that all live at a time, each with memory of malloc; prints how many heaps there are then.
 _THREADS = """
 import ctypes, threading
-from standfast.arena import one_arena
+from standfast.malloc_settings import one_arena
 
 if {called}:
     one_arena()

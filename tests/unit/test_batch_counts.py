@@ -20,7 +20,7 @@ from consumers.admission import Admission, Origin
 from consumers.answers import Answers
 from consumers.batches import Batches
 from consumers.breaker import Breaker
-from consumers.ledger import Ledger
+from consumers.heartbeat import Heartbeat
 from consumers.service import service
 from consumers.suspects import Told
 from consumers.work import Work
@@ -51,7 +51,7 @@ def batches(tmp_path: Path) -> Batches:
     settings = Settings()
     own = service("search", settings)
     codec = Codec()
-    ledger = Ledger(tmp_path / "slot")
+    ledger = Heartbeat(tmp_path / "slot")
     ledger.reset()
     answers = Answers(own, codec, "search-0", "toy@1", lambda _: 0)
     ask = Breaker(Ten(), "search", lambda _: None).ask

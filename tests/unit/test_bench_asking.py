@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bench.asking import LONG_SHARE, LONG_TIMES, Asker
+from bench.requests import LONG_SHARE, LONG_TIMES, RequestMaker
 from schemas.records import RecommendRequest, SearchRequest
 
 pytestmark = pytest.mark.usefixtures("empty_home")
@@ -19,19 +19,19 @@ def told(request: object) -> str:
 
 @pytest.mark.parametrize("service", ["search", "recommend"])
 def test_no_two_requests_are_alike_and_none_was_in_the_warm_up(service: str) -> None:
-    asker = Asker(service)
-    asked = [told(one) for one in (*asker.ask(300).requests, *asker.ask(3000).requests)]
+    asker = RequestMaker(service)
+    asked = [told(request) for request in (*asker.ask(300).requests, *asker.ask(3000).requests)]
     assert len(set(asked)) == len(asked)
 
 
 @pytest.mark.parametrize("service", ["search", "recommend"])
 def test_everybody_is_asked_the_same(service: str) -> None:
-    assert Asker(service).ask(200) == Asker(service).ask(200)
+    assert RequestMaker(service).ask(200) == RequestMaker(service).ask(200)
 
 
 def test_a_tenth_of_a_mixed_load_is_nine_times_longer() -> None:
-    asked = Asker("search").ask(1000, LONG_SHARE)
-    words = [len(told(one).split()) for one in asked.requests]
+    asked = RequestMaker("search").ask(1000, LONG_SHARE)
+    words = [len(told(request).split()) for request in asked.requests]
     long = [count for place, count in enumerate(words) if place in asked.long]
     short = [count for place, count in enumerate(words) if place not in asked.long]
     assert len(long) == 100
@@ -40,9 +40,9 @@ def test_a_tenth_of_a_mixed_load_is_nine_times_longer() -> None:
 
 
 def test_sorted_requests_are_the_same_ones_shortest_first_with_the_long_ones_still_known() -> None:
-    asked = Asker("search").ask(100, LONG_SHARE)
+    asked = RequestMaker("search").ask(100, LONG_SHARE)
     in_order = asked.sorted()
-    lengths = [len(told(one)) for one in in_order.requests]
+    lengths = [len(told(request)) for request in in_order.requests]
     assert lengths == sorted(lengths)
     assert sorted(map(told, in_order.requests)) == sorted(map(told, asked.requests))
     assert {told(in_order.requests[place]) for place in in_order.long} == {

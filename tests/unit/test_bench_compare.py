@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from bench.asking import Request
-from bench.beside import compare
-from bench.beside.compare import compared, loads
-from bench.beside.comparison import Run
+from bench.beside import rounds as compare
 from bench.beside.contenders import PEERS, STANDFAST, Contender
-from bench.layout import Layout
-from bench.stage import Stage
+from bench.beside.results import Run
+from bench.beside.rounds import compared, loads
+from bench.cores import CoreLayout
+from bench.environment import Environment
+from bench.requests import Request
 from bench.timings import Timings
 from consumers.service import service
 from standfast.core.errors import ClusterError
@@ -25,7 +25,7 @@ PLAIN = PEERS[0]
 
 
 def text(requests: object) -> list[str]:
-    return [one.query for one in requests]  # type: ignore[attr-defined]
+    return [request.query for request in requests]  # type: ignore[attr-defined]
 
 
 def test_no_request_is_in_two_loads_or_warm_ups() -> None:
@@ -79,7 +79,7 @@ def measured(monkeypatch: pytest.MonkeyPatch, fails: str = "") -> tuple[Told, li
     told = Told(fails)
     monkeypatch.setattr(compare, "raw", told.raw)
     monkeypatch.setattr(compare, "running", told.running)
-    stage = Stage(Settings(), Path("nowhere"), Layout(None, None))
+    stage = Environment(Settings(), Path("nowhere"), CoreLayout(None, None))
     work = loads(service("search", stage.settings), {1: 20}, long=False)
     monkeypatch.setattr(compare, "unpin", lambda *_: None)
     return told, list(compared(stage, "search", work, [STANDFAST, PLAIN], 2, lambda _: None))

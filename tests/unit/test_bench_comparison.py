@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench.beside.comparison import Limit, Run, Summary, summarised
+from bench.beside.results import Limit, Run, Summary, summarised
 from bench.timings import Timings
 
 
@@ -31,7 +31,7 @@ def test_a_ratio_is_taken_to_the_raw_limit_of_the_same_round() -> None:
 
 def test_the_raw_limit_has_a_line_of_its_own_from_all_its_runs() -> None:
     lines = summarised([run("standfast", 1, 90, 100), run("plain", 1, 80, 110)])
-    assert [one.contender for one in lines] == ["raw", "standfast", "plain"]
+    assert [line.contender for line in lines] == ["raw", "standfast", "plain"]
     assert (lines[0].per_second.min, lines[0].per_second.max) == (100, 110)
     assert lines[0].of_raw.min == lines[0].of_raw.max == 1
 

@@ -7,8 +7,8 @@ from importlib.metadata import PackageNotFoundError
 import pytest
 
 from bench.beside import contenders
-from bench.beside.against import wanted
 from bench.beside.contenders import chosen
+from bench.beside.run import wanted
 from bench.peers.computing import result
 from schemas.records import Item, SearchRequest
 from standfast.core.errors import SetupError, UsageError
@@ -54,4 +54,4 @@ def test_a_mixed_load_is_of_searches_alone() -> None:
 def test_what_peers_answer_is_what_standfast_answers() -> None:
     answer = result(SearchRequest(request_id="r1", query="lunch bag"), [Item("20725", 1.5, "LUNCH BAG")])
     assert (answer.request_id, answer.status) == ("r1", "ok")
-    assert [(one.item_id, one.score, one.title) for one in answer.items] == [("20725", 1.5, "LUNCH BAG")]
+    assert [(item.item_id, item.score, item.title) for item in answer.items] == [("20725", 1.5, "LUNCH BAG")]

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from bench import layout, processes
+from bench import cores as layout
+from bench import processes
 from tests.waiting import wait_until
 
 # A child that ignores SIGTERM, with a child of its own and a second thread; says so when all of it is there.

@@ -7,35 +7,36 @@ from typing import cast
 
 import pytest
 
-from bench.beside.comparison import Spread
-from bench.failover.soak import Served, Soak, Weight
+from bench.beside.results import Spread
+from bench.failover.soak import ServiceSoak, Soak, Weight
 from bench.failover.warm_up import WarmUp
-from bench.rows import ROWS, chosen, soaking
-from bench.rows.outcome import Outcome, judged
-from bench.rows.row import Aim, Figure, Found, Place, Row
+from bench.rows import ROWS, chosen
+from bench.rows import soak as soaking
+from bench.rows.outcome import RowOutcome, judged
+from bench.rows.row import Figure, Measurement, Row, RowContext, Threshold
 from bench.rows.run import each
-from bench.rows.soaking import beyond_calm, grown
-from bench.rows.stand import Stand
+from bench.rows.shared_system import SharedSystem
+from bench.rows.soak import beyond_calm, grown
 from consumers.service import service
 from drills.faults import FAULTS
-from drills.faults.scene import Scene
+from drills.faults.running_system import RunningSystem
 from standfast.core.errors import ClusterError, UsageError
 from standfast.core.settings import Settings
 
-MEDIAN, LOST = Aim("median", 50, "ms"), Aim("lost", 0)
+MEDIAN, LOST = Threshold("median", 50, "ms"), Threshold("lost", 0)
 
 
-def row(name: str = "kill", *aims: Aim, found: Found | Exception | None = None) -> Row:
-    def measure(_place: Place) -> Found:
+def row(name: str = "kill", *aims: Threshold, found: Measurement | Exception | None = None) -> Row:
+    def measure(_place: RowContext) -> Measurement:
         if isinstance(found, Exception):
             raise found
-        return found or Found("nothing", {})
+        return found or Measurement("nothing", {})
 
     return Row(name, f"what {name} is", measure, aims or (MEDIAN, LOST))
 
 
-def outcome(figures: dict[str, Figure], *aims: Aim, peers: str = "raw") -> Outcome:
-    return judged(row("kill", *aims), Found("38 ms", figures), peers, 0.1, 2.0)
+def outcome(figures: dict[str, Figure], *aims: Threshold, peers: str = "raw") -> RowOutcome:
+    return judged(row("kill", *aims), Measurement("38 ms", figures), peers, 0.1, 2.0)
 
 
 def test_every_row_has_a_name_of_its_own_and_something_to_reach() -> None:
@@ -77,7 +78,7 @@ def test_a_missed_row_says_which_figure_missed(figures: dict[str, Figure], reaso
 
 
 def test_of_several_rounds_the_median_counts() -> None:
-    share = Aim("of raw", 0.95, at_least=True)
+    share = Threshold("of raw", 0.95, at_least=True)
     assert outcome({"of raw": Spread(0.5, 0.96, 0.97)}, share).reached
     assert not outcome({"of raw": Spread(0.5, 0.94, 0.99)}, share).reached
 
@@ -86,13 +87,15 @@ def test_of_several_rounds_the_median_counts() -> None:
     ("peers", "reached"), [("raw", True), ("litserve", False), ("plain,litserve", False), ("all", False)]
 )
 def test_a_peer_is_compared_with_only_where_it_was_asked_for(peers: str, reached: bool) -> None:
-    aims = Aim("of raw", 0.9, at_least=True), Aim("times litserve", 2, at_least=True, peer="litserve")
+    aims = Threshold("of raw", 0.9, at_least=True), Threshold("times litserve", 2, at_least=True, peer="litserve")
     found = outcome({"of raw": 0.95, "times litserve": 1.9}, *aims, peers=peers)
     assert (found.reached, "litserve" in found.to_reach) == (reached, not reached)
 
 
 def test_what_could_not_be_measured_beside_it_is_a_reason_too() -> None:
-    found = judged(row(), Found("38 ms", {"median": 38.0, "lost": 0}, trouble=("round 2: no memory",)), "raw", 0, 1)
+    found = judged(
+        row(), Measurement("38 ms", {"median": 38.0, "lost": 0}, trouble=("round 2: no memory",)), "raw", 0, 1
+    )
     assert (found.reached, found.reason) == (False, "round 2: no memory")
 
 
@@ -105,13 +108,13 @@ class Cleared:
         self.times += 1
 
 
-def run(*rows: Row) -> tuple[list[Outcome], Cleared, list[str]]:
+def run(*rows: Row) -> tuple[list[RowOutcome], Cleared, list[str]]:
     stand, told = Cleared(), list[str]()
-    return each(rows, lambda _: Place(cast("Stand", stand), True, "raw", told.append)), stand, told
+    return each(rows, lambda _: RowContext(cast("SharedSystem", stand), True, "raw", told.append)), stand, told
 
 
 def test_a_row_that_cannot_be_measured_says_why_and_the_others_are() -> None:
-    well = Found("38 ms", {"median": 38.0, "lost": 0})
+    well = Measurement("38 ms", {"median": 38.0, "lost": 0})
     found, stand, told = run(row("first", found=ClusterError("Kafka is gone")), row("second", found=well))
     assert [(one.name, one.reached, one.reason) for one in found] == [
         ("first", False, "Kafka is gone"), ("second", True, ""),
@@ -127,7 +130,7 @@ def test_an_error_that_nobody_foresaw_is_told_with_its_kind() -> None:
 
 
 def test_whoever_interrupts_ends_all_of_it() -> None:
-    def interrupted(_place: Place) -> Found:
+    def interrupted(_place: RowContext) -> Measurement:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -141,8 +144,8 @@ def weights(*workers_and_others: tuple[float, float]) -> list[Weight]:
     ]
 
 
-def served(calm: float, between: float) -> Served:
-    return Served(
+def served(calm: float, between: float) -> ServiceSoak:
+    return ServiceSoak(
         service="search", rate=1, requests=90, kills=1, failover_p50_ms=1, failover_p99_ms=1, calm_p50_ms=1,
         calm_p99_ms=calm, between_p50_ms=1, between_p99_ms=between, lost=0, doubled=0, out_of_order=0, not_ok={},
     )  # fmt: skip
@@ -171,7 +174,9 @@ def test_p99_is_not_compared_with_that_of_a_backlog(
         weights=weights((100, 100), (100, 100), (100, 101)),
     )  # fmt: skip
     monkeypatch.setattr(soaking, "soak", lambda *_: found)
-    monkeypatch.setattr(Cleared, "at", lambda *_: Scene(Settings(), service("search", Settings())), raising=False)
+    monkeypatch.setattr(
+        Cleared, "at", lambda *_: RunningSystem(Settings(), service("search", Settings())), raising=False
+    )
     (row,) = [one for one in ROWS if one.name == "soak"]
     (outcome,), _, _ = run(row)
     assert outcome.reason.startswith(reason)

@@ -14,7 +14,7 @@ from consumers.admission import Admission, Decision, Origin
 from consumers.answers import Answers, Outgoing
 from consumers.batches import Batches
 from consumers.breaker import Breaker
-from consumers.ledger import Ledger
+from consumers.heartbeat import Heartbeat
 from consumers.service import service
 from consumers.suspects import Told
 from models.base import RecommendQuery, SearchQuery
@@ -33,7 +33,7 @@ class SpyModel:
 
     label = "toy@7"
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: Heartbeat) -> None:
         self._ledger = ledger
         self.broken = False
         self.groups: list[list[str]] = []
@@ -55,7 +55,7 @@ class Bench:
     """Batches on a model that is watched."""
 
     def __init__(self, folder: Path) -> None:
-        self.ledger = Ledger(folder / "slot")
+        self.ledger = Heartbeat(folder / "slot")
         self.ledger.reset()
         self.suspects = Told()
         self.model = SpyModel(self.ledger)

@@ -10,7 +10,7 @@ import pytest
 import structlog
 from confluent_kafka import Consumer
 
-from consumers.bounded import Beside, Hung, Patience, close
+from standfast.core.bounded import Beside, Hung, Patience, close
 from tests.waiting import wait_until
 
 

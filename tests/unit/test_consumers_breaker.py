@@ -46,7 +46,7 @@ class Bench:
 
     def ask(self, *texts: str) -> list[str]:
         """`ok`, or the status of what was not computed."""
-        return [_status(one) for one in self.outcomes(*texts)]
+        return [_status(outcome) for outcome in self.outcomes(*texts)]
 
     def outcomes(self, *texts: str) -> list[Outcome]:
         self.model.asked.clear()

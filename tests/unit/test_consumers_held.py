@@ -7,7 +7,7 @@ from typing import cast
 from confluent_kafka import Consumer, TopicPartition
 
 from consumers.admission import Origin
-from consumers.held import Held
+from consumers.held import HeldPartitions
 
 
 class Pauses:
@@ -17,10 +17,10 @@ class Pauses:
         self.paused: set[tuple[str, int]] = set()
 
     def pause(self, places: list[TopicPartition]) -> None:
-        self.paused |= {(one.topic, one.partition) for one in places}
+        self.paused |= {(place.topic, place.partition) for place in places}
 
     def resume(self, places: list[TopicPartition]) -> None:
-        self.paused -= {(one.topic, one.partition) for one in places}
+        self.paused -= {(place.topic, place.partition) for place in places}
 
 
 class Stage:
@@ -29,7 +29,7 @@ class Stage:
     def __init__(self) -> None:
         self.consumer = Pauses()
         self.known = ""
-        self.held = Held(cast(Consumer, self.consumer), self._waits)
+        self.held = HeldPartitions(cast(Consumer, self.consumer), self._waits)
 
     def _waits(self, value: bytes | None) -> bool:
         first = (value or b"").decode()[:1]
@@ -79,4 +79,4 @@ def test_a_partition_that_is_given_up_is_forgotten() -> None:
 
 def test_without_a_registry_nothing_is_looked_at() -> None:
     read = [record(0, "1")]
-    assert Held(cast(Consumer, None), None).sift(read) is read
+    assert HeldPartitions(cast(Consumer, None), None).sift(read) is read

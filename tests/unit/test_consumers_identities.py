@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from consumers.supervision import identities
-from consumers.supervision.identities import Identities
+from consumers.supervision.identities import WorkerIdentities
 from standfast.core import backoff
 
 
@@ -34,7 +34,7 @@ def test_what_failed_is_tried_again_at_once_then_ever_later() -> None:
 
 
 def test_all_are_vacant_until_they_are_occupied(clock: Clock) -> None:
-    both = Identities(["search-0", "search-1"])
+    both = WorkerIdentities(["search-0", "search-1"])
     assert both.takeable() == ["search-0", "search-1"]
     clock.now += 2.0
     assert both.occupy("search-0") == 1000.0
@@ -42,7 +42,7 @@ def test_all_are_vacant_until_they_are_occupied(clock: Clock) -> None:
 
 
 def test_one_killed_now_and_then_is_replaced_at_once_for_ever(clock: Clock) -> None:
-    one = Identities(["search-0"])
+    one = WorkerIdentities(["search-0"])
     one.occupy("search-0")
     for _ in range(200):
         clock.now += 5.0
@@ -53,7 +53,7 @@ def test_one_killed_now_and_then_is_replaced_at_once_for_ever(clock: Clock) -> N
 
 
 def test_one_that_dies_whenever_it_takes_over_waits_longer_and_longer(clock: Clock) -> None:
-    one = Identities(["search-0"])
+    one = WorkerIdentities(["search-0"])
     waits = []
     for _ in range(12):
         one.occupy("search-0")
@@ -68,7 +68,7 @@ def test_one_that_dies_whenever_it_takes_over_waits_longer_and_longer(clock: Clo
 
 
 def test_a_long_life_ends_the_loop(clock: Clock) -> None:
-    one = Identities(["search-0"])
+    one = WorkerIdentities(["search-0"])
     for _ in range(6):
         one.occupy("search-0")
         one.vacate("search-0", lived_s=0.1)
@@ -81,4 +81,4 @@ def test_a_long_life_ends_the_loop(clock: Clock) -> None:
 
 
 def test_a_standby_has_no_restarts(clock: Clock) -> None:
-    assert Identities(["search-0"]).restarts(None) == 0
+    assert WorkerIdentities(["search-0"]).restarts(None) == 0

@@ -12,20 +12,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consumers.ledger import Ledger
+from consumers.heartbeat import Heartbeat
 
 
 @pytest.fixture
-def ledger(tmp_path: Path) -> Iterator[Ledger]:
-    made = Ledger(tmp_path / "slot")
+def ledger(tmp_path: Path) -> Iterator[Heartbeat]:
+    made = Heartbeat(tmp_path / "slot")
     made.reset()
     yield made
     made.close()
 
 
-def test_another_reader_of_the_file_sees_what_is_being_computed(ledger: Ledger, tmp_path: Path) -> None:
+def test_another_reader_of_the_file_sees_what_is_being_computed(ledger: Heartbeat, tmp_path: Path) -> None:
     ledger.begin([(0, 17), (3, 2**40)])
-    other = Ledger(tmp_path / "slot")
+    other = Heartbeat(tmp_path / "slot")
     seen = other.read()
     assert seen.computing == ((0, 17), (3, 2**40))
     assert seen.computing_for is not None
@@ -33,56 +33,56 @@ def test_another_reader_of_the_file_sees_what_is_being_computed(ledger: Ledger, 
     other.close()
 
 
-def test_nothing_is_being_computed_between_batches(ledger: Ledger) -> None:
+def test_nothing_is_being_computed_between_batches(ledger: Heartbeat) -> None:
     ledger.begin([(1, 2)])
     ledger.end()
     seen = ledger.read()
     assert (seen.computing, seen.computing_for) == ((), None)
 
 
-def test_reset_forgets_the_slots_last_owner(ledger: Ledger, tmp_path: Path) -> None:
+def test_reset_forgets_the_slots_last_owner(ledger: Heartbeat, tmp_path: Path) -> None:
     ledger.begin([(1, 2)])
-    successor = Ledger(tmp_path / "slot")
+    successor = Heartbeat(tmp_path / "slot")
     successor.reset()
     assert ledger.read().computing == ()
     successor.close()
 
 
-def test_a_tick_makes_the_age_small(ledger: Ledger) -> None:
+def test_a_tick_makes_the_age_small(ledger: Heartbeat) -> None:
     ledger._words[0] = 0
     assert ledger.read().tick_age > 1
     ledger.tick()
     assert 0 <= ledger.read().tick_age < 60
 
 
-def test_more_records_than_there_is_room_for_are_cut(ledger: Ledger) -> None:
+def test_more_records_than_there_is_room_for_are_cut(ledger: Heartbeat) -> None:
     ledger.begin([(0, number) for number in range(10_000)])
     assert len(ledger.read().computing) == 4096
 
 
 @given(st.lists(st.tuples(st.integers(0, 2**31), st.integers(0, 2**62)), max_size=50))
 def test_records_come_back_as_written(tmp_path_factory: pytest.TempPathFactory, records: list[tuple[int, int]]) -> None:
-    ledger = Ledger(tmp_path_factory.getbasetemp() / "round-trip")
+    ledger = Heartbeat(tmp_path_factory.getbasetemp() / "round-trip")
     ledger.begin(records)
     assert ledger.read().computing == tuple(records)
     ledger.close()
 
 
-def test_what_was_computed_outlives_a_killed_process(ledger: Ledger, tmp_path: Path) -> None:
+def test_what_was_computed_outlives_a_killed_process(ledger: Heartbeat, tmp_path: Path) -> None:
     code = (
-        "import os, sys; from pathlib import Path; from consumers.ledger import Ledger;"
-        "Ledger(Path(sys.argv[1])).begin([(2, 99)]); os.kill(os.getpid(), 9)"
+        "import os, sys; from pathlib import Path; from consumers.heartbeat import Heartbeat;"
+        "Heartbeat(Path(sys.argv[1])).begin([(2, 99)]); os.kill(os.getpid(), 9)"
     )
     ended = subprocess.run([sys.executable, "-c", code, str(tmp_path / "slot")], check=False, timeout=120)
     assert ended.returncode == -9
     assert ledger.read().computing == ((2, 99),)
 
 
-def test_a_reader_never_sees_a_torn_tick(ledger: Ledger, tmp_path: Path) -> None:
+def test_a_reader_never_sees_a_torn_tick(ledger: Heartbeat, tmp_path: Path) -> None:
     """`struct.pack_into` zeroed the word first: a live worker looked as if it had not ticked for days."""
     code = (
-        "import sys; from pathlib import Path; from consumers.ledger import Ledger;"
-        "ledger = Ledger(Path(sys.argv[1])); print('ticking', flush=True);"
+        "import sys; from pathlib import Path; from consumers.heartbeat import Heartbeat;"
+        "ledger = Heartbeat(Path(sys.argv[1])); print('ticking', flush=True);"
         "[ledger.tick() for _ in iter(int, 1)]"
     )
     with subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "slot")], stdout=subprocess.PIPE) as writer:
@@ -94,7 +94,7 @@ def test_a_reader_never_sees_a_torn_tick(ledger: Ledger, tmp_path: Path) -> None
             writer.kill()
 
 
-def test_a_reader_in_another_thread_never_sees_a_torn_tick(ledger: Ledger) -> None:
+def test_a_reader_in_another_thread_never_sees_a_torn_tick(ledger: Heartbeat) -> None:
     ended = threading.Event()
 
     def tick() -> None:

@@ -28,11 +28,11 @@ class Group:
         if self.away:
             raise KafkaException(KafkaError(KafkaError.REBALANCE_IN_PROGRESS))
         answers = []
-        for one in offsets:
-            refused = one.partition in self.refuses
-            answers.append(Answer(one, KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART) if refused else None))
+        for offset in offsets:
+            refused = offset.partition in self.refuses
+            answers.append(Answer(offset, KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART) if refused else None))
             if not refused:
-                self.committed[one.topic, one.partition] = one.offset
+                self.committed[offset.topic, offset.partition] = offset.offset
         return answers
 
 
@@ -98,7 +98,7 @@ def test_at_the_end_all_is_committed_that_was_delivered_and_is_still_ours(
     group, offsets = Group(), Offsets()
     owed: dict[tuple[str, int], int] = {}
     for number, (topic, partitions, group.away, group.refuses, gone) in enumerate(steps):
-        batch = {(topic, one): number for one in partitions}
+        batch = {(topic, partition): number for partition in partitions}
         offsets.submitted(Work([], batch, []))
         commit(offsets, group)
         lost = {(topic, one) for one in gone}

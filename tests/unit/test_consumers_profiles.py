@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consumers.histories import Histories, Known
+from consumers.histories import Known, ProfileHistories
 from consumers.profiles import bulletin
 from consumers.profiles.rows import packed, unpacked
 from consumers.profiles.store import Change, Store, opened
@@ -51,8 +51,8 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 
 @pytest.fixture
-def histories(tmp_path: Path) -> Iterator[Histories]:
-    made = Histories(tmp_path)
+def histories(tmp_path: Path) -> Iterator[ProfileHistories]:
+    made = ProfileHistories(tmp_path)
     yield made
     made.close()
 
@@ -80,7 +80,7 @@ def test_a_row_takes_ten_bytes_an_item() -> None:
     assert len(packed(profile("u", *"abcdefghij"), ord)) == 4 + 10 * 10
 
 
-def test_what_was_written_is_read_and_what_was_deleted_is_gone(store: Store, histories: Histories) -> None:
+def test_what_was_written_is_read_and_what_was_deleted_is_gone(store: Store, histories: ProfileHistories) -> None:
     store.write([change("u7", "b", "c", earlier=("a",)), change("u8", "d")], {0: 7})
     tell(store)
     histories.start()
@@ -92,7 +92,7 @@ def test_what_was_written_is_read_and_what_was_deleted_is_gone(store: Store, his
     assert store.positions == {0: 9}
 
 
-def test_profiles_of_one_user_in_two_partitions_are_merged_by_time(store: Store, histories: Histories) -> None:
+def test_profiles_of_one_user_in_two_partitions_are_merged_by_time(store: Store, histories: ProfileHistories) -> None:
     store.write([change("u", "a", "d", earlier=("x",), at=1000), change("u", "b", "c", partition=1, at=1400)], {0: 1})
     tell(store)
     histories.start()
@@ -101,7 +101,7 @@ def test_profiles_of_one_user_in_two_partitions_are_merged_by_time(store: Store,
     assert histories.known("u").items == ("b", "c")
 
 
-def test_until_it_is_complete_and_when_nobody_follows_answers_say_so(store: Store, histories: Histories) -> None:
+def test_until_it_is_complete_and_when_nobody_follows_answers_say_so(store: Store, histories: ProfileHistories) -> None:
     histories.start()
     assert histories.known("u") == _UNKNOWN, "nothing was told yet"
     store.write([change("u", "a")], {0: 1})
@@ -116,7 +116,9 @@ def test_until_it_is_complete_and_when_nobody_follows_answers_say_so(store: Stor
     assert histories.known("u").items == ("a",), "what is there is used all the same"
 
 
-def test_another_topics_store_is_read_in_place_of_the_first(store: Store, histories: Histories, tmp_path: Path) -> None:
+def test_another_topics_store_is_read_in_place_of_the_first(
+    store: Store, histories: ProfileHistories, tmp_path: Path
+) -> None:
     store.write([change("u", "a")], {0: 1})
     tell(store)
     histories.start()
@@ -164,7 +166,7 @@ def test_a_damaged_store_costs_no_answer_and_is_begun_anew(how: str, store: Stor
         else:
             file.truncate(0 if how == "emptied" else size // 2)
     tell(store)
-    histories = Histories(tmp_path)
+    histories = ProfileHistories(tmp_path)
     histories.start()
     found = [histories.known(user) for user in users]
     assert _UNKNOWN in found
@@ -177,7 +179,7 @@ def test_a_damaged_store_costs_no_answer_and_is_begun_anew(how: str, store: Stor
     again.close()
 
 
-def test_a_store_that_is_deleted_under_its_readers_is_still_read(store: Store, histories: Histories) -> None:
+def test_a_store_that_is_deleted_under_its_readers_is_still_read(store: Store, histories: ProfileHistories) -> None:
     store.write([change("u", "a")], {0: 1})
     tell(store)
     histories.start()
@@ -188,7 +190,7 @@ def test_a_store_that_is_deleted_under_its_readers_is_still_read(store: Store, h
     assert not store.is_there(), "its follower sees that it must begin anew"
 
 
-def test_a_full_store_keeps_what_it_has_and_its_place(tmp_path: Path, histories: Histories) -> None:
+def test_a_full_store_keeps_what_it_has_and_its_place(tmp_path: Path, histories: ProfileHistories) -> None:
     store = opened(tmp_path, "one", 1 << 20)
     store.write([change("u", "a")], {0: 1})
     tell(store)
@@ -209,7 +211,7 @@ def test_items_beyond_those_kept_in_memory_are_found_too(
     monkeypatch.setattr("consumers.histories._IDS", 4)
     store.write([change("u", *"abcdefgh"), change("v", "a", "h")], {0: 1})
     tell(store)
-    reader = Histories(tmp_path)
+    reader = ProfileHistories(tmp_path)
     reader.start()
     assert reader.known("u").items == tuple("abcdefgh")
     assert reader.known("v").items == ("a", "h")
@@ -234,7 +236,7 @@ for at in count(store.positions.get(0, 0)):
 
 
 def test_a_writer_that_is_killed_at_any_moment_has_written_all_of_a_batch_or_nothing(tmp_path: Path) -> None:
-    reader = Histories(tmp_path)
+    reader = ProfileHistories(tmp_path)
     for run in range(3):
         writer = subprocess.Popen([sys.executable, "-c", _WRITER, str(tmp_path)], stdout=subprocess.PIPE, text=True)
         assert writer.stdout is not None
@@ -254,7 +256,7 @@ def test_a_writer_that_is_killed_at_any_moment_has_written_all_of_a_batch_or_not
     reader.close()
 
 
-def test_readers_find_whole_profiles_while_they_are_written(store: Store, histories: Histories) -> None:
+def test_readers_find_whole_profiles_while_they_are_written(store: Store, histories: ProfileHistories) -> None:
     store.write([change(f"u{n}", "0") for n in range(50)], {0: 0})
     tell(store)
     histories.start()

@@ -7,7 +7,7 @@ from typing import cast
 
 import pytest
 
-from consumers.messages import Load
+from consumers.messages import LoadReport
 from consumers.service import service
 from consumers.supervision import orders, scaler
 from consumers.supervision.replica_set import ReplicaSet
@@ -19,8 +19,8 @@ from standfast.core.settings import ScalingSettings, Settings
 pytestmark = pytest.mark.usefixtures("state")
 
 
-def flooded(waiting: int | None = 5000) -> Load:
-    return Load(partitions=3, waiting=waiting, oldest_s=3.0, answered=100, refused=0, busy_s=1.0, over_s=1.0)
+def flooded(waiting: int | None = 5000) -> LoadReport:
+    return LoadReport(partitions=3, waiting=waiting, oldest_s=3.0, answered=100, refused=0, busy_s=1.0, over_s=1.0)
 
 
 class FakeReplicaSet:
@@ -30,7 +30,7 @@ class FakeReplicaSet:
         self.service = service("search", Settings(search=SearchSettings(workers=workers)))
         self.partitions = 6
         self.settled, self.is_renewing = True, False
-        self.said: list[Load] = []
+        self.said: list[LoadReport] = []
         self.scaled: list[int] = []
 
     @property
@@ -41,7 +41,7 @@ class FakeReplicaSet:
     def members(self) -> FakeReplicaSet:
         return self
 
-    def loads(self, since: float) -> list[Load]:  # noqa: ARG002
+    def loads(self, since: float) -> list[LoadReport]:  # noqa: ARG002
         return self.said
 
     def scale(self, workers: int) -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consumers.messages import Load
+from consumers.messages import LoadReport
 from consumers.supervision.scaling import Rule, Sample, busy, decide, wait
 
 RULE = Rule(fewest=1, most=8, wait=1.0, up_after=3.0, down_after=60.0, cooldown=15.0)
@@ -17,8 +17,8 @@ LONG_AGO = 0.0
 
 def load(
     waiting: int = 0, busy_s: float = 0.1, answered: int = 100, refused: int = 0, oldest_s: float = 0.0, parts: int = 2
-) -> Load:
-    return Load(
+) -> LoadReport:
+    return LoadReport(
         partitions=parts,
         waiting=waiting,
         oldest_s=oldest_s,
@@ -29,7 +29,7 @@ def load(
     )
 
 
-def history(*loads: Load, seconds: int = 100) -> list[Sample]:
+def history(*loads: LoadReport, seconds: int = 100) -> list[Sample]:
     """Every worker said the same for so long."""
     return [Sample(NOW - ago, loads) for ago in range(seconds, -1, -1)]
 
@@ -83,13 +83,13 @@ def test_more_only_after_a_wait_that_lasted_and_fewer_only_after_leisure_that_di
     samples: list[Sample], rule: Rule
 ) -> None:
     step = decide(samples, rule, NOW, LONG_AGO)
-    lately = [one for one in samples if one.at >= NOW - rule.up_after]
+    lately = [sample for sample in samples if sample.at >= NOW - rule.up_after]
     if step.cause == "backlog":
         assert all(wait(one) > rule.wait for one in lately)
         assert samples[0].at <= NOW - rule.up_after
     if step.cause == "idle":
         left = len(samples[-1].loads) + step.by
-        quiet = [one for one in samples if one.at >= NOW - rule.down_after]
+        quiet = [sample for sample in samples if sample.at >= NOW - rule.down_after]
         assert samples[0].at <= NOW - rule.down_after
         assert all(wait(one) <= rule.wait for one in quiet)
         for begin in range(0, len(quiet) - 9, 10):
@@ -99,13 +99,16 @@ def test_more_only_after_a_wait_that_lasted_and_fewer_only_after_leisure_that_di
 @given(histories(), rules, st.integers(1, 5000))
 def test_a_longer_backlog_never_leads_to_fewer_workers(samples: list[Sample], rule: Rule, more: int) -> None:
     longer = [
-        Sample(one.at, tuple(Load(**{**as_fields(each), "waiting": (each.waiting or 0) + more}) for each in one.loads))
-        for one in samples
+        Sample(
+            sample.at,
+            tuple(LoadReport(**{**as_fields(each), "waiting": (each.waiting or 0) + more}) for each in sample.loads),
+        )
+        for sample in samples
     ]
     assert decide(longer, rule, NOW, LONG_AGO).by >= decide(samples, rule, NOW, LONG_AGO).by
 
 
-def as_fields(one: Load) -> dict[str, object]:
+def as_fields(one: LoadReport) -> dict[str, object]:
     return {name: getattr(one, name) for name in one.__struct_fields__}
 
 
@@ -152,8 +155,8 @@ def test_a_worker_with_a_single_partition_cannot_be_helped() -> None:
     assert decide(history(replace_partitions(FLOODED, 1), EVEN), RULE, NOW, LONG_AGO).by == 0
 
 
-def replace_partitions(one: Load, partitions: int) -> Load:
-    return Load(**{**as_fields(one), "partitions": partitions})  # type: ignore[arg-type]
+def replace_partitions(one: LoadReport, partitions: int) -> LoadReport:
+    return LoadReport(**{**as_fields(one), "partitions": partitions})  # type: ignore[arg-type]
 
 
 def test_the_most_allowed_are_the_most() -> None:
@@ -174,7 +177,7 @@ def test_nobody_goes_whose_work_the_others_would_hardly_have_time_for() -> None:
 
 def test_leisure_that_was_interrupted_takes_nobody_away() -> None:
     samples = history(IDLE, IDLE)
-    samples[60:70] = [Sample(one.at, (EVEN, EVEN)) for one in samples[60:70]]
+    samples[60:70] = [Sample(sample.at, (EVEN, EVEN)) for sample in samples[60:70]]
     assert decide(samples, RULE, NOW, LONG_AGO).by == 0
 
 

@@ -41,12 +41,12 @@ def test_batches_follow_one_another_without_a_gap_and_keep_their_limits(
         picked = pick(waiting, Limits(most, budget), is_late, keep)
         assert picked.records, "with something waiting there is always a batch"
         assert picked.shed == (0 if keep is None else max(0, before - keep))
-        computed = [one for one in picked.records[picked.shed :] if not is_late(one)]
+        computed = [record for record in picked.records[picked.shed :] if not is_late(record)]
         assert len(computed) <= most
         assert sum(len(one.value or b"") for one in computed[:-1]) <= budget or len(computed) == 1
         assert len(computed) <= 1 or sum(len(one.value or b"") for one in computed) <= budget
         assert (picked.reason == "drained") == (not waiting)
-        taken += [one.offset for one in picked.records]
+        taken += [record.offset for record in picked.records]
     assert taken == list(range(len(records)))
 
 
@@ -59,13 +59,13 @@ def test_what_will_be_refused_takes_nobodys_place() -> None:
 def test_one_record_larger_than_the_budget_is_computed_alone() -> None:
     waiting = waiting_of([(5000, False), (1, False)])
     picked = pick(waiting, Limits(32, 100), is_late)
-    assert ([one.offset for one in picked.records], picked.reason) == ([0], "budget")
+    assert ([record.offset for record in picked.records], picked.reason) == ([0], "budget")
 
 
 def test_newest_first_sheds_the_oldest() -> None:
     waiting = waiting_of([(1, False)] * 10)
     picked = pick(waiting, Limits(2, 100), is_late, keep=4)
-    assert ([one.offset for one in picked.records], picked.shed) == (list(range(8)), 6)
+    assert ([record.offset for record in picked.records], picked.shed) == (list(range(8)), 6)
 
 
 def pace(**more: object) -> Pace:
@@ -129,7 +129,7 @@ def test_newest_first_sheds_by_age_over_all_partitions_and_each_keeps_its_order(
         offsets[partition] += 1
     picked = pick(waiting, Limits(40, 1000), is_late, keep)
     for partition in range(3):
-        ordered = [one.offset for one in picked.records if one.partition == partition]
+        ordered = [record.offset for record in picked.records if record.partition == partition]
         assert ordered == list(range(offsets[partition]))
     shed, kept = picked.records[: picked.shed], picked.records[picked.shed :]
     assert len(shed) == max(0, len(records) - keep)

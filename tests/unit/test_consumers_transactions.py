@@ -58,7 +58,7 @@ class FakeProducer:
             self._reports.append(lambda: on_delivery(KafkaError(said) if said else None, None))
 
     def send_offsets_to_transaction(self, positions: list[TopicPartition], membership: object, _timeout: float) -> None:
-        self._call(f"offsets {[(one.partition, one.offset) for one in positions]} {membership}")
+        self._call(f"offsets {[(position.partition, position.offset) for position in positions]} {membership}")
 
     def commit_transaction(self, timeout: float) -> None:
         self.flush(timeout)
@@ -126,12 +126,12 @@ class Stage:
             return {"group": future}
         found = [
             SimpleNamespace(
-                topic=one.topic,
-                partition=one.partition,
-                offset=self.committed.get(one.partition, -1001),
+                topic=partition.topic,
+                partition=partition.partition,
+                offset=self.committed.get(partition.partition, -1001),
                 error=self.unstable.pop() if self.unstable else None,
             )
-            for one in asked[0].topic_partitions
+            for partition in asked[0].topic_partitions
         ]
         future.set_result(SimpleNamespace(topic_partitions=found))
         return {"group": future}
@@ -153,7 +153,7 @@ ONCE = ["begin", OFFSETS, "produce results", "produce results", "commit"]
 
 def test_answers_and_offsets_go_in_one_transaction(stage: Stage) -> None:
     stage.delivery.deliver(WORK)
-    assert [one.calls for one in stage.producers] == [ONCE]
+    assert [producer.calls for producer in stage.producers] == [ONCE]
 
 
 AHEAD = Work([], WORK.offsets, [], "member")
@@ -317,7 +317,7 @@ def test_a_producer_that_is_refused_is_replaced_at_once(stage: Stage) -> None:
     """Kafka ends its last transaction first, in a few milliseconds; librdkafka would ask again after 500."""
     stage.script["init"] = [error(KafkaError.CONCURRENT_TRANSACTIONS)]
     stage.delivery.connect()
-    assert [one.calls for one in stage.producers] == [["init"], ["init"]]
+    assert [producer.calls for producer in stage.producers] == [["init"], ["init"]]
     assert max(stage.producers[0].patience) < 0.1, "the refusal is not known before the call is over"
 
 
@@ -340,7 +340,7 @@ def test_with_one_broker_too_offsets_that_never_come_back_are_given_up(
 def test_transactions_are_initialised_until_it_works_with_a_new_producer_each_time(stage: Stage) -> None:
     stage.script["init"] = [error(KafkaError.COORDINATOR_NOT_AVAILABLE)] * 2
     stage.delivery.connect()
-    assert [one.calls for one in stage.producers] == [["init"]] * 3
+    assert [producer.calls for producer in stage.producers] == [["init"]] * 3
 
 
 def test_a_worker_whose_transactions_kafka_does_not_initialise_ends_so_that_a_standby_takes_over(
@@ -360,7 +360,7 @@ def test_while_kafka_is_away_as_a_whole_transactions_are_tried_on(
     monkeypatch.setattr(transactions, "_INITIALISE_S", 0.0)
     stage.script["list"] = [error(KafkaError._TRANSPORT) for _ in range(20)]
     stage.delivery.connect()
-    assert [one.calls for one in stage.producers] == [[]] * 20 + [["init"]]
+    assert [producer.calls for producer in stage.producers] == [[]] * 20 + [["init"]]
 
 
 @pytest.mark.parametrize(

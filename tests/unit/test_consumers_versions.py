@@ -25,9 +25,9 @@ def staged() -> Iterator[Stage]:
 def serves(stage: Stage, version: int) -> None:
     """Everything is of this version, and complete."""
     assert [one.version for one in stage.alive] == [version]
-    assert {one.model for one in stage.members} == {f"search@{version}"}
-    assert sorted(one.state for one in stage.members) == ["ready"] * 1 + ["serving"] * 2
-    assert {one.identity for one in stage.members} == {"search-0", "search-1", None}
+    assert {member.model for member in stage.members} == {f"search@{version}"}
+    assert sorted(member.state for member in stage.members) == ["ready"] * 1 + ["serving"] * 2
+    assert {member.identity for member in stage.members} == {"search-0", "search-1", None}
     assert not stage.loading
     assert not stage.replicas.is_renewing
     assert stage.replicas.failure is None
@@ -89,7 +89,7 @@ def test_a_roll_back_while_workers_are_replaced_goes_to_the_nursery_that_is_ther
         assert not stage.loading, "nothing is loaded anew"
         stage.settle()
         serves(stage, 1)
-        assert [one.version for one in stage.nurseries] == [1, 2]
+        assert [nursery.version for nursery in stage.nurseries] == [1, 2]
 
 
 def test_a_refused_version_leaves_the_old_one_alone_and_is_tried_again_later_and_when_asked_for_anew() -> None:

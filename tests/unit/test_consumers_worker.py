@@ -13,12 +13,12 @@ from typing import Any, cast
 import pytest
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from consumers import lane as lane_module
+from consumers import partition_reader as lane_module
 from consumers import worker as worker_module
 from consumers.admission import Origin
 from consumers.answers import Outgoing
 from consumers.batches import Batches
-from consumers.messages import Done, Load, Waiting
+from consumers.messages import Done, LoadReport, Waiting
 from consumers.service import service
 from consumers.suspects import Told
 from consumers.tally import Tally
@@ -77,10 +77,10 @@ class FakeConsumer:
         return places
 
     def incremental_assign(self, places: list[TopicPartition]) -> None:
-        self.assigned += [one.partition for one in places]
+        self.assigned += [place.partition for place in places]
 
     def offsets_for_times(self, places: list[TopicPartition], _timeout: float) -> None:
-        self.asked.append([one.partition for one in places])
+        self.asked.append([place.partition for place in places])
 
     def poll(self, _timeout: float) -> Message | None:
         if not self.steps:
@@ -99,10 +99,10 @@ class FakeConsumer:
         return self.generation
 
     def pause(self, places: list[TopicPartition]) -> None:
-        self.paused |= {one.partition for one in places}
+        self.paused |= {place.partition for place in places}
 
     def resume(self, places: list[TopicPartition]) -> None:
-        self.paused -= {one.partition for one in places}
+        self.paused -= {place.partition for place in places}
 
     def position(self, _places: list[TopicPartition]) -> list[TopicPartition]:
         return []
@@ -187,7 +187,7 @@ class Stage:
         self.delivery = SlowDelivery()
         self.told: list[dict[str, list[int]]] = []
         self.done: tuple[bool, list[dict[int, int]]] | None = None
-        self.loads: list[Load] = []
+        self.loads: list[LoadReport] = []
         self.waited: list[str] = []
         self.worker = Worker(
             service("search", Settings()),
@@ -201,10 +201,10 @@ class Stage:
         self.left = False
         self.consumer.at_end = self.worker.stop
 
-    def tell(self, what: dict[str, list[int]] | Load | Waiting | Done) -> None:
+    def tell(self, what: dict[str, list[int]] | LoadReport | Waiting | Done) -> None:
         if isinstance(what, Waiting):
             self.waited.append(what.reason)
-        elif isinstance(what, Load):
+        elif isinstance(what, LoadReport):
             self.loads.append(what)
         elif isinstance(what, Done):
             self.done = (self.consumer.closed, [*self.delivery.offsets()])
@@ -284,7 +284,7 @@ def test_a_record_of_a_partition_assigned_while_polling_is_paused_is_not_lost(st
         stage.deliver,
         record(1, 71),
     )
-    assert next(one[1] for one in offsets if 1 in one) in {71, 72}
+    assert next(offset[1] for offset in offsets if 1 in offset) in {71, 72}
     answered = [one.origin.offset for work in stage.delivery.work for one in work.outgoing if one.source[1] == 1]
     assert answered == [70, 71]
     assert stage.consumer.paused == set()
@@ -389,10 +389,10 @@ def test_the_load_is_told(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None
     stage.worker._report_due = 0.0
     stage.deliver()
     stage.play(stage.happens("on_assign", 0, 1), record(0, 5), record(1, 6), lambda: None)
-    assert sum(one.answered for one in stage.loads) == 2
-    assert {one.partitions for one in stage.loads} == {2}
-    assert all(0.0 <= one.busy_s <= one.over_s for one in stage.loads)
-    assert {one.waiting for one in stage.loads} == {None}, "where the partitions end is not known"
+    assert sum(load.answered for load in stage.loads) == 2
+    assert {load.partitions for load in stage.loads} == {2}
+    assert all(0.0 <= load.busy_s <= load.over_s for load in stage.loads)
+    assert {load.waiting for load in stage.loads} == {None}, "where the partitions end is not known"
 
 
 def test_what_is_not_committed_before_a_revoke_ends_is_left_to_the_next_owner(stage: Stage) -> None:
@@ -484,7 +484,7 @@ def test_offsets_that_kafka_does_not_take_just_now_are_committed_later(stage: St
     def commit(offsets: list[TopicPartition], asynchronous: bool) -> list[TopicPartition]:
         if refusals:
             raise refusals.pop()
-        committed.extend(one.offset for one in offsets)
+        committed.extend(offset.offset for offset in offsets)
         return offsets
 
     stage.consumer.commit = commit  # type: ignore[attr-defined]

@@ -59,7 +59,7 @@ def test_rto_runs_from_the_kill_to_the_last_partition_that_answers_again() -> No
 
 def test_an_answer_to_a_request_from_before_the_kill_is_no_recovery() -> None:
     history = healthy()
-    before = tuple(one for one in history.requests if one.invoked < STRUCK)
+    before = tuple(request for request in history.requests if request.invoked < STRUCK)
     late = Sighting(STRUCK + 0.001, 0, 9999, "ok")
     requests = (*before[:-3], *(replace(one, answers=(late,)) for one in before[-3:]))
     assert measure(replace(history, requests=requests)).rto_ms is None
@@ -146,7 +146,7 @@ def test_a_request_kafka_never_took_proves_nothing_against_the_system() -> None:
 
 def test_no_recovery_fails_and_too_short_a_watch_is_unknown() -> None:
     history = healthy()
-    requests = tuple(one for one in history.requests if one.invoked < STRUCK)
+    requests = tuple(request for request in history.requests if request.invoked < STRUCK)
     assert verdict(replace(history, requests=requests)).held == "failed"
     assert verdict(replace(history, requests=requests, ended=STRUCK + 0.5)).held == "unknown"
 
@@ -230,8 +230,8 @@ def test_any_history_is_judged_and_a_bad_one_never_passes(requests: list[Request
     faults = () if struck is None else (Fault(struck, frozenset({0, 1})),)
     history = History(tuple(requests), (), faults, ended=40.0)
     found = verdict(history)
-    lost = any(one.sent == "acked" and not one.answers for one in requests)
-    doubled = any(len(one.answers) > 1 for one in requests)
+    lost = any(request.sent == "acked" and not request.answers for request in requests)
+    doubled = any(len(request.answers) > 1 for request in requests)
     assert 0 <= found.score <= 100
     if lost or doubled:
         assert (found.verdict, found.score) == ("failed", 0.0)
@@ -275,8 +275,8 @@ def test_every_answer_that_of_the_request_before_fails_the_drill() -> None:
 def test_a_shop_with_few_products_is_not_wrong() -> None:
     history = with_items(healthy())
     requests = tuple(
-        replace(one, answers=tuple(replace(seen, items=min(seen.items, 5)) for seen in one.answers))
-        for one in history.requests
+        replace(request, answers=tuple(replace(seen, items=min(seen.items, 5)) for seen in request.answers))
+        for request in history.requests
     )
     assert verdict(replace(history, requests=requests)).verdict == "passed"
 

@@ -96,7 +96,7 @@ def test_each_fault_of_a_history_has_its_own_rto_and_the_longest_is_the_historie
     faults = (replace(STRUCK, ended=AT + 1), second)
     requests = [request(0, AT, AT + 0.03), request(1, AT, AT + 0.04), request(2, AT + 10.1, AT + 10.3)]
     judge = judged(*requests, faults=faults)
-    assert [judge.rto_ms(one) for one in faults] == [pytest.approx(40), pytest.approx(300)]
+    assert [judge.rto_ms(fault) for fault in faults] == [pytest.approx(40), pytest.approx(300)]
     measured = measure(History(tuple(requests), (), faults, ended=AT + 60))
     assert measured.rto_ms == pytest.approx(300)
     assert measured.watched_ms == pytest.approx(50_000)

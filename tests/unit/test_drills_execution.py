@@ -16,7 +16,7 @@ from drills.evidence.history import Fault, History, Request, Sighting
 from drills.evidence.verdict import Finding
 from drills.faults import FAULTS
 from drills.faults.injector import Injector, Target
-from drills.faults.scene import Scene
+from drills.faults.running_system import RunningSystem
 from drills.running import execution, intents
 from drills.running.execution import Execution
 from drills.running.intents import Whose, decoded
@@ -104,7 +104,7 @@ class Drill:
         clearing = threading.Thread(target=self._clear, daemon=True)
         clearing.start()
         wait_until(lambda: not self.execution.running(), what="the end of the drill")
-        assert [one.phase for one in self.events if one.phase in FINAL] == [self.events[-1].phase]
+        assert [event.phase for event in self.events if event.phase in FINAL] == [self.events[-1].phase]
         return self.events[-1]
 
     def _clear(self) -> None:
@@ -115,7 +115,7 @@ class Drill:
 
 @pytest.fixture(autouse=True)
 def no_system(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def chosen(injector: Injector, _: Scene) -> Target:
+    def chosen(injector: Injector, _: RunningSystem) -> Target:
         return injector.choose()
 
     monkeypatch.setattr(execution, "Load", FakeLoad)
@@ -135,7 +135,7 @@ def test_the_intent_is_in_the_file_and_acknowledged_before_the_fault() -> None:
     seen: list[tuple[bool, list[str]]] = []
 
     def inject(toy: Toy) -> Fault:
-        seen.append((intents.is_kept(WHOSE), [one.phase for one in drill.events]))
+        seen.append((intents.is_kept(WHOSE), [event.phase for event in drill.events]))
         return Toy.inject(toy)
 
     drill = Drill(inject=inject)

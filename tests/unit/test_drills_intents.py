@@ -21,9 +21,9 @@ from drills.control import reader
 from drills.control.events import bounded
 from drills.control.outcomes import Outcome
 from drills.faults import FAULTS, controller, leader
-from drills.faults.held import Held
 from drills.faults.injector import Aim, Process, Target
-from drills.faults.scene import Scene
+from drills.faults.process_handle import ProcessHandle
+from drills.faults.running_system import RunningSystem
 from drills.running import intents, runner
 from drills.running.intents import Intent, Whose, decoded, encoded
 from drills.running.leftovers import Leftovers, orphans
@@ -169,7 +169,7 @@ class FakePlace:
         return self.running
 
     def pids(self) -> frozenset[int]:
-        return frozenset(one.pid for one in self.running.workers)
+        return frozenset(worker.pid for worker in self.running.workers)
 
     def kill(self) -> float:
         raise AssertionError
@@ -191,9 +191,9 @@ def sleepers() -> Iterator[list[subprocess.Popen[bytes]]]:
 
 
 @pytest.fixture
-def scene(sleepers: list[subprocess.Popen[bytes]], monkeypatch: pytest.MonkeyPatch) -> Scene:
+def scene(sleepers: list[subprocess.Popen[bytes]], monkeypatch: pytest.MonkeyPatch) -> RunningSystem:
     """Two workers, a standby, a broker and a supervisor, as far as their processes go."""
-    first, second, standby, broker, supervisor = (one.pid for one in sleepers)
+    first, second, standby, broker, supervisor = (sleeper.pid for sleeper in sleepers)
     group, requests = "x.standfast-search", "x.search.requests"
 
     def worker(name: str, pid: int, owned: list[int]) -> WorkerStatus:
@@ -218,12 +218,12 @@ def scene(sleepers: list[subprocess.Popen[bytes]], monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(status, "read", lambda: running)
     monkeypatch.setattr(leader.KillLeader, "victim", lambda _: 1)
     monkeypatch.setattr(controller.KillController, "victim", lambda _: 1)
-    return Scene(SETTINGS, service("search", SETTINGS), FakePlace(running))
+    return RunningSystem(SETTINGS, service("search", SETTINGS), FakePlace(running))
 
 
 @pytest.mark.parametrize("name", sorted(FAULTS))
 def test_every_fault_is_resumed_from_what_was_written(
-    state: Path, scene: Scene, sleepers: list[subprocess.Popen[bytes]], name: str
+    state: Path, scene: RunningSystem, sleepers: list[subprocess.Popen[bytes]], name: str
 ) -> None:
     kind = FAULTS[name]
     aim = kind.aim()
@@ -239,21 +239,21 @@ def test_every_fault_is_resumed_from_what_was_written(
         if target.what != "broker":  # of which Kafka would be asked
             assert resumed.undone().check == "passed", "nobody was struck, so nothing is left"
     assert struck.check == ("unknown" if name == "hang" else "failed")
-    for one in sleepers:
-        one.kill()
-        one.wait()
+    for sleeper in sleepers:
+        sleeper.kill()
+        sleeper.wait()
     with closing(kind.make(scene, again.aim)) as resumed:
         assert resumed.resume(again.target).check == "unknown"
 
 
 def test_a_process_that_has_the_pid_and_not_the_start_time_is_not_touched(
-    scene: Scene, sleepers: list[subprocess.Popen[bytes]]
+    scene: RunningSystem, sleepers: list[subprocess.Popen[bytes]]
 ) -> None:
     kind, pid = FAULTS["hang"], sleepers[0].pid
     with closing(kind.make(scene, kind.aim({"worker": "search-0"}))) as chosen:
         target = chosen.choose()
     os.kill(pid, signal.SIGSTOP)
-    with closing(Held("search-0", pid)) as held:
+    with closing(ProcessHandle("search-0", pid)) as held:
         wait_until(held.is_stopped, what="it stands still")
         (own,) = target.processes
         other = replace(target, processes=(replace(own, started=own.started - 1),))

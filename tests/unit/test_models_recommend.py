@@ -18,7 +18,7 @@ from models.data.interactions import read_interactions
 from models.data.users import user_hash
 from models.evaluation.metrics import ndcg, recall
 from models.recommend.ease import fit_ease
-from models.recommend.histories import Histories
+from models.recommend.histories import TrainedHistories
 from models.recommend.model import Parameters, RecommendConfig, Recommender
 from models.recommend.training import fit
 from tests.fixtures_models import shared_data
@@ -138,7 +138,7 @@ def test_scores_are_what_the_formula_says_for_histories_of_any_lengths(seen: lis
     ease, vectors = torch.rand(30, 30, generator=draw), torch.randn(50, 8, generator=draw)
     vectors = torch.nn.functional.normalize(vectors, dim=1)
     config = RecommendConfig([f"i{n}" for n in range(50)], [""] * 50, Parameters())
-    nothing = Histories(np.empty(0, np.int64), np.zeros(1, np.int64), np.empty(0, np.int32))
+    nothing = TrainedHistories(np.empty(0, np.int64), np.zeros(1, np.int64), np.empty(0, np.int32))
     model = Recommender("r@1", config, (ease, vectors, torch.rand(50, generator=draw)), nothing)
     wanted = torch.stack([_plain_scores(model, ease.double(), vectors.double(), row) for row in seen])
     off = (model.scores(seen).double() - wanted).abs().amax(dim=1)

@@ -92,7 +92,7 @@ def test_a_full_disk_is_found_before_anything_is_downloaded(
     setup: ModuleType, project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(setup, "free_bytes", lambda _: 2_500_000_000)
-    with pytest.raises(setup.Failed, match=r"2\.5 GB are free .* 8\.0 GB are needed"):
+    with pytest.raises(setup.SetupFailed, match=r"2\.5 GB are free .* 8\.0 GB are needed"):
         setup.check_space(project, {"UV_CACHE_DIR": str(project)})
 
 
@@ -106,14 +106,14 @@ def test_what_is_installed_already_counts_as_room(
 
 def test_a_disk_that_fills_up_on_the_way_is_named(setup: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(setup, "free_bytes", lambda _: 1000)
-    with pytest.raises(setup.Failed, match=r"disk is full; free 8 GB"):
+    with pytest.raises(setup.SetupFailed, match=r"disk is full; free 8 GB"):
         setup.run([sys.executable, "-c", "raise SystemExit(1)"], "something else")
     assert "disk is full" in setup.explained(OSError(errno.ENOSPC, "No space left on device"))
 
 
 def test_another_system_than_linux_is_pointed_to_the_containers(setup: ModuleType) -> None:
     setup.check_platform("linux")
-    with pytest.raises(setup.Failed, match=r"this is darwin; use the containers"):
+    with pytest.raises(setup.SetupFailed, match=r"this is darwin; use the containers"):
         setup.check_platform("darwin")
 
 
@@ -121,7 +121,7 @@ def test_a_missing_venv_module_is_named_with_its_package(
     setup: ModuleType, project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(setup, "find_spec", lambda name: None if name == "ensurepip" else object())
-    with pytest.raises(setup.Failed, match=r"sudo apt install python3\.\d+-venv"):
+    with pytest.raises(setup.SetupFailed, match=r"sudo apt install python3\.\d+-venv"):
         setup.check_folder(project)
 
 
@@ -129,7 +129,7 @@ def test_a_folder_that_cannot_be_written_is_named(
     setup: ModuleType, project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(setup.os, "access", lambda *_: False)
-    with pytest.raises(setup.Failed, match="cannot be written to; clone the project"):
+    with pytest.raises(setup.SetupFailed, match="cannot be written to; clone the project"):
         setup.check_folder(project)
 
 

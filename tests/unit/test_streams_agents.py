@@ -10,7 +10,7 @@ import pytest
 
 from schemas.codec import Codec
 from streams.agents import Agents
-from streams.ledger import Ledger
+from streams.oldest_offsets import OldestOffsets
 
 GONE = ConnectionError("the producer has ended")
 
@@ -19,7 +19,7 @@ GONE = ConnectionError("the producer has ended")
 def test_a_profile_that_cannot_be_written_is_a_crash_unless_it_stops(stopping: bool, crashes: int) -> None:
     app = MagicMock(should_stop=stopping, crash=AsyncMock())
     keeper = MagicMock(write_changes=AsyncMock(side_effect=GONE))
-    agents = Agents(app, MagicMock(), Codec(), Ledger(), keeper, MagicMock())
+    agents = Agents(app, MagicMock(), Codec(), OldestOffsets(), keeper, MagicMock())
     agents.attach()
     write_profiles = app.task.call_args_list[0].args[0]
     asyncio.run(write_profiles())
@@ -49,7 +49,7 @@ def test_what_cannot_be_set_aside_is_a_crash_and_not_the_silent_end_of_one_agent
 def _interactions(app: MagicMock, letters: MagicMock, key: bytes | None, value: bytes | None) -> None:
     """Has the agent read one such record."""
     app.topic.return_value = letters
-    ledger = Ledger()
+    ledger = OldestOffsets()
     ledger.rewound()
     agents = Agents(app, MagicMock(), Codec(), ledger, MagicMock(), MagicMock())
     message = MagicMock(topic="interactions", partition=0, offset=0, timestamp=1.7e9, key=key, value=value, headers=[])

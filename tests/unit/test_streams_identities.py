@@ -9,16 +9,16 @@ import pytest
 
 from standfast.core.settings import KafkaSettings, Settings
 from streams import identities
-from streams.identities import Identities
+from streams.identities import TopicIds
 from streams.names import names
 
 NAMES = names(Settings(kafka=KafkaSettings(topic_prefix="t.")))
 IDS = {"t.interactions": "i1", "t.profiles": "p1", "t.search.requests": "s1"}
 
 
-def noted(**changed: str) -> Identities:
+def noted(**changed: str) -> TopicIds:
     """The topics as above, but for those of another id."""
-    found = Identities(NAMES)
+    found = TopicIds(NAMES)
     found.note({**IDS, **{f"t.{name}": number for name, number in changed.items()}})
     return found
 
@@ -45,7 +45,7 @@ def test_offsets_of_a_counted_topic_end_with_that_topic() -> None:
 
 def test_offsets_without_a_stamp_are_used() -> None:
     assert noted().fits("t.interactions", ""), "committed by an earlier version"
-    assert Identities(NAMES).fits("t.interactions", "i1 p1"), "Kafka does not say which topic there is now"
+    assert TopicIds(NAMES).fits("t.interactions", "i1 p1"), "Kafka does not say which topic there is now"
 
 
 def test_a_topic_made_again_has_the_partitions_assigned_anew_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,7 @@ from schemas.records import Interaction, Profile
 from standfast.core.topic_file import damaged
 from streams.keeper import Keeper
 from streams.kept import Kept, opened
-from streams.ledger import Ledger
+from streams.oldest_offsets import OldestOffsets
 
 USER = b"u1"
 
@@ -25,7 +25,7 @@ def written(keeper: Keeper) -> dict[tuple[int, bytes], list[str] | None]:
 
     async def write(place: int, user: bytes, data: bytes | None) -> asyncio.Future[None]:
         profile = Codec().decode(data, Profile)[0] if data is not None else None
-        found[place, user] = [one.item_id for one in profile.items] if profile else None
+        found[place, user] = [item.item_id for item in profile.items] if profile else None
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         done.set_result(None)
         return done
@@ -53,7 +53,7 @@ def kept(tmp_path: Path) -> Iterator[Kept]:
 @pytest.fixture
 def keeper(kept: Kept) -> Keeper:
     """Of two partitions, with nothing in them."""
-    keeper = Keeper(Ledger(), keep=10)
+    keeper = Keeper(OldestOffsets(), keep=10)
     keeper.restart_from(kept, 2)
     return keeper
 
@@ -88,7 +88,7 @@ def test_a_deletion_of_what_is_not_known_writes_nothing(keeper: Keeper) -> None:
 
 def items(kept: Kept, place: int = 0) -> list[str] | None:
     data = kept.get((place, USER))
-    return [one.item_id for one in Codec().decode(data, Profile)[0].items] if data is not None else None
+    return [item.item_id for item in Codec().decode(data, Profile)[0].items] if data is not None else None
 
 
 def test_what_kafka_has_is_in_the_file_and_nothing_of_it_in_memory(keeper: Keeper, kept: Kept) -> None:

@@ -15,7 +15,7 @@ from schemas.topics import BY_NAME
 from streams import profiles
 from streams.keeper import Keeper
 from streams.kept import opened
-from streams.ledger import Ledger
+from streams.oldest_offsets import OldestOffsets
 from streams.profiles import fold
 
 _FIRST = (
@@ -89,7 +89,7 @@ def test_of_too_many_products_the_oldest_are_forgotten(monkeypatch: pytest.Monke
     monkeypatch.setattr(profiles, "EARLIER", 3)
     profile = folded([Interaction(user_id="u", item_id=f"i{at}", timestamp=at) for at in range(10)], keep=2)
     assert profile is not None
-    assert (list(profile.earlier), [one.item_id for one in profile.items]) == (["i5", "i6", "i7"], ["i8", "i9"])
+    assert (list(profile.earlier), [item.item_id for item in profile.items]) == (["i5", "i6", "i7"], ["i8", "i9"])
 
 
 def test_a_profile_of_the_first_schema_is_read_and_remembers_from_then_on() -> None:
@@ -106,7 +106,7 @@ def test_a_profile_of_the_first_schema_is_read_and_remembers_from_then_on() -> N
 
 def test_products_of_long_ago_give_way_where_a_profile_would_not_fit_into_a_record(tmp_path: Path) -> None:
     """700 ids of 2,000 characters: the recent ones are all kept, and of the others as many as there is room for."""
-    keeper, codec, kept_file = Keeper(Ledger(), keep=50), Codec(), opened(tmp_path, "topic")
+    keeper, codec, kept_file = Keeper(OldestOffsets(), keep=50), Codec(), opened(tmp_path, "topic")
     keeper.restart_from(kept_file, 1)
     for at in range(700):
         keeper.fold(("interactions", 0), at, Interaction(user_id="u", item_id=f"{at:02000}", timestamp=at), at)
@@ -115,7 +115,7 @@ def test_products_of_long_ago_give_way_where_a_profile_would_not_fit_into_a_reco
     assert data is not None
     assert len(data) < BY_NAME["profiles"].max_bytes
     profile, _ = codec.decode(data, Profile)
-    assert [int(one.item_id) for one in profile.items] == list(range(650, 700))
+    assert [int(item.item_id) for item in profile.items] == list(range(650, 700))
     kept = [int(item_id) for item_id in profile.earlier]
     assert kept == list(range(kept[0], 650))
     assert len(kept) > 150

@@ -10,7 +10,7 @@ from aiokafka.consumer.fetcher import READ_COMMITTED, PartitionRecords
 from aiokafka.structs import TopicPartition
 
 from streams import codecs
-from streams.unpacking import Batches, Damaged
+from streams.unpacking import Damaged, RecordBatches
 from tests.support.raw_records import CODECS, Raw, batch
 
 _ODD = (b"caf\xe9", b"x")
@@ -19,7 +19,7 @@ _ODD = (b"caf\xe9", b"x")
 def read(data: bytes, position: int = 0) -> list[Any]:
     """What aiokafka makes of an answer to a fetch from this position."""
     place = TopicPartition("interactions", 0)
-    return list(PartitionRecords(place, Batches(data), [], position, None, None, True, READ_COMMITTED))
+    return list(PartitionRecords(place, RecordBatches(data), [], position, None, None, True, READ_COMMITTED))
 
 
 def with_codec(data: bytes, number: int) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from schemas.records import Result, TrafficWindow
-from streams.ledger import Ledger, Partition
+from streams.oldest_offsets import OldestOffsets, Partition
 from streams.traffic import Traffic
 from streams.windows import Windows, quantile
 
@@ -50,7 +50,7 @@ def test_quantiles_of_nothing_are_nothing() -> None:
 
 
 def test_the_oldest_held_record_decides_what_is_committed() -> None:
-    ledger, partition = Ledger(), ("t", 0)
+    ledger, partition = OldestOffsets(), ("t", 0)
     for offset in range(5, 10):
         ledger.took(partition, offset)
     assert ledger.committable() == {partition: 10}
@@ -92,7 +92,7 @@ def published(traffic: Traffic, reader: Standing, now: int) -> list[TrafficWindo
 
 
 def test_a_window_waits_for_records_that_were_read_and_not_looked_at_yet() -> None:
-    ledger, place = Ledger(), ("search.results", 0)
+    ledger, place = OldestOffsets(), ("search.results", 0)
     traffic = Traffic(ledger, ("search.results",), window_s=10.0)
     now = 1_700_000_000_000
     traffic.restart_from({"search.results": now - 30_000}, now)
@@ -105,7 +105,7 @@ def test_a_window_waits_for_records_that_were_read_and_not_looked_at_yet() -> No
 
 
 def test_a_window_is_published_when_its_partitions_were_read_to_the_end() -> None:
-    ledger, place = Ledger(), ("search.results", 0)
+    ledger, place = OldestOffsets(), ("search.results", 0)
     traffic = Traffic(ledger, ("search.results",), window_s=10.0)
     now = 1_700_000_000_000
     traffic.restart_from({"search.results": now - 30_000}, now)

@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from standfast.kafka.writing_off import error_code, request, write_off
+from standfast.kafka.unregister_broker import error_code, request, write_off
 
 ANSWER = struct.pack(">ibih", 1, 0, 0, 0) + b"\0\0"
 

@@ -67,17 +67,17 @@ def wait_ready(process: subprocess.Popen[bytes], on_detail: Callable[[str], None
     shown = ""
     while True:
         code = process.poll()
-        found = _written_by(process.pid)
+        running = _written_by(process.pid)
         if code is not None:
             raise ClusterError(f"the system did not start (exit code {code}): {_last_words()}")
-        if found is not None and found.state == "degraded":
+        if running is not None and running.state == "degraded":
             raise ClusterError(
-                f"the system runs, but {found.detail}; `standfast status` shows it, `standfast down` stops it"
+                f"the system runs, but {running.detail}; `standfast status` shows it, `standfast down` stops it"
             )
-        if found is not None and found.state == "ready" and all(one.state == "running" for one in found.roles):
-            return found
-        if found is not None and found.detail and found.detail != shown:
-            shown = found.detail
+        if running is not None and running.state == "ready" and all(role.state == "running" for role in running.roles):
+            return running
+        if running is not None and running.detail and running.detail != shown:
+            shown = running.detail
             on_detail(shown)
         time.sleep(_POLL_S)
 
@@ -109,10 +109,10 @@ def stop(running: status.SystemStatus, within_s: float = _STOP_WITHIN_S) -> bool
 def _written_by(pid: int) -> status.SystemStatus | None:
     """What this very supervisor wrote: an older one's file may still lie there. Leaves the lock alone."""
     try:
-        found = msgspec.json.decode(status.status_file().read_bytes(), type=status.SystemStatus)
+        running = msgspec.json.decode(status.status_file().read_bytes(), type=status.SystemStatus)
     except (FileNotFoundError, msgspec.DecodeError):
         return None
-    return found if found.supervisor_pid == pid else None
+    return running if running.supervisor_pid == pid else None
 
 
 def _last_words() -> str:

@@ -8,11 +8,11 @@ import msgspec
 
 from bench.failover.campaign import Failover, failover
 from bench.figures import quantile
-from bench.own_place import OwnPlace
-from bench.rows.row import Aim, Found, Place
-from bench.rows.stand import Kind
+from bench.rows.row import Measurement, RowContext, Threshold
+from bench.rows.shared_system import Kind
+from bench.system_process import SystemProcess
 
-NOTHING_LOST = (Aim("lost", 0), Aim("doubled", 0))
+NOTHING_LOST = (Threshold("lost", 0), Threshold("doubled", 0))
 _PAUSE_S = 1.0
 
 
@@ -26,17 +26,17 @@ class Strikes:
     quick: int
     rate: float = 100.0
 
-    def __call__(self, place: Place) -> Found:
+    def __call__(self, place: RowContext) -> Measurement:
         """Figures in milliseconds: median, p99 and worst of what the strike is judged by; lost and doubled answers."""
         found = self.struck(place)
         times = f"{found.median_ms:,.1f} / {found.p99_ms:,.1f} / {found.worst_ms:,.1f} ms"
-        return Found(
+        return Measurement(
             f"{times} (median / p99 / worst of {found.strikes} at {found.rate:g}/s); {counted(found)}",
             {"median": found.median_ms, "p99": found.p99_ms, "worst": found.worst_ms, **losses(found)},
             found,
         )
 
-    def struck(self, place: Place) -> Failover:
+    def struck(self, place: RowContext) -> Failover:
         """All that is known of them."""
         scene = place.stand.at(self.on, place.tell)
         times = self.quick if place.quick else self.times
@@ -57,17 +57,17 @@ class Refill:
 
     strikes: Strikes
 
-    def __call__(self, place: Place) -> Found:
+    def __call__(self, place: RowContext) -> Measurement:
         """Figures: `active`, from the death until the standby has its partitions; `next ready` and the system whole."""
         scene = place.stand.at(self.strikes.on, place.tell)
-        before = len(scene.place.takeovers_ms()) if isinstance(scene.place, OwnPlace) else 0
+        before = len(scene.place.takeovers_ms()) if isinstance(scene.place, SystemProcess) else 0
         found = self.strikes.struck(place)
-        active = scene.place.takeovers_ms()[before:] if isinstance(scene.place, OwnPlace) else []
+        active = scene.place.takeovers_ms()[before:] if isinstance(scene.place, SystemProcess) else []
         figures = {"next ready, worst": max(found.whole_ms), **losses(found)}
         if active:
             figures["active, median"] = quantile(active, 0.5)
         told = f"active after {_three(active)} ms, next ready after {_three(found.whole_ms)} ms"
-        return Found(
+        return Measurement(
             f"{told} (median / p99 / worst of {found.strikes}); {counted(found)}",
             figures,
             Refilled(failover=found, active_ms=active),

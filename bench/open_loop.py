@@ -11,23 +11,23 @@ from dataclasses import dataclass, field
 import msgspec
 from confluent_kafka import Consumer, Producer
 
-from bench.asking import Request
+from bench.requests import Request
 from consumers.admission import DEADLINE_HEADER
 from consumers.service import Service
-from drills.evidence.places import ends_of, partitions_of
+from drills.evidence.offsets import ends_of, partitions_of
 from standfast.core import clients
 from standfast.core.settings import Settings
 
 _PATIENCE_S = 60.0
 
 
-class _Answer(msgspec.Struct):
+class _TimedAnswer(msgspec.Struct):
     request_id: str
     status: str
 
 
 @dataclass(slots=True)
-class Seen:
+class OpenLoopRun:
     """What came of a flood. Seconds; `in_time` are those of good answers that came before their deadline."""
 
     sent: int = 0
@@ -38,7 +38,7 @@ class Seen:
     doubled: int = 0
 
 
-class Flood:
+class OpenLoop:
     """One producer and one read_committed reader."""
 
     def __init__(self, settings: Settings, service: Service, deadline_s: float) -> None:
@@ -48,12 +48,12 @@ class Flood:
         self._consumer = Consumer(clients.follower(settings, "standfast-flood"))
         self._partitions = partitions_of(self._producer, service.requests)
         self._consumer.assign(ends_of(self._consumer, service.results))
-        self._decoder = msgspec.json.Decoder(_Answer)
+        self._decoder = msgspec.json.Decoder(_TimedAnswer)
         self._prefix = uuid.uuid4().hex[:8]
 
-    def run(self, requests: Sequence[Request], rate: float) -> Seen:
+    def run(self, requests: Sequence[Request], rate: float) -> OpenLoopRun:
         """Sends them at that rate and waits until each has its answer, or none has come for 60 s."""
-        seen = Seen(sent=len(requests))
+        seen = OpenLoopRun(sent=len(requests))
         sent_at = [0.0] * len(requests)
         answered: set[int] = set()
         began = last = time.perf_counter()
@@ -85,7 +85,7 @@ class Flood:
         self._producer.poll(0)
         return at
 
-    def _read(self, seen: Seen, sent_at: Sequence[float], answered: set[int]) -> int:
+    def _read(self, seen: OpenLoopRun, sent_at: Sequence[float], answered: set[int]) -> int:
         messages = [one for one in self._consumer.consume(500, 0.002) if one.error() is None]
         now = time.perf_counter()
         for message in messages:
@@ -95,7 +95,7 @@ class Flood:
                 self._note(seen, int(place), answer.status, now - sent_at[int(place)], answered)
         return len(messages)
 
-    def _note(self, seen: Seen, place: int, status: str, seconds: float, answered: set[int]) -> None:
+    def _note(self, seen: OpenLoopRun, place: int, status: str, seconds: float, answered: set[int]) -> None:
         if place in answered:
             seen.doubled += 1
             return

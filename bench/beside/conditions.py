@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from importlib.metadata import version
 
 from bench.beside.contenders import Contender
-from bench.stage import Stage
+from bench.environment import Environment
 from models import registry
 from models.encoder.model import torch_device
 from models.kernels.linear import has_bf16
@@ -17,7 +17,7 @@ from standfast.kafka.lock import KAFKA_VERSION
 
 
 def described(
-    stage: Stage, services: Sequence[str], contenders: Sequence[Contender], rounds: int, requests: str
+    stage: Environment, services: Sequence[str], contenders: Sequence[Contender], rounds: int, requests: str
 ) -> dict[str, str]:
     """One line for each thing that decides the figures."""
     return {
@@ -25,7 +25,7 @@ def described(
         "order": f"{rounds} rounds; in each the raw limit, then a contender started anew, one after the other",
         "requests": f"{requests}; no two alike, the same for all; a warm-up before each run",
         **system_described(stage.settings, services),
-        **{one.name: _contender(one) for one in contenders},
+        **{contender.name: _contender(contender) for contender in contenders},
     }
 
 

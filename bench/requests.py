@@ -17,20 +17,20 @@ LONG_TIMES = 9
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class RequestSet:
     """Requests in the order they are sent; `long` holds the places of those that are nine times longer."""
 
     requests: Sequence[Request]
     long: frozenset[int] = frozenset()
 
-    def sorted(self) -> Asked:
+    def sorted(self) -> RequestSet:
         """The same requests, shortest first: what a batch of equal lengths could make of them."""
         order = sorted(range(len(self.requests)), key=lambda place: _length(self.requests[place]))
         places = {place: after for after, place in enumerate(order)}
-        return Asked([self.requests[place] for place in order], frozenset(places[place] for place in self.long))
+        return RequestSet([self.requests[place] for place in order], frozenset(places[place] for place in self.long))
 
 
-class Asker:
+class RequestMaker:
     """Makes requests of one service from the shop in use; what it gave once it never gives again."""
 
     def __init__(self, service: str, seed: int = 0) -> None:
@@ -38,10 +38,10 @@ class Asker:
         self._given: set[str] = set()
         self._make = self._searching() if service == "search" else self._recommending()
 
-    def ask(self, count: int, long_share: float = 0.0) -> Asked:
+    def ask(self, count: int, long_share: float = 0.0) -> RequestSet:
         """So many requests, that share of them (of searches) nine times longer, at places chosen by chance."""
         long = frozenset(self._random.sample(range(count), round(count * long_share)))
-        return Asked([self._fresh(place in long) for place in range(count)], long)
+        return RequestSet([self._fresh(place in long) for place in range(count)], long)
 
     def _fresh(self, long: bool) -> Request:
         while True:

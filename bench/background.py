@@ -8,7 +8,7 @@ import time
 from bench import processes
 
 
-class Others:
+class BackgroundLoad:
     """Processes outside of this benchmark, watched from when this is made."""
 
     def __init__(self) -> None:

@@ -17,7 +17,7 @@ from standfast.core.errors import DrillRejected
 _STATE, _START_TIME = 0, 19  # fields 3 and 22 of /proc/<pid>/stat, counted from after the name, which may hold blanks
 
 
-class Held:
+class ProcessHandle:
     """The process `pid`, called `name`; raises DrillRejected if there is none. Close it."""
 
     def __init__(self, name: str, pid: int) -> None:
@@ -61,15 +61,15 @@ class Held:
         os.close(self._handle)
 
 
-def still_held(processes: Iterable[Process]) -> list[Held]:
+def still_held(processes: Iterable[Process]) -> list[ProcessHandle]:
     """Those of the processes that still run, and are no others with their pids."""
-    found: list[Held] = []
-    for one in processes:
+    found: list[ProcessHandle] = []
+    for process in processes:
         try:
-            held = Held(one.id, one.pid)
+            held = ProcessHandle(process.id, process.pid)
         except DrillRejected:
             continue
-        if held.process == one and not held.dead_within(0):
+        if held.process == process and not held.dead_within(0):
             found.append(held)
         else:
             held.close()

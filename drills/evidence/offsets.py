@@ -14,10 +14,10 @@ _AGAIN_S = 0.1
 
 def partitions_of(client: Producer | Consumer, topic: str) -> int:
     """How many partitions a topic has; raises ClusterError if it does not exist."""
-    found = client.list_topics(topic, timeout=_TIMEOUT_S).topics[topic]
-    if found.error is not None or not found.partitions:
+    metadata = client.list_topics(topic, timeout=_TIMEOUT_S).topics[topic]
+    if metadata.error is not None or not metadata.partitions:
         raise ClusterError(f"the topic {topic} does not exist; create it with `standfast topics`")
-    return len(found.partitions)
+    return len(metadata.partitions)
 
 
 def ends_of(consumer: Consumer, topic: str) -> list[TopicPartition]:

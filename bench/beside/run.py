@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from bench.beside.compare import compared, loads, warmed
-from bench.beside.comparison import Comparison, Run, summarised
+from bench.beside.conditions import described
 from bench.beside.contenders import BARE, STANDFAST, Contender, chosen
-from bench.beside.described import described
+from bench.beside.results import Comparison, Run, summarised
+from bench.beside.rounds import compared, loads, warmed
+from bench.environment import shared_environment
 from bench.figures import machine
-from bench.stage import stage
 from consumers.service import service
 from standfast.core.errors import UsageError
 from standfast.core.settings import Settings
@@ -47,7 +47,7 @@ def comparison(settings: Settings, asked: Wanted, tell: Callable[[str], None]) -
     runs: list[Run] = []
     failures: list[str] = []
     tell("starting Kafka")
-    with stage(settings, names) as here:
+    with shared_environment(settings, names) as here:
         tell("warming Kafka up")
         warmed(here, names[0], min(_WARM_UP, _TIMES_REQUESTS * _requests(asked, names[0], asked.levels[names[0]][0])))
         about = described(here, names, _everyone(asked), asked.rounds, _told(asked))
@@ -69,7 +69,7 @@ def _contenders(asked: Wanted, name: str) -> list[Contender]:
 
 
 def _everyone(asked: Wanted) -> list[Contender]:
-    return list(dict.fromkeys(one for name in asked.levels for one in _contenders(asked, name)))
+    return list(dict.fromkeys(contender for name in asked.levels for contender in _contenders(asked, name)))
 
 
 def _requests(asked: Wanted, name: str, level: int) -> int:

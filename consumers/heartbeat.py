@@ -24,7 +24,7 @@ RecordId = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class Beat:
     """What a slot file says. Ages are in seconds; `computing_for` is None between computations."""
 
     tick_age: float
@@ -32,7 +32,7 @@ class Seen:
     computing: tuple[RecordId, ...]
 
 
-class Ledger:
+class Heartbeat:
     """One slot file, opened by the worker to write and by the supervisor to read."""
 
     def __init__(self, path: Path) -> None:
@@ -63,13 +63,13 @@ class Ledger:
         self._words[_BEGAN] = 0
         self._words[_COUNT] = 0
 
-    def read(self) -> Seen:
+    def read(self) -> Beat:
         """What the file says now."""
         tick, began, count = self._words[_TICK], self._words[_BEGAN], min(self._words[_COUNT], _MOST)
         now = time.monotonic_ns()
         flat = self._words[_RECORDS : _RECORDS + 2 * count].tolist()
         records = tuple(zip(flat[::2], flat[1::2], strict=True))
-        return Seen((now - tick) / 1e9, (now - began) / 1e9 if began else None, records)
+        return Beat((now - tick) / 1e9, (now - began) / 1e9 if began else None, records)
 
     def close(self) -> None:
         """Unmaps the file."""

@@ -12,7 +12,7 @@ import structlog
 from confluent_kafka import OFFSET_STORED, Consumer, KafkaError, KafkaException, TopicPartition
 
 from consumers.admission import Origin, origin_of, place_of
-from consumers.held import Held, Waits
+from consumers.held import HeldPartitions, Waits
 from consumers.work import TopicPartitionKey, Work
 from standfast.core.consumed import Consumed
 from standfast.core.deleted import Unread
@@ -30,7 +30,7 @@ _OFFSETS_S = 1.0
 Places = set[TopicPartitionKey]
 
 
-class Lane:
+class PartitionReader:
     """Belongs to the one thread that polls it: confluent-kafka holds a lock on a consumer for as long as a poll lasts.
 
     Args:
@@ -56,7 +56,7 @@ class Lane:
         self.consumer = consumer
         self.owned: Places = set()
         self.waiting: deque[Origin] = deque()
-        self._held = Held(consumer, waits)
+        self._held = HeldPartitions(consumer, waits)
         self._unread = Unread(topic)
         self._window = window
         self._settle = settle
@@ -116,7 +116,7 @@ class Lane:
     def owed(self, records: Sequence[Origin]) -> Work:
         """The offsets that these records will commit; their answers are still to come."""
         self._given_up.clear()
-        offsets = {(one.topic, one.partition): one.offset + 1 for one in records}
+        offsets = {(record.topic, record.partition): record.offset + 1 for record in records}
         return Work([], offsets, [], self.consumer.consumer_group_metadata())
 
     def still_ours(self, work: Work) -> Work:
@@ -132,24 +132,24 @@ class Lane:
         What a transaction's markers and deleted records add to offsets is not counted; a partition whose end is not
         known is left out.
         """
-        found: dict[TopicPartitionKey, int] = {}
+        lags: dict[TopicPartitionKey, int] = {}
         for at in self.consumer.position(_places(self.owned)):
             place = (at.topic, at.partition)
             low, high = self.consumer.get_watermark_offsets(at, cached=True)
             reached = self._ends.get(place, -1)
             if high < 0 or max(at.offset, reached) < 0:
                 continue
-            found[place] = 0 if reached >= high else max(0, high - max(at.offset, low, reached))
+            lags[place] = 0 if reached >= high else max(0, high - max(at.offset, low, reached))
         for one in (*self.waiting, *self._held.records()):
-            if (one.topic, one.partition) in found:
-                found[one.topic, one.partition] += 1
-        return found
+            if (one.topic, one.partition) in lags:
+                lags[one.topic, one.partition] += 1
+        return lags
 
     def _take(self, messages: Sequence[Consumed]) -> None:
         if sum(map(len, messages)) <= _MOST_BYTES:
             self.waiting.extend(self._held.sift(map(origin_of, messages)))
             return
-        self._reading([place_of(one) for one in messages])
+        self._reading([place_of(message) for message in messages])
         self.waiting.extend(self._held.sift(map(origin_of, messages)))
         self._reading(())
 
@@ -212,8 +212,8 @@ class Lane:
         self.consumer.memberid()
         if self._several_brokers:
             with contextlib.suppress(KafkaException):
-                found = self.consumer.list_topics(self.topic, timeout=_LEADERS_S)
-                self._several_brokers = len(found.brokers) > 1
+                metadata = self.consumer.list_topics(self.topic, timeout=_LEADERS_S)
+                self._several_brokers = len(metadata.brokers) > 1
 
     def _wake_fetchers(self, kept: list[TopicPartition]) -> None:
         """Has the partitions that we keep go on at once after a rebalance.
@@ -251,7 +251,7 @@ def _place(message: Consumed) -> TopicPartitionKey:
 
 
 def _keys(partitions: Sequence[TopicPartition]) -> Places:
-    return {(one.topic, one.partition) for one in partitions}
+    return {(partition.topic, partition.partition) for partition in partitions}
 
 
 def _places(keys: Places) -> list[TopicPartition]:

@@ -9,10 +9,10 @@ from collections.abc import Callable, Sequence
 import msgspec
 from confluent_kafka import Consumer, Message, Producer
 
-from bench.asking import Request
+from bench.requests import Request
 from bench.timings import Timings
 from consumers.service import Service
-from drills.evidence.places import ends_of, partitions_of
+from drills.evidence.offsets import ends_of, partitions_of
 from standfast.core import clients
 from standfast.core.errors import NoAnswer
 from standfast.core.settings import Settings
@@ -21,7 +21,7 @@ _PATIENCE_S = 60.0
 _WATCH_S = 0.5
 
 
-class _Answer(msgspec.Struct):
+class _KafkaAnswer(msgspec.Struct):
     request_id: str
     status: str
 
@@ -47,7 +47,7 @@ class ClosedLoop:
         self._consumer = Consumer(clients.follower(settings, "standfast-bench"))
         self._partitions = partitions_of(self._producer, service.requests)
         self._consumer.assign(ends_of(self._consumer, service.results))
-        self._decoder = msgspec.json.Decoder(_Answer)
+        self._decoder = msgspec.json.Decoder(_KafkaAnswer)
 
     def run(self, requests: Sequence[Request], in_flight: int, patience_s: float = _PATIENCE_S) -> Timings:
         """Sends them in order, never more than `in_flight` unanswered; raises NoAnswer after a time without one."""

@@ -9,15 +9,15 @@ from contextlib import contextmanager
 import msgspec
 
 from bench import processes
-from bench.asking import Asker
-from bench.beside.comparison import spread
-from bench.caller import ClosedLoop
-from bench.layout import arrange, layout, unpin
+from bench.beside.results import spread
+from bench.closed_loop import ClosedLoop
+from bench.cores import arrange, layout, unpin
 from bench.overload import overload
-from bench.rows.row import Found, Place, shown
+from bench.requests import RequestMaker
+from bench.rows.row import Measurement, RowContext, shown
 from bench.startup import startups
 from consumers.service import service
-from drills.faults.scene import Scene
+from drills.faults.running_system import RunningSystem
 from models import registry
 from standfast.core.services import NAMES
 
@@ -32,21 +32,21 @@ class Weighed(msgspec.Struct, frozen=True, kw_only=True):
     megabytes: dict[str, float]
 
 
-def memory(place: Place) -> Found:
+def memory(place: RowContext) -> Measurement:
     """What each worker and standby weighs after it has served with 64 requests in flight; the largest is judged."""
     scene = place.stand.at("whole", place.tell)
     place.tell("weighing workers")
     for name in NAMES:
         loop = ClosedLoop(scene.settings, service(name, scene.settings))
-        loop.run(Asker(name, seed=12).ask(_BEFORE_WEIGHING // (20 if place.quick else 1)).requests, _IN_FLIGHT)
+        loop.run(RequestMaker(name, seed=12).ask(_BEFORE_WEIGHING // (20 if place.quick else 1)).requests, _IN_FLIGHT)
         loop.close()
     rows = {f"{row.id} ({row.role})": processes.memory_mb([row.pid]) for row in scene.status().workers if row.pid}
     found = {name: round(mb, 1) for name, mb in rows.items()}
     sizes = spread(found.values(), 0)
-    return Found(f"{shown(sizes, 0)} MB, of {len(found)}", {"largest": sizes.max}, Weighed(megabytes=found))
+    return Measurement(f"{shown(sizes, 0)} MB, of {len(found)}", {"largest": sizes.max}, Weighed(megabytes=found))
 
 
-def flooded(place: Place) -> Found:
+def flooded(place: RowContext) -> Measurement:
     """Three times the searches that can be computed, each with a deadline of a second."""
     scene = place.stand.at("whole", place.tell)
     place.tell("flooding it")
@@ -54,11 +54,11 @@ def flooded(place: Place) -> Found:
         found = overload(scene.settings, "search", _TIMES, _FEW_SECONDS if place.quick else _SECONDS, _DEADLINE_MS)
     told = f"{found.ratio:.2f} of {found.capacity:,.0f}/s in time; {found.unanswered} lost, {found.doubled} doubled"
     figures = {"in time, of capacity": found.ratio, "lost": found.unanswered, "doubled": found.doubled}
-    return Found(told, figures, found)
+    return Measurement(told, figures, found)
 
 
 @contextmanager
-def _flood_elsewhere(scene: Scene) -> Iterator[None]:
+def _flood_elsewhere(scene: RunningSystem) -> Iterator[None]:
     """Workers on one core; whoever sends, Kafka and the rest on the other.
 
     Three times as many requests cost Kafka and their sender three times as much, which is not the workers' doing: where
@@ -78,20 +78,20 @@ class Started(msgspec.Struct, frozen=True, kw_only=True):
     rounds: list[dict[str, float]]
 
 
-def started(place: Place) -> Found:
+def started(place: RowContext) -> Measurement:
     """From `standfast up` to the first answer of the service that answers later."""
     place.stand.clear()
     found = startups(place.stand.settings, 1 if place.quick else _STARTS, place.tell)
     seconds = spread((max(one[f"first answer of {name}"] for name in NAMES) for one in found), 2)
-    return Found(f"{shown(seconds, 1)} s", {"first answers": seconds}, Started(rounds=found))
+    return Measurement(f"{shown(seconds, 1)} s", {"first answers": seconds}, Started(rounds=found))
 
 
-def quality(place: Place) -> Found:
+def quality(place: RowContext) -> Measurement:
     """What the precision that serves costs in nDCG@10, as it was measured when the model was trained."""
     version = registry.active("search")
     metrics = registry.manifest_of("search", version).metrics if version is not None else {}
     lost = metrics.get("precision_lost_ndcg_10")
     if lost is None:
-        return Found("its manifest does not say", {})
+        return Measurement("its manifest does not say", {})
     place.tell("reading the manifest of the search model")
-    return Found(f"{lost:.4f} (search@{version}, as trained)", {"nDCG@10 lost": lost})
+    return Measurement(f"{lost:.4f} (search@{version}, as trained)", {"nDCG@10 lost": lost})

@@ -16,11 +16,11 @@ import msgspec
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from bench import processes
-from bench.asking import Request
 from bench.beside.contenders import STANDFAST, Contender
-from bench.caller import ClosedLoop
+from bench.closed_loop import ClosedLoop
+from bench.environment import Environment, environment
 from bench.peers.task import Task
-from bench.stage import Stage, environment
+from bench.requests import Request
 from bench.timings import Timings
 from consumers.service import Service, service
 from standfast import topics
@@ -49,7 +49,7 @@ class Loop(Protocol):
     def close(self) -> None: ...
 
 
-class Live:
+class ContenderProcess:
     """A contender that answers. `start_s` is from starting its process to its first answer."""
 
     def __init__(self, contender: Contender, process: subprocess.Popen[bytes], home: Path, log: Path) -> None:
@@ -105,7 +105,9 @@ class Live:
 
 
 @contextmanager
-def running(contender: Contender, stage: Stage, name: str, tag: str, first: Request) -> Iterator[tuple[Live, Loop]]:
+def running(
+    contender: Contender, stage: Environment, name: str, tag: str, first: Request
+) -> Iterator[tuple[ContenderProcess, Loop]]:
     """The contender and the loop that asks it, from its first answer on; raises ClusterError if it does not start."""
     settings = stage.named(f"bench-{tag}-")
     own, home = service(name, settings), stage.new_home(tag)
@@ -114,7 +116,7 @@ def running(contender: Contender, stage: Stage, name: str, tag: str, first: Requ
     _create_topics(contender, settings, own)
     began = time.perf_counter()
     process = _started(contender, settings, home, _task(contender, settings, own, home, port))
-    live = Live(contender, process, home, home / "log")
+    live = ContenderProcess(contender, process, home, home / "log")
     try:
         loop = ask(settings, own, port, live.watch)
         try:
@@ -184,7 +186,7 @@ def _await_topics(admin: AdminClient, own: Service) -> None:
         time.sleep(_POLL_S)
 
 
-def _await_answer(loop: Loop, first: Request, live: Live) -> None:
+def _await_answer(loop: Loop, first: Request, live: ContenderProcess) -> None:
     """Asks until there is a good answer: a server that starts may refuse or turn away at first."""
     until = time.monotonic() + _STARTS_S
     try:

@@ -8,12 +8,12 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Literal
 
+from bench.environment import copied_models, new_home
 from bench.failover.campaign import scene_for
-from bench.own_place import own_place
-from bench.run_in import run_in
-from bench.stage import copied_models, new_home
+from bench.kafka_warm_up import warm_up_kafka
+from bench.system_process import system_process
 from consumers.service import service
-from drills.faults.scene import Scene
+from drills.faults.running_system import RunningSystem
 from standfast.core.services import NAMES
 from standfast.core.settings import Settings
 
@@ -23,7 +23,7 @@ _STRIKES: dict[Kind, str] = {"three brokers": "broker", "supervisor": "superviso
 _WARM_UP, _LITTLE = 3000, 100  # Kafka compiles itself while it works: twenty kills before that take a third longer
 
 
-class Stand:
+class SharedSystem:
     """Keeps its systems in the folder `place`, with copies of the models that are active now; none is the user's.
 
     Raises ModelError where a service has none.
@@ -34,11 +34,11 @@ class Stand:
         self._quick = quick
         self._open = contextlib.ExitStack()
         self._kind: Kind | None = None
-        self._scene: Scene | None = None
+        self._scene: RunningSystem | None = None
         self._number = 0
         self._models = copied_models(NAMES, place / "models-only")
 
-    def at(self, kind: Kind, tell: Callable[[str], None]) -> Scene:
+    def at(self, kind: Kind, tell: Callable[[str], None]) -> RunningSystem:
         """Such a system, warm; the one before is ended unless it is one."""
         if self._scene is None or self._kind != kind:
             self.clear()
@@ -48,7 +48,7 @@ class Stand:
             self._scene = self._open.enter_context(self._system(kind, home))
             self._kind = kind
             tell("warming it up")
-            run_in(self._scene, _LITTLE if self._quick else _WARM_UP)
+            warm_up_kafka(self._scene, _LITTLE if self._quick else _WARM_UP)
         return self._scene
 
     def clear(self) -> None:
@@ -56,7 +56,7 @@ class Stand:
         self._scene = None
         self._open.close()
 
-    def _system(self, kind: Kind, home: Path) -> AbstractContextManager[Scene]:
+    def _system(self, kind: Kind, home: Path) -> AbstractContextManager[RunningSystem]:
         if kind == "whole":
             return _whole(with_workers(self.settings, 2), home)
         if kind == "many":
@@ -71,8 +71,8 @@ def with_workers(settings: Settings, workers: int) -> Settings:
 
 
 @contextmanager
-def _whole(settings: Settings, home: Path) -> Iterator[Scene]:
+def _whole(settings: Settings, home: Path) -> Iterator[RunningSystem]:
     """All that `standfast up` runs, with a Kafka of its own; the scene is that of search."""
     kafka = settings.kafka.model_copy(update={"brokers": 1, "replication": 0})
-    with own_place(settings.model_copy(update={"kafka": kafka}), "up", home, "standfast") as (place, located):
-        yield Scene(located, service("search", located), place)
+    with system_process(settings.model_copy(update={"kafka": kafka}), "up", home, "standfast") as (place, located):
+        yield RunningSystem(located, service("search", located), place)

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import FrameType
 
 from bench import processes
-from bench.layout import Layout, layout, unpin
+from bench.cores import CoreLayout, layout, unpin
 from models import registry
 from standfast.core import settings as settings_module
 from standfast.core.errors import ModelError
@@ -28,12 +28,12 @@ _OURS = ("STANDFAST_", "KAFKA_")
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
+class Environment:
     """What every contender is given. `settings` name the Kafka that was started for it; `home` holds the models."""
 
     settings: Settings
     home: Path
-    layout: Layout
+    layout: CoreLayout
 
     def named(self, prefix: str) -> Settings:
         """The settings with topics that nobody else uses."""
@@ -61,14 +61,14 @@ def workplace() -> Iterator[Path]:
 
 
 @contextmanager
-def stage(settings: Settings, services: tuple[str, ...]) -> Iterator[Stage]:
+def shared_environment(settings: Settings, services: tuple[str, ...]) -> Iterator[Environment]:
     """Starts Kafka; when this ends nothing is left of it. Raises ModelError when a service has no trained model."""
     at = layout()
     with workplace() as place:
         home = copied_models(services, place / "models-only")
         with Cluster(settings.kafka.brokers, place / "kafka") as cluster:
             try:
-                yield Stage(_alone(settings, cluster.bootstrap_servers), home, at)
+                yield Environment(_alone(settings, cluster.bootstrap_servers), home, at)
             finally:
                 unpin([os.getpid()], at)
 

@@ -8,14 +8,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from bench import processes
-from bench.asking import LONG_SHARE, Asked, Asker
-from bench.beside.comparison import UNIFORM, Limit, Run
+from bench.background import BackgroundLoad
+from bench.beside.contender_process import running
 from bench.beside.contenders import STANDFAST, Contender
 from bench.beside.raw import Raw, raw
-from bench.beside.running import running
-from bench.layout import arrange, unpin
-from bench.others import Others
-from bench.stage import Stage
+from bench.beside.results import UNIFORM, Limit, Run
+from bench.cores import arrange, unpin
+from bench.environment import Environment
+from bench.requests import LONG_SHARE, RequestMaker, RequestSet
 from bench.timings import Timings
 from consumers.service import Service, service
 from standfast.core.errors import ClusterError, NoAnswer
@@ -27,38 +27,38 @@ _WARM_AT_MOST, _AS_BEFORE = 8, 0.95
 
 
 @dataclass(frozen=True, slots=True)
-class Load:
+class LoadLevel:
     """What is asked and how many at once; `warm` is asked before, and never measured."""
 
     name: str
     in_flight: int
-    asked: Asked
-    warm: Asked
+    asked: RequestSet
+    warm: RequestSet
     batch: int
 
 
-def loads(own: Service, requests: Mapping[int, int], long: bool) -> list[Load]:
+def loads(own: Service, requests: Mapping[int, int], long: bool) -> list[LoadLevel]:
     """The loads of one service from its requests for each level in flight; no request is in two of them.
 
     With `long` each level has two, a uniform one and one with long requests.
     """
-    asker = Asker(own.name)
+    asker = RequestMaker(own.name)
 
-    def load(name: str, level: int, share: float = 0.0) -> Load:
+    def load(name: str, level: int, share: float = 0.0) -> LoadLevel:
         warm = asker.ask(min(requests[level], max(_FEWEST_WARM, 3 * level)), share)
-        return Load(name, level, asker.ask(requests[level], share), warm, min(level, own.batch))
+        return LoadLevel(name, level, asker.ask(requests[level], share), warm, min(level, own.batch))
 
     if long:
         return [one for level in requests for one in (load(UNIFORM, level), load(LONG, level, LONG_SHARE))]
     return [load(f"{level} in flight", level) for level in requests]
 
 
-def warmed(stage: Stage, name: str, count: int) -> None:
+def warmed(stage: Environment, name: str, count: int) -> None:
     """Serves so many requests one by one, and again until they cost no less: Kafka compiles itself while it runs.
 
     It would do so in the first rounds, and for minutes.
     """
-    asker, before = Asker(name, seed=_WARM_SEED), float("inf")
+    asker, before = RequestMaker(name, seed=_WARM_SEED), float("inf")
     with running(STANDFAST, stage, name, f"{name}-warm", asker.ask(1).requests[0]) as (_, loop):
         for _again in range(_WARM_AT_MOST):
             began = processes.whole_seconds(processes.family(os.getpid()))
@@ -70,9 +70,9 @@ def warmed(stage: Stage, name: str, count: int) -> None:
 
 
 def compared(
-    stage: Stage,
+    stage: Environment,
     name: str,
-    work: Sequence[Load],
+    work: Sequence[LoadLevel],
     contenders: Sequence[Contender],
     rounds: int,
     tell: Callable[[str], None],
@@ -97,14 +97,14 @@ def compared(
 
 
 def _measured(
-    stage: Stage, name: str, contender: Contender, limit: Raw, work: Sequence[Load], number: int
+    stage: Environment, name: str, contender: Contender, limit: Raw, work: Sequence[LoadLevel], number: int
 ) -> Iterator[Run]:
     """The raw limit under each load while nothing else runs, then the contender under each."""
     arrange(stage.layout, [limit.pid])
     limits = [_limit(limit, load) for load in work]
     unpin(processes.family(os.getpid()), stage.layout)
     tag = f"{name}-{contender.name}-{number}"
-    with running(contender, stage, name, tag, Asker(name, seed=number).ask(1).requests[0]) as (live, loop):
+    with running(contender, stage, name, tag, RequestMaker(name, seed=number).ask(1).requests[0]) as (live, loop):
         arrange(stage.layout, [limit.pid, *live.model_pids()])
         for load, found in zip(work, limits, strict=True):
             loop.run(load.warm.requests, load.in_flight)
@@ -129,7 +129,7 @@ def _measured(
             )
 
 
-def _limit(limit: Raw, load: Load) -> Limit:
+def _limit(limit: Raw, load: LoadLevel) -> Limit:
     limit.run(load.warm.requests, load.batch)
     timings, others = _watched(lambda: limit.run(load.asked.requests, load.batch))
     in_order = limit.run(load.asked.sorted().requests, load.batch) if load.asked.long else None
@@ -144,6 +144,6 @@ def _limit(limit: Raw, load: Load) -> Limit:
 
 def _watched(measure: Callable[[], Timings]) -> tuple[Timings, float]:
     """What was measured, and how many cores others used meanwhile."""
-    others = Others()
+    others = BackgroundLoad()
     timings = measure()
     return timings, others.cores()

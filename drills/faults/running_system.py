@@ -12,7 +12,7 @@ from standfast.core.settings import Settings
 from standfast.core.status import SystemStatus, WorkerStatus
 
 
-class Place(Protocol):
+class SystemControl(Protocol):
     """A system that whoever makes the fault has started, and may end and start as a whole."""
 
     def status(self) -> SystemStatus | None:
@@ -32,12 +32,12 @@ class Place(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Scene:
+class RunningSystem:
     """The system that is struck. `place` is None for one that was there before."""
 
     settings: Settings
     service: Service
-    place: Place | None = None
+    place: SystemControl | None = None
 
     def status(self) -> SystemStatus:
         """What it says of itself; raises ClusterError if nothing runs."""
@@ -48,12 +48,12 @@ class Scene:
 
     def workers(self) -> list[WorkerStatus]:
         """The service's workers that have partitions, by id."""
-        return [one for one in active_workers(self.status(), self.service) if self.partitions(one)]
+        return [worker for worker in active_workers(self.status(), self.service) if self.partitions(worker)]
 
     def standbys(self) -> list[WorkerStatus]:
         """Its warm standbys."""
         rows = self.status().workers
-        return [one for one in rows if one.group == self.service.group and one.state == "ready"]
+        return [row for row in rows if row.group == self.service.group and row.state == "ready"]
 
     def partitions(self, worker: WorkerStatus) -> frozenset[int]:
         """The request partitions of a worker."""
@@ -62,5 +62,5 @@ class Scene:
 
 def pids(running: SystemStatus) -> frozenset[int]:
     """Every process that the status names."""
-    workers, roles = (one.pid for one in running.workers), (one.pid for one in running.roles)
+    workers, roles = (worker.pid for worker in running.workers), (role.pid for role in running.roles)
     return frozenset([running.supervisor_pid, *workers, *roles]) - {0}

@@ -15,7 +15,7 @@ import structlog
 from confluent_kafka import Consumer, KafkaException, Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from consumers.bounded import close
+from standfast.core.bounded import close
 from standfast.core.clients import Config
 from standfast.core.errors import StandfastError
 from standfast.kafka.broker import Node
@@ -91,7 +91,7 @@ def _work(address: str) -> None:
 
 
 def _reader(address: str, topic: str) -> Consumer:
-    found = Consumer(
+    consumer = Consumer(
         {
             **_client(address),
             "group.id": topic,
@@ -100,8 +100,8 @@ def _reader(address: str, topic: str) -> Consumer:
             "enable.auto.commit": False,
         }
     )
-    found.subscribe([topic])
-    return found
+    consumer.subscribe([topic])
+    return consumer
 
 
 def _client(address: str) -> Config:

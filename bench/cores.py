@@ -12,7 +12,7 @@ import psutil
 from bench import processes
 
 
-class Layout(msgspec.Struct, frozen=True):
+class CoreLayout(msgspec.Struct, frozen=True):
     """The cores; None for both where the machine offers only one, and nothing is pinned."""
 
     model: int | None
@@ -26,13 +26,13 @@ class Layout(msgspec.Struct, frozen=True):
         )
 
 
-def layout() -> Layout:
+def layout() -> CoreLayout:
     """The first and the last core this process may use, which are seldom two halves of one."""
     cores = sorted(os.sched_getaffinity(0))
-    return Layout(cores[-1], cores[0]) if len(cores) > 1 else Layout(None, None)
+    return CoreLayout(cores[-1], cores[0]) if len(cores) > 1 else CoreLayout(None, None)
 
 
-def arrange(at: Layout, with_model: Iterable[int]) -> None:
+def arrange(at: CoreLayout, with_model: Iterable[int]) -> None:
     """Puts every process of this benchmark on its core."""
     models = set(with_model)
     pin(set(processes.family(os.getpid())) - models, at.rest)
@@ -45,7 +45,7 @@ def pin(pids: Iterable[int], core: int | None) -> None:
         _move(pids, {core})
 
 
-def unpin(pids: Iterable[int], at: Layout) -> None:
+def unpin(pids: Iterable[int], at: CoreLayout) -> None:
     """Lets these processes use both cores again, for a start is not measured on one."""
     if at.model is not None and at.rest is not None:
         _move(pids, {at.model, at.rest})
@@ -60,6 +60,6 @@ def _move(pids: Iterable[int], cores: set[int]) -> None:
 
 def _threads(pid: int) -> list[int]:
     try:
-        return [one.id for one in psutil.Process(pid).threads()]
+        return [thread.id for thread in psutil.Process(pid).threads()]
     except psutil.NoSuchProcess:
         return []

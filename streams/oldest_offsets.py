@@ -11,7 +11,7 @@ from collections.abc import Hashable
 Partition = tuple[str, int]
 
 
-class Ledger:
+class OldestOffsets:
     """The oldest offset each partition must be read from again after a crash.
 
     `epoch` changes with every `reset`: what began before it must not be noted after it.

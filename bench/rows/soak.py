@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bench.failover.soak import Served, Soak, Weight, soak
-from bench.rows.row import Found, Place
+from bench.failover.soak import ServiceSoak, Soak, Weight, soak
+from bench.rows.row import Measurement, RowContext
 
 _RATES: dict[str, float] = {"search": 100.0, "recommend": 1000.0}
 _FEW: dict[str, float] = {"search": 30.0, "recommend": 60.0}
@@ -14,7 +14,7 @@ _QUICK_MINUTES, _QUICK_EVERY_S = 0.5, 3.0
 _TIMES_CALM, _BEYOND_CALM_MS = 1.5, 20.0
 
 
-def soaked(place: Place) -> Found:
+def soaked(place: RowContext) -> Measurement:
     """Figures: lost, doubled, growth from the second weighing on, p99 between failovers by what it may be.
 
     The last is missing where latency had not settled before the first kill: there is nothing to compare with.
@@ -29,9 +29,11 @@ def soaked(place: Place) -> Found:
         "growth": grown(found.weights),
     }
     if not found.warm_up.settled:
-        return Found(_shown(found), figures, found, ("latency had not settled before the kills: p99 is not compared",))
+        return Measurement(
+            _shown(found), figures, found, ("latency had not settled before the kills: p99 is not compared",)
+        )
     figures["p99 between failovers, of what it may be"] = max(map(beyond_calm, found.served))
-    return Found(_shown(found), figures, found)
+    return Measurement(_shown(found), figures, found)
 
 
 def grown(weights: Sequence[Weight]) -> float:
@@ -40,7 +42,7 @@ def grown(weights: Sequence[Weight]) -> float:
     return max(last.worker_mb / first.worker_mb, last.others_mb / first.others_mb)
 
 
-def beyond_calm(one: Served) -> float:
+def beyond_calm(one: ServiceSoak) -> float:
     """Its p99 between failovers by the most it may be: 1.5 times, or 20 ms more than, the p99 before the first kill."""
     calm, between = one.calm_p99_ms, one.between_p99_ms
     if calm is None or between is None:

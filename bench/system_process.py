@@ -16,7 +16,7 @@ from typing import TypeVar
 import msgspec
 
 from bench import processes
-from bench.stage import environment
+from bench.environment import environment
 from standfast.core.errors import ClusterError
 from standfast.core.processes.child import start_child
 from standfast.core.settings import Settings
@@ -29,13 +29,13 @@ _POLL_S = 0.01
 Found = TypeVar("Found")
 
 
-class _Line(msgspec.Struct):
+class _LogLine(msgspec.Struct):
     event: str = ""
     timestamp: str = ""
     after_ms: float = 0.0
 
 
-class OwnPlace:
+class SystemProcess:
     """The system in the state folder `home`, which holds its models.
 
     `module` is what runs it, given the `word`, which for most is the service. It has a Kafka of its own unless
@@ -112,10 +112,10 @@ class OwnPlace:
         except subprocess.TimeoutExpired:
             self.kill()
 
-    def _logged(self, event: str) -> Iterator[_Line]:
+    def _logged(self, event: str) -> Iterator[_LogLine]:
         for line in (self._home / "log").read_bytes().splitlines():
             try:
-                found = msgspec.json.decode(line, type=_Line)
+                found = msgspec.json.decode(line, type=_LogLine)
             except msgspec.MsgspecError:
                 continue
             if found.event == event:
@@ -132,11 +132,13 @@ class OwnPlace:
 
 
 @contextmanager
-def own_place(settings: Settings, word: str, home: Path, module: str = OWN) -> Iterator[tuple[OwnPlace, Settings]]:
+def system_process(
+    settings: Settings, word: str, home: Path, module: str = OWN
+) -> Iterator[tuple[SystemProcess, Settings]]:
     """The system, ready, and the settings that reach it; meanwhile its state folder is this process's too."""
     before = os.environ.get("STANDFAST_HOME")
     os.environ["STANDFAST_HOME"] = str(home)
-    place = OwnPlace(settings, word, home, module)
+    place = SystemProcess(settings, word, home, module)
     try:
         place.start()
         yield place, place.ready()

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from bench.asking import Asker
-from bench.caller import ClosedLoop
+from bench.closed_loop import ClosedLoop
+from bench.requests import RequestMaker
 from consumers.service import service
-from drills.faults.scene import Scene
+from drills.faults.running_system import RunningSystem
 from standfast.core.services import NAMES
 
 
-def run_in(at: Scene, count: int) -> None:
+def warm_up_kafka(at: RunningSystem, count: int) -> None:
     """Has each service that runs there answer so many requests, one by one."""
     for name in NAMES:
         own = service(name, at.settings)
         if any(row.group == own.group for row in at.status().workers):
             loop = ClosedLoop(at.settings, own)
             try:
-                loop.run(Asker(name, seed=11).ask(count).requests, 1)
+                loop.run(RequestMaker(name, seed=11).ask(count).requests, 1)
             finally:
                 loop.close()

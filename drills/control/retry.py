@@ -14,12 +14,12 @@ _TICK_S = 0.05
 _log = structlog.get_logger()
 
 
-class Stopped(Exception):
+class StoppedWaiting(Exception):
     """The process is to end while Kafka is still down."""
 
 
-class Outage:
-    """One thing that may fail for a while. `wait` raises Stopped when `stopping` says so."""
+class Retry:
+    """One thing that may fail for a while. `wait` raises StoppedWaiting when `stopping` says so."""
 
     def __init__(self, what: str, stopping: Callable[[], bool]) -> None:
         self._what = what
@@ -35,7 +35,7 @@ class Outage:
         while time.monotonic() < until:
             role_word.beat()
             if self._stopping():
-                raise Stopped
+                raise StoppedWaiting
             time.sleep(_TICK_S)
 
     def over(self) -> None:
