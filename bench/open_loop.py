@@ -12,7 +12,7 @@ import msgspec
 from confluent_kafka import Consumer, Producer
 
 from bench.requests import Request
-from consumers.admission import DEADLINE_HEADER
+from consumers.requests.admission import DEADLINE_HEADER
 from consumers.service import Service
 from drills.evidence.offsets import ends_of, partitions_of
 from standfast.core import clients

@@ -25,7 +25,7 @@ from standfast.core import clients, status, telemetry
 from standfast.core import settings as settings_module
 from standfast.core.errors import ClusterError, ModelError
 from standfast.core.home import folder
-from standfast.core.host_key import host_key
+from standfast.core.hosts.host_key import host_key
 from standfast.core.processes.launching import STARTER_VARIABLE
 from standfast.core.processes.lifeline import stopping_signals
 from standfast.core.processes.parent_death import cut_loose, tie_to_parent

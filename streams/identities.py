@@ -13,7 +13,7 @@ import structlog
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 
-from standfast.core.topic_ids import identity_of
+from standfast.core.topics.topic_ids import identity_of
 from streams.names import Names
 
 _log = structlog.get_logger()

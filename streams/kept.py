@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from schemas.codec import Codec, Encoding
 from schemas.records import Profile
 from standfast.core.errors import SchemaError
-from standfast.core.topic_file import TopicFile, damaged, latest
+from standfast.core.topics.topic_file import TopicFile, damaged, latest
 
 # One row a user and partition, by a hash of both: no list of customers lies in a file of ours.
 _TABLES = "create table if not exists profiles (number integer primary key, data blob);"

@@ -23,7 +23,7 @@ from standfast.core.consumed import Consumed
 from standfast.core.errors import SchemaError, SettingsError, TopicError
 from standfast.core.home import folder
 from standfast.core.settings import Settings
-from standfast.core.topic_source import source_of
+from standfast.core.topics.topic_source import source_of
 from streams.identities import ids_of
 from streams.kept import Kept, Place, opened
 from streams.names import Names

@@ -14,9 +14,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from consumers.histories import ProfileHistories
 from consumers.profiles import bulletin
 from consumers.profiles.store import Change, opened
+from consumers.requests.histories import ProfileHistories
 from schemas.records import Profile, Seen
 
 AT_ONCE = 1000

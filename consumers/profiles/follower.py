@@ -23,8 +23,8 @@ from standfast.core.errors import SchemaError
 from standfast.core.processes import role_word
 from standfast.core.services.recommend import RecommendSettings
 from standfast.core.settings import Settings
-from standfast.core.topic_file import damaged
-from standfast.core.topic_source import Source, source_of
+from standfast.core.topics.topic_file import damaged
+from standfast.core.topics.topic_source import Source, source_of
 
 _log = structlog.get_logger()
 _AT_ONCE = 1000

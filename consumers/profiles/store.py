@@ -10,7 +10,7 @@ from msgspec import Struct
 from consumers.profiles.rows import packed
 from models.data.users import user_hash
 from schemas.records import Profile
-from standfast.core.topic_file import TopicFile, latest
+from standfast.core.topics.topic_file import TopicFile, latest
 
 _PAGE = 4096
 _NUMBERS = 500_000  # item ids whose numbers are kept in memory: some 60 MB

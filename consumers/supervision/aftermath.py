@@ -13,16 +13,16 @@ import structlog
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
-from consumers.heartbeat import RecordId
-from consumers.messages import Exited, Suspected
-from consumers.process import suspects_file
+from consumers.channel.heartbeat import RecordId
+from consumers.channel.messages import Exited, Suspected
+from consumers.process.worker_process import suspects_file
 from consumers.service import Service
+from consumers.serving.suspects import Suspects
 from consumers.supervision.member import Member
-from consumers.suspects import Suspects
 from standfast.core import clients, telemetry
 from standfast.core.processes.child import signal_name
 from standfast.core.settings import Settings
-from standfast.core.topic_ids import identity_of
+from standfast.core.topics.topic_ids import identity_of
 
 _log = structlog.get_logger()
 SAID = 64  # records at most, in a log line

@@ -9,10 +9,10 @@ import threading
 import time
 from collections.abc import Callable
 
-from consumers.heartbeat import Heartbeat
-from consumers.life_lock import LifeLock
-from consumers.messages import Message, send
-from consumers.process import life_file, slot_file, transactional_id
+from consumers.channel.heartbeat import Heartbeat
+from consumers.channel.life_lock import LifeLock
+from consumers.channel.messages import Message, send
+from consumers.process.worker_process import life_file, slot_file, transactional_id
 from consumers.service import Service
 from consumers.supervision.fencing import Fence
 from consumers.supervision.member_state import MemberState

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 
-from consumers.messages import Failing, FromWorker, Left, LoadReport, Ready, Waiting
+from consumers.channel.messages import Failing, FromWorker, Left, LoadReport, Ready, Waiting
 from standfast.core.status import WorkerState
 
 

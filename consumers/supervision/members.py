@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from consumers.messages import LoadReport, Message
+from consumers.channel.messages import LoadReport, Message
 from consumers.supervision.member import Member
 
 

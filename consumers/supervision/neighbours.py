@@ -13,7 +13,7 @@ import structlog
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
-from consumers.process import transactional_id
+from consumers.process.worker_process import transactional_id
 from consumers.service import Service
 from consumers.supervision.fencing import Fence
 from standfast.core import clients

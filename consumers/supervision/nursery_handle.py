@@ -12,8 +12,7 @@ from typing import Protocol
 
 import structlog
 
-from consumers import nursery
-from consumers.messages import (
+from consumers.channel.messages import (
     FROM_NURSERY,
     FROM_WORKER,
     Exited,
@@ -28,6 +27,7 @@ from consumers.messages import (
     receive,
     send,
 )
+from consumers.process import nursery
 from consumers.service import Service
 from consumers.supervision.member import Member
 from standfast.core import telemetry

@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 import structlog
 
-from consumers.messages import (
+from consumers.channel.messages import (
     Cleared,
     Done,
     Exited,

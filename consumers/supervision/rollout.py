@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import structlog
 
-from consumers.messages import StopOrder
+from consumers.channel.messages import StopOrder
 from consumers.supervision.identities import WorkerIdentities
 from consumers.supervision.member import Member
 from consumers.supervision.members import Members

@@ -8,7 +8,7 @@ from collections import deque
 
 import structlog
 
-from consumers.messages import LoadReport
+from consumers.channel.messages import LoadReport
 from consumers.supervision import orders
 from consumers.supervision.replica_set import ReplicaSet
 from consumers.supervision.scaling import Rule, Sample, Step, busy, decide

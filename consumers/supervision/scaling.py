@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from consumers.messages import LoadReport
+from consumers.channel.messages import LoadReport
 
 _BUSY_ENOUGH = 0.5
 _SMOOTHED_OVER = 10  # samples: a busy second now and then needs no further worker

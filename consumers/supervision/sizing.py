@@ -13,7 +13,7 @@ from dataclasses import replace
 
 import structlog
 
-from consumers.messages import Leave
+from consumers.channel.messages import Leave
 from consumers.service import Service
 from consumers.supervision.identities import WorkerIdentities
 from consumers.supervision.member import Member

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import structlog
 
-from consumers.messages import Activate, Suspected
+from consumers.channel.messages import Activate, Suspected
 from consumers.supervision.identities import WorkerIdentities
 from consumers.supervision.member import Member
 from consumers.supervision.members import Members

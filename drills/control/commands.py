@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from consumers.admission import Origin, default_id, read
+from consumers.requests.admission import Origin, default_id, read
 from drills.running.plan import good_id
 from schemas.codec import Codec, Encoding, Malformed
 from schemas.records import DrillCommand

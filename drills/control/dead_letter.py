@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from consumers.admission import Origin
+from consumers.requests.admission import Origin
 from schemas.dead_letters import dead_letter_headers
 from schemas.topics import DEAD_LETTER_SUFFIX
 

@@ -10,7 +10,7 @@ from typing import cast
 import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
-from consumers.admission import origin_of, read
+from consumers.requests.admission import origin_of, read
 from drills.control.events import bounded
 from drills.evidence.offsets import bounds, partitions_of
 from drills.running.plan import is_id

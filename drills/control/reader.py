@@ -17,7 +17,7 @@ from standfast.core.deleted import Unread
 from standfast.core.errors import ClusterError
 from standfast.core.processes import role_word
 from standfast.core.settings import Settings
-from standfast.core.topic_ids import Identity, identity_of
+from standfast.core.topics.topic_ids import Identity, identity_of
 
 TOPIC = "drills.control"
 _GROUP = "standfast-drills"

@@ -15,7 +15,7 @@ from typing import cast
 import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer
 
-from consumers.admission import origin_of, read
+from consumers.requests.admission import origin_of, read
 from consumers.service import Service
 from drills.evidence.copies import copies, with_copies
 from drills.evidence.history import Fault, History, Request, Sent, Sighting

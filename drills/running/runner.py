@@ -17,7 +17,7 @@ import msgspec
 import structlog
 from confluent_kafka import TopicPartition
 
-from consumers.admission import Origin, origin_of
+from consumers.requests.admission import Origin, origin_of
 from drills.catalogue import catalogue
 from drills.control.commands import Received, received
 from drills.control.dead_letter import dead_letter

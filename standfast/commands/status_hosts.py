@@ -10,7 +10,7 @@ import typer
 from standfast.commands.options import print_json, settings_from, stderr, stdout
 from standfast.commands.status import STOPPED, summary
 from standfast.core.errors import ClusterError
-from standfast.core.host_statuses import HostSeen, HostStatuses
+from standfast.core.hosts.host_statuses import HostSeen, HostStatuses
 from standfast.core.printable import one_line
 from standfast.core.processes.locating import located
 from standfast.core.status import SystemStatus, read

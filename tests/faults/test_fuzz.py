@@ -29,7 +29,7 @@ from schemas.times import record_ms
 from schemas.topics import TABLE
 from standfast.core import clients
 from standfast.core.errors import SchemaError
-from standfast.core.topic_ids import identity_of
+from standfast.core.topics.topic_ids import identity_of
 from streams.interactions import check
 from tests.support.accounts import Accounts, Place
 from tests.support.desk import Desk, both_ends

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from standfast.core.host_statuses import HostStatuses
+from standfast.core.hosts.host_statuses import HostStatuses
 from tests.support.history import History
 from tests.support.toys import PARTITIONS, Toys
 from tests.waiting import wait_until

@@ -146,7 +146,7 @@ INTERRUPTED = [
         "1 of 3: standfast",
         "own_system",
     ),
-    (("all", "--quick", "--only", "kill"), "starting a system", "consumers.nursery"),
+    (("all", "--quick", "--only", "kill"), "starting a system", "consumers.process.nursery"),
 ]
 
 

@@ -92,7 +92,7 @@ def test_one_request_in_flight(quiet: Mortals) -> None:
     once = ["ToyModel.predict", "Producer.begin_transaction", "Producer.send_offsets_to_transaction"]
     once += ["Producer.produce", "Producer.commit_transaction", "Committer.submit"]
     assert {name: each.get(name) for name in once} == dict.fromkeys(once, 1.0), f"not once for each request: {each}"
-    assert each["Ledger.begin"] == 2.0, f"named while it is decoded and while it is computed: {each}"
+    assert each["Heartbeat.begin"] == 2.0, f"named while it is decoded and while it is computed: {each}"
     # 1.0, 1.0 and 1.0; more where an answer takes longer than a poll waits
     for name, most in {"Consumer.poll": 3, "Consumer.consume": 2, "Committer.idle": 3}.items():
         assert each[name] <= most, f"{name} is called {each[name]} times for one request: {each}"

@@ -13,8 +13,8 @@ import structlog
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from consumers.partition_reader import PartitionReader
 from consumers.profiles.follower import Follower
+from consumers.serving.partition_reader import PartitionReader
 from drills.control.reader import Control
 from schemas.codec import Codec
 from standfast.core import clients, telemetry

@@ -18,7 +18,7 @@ from confluent_kafka.admin import AdminClient
 
 from standfast import topics
 from standfast.core import clients
-from standfast.core.host_statuses import GONE_S, HostSeen, HostStatuses
+from standfast.core.hosts.host_statuses import GONE_S, HostSeen, HostStatuses
 from standfast.core.settings import KafkaSettings, Settings
 from standfast.core.status import SystemStatus
 from standfast.kafka.cluster import Cluster

@@ -8,7 +8,7 @@ import pytest
 from confluent_kafka import Consumer, Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from consumers.partition_reader import PartitionReader
+from consumers.serving.partition_reader import PartitionReader
 from standfast.core import clients
 from standfast.core.settings import KafkaSettings, Settings
 from tests.waiting import wait_until

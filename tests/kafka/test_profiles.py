@@ -14,14 +14,14 @@ import pytest
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic
 
-from consumers.histories import Known, ProfileHistories
 from consumers.profiles.follower import Follower
+from consumers.requests.histories import Known, ProfileHistories
 from schemas.codec import Codec, Encoding
 from schemas.records import Profile, Seen
 from standfast.core import clients
 from standfast.core.services.recommend import RecommendSettings
 from standfast.core.settings import KafkaSettings, Settings
-from standfast.core.topic_file import damaged
+from standfast.core.topics.topic_file import damaged
 from tests.waiting import wait_until
 
 

@@ -8,7 +8,7 @@ from types import TracebackType
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, Message, TopicPartition
 
-from consumers.admission import origin_of
+from consumers.requests.admission import origin_of
 from standfast.core import clients
 from standfast.core.settings import Settings
 from tests.support.fuzzed import NUMBERED

@@ -15,7 +15,7 @@ WITHIN: tuple[When, ...] = ("before", "in", "after")
 
 # Of a new process, until it stands by with everything but an identity.
 STARTING: Table = {
-    "start: Ledger.reset": AFTER,
+    "start: Heartbeat.reset": AFTER,
     "start: LifeLock.hold": AFTER,
     "start: ToyModel.warm_up": AFTER,
     "start: ToyModel.predict": WITHIN,  # the rehearsal, of a request that nobody sent
@@ -45,12 +45,12 @@ SERVING: Table = {
     "serve: Consumer.poll": AROUND,
     "serve: Consumer.consume": AFTER,
     "serve: Committer.announce": AROUND,
-    "serve: Ledger.begin": AROUND,
+    "serve: Heartbeat.begin": AROUND,
     "serve: ToyModel.predict": WITHIN,
-    "serve: Ledger.end": AROUND,
+    "serve: Heartbeat.end": AROUND,
     "serve: Committer.idle": AROUND,
     "serve: Committer.submit": AROUND,
-    "serve: offer Load": AFTER,
+    "serve: offer LoadReport": AFTER,
 }
 # Its transaction, in the thread that commits; what may hang is called in one beside it (`standfast.core.bounded`).
 COMMITTING: Table = {
@@ -119,7 +119,7 @@ STOPPING: Table = {
     "stand by: Consumer.close": AFTER,
 }
 # Threads that only listen, and show that the process lives.
-BESIDE: Table = {"orders: receive": AFTER, "tick: Ledger.tick": AROUND}
+BESIDE: Table = {"orders: receive": AFTER, "tick: Heartbeat.tick": AROUND}
 
 EXACTLY_ONCE = STARTING | TAKING_OVER | SERVING | COMMITTING | BULK | STOPPING | BESIDE
 AT_LEAST_ONCE: Table = {
@@ -156,7 +156,7 @@ SOMETIMES = {
     # Fenced by the next to take over its identity: the last word of a process that owes nothing any more.
     *(f"{phase}: send Failed" for phase in ("take over", "serve")),
     "take over: Consumer",
-    "take over: offer Load",
+    "take over: offer LoadReport",
     # of what somebody died of before
     *(f"{where}: send Cleared" for where in ("take over", "serve", "stop", "commit")),
     "take over: Consumer.list_topics",
@@ -173,7 +173,7 @@ SOMETIMES = {
     "stop: Consumer.close",  # of a spare seat, where a worker is stopped within a second of its takeover
 }
 COMPUTING = {
-    ("serve: Ledger.begin", "after"),
+    ("serve: Heartbeat.begin", "after"),
     *(("serve: ToyModel.predict", when) for when in WITHIN),
-    ("serve: Ledger.end", "before"),
+    ("serve: Heartbeat.end", "before"),
 }

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 
-from consumers import committer
+from consumers.commit import committer
 from standfast.core.home import home
 from tests.support import toy_nursery
 from tests.support.steps import Steps

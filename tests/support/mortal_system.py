@@ -10,7 +10,7 @@ from tests.support import toy_system
 
 
 def mortal_command(name: str, channel: int, version: int) -> list[str]:
-    """In the place of `consumers.nursery.command`."""
+    """In the place of `consumers.process.nursery.command`."""
     return [sys.executable, "-m", "tests.support.mortal_nursery", name, str(channel), str(os.getpid()), str(version)]
 
 

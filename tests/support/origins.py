@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from consumers.admission import Origin
+from consumers.requests.admission import Origin
 
 Headers = Sequence[tuple[str, bytes | None]]
 

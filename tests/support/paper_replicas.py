@@ -11,8 +11,8 @@ from typing import Any, cast
 
 import pytest
 
-from consumers.heartbeat import Beat
-from consumers.messages import Activate, Done, Leave, Left, Message, Ready, Serving, StopOrder
+from consumers.channel.heartbeat import Beat
+from consumers.channel.messages import Activate, Done, Leave, Left, Message, Ready, Serving, StopOrder
 from consumers.service import service
 from consumers.supervision import aftermath, identities, member_state, replica_set, sizing
 from consumers.supervision.member import Member

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from consumers.work import Work
+from consumers.commit.work import Work
 
 
 class NoReplies:

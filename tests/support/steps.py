@@ -23,11 +23,11 @@ import msgspec
 from confluent_kafka import Consumer, Producer
 from confluent_kafka.admin import AdminClient
 
-from consumers import messages
-from consumers.committer import Committer
-from consumers.heartbeat import Heartbeat
-from consumers.life_lock import LifeLock
-from consumers.seats import Seats
+from consumers.channel import messages
+from consumers.channel.heartbeat import Heartbeat
+from consumers.channel.life_lock import LifeLock
+from consumers.commit.committer import Committer
+from consumers.process.seats import Seats
 from tests.support.orders import Death, Orders
 
 _OURS: tuple[type, ...] = (Committer, Heartbeat, LifeLock, Seats)

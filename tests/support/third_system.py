@@ -17,12 +17,12 @@ services.NAMES = tuple(services.TABLE)
 
 
 def third_command(name: str, channel: int, version: int) -> list[str]:
-    """In the place of `consumers.nursery.command`: the same, where the third service is known."""
+    """In the place of `consumers.process.nursery.command`: the same, where the third service is known."""
     return [sys.executable, "-m", "tests.support.third_system", name, str(channel), str(os.getpid()), str(version)]
 
 
 def main() -> None:
-    from consumers import nursery
+    from consumers.process import nursery
     from models import registry
     from standfast import system
     from standfast.core import settings
@@ -37,7 +37,7 @@ def main() -> None:
 
 if __name__ == "__main__":
     if len(sys.argv) > 2:
-        from consumers.nursery import main as serve
+        from consumers.process.nursery import main as serve
 
         sys.exit(serve(sys.argv[1:]))
     main()

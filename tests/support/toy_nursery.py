@@ -1,6 +1,6 @@
 """A nursery whose model answers at once and does on command what a bad model or record would do.
 
-Run as `python -m tests.support.toy_nursery SERVICE CHANNEL PARENT VERSION`, in the place of `consumers.nursery`:
+Run as `python -m tests.support.toy_nursery SERVICE CHANNEL PARENT VERSION`, in place of `consumers.process.nursery`:
 everything but the model is the real thing.
 """
 
@@ -15,8 +15,8 @@ from collections.abc import Sequence
 
 import structlog
 
-from consumers.messages import Loaded, send
-from consumers.nursery import Nursery
+from consumers.channel.messages import Loaded, send
+from consumers.process.nursery import Nursery
 from consumers.service import service
 from models.base import RecommendQuery, SearchQuery
 from schemas.records import Item

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 
-from consumers import nursery
+from consumers.process import nursery
 from models import registry
 from standfast import system
 from standfast.core import settings
@@ -18,7 +18,7 @@ from tests.support.toy_nursery import active_version
 
 
 def toy_command(name: str, channel: int, version: int) -> list[str]:
-    """In the place of `consumers.nursery.command`."""
+    """In the place of `consumers.process.nursery.command`."""
     return [sys.executable, "-m", "tests.support.toy_nursery", name, str(channel), str(os.getpid()), str(version)]
 
 

@@ -16,14 +16,14 @@ from types import FrameType
 
 import pytest
 
-from consumers.admission import Admission, Origin
-from consumers.answers import Answers
-from consumers.batches import Batches
-from consumers.breaker import Breaker
-from consumers.heartbeat import Heartbeat
+from consumers.channel.heartbeat import Heartbeat
+from consumers.commit.work import Work
+from consumers.requests.admission import Admission, Origin
+from consumers.requests.answers import Answers
 from consumers.service import service
-from consumers.suspects import Told
-from consumers.work import Work
+from consumers.serving.batches import Batches
+from consumers.serving.breaker import Breaker
+from consumers.serving.suspects import Told
 from models.base import RecommendQuery, SearchQuery
 from schemas.codec import Codec
 from schemas.records import Item

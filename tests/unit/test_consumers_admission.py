@@ -14,9 +14,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from consumers import admission as admission_module
-from consumers.admission import Admission, Admitted, DeadLetter, Decision, Origin, Refused, origin_of
-from consumers.histories import NOTHING, Known
+from consumers.requests import admission as admission_module
+from consumers.requests.admission import Admission, Admitted, DeadLetter, Decision, Origin, Refused, origin_of
+from consumers.requests.histories import NOTHING, Known
 from consumers.service import service
 from models.base import RecommendQuery, SearchQuery
 from schemas.codec import Codec, Encoding

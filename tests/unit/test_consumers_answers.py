@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from consumers.admission import Admitted, DeadLetter, Refused
-from consumers.answers import Answers, Outgoing
+from consumers.requests.admission import Admitted, DeadLetter, Refused
+from consumers.requests.answers import Answers, Outgoing
 from consumers.service import service
 from models.base import SearchQuery
 from schemas.codec import Codec, Encoding

@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consumers.admission import Admission, Decision, Origin
-from consumers.answers import Answers, Outgoing
-from consumers.batches import Batches
-from consumers.breaker import Breaker
-from consumers.heartbeat import Heartbeat
+from consumers.channel.heartbeat import Heartbeat
+from consumers.requests.admission import Admission, Decision, Origin
+from consumers.requests.answers import Answers, Outgoing
 from consumers.service import service
-from consumers.suspects import Told
+from consumers.serving.batches import Batches
+from consumers.serving.breaker import Breaker
+from consumers.serving.suspects import Told
 from models.base import RecommendQuery, SearchQuery
 from schemas.codec import Codec
 from schemas.records import Item

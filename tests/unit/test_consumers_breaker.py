@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consumers.breaker import Breaker, NotComputed, Outcome
+from consumers.serving.breaker import Breaker, NotComputed, Outcome
 from models.base import SearchQuery
 from schemas.records import Item
 

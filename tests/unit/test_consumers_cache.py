@@ -8,9 +8,9 @@ from collections.abc import Iterable, Sequence
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consumers.admission import Query
-from consumers.breaker import NotComputed, Outcome
-from consumers.cache import BYTES_EACH, Cache
+from consumers.requests.admission import Query
+from consumers.serving.breaker import NotComputed, Outcome
+from consumers.serving.cache import BYTES_EACH, Cache
 from models.base import RecommendQuery, SearchQuery
 from models.search.model import HybridSearch
 from schemas.records import Item

@@ -15,10 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import structs
 
-from consumers import committer as committer_module
-from consumers.answers import Outgoing
-from consumers.committer import Committer
-from consumers.work import Replying, Unwritable, Work
+from consumers.commit import committer as committer_module
+from consumers.commit.committer import Committer
+from consumers.commit.work import Replying, Unwritable, Work
+from consumers.requests.answers import Outgoing
 from standfast.core import backoff
 from standfast.core.errors import Fenced
 from tests.support.origins import origin

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 import pytest
 import torch
 
-from consumers import nursery
-from consumers.devices import freest, visible
-from consumers.messages import Fork
+from consumers.channel.messages import Fork
+from consumers.process import nursery
+from consumers.process.devices import freest, visible
 from standfast.core.errors import ModelError
 
 

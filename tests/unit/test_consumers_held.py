@@ -6,8 +6,8 @@ from typing import cast
 
 from confluent_kafka import Consumer, TopicPartition
 
-from consumers.admission import Origin
-from consumers.held import HeldPartitions
+from consumers.requests.admission import Origin
+from consumers.serving.held import HeldPartitions
 
 
 class Pauses:

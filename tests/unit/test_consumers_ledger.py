@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consumers.heartbeat import Heartbeat
+from consumers.channel.heartbeat import Heartbeat
 
 
 @pytest.fixture
@@ -70,7 +70,7 @@ def test_records_come_back_as_written(tmp_path_factory: pytest.TempPathFactory, 
 
 def test_what_was_computed_outlives_a_killed_process(ledger: Heartbeat, tmp_path: Path) -> None:
     code = (
-        "import os, sys; from pathlib import Path; from consumers.heartbeat import Heartbeat;"
+        "import os, sys; from pathlib import Path; from consumers.channel.heartbeat import Heartbeat;"
         "Heartbeat(Path(sys.argv[1])).begin([(2, 99)]); os.kill(os.getpid(), 9)"
     )
     ended = subprocess.run([sys.executable, "-c", code, str(tmp_path / "slot")], check=False, timeout=120)
@@ -81,7 +81,7 @@ def test_what_was_computed_outlives_a_killed_process(ledger: Heartbeat, tmp_path
 def test_a_reader_never_sees_a_torn_tick(ledger: Heartbeat, tmp_path: Path) -> None:
     """`struct.pack_into` zeroed the word first: a live worker looked as if it had not ticked for days."""
     code = (
-        "import sys; from pathlib import Path; from consumers.heartbeat import Heartbeat;"
+        "import sys; from pathlib import Path; from consumers.channel.heartbeat import Heartbeat;"
         "ledger = Heartbeat(Path(sys.argv[1])); print('ticking', flush=True);"
         "[ledger.tick() for _ in iter(int, 1)]"
     )

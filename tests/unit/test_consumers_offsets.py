@@ -9,8 +9,8 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consumers.offsets import Offsets
-from consumers.work import Work
+from consumers.commit.offsets import Offsets
+from consumers.commit.work import Work
 
 TOPIC, BULK = "search.requests", "search.requests.bulk"
 

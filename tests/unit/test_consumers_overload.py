@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 import pytest
 
-from consumers.admission import Origin
-from consumers.pace import Pace
-from consumers.selection import Limits, pick
+from consumers.requests.admission import Origin
 from consumers.service import service
+from consumers.serving.pace import Pace
+from consumers.serving.selection import Limits, pick
 from standfast.core.settings import Settings
 from tests.support.origins import origin
 
@@ -21,7 +21,7 @@ _REFUSING_S = 50e-6
 
 @dataclass
 class Worker:
-    """Picks, computes, and commits a batch while it computes the next one, as `consumers.worker` does."""
+    """Picks, computes, and commits a batch while it computes the next one, as `consumers.serving.worker` does."""
 
     per_record_s: float
     commit_s: float

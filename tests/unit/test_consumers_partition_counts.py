@@ -11,8 +11,8 @@ import pytest
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 
-from consumers import partition_counts
-from consumers.partition_counts import PartitionCounts
+from consumers.commit import partition_counts
+from consumers.commit.partition_counts import PartitionCounts
 from tests.waiting import wait_until
 
 

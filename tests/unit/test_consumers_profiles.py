@@ -16,12 +16,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consumers.histories import Known, ProfileHistories
 from consumers.profiles import bulletin
 from consumers.profiles.rows import packed, unpacked
 from consumers.profiles.store import Change, Store, opened
+from consumers.requests.histories import Known, ProfileHistories
 from schemas.records import Profile, Seen
-from standfast.core.topic_file import damaged, remove
+from standfast.core.topics.topic_file import damaged, remove
 from tests.waiting import wait_until
 
 _LIMIT = 64 << 20
@@ -208,7 +208,7 @@ def test_a_full_store_keeps_what_it_has_and_its_place(tmp_path: Path, histories:
 def test_items_beyond_those_kept_in_memory_are_found_too(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("consumers.histories._IDS", 4)
+    monkeypatch.setattr("consumers.requests.histories._IDS", 4)
     store.write([change("u", *"abcdefgh"), change("v", "a", "h")], {0: 1})
     tell(store)
     reader = ProfileHistories(tmp_path)

@@ -11,12 +11,12 @@ from confluent_kafka import KafkaError, KafkaException, Producer
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consumers import replies as replies_module
-from consumers.answers import Answers, Outgoing
-from consumers.partition_counts import PartitionCounts
-from consumers.replies import Allowance, Replies
+from consumers.commit import replies as replies_module
+from consumers.commit.partition_counts import PartitionCounts
+from consumers.commit.replies import Allowance, Replies
+from consumers.commit.work import Work
+from consumers.requests.answers import Answers, Outgoing
 from consumers.service import service
-from consumers.work import Work
 from schemas.codec import Codec
 from standfast.core.settings import Settings
 from tests.support.origins import origin

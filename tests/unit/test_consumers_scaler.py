@@ -7,7 +7,7 @@ from typing import cast
 
 import pytest
 
-from consumers.messages import LoadReport
+from consumers.channel.messages import LoadReport
 from consumers.service import service
 from consumers.supervision import orders, scaler
 from consumers.supervision.replica_set import ReplicaSet

@@ -7,7 +7,7 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consumers.messages import LoadReport
+from consumers.channel.messages import LoadReport
 from consumers.supervision.scaling import Rule, Sample, busy, decide, wait
 
 RULE = Rule(fewest=1, most=8, wait=1.0, up_after=3.0, down_after=60.0, cooldown=15.0)

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from consumers.seats import Seats
+from consumers.process.seats import Seats
 from consumers.service import service
 from standfast.core.services.search import SearchSettings
 from standfast.core.settings import Settings

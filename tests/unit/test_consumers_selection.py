@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from consumers.admission import Origin
-from consumers.pace import Pace
-from consumers.selection import Limits, pick
+from consumers.requests.admission import Origin
 from consumers.service import service
+from consumers.serving.pace import Pace
+from consumers.serving.selection import Limits, pick
 from standfast.core.settings import Settings
 from tests.support.origins import origin
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consumers.suspects import Suspects, Told, record_at
+from consumers.serving.suspects import Suspects, Told, record_at
 from standfast.core import backoff
 from standfast.core.backoff import Backoff
 

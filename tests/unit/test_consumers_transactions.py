@@ -11,11 +11,11 @@ from typing import Any, cast
 import pytest
 from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
 
-from consumers import transactions
-from consumers.answers import Outgoing
-from consumers.at_least_once import AtLeastOnce
-from consumers.transactions import ExactlyOnce
-from consumers.work import Delivery, Unwritable, Work
+from consumers.commit import transactions
+from consumers.commit.at_least_once import AtLeastOnce
+from consumers.commit.transactions import ExactlyOnce
+from consumers.commit.work import Delivery, Unwritable, Work
+from consumers.requests.answers import Outgoing
 from standfast.core import backoff
 from standfast.core.errors import Fenced, NotInitialised
 from tests.support.origins import origin

@@ -13,17 +13,17 @@ from typing import Any, cast
 import pytest
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from consumers import partition_reader as lane_module
-from consumers import worker as worker_module
-from consumers.admission import Origin
-from consumers.answers import Outgoing
-from consumers.batches import Batches
-from consumers.messages import Done, LoadReport, Waiting
+from consumers.channel.messages import Done, LoadReport, Waiting
+from consumers.commit.work import Replying, Work
+from consumers.requests.admission import Origin
+from consumers.requests.answers import Outgoing
 from consumers.service import service
-from consumers.suspects import Told
-from consumers.tally import Tally
-from consumers.work import Replying, Work
-from consumers.worker import Worker
+from consumers.serving import partition_reader as lane_module
+from consumers.serving import worker as worker_module
+from consumers.serving.batches import Batches
+from consumers.serving.suspects import Told
+from consumers.serving.tally import Tally
+from consumers.serving.worker import Worker
 from standfast.core.errors import Fenced
 from standfast.core.settings import Settings
 from tests.support.origins import FakeMessage, origin

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from standfast.core.host_key import host_key
+from standfast.core.hosts.host_key import host_key
 from standfast.core.settings import Settings, WorkerSettings
 
 NAMED = Settings(workers=WorkerSettings(host="b"))

@@ -11,7 +11,7 @@ import pytest
 
 from schemas.codec import Codec, Encoding
 from schemas.records import Interaction, Profile
-from standfast.core.topic_file import damaged
+from standfast.core.topics.topic_file import damaged
 from streams.keeper import Keeper
 from streams.kept import Kept, opened
 from streams.oldest_offsets import OldestOffsets

@@ -13,8 +13,8 @@ from threading import Lock
 import msgspec
 import structlog
 
-from consumers.admission import Origin
-from consumers.heartbeat import RecordId
+from consumers.channel.heartbeat import RecordId
+from consumers.requests.admission import Origin
 from schemas.topics import BULK_SUFFIX
 from standfast.core.keeping import set_aside, write_whole
 

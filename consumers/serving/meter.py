@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 
-from consumers.messages import LoadReport
-from consumers.partition_reader import PartitionReader
-from consumers.work import TopicPartitionKey
+from consumers.channel.messages import LoadReport
+from consumers.commit.work import TopicPartitionKey
+from consumers.serving.partition_reader import PartitionReader
 
 
 class Meter:

@@ -21,9 +21,7 @@ from typing import Any
 
 import structlog
 
-from consumers import process
-from consumers.devices import freest, uses_cuda, visible
-from consumers.messages import (
+from consumers.channel.messages import (
     TO_NURSERY,
     Beat,
     Exited,
@@ -35,6 +33,8 @@ from consumers.messages import (
     receive_with_descriptor,
     send,
 )
+from consumers.process import worker_process as process
+from consumers.process.devices import freest, uses_cuda, visible
 from consumers.service import Service, service
 from models.base import Model
 from standfast.core import logs, settings, telemetry
@@ -150,7 +150,7 @@ class Nursery:
 
 def command(name: str, channel: int, version: int) -> list[str]:
     """The command line of a nursery for this version, whose end of the channel is this descriptor."""
-    return [sys.executable, "-P", "-m", "consumers.nursery", name, str(channel), str(os.getpid()), str(version)]
+    return [sys.executable, "-P", "-m", "consumers.process.nursery", name, str(channel), str(os.getpid()), str(version)]
 
 
 def _spawned(name: str, order: Fork, descriptor: int, device: str, version: int) -> int:

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from confluent_kafka import TopicPartition
 
-from consumers.answers import Outgoing
+from consumers.requests.answers import Outgoing
 
 TopicPartitionKey = tuple[str, int]
 TIMEOUT_S = 10.0  # of one call to Kafka on the way there

@@ -15,9 +15,9 @@ from dataclasses import dataclass, replace
 import structlog
 from confluent_kafka import KafkaError, KafkaException, Producer
 
-from consumers.answers import Answers, Outgoing
-from consumers.partition_counts import PartitionCounts
-from consumers.work import Work
+from consumers.commit.partition_counts import PartitionCounts
+from consumers.commit.work import Work
+from consumers.requests.answers import Answers, Outgoing
 from standfast.core import telemetry
 from standfast.core.kafka_errors import error_of
 

@@ -12,7 +12,7 @@ from typing import Literal
 
 from msgspec.msgpack import Decoder, Encoder
 
-from consumers.breaker import Ask, Outcome
+from consumers.serving.breaker import Ask, Outcome
 from models.base import Query, SearchQuery
 from schemas.records import Item
 from standfast.core import telemetry

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from msgspec import Struct
 from msgspec.structs import replace
 
-from consumers.admission import Admitted, DeadLetter, Origin, Refused
+from consumers.requests.admission import Admitted, DeadLetter, Origin, Refused
 from consumers.service import Service
 from schemas.codec import Codec, Encoding
 from schemas.dead_letters import dead_letter_headers

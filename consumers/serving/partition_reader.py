@@ -11,9 +11,9 @@ from typing import cast
 import structlog
 from confluent_kafka import OFFSET_STORED, Consumer, KafkaError, KafkaException, TopicPartition
 
-from consumers.admission import Origin, origin_of, place_of
-from consumers.held import HeldPartitions, Waits
-from consumers.work import TopicPartitionKey, Work
+from consumers.commit.work import TopicPartitionKey, Work
+from consumers.requests.admission import Origin, origin_of, place_of
+from consumers.serving.held import HeldPartitions, Waits
 from standfast.core.consumed import Consumed
 from standfast.core.deleted import Unread
 from standfast.core.errors import Fenced

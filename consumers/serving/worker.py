@@ -10,16 +10,16 @@ from dataclasses import replace
 import structlog
 from confluent_kafka import Consumer
 
-from consumers.batches import Batches
-from consumers.committer import Committer
-from consumers.messages import Cleared, Done, LoadReport, Waiting
-from consumers.meter import Meter
-from consumers.offsets import Offsets
-from consumers.pace import Pace
-from consumers.partition_reader import PartitionReader, Places
-from consumers.selection import Limits, Picked, pick
+from consumers.channel.messages import Cleared, Done, LoadReport, Waiting
+from consumers.commit.committer import Committer
+from consumers.commit.offsets import Offsets
+from consumers.commit.work import Delivery, Work
 from consumers.service import Service
-from consumers.work import Delivery, Work
+from consumers.serving.batches import Batches
+from consumers.serving.meter import Meter
+from consumers.serving.pace import Pace
+from consumers.serving.partition_reader import PartitionReader, Places
+from consumers.serving.selection import Limits, Picked, pick
 from standfast.core import backoff, telemetry
 from standfast.core.bounded import close
 

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from consumers.admission import Origin
+from consumers.requests.admission import Origin
 
 Reason = Literal["full", "budget", "drained"]
 # Refusing one takes some 50 µs; more in one go would keep those waiting that can still be answered.

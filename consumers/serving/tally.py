@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from prometheus_client import Counter as Metric
 
-from consumers.selection import Reason
+from consumers.serving.selection import Reason
 from standfast.core import telemetry
 
 

@@ -8,13 +8,13 @@ from collections.abc import Sequence
 import structlog
 from msgspec import Struct
 
-from consumers.admission import Admission, Admitted, DeadLetter, Decision, Origin, Refused
-from consumers.answers import Answers, Outgoing
-from consumers.breaker import Ask, Outcome
-from consumers.heartbeat import Heartbeat, RecordId
-from consumers.suspects import DEATHS_ALLOWED, Told, record_id
-from consumers.tally import Tally
-from consumers.work import Work
+from consumers.channel.heartbeat import Heartbeat, RecordId
+from consumers.commit.work import Work
+from consumers.requests.admission import Admission, Admitted, DeadLetter, Decision, Origin, Refused
+from consumers.requests.answers import Answers, Outgoing
+from consumers.serving.breaker import Ask, Outcome
+from consumers.serving.suspects import DEATHS_ALLOWED, Told, record_id
+from consumers.serving.tally import Tally
 from schemas.records import Item
 
 _log = structlog.get_logger()

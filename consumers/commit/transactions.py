@@ -17,8 +17,8 @@ import structlog
 from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from consumers.reports import Reports, is_final, produce
-from consumers.work import TIMEOUT_S, Replying, TopicPartitionKey, Work
+from consumers.commit.reports import Reports, is_final, produce
+from consumers.commit.work import TIMEOUT_S, Replying, TopicPartitionKey, Work
 from standfast.core import backoff
 from standfast.core.bounded import Beside, Hung, Patience
 from standfast.core.clients import Config

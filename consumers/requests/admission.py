@@ -9,7 +9,7 @@ from typing import Protocol, TypeVar
 
 from msgspec import Struct
 
-from consumers.histories import NOTHING, Known
+from consumers.requests.histories import NOTHING, Known
 from consumers.service import Service
 from models.base import Query
 from schemas.codec import Codec, Encoding, Malformed

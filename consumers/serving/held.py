@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable
 import structlog
 from confluent_kafka import Consumer, TopicPartition
 
-from consumers.admission import Origin
-from consumers.work import TopicPartitionKey
+from consumers.commit.work import TopicPartitionKey
+from consumers.requests.admission import Origin
 
 _log = structlog.get_logger()
 Waits = Callable[[bytes | None], bool]

@@ -9,8 +9,8 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from consumers.admission import Admission, Admitted, Origin
-from consumers.answers import Answers
+from consumers.requests.admission import Admission, Admitted, Origin
+from consumers.requests.answers import Answers
 from consumers.service import Service
 from models.base import Model
 from standfast.core.services import spec_of

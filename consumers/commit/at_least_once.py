@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 from confluent_kafka import KafkaError, KafkaException, Producer
 
-from consumers.reports import Reports, produce
-from consumers.work import TIMEOUT_S, Replying, Work
+from consumers.commit.reports import Reports, produce
+from consumers.commit.work import TIMEOUT_S, Replying, Work
 
 
 class AtLeastOnce:

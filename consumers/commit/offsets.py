@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import structlog
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
-from consumers.work import TopicPartitionKey, Work
+from consumers.commit.work import TopicPartitionKey, Work
 
 _log = structlog.get_logger()
 

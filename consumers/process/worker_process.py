@@ -18,16 +18,9 @@ import structlog
 from confluent_kafka import Consumer, KafkaException, Producer
 from confluent_kafka.admin import AdminClient
 
-from consumers.admission import Admission
-from consumers.answers import Answers
-from consumers.at_least_once import AtLeastOnce
-from consumers.batches import Batches
-from consumers.breaker import Ask, Breaker
-from consumers.cache import Cache
-from consumers.heartbeat import Heartbeat
-from consumers.histories import ProfileHistories
-from consumers.life_lock import LifeLock
-from consumers.messages import (
+from consumers.channel.heartbeat import Heartbeat
+from consumers.channel.life_lock import LifeLock
+from consumers.channel.messages import (
     TO_WORKER,
     Activate,
     Cleared,
@@ -46,16 +39,23 @@ from consumers.messages import (
     receive,
     send,
 )
-from consumers.partition_counts import PartitionCounts
+from consumers.commit.at_least_once import AtLeastOnce
+from consumers.commit.partition_counts import PartitionCounts
+from consumers.commit.replies import Replies
+from consumers.commit.transactions import ExactlyOnce
+from consumers.commit.work import Delivery
+from consumers.process.rehearsal import rehearse
+from consumers.process.seats import Seats
 from consumers.profiles import bulletin
-from consumers.rehearsal import rehearse
-from consumers.replies import Replies
-from consumers.seats import Seats
+from consumers.requests.admission import Admission
+from consumers.requests.answers import Answers
+from consumers.requests.histories import ProfileHistories
 from consumers.service import Service
-from consumers.suspects import Told
-from consumers.transactions import ExactlyOnce
-from consumers.work import Delivery
-from consumers.worker import Partitions, Worker
+from consumers.serving.batches import Batches
+from consumers.serving.breaker import Ask, Breaker
+from consumers.serving.cache import Cache
+from consumers.serving.suspects import Told
+from consumers.serving.worker import Partitions, Worker
 from models.base import Model
 from schemas.configured import codec_for
 from schemas.records import Result

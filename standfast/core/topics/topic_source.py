@@ -8,7 +8,7 @@ from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 from msgspec import Struct
 
-from standfast.core.topic_ids import identity_of
+from standfast.core.topics.topic_ids import identity_of
 
 
 class Source(Struct, frozen=True):

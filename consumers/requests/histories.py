@@ -14,7 +14,7 @@ from msgspec import Struct
 from consumers.profiles import bulletin
 from consumers.profiles.rows import unpacked
 from models.data.users import user_hash
-from standfast.core.topic_file import damaged
+from standfast.core.topics.topic_file import damaged
 
 _log = structlog.get_logger()
 _LOOK_S = 0.2

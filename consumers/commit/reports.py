@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 from confluent_kafka import KafkaError, KafkaException, Producer
 
-from consumers.answers import Outgoing
-from consumers.work import Unwritable
+from consumers.commit.work import Unwritable
+from consumers.requests.answers import Outgoing
 from standfast.core.kafka_errors import error_of
 
 # What Kafka says to a record that it will not take however often it is sent. All records are for topics of ours here.

@@ -10,8 +10,8 @@ from dataclasses import replace
 import structlog
 from confluent_kafka import KafkaError, KafkaException
 
-from consumers.answers import Outgoing
-from consumers.work import Delivery, TopicPartitionKey, Unwritable, Work
+from consumers.commit.work import Delivery, TopicPartitionKey, Unwritable, Work
+from consumers.requests.answers import Outgoing
 from standfast.core import backoff
 
 _log = structlog.get_logger()

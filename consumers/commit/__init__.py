@@ -1,0 +1,1 @@
+"""From a batch to Kafka: answers and offsets in one transaction or at least once, and replies."""

@@ -1,0 +1,1 @@
+"""One request: read, decided on, made into a query, and answered."""

@@ -1,0 +1,1 @@
+"""The hosts of one system, as each says on the topic `status`."""
