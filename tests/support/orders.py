@@ -17,6 +17,8 @@ from confluent_kafka import KafkaError, KafkaException
 
 NOTE_SIZE = 65_536
 _WITHIN_S = 0.001
+# Asked for later it may be what another thread that dies has set: this one then kept the interpreter for 50 minutes.
+_INTERVAL_S = sys.getswitchinterval()
 
 When = Literal["before", "in", "after"]
 
@@ -113,8 +115,7 @@ def _keep_the_interpreter() -> None:
     A thread that waits for it asks for it after the switch interval. On a slow machine one asked between the note and
     the kill, began to compute, and was blamed for what the note did not name. Those that wait already ask once more.
     """
-    interval = sys.getswitchinterval()
     sys.setswitchinterval(1000)
-    until = time.monotonic() + 3 * interval
+    until = time.monotonic() + 3 * _INTERVAL_S
     while time.monotonic() < until:
         pass
