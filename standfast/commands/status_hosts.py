@@ -8,7 +8,7 @@ import msgspec
 import typer
 
 from standfast.commands.options import print_json, settings_from, stderr, stdout
-from standfast.commands.status import STOPPED, summary
+from standfast.commands.status_table import STOPPED, summary
 from standfast.core.errors import ClusterError
 from standfast.core.hosts.host_statuses import HostSeen, HostStatuses
 from standfast.core.printable import one_line

@@ -109,7 +109,7 @@ def _refuse_second() -> None:
 
 
 def _up_detached(arguments: list[str]) -> None:
-    from standfast.commands.status import summary
+    from standfast.commands.status_table import summary
     from standfast.core.errors import ClusterError
     from standfast.core.processes import launching
 

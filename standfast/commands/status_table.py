@@ -1,0 +1,58 @@
+"""A system's status as tables, and what `--json` gives where none runs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Group
+
+    from standfast.core.status import SystemStatus, WorkerStatus
+
+STOPPED = (
+    '{"state":"stopped","bootstrap_servers":"","metrics_url":"","host":"","workers":[],"roles":[],"topics":[],'
+    '"services":[]}'
+)
+_COLOURS = {
+    "serving": "green",
+    "ready": "green",
+    "running": "green",
+    "backing_off": "red",
+    "failing": "red",
+    "waiting": "red",
+}
+
+
+def summary(running: SystemStatus) -> Group:
+    """The status as tables: a line on the whole, then a row for each process."""
+    from rich.console import Group
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("id", "role", "state", "pid", "restarts", "model", "partitions"):
+        table.add_column(column, justify="right" if column in {"pid", "restarts"} else "left", overflow="fold")
+    for worker in sorted(running.workers, key=lambda each: (each.service, each.role, each.id)):
+        state = _coloured("failing" if worker.failing else "waiting" if worker.waiting else worker.state)
+        model, owned = worker.model, _partitions(worker)
+        table.add_row(worker.id, worker.role, state, str(worker.pid), str(worker.restarts), model, owned)
+    for role in running.roles:
+        table.add_row(role.id, "role", _coloured(role.state), str(role.pid), str(role.restarts), "", "")
+    return Group(_headline(running), "", table)
+
+
+def _headline(running: SystemStatus) -> str:
+    from rich.markup import escape
+
+    what = f"[bold]{running.state}[/]" + (f" ({escape(running.detail)})" if running.detail else "")
+    return f"{what}  Kafka {running.bootstrap_servers or '-'}  metrics {running.metrics_url or '-'}"
+
+
+def _coloured(state: str) -> str:
+    colour = _COLOURS.get(state, "yellow")
+    return f"[{colour}]{state}[/]"
+
+
+def _partitions(worker: WorkerStatus) -> str:
+    return "  ".join(
+        f"{topic} {','.join(map(str, sorted(owned)))}" for topic, owned in sorted(worker.partitions.items()) if owned
+    )
