@@ -17,7 +17,7 @@ from faust.types import TP
 
 from streams.identities import TopicIds
 from streams.oldest_offsets import OldestOffsets
-from streams.unread import Unread
+from streams.unread import UnreadByStream
 
 _log = structlog.get_logger()
 # How long the broker may hold a fetch that is not full: Faust has 1.5 s, for which a partition that was just resumed
@@ -41,7 +41,7 @@ Records = dict[TP, list[aiokafka.ConsumerRecord]]
 class _Reader(aiokafka.AIOKafkaConsumer):  # type: ignore[misc]
     identities: TopicIds
     ledger: OldestOffsets
-    unread: Unread
+    unread: UnreadByStream
 
     async def start(self) -> None:
         """As aiokafka's own; that it then reads no further than one answer ahead has no setting."""
@@ -111,7 +111,7 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc] # Fa
             **driver.credentials_to_aiokafka_auth(conf.broker_credentials, conf.ssl_context),
         )
         reader.identities, reader.ledger = self.consumer.identities, self.consumer.ledger
-        reader.unread = Unread()
+        reader.unread = UnreadByStream()
         return reader
 
     async def _fetch_records(self, *args: Any, **named: Any) -> Records:

@@ -17,7 +17,7 @@ _FETCHER = logging.getLogger("aiokafka.consumer.fetcher")
 _ANSWER_S = 0.5
 
 
-class Unread(logging.Filter):
+class UnreadByStream(logging.Filter):
     """aiokafka too says only in its log, and below the level that is shown, that it goes on at what is left."""
 
     def __init__(self) -> None:

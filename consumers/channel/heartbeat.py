@@ -24,7 +24,7 @@ RecordId = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
-class Beat:
+class HeartbeatReading:
     """What a slot file says. Ages are in seconds; `computing_for` is None between computations."""
 
     tick_age: float
@@ -63,13 +63,13 @@ class Heartbeat:
         self._words[_BEGAN] = 0
         self._words[_COUNT] = 0
 
-    def read(self) -> Beat:
+    def read(self) -> HeartbeatReading:
         """What the file says now."""
         tick, began, count = self._words[_TICK], self._words[_BEGAN], min(self._words[_COUNT], _MOST)
         now = time.monotonic_ns()
         flat = self._words[_RECORDS : _RECORDS + 2 * count].tolist()
         records = tuple(zip(flat[::2], flat[1::2], strict=True))
-        return Beat((now - tick) / 1e9, (now - began) / 1e9 if began else None, records)
+        return HeartbeatReading((now - tick) / 1e9, (now - began) / 1e9 if began else None, records)
 
     def close(self) -> None:
         """Unmaps the file."""

@@ -95,7 +95,7 @@ class LatencyBars:
 
 
 @dataclass(frozen=True, slots=True)
-class Stop:
+class PhaseMark:
     """A phase on the line."""
 
     x: str
@@ -108,7 +108,7 @@ class Stop:
 class Timeline:
     """The phases in order."""
 
-    stops: Sequence[Stop]
+    stops: Sequence[PhaseMark]
     width: int = _WIDTH
     height: int = 120
 
@@ -162,7 +162,7 @@ def timeline(events: tuple[DrillEvent, ...]) -> Timeline:
     places = [_LEFT / 2 + (event.at - first) / span * (_WIDTH - _LEFT * 2) for event in events]
     return Timeline(
         [
-            Stop(_to(x), event.phase, event.phase.replace("_", " "), f"+{(event.at - first) / 1000:.2f} s")
+            PhaseMark(_to(x), event.phase, event.phase.replace("_", " "), f"+{(event.at - first) / 1000:.2f} s")
             for event, x in zip(events, _apart(places), strict=True)
         ]
     )

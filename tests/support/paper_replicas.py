@@ -11,7 +11,7 @@ from typing import Any, cast
 
 import pytest
 
-from consumers.channel.heartbeat import Beat
+from consumers.channel.heartbeat import HeartbeatReading
 from consumers.channel.messages import Activate, Done, Leave, Left, Message, Ready, Serving, StopOrder
 from consumers.service import service
 from consumers.supervision import aftermath, identities, member_state, replica_set, sizing
@@ -69,8 +69,8 @@ class PaperMember(MemberState):
     def ledger(self) -> PaperMember:
         return self
 
-    def read(self) -> Beat:
-        return Beat(0.0, None, ())
+    def read(self) -> HeartbeatReading:
+        return HeartbeatReading(0.0, None, ())
 
     def send(self, message: Message) -> bool:
         self.told.append(message)

@@ -30,7 +30,7 @@ class Consumer:
         return self._position
 
 
-def told(one: unread.Unread, consumer: Consumer, records: dict[Any, Any]) -> list[tuple[int, int]]:
+def told(one: unread.UnreadByStream, consumer: Consumer, records: dict[Any, Any]) -> list[tuple[int, int]]:
     with structlog.testing.capture_logs() as lines:
         asyncio.run(one.read(consumer, records))
     return [(line["from_offset"], line["to_offset"]) for line in lines]
@@ -38,7 +38,7 @@ def told(one: unread.Unread, consumer: Consumer, records: dict[Any, Any]) -> lis
 
 @pytest.fixture
 def one() -> Any:
-    made = unread.Unread()
+    made = unread.UnreadByStream()
     yield made
     logging.getLogger("aiokafka.consumer.fetcher").removeFilter(made)
 
@@ -49,25 +49,27 @@ def gone(offset: int) -> None:
     fetcher.info("Fetch offset %s is out of range for partition %s, resetting offset", offset, PLACE)
 
 
-def test_what_is_missing_ends_where_the_next_record_is(one: unread.Unread, caplog: pytest.LogCaptureFixture) -> None:
+def test_what_is_missing_ends_where_the_next_record_is(
+    one: unread.UnreadByStream, caplog: pytest.LogCaptureFixture
+) -> None:
     gone(3)
     assert told(one, Consumer(9), {PLACE: [SimpleNamespace(offset=7)]}) == [(3, 6)]
     assert told(one, Consumer(9), {}) == []
     assert caplog.records == [], "aiokafka's own line is not shown beside ours"
 
 
-def test_without_a_record_it_ends_at_the_position(one: unread.Unread) -> None:
+def test_without_a_record_it_ends_at_the_position(one: unread.UnreadByStream) -> None:
     gone(3)
     assert told(one, Consumer(9), {}) == [(3, 8)]
 
 
-def test_while_kafka_is_away_it_waits(one: unread.Unread) -> None:
+def test_while_kafka_is_away_it_waits(one: unread.UnreadByStream) -> None:
     gone(3)
     assert told(one, Consumer(TimeoutError()), {}) == []
     assert told(one, Consumer(9), {}) == [(3, 8)]
 
 
-def test_a_partition_that_was_given_up_is_left_to_who_has_it(one: unread.Unread) -> None:
+def test_a_partition_that_was_given_up_is_left_to_who_has_it(one: unread.UnreadByStream) -> None:
     gone(3)
     assert told(one, Consumer(IllegalStateError()), {}) == []
     assert told(one, Consumer(9), {}) == []
