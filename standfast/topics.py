@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import time
 from dataclasses import dataclass
 from typing import Literal
 
@@ -16,6 +17,7 @@ from standfast.core.errors import ClusterError, TopicError
 from standfast.core.settings import KafkaSettings
 
 _TIMEOUT_S = 15.0
+_KNOWN_WITHIN_S, _ASK_AGAIN_S = 2.0, 0.1
 _log = structlog.get_logger()
 
 
@@ -201,10 +203,24 @@ def _wrong_config(topic: Topic, config: dict[str, str]) -> tuple[str, ...]:
 
 
 def _configs(admin: AdminClient, names: list[str]) -> dict[str, dict[str, str]]:
-    if not names:
-        return {}
-    asked = admin.describe_configs([ConfigResource(ResourceType.TOPIC, name) for name in names])
-    return {
-        resource.name: {key: entry.value for key, entry in answer.result(timeout=_TIMEOUT_S).items()}
-        for resource, answer in asked.items()
-    }
+    """Each topic's settings; none of one that the broker which is asked does not know.
+
+    A topic that was made a moment ago is known to the brokers one after the other.
+    """
+    configs: dict[str, dict[str, str]] = {}
+    until = time.monotonic() + _KNOWN_WITHIN_S
+    while names:
+        asked = admin.describe_configs([ConfigResource(ResourceType.TOPIC, name) for name in names])
+        names = []
+        for resource, answer in asked.items():
+            try:
+                configs[resource.name] = {key: entry.value for key, entry in answer.result(timeout=_TIMEOUT_S).items()}
+            except KafkaException as error:
+                if error.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
+                    raise
+                names.append(resource.name)
+        if time.monotonic() > until:
+            break
+        if names:
+            time.sleep(_ASK_AGAIN_S)
+    return configs

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import pytest
 from confluent_kafka import KafkaError, KafkaException
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic
 
 from schemas.topics import TABLE
 from standfast import topics
@@ -75,3 +75,39 @@ def test_whoever_may_not_create_topics_is_told() -> None:
 
 def test_a_topic_that_another_made_meanwhile_is_no_error() -> None:
     apply(Hosted(lambda _: KafkaError.TOPIC_ALREADY_EXISTS))
+
+
+class Young:
+    """A cluster that has made its topics a moment ago: the broker that is asked knows one of them later, or never."""
+
+    def __init__(self, later: int) -> None:
+        self._later = later
+        partition = SimpleNamespace(id=0, replicas=[1], isrs=[1], leader=1)
+        made = SimpleNamespace(error=None, partitions=dict.fromkeys(range(8), partition))
+        self._topics = {topic.name: made for topic in TABLE}
+
+    def list_topics(self, timeout: float) -> Any:  # noqa: ARG002 - as the client's
+        return SimpleNamespace(brokers={1: None}, topics=self._topics)
+
+    def describe_configs(self, resources: Sequence[ConfigResource]) -> dict[ConfigResource, Future[dict[str, Any]]]:
+        self._later -= 1
+        return {resource: self._described(resource.name) for resource in resources}
+
+    def _described(self, name: str) -> Future[dict[str, Any]]:
+        done: Future[dict[str, Any]] = Future()
+        if name == TABLE[0].name and self._later >= 0:
+            done.set_exception(KafkaException(KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART)))
+        else:
+            done.set_result({"max.message.bytes": SimpleNamespace(value="1")})
+        return done
+
+
+@pytest.mark.parametrize(("later", "wrong"), [(0, ("max.message.bytes",)), (2, ("max.message.bytes",)), (999, ())])
+def test_a_topic_that_not_every_broker_knows_yet_is_asked_about_again(
+    monkeypatch: pytest.MonkeyPatch, later: int, wrong: tuple[str, ...]
+) -> None:
+    """It ended `topics` and `up` with a traceback: the topic was in the one broker's list, and unknown to the other."""
+    monkeypatch.setattr(topics, "_KNOWN_WITHIN_S", 0.5)
+    rows = topics.plan(cast("AdminClient", Young(later)), KafkaSettings(bootstrap_servers="young:9092"))
+    assert rows[0].wrong_config == wrong
+    assert rows[1].wrong_config == ("max.message.bytes",)
