@@ -14,6 +14,7 @@ from schemas.configured import codec_for
 from schemas.records import Interaction, Record, Result, ServiceRequest
 from standfast.core import clients
 from standfast.core.errors import ClusterError, NoAnswer, TopicError, Unreadable
+from standfast.core.kafka_errors import error_of
 from standfast.core.processes.locating import located
 from standfast.core.services import TABLE, resolved
 
@@ -140,7 +141,7 @@ class Caller:
                 # librdkafka asks for all of them at once here, and takes -1 (OFFSET_END) as a time for "the end".
                 found: list[TopicPartition] = self._consumer.offsets_for_times(partitions, timeout=_REACH_S)
             except KafkaException as error:
-                if error.args[0].code() not in _MOVING or time.monotonic() > deadline:
+                if error_of(error).code() not in _MOVING or time.monotonic() > deadline:
                     raise self._unreachable(error) from None
                 time.sleep(_POLL_S)
             except TopicError:
@@ -152,7 +153,7 @@ class Caller:
 
     def _unreachable(self, error: KafkaException) -> ClusterError:
         return ClusterError(
-            f"Kafka at {self._settings.kafka.bootstrap_servers} does not answer: {error.args[0].str()}; start it, or "
+            f"Kafka at {self._settings.kafka.bootstrap_servers} does not answer: {error_of(error).str()}; start it, or "
             "correct KAFKA_BOOTSTRAP_SERVERS"
         )
 

@@ -66,14 +66,14 @@ class StatusTopic:
         try:
             self._producer.produce(self._topic, value, self._host, on_delivery=self._written)
         except (KafkaException, BufferError) as error:
-            self._is_troubled(str(error))
+            self._tell(str(error))
         while len(self._producer) and not self._ending.is_set():
             self._producer.poll(_POLL_S)
 
     def _written(self, error: KafkaError | None, _message: Message) -> None:
-        self._is_troubled(error.str() if error is not None else "")
+        self._tell(error.str() if error is not None else "")
 
-    def _is_troubled(self, trouble: str) -> None:
+    def _tell(self, trouble: str) -> None:
         """Says once what is wrong, and once that it is over."""
         if trouble and not self._trouble:
             _log.warning("other hosts do not see this one's status", topic=self._topic, reason=trouble)

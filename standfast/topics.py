@@ -14,6 +14,7 @@ from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, Resourc
 
 from schemas.topics import TABLE, UNPACKED, Topic
 from standfast.core.errors import ClusterError, TopicError
+from standfast.core.kafka_errors import error_of
 from standfast.core.settings import KafkaSettings
 
 _TIMEOUT_S = 15.0
@@ -68,7 +69,7 @@ def plan(admin: AdminClient, settings: KafkaSettings) -> list[TopicState]:
         metadata = admin.list_topics(timeout=_TIMEOUT_S)
     except KafkaException as error:
         raise ClusterError(
-            f"Kafka at {settings.bootstrap_servers} does not answer: {error.args[0].str()}; start it, or correct "
+            f"Kafka at {settings.bootstrap_servers} does not answer: {error_of(error).str()}; start it, or correct "
             "KAFKA_BOOTSTRAP_SERVERS"
         ) from None
     replication = settings.replication or min(3, len(metadata.brokers))
@@ -140,8 +141,8 @@ def _refused(admin: AdminClient, wanted: list[NewTopic]) -> dict[str, KafkaError
         try:
             done.result(timeout=_TIMEOUT_S)
         except KafkaException as error:
-            if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
-                errors[name] = error.args[0]
+            if error_of(error).code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                errors[name] = error_of(error)
     return errors
 
 
@@ -216,7 +217,7 @@ def _configs(admin: AdminClient, names: list[str]) -> dict[str, dict[str, str]]:
             try:
                 configs[resource.name] = {key: entry.value for key, entry in answer.result(timeout=_TIMEOUT_S).items()}
             except KafkaException as error:
-                if error.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
+                if error_of(error).code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
                     raise
                 names.append(resource.name)
         if time.monotonic() > until:

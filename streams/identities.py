@@ -13,6 +13,7 @@ import structlog
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 
+from standfast.core.kafka_errors import error_of
 from standfast.core.topics.topic_ids import identity_of
 from streams.names import Names
 
@@ -29,7 +30,7 @@ def ids_of(admin: AdminClient, topics: Iterable[str]) -> dict[str, str]:
         try:
             found[topic] = identity_of(admin, topic).topic_id
         except KafkaException as error:
-            if error.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
+            if error_of(error).code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
                 raise
     return found
 

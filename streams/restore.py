@@ -22,6 +22,7 @@ from standfast.core import clients
 from standfast.core.consumed import Consumed
 from standfast.core.errors import SchemaError, SettingsError, TopicError
 from standfast.core.home import folder
+from standfast.core.kafka_errors import error_of
 from standfast.core.settings import Settings
 from standfast.core.topics.topic_source import source_of
 from streams.identities import ids_of
@@ -68,7 +69,7 @@ def wait_for_topics(settings: Settings, names: Names, stop: threading.Event) -> 
     try:
         admin = AdminClient(clients.base(settings, "stream-start"))
     except KafkaException as error:
-        raise SettingsError(f"Kafka's client refuses its settings: {error.args[0].str()}; correct KAFKA_*") from None
+        raise SettingsError(f"Kafka's client refuses its settings: {error_of(error).str()}; correct KAFKA_*") from None
     said = ""
     while not stop.is_set():
         waiting = ""
@@ -79,7 +80,7 @@ def wait_for_topics(settings: Settings, names: Names, stop: threading.Event) -> 
             missing = [name for name in names.all if not partitions.get(name)]
             waiting = f"topics are missing: {', '.join(missing)}; `standfast topics` creates them" if missing else ""
         except KafkaException as error:
-            waiting = f"Kafka at {settings.kafka.bootstrap_servers} does not answer: {error.args[0].str()}"
+            waiting = f"Kafka at {settings.kafka.bootstrap_servers} does not answer: {error_of(error).str()}"
         if not waiting:
             return
         if waiting != said:

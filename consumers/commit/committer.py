@@ -13,6 +13,7 @@ from confluent_kafka import KafkaError, KafkaException
 from consumers.commit.work import Delivery, TopicPartitionKey, Unwritable, Work
 from consumers.requests.answers import Outgoing
 from standfast.core import backoff
+from standfast.core.kafka_errors import error_of
 
 _log = structlog.get_logger()
 # A transaction that was prepared for a batch is given up after this: a batch may be computed for longer than a
@@ -164,7 +165,7 @@ class Committer:
                 _log.warning("records that kafka will never take are replaced", error=str(refused))
                 self._replace(refused)
             except KafkaException as exception:
-                attempt = self._refused(exception.args[0], attempt)
+                attempt = self._refused(error_of(exception), attempt)
             else:
                 self._delivered(left, time.perf_counter() - began)
                 return

@@ -8,6 +8,7 @@ import structlog
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from consumers.commit.work import TopicPartitionKey, Work
+from standfast.core.kafka_errors import error_of
 
 _log = structlog.get_logger()
 
@@ -38,7 +39,7 @@ class Offsets:
             try:
                 answers = consumer.commit(offsets=places, asynchronous=False)
             except KafkaException as exception:  # a rebalance, a broker that is away
-                _log.warning("offsets not committed yet", error=str(exception.args[0]))
+                _log.warning("offsets not committed yet", error=str(error_of(exception)))
                 continue
             for answer in answers:
                 if answer.error is not None:

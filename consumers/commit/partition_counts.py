@@ -12,6 +12,8 @@ import structlog
 from confluent_kafka import KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient, TopicDescription
 
+from standfast.core.kafka_errors import error_of
+
 _KNOWN_S = 1.0  # then asked again when it is next wanted: callers make topics and take them away
 _MOST = 1000  # names that are remembered, and names that may be waiting to be asked about
 _ASK_S = 2.0
@@ -100,6 +102,6 @@ def _count(topic: str, result: Callable[[float], TopicDescription]) -> dict[str,
     try:
         return {topic: len(result(2 * _ASK_S).partitions)}
     except KafkaException as error:
-        if error.args[0].code() < 0:  # the client's own: Kafka did not answer
+        if error_of(error).code() < 0:  # the client's own: Kafka did not answer
             raise
         return {topic: 0}

@@ -20,6 +20,7 @@ from standfast.core import clients, telemetry
 from standfast.core.consumed import Consumed
 from standfast.core.deleted import Unread
 from standfast.core.errors import SchemaError
+from standfast.core.kafka_errors import error_of
 from standfast.core.processes import role_word
 from standfast.core.services.recommend import RecommendSettings
 from standfast.core.settings import Settings
@@ -55,7 +56,7 @@ class Follower:
                 self._follow(self._source())
                 self._said = ""
             except (KafkaException, sqlite3.Error, OSError) as error:
-                reason = error.args[0].str() if isinstance(error, KafkaException) else str(error)
+                reason = error_of(error).str() if isinstance(error, KafkaException) else str(error)
                 if reason != self._said:
                     _log.warning("profiles cannot be followed, trying again", reason=_with_remedy(reason))
                 self._said = reason

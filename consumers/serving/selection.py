@@ -41,6 +41,11 @@ class Picked:
     reason: Reason
     refused: int = 0
 
+    @property
+    def computed(self) -> int:
+        """How many the model is asked."""
+        return len(self.records) - self.refused
+
 
 def pick(waiting: deque[Origin], limits: Limits, late: Callable[[Origin], bool], keep: int | None = None) -> Picked:
     """Takes the next batch out of `waiting`; `late` tells which will be refused anyway.

@@ -6,6 +6,7 @@ import structlog
 from confluent_kafka import KafkaException, Producer
 
 from standfast.core import clients
+from standfast.core.kafka_errors import error_of
 from standfast.core.settings import Settings
 
 _log = structlog.get_logger()
@@ -30,7 +31,7 @@ class Fence:
         try:
             self._producer.list_topics(timeout=_CONNECT_S)
         except KafkaException as exception:
-            _log.warning("fencing client not connected yet", id=self._id, error=str(exception.args[0]))
+            _log.warning("fencing client not connected yet", id=self._id, error=str(error_of(exception)))
 
     def fence(self) -> bool:
         """Ends whatever the id's last owner left open; blocks. False, and logged, if Kafka did not do it."""
@@ -38,7 +39,7 @@ class Fence:
             try:
                 self._producer.init_transactions(_FENCE_S)
             except KafkaException as exception:
-                error = exception.args[0]
+                error = error_of(exception)
                 _log.warning("not fenced yet", id=self._id, error=error.str())
                 if error.fatal():
                     return False

@@ -9,6 +9,7 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from standfast.core import clients
+from standfast.core.kafka_errors import error_of
 from standfast.core.settings import Settings
 
 _ASK_S = 3.0
@@ -46,7 +47,7 @@ class TopicWatch:
         try:
             described = self._admin.list_topics(self._topic, timeout=_ASK_S).topics[self._topic]
         except KafkaException as error:
-            self._problem = f"Kafka says nothing of {self._topic}: {error.args[0].str()}"
+            self._problem = f"Kafka says nothing of {self._topic}: {error_of(error).str()}"
             return
         leaderless = sorted(number for number, one in described.partitions.items() if one.leader < 0)
         if described.error is not None:

@@ -19,6 +19,7 @@ from schemas.records import DrillEvent
 from standfast.core import clients
 from standfast.core.consumed import Consumed
 from standfast.core.errors import ClusterError, SchemaError, Unreadable
+from standfast.core.kafka_errors import error_of
 from standfast.core.processes import role_word
 from standfast.core.settings import Settings
 
@@ -99,7 +100,7 @@ class Outcomes:
             places = [TopicPartition(self._topic, number, self._place(number, at_end)) for number in numbers]
         except KafkaException as error:
             raise ClusterError(
-                f"Kafka at {self._servers} does not answer ({error.args[0].str()}); is a system running? standfast up"
+                f"Kafka at {self._servers} does not answer ({error_of(error).str()}); is a system running? standfast up"
             ) from None
         self._consumer.assign(places)
         return set(numbers)

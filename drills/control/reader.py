@@ -15,6 +15,7 @@ from standfast.core import clients
 from standfast.core.consumed import Consumed
 from standfast.core.deleted import Unread
 from standfast.core.errors import ClusterError
+from standfast.core.kafka_errors import error_of
 from standfast.core.processes import role_word
 from standfast.core.settings import Settings
 from standfast.core.topics.topic_ids import Identity, identity_of
@@ -100,7 +101,7 @@ class Control:
         try:
             return all(self._is_read(place) for place in self._consumer.position(self._consumer.assignment()))
         except KafkaException as error:
-            self._say(error.args[0].str())
+            self._say(error_of(error).str())
             return False
 
     def group(self) -> object:
@@ -125,7 +126,7 @@ class Control:
             if identity != self._identity:
                 self._go_to(identity)
         except KafkaException as error:
-            self._say(error.args[0].str())
+            self._say(error_of(error).str())
         else:
             self._said = ""
         self._looked = time.monotonic()

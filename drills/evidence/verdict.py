@@ -33,6 +33,11 @@ class Finding:
     check: Check
     text: str
 
+    @property
+    def line(self) -> str:
+        """As it stands in an event: `passed: 0 of 200 answers lost`."""
+        return f"{self.check}: {self.text}"
+
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
@@ -69,7 +74,7 @@ def judge(injected: Finding, measured: Measured, undone: Finding, objectives: Ob
         held=answers[1],
         undone=answers[2],
         score=score,
-        findings=tuple(f"{finding.check}: {finding.text}" for finding in findings),
+        findings=tuple(finding.line for finding in findings),
     )
 
 

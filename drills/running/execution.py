@@ -125,8 +125,7 @@ class Execution:
         self._inject(target)
         self._observe()
         undone = self._undo(self.plan.restore_within_s)
-        check = undone.check
-        self._emit(event_of(self.plan, "rolled_back", undone=check, findings=[f"{check}: {undone.text}"]))
+        self._emit(event_of(self.plan, "rolled_back", undone=undone.check, findings=[undone.line]))
         self._settle()
         self._judge(undone)
 
@@ -193,7 +192,7 @@ class Execution:
                 "injected",
                 target=target.shown(self._scene.service.requests),
                 injected=self._struck.check,
-                findings=[f"{self._struck.check}: {self._struck.text}"],
+                findings=[self._struck.line],
             )
         )
 
@@ -284,7 +283,7 @@ class Execution:
                 target=self._shown_target(),
                 injected=self._struck.check if self._struck else None,
                 undone=self._undone.check if self._undone else None,
-                findings=[f"{one.check}: {one.text}" for one in (self._struck, self._undone) if one] or None,
+                findings=[finding.line for finding in (self._struck, self._undone) if finding] or None,
             )
         )
 

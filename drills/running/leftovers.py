@@ -181,7 +181,7 @@ def _ending(orphan: Orphan, struck: Finding | None, undone: Finding | None) -> D
         verdict="aborted",
         injected=struck.check if struck else None,
         undone=undone.check if undone else None,
-        findings=[f"{fromkey.check}: {fromkey.text}" for fromkey in dict.fromkeys((struck, undone)) if fromkey] or None,
+        findings=[finding.line for finding in dict.fromkeys((struck, undone)) if finding] or None,
         command=first.command,
     )
     return bounded(event)

@@ -19,6 +19,7 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaExcepti
 
 from standfast.core import clients
 from standfast.core.consumed import Consumed
+from standfast.core.kafka_errors import error_of
 from standfast.core.settings import Settings
 from standfast.core.status import TOPIC, SystemStatus
 
@@ -112,7 +113,7 @@ class HostStatuses:
             places = [TopicPartition(self._topic, number, OFFSET_BEGINNING) for number in found.partitions]
             ends = {place.partition: self._end(place) for place in places}
         except KafkaException as error:
-            self.problem = f"{self._topic} cannot be read: {error.args[0].str()}"
+            self.problem = f"{self._topic} cannot be read: {error_of(error).str()}"
             return False
         self._consumer.assign(places)
         self._ends, self._behind = ends, set(ends)
@@ -187,7 +188,7 @@ class HostStatuses:
             for partition in self._ends:
                 self._end(TopicPartition(self._topic, partition))
         except KafkaException as error:
-            self.problem = f"{self._topic} cannot be read: {error.args[0].str()}"
+            self.problem = f"{self._topic} cannot be read: {error_of(error).str()}"
         else:
             self._is_abreast()
 
