@@ -138,12 +138,12 @@ def system_process(
     """The system, ready, and the settings that reach it; meanwhile its state folder is this process's too."""
     before = os.environ.get("STANDFAST_HOME")
     os.environ["STANDFAST_HOME"] = str(home)
-    place = SystemProcess(settings, word, home, module)
+    process = SystemProcess(settings, word, home, module)
     try:
-        place.start()
-        yield place, place.ready()
+        process.start()
+        yield process, process.ready()
     finally:
-        place.stop()
+        process.stop()
         if before is None:
             del os.environ["STANDFAST_HOME"]
         else:

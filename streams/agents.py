@@ -36,10 +36,10 @@ class Agents:
     """What the agents do with one record, and what they write. `attach` wires them to the app's topics."""
 
     def __init__(
-        self, app: faust.App, names: Names, codec: Codec, ledger: OldestOffsets, keeper: Keeper, traffic: Traffic
+        self, app: faust.App, names: Names, codec: Codec, oldest: OldestOffsets, keeper: Keeper, traffic: Traffic
     ):
         self.app = app
-        self.ledger = ledger
+        self.oldest = oldest
         self.keeper = keeper
         self.traffic = traffic
         self._names = names
@@ -57,10 +57,10 @@ class Agents:
 
     async def _interactions(self, stream: Any) -> None:
         async for event in stream.events():
-            message, epoch = event.message, self.ledger.epoch
+            message, epoch = event.message, self.oldest.epoch
             source, offset, at = place_of(message)
             interaction, error = await self._read(message.value, Interaction)
-            if self.ledger.epoch != epoch or not self.ledger.is_new(source, offset):
+            if self.oldest.epoch != epoch or not self.oldest.is_new(source, offset):
                 continue
             # nothing is awaited from here to `took`, so that a restart of the state sees all of a record or nothing
             self.traffic.count(source, offset, at, _now())
@@ -71,8 +71,8 @@ class Agents:
                 await self.app.crash(broken)
                 return
             if error is not None:
-                self.ledger.hold(source, _letter(offset), offset)
-            self.ledger.took(source, offset)
+                self.oldest.hold(source, _letter(offset), offset)
+            self.oldest.took(source, offset)
             if error is not None:
                 await self._to_dead_letters(message, source, offset, at, error)
 
@@ -89,7 +89,7 @@ class Agents:
 
     async def _others(self, stream: Any) -> None:
         async for event in stream.events():
-            epoch = self.ledger.epoch
+            epoch = self.oldest.epoch
             source, offset, at = place_of(event.message)
             answer = None
             if isinstance(event.message.value, Damaged):
@@ -102,9 +102,9 @@ class Agents:
                     _log.warning(
                         "not an answer", topic=source[0], partition=source[1], offset=offset, reason=str(error)
                     )
-            if self.ledger.epoch == epoch and self.ledger.is_new(source, offset):
+            if self.oldest.epoch == epoch and self.oldest.is_new(source, offset):
                 self.traffic.count(source, offset, at, _now(), answer)
-                self.ledger.took(source, offset)
+                self.oldest.took(source, offset)
 
     async def _read(self, data: bytes | None, kind: type[R]) -> tuple[R | None, Exception | None]:
         try:
@@ -138,7 +138,7 @@ class Agents:
             _log.error("dead letter is larger than its topic allows", topic=source[0], offset=offset)
         elif sent.cancelled() or error is not None:
             return  # stays held, and so is read again
-        self.ledger.release(source, _letter(offset))
+        self.oldest.release(source, _letter(offset))
 
     async def _write_profiles(self) -> None:
         try:

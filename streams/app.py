@@ -38,18 +38,18 @@ def build(settings: Settings, stop: threading.Event | None = None) -> faust.App:
         SettingsError: a Kafka security setting that Faust's client cannot follow.
     """
     named = names(settings)
-    ledger = OldestOffsets()
+    oldest = OldestOffsets()
     identities = TopicIds(named)
-    keeper = Keeper(ledger, settings.stream.history)
+    keeper = Keeper(oldest, settings.stream.history)
     erasures = Erasures(settings, named.profiles, keeper.erase, keeper.reached)
-    traffic = Traffic(ledger, (named.interactions, *named.counted), settings.stream.window_s)
+    traffic = Traffic(oldest, (named.interactions, *named.counted), settings.stream.window_s)
 
     async def restored() -> None:
         began = time.monotonic()
         if (kept := keeper.pause()) is not None:
             await asyncio.to_thread(kept.close)
         restored = await asyncio.to_thread(restore.read, settings, named, stop or threading.Event())
-        ledger.reset()
+        oldest.reset()
         identities.note(restored.ids)
         keeper.restart_from(restored.kept, len(restored.ends))
         erasures.restart_from(restored.ends)
@@ -82,7 +82,7 @@ def build(settings: Settings, stop: threading.Event | None = None) -> faust.App:
         TableManager=state(restored),
     )
     unpacking.install()
-    app.transport = transport(app, ledger, identities)
+    app.transport = transport(app, oldest, identities)
     admin = AdminClient(clients.base(settings, "stream-watch"))
 
     @app.task  # type: ignore[untyped-decorator]
@@ -90,6 +90,6 @@ def build(settings: Settings, stop: threading.Event | None = None) -> faust.App:
         await identities.watch(admin, app.consumer.rejoin)
 
     app.task(erasures.follow)
-    Agents(app, named, codec_for(settings), ledger, keeper, traffic).attach()
+    Agents(app, named, codec_for(settings), oldest, keeper, traffic).attach()
     app.finalize()
     return app

@@ -42,10 +42,10 @@ class Keeper:
     user, not one an interaction.
     """
 
-    def __init__(self, ledger: OldestOffsets, keep: int) -> None:
+    def __init__(self, oldest: OldestOffsets, keep: int) -> None:
         self._kept: Kept | None = None
         self._places = 1
-        self._ledger = ledger
+        self._oldest = oldest
         self._keep = keep
         self._codec = Codec()
         self._changed: dict[Place, bytes | None] = {}  # to be written
@@ -76,7 +76,7 @@ class Keeper:
     def fold(self, source: Partition, offset: int, interaction: Interaction, at: int) -> bool:
         """Takes one interaction in; whether that changed the profile. Raises ProfileTooLarge and sqlite3.Error."""
         if self._kept is None:  # it comes again when the profiles are read back; until then nobody may pass it over
-            self._ledger.hold(source, "profiles are read back", offset)
+            self._oldest.hold(source, "profiles are read back", offset)
             return False
         key = interaction.user_id.encode()
         place = source[1] % self._places, key
@@ -86,7 +86,7 @@ class Keeper:
             self._changed[place] = self._fitting(after, len(key))
         elif place not in self._changed:
             return False
-        self._ledger.hold(source, ("profile", self._generation), offset)
+        self._oldest.hold(source, ("profile", self._generation), offset)
         self._wake.set()
         return after is not before
 
@@ -121,7 +121,7 @@ class Keeper:
             for outcome in await asyncio.gather(*sent, return_exceptions=True):
                 _raise_unless_refused(outcome)
             await self._put(kept, reached)
-            self._ledger.release_everywhere(("profile", generation))
+            self._oldest.release_everywhere(("profile", generation))
             wrote = time.monotonic()
 
     async def _put(self, kept: Kept | None, reached: dict[int, int]) -> None:

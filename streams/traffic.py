@@ -37,8 +37,8 @@ class Reader(Protocol):
 class Traffic:
     """Counts by topic and window."""
 
-    def __init__(self, ledger: OldestOffsets, topics: tuple[str, ...], window_s: float) -> None:
-        self._ledger = ledger
+    def __init__(self, oldest: OldestOffsets, topics: tuple[str, ...], window_s: float) -> None:
+        self._oldest = oldest
         self._width_ms = round(window_s * 1000)
         self._windows = {topic: Windows(topic, self._width_ms) for topic in topics}
         self._latest: dict[Partition, int] = {}
@@ -56,7 +56,7 @@ class Traffic:
         self._latest[source] = max(at, self._latest.get(source, 0))
         start = self._windows[source[0]].add(at, now, answer)
         if start is not None:
-            self._ledger.hold(source, (source[0], start), offset)
+            self._oldest.hold(source, (source[0], start), offset)
 
     async def publish_due(self, reader: Reader, now: int, publish: Publish) -> None:
         """Publishes every window that ended and whose records have all been read."""
@@ -70,14 +70,14 @@ class Traffic:
         mine = [partition for partition in reader.assignment() if partition[0] == topic]
         behind = [partition for partition in mine if self._latest.get(partition, 0) < end]
         ended = all(await asyncio.gather(*(_at_the_end(reader, partition) for partition in behind)))
-        return bool(mine) and ended and all(map(self._ledger.is_abreast, behind))
+        return bool(mine) and ended and all(map(self._oldest.is_abreast, behind))
 
     async def _publish(self, windows: Windows, start: int, publish: Publish) -> None:
-        full, epoch = windows.full(start), self._ledger.epoch
+        full, epoch = windows.full(start), self._oldest.epoch
         await publish(full)
         windows.published(start)
-        if self._ledger.epoch == epoch:
-            self._ledger.release_everywhere((windows.topic, start))
+        if self._oldest.epoch == epoch:
+            self._oldest.release_everywhere((windows.topic, start))
         telemetry.WINDOW_RECORDS.labels(windows.topic).set(full.records)
         if windows.topic.endswith(".results"):
             for quantile, value in (("0.5", full.latency_p50_ms), ("0.99", full.latency_p99_ms)):

@@ -40,7 +40,7 @@ Records = dict[TP, list[aiokafka.ConsumerRecord]]
 
 class _Reader(aiokafka.AIOKafkaConsumer):  # type: ignore[misc]
     identities: TopicIds
-    ledger: OldestOffsets
+    oldest: OldestOffsets
     unread: UnreadByStream
 
     async def start(self) -> None:
@@ -76,7 +76,7 @@ class _Reader(aiokafka.AIOKafkaConsumer):  # type: ignore[misc]
                 _log.warning("not this topic's offset", topic=tp.topic, partition=tp.partition, offset=of.offset)
         for tp, offset in places.items():
             self.seek(tp, offset)  # those never committed too: what was fetched before this is thrown away
-        self.ledger.rewound()
+        self.oldest.rewound()
         return places
 
 
@@ -110,7 +110,7 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc] # Fa
             metadata_max_age_ms=conf.consumer_metadata_max_age_ms,
             **driver.credentials_to_aiokafka_auth(conf.broker_credentials, conf.ssl_context),
         )
-        reader.identities, reader.ledger = self.consumer.identities, self.consumer.ledger
+        reader.identities, reader.oldest = self.consumer.identities, self.consumer.oldest
         reader.unread = UnreadByStream()
         return reader
 
@@ -121,13 +121,13 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc] # Fa
             self._ensure_consumer().give_back(records)
             return {}
         await self._ensure_consumer().unread.read(self._ensure_consumer(), records)
-        ledger = self.consumer.ledger
-        if any(ledger.was_fetched(tp, of[0].offset) for tp, of in records.items()):
+        oldest = self.consumer.oldest
+        if any(oldest.was_fetched(tp, of[0].offset) for tp, of in records.items()):
             _log.warning("offsets begin again, and so does the reading", partitions=sorted(records))
             self.rejoin()
             return {}
         for tp, of in records.items():
-            ledger.fetched(tp, of[-1].offset)
+            oldest.fetched(tp, of[-1].offset)
         return records
 
     def verify_event_path(self, now: float, tp: TP) -> None:
@@ -141,7 +141,7 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc] # Fa
 
 
 class _Consumer(driver.Consumer):  # type: ignore[misc]
-    ledger: OldestOffsets
+    oldest: OldestOffsets
     identities: TopicIds
 
     def rejoin(self) -> None:
@@ -159,8 +159,8 @@ class _Consumer(driver.Consumer):  # type: ignore[misc]
         return _ConsumerThread(self, loop=self.loop, beacon=self.beacon)
 
     def _filter_committable_offsets(self, tps: Iterable[TP]) -> dict[TP, int]:  # noqa: ARG002 - Faust's own count
-        """What the ledger says, instead of what Faust has acked."""
-        offsets = {TP(*partition): offset for partition, offset in self.ledger.committable().items()}
+        """What the oldest says, instead of what Faust has acked."""
+        offsets = {TP(*partition): offset for partition, offset in self.oldest.committable().items()}
         return {tp: offset for tp, offset in offsets.items() if self._should_commit(tp, offset)}
 
 
@@ -189,9 +189,9 @@ def state(restore: Restore) -> type[TableManager]:
     return type("State", (_State,), {"restore": staticmethod(restore)})
 
 
-def transport(app: Any, ledger: OldestOffsets, identities: TopicIds) -> driver.Transport:
-    """The driver for this app, committing by this ledger, offsets of these topics."""
-    consumer = type("Consumer", (_Consumer,), {"ledger": ledger, "identities": identities})
+def transport(app: Any, oldest: OldestOffsets, identities: TopicIds) -> driver.Transport:
+    """The driver for this app, committing by this oldest, offsets of these topics."""
+    consumer = type("Consumer", (_Consumer,), {"oldest": oldest, "identities": identities})
     kind = type("Transport", (driver.Transport,), {"Consumer": consumer})
     built: driver.Transport = kind(app.conf.broker_consumer, app)
     return built

@@ -25,6 +25,7 @@ from drills.evidence.recovery import Recoveries
 from drills.faults import fault_named
 from drills.faults.injector import Kind
 from drills.faults.running_system import RunningSystem
+from drills.running.judging import rounded
 from standfast.core.errors import ClusterError, UsageError
 from standfast.core.settings import Settings
 
@@ -73,8 +74,8 @@ def own_scene(settings: Settings, name: str, brokers: int, home: Path, module: s
     """A system of its own in `home`, which holds the models, ready to be struck."""
     kafka = settings.kafka.model_copy(update={"brokers": brokers, "replication": 0})
     own = settings.model_copy(update={"kafka": kafka})
-    with system_process(own, name, home, module) as (place, located):
-        yield RunningSystem(located, service(name, located), place)
+    with system_process(own, name, home, module) as (process, located):
+        yield RunningSystem(located, service(name, located), process)
 
 
 def scene_for(strike: str, settings: Settings, name: str, home: Path) -> AbstractContextManager[RunningSystem]:
@@ -144,7 +145,7 @@ def _judged(at: RunningSystem, kind: Kind, rate: float, history: History, since:
         requests=len(history.requests),
         unsure=counts.unacked,
         figure_ms=[round(ms, 1) for ms in figure],
-        rto_ms=[None if (ms := recoveries.rto_ms(fault)) is None else round(ms, 1) for fault in faults],
+        rto_ms=[rounded(recoveries.rto_ms(fault)) for fault in faults],
         median_ms=round(quantile(figure, 0.5), 1),
         p90_ms=round(quantile(figure, 0.9), 1),
         p99_ms=round(quantile(figure, 0.99), 1),

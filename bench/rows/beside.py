@@ -34,12 +34,12 @@ class SideBySide:
     figures: tuple[str, ...]
     mix: str = "uniform"
 
-    def __call__(self, place: RowContext) -> Measurement:
+    def __call__(self, context: RowContext) -> Measurement:
         """Figures, spread over the rounds. `wrong`: answered twice or not well; `times NAME`: answers/s by a peer's."""
-        place.stand.clear()
-        rounds, requests = (1, max(_FEW, 4 * self.in_flight)) if place.quick else (_ROUNDS, None)
-        asked = wanted(place.peers, {self.service: [self.in_flight]}, requests, rounds, self.mix)
-        found = comparison(place.stand.settings, asked, place.tell)
+        context.shared.clear()
+        rounds, requests = (1, max(_FEW, 4 * self.in_flight)) if context.quick else (_ROUNDS, None)
+        asked = wanted(context.peers, {self.service: [self.in_flight]}, requests, rounds, self.mix)
+        found = comparison(context.shared.settings, asked, context.tell)
         ours = _ours(found)
         figures = {name: one for name in self.figures if (one := getattr(ours, _FIGURES[name][0])) is not None}
         by_peer = dict(_by_peer(found.runs, ours.load))

@@ -26,9 +26,9 @@ class Strikes:
     quick: int
     rate: float = 100.0
 
-    def __call__(self, place: RowContext) -> Measurement:
+    def __call__(self, context: RowContext) -> Measurement:
         """Figures in milliseconds: median, p99 and worst of what the strike is judged by; lost and doubled answers."""
-        found = self.struck(place)
+        found = self.struck(context)
         times = f"{found.median_ms:,.1f} / {found.p99_ms:,.1f} / {found.worst_ms:,.1f} ms"
         return Measurement(
             f"{times} (median / p99 / worst of {found.strikes} at {found.rate:g}/s); {counted(found)}",
@@ -36,11 +36,11 @@ class Strikes:
             found,
         )
 
-    def struck(self, place: RowContext) -> Failover:
+    def struck(self, context: RowContext) -> Failover:
         """All that is known of them."""
-        scene = place.stand.at(self.on, place.tell)
-        times = self.quick if place.quick else self.times
-        place.tell(f"{times} times {self.strike}")
+        scene = context.shared.at(self.on, context.tell)
+        times = self.quick if context.quick else self.times
+        context.tell(f"{times} times {self.strike}")
         return failover(scene, self.strike, times, self.rate, _PAUSE_S)
 
 
@@ -57,11 +57,11 @@ class Refill:
 
     strikes: Strikes
 
-    def __call__(self, place: RowContext) -> Measurement:
+    def __call__(self, context: RowContext) -> Measurement:
         """Figures: `active`, from the death until the standby has its partitions; `next ready` and the system whole."""
-        scene = place.stand.at(self.strikes.on, place.tell)
+        scene = context.shared.at(self.strikes.on, context.tell)
         before = len(scene.place.takeovers_ms()) if isinstance(scene.place, SystemProcess) else 0
-        found = self.strikes.struck(place)
+        found = self.strikes.struck(context)
         active = scene.place.takeovers_ms()[before:] if isinstance(scene.place, SystemProcess) else []
         figures = {"next ready, worst": max(found.whole_ms), **losses(found)}
         if active:

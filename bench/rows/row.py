@@ -49,7 +49,7 @@ class Measurement:
 class RowContext:
     """Where and how a row is measured. `peers`: names for `--against`; `tell` hears what is done now."""
 
-    stand: SharedSystem
+    shared: SharedSystem
     quick: bool
     peers: str
     tell: Callable[[str], None]

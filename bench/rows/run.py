@@ -35,35 +35,35 @@ def measured(settings: Settings, rows: Sequence[Row], peers: str, quick: bool, t
         **system_described(settings),
     }
     resource_tracker.ensure_running()  # each comparison would start another, and end it before its time
-    with workplace() as place:
-        stand = SharedSystem(settings, place, quick)
+    with workplace() as folder:
+        shared = SharedSystem(settings, folder, quick)
         try:
-            found = each(rows, lambda row: RowContext(stand, quick, peers, _named(row, tell)))
+            found = each(rows, lambda row: RowContext(shared, quick, peers, _named(row, tell)))
         finally:
-            stand.clear()
+            shared.clear()
     return Report(machine=machine(), settings=about, rows=found)
 
 
-def each(rows: Sequence[Row], place_for: Callable[[Row], RowContext]) -> list[RowOutcome]:
+def each(rows: Sequence[Row], context_for: Callable[[Row], RowContext]) -> list[RowOutcome]:
     """What became of each row; one that cannot be measured says why, and the next one's turn comes."""
     found = []
     for number, row in enumerate(rows, 1):
-        place = place_for(row)
-        place.tell(f"{number} of {len(rows)}, {row.what}")
-        found.append(_one(row, place))
-        place.tell(f"{found[-1].measured}{found[-1].reason and f'; {found[-1].reason}'}")
+        context = context_for(row)
+        context.tell(f"{number} of {len(rows)}, {row.what}")
+        found.append(_one(row, context))
+        context.tell(f"{found[-1].measured}{found[-1].reason and f'; {found[-1].reason}'}")
     return found
 
 
-def _one(row: Row, place: RowContext) -> RowOutcome:
+def _one(row: Row, context: RowContext) -> RowOutcome:
     began, others = time.monotonic(), BackgroundLoad()
     try:
-        found = row.measure(place)
+        found = row.measure(context)
     except Exception as error:  # noqa: BLE001 - one row that fails must not take an hour's other figures with it
-        place.stand.clear()  # who knows what it left behind
+        context.shared.clear()  # who knows what it left behind
         told = str(error) if isinstance(error, StandfastError) else f"{type(error).__name__}: {error}"
-        return failed(row, told, place.peers, others.cores(), time.monotonic() - began)
-    return judged(row, found, place.peers, others.cores(), time.monotonic() - began)
+        return failed(row, told, context.peers, others.cores(), time.monotonic() - began)
+    return judged(row, found, context.peers, others.cores(), time.monotonic() - began)
 
 
 def _named(row: Row, tell: Callable[[str], None]) -> Callable[[str], None]:

@@ -24,19 +24,19 @@ _WARM_UP, _LITTLE = 3000, 100  # Kafka compiles itself while it works: twenty ki
 
 
 class SharedSystem:
-    """Keeps its systems in the folder `place`, with copies of the models that are active now; none is the user's.
+    """Keeps its systems in `folder`, with copies of the models that are active now; none is the user's.
 
     Raises ModelError where a service has none.
     """
 
-    def __init__(self, settings: Settings, place: Path, quick: bool) -> None:
+    def __init__(self, settings: Settings, folder: Path, quick: bool) -> None:
         self.settings = settings
         self._quick = quick
         self._open = contextlib.ExitStack()
         self._kind: Kind | None = None
         self._scene: RunningSystem | None = None
         self._number = 0
-        self._models = copied_models(NAMES, place / "models-only")
+        self._models = copied_models(NAMES, folder / "models-only")
 
     def at(self, kind: Kind, tell: Callable[[str], None]) -> RunningSystem:
         """Such a system, warm; the one before is ended unless it is one."""
@@ -74,5 +74,5 @@ def with_workers(settings: Settings, workers: int) -> Settings:
 def _whole(settings: Settings, home: Path) -> Iterator[RunningSystem]:
     """All that `standfast up` runs, with a Kafka of its own; the scene is that of search."""
     kafka = settings.kafka.model_copy(update={"brokers": 1, "replication": 0})
-    with system_process(settings.model_copy(update={"kafka": kafka}), "up", home, "standfast") as (place, located):
-        yield RunningSystem(located, service("search", located), place)
+    with system_process(settings.model_copy(update={"kafka": kafka}), "up", home, "standfast") as (process, located):
+        yield RunningSystem(located, service("search", located), process)

@@ -14,14 +14,14 @@ _QUICK_MINUTES, _QUICK_EVERY_S = 0.5, 3.0
 _TIMES_CALM, _BEYOND_CALM_MS = 1.5, 20.0
 
 
-def soaked(place: RowContext) -> Measurement:
+def soaked(context: RowContext) -> Measurement:
     """Figures: lost, doubled, growth from the second weighing on, p99 between failovers by what it may be.
 
     The last is missing where latency had not settled before the first kill: there is nothing to compare with.
     """
-    scene = place.stand.at("many", place.tell)
-    rates, minutes, every_s = (_FEW, _QUICK_MINUTES, _QUICK_EVERY_S) if place.quick else (_RATES, _MINUTES, _EVERY_S)
-    place.tell(f"a kill every {every_s:g} s for {minutes:g} minutes")
+    scene = context.shared.at("many", context.tell)
+    rates, minutes, every_s = (_FEW, _QUICK_MINUTES, _QUICK_EVERY_S) if context.quick else (_RATES, _MINUTES, _EVERY_S)
+    context.tell(f"a kill every {every_s:g} s for {minutes:g} minutes")
     found = soak(scene.settings, rates, minutes * 60, every_s)
     figures = {
         "lost": float(sum(one.lost for one in found.served)),

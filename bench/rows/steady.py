@@ -32,13 +32,13 @@ class Weighed(msgspec.Struct, frozen=True, kw_only=True):
     megabytes: dict[str, float]
 
 
-def memory(place: RowContext) -> Measurement:
+def memory(context: RowContext) -> Measurement:
     """What each worker and standby weighs after it has served with 64 requests in flight; the largest is judged."""
-    scene = place.stand.at("whole", place.tell)
-    place.tell("weighing workers")
+    scene = context.shared.at("whole", context.tell)
+    context.tell("weighing workers")
     for name in NAMES:
         loop = ClosedLoop(scene.settings, service(name, scene.settings))
-        loop.run(RequestMaker(name, seed=12).ask(_BEFORE_WEIGHING // (20 if place.quick else 1)).requests, _IN_FLIGHT)
+        loop.run(RequestMaker(name, seed=12).ask(_BEFORE_WEIGHING // (20 if context.quick else 1)).requests, _IN_FLIGHT)
         loop.close()
     rows = {f"{row.id} ({row.role})": processes.memory_mb([row.pid]) for row in scene.status().workers if row.pid}
     found = {name: round(mb, 1) for name, mb in rows.items()}
@@ -46,12 +46,12 @@ def memory(place: RowContext) -> Measurement:
     return Measurement(f"{shown(sizes, 0)} MB, of {len(found)}", {"largest": sizes.max}, Weighed(megabytes=found))
 
 
-def flooded(place: RowContext) -> Measurement:
+def flooded(context: RowContext) -> Measurement:
     """Three times the searches that can be computed, each with a deadline of a second."""
-    scene = place.stand.at("whole", place.tell)
-    place.tell("flooding it")
+    scene = context.shared.at("whole", context.tell)
+    context.tell("flooding it")
     with _flood_elsewhere(scene):
-        found = overload(scene.settings, "search", _TIMES, _FEW_SECONDS if place.quick else _SECONDS, _DEADLINE_MS)
+        found = overload(scene.settings, "search", _TIMES, _FEW_SECONDS if context.quick else _SECONDS, _DEADLINE_MS)
     told = f"{found.ratio:.2f} of {found.capacity:,.0f}/s in time; {found.unanswered} lost, {found.doubled} doubled"
     figures = {"in time, of capacity": found.ratio, "lost": found.unanswered, "doubled": found.doubled}
     return Measurement(told, figures, found)
@@ -78,20 +78,20 @@ class Started(msgspec.Struct, frozen=True, kw_only=True):
     rounds: list[dict[str, float]]
 
 
-def started(place: RowContext) -> Measurement:
+def started(context: RowContext) -> Measurement:
     """From `standfast up` to the first answer of the service that answers later."""
-    place.stand.clear()
-    found = startups(place.stand.settings, 1 if place.quick else _STARTS, place.tell)
+    context.shared.clear()
+    found = startups(context.shared.settings, 1 if context.quick else _STARTS, context.tell)
     seconds = spread((max(one[f"first answer of {name}"] for name in NAMES) for one in found), 2)
     return Measurement(f"{shown(seconds, 1)} s", {"first answers": seconds}, Started(rounds=found))
 
 
-def quality(place: RowContext) -> Measurement:
+def quality(context: RowContext) -> Measurement:
     """What the precision that serves costs in nDCG@10, as it was measured when the model was trained."""
     version = registry.active("search")
     metrics = registry.manifest_of("search", version).metrics if version is not None else {}
     lost = metrics.get("precision_lost_ndcg_10")
     if lost is None:
         return Measurement("its manifest does not say", {})
-    place.tell("reading the manifest of the search model")
+    context.tell("reading the manifest of the search model")
     return Measurement(f"{lost:.4f} (search@{version}, as trained)", {"nDCG@10 lost": lost})

@@ -73,7 +73,7 @@ _SWITCH_S = 0.0005
 
 
 def slot_file(slot: str) -> Path:
-    """Where a slot's ledger lies."""
+    """Where a slot's heartbeat lies."""
     return folder("run", "slots") / slot
 
 
@@ -103,7 +103,7 @@ class WorkerProcess:
         self._service = service
         self._model = model
         self._settings = settings
-        self._ledger = Heartbeat(slot_file(slot))
+        self._heartbeat = Heartbeat(slot_file(slot))
         self._life = LifeLock(life_file(slot))
         self._orders = threading.Condition()
         self._suspects = Told()
@@ -118,7 +118,7 @@ class WorkerProcess:
 
     def run(self) -> int:
         """The exit status: 0 stopped in order, 1 failed (the reason has been sent and logged)."""
-        self._ledger.reset()
+        self._heartbeat.reset()
         self._life.hold()
         threading.Thread(target=self._obey, name="orders", daemon=True).start()
         threading.Thread(target=self._tick, name="tick", daemon=True).start()
@@ -173,7 +173,7 @@ class WorkerProcess:
         admission = Admission(self._service, self._settings, self._codec, self._histories)
         rehearse(self._service, self._model, admission, self._answers)
         asking = self._asking()
-        batches = Batches(admission, asking, self._answers, self._ledger, self._suspects, self._model.label)
+        batches = Batches(admission, asking, self._answers, self._heartbeat, self._suspects, self._model.label)
         batches.tally(self._service.requests)
         return batches
 
@@ -250,7 +250,7 @@ class WorkerProcess:
     def _tick(self) -> None:
         wait = threading.Event()
         while True:
-            self._ledger.tick()
+            self._heartbeat.tick()
             wait.wait(_TICK_S)
 
 

@@ -33,17 +33,17 @@ Settled = Served | Refused | DeadLetter
 class Batches:
     """Turns raw messages into the work they owe to Kafka.
 
-    A record that was being computed when its worker died is computed alone, with the ledger naming only it, so that a
-    second death convicts it and not its neighbours; after that it is dead-lettered.
+    A record that was being computed when its worker died is computed alone, with the heartbeat naming only it, so that
+    a second death convicts it and not its neighbours; after that it is dead-lettered.
     """
 
     def __init__(
-        self, admission: Admission, ask: Ask, answers: Answers, ledger: Heartbeat, suspects: Told, model: str
+        self, admission: Admission, ask: Ask, answers: Answers, heartbeat: Heartbeat, suspects: Told, model: str
     ) -> None:
         self._admission = admission
         self._ask = ask
         self._answers = answers
-        self._ledger = ledger
+        self._heartbeat = heartbeat
         self._model = model
         self._tallies: dict[str, Tally] = {}
         self.instead = answers.instead
@@ -88,25 +88,25 @@ class Batches:
         )
 
     def reading(self, records: Sequence[Origin]) -> None:
-        """Names records in the ledger that are being copied, which may end the process; with none it is over."""
+        """Names records in the heartbeat that are being copied, which may end the process; with none it is over."""
         if records:
-            self._ledger.begin([record_id(record) for record in records])
+            self._heartbeat.begin([record_id(record) for record in records])
         else:
-            self._ledger.end()
+            self._heartbeat.end()
 
     def _decided(self, records: Sequence[Origin], ids: list[RecordId], shed: int) -> list[Decision]:
-        """Decodes each with the ledger naming all: who dies of one is to be blamed as who dies computing it."""
+        """Decodes each with the heartbeat naming all: who dies of one is to be blamed as who dies computing it."""
         suspected = self.suspects.deaths
-        self._ledger.begin(ids)
+        self._heartbeat.begin(ids)
         decisions = []
         for number, record in enumerate(records):
             deaths = suspected.get(ids[number], 0) if suspected else 0
             if deaths:
-                self._ledger.begin([ids[number]])
+                self._heartbeat.begin([ids[number]])
             decisions.append(self._decide(record, deaths, number < shed))
             if deaths:
-                self._ledger.begin(ids)
-        self._ledger.end()
+                self._heartbeat.begin(ids)
+        self._heartbeat.end()
         return decisions
 
     def _decide(self, origin: Origin, deaths: int, shed: bool) -> Decision:
@@ -126,10 +126,10 @@ class Batches:
         together = [pair for pair in admitted if pair[1] not in suspected] if suspected else admitted
         alone = [[pair] for pair in admitted if pair[1] in suspected] if suspected else []
         for group in ([together] if together else []) + alone:
-            self._ledger.begin([at for _, at in group])
+            self._heartbeat.begin([at for _, at in group])
             outcomes = self._ask([one.query for one, _ in group])
             outcomes_by_id.update({id(one): outcome for (one, _), outcome in zip(group, outcomes, strict=True)})
-            self._ledger.end()
+            self._heartbeat.end()
         return outcomes_by_id
 
     def _written(self, settled: Settled) -> Outgoing:

@@ -22,13 +22,13 @@ class Meter:
         self._refused += refused
         self._busy_s += seconds
 
-    def load(self, lane: PartitionReader, lags: Mapping[TopicPartitionKey, int]) -> LoadReport:
+    def load(self, reader: PartitionReader, lags: Mapping[TopicPartitionKey, int]) -> LoadReport:
         """The report since the last one."""
         over_s = max(time.monotonic() - self._since, 1e-3)
-        oldest_ms = lane.waiting[0].timestamp_ms if lane.waiting else time.time() * 1000
+        oldest_ms = reader.waiting[0].timestamp_ms if reader.waiting else time.time() * 1000
         report = LoadReport(
-            partitions=len(lane.owned),
-            waiting=sum(lags.values()) if len(lags) == len(lane.owned) else None,
+            partitions=len(reader.owned),
+            waiting=sum(lags.values()) if len(lags) == len(reader.owned) else None,
             oldest_s=max(0.0, time.time() - oldest_ms / 1000),
             answered=self._answered,
             refused=self._refused,

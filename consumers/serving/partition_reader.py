@@ -98,8 +98,9 @@ class PartitionReader:
                 self._wake()
             return
         more = cast("list[Consumed]", self.consumer.consume(room - 1, 0)) if room > 1 else []
-        self._unread.read(self.consumer, (first, *more))
-        self._take([one for one in (first, *more) if self._is_ours(one)])
+        messages = (first, *more)
+        self._unread.read(self.consumer, messages)
+        self._take([message for message in messages if self._is_ours(message)])
 
     def stand_still(self) -> None:
         """Polls once for the group's sake while nothing can be taken; what comes nevertheless is ours, and waits."""

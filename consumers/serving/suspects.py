@@ -19,13 +19,13 @@ from schemas.topics import BULK_SUFFIX
 from standfast.core.keeping import set_aside, write_whole
 
 DEATHS_ALLOWED = 2
-_KEPT = 4096  # a message to a worker holds so many, and a ledger
+_KEPT = 4096  # a message to a worker holds so many, and a heartbeat
 _BULK = 1 << 20  # more than a topic has partitions
 _log = structlog.get_logger()
 
 
 def record_id(origin: Origin) -> RecordId:
-    """What a record goes by in ledgers and among suspects: partition and offset, bulk partitions numbered apart."""
+    """What a record goes by in heartbeats and among suspects: partition and offset, bulk partitions numbered apart."""
     return record_at(origin.topic, origin.partition, origin.offset)
 
 

@@ -69,7 +69,7 @@ class Worker:
         self._tell = tell
         self._stop_within_s = stop_within_s
         window = _NEWEST_WINDOW if service.newest_first else _WINDOW_BATCHES * service.batch
-        self._lane = self._lane_of(consumer, service.requests, window)
+        self._reader = self._reader_of(consumer, service.requests, window)
         self._bulk: PartitionReader | None = None
         self._bulk_due = time.monotonic() + _BULK_EVERY_S
         self._pace, self._bulk_pace = Pace(service), Pace(service)
@@ -94,11 +94,11 @@ class Worker:
 
         Returns whether it has left the group; else its place there is kept for a successor.
         """
-        self._lane.join(impatient=True)
+        self._reader.join(impatient=True)
         while not self._stopping.is_set():
-            lane, picked = self._next()
+            reader, picked = self._next()
             if picked.records:
-                self._answer(lane, picked)
+                self._answer(reader, picked)
             else:
                 self._is_delivered(0)  # with nothing to do the last batch's offsets are not left waiting for the next
             self._report()
@@ -106,35 +106,35 @@ class Worker:
 
     def _next(self) -> tuple[PartitionReader, Picked]:
         """What is there now, up to a batch. Waits for a first record only: never for one that may not come."""
-        self._lane.fill(self._patience())
+        self._reader.fill(self._patience())
         overdue = time.monotonic() > self._bulk_due
-        if self._lane.waiting and not overdue:
-            return self._lane, self._pick(self._lane, self._service.batch)
+        if self._reader.waiting and not overdue:
+            return self._reader, self._pick(self._reader, self._service.batch)
         bulk = self._open_bulk() if overdue and self._bulk is None else self._bulk
         if bulk is not None:
             self._bulk_due = time.monotonic() + _BULK_EVERY_S
             bulk.fill(0)
             if bulk.waiting:
-                return bulk, self._pick(bulk, 1 if self._lane.waiting else self._bulk_pace.bulk)
-        return self._lane, self._pick(self._lane, self._service.batch)
+                return bulk, self._pick(bulk, 1 if self._reader.waiting else self._bulk_pace.bulk)
+        return self._reader, self._pick(self._reader, self._service.batch)
 
     def _patience(self) -> float:
-        if self._lane.waiting:
+        if self._reader.waiting:
             return 0.0
         return _BULK_POLL_S if self._bulk is not None and self._bulk.waiting else _POLL_S
 
-    def _pick(self, lane: PartitionReader, most: int) -> Picked:
-        interactive = lane is self._lane
+    def _pick(self, reader: PartitionReader, most: int) -> Picked:
+        interactive = reader is self._reader
         self._batches.ahead_ms, keep = 0.0, None
-        if interactive and len(lane.waiting) > 1:
+        if interactive and len(reader.waiting) > 1:
             most, self._batches.ahead_ms = self._pace.next_batch(
-                len(lane.waiting), self._batches.allowance_ms(lane.waiting[0])
+                len(reader.waiting), self._batches.allowance_ms(reader.waiting[0])
             )
         if interactive and self._service.newest_first:
             keep = self._pace.keep
-        return pick(lane.waiting, Limits(most, self._service.batch_bytes), self._batches.late, keep)
+        return pick(reader.waiting, Limits(most, self._service.batch_bytes), self._batches.late, keep)
 
-    def _lane_of(self, consumer: Consumer, topic: str, window: int) -> PartitionReader:
+    def _reader_of(self, consumer: Consumer, topic: str, window: int) -> PartitionReader:
         return PartitionReader(
             consumer, topic, window, self._settle, self._moved, self._batches.reading, self._batches.waits
         )
@@ -142,33 +142,33 @@ class Worker:
     def _open_bulk(self) -> PartitionReader:
         """After the first second, which is the takeover's."""
         window = _WINDOW_BATCHES * self._service.batch
-        self._bulk = self._lane_of(self._make_bulk(), self._service.bulk_requests, window)
+        self._bulk = self._reader_of(self._make_bulk(), self._service.bulk_requests, window)
         self._bulk.join()
         return self._bulk
 
-    def _answer(self, lane: PartitionReader, picked: Picked) -> None:
+    def _answer(self, reader: PartitionReader, picked: Picked) -> None:
         began = time.perf_counter()
-        self._batches.tally(lane.topic).released(picked.reason)
-        self._committer.announce(lane.owed(picked.records))
+        self._batches.tally(reader.topic).released(picked.reason)
+        self._committer.announce(reader.owed(picked.records))
         work = self._batches.work(picked.records, picked.shed)
         ready = time.perf_counter()
         self._wait_for_committer()
-        self._batches.tally(lane.topic).waited(time.perf_counter() - ready)
+        self._batches.tally(reader.topic).waited(time.perf_counter() - ready)
         # Membership may have changed while the last commit was waited for: the present one goes with this batch.
         ours = replace(
-            lane.still_ours(work),
-            membership=lane.consumer.consumer_group_metadata(),
-            computed=len(picked.records) - picked.refused,
-            backlog_since=began if lane is self._lane and picked.reason != "drained" else None,
+            reader.still_ours(work),
+            membership=reader.consumer.consumer_group_metadata(),
+            computed=picked.computed,
+            backlog_since=began if reader is self._reader and picked.reason != "drained" else None,
         )
         self._committer.submit(ours)
         if not self._delivery.commits_offsets:
             self._offsets.submitted(ours)
-        if lane is self._lane:
+        if reader is self._reader:
             self._meter.took(len(picked.records), picked.refused, time.perf_counter() - began)
         if picked.reason != "drained":
-            pace = self._bulk_pace if lane is self._bulk else self._pace
-            pace.took(len(picked.records) - picked.refused, time.perf_counter() - began)
+            pace = self._bulk_pace if reader is self._bulk else self._pace
+            pace.took(picked.computed, time.perf_counter() - began)
 
     def _idle(self, timeout: float) -> bool:
         """Waits for the batch in hand to be delivered; commits its offsets where the delivery does not."""
@@ -178,7 +178,7 @@ class Worker:
         return True
 
     def _commit_offsets(self) -> bool:
-        return self._offsets.commit({lane.topic: lane.consumer for lane in self._lanes})
+        return self._offsets.commit({reader.topic: reader.consumer for reader in self._readers})
 
     def _is_delivered(self, within_s: float) -> bool:
         """Waits for the batch in hand. After a rebalance Kafka refuses it until it is given the new membership."""
@@ -192,15 +192,15 @@ class Worker:
     def _wait_for_committer(self) -> None:
         if self._is_delivered(_COMMIT_WAIT_S):
             return
-        _log.warning("the last batch is not committed yet; polling is paused", partitions=len(self._lane.owned))
+        _log.warning("the last batch is not committed yet; polling is paused", partitions=len(self._reader.owned))
         since, told = time.strftime("%H:%M:%S UTC", time.gmtime()), ""
         while not self._idle(0.05):
             told = self._tell_waiting(since, told)
-            for lane in self._lanes:
-                lane.stand_still()
+            for reader in self._readers:
+                reader.stand_still()
             self._renew()
-        for lane in self._lanes:
-            lane.go_on()
+        for reader in self._readers:
+            reader.go_on()
         self._tell(Waiting(""))
 
     def _tell_waiting(self, since: str, told: str) -> str:
@@ -211,11 +211,11 @@ class Worker:
         return why
 
     def _renew(self) -> None:
-        self._committer.renew({lane.topic: lane.consumer.consumer_group_metadata() for lane in self._lanes})
+        self._committer.renew({reader.topic: reader.consumer.consumer_group_metadata() for reader in self._readers})
 
     @property
-    def _lanes(self) -> list[PartitionReader]:
-        return [self._lane] if self._bulk is None else [self._lane, self._bulk]
+    def _readers(self) -> list[PartitionReader]:
+        return [self._reader] if self._bulk is None else [self._reader, self._bulk]
 
     def _finish(self) -> bool:
         """Stops under one deadline: 1. the commit in hand; 2. its place in the group, if it leaves; 3. consumers."""
@@ -227,10 +227,10 @@ class Worker:
             _log.warning("stopped before the last batch was committed; its requests will be read again")
         elif not self._leaving:
             self._tell(Done())  # closing the consumers takes 5 ms and more, which nobody need wait for
-        left = self._leaving and {lane.leave(self._stop_within_s) for lane in self._lanes} == {True}
+        left = self._leaving and {reader.leave(self._stop_within_s) for reader in self._readers} == {True}
         self._committer.close()
-        for lane in self._lanes:
-            close(lane.consumer, _CLOSE_S)
+        for reader in self._readers:
+            close(reader.consumer, _CLOSE_S)
         return left
 
     def _settle(self, gone: Places, lost: bool) -> None:
@@ -241,8 +241,8 @@ class Worker:
 
     def _moved(self) -> None:
         partitions: Partitions = {}
-        for lane in self._lanes:
-            for topic, partition in sorted(lane.owned):
+        for reader in self._readers:
+            for topic, partition in sorted(reader.owned):
                 partitions.setdefault(topic, []).append(partition)
         self._tell(partitions)
 
@@ -257,9 +257,9 @@ class Worker:
         if time.monotonic() < self._report_due:
             return
         self._report_due = time.monotonic() + _REPORT_EVERY_S
-        for lane in self._lanes:
-            lags = lane.lags()
+        for reader in self._readers:
+            lags = reader.lags()
             for (topic, partition), lag in lags.items():
                 telemetry.LAG.labels(topic, str(partition)).set(lag)
-            if lane is self._lane:
-                self._tell(self._meter.load(lane, lags))
+            if reader is self._reader:
+                self._tell(self._meter.load(reader, lags))

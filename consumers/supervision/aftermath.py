@@ -62,7 +62,7 @@ class Aftermath:
     def blame(self, member: Member) -> tuple[RecordId, ...]:
         """Marks what was being computed when the process died, and returns it."""
         try:
-            computing = member.ledger.read().computing
+            computing = member.heartbeat.read().computing
         except (OSError, ValueError) as error:
             _log.error("nobody knows what a dead worker was computing", worker=member.name, error=str(error))
             return ()

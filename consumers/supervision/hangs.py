@@ -79,7 +79,7 @@ def _hangs(member: Member, limits: WorkerSettings) -> str | None:
     now = time.monotonic()
     if now > member.to_end_by:
         return f"it was to end {now - member.to_end_by:.0f} s ago"
-    seen = member.ledger.read()
+    seen = member.heartbeat.read()
     late = seen.tick_age * 1000 > limits.hang_after_ms
     if member.state == "starting" and member.identity is None:
         if late and member.is_stopped():

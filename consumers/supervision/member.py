@@ -26,8 +26,8 @@ class Member(MemberState):
     def __init__(self, slot: str, channel: socket.socket, model: str) -> None:
         super().__init__(slot, model)
         self.channel = channel
-        self.ledger = Heartbeat(slot_file(slot))
-        self.ledger.reset()
+        self.heartbeat = Heartbeat(slot_file(slot))
+        self.heartbeat.reset()
         self._life = LifeLock(life_file(slot))
         self._life.reset()
         self.pid = 0
@@ -80,7 +80,7 @@ class Member(MemberState):
         """Releases what the supervisor held of it."""
         self.closed = True
         self.channel.close()
-        self.ledger.close()
+        self.heartbeat.close()
         if self._pidfd is not None:
             os.close(self._pidfd)
             self._pidfd = None

@@ -213,7 +213,7 @@ def died(stage: Stage, order: Order, query: str = "sleep 0.002", every_s: float 
         assert blamed in (computing, Counter())
     else:
         assert blamed == computing
-    assert death.asked in {-1, len(death.computing)}, "the ledger names what the model was asked, and nothing else"
+    assert death.asked in {-1, len(death.computing)}, "the heartbeat names what the model was asked, and nothing else"
     return death
 
 

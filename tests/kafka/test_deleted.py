@@ -54,21 +54,21 @@ class Topic:
 
 
 class Reading:
-    """A worker's lane on a topic."""
+    """A worker's reader on a topic."""
 
     def __init__(self, topic: Topic, group: str) -> None:
         self.consumer = Consumer(clients.worker(topic.settings, group, "worker-0", "slot-0"))
-        self.lane = PartitionReader(
+        self.reader = PartitionReader(
             self.consumer, topic.name, 1000, lambda _gone, _lost: None, lambda: None, lambda _: None
         )
-        self.lane.join()
+        self.reader.join()
 
     def until(self, offset: int, partition: int = 0) -> None:
         """Until the record at that offset was read, which is the last of its partition."""
 
         def is_read() -> bool:
-            self.lane.fill(0.05)
-            return any((one.partition, one.offset) == (partition, offset) for one in self.lane.waiting)
+            self.reader.fill(0.05)
+            return any((one.partition, one.offset) == (partition, offset) for one in self.reader.waiting)
 
         wait_until(is_read, 30, what=f"offset {offset} read")
 
@@ -118,7 +118,7 @@ def test_a_worker_tells_what_was_deleted_up_to_the_end(topic: Topic, reading: Ca
     topic.delete(3, partition=1)
     own = reading()
     with structlog.testing.capture_logs() as lines:
-        wait_until(lambda: own.lane.fill(0.05) or said(lines, topic.name), 30, what="a line")  # type: ignore[func-returns-value]
+        wait_until(lambda: own.reader.fill(0.05) or said(lines, topic.name), 30, what="a line")  # type: ignore[func-returns-value]
     assert said(lines, topic.name) == [(1, 0, 2)]
 
 
@@ -148,7 +148,7 @@ def test_a_successor_tells_what_was_deleted_behind_the_committed_offset(
     with structlog.testing.capture_logs() as lines:
         second.until(7)
     assert said(lines, topic.name) == [(0, 4, 5)]
-    assert [one.offset for one in second.lane.waiting] == [6, 7]
+    assert [one.offset for one in second.reader.waiting] == [6, 7]
 
 
 def test_what_was_read_before_it_was_deleted_is_not_told(topic: Topic, reading: Callable[[], Reading]) -> None:

@@ -22,7 +22,7 @@ def settings(broker: str, unique: str) -> Settings:
 
 
 @pytest.fixture
-def lane(settings: Settings, unique: str) -> Iterator[PartitionReader]:
+def reader(settings: Settings, unique: str) -> Iterator[PartitionReader]:
     consumer = Consumer(clients.worker(settings, unique, "lag-0", "lag-s0"))
     made = PartitionReader(consumer, unique, 100, lambda _gone, _lost: None, lambda: None, lambda _: None)
     made.join()
@@ -30,10 +30,10 @@ def lane(settings: Settings, unique: str) -> Iterator[PartitionReader]:
     consumer.close()
 
 
-def lags(lane: PartitionReader) -> dict[int, int]:
+def lags(reader: PartitionReader) -> dict[int, int]:
     """By partition, after one poll."""
-    lane.fill(0.05)
-    return {partition: lag for (_, partition), lag in lane.lags().items()}
+    reader.fill(0.05)
+    return {partition: lag for (_, partition), lag in reader.lags().items()}
 
 
 def produce(settings: Settings, topic: str, transactions: int, records: int) -> None:
@@ -46,15 +46,15 @@ def produce(settings: Settings, topic: str, transactions: int, records: int) -> 
         producer.commit_transaction(30)
 
 
-def test_an_empty_partition_is_known_to_have_none(lane: PartitionReader) -> None:
-    wait_until(lambda: lags(lane) == {0: 0, 1: 0}, what="two partitions without lag")
+def test_an_empty_partition_is_known_to_have_none(reader: PartitionReader) -> None:
+    wait_until(lambda: lags(reader) == {0: 0, 1: 0}, what="two partitions without lag")
 
 
 def test_markers_are_not_counted_and_what_waits_for_a_batch_is(
-    lane: PartitionReader, settings: Settings, unique: str
+    reader: PartitionReader, settings: Settings, unique: str
 ) -> None:
-    wait_until(lambda: len(lane.owned) == 2 or lane.fill(0.05), what="two partitions")  # type: ignore[func-returns-value]
+    wait_until(lambda: len(reader.owned) == 2 or reader.fill(0.05), what="two partitions")  # type: ignore[func-returns-value]
     produce(settings, unique, transactions=3, records=4)
-    wait_until(lambda: lags(lane) == {0: 12, 1: 0}, what="twelve requests that wait")
-    lane.waiting.clear()
-    wait_until(lambda: lags(lane) == {0: 0, 1: 0}, what="no lag, three markers behind the last record")
+    wait_until(lambda: lags(reader) == {0: 12, 1: 0}, what="twelve requests that wait")
+    reader.waiting.clear()
+    wait_until(lambda: lags(reader) == {0: 0, 1: 0}, what="no lag, three markers behind the last record")

@@ -50,9 +50,9 @@ class Counting:
         return fetching
 
     def _looking(self, took: Callable[..., None]) -> Callable[..., None]:
-        def looking(ledger: OldestOffsets, *args: Any) -> None:
+        def looking(oldest: OldestOffsets, *args: Any) -> None:
             self._looked_at += 1
-            took(ledger, *args)
+            took(oldest, *args)
 
         return looking
 

@@ -90,7 +90,7 @@ LEAVING: Table = {
     "serve: Bulk.unsubscribe": WITHIN,
     "stop: send Left": AROUND,
 }
-# The second lane, a second after the first.
+# The second reader, a second after the first.
 BULK: Table = {
     "serve: Bulk": AROUND,
     "serve: Bulk.subscribe": AFTER,

@@ -36,7 +36,7 @@ class Order(msgspec.Struct, frozen=True):
 
 
 class Death(msgspec.Struct, frozen=True):
-    """Who died, the records that the ledger named at that moment, and how many the model was computing (-1: none)."""
+    """Who died, the records that the heartbeat named then, and how many the model was computing (-1: none)."""
 
     pid: int
     computing: Sequence[tuple[int, int]] = ()

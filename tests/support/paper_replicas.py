@@ -66,7 +66,7 @@ class PaperMember(MemberState):
         self.told: list[Message] = []
 
     @property
-    def ledger(self) -> PaperMember:
+    def heartbeat(self) -> PaperMember:
         return self
 
     def read(self) -> HeartbeatReading:

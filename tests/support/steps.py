@@ -1,8 +1,8 @@
 """The steps of a worker process: counted, and each a place to die at (`orders`).
 
-A step is a call that somebody outside its thread can notice: Kafka, the supervisor, a reader of the ledger, the other
-thread. A SIGKILL between two steps leaves the same behind wherever it comes, so the moments around steps are all there
-are. No list of steps is kept here: every method of every Kafka client is one, and of every class in `_OURS`.
+A step is a call that somebody outside its thread can notice: Kafka, the supervisor, a reader of the heartbeat, the
+other thread. A SIGKILL between two steps leaves the same behind wherever it comes, so the moments around steps are all
+there are. No list of steps is kept here: every method of every Kafka client is one, and of every class in `_OURS`.
 """
 
 from __future__ import annotations

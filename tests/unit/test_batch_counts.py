@@ -51,11 +51,11 @@ def batches(tmp_path: Path) -> Batches:
     settings = Settings()
     own = service("search", settings)
     codec = Codec()
-    ledger = Heartbeat(tmp_path / "slot")
-    ledger.reset()
+    heartbeat = Heartbeat(tmp_path / "slot")
+    heartbeat.reset()
     answers = Answers(own, codec, "search-0", "toy@1", lambda _: 0)
     ask = Breaker(Ten(), "search", lambda _: None).ask
-    made = Batches(Admission(own, settings, codec), ask, answers, ledger, Told(), "toy@1")
+    made = Batches(Admission(own, settings, codec), ask, answers, heartbeat, Told(), "toy@1")
     for _ in range(3):  # what is made once: labels, decoders
         made.work(requests())
     return made

@@ -29,12 +29,12 @@ _SERVICE = service("search", _SETTINGS)
 
 
 class SpyModel:
-    """Answers with the query; fails on any group with `raise` in it. Remembers what the ledger said meanwhile."""
+    """Answers with the query; fails on any group with `raise` in it. Remembers what the heartbeat said meanwhile."""
 
     label = "toy@7"
 
-    def __init__(self, ledger: Heartbeat) -> None:
-        self._ledger = ledger
+    def __init__(self, heartbeat: Heartbeat) -> None:
+        self._heartbeat = heartbeat
         self.broken = False
         self.groups: list[list[str]] = []
         self.blamed: list[tuple[tuple[int, int], ...]] = []
@@ -42,7 +42,7 @@ class SpyModel:
     def predict(self, queries: Sequence[SearchQuery | RecommendQuery]) -> list[list[Item]]:
         texts = [query.query for query in queries if isinstance(query, SearchQuery)]
         self.groups.append(texts)
-        self.blamed.append(self._ledger.read().computing)
+        self.blamed.append(self._heartbeat.read().computing)
         if self.broken or "raise" in texts:
             raise ValueError("cannot be computed")
         return [[Item(text, 1.0, text)] for text in texts]
@@ -55,15 +55,15 @@ class Bench:
     """Batches on a model that is watched."""
 
     def __init__(self, folder: Path) -> None:
-        self.ledger = Heartbeat(folder / "slot")
-        self.ledger.reset()
+        self.heartbeat = Heartbeat(folder / "slot")
+        self.heartbeat.reset()
         self.suspects = Told()
-        self.model = SpyModel(self.ledger)
+        self.model = SpyModel(self.heartbeat)
         codec = Codec()
         self.admission = Admission(_SERVICE, _SETTINGS, codec)
         answers = Answers(_SERVICE, codec, "search-0", "toy@7", lambda _: 0)
         ask = Breaker(self.model, "search", lambda _: None).ask
-        self.batches = Batches(self.admission, ask, answers, self.ledger, self.suspects, self.model.label)
+        self.batches = Batches(self.admission, ask, answers, self.heartbeat, self.suspects, self.model.label)
 
     def work(self, *records: tuple[int, int, bytes]) -> list[Outgoing]:
         self.done = self.batches.work([origin(value, place=(number, offset)) for number, offset, value in records])
@@ -78,7 +78,7 @@ def suspect(bench: Bench, deaths: dict[tuple[int, int], int]) -> None:
 def bench(tmp_path: Path) -> Iterator[Bench]:
     made = Bench(tmp_path)
     yield made
-    made.ledger.close()
+    made.heartbeat.close()
 
 
 def query(text: str) -> bytes:
@@ -102,7 +102,7 @@ def test_answers_come_in_the_order_of_the_requests(bench: Bench) -> None:
     assert [name for name, _ in outcomes(written)] == ["a", "dead", " ", "b"]
     assert bench.model.groups == [["a", "b"]], "what is admitted is computed together"
     assert bench.model.blamed == [((0, 1), (0, 3))]
-    assert bench.ledger.read().computing == ()
+    assert bench.heartbeat.read().computing == ()
 
 
 def test_one_bad_request_fails_alone(bench: Bench) -> None:
@@ -129,7 +129,7 @@ def test_while_the_model_fails_on_everything_nothing_is_set_aside(bench: Bench) 
     assert overloaded._value.get() == before + 2
 
 
-def test_a_suspect_is_computed_alone_with_only_its_name_in_the_ledger(bench: Bench) -> None:
+def test_a_suspect_is_computed_alone_with_only_its_name_in_the_heartbeat(bench: Bench) -> None:
     suspect(bench, {(0, 2): 1})
     written = bench.work((0, 1, query("a")), (0, 2, query("b")), (1, 2, query("c")))
     assert outcomes(written) == [("a", "ok"), ("b", "ok"), ("c", "ok")]
@@ -138,26 +138,26 @@ def test_a_suspect_is_computed_alone_with_only_its_name_in_the_ledger(bench: Ben
 
 
 def test_whoever_dies_of_decoding_a_record_is_known_too(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The ledger named records once they were computed: what killed in the decoder was given to every successor."""
+    """The heartbeat named records once they were computed: what killed in the decoder was given to every successor."""
     suspect(bench, {(0, 2): 1})
     decide, named = bench.admission.decide, []
 
     def watched(record: Origin, ahead_ms: float = 0.0, *, shed: bool = False) -> Decision:
-        named.append(bench.ledger.read().computing)
+        named.append(bench.heartbeat.read().computing)
         return decide(record, ahead_ms, shed=shed)
 
     monkeypatch.setattr(bench.admission, "decide", watched)
     bench.work((0, 1, b"junk"), (0, 2, b"junk"), (1, 2, b"junk"))
     every = ((0, 1), (0, 2), (1, 2))
     assert named == [every, ((0, 2),), every], "a suspect is decoded alone"
-    assert bench.ledger.read().computing == ()
+    assert bench.heartbeat.read().computing == ()
 
 
 def test_what_is_being_copied_is_named(bench: Bench) -> None:
     bench.batches.reading([origin(place=(0, 4)), origin(place=(1, 5))])
-    assert bench.ledger.read().computing == ((0, 4), (1, 5))
+    assert bench.heartbeat.read().computing == ((0, 4), (1, 5))
     bench.batches.reading(())
-    assert bench.ledger.read().computing == ()
+    assert bench.heartbeat.read().computing == ()
 
 
 def test_a_record_that_killed_two_workers_is_not_given_to_a_third(bench: Bench) -> None:
@@ -191,4 +191,4 @@ def test_offsets_are_next_to_read_and_nothing_is_left_out(
     assert bench.done.offsets == {("search.requests", one): 10 + count for one, count in counts.items()}
     assert {(one.origin.partition, one.origin.offset) for one in written} == {record[:2] for record in records}
     assert len(bench.done.timestamps_ms) == len(records)
-    bench.ledger.close()
+    bench.heartbeat.close()

@@ -49,9 +49,9 @@ def test_what_cannot_be_set_aside_is_a_crash_and_not_the_silent_end_of_one_agent
 def _interactions(app: MagicMock, letters: MagicMock, key: bytes | None, value: bytes | None) -> None:
     """Has the agent read one such record."""
     app.topic.return_value = letters
-    ledger = OldestOffsets()
-    ledger.rewound()
-    agents = Agents(app, MagicMock(), Codec(), ledger, MagicMock(), MagicMock())
+    oldest = OldestOffsets()
+    oldest.rewound()
+    agents = Agents(app, MagicMock(), Codec(), oldest, MagicMock(), MagicMock())
     message = MagicMock(topic="interactions", partition=0, offset=0, timestamp=1.7e9, key=key, value=value, headers=[])
 
     async def events() -> AsyncIterator[MagicMock]:

@@ -133,11 +133,11 @@ def test_a_full_disk_keeps_what_changed_in_memory(keeper: Keeper, kept: Kept, mo
 
 
 def test_what_comes_while_profiles_are_read_back_is_read_again(keeper: Keeper) -> None:
-    ledger = keeper._ledger
+    oldest = keeper._oldest
     keeper.pause()
     buy(keeper, "a", 5)
-    ledger.took(("interactions", 0), 5)
-    assert ledger.committable() == {("interactions", 0): 5}
+    oldest.took(("interactions", 0), 5)
+    assert oldest.committable() == {("interactions", 0): 5}
 
 
 def test_a_file_from_before_a_new_start_is_not_put_into(keeper: Keeper, kept: Kept, tmp_path: Path) -> None:

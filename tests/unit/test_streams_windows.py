@@ -1,4 +1,4 @@
-"""Windows, the ledger of what is still needed, and when a window may be published."""
+"""Windows, the oldest of what is still needed, and when a window may be published."""
 
 from __future__ import annotations
 
@@ -50,19 +50,19 @@ def test_quantiles_of_nothing_are_nothing() -> None:
 
 
 def test_the_oldest_held_record_decides_what_is_committed() -> None:
-    ledger, partition = OldestOffsets(), ("t", 0)
+    oldest, partition = OldestOffsets(), ("t", 0)
     for offset in range(5, 10):
-        ledger.took(partition, offset)
-    assert ledger.committable() == {partition: 10}
-    ledger.hold(partition, "window", 7)
-    ledger.hold(partition, "window", 6)
-    ledger.hold(partition, "profile", 8)
-    assert ledger.committable() == {partition: 6}
-    ledger.release_everywhere("window")
-    assert ledger.committable() == {partition: 8}
-    ledger.release(partition, "profile")
-    assert ledger.committable() == {partition: 10}
-    assert not ledger.is_new(partition, 9)
+        oldest.took(partition, offset)
+    assert oldest.committable() == {partition: 10}
+    oldest.hold(partition, "window", 7)
+    oldest.hold(partition, "window", 6)
+    oldest.hold(partition, "profile", 8)
+    assert oldest.committable() == {partition: 6}
+    oldest.release_everywhere("window")
+    assert oldest.committable() == {partition: 8}
+    oldest.release(partition, "profile")
+    assert oldest.committable() == {partition: 10}
+    assert not oldest.is_new(partition, 9)
 
 
 class Standing:
@@ -92,28 +92,28 @@ def published(traffic: Traffic, reader: Standing, now: int) -> list[TrafficWindo
 
 
 def test_a_window_waits_for_records_that_were_read_and_not_looked_at_yet() -> None:
-    ledger, place = OldestOffsets(), ("search.results", 0)
-    traffic = Traffic(ledger, ("search.results",), window_s=10.0)
+    oldest, place = OldestOffsets(), ("search.results", 0)
+    traffic = Traffic(oldest, ("search.results",), window_s=10.0)
     now = 1_700_000_000_000
     traffic.restart_from({"search.results": now - 30_000}, now)
-    ledger.fetched(place, 5)
+    oldest.fetched(place, 5)
     for offset in (4, 5):
         assert published(traffic, Standing(place, 6, 6), now) == []
         traffic.count(place, offset, now - 25_000, now, answer(3.0))
-        ledger.took(place, offset)
+        oldest.took(place, offset)
     assert [window.records for window in published(traffic, Standing(place, 6, 6), now)] == [2, 0]
 
 
 def test_a_window_is_published_when_its_partitions_were_read_to_the_end() -> None:
-    ledger, place = OldestOffsets(), ("search.results", 0)
-    traffic = Traffic(ledger, ("search.results",), window_s=10.0)
+    oldest, place = OldestOffsets(), ("search.results", 0)
+    traffic = Traffic(oldest, ("search.results",), window_s=10.0)
     now = 1_700_000_000_000
     traffic.restart_from({"search.results": now - 30_000}, now)
     traffic.count(place, 4, now - 25_000, now, answer(3.0))
-    ledger.took(place, 4)
+    oldest.took(place, 4)
     assert published(traffic, Standing(place, 5, 9), now) == [], "records before the end of the window may still come"
     assert published(traffic, Standing(place, 5, None), now) == [], "where the partition ends is not known yet"
-    assert ledger.committable() == {place: 4}
+    assert oldest.committable() == {place: 4}
     windows = published(traffic, Standing(place, 9, 9), now + 1000)
     assert [window.records for window in windows] == [1, 0]
-    assert ledger.committable() == {place: 5}
+    assert oldest.committable() == {place: 5}
