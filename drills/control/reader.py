@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Sequence
 from typing import cast
 
 import structlog
@@ -24,7 +25,7 @@ TOPIC = "drills.control"
 _GROUP = "standfast-drills"
 _TIMEOUT_S = 10.0
 _LOOK_EVERY_S = 2.0  # for partitions that were added, and for a topic that was made again
-_LOOK_BEFORE_S = 0.2  # the least that a command's topic was looked at before the command is answered
+_MOST_FETCHED = 500  # commands that share one look at the topic, which is a question to Kafka
 _LOOK_WITHIN_S = 1.0
 _log = structlog.get_logger()
 
@@ -47,6 +48,7 @@ class Control:
         self._identity = Identity("", 0)
         self._looked = float("-inf")
         self._reached: dict[int, int] = {}
+        self._fetched: deque[Consumed] = deque()
         self._said = ""
 
     def open(self) -> None:
@@ -63,28 +65,14 @@ class Control:
     def next(self, within_s: float) -> Consumed | None:
         """The next command, None if there is none in time.
 
-        A command is given out only while its topic is there. One that was read from a topic that is gone is left, with
-        a log line: nobody could settle it.
+        A command is given out only if its topic was looked at after Kafka sent it, and is still the one that was read.
+        Looked at before, it could have been deleted and made again in between: its commands were then answered twice,
+        once under the id of the topic that is gone. A command of a topic that is gone is left, with a log line: nobody
+        could settle it.
         """
-        self._look(_LOOK_EVERY_S)
-        message = cast("Consumed | None", self._consumer.poll(within_s))
-        if message is None:
-            return None
-        self._unread.read(self._consumer, [message])
-        error = message.error()
-        if error is not None:
-            self._heard(error, message)
-            return None
-        before = self._identity
-        self._look(_LOOK_BEFORE_S)
-        if self._identity.topic_id != before.topic_id:
-            _log.warning(
-                "a command is left: it may be of the topic that is gone, and is read again if it is not",
-                topic=self.topic,
-                partition=message.partition(),
-                offset=message.offset(),
-            )
-        return message if self._identity == before else None
+        if not self._fetched:
+            self._fetch(within_s)
+        return self._fetched.popleft() if self._fetched else None
 
     def record(self, message: Consumed) -> str:
         """The name of a command's record that no other record has, also of a topic that is made again."""
@@ -98,6 +86,8 @@ class Control:
     def is_read(self) -> bool:
         """Whether every command that Kafka had when this was asked has been given out; False if Kafka does not say."""
         self._look(0.0)
+        if self._fetched:
+            return False
         try:
             return all(self._is_read(place) for place in self._consumer.position(self._consumer.assignment()))
         except KafkaException as error:
@@ -111,6 +101,37 @@ class Control:
     def close(self) -> None:
         """Ends the connection."""
         self._consumer.close()
+
+    def _fetch(self, within_s: float) -> None:
+        self._look(_LOOK_EVERY_S)
+        first = cast("Consumed | None", self._consumer.poll(within_s))
+        if first is None:
+            return
+        messages = [first, *cast("list[Consumed]", self._consumer.consume(_MOST_FETCHED - 1, 0))]
+        self._unread.read(self._consumer, messages)
+        before = self._identity
+        commands = [message for message in messages if self._is_command(message)]
+        if commands:
+            self._look(0.0)
+        if self._identity == before:
+            self._fetched.extend(commands)
+        elif self._identity.topic_id != before.topic_id:
+            self._leave(commands)
+
+    def _is_command(self, message: Consumed) -> bool:
+        if (error := message.error()) is None:
+            return True
+        self._heard(error, message)
+        return False
+
+    def _leave(self, commands: Sequence[Consumed]) -> None:
+        for message in commands:
+            _log.warning(
+                "a command is left: it may be of the topic that is gone, and is read again if it is not",
+                topic=self.topic,
+                partition=message.partition(),
+                offset=message.offset(),
+            )
 
     def _is_read(self, place: TopicPartition) -> bool:
         role_word.beat()  # a partition that is not answered for takes a second, and there may be many
@@ -142,6 +163,7 @@ class Control:
         if self._identity.topic_id not in {"", identity.topic_id}:
             _log.warning("the topic was deleted and made again; it is read from its beginning", topic=self.topic)
         self._reached.clear()
+        self._fetched.clear()
         self._unread.forget(range(identity.partitions))
         self._consumer.assign(places)
         self._identity = identity

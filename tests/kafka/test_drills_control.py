@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,9 +12,11 @@ from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic
 
 from drills.control.events import FINAL
+from drills.control.reader import Control
 from schemas.records import DrillEvent
 from standfast import topics
 from standfast.core import clients
+from standfast.core.consumed import Consumed
 from standfast.core.settings import KafkaSettings, Settings
 from standfast.core.topics.topic_ids import identity_of
 from tests.support.desk import Desk, RefusedByKafka
@@ -188,11 +191,30 @@ def test_a_command_whose_sender_has_given_up_is_refused(stage: Stage, runner: th
 def test_the_committed_offset_carries_the_id_of_its_topic(stage: Stage, runner: threading.Thread) -> None:
     stage.order(drill="none")
     endings(stage, 1)
-    from drills.control.reader import Control
-
     control = Control(stage.settings, lambda: True)
     try:
         (place,) = control._consumer.committed([TopicPartition(stage.topic, 0)], 10)
         assert (place.offset, place.metadata) == (1, topic_id(stage))
     finally:
         control.close()
+
+
+def test_a_command_read_just_after_a_look_at_a_topic_that_is_gone_meanwhile_is_of_the_new_topic(
+    stage: Stage, desk: Desk
+) -> None:
+    """A look before the command came says nothing about the command: one such was answered under the old topic's id."""
+    control = Control(stage.settings, lambda: False)
+    try:
+        control.open()
+        made_again(desk, stage)
+        stage.order(drill="none")
+        message = wait_until(lambda: just_after_a_look(control), WAIT_S, what="the command")
+        assert message is not None
+        assert control.record(message) == f"{stage.topic}-0-0@{topic_id(stage)}"
+    finally:
+        control.close()
+
+
+def just_after_a_look(control: Control) -> Consumed | None:
+    control._looked = time.monotonic()
+    return control.next(0.2)
