@@ -18,6 +18,7 @@ from standfast.core.consumed import Consumed
 from standfast.core.deleted import Unread
 from standfast.core.errors import Fenced
 from standfast.core.kafka_errors import is_fenced
+from standfast.core.membership import leave
 
 _log = structlog.get_logger()
 _MOST_BYTES = 8_388_608
@@ -73,18 +74,8 @@ class PartitionReader:
         self._subscribe()
 
     def leave(self, within_s: float) -> bool:
-        """Gives up the place in the group, so that others get the partitions at once; False if that is not sure.
-
-        A static member's place outlives its consumer: closed without this, its partitions would stand still until the
-        session times out. librdkafka leaves when it is unsubscribed first, and forgets the member's id when it does.
-        """
-        self.consumer.unsubscribe()
-        deadline = time.monotonic() + within_s
-        while self.consumer.memberid():
-            if time.monotonic() > deadline:
-                return False
-            self.consumer.poll(0.005)
-        return True
+        """Gives up the place in the group; False if that is not sure."""
+        return leave(self.consumer, within_s)
 
     def fill(self, timeout: float) -> None:
         """Takes what Kafka has, up to the window; waits up to `timeout` seconds for a first record. Raises Fenced."""

@@ -21,7 +21,6 @@ from consumers.serving.pace import Pace
 from consumers.serving.partition_reader import PartitionReader, Places
 from consumers.serving.selection import Limits, Picked, pick
 from standfast.core import backoff, telemetry
-from standfast.core.bounded import close
 
 _log = structlog.get_logger()
 _POLL_S = 0.1
@@ -30,7 +29,6 @@ _BULK_EVERY_S = 1.0  # bulk requests wait for a worker without work, but not for
 _REPORT_EVERY_S = 1.0
 # Longest wait in one go for the last batch's commit; after it the worker polls, paused, so that a rebalance can go on.
 _COMMIT_WAIT_S = 1.0
-_CLOSE_S = 2.0  # it takes 5 ms
 _RENEW_S = 0.03
 _WINDOW_BATCHES = 4
 _NEWEST_WINDOW = 4096
@@ -218,7 +216,10 @@ class Worker:
         return [self._reader] if self._bulk is None else [self._reader, self._bulk]
 
     def _finish(self) -> bool:
-        """Stops under one deadline: 1. the commit in hand; 2. its place in the group, if it leaves; 3. consumers."""
+        """Stops under one deadline: 1. the commit in hand; 2. its place in the group, if it leaves.
+
+        No consumer is closed: a member that stays has nothing to tell Kafka, and its process ends now.
+        """
         deadline = time.monotonic() + self._stop_within_s
         delivered = self._is_delivered(self._stop_within_s)
         while delivered and not self._commit_offsets() and time.monotonic() < deadline:
@@ -226,11 +227,9 @@ class Worker:
         if not delivered:
             _log.warning("stopped before the last batch was committed; its requests will be read again")
         elif not self._leaving:
-            self._tell(Done())  # closing the consumers takes 5 ms and more, which nobody need wait for
+            self._tell(Done())  # the end of the process takes 5 ms and more, which nobody need wait for
         left = self._leaving and {reader.leave(self._stop_within_s) for reader in self._readers} == {True}
         self._committer.close()
-        for reader in self._readers:
-            close(reader.consumer, _CLOSE_S)
         return left
 
     def _settle(self, gone: Places, lost: bool) -> None:

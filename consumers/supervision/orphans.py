@@ -17,7 +17,7 @@ from confluent_kafka.admin import AdminClient
 
 from consumers.service import Service
 from standfast.core import clients
-from standfast.core.bounded import close
+from standfast.core.membership import leave
 from standfast.core.settings import Settings
 
 _log = structlog.get_logger()
@@ -27,7 +27,7 @@ _LOOK_S = 1.0
 _LOOKS = 20
 _ASK_S = 5.0
 _SHAKE_S = 10.0
-_CLOSE_S = 5.0
+_LEAVE_S = 5.0
 
 
 class Orphans:
@@ -82,7 +82,8 @@ class Orphans:
         deadline = time.monotonic() + _SHAKE_S
         while not settled.is_set() and time.monotonic() < deadline:
             passer.poll(0.1)
-        close(passer, _CLOSE_S)
+        if leave(passer, _LEAVE_S):
+            passer.close()
 
 
 def orphans(admin: AdminClient, group: str, topic: str) -> set[int] | None:

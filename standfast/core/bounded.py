@@ -14,10 +14,8 @@ from concurrent.futures import Future
 from queue import SimpleQueue
 from statistics import median
 
-import structlog
-from confluent_kafka import Consumer, KafkaError, KafkaException
+from confluent_kafka import KafkaError, KafkaException
 
-_log = structlog.get_logger()
 _CALLS = 15
 _TIMES_USUAL = 8
 _HUNG_AT_FIRST = 2  # as long as others take over from a dead broker
@@ -86,21 +84,6 @@ class Beside:
         if self._calls is not None:
             self._calls.put(None)
             self._calls = None
-
-
-def close(consumer: Consumer, within_s: float) -> None:
-    """Closes a consumer that has subscribed, with all committed; or leaves it to the end of the process, and says so.
-
-    An assignment that comes while librdkafka 2.16 closes a consumer has its close wait for ever in the rebalance
-    callback: one stop in a hundred on a busy machine, in the second second of a worker's service.
-    """
-    beside = Beside()
-    try:
-        beside.call(consumer.close, within_s)
-    except Hung:
-        _log.warning("a consumer does not close and is left to the end of its process")
-    finally:
-        beside.end()
 
 
 def _run(calls: SimpleQueue[tuple[Callable[[], object], Future[object]] | None]) -> None:

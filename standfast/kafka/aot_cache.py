@@ -15,9 +15,9 @@ import structlog
 from confluent_kafka import Consumer, KafkaException, Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from standfast.core.bounded import close
 from standfast.core.clients import Config
 from standfast.core.errors import StandfastError
+from standfast.core.membership import leave
 from standfast.kafka.broker import Node
 from standfast.kafka.broker_config import new_layout
 from standfast.kafka.distribution import ahead_file
@@ -87,7 +87,7 @@ def _work(address: str) -> None:
         worker.commit_transaction(_STARTS_S)
         results.poll(1.0)
     for client in (requests, results):
-        close(client, _STARTS_S)
+        leave(client, _STARTS_S)
 
 
 def _reader(address: str, topic: str) -> Consumer:

@@ -104,16 +104,6 @@ BULK: Table = {
 STOPPING: Table = {
     "serve: send Done": AROUND,
     "stop: Committer.close": AROUND,
-    "bounded: Consumer.close": WITHIN,
-    "bounded: Consumer.on_revoke": AROUND,
-    "bounded/Consumer.on_revoke: Committer.idle": AFTER,
-    "bounded/Consumer.on_revoke: Consumer.resume": AFTER,
-    "bounded/Consumer.on_revoke: send Serving": AFTER,
-    "bounded: Bulk.close": ("in", "after"),
-    "bounded: Bulk.on_revoke": AFTER,
-    "bounded/Bulk.on_revoke: Committer.idle": AFTER,
-    "bounded/Bulk.on_revoke: Bulk.resume": AFTER,
-    "bounded/Bulk.on_revoke: send Serving": AFTER,
     "stop: Seats.close": AFTER,
     "stand by: Seats.close": AROUND,
     "stand by: Consumer.close": AFTER,
@@ -169,7 +159,6 @@ SOMETIMES = {
     "serve/Bulk.on_assign: Bulk.offsets_for_times",
     *(f"serve: {client}.{call}" for client in ("Consumer", "Bulk") for call in ("pause", "resume")),
     *(f"{where}: Committer.renew" for where in ("serve", "serve/Consumer.on_revoke", "serve/Bulk.on_revoke")),
-    *(f"bounded/{client}.on_revoke: Committer.renew" for client in ("Consumer", "Bulk")),
     "stop: Consumer.close",  # of a spare seat, where a worker is stopped within a second of its takeover
 }
 COMPUTING = {

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import threading
 import weakref
-from typing import cast
 
 import pytest
-import structlog
-from confluent_kafka import Consumer
 
-from standfast.core.bounded import Beside, Hung, Patience, close
+from standfast.core.bounded import Beside, Hung, Patience
 from tests.waiting import wait_until
 
 
@@ -64,35 +61,3 @@ def test_what_is_always_slow_is_waited_for_longer_and_so_is_what_hung_before() -
     assert waits == pytest.approx([1.6, 1.6, 3.2, 6.4])
     patience.returned(0.2)
     assert patience.seconds == pytest.approx(1.6)
-
-
-class Closing:
-    """A consumer whose `close` waits until it may."""
-
-    def __init__(self) -> None:
-        self.may = threading.Event()
-        self.thread = ""
-
-    def close(self) -> None:
-        self.thread = threading.current_thread().name + str(threading.get_ident())
-        self.may.wait()
-
-
-def _lives(consumer: Closing) -> bool:
-    return any(one.name + str(one.ident) == consumer.thread for one in threading.enumerate())
-
-
-def test_a_consumer_that_does_not_close_is_left_and_told_of() -> None:
-    consumer = Closing()
-    with structlog.testing.capture_logs() as lines:
-        close(cast(Consumer, consumer), 0.05)
-    assert [line["event"] for line in lines] == ["a consumer does not close and is left to the end of its process"]
-    consumer.may.set()
-
-
-def test_no_thread_stays_behind_a_consumer_that_has_closed() -> None:
-    """The supervisor closes one after each takeover that left partitions behind."""
-    consumer = Closing()
-    consumer.may.set()
-    close(cast(Consumer, consumer), 30)
-    wait_until(lambda: not _lives(consumer), what="the end of the thread")

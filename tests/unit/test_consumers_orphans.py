@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import threading
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
-import structlog
 from confluent_kafka import KafkaError, KafkaException
 
 from consumers.service import service
@@ -18,35 +16,43 @@ SETTINGS = Settings(kafka=KafkaSettings(bootstrap_servers="127.0.0.1:1"))
 
 
 class Passer:
-    """A member of the group that is settled at once and never closes."""
+    """A member of the group that is settled at once, and leaves when it may."""
 
-    closing = threading.Event()
+    leaves = True
+    steps: ClassVar[list[str]] = []
 
     def __init__(self, _config: dict[str, object]) -> None:
         self._settled: Any = None
+        self._member = "passer-1"
 
     def subscribe(self, _topics: list[str], on_assign: Any) -> None:
         self._settled = on_assign
+
+    def unsubscribe(self) -> None:
+        self.steps.append("left" if self.leaves else "stayed")
+        self._member = "" if self.leaves else self._member
+
+    def memberid(self) -> str:
+        return self._member
 
     def poll(self, _timeout: float) -> None:
         self._settled(self, [])
 
     def close(self) -> None:
-        self.closing.wait()
+        self.steps.append("closed")
 
 
-def test_a_member_that_does_not_close_holds_up_no_look(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It had subscribed, and librdkafka's close may wait for ever in an assignment that comes meanwhile."""
+@pytest.mark.parametrize(("leaves", "steps"), [(True, ["left", "closed"]), (False, ["stayed"])])
+def test_a_member_is_closed_only_when_it_has_left(
+    monkeypatch: pytest.MonkeyPatch, leaves: bool, steps: list[str]
+) -> None:
+    """An assignment that comes while it is closed stops every thread of the supervisor for ever."""
     monkeypatch.setattr(orphans, "Consumer", Passer)
-    monkeypatch.setattr(orphans, "_CLOSE_S", 0.05)
-    one = orphans.Orphans(service("search", SETTINGS), SETTINGS)
-    shaking = threading.Thread(target=one._shake, args=("group",), daemon=True)
-    with structlog.testing.capture_logs() as lines:
-        shaking.start()
-        shaking.join(30)
-        assert not shaking.is_alive()
-    Passer.closing.set()
-    assert [line["event"] for line in lines] == ["a consumer does not close and is left to the end of its process"]
+    monkeypatch.setattr(orphans, "_LEAVE_S", 0.05)
+    monkeypatch.setattr(Passer, "leaves", leaves)
+    monkeypatch.setattr(Passer, "steps", [])
+    orphans.Orphans(service("search", SETTINGS), SETTINGS)._shake("group")
+    assert Passer.steps == steps
 
 
 def test_a_look_that_fails_is_not_the_last(monkeypatch: pytest.MonkeyPatch) -> None:
