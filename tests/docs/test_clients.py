@@ -13,7 +13,7 @@ import pytest
 
 from standfast.kafka.distribution import class_path
 from tests.docs.blocks import blocks
-from tests.support.toys import Toys
+from tests.support.toys.toys import Toys
 
 _KAFKAJS = "kafkajs@2.2.4"
 

@@ -1,7 +1,7 @@
 """A worker killed between any two of its steps: nothing lost, nothing doubled, and nobody blamed who was not computed.
 
-A step is a call that somebody outside its thread can notice (`tests.support.steps`); `tests.support.moments` names them
-all. The last test finds any that is missing there: a new call in a worker's loop needs a line.
+A step is a call that somebody outside its thread can notice (`steps` in `tests.support.mortals`); `moments` there names
+them all. The last test finds any that is missing there: a new call in a worker's loop needs a line.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from standfast.core.status import WorkerStatus
 from tests.support.desk import Desk
 from tests.support.guest import Guest
 from tests.support.history import History
-from tests.support.moments import (
+from tests.support.mortals.moments import (
     AT_LEAST_ONCE,
     BULK,
     COMMIT,
@@ -43,9 +43,9 @@ from tests.support.moments import (
     TAKING_OVER,
     Table,
 )
-from tests.support.mortals import Mortals
+from tests.support.mortals.mortals import Mortals
 from tests.support.orders import Death, Order, When
-from tests.support.toys import PARTITIONS
+from tests.support.toys.toys import PARTITIONS
 from tests.waiting import wait_until
 
 
@@ -275,4 +275,6 @@ def test_no_step_is_forgotten(stage: Stage) -> None:
     mortals.whole((worker.pid,))
     tables = EXACTLY_ONCE | REPLYING | MOVING | JOINING | LEAVING | LONG_BATCH | IN_DOUBT | NOT_DONE
     forgotten = mortals.steps() - set(tables) - SOMETIMES
-    assert not forgotten, f"workers do what no test kills them at; add it to tests/support/moments.py: {forgotten}"
+    assert not forgotten, (
+        f"workers do what no test kills them at; add it to tests/support/mortals/moments.py: {forgotten}"
+    )

@@ -10,7 +10,7 @@ import pytest
 
 from standfast.core.status import WorkerStatus
 from tests.support.history import History
-from tests.support.toys import Toys, is_alive
+from tests.support.toys.toys import Toys, is_alive
 from tests.waiting import wait_until
 
 _TOGETHER = "sleep 0.5"

@@ -36,7 +36,7 @@ from tests.support.desk import Desk, both_ends
 from tests.support.fuzzed import Fuzz, Fuzzed
 from tests.support.raw_records import CODECS, Raw, batch, send
 from tests.support.registry import running_registry
-from tests.support.toys import Toys
+from tests.support.toys.toys import Toys
 
 REQUESTS = ("search.requests", "search.requests.bulk", "recommend.requests", "recommend.requests.bulk")
 ANSWERS = ("search.results", "search.results.bulk", "recommend.results", "recommend.results.bulk", "fuzz.replies")
@@ -52,7 +52,7 @@ _slow = [pytest.mark.slow, pytest.mark.timeout(6 * 3600)]
 class Whole(Toys):
     """With the stream processor, the drill runner and the profiles."""
 
-    module = "tests.support.toy_whole"
+    module = "tests.support.toys.toy_whole"
 
 
 class Sender:

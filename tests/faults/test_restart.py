@@ -12,7 +12,7 @@ import pytest
 
 from standfast.kafka.cluster import Cluster
 from tests.support.history import History
-from tests.support.toys import Toys, is_alive
+from tests.support.toys.toys import Toys, is_alive
 from tests.waiting import wait_until
 
 _OUTAGE_S = 15.0

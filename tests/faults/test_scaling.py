@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from tests.support.history import History, Sighting
-from tests.support.toys import PARTITIONS, Toys
+from tests.support.toys.toys import PARTITIONS, Toys
 from tests.waiting import wait_until
 
 # What a member's partitions would wait for that goes without a word.

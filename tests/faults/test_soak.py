@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bench.failover.soak import soak
-from tests.support.toys import Toys
+from tests.support.toys.toys import Toys
 
 _SECONDS, _EVERY_S = 15.0, 2.0
 

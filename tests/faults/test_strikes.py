@@ -12,10 +12,10 @@ from consumers.service import service
 from drills.faults import FAULTS
 from drills.faults.running_system import RunningSystem
 from standfast.core.settings import KafkaSettings, Settings
-from tests.support.toys import Toys
+from tests.support.toys.toys import Toys
 from tests.waiting import wait_until
 
-TOYS_ALONE = "tests.support.toy_alone"
+TOYS_ALONE = "tests.support.toys.toy_alone"
 ON_A_RUNNING_SYSTEM = [name for name, strike in FAULTS.items() if strike.brokers is None]
 
 

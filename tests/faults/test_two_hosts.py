@@ -10,7 +10,7 @@ import pytest
 
 from standfast.core.hosts.host_statuses import HostStatuses
 from tests.support.history import History
-from tests.support.toys import PARTITIONS, Toys
+from tests.support.toys.toys import PARTITIONS, Toys
 from tests.waiting import wait_until
 
 

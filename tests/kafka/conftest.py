@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support.desk import Desk, Reader
-from tests.support.toys import Toys
+from tests.support.toys.toys import Toys
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.support.desk import Desk, Reader
-from tests.support.toys import Toys
+from tests.support.toys.toys import Toys
 from tests.waiting import wait_until
 
 

@@ -16,7 +16,7 @@ from standfast.core.errors import DrillRejected
 from standfast.core.services.search import SearchSettings
 from standfast.core.settings import KafkaSettings, Settings
 
-TOYS = "tests.support.toy_system"
+TOYS = "tests.support.toys.toy_system"
 
 
 @pytest.mark.timeout(300)

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from tests.support.history import History
-from tests.support.mortals import Mortals
-from tests.support.steps import Counts
+from tests.support.mortals.mortals import Mortals
+from tests.support.mortals.steps import Counts
 from tests.waiting import wait_until
 
 _ONE_BY_ONE = 40

@@ -24,7 +24,7 @@ from standfast.core.status import SystemStatus
 from standfast.kafka.cluster import Cluster
 from standfast.status_topic import StatusTopic
 from tests.support.desk import Reader
-from tests.support.toys import Toys
+from tests.support.toys.toys import Toys
 from tests.waiting import wait_until
 
 

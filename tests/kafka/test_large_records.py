@@ -13,7 +13,7 @@ from standfast.core import clients
 from standfast.kafka.cluster import Cluster
 from tests.support.desk import Desk, has
 from tests.support.raw_records import Raw, batch, refusal, send
-from tests.support.toys import Toys
+from tests.support.toys.toys import Toys
 
 MIB = 1 << 20
 

@@ -13,7 +13,7 @@ from confluent_kafka import Message, Producer
 
 from standfast.core import clients
 from tests.support.desk import Desk, Header, Reader
-from tests.support.toys import Toys
+from tests.support.toys.toys import Toys
 from tests.waiting import wait_until
 
 _EACH_S = 0.02

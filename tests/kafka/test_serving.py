@@ -22,7 +22,7 @@ from standfast.core import clients
 from tests.support.desk import Desk, Header, Reader, RefusedByKafka, has
 from tests.support.history import History
 from tests.support.registry import Registry, running_registry
-from tests.support.toys import PARTITIONS, Toys
+from tests.support.toys.toys import PARTITIONS, Toys
 from tests.waiting import wait_until
 
 MIB = 1 << 20

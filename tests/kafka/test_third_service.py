@@ -10,13 +10,13 @@ from confluent_kafka.admin import AdminClient
 
 from standfast.core import clients
 from tests.support.desk import Desk
-from tests.support.toys import Toys
+from tests.support.toys.toys import Toys
 
 
 class ThirdSystem(Toys):
     """A system in which the third service lies among the services, and is the only one that is run."""
 
-    module = "tests.support.third_system"
+    module = "tests.support.toys.third_system"
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,1 @@
+"""Processes that die at a named step, and the steps there are."""

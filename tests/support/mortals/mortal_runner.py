@@ -1,0 +1,87 @@
+"""A drill runner that dies by SIGKILL at the moment that `DIES` names, such as `before inject`; without it, never.
+
+`python -m tests.support.mortals.mortal_runner` in the place of `python -m drills`. It also knows two drills more:
+`toy-mark`, and `toy-hang`, which makes the real fault `hang`.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+from drills.__main__ import main
+from drills.drill import COMMON, Drill
+from drills.evidence.history import Fault
+from drills.faults import FAULTS
+from drills.faults.hang import HANG
+from drills.faults.injector import Aim, Injector, Kind
+from drills.faults.running_system import RunningSystem
+from drills.faults.workers import TARGETS
+from drills.running import intents
+from tests.support.toys.toy_fault import MARK
+
+TOY_HANG = Drill(
+    name="toy-hang",
+    what="Stops one worker.",
+    why="To have a fault that stays when its runner dies.",
+    fault="hang",
+    targets=TARGETS,
+    params=(*COMMON, *HANG.params),
+    promises=(),
+    undo="the worker is woken",
+)
+
+
+@contextmanager
+def moment(what: str) -> Iterator[None]:
+    """A step of the runner; it may die before or after it."""
+    for when in ("before", "after"):
+        if when == "after":
+            yield
+        if os.environ.get("DIES") == f"{when} {what}":
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+class Mortal:
+    """An injector whose process may die around what changes the world."""
+
+    def __init__(self, injector: Injector) -> None:
+        self._injector = injector
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._injector, name)
+
+    def inject(self) -> Fault:
+        with moment("inject"):
+            return self._injector.inject()
+
+    def undo(self) -> None:
+        with moment("undo"):
+            self._injector.undo()
+
+
+def mortal(kind: Kind) -> Kind:
+    """The same kind of fault, made by a runner that may die."""
+
+    def make(scene: RunningSystem, aim: Aim) -> Injector:
+        made: Injector = Mortal(kind.make(scene, aim))  # type: ignore[assignment] - the rest is passed on
+        return made
+
+    return replace(kind, make=make)
+
+
+def keep(intent: intents.Intent, written: Any = intents.keep) -> None:
+    with moment("keep"):
+        written(intent)
+
+
+if __name__ == "__main__":
+    for one in (MARK, replace(HANG, drill=TOY_HANG)):
+        FAULTS[one.name] = mortal(one)
+    intents.keep = keep
+    sys.exit(main())

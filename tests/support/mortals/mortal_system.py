@@ -1,0 +1,30 @@
+"""The toy system (`toy_system`) on mortal nurseries; its supervisor replaces at once whoever dies young."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from consumers.supervision import identities
+from tests.support.toys import toy_system
+
+_NURSERY = "tests.support.mortals.mortal_nursery"
+
+
+def mortal_command(name: str, channel: int, version: int) -> list[str]:
+    """In the place of `consumers.process.nursery.command`."""
+    return [
+        sys.executable,
+        "-m",
+        _NURSERY,
+        name,
+        str(channel),
+        str(os.getpid()),
+        str(version),
+    ]
+
+
+if __name__ == "__main__":
+    identities._SHORT_LIFE_S = 0.0
+    toy_system.toy_command = mortal_command
+    toy_system.main(sys.argv[1:])

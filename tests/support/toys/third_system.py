@@ -1,0 +1,43 @@
+"""`standfast up` on a machine where `third_service` lies among the services: that file is all that was added.
+
+Run as `python -m tests.support.toys.third_system` for the supervisor; it starts the nurseries by the same module.
+Training needs the shop and the encoder, which this service does not: what it trains is published here.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from standfast.core import services
+from tests.support.toys.third_service import SPEC, train
+
+services.TABLE[SPEC.name] = SPEC
+services.NAMES = tuple(services.TABLE)
+
+
+def third_command(name: str, channel: int, version: int) -> list[str]:
+    """In the place of `consumers.process.nursery.command`: the same, where the third service is known."""
+    return [sys.executable, "-m", "tests.support.toys.third_system", name, str(channel), str(os.getpid()), str(version)]
+
+
+def main() -> None:
+    from consumers.process import nursery
+    from models import registry
+    from standfast import system
+    from standfast.core import settings
+    from standfast.core.processes.parent_death import tie_to_parent
+
+    tie_to_parent(os.getppid())
+    nursery.command = third_command
+    manifest = registry.publish(SPEC.name, lambda folder: train(None, folder, None, None))
+    registry.activate(SPEC.name, manifest.version)
+    system.run(settings.load(), services=(SPEC.name,), roles=(), embedded=False)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) > 2:
+        from consumers.process.nursery import main as serve
+
+        sys.exit(serve(sys.argv[1:]))
+    main()

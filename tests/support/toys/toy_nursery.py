@@ -1,0 +1,86 @@
+"""A nursery whose model answers at once and does on command what a bad model or record would do.
+
+Run as `python -m tests.support.toys.toy_nursery SERVICE CHANNEL PARENT VERSION`, in place of
+`consumers.process.nursery`: everything but the model is the real thing.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Sequence
+
+import structlog
+
+from consumers.channel.messages import Loaded, send
+from consumers.process.nursery import Nursery
+from consumers.service import service
+from models.base import RecommendQuery, SearchQuery
+from schemas.records import Item
+from standfast.core import logs, settings, telemetry
+from standfast.core.home import home
+from standfast.core.processes.lifeline import leave_interrupts_to_parent
+from standfast.core.processes.parent_death import tie_to_parent
+
+
+class ToyModel:
+    """Answers with the query itself. `die`, `crash`, `raise` and `sleep SECONDS` do what they say; `version` tells it.
+
+    With a file `toy-fails` in the state folder it raises whatever it is asked.
+    """
+
+    ignores_user = True
+
+    def __init__(self, version: int) -> None:
+        self.label = f"toy@{version}"
+
+    def predict(self, queries: Sequence[SearchQuery | RecommendQuery]) -> list[list[Item]]:
+        if (home() / "toy-fails").exists():
+            raise RuntimeError("device-side assert triggered")
+        return [self._one(query) for query in queries]
+
+    def warm_up(self) -> None:
+        return
+
+    def _one(self, query: SearchQuery | RecommendQuery) -> list[Item]:
+        text = query.query if isinstance(query, SearchQuery) else str(query.user_id)
+        word, _, rest = text.partition(" ")
+        if word == "die":
+            os.kill(os.getpid(), signal.SIGKILL)
+        elif word == "crash":
+            os._exit(7)
+        elif word == "raise":
+            raise ValueError("this request cannot be computed")
+        elif word == "sleep":
+            time.sleep(float(rest))
+        elif word == "version":
+            text = self.label
+        return [Item(text, 1.0, text)]
+
+
+def active_version() -> int:
+    """The version of the toy model that is active."""
+    chosen = home() / "toy-version"
+    return int(chosen.read_text()) if chosen.exists() else 1
+
+
+def main(arguments: list[str]) -> int:
+    name, channel, parent, version = arguments
+    tie_to_parent(int(parent))
+    leave_interrupts_to_parent()
+    configured = settings.load()
+    logs.configure(configured.log, f"{name}-nursery")
+    line = socket.socket(fileno=int(channel))
+    model = ToyModel(int(version))
+    telemetry.become(f"{name}-nursery")
+    structlog.get_logger().info("model is loaded", service=name, model=model.label)
+    send(line, Loaded(model.label))
+    Nursery(line, service(name, configured), model, configured).run()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

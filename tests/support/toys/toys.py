@@ -1,0 +1,172 @@
+"""A toy system (`toy_system`) as a test drives it: start, look, kill, stop."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+
+from standfast.core.settings import KafkaSettings, Settings
+from standfast.core.status import ServiceStatus, SystemStatus, WorkerStatus
+from tests.waiting import wait_until
+
+START_S = 90.0
+PARTITIONS = 4
+
+
+class Toys:
+    """One system on its own state folder and topic prefix; not started yet."""
+
+    module = "tests.support.toys.toy_system"
+
+    def __init__(self, home: Path, servers: str, prefix: str, services: tuple[str, ...], **more: str) -> None:
+        self.home = home
+        self.services = services
+        self.settings = Settings(
+            kafka=KafkaSettings(bootstrap_servers=servers, topic_prefix=prefix, partitions=PARTITIONS)
+        )
+        self._environment = {
+            **os.environ,
+            "STANDFAST_HOME": str(home),
+            "KAFKA_BOOTSTRAP_SERVERS": servers,
+            "STANDFAST_KAFKA__TOPIC_PREFIX": prefix,
+            "STANDFAST_KAFKA__PARTITIONS": str(PARTITIONS),
+            "STANDFAST_METRICS__PORT": "0",
+            "STANDFAST_SEARCH__CACHE": "0",  # so that the toy does what it is told each time it is told
+            "STANDFAST_LOG__FORMAT": "json",
+            **more,
+        }
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Returns when every worker and standby of every service is there."""
+        self.home.mkdir(parents=True, exist_ok=True)
+        with self.log_file.open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", self.module, *self.services],
+                env=self._environment,
+                stdout=log,
+                stderr=log,
+            )
+        wait_until(self._is_ready, START_S, what="a toy system that is ready")
+
+    def stop(self, how: signal.Signals = signal.SIGTERM) -> None:
+        """Ends the supervisor and returns when it is gone."""
+        if self._process is None:
+            return
+        self._process.send_signal(how)
+        try:
+            self._process.wait(60)
+        finally:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    @property
+    def log_file(self) -> Path:
+        """What all its processes log."""
+        return self.home / "toys.log"
+
+    def logged(self, text: str) -> int:
+        """How many log lines contain the text."""
+        return sum(text in line for line in self.log_file.read_text(errors="replace").splitlines())
+
+    def topic(self, name: str) -> str:
+        """A topic's full name."""
+        return self.settings.kafka.topic_prefix + name
+
+    def status(self) -> SystemStatus:
+        """What the system says of itself now."""
+        return msgspec.json.decode((self.home / "run" / "status.json").read_bytes(), type=SystemStatus)
+
+    def active(self, service: str = "search") -> list[WorkerStatus]:
+        """The workers of a service that have partitions now."""
+        return [
+            row
+            for row in self.status().workers
+            if row.role == "active" and row.state == "serving" and row.service == service
+        ]
+
+    def standbys(self, service: str = "search") -> list[WorkerStatus]:
+        """The warm standbys of a service."""
+        return [row for row in self.status().workers if row.state == "ready" and row.service == service]
+
+    def pids(self) -> list[int]:
+        """Every process of the system but the supervisor and the nurseries."""
+        return [row.pid for row in self.status().workers if row.pid]
+
+    def nurseries(self) -> list[int]:
+        """The processes that workers are forked from."""
+        supervisor = self.status().supervisor_pid
+        children = Path(f"/proc/{supervisor}/task/{supervisor}/children").read_text()
+        return [int(pid) for pid in children.split() if "toy_nursery" in _command(int(pid))]
+
+    def scale(self, workers: int, service: str = "search") -> None:
+        """Asks for another number of workers, as `standfast scale` does, and returns when they serve."""
+        self.order(workers, service)
+        wait_until(lambda: self.scaling(service).settled, START_S, what=f"{workers} workers that serve")
+
+    def order(self, workers: int, service: str = "search") -> None:
+        """Asks for another number of workers and returns when the supervisor has heard it."""
+        (self.home / "run" / "orders").mkdir(exist_ok=True)
+        (self.home / "run" / "orders" / service).write_text(str(workers))
+        wait_until(lambda: self.scaling(service).workers == workers, START_S, what="a supervisor that has heard")
+
+    def scaling(self, service: str = "search") -> ServiceStatus:
+        """How many workers of a service there are, and why."""
+        return next(one for one in self.status().services if one.name == service)
+
+    def kill(self, pid: int, how: signal.Signals = signal.SIGKILL) -> None:
+        """Signals one of the system's processes; one that is gone already is gone."""
+        try:
+            os.kill(pid, how)
+        except ProcessLookupError:
+            return
+
+    def whole(self, without: tuple[int, ...] = (), timeout: float = START_S) -> None:
+        """Waits until nobody is missing, and none of the processes `without` is among those that are there."""
+        wait_until(lambda: self._is_whole(without), timeout, what="a toy system with nobody missing")
+
+    def _is_ready(self) -> bool:
+        assert self._process is not None
+        assert self._process.poll() is None, self.log_file.read_text(errors="replace")[-3000:]
+        try:
+            seen = self.status()
+        except FileNotFoundError:
+            return False
+        return seen.supervisor_pid == self._process.pid and seen.state == "ready" and self._is_whole(())
+
+    def _is_whole(self, without: tuple[int, ...]) -> bool:
+        if set(without) & set(self.pids()):
+            return False
+        return all(self._serves(name) for name in self.services)
+
+    def _serves(self, service: str) -> bool:
+        active = self.active(service)
+        partitions = sum(len(row.partitions.get(self.topic(f"{service}.requests"), ())) for row in active)
+        workers = next((one.workers for one in self.status().services if one.name == service), 0)
+        standbys = int(self._environment.get(f"STANDFAST_{service.upper()}__STANDBYS", 1))
+        shared = "STANDFAST_WORKERS__HOST" in self._environment  # other hosts have partitions too
+        return (
+            len(active) == workers and len(self.standbys(service)) >= standbys and (partitions == PARTITIONS or shared)
+        )
+
+
+def is_alive(pid: int) -> bool:
+    """Whether the process runs: neither gone nor waiting to be buried."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return False
+    return stat.rpartition(")")[2].split()[0] not in {"Z", "X"}
+
+
+def _command(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text()
+    except OSError:
+        return ""

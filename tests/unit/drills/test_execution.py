@@ -1,0 +1,244 @@
+"""A drill's own thread: what is written before the fault, and that the last event comes whatever goes wrong."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from drills.control.events import FINAL
+from drills.evidence.history import Fault, History, Request, Sighting
+from drills.evidence.verdict import Finding
+from drills.faults import FAULTS
+from drills.faults.injector import Injector, Target
+from drills.faults.running_system import RunningSystem
+from drills.running import execution, intents
+from drills.running.execution import Execution
+from drills.running.intents import Whose, decoded
+from drills.running.plan import make_plan
+from schemas.records import DrillCommand, DrillEvent
+from standfast.core.errors import DrillRejected
+from standfast.core.settings import KafkaSettings, Settings
+from tests.support.toys import toy_fault
+from tests.waiting import wait_until
+
+SETTINGS = Settings(kafka=KafkaSettings(topic_prefix="x."))
+WHOSE = Whose("x.drills.results", "d1", None)
+
+
+class FakeLoad:
+    """One request that was answered, and all is well after the fault."""
+
+    broken = None
+
+    def __init__(self, *_: object) -> None:
+        now = time.monotonic()
+        answer = Sighting(at=now, partition=0, offset=0, status="ok")
+        self._requests = (Request("d1-0", 0, now, now, "acked", 0, (answer,)),)
+        self.faults: tuple[Fault, ...] = ()
+
+    def start(self) -> None: ...
+
+    def stop_sending(self) -> None: ...
+
+    def close(self) -> None: ...
+
+    def send_now(self, partitions: object) -> None: ...
+
+    def unanswered(self, _: float | None = None) -> int:
+        return 0
+
+    def recovered(self) -> bool:
+        return True
+
+    def struck(self, fault: Fault) -> None:
+        self.faults = (fault,)
+
+    def healed(self, at: float) -> None: ...
+
+    def history(self) -> History:
+        return History(self._requests, faults=self.faults, ended=time.monotonic())
+
+
+class Toy(toy_fault.Mark):
+    """The toy fault on no system, with a note of what is called."""
+
+    called: list[str]
+
+    def choose(self) -> Target:
+        self._target = Target("mark", (), ((0,),))
+        return self._target
+
+    def inject(self) -> Fault:
+        self.called.append("inject")
+        return super().inject()
+
+
+class Drill:
+    """One drill of the toy fault, the runner played by the test."""
+
+    def __init__(self, *, acknowledges: bool = True, **overridden: Callable[..., Any]) -> None:
+        self.events: list[DrillEvent] = []
+        self.called: list[str] = []
+        self._acknowledges = acknowledges
+        kind = type("Made", (Toy,), {"called": self.called, **overridden})
+        FAULTS["mark"] = replace(toy_fault.MARK, make=kind)
+        command = DrillCommand(drill="toy-mark", params={"lasts_s": 0, "restore_within_s": 0.5})
+        plan = replace(make_plan(command, "d1", SETTINGS), before_s=0, after_s=0)
+        self.execution = Execution(plan, SETTINGS, self._emitted)
+        self.execution._undo_within_s = 0.3
+
+    def _emitted(self, event: DrillEvent) -> None:
+        self.events.append(event)
+        if event.phase == "steady_state" and self._acknowledges:
+            self.execution.intent_is_written()
+
+    def ended(self) -> DrillEvent:
+        """The last event."""
+        self.execution.start()
+        clearing = threading.Thread(target=self._clear, daemon=True)
+        clearing.start()
+        wait_until(lambda: not self.execution.running(), what="the end of the drill")
+        assert [event.phase for event in self.events if event.phase in FINAL] == [self.events[-1].phase]
+        return self.events[-1]
+
+    def _clear(self) -> None:
+        while self.execution.running():
+            self.execution.clear()
+            time.sleep(0.01)
+
+
+@pytest.fixture(autouse=True)
+def no_system(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def chosen(injector: Injector, _: RunningSystem) -> Target:
+        return injector.choose()
+
+    monkeypatch.setattr(execution, "Load", FakeLoad)
+    monkeypatch.setattr(execution, "chosen", chosen)
+    monkeypatch.setattr(execution, "SETTLE_S", 0.0)
+    monkeypatch.setitem(FAULTS, "mark", toy_fault.MARK)
+
+
+def raising(error: Exception) -> Callable[..., Any]:
+    def method(*_: object) -> None:
+        raise error
+
+    return method
+
+
+def test_the_intent_is_in_the_file_and_acknowledged_before_the_fault() -> None:
+    seen: list[tuple[bool, list[str]]] = []
+
+    def inject(toy: Toy) -> Fault:
+        seen.append((intents.is_kept(WHOSE), [event.phase for event in drill.events]))
+        return Toy.inject(toy)
+
+    drill = Drill(inject=inject)
+    last = drill.ended()
+    assert seen == [(True, ["steady_state"])]
+    (kept,) = intents.kept(WHOSE.topic)
+    assert decoded(drill.events[0].intent or "") == kept
+    assert (kept.fault, kept.service, kept.target.partitions) == ("mark", "search", (0,))
+    assert (last.phase, last.injected, last.undone) == ("completed", "passed", "passed")
+    assert not toy_fault.mark().exists()
+
+
+def test_nothing_is_injected_without_an_acknowledgement(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(execution, "_WRITTEN_WITHIN_S", 0.2)
+    drill = Drill(acknowledges=False)
+    last = drill.ended()
+    assert (last.phase, last.injected, drill.called) == ("rejected", None, [])
+    assert "nothing was injected: Kafka did not acknowledge within 0.2 s" in (last.reason or "")
+
+
+def test_nothing_is_injected_where_the_intent_cannot_be_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(intents, "write_whole", raising(OSError(28, "No space left on device")))
+    drill = Drill()
+    last = drill.ended()
+    assert (last.phase, drill.called, len(drill.events)) == ("rejected", [], 1)
+    assert "No space left on device" in (last.reason or "")
+
+
+def test_nothing_is_injected_when_another_runner_has_ended_the_drill() -> None:
+    """It has fenced this one and taken the file away; this one was stopped meanwhile and knows nothing of it."""
+    drill = Drill(acknowledges=False)
+    drill.execution.start()
+    wait_until(lambda: intents.is_kept(WHOSE), what="the file")
+    intents.forget(WHOSE)
+    drill.execution.intent_is_written()
+    threading.Thread(target=drill._clear, daemon=True).start()
+    wait_until(lambda: not drill.execution.running(), what="the end of the drill")
+    assert (drill.events[-1].phase, drill.called) == ("rejected", [])
+
+
+def test_a_fault_that_breaks_down_half_way_is_taken_away() -> None:
+    def inject(toy: Toy) -> Fault:
+        Toy.inject(toy)
+        raise RuntimeError("half way")
+
+    last = Drill(inject=inject).ended()
+    assert (last.phase, last.injected, last.undone) == ("aborted", "unknown", "passed")
+    assert "half way" in (last.reason or "")
+    assert not toy_fault.mark().exists()
+
+
+def test_a_fault_that_refuses_has_done_nothing_and_one_that_refuses_later_is_taken_away() -> None:
+    last = Drill(inject=raising(DrillRejected("ended by itself"))).ended()
+    assert (last.phase, last.injected, last.reason) == ("rejected", None, "ended by itself")
+    last = Drill(injected=raising(DrillRejected("cannot look"))).ended()
+    assert (last.phase, last.injected, last.undone) == ("aborted", "unknown", "passed")
+    assert not toy_fault.mark().exists()
+
+
+def test_an_undo_that_fails_is_a_finding_and_the_last_event_comes() -> None:
+    last = Drill(undo=raising(RuntimeError("stuck"))).ended()
+    assert (last.phase, last.verdict, last.undone) == ("completed", "failed", "failed")
+    assert any("could not be taken away (RuntimeError: stuck)" in one for one in last.findings or ())
+    last = Drill(undo=raising(RuntimeError("stuck")), lasted=raising(ValueError("broken"))).ended()
+    assert (last.phase, last.injected, last.undone) == ("aborted", "passed", "failed")
+    assert "broken" in (last.reason or "")
+    last = Drill(undone=raising(RuntimeError("blind")), lasted=raising(ValueError("broken"))).ended()
+    assert (last.phase, last.undone) == ("aborted", "unknown")
+
+
+def test_an_undo_that_fails_at_first_is_tried_again() -> None:
+    tries: list[int] = []
+
+    def undo(toy: Toy) -> None:
+        tries.append(1)
+        if len(tries) < 3:
+            raise RuntimeError("not yet")
+        Toy.undo(toy)
+
+    assert Drill(undo=undo).ended().undone == "passed"
+    assert len(tries) == 3
+
+
+def test_a_drill_that_is_stopped_is_undone_however_short_the_time_for_it_is() -> None:
+    def lasted(_: Toy) -> bool:
+        drill.execution.stop("called off", 0)
+        return False
+
+    drill = Drill(lasted=lasted)
+    last = drill.ended()
+    assert (last.phase, last.reason, last.undone) == ("aborted", "called off", "passed")
+    assert not toy_fault.mark().exists()
+
+
+def test_the_finding_of_an_undo_outlives_a_second_stop() -> None:
+    def lasted(_: Toy) -> bool:
+        drill.execution.stop("called off", 5)
+        return False
+
+    def undone(_: Toy) -> Finding:
+        drill.execution.stop("the runner ends", 0)
+        return Finding("failed", "it is still there")
+
+    drill = Drill(lasted=lasted, undone=undone)
+    last = drill.ended()
+    assert (last.phase, last.undone) == ("aborted", "failed")
