@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import cast
 
 import structlog
-from confluent_kafka import OFFSET_STORED, Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from consumers.commit.work import TopicPartitionKey, Work
 from consumers.requests.admission import Origin, origin_of, place_of
@@ -26,7 +26,6 @@ _ASK_AGAIN_S = 0.05
 _ASKED_AGAIN = 20
 _WAKE_S = 0.1
 _LEADERS_S = 0.05
-_OFFSETS_S = 1.0
 
 Places = set[TopicPartitionKey]
 
@@ -162,27 +161,12 @@ class PartitionReader:
             self._ask_again -= 1
             time.sleep(_ASK_AGAIN_S)
             self._subscribe()
-        self.consumer.incremental_assign(self._at_their_offsets(partitions))
+        self.consumer.incremental_assign(partitions)
+        self._unread.begin({partition.partition for partition in partitions})
         if kept:
             self._wake_fetchers(kept)
         self.owned |= _keys(partitions)
         self._moved()
-
-    def _at_their_offsets(self, partitions: list[TopicPartition]) -> list[TopicPartition]:
-        """The same with where each is read from: offset 0 where the group has committed none.
-
-        librdkafka would ask Kafka the same now, so that no time is lost. But where none is committed it would begin at
-        what is left, and nobody would hear of what Kafka deleted before.
-        """
-        if not partitions:
-            return partitions
-        try:
-            places: list[TopicPartition] = self.consumer.committed(partitions, _OFFSETS_S)
-        except KafkaException:  # it asks by itself, for as long as it takes
-            return partitions
-        for place in places:
-            place.offset = max(place.offset, 0) if place.error is None else OFFSET_STORED
-        return places
 
     def _subscribe(self) -> None:
         """Asks for partitions, or once more for them.

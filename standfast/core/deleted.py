@@ -27,16 +27,22 @@ _readers: WeakValueDictionary[str, Unread] = WeakValueDictionary()
 
 
 class Unread:
-    """What one reader missed of its topic; a reader begins at offset 0 where it does not know better.
+    """What one reader missed of its topic.
 
-    Begun at `OFFSET_BEGINNING` it would be sent to what is left without a word.
+    A reader that begins where its group has committed nothing is sent to the first record that is left, and librdkafka
+    says nothing of that: it calls `begin`, or assigns offset 0 itself.
     """
 
     def __init__(self, topic: str) -> None:
         self.topic = topic
+        self._begun: set[int] = set()
         self._noted: deque[tuple[int, int]] = deque()
         self._missing: dict[int, int] = {}
         _readers[topic] = self
+
+    def begin(self, partitions: Collection[int]) -> None:
+        """These are read from now on, from what the group has committed."""
+        self._begun |= set(partitions)
 
     def note(self, partition: int, offset: int) -> None:
         """The client found nothing at this offset, and goes on at the first that is left."""
@@ -55,18 +61,35 @@ class Unread:
                 _log.warning("an offset is beyond the end; its partition is read from its beginning", **about)
             else:
                 self._missing[partition] = min(missing, self._missing.get(partition, missing))
-        for message in messages if self._missing else ():
+        for message in messages if self._begun or self._missing else ():
             error, partition, first = message.error(), message.partition(), message.offset()
             if not (error is None or error.code() == _END):
                 continue
+            if partition in self._begun:
+                self._begun.discard(partition)
+                self._tell_if_begun_late(consumer, message)
             if first >= self._missing.get(partition, first + 1):
                 told(self.topic, partition, self._missing.pop(partition), first)
 
     def forget(self, partitions: Collection[int]) -> None:
         """These are given up: whoever reads them next finds the same."""
         self._noted = deque(one for one in self._noted if one[0] not in partitions)
+        self._begun.difference_update(partitions)
         for partition in partitions:
             self._missing.pop(partition, None)
+
+    def _tell_if_begun_late(self, consumer: Consumer, first: Consumed) -> None:
+        """Kafka is asked only where the first record read is the first that is left, and not the topic's first."""
+        place = TopicPartition(self.topic, first.partition())
+        if not 0 < first.offset() == consumer.get_watermark_offsets(place, cached=True)[0]:
+            return
+        try:
+            (committed,) = consumer.committed([place], _ANSWER_S)
+        except KafkaException as error:
+            _log.debug("whether records were deleted unread is not known", topic=self.topic, error=str(error))
+            return
+        if committed.error is None and committed.offset < 0:
+            told(self.topic, first.partition(), 0, first.offset())
 
 
 def told(topic: str, partition: int, missing: int, first: int) -> None:

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import pytest
 import structlog
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from standfast.core import deleted
 
@@ -32,10 +32,22 @@ def message(offset: int | None, partition: int | None = 1, error: int | None = N
 class Ends:
     """A consumer that knows where the partition begins and ends."""
 
-    def __init__(self, end: int | None = 100) -> None:
+    def __init__(self, end: int | None = 100, *, start: int = 0, committed: int | None = -1001) -> None:
         self._end = end
+        self._start = start
+        self._committed = committed
+        self.asked = 0
 
-    def get_watermark_offsets(self, _place: object, timeout: float) -> tuple[int, int]:
+    def committed(self, places: list[TopicPartition], timeout: float) -> list[TopicPartition]:
+        assert timeout < 1
+        self.asked += 1
+        if self._committed is None:
+            raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
+        return [TopicPartition(place.topic, place.partition, self._committed) for place in places]
+
+    def get_watermark_offsets(self, _place: object, timeout: float = 0.0, *, cached: bool = False) -> tuple[int, int]:
+        if cached:
+            return self._start, -1
         assert timeout < 1
         if self._end is None:
             raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
@@ -103,3 +115,41 @@ def test_what_nobody_here_reads_stays_a_line_of_the_client(caplog: pytest.LogCap
     says(3, to="END")
     assert [record.levelname for record in caplog.records] == ["WARNING", "WARNING"]
     assert read(one, message(9)) == []
+
+
+def test_a_reader_whose_group_has_committed_nothing_tells_what_was_deleted_before_it_came() -> None:
+    late = Ends(start=7)
+    unread = deleted.Unread(TOPIC)
+    unread.begin({1, 2})
+    assert read(unread, message(7), message(8), message(7, partition=2), consumer=late) == [
+        (DELETED, 0, 6),
+        (DELETED, 0, 6),
+    ]
+    assert read(unread, message(9), consumer=late) == []
+    assert late.asked == 2, "once for each partition"
+
+
+@pytest.mark.parametrize(
+    ("kafka", "first", "asked"),
+    [
+        (Ends(start=0), 0, 0),
+        (Ends(start=3), 9, 0),
+        (Ends(start=9, committed=9), 9, 1),
+        (Ends(start=9, committed=None), 9, 1),
+    ],
+    ids=["from the start", "beyond the first that is left", "committed just there", "Kafka does not answer"],
+)
+def test_a_reader_that_goes_on_where_its_group_was_tells_nothing(kafka: Ends, first: int, asked: int) -> None:
+    unread = deleted.Unread(TOPIC)
+    unread.begin({1})
+    assert DELETED not in {event for event, *_ in read(unread, message(first), consumer=kafka)}
+    assert kafka.asked == asked
+
+
+def test_a_partition_that_is_given_up_before_its_first_record_is_the_next_ones_to_tell() -> None:
+    late = Ends(start=7)
+    unread = deleted.Unread(TOPIC)
+    unread.begin({1})
+    unread.forget({1})
+    assert read(unread, message(7), consumer=late) == []
+    assert late.asked == 0
