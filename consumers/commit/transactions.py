@@ -27,9 +27,8 @@ from standfast.core.kafka_errors import error_of, is_fenced
 from standfast.core.producers import let_go
 
 _OFFSETS_S = 0.3  # the shortest time after which a call that sends offsets is taken for hung
-_ONE_BROKER_S = (
-    TIMEOUT_S + 1.0
-)  # the same with a single broker: there is no other one, so the call's own time-out first
+# The same with a single broker: a retry would find no other one, so the call's own time-out is waited for.
+_ONE_BROKER_S = TIMEOUT_S + 1.0
 _NUDGE_S = 0.1  # the longest wait for one flush, and for the metadata request that follows it
 # With several brokers: librdkafka retries a refused InitProducerId request after 500 ms, a new client asks at once. So
 # the client is replaced this early, and from the fifth attempt on after twice the time of the one before.
