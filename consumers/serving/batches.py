@@ -77,7 +77,8 @@ class Batches:
         ids = [record_id(record) for record in records]
         decisions = self._decided(records, ids, shed)
         decoded = time.perf_counter()
-        admitted = [(request, at) for request, at in zip(decisions, ids, strict=True) if isinstance(request, Admitted)]
+        pairs = zip(decisions, ids, strict=True)
+        admitted = [(request, record) for request, record in pairs if isinstance(request, Admitted)]
         outcomes = self._computed(admitted)
         computed = time.perf_counter()
         results = [result for decision in decisions for result in _results(decision, outcomes)]
@@ -135,7 +136,7 @@ class Batches:
         together = [pair for pair in admitted if pair[1] not in suspected] if suspected else admitted
         alone = [[pair] for pair in admitted if pair[1] in suspected] if suspected else []
         for group in ([together] if together else []) + alone:
-            self._heartbeat.begin([id_ for _, id_ in group])
+            self._heartbeat.begin([record for _, record in group])
             outcomes = self._ask([request.query for request, _ in group])
             outcomes_by_id.update({id(request): outcome for (request, _), outcome in zip(group, outcomes, strict=True)})
             self._heartbeat.end()
