@@ -66,7 +66,7 @@ from standfast.core.services import spec_of
 from standfast.core.settings import Settings
 
 _log = structlog.get_logger()
-_TICK_S = 0.05
+_TICK_S = 0.05  # the heartbeat's interval; the supervisor's limit for its age is `hang_after_ms`
 _SPARE_SEATS_S = 1.0  # the spare consumers are closed this late: closing them takes processor time from the takeover
 # Python's switch interval, 5 ms by default: how long a thread waits for the interpreter lock while another computes.
 _SWITCH_S = 0.0005

@@ -13,7 +13,8 @@ _WEIGHT = 0.2  # of the newest batch in the moving averages
 # deadline, and an estimate that is right on average would make half of them late.
 _DEVIATIONS = 4
 # A batch takes at most this share of the time that its requests have; with all of it no request could wait and still be
-# in time. On a slow machine, with batches of 0.45 s and deadlines of 1 s, two thirds of the computed answers were late.
+# in time. On a slow machine, with batches of 0.45 s and deadlines of 1 s, two thirds of the requests that could have
+# been computed were refused as too late.
 _SHARE = 0.5
 _FORGETS = 0.9  # of the estimate is left after each batch that was refused as a whole
 

@@ -23,8 +23,9 @@ from standfast.core.membership import leave
 _log = structlog.get_logger()
 # With 8 MiB of values waiting nothing more is polled. Larger reads are copied while the heartbeat names their records.
 _MOST_BYTES = 8_388_608
-_ASK_AGAIN_S = 0.05  # a new member that was assigned nothing subscribes again after this, …
-_ASK_AGAIN_TIMES = 20  # … and not more often than this
+# A new member that was assigned nothing subscribes again after 50 ms, for a second: then librdkafka rejoins by itself.
+_ASK_AGAIN_S = 0.05
+_ASK_AGAIN_TIMES = 20
 _WAKE_S = 0.1  # the longest wait for the answer of a request that only wakes librdkafka's fetchers
 _LEADERS_S = 0.05  # the longest wait for metadata, in a poll that found nothing
 _OFFSETS_S = 1.0  # the longest wait for the committed offsets of new partitions
@@ -67,7 +68,7 @@ class PartitionReader:
         self._given_up: PartitionKeys = set()
         self._ends: dict[TopicPartitionKey, int] = {}
         self._ask_again = 0
-        self._several_brokers = True  # until it is known
+        self._several_brokers = True  # until the first metadata response
 
     def join(self, *, impatient: bool = False) -> None:
         """Subscribes; partitions are assigned in one of the next polls.

@@ -11,7 +11,7 @@ from standfast.core.settings import Settings
 
 _log = structlog.get_logger()
 _CONNECT_S = 10.0
-_FENCE_S = 10.0
+_FENCE_S = 10.0  # the longest wait in each attempt
 _ATTEMPTS = 5
 
 

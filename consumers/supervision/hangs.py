@@ -18,7 +18,7 @@ _WATCH_S = 0.1
 # is killed after this many times `hang_after_ms`: 5 s by default.
 _RUNNING_FACTOR = 12.5
 _START_S = 600.0  # leaves time to load a model from a slow disk, or on to a device
-_NURSERY_SILENT_S = 30.0
+_NURSERY_SILENT_S = 30.0  # without a message from a nursery that is not stopped and has loaded its model
 _NURSERY_BEATS_MS = 500.0  # a nursery sends Beat this often
 
 

@@ -17,8 +17,8 @@ from consumers.channel.messages import LoadReport
 
 _BUSY_ENOUGH = 0.5  # the share of their time for which the remaining workers may be busy after some are removed
 _SMOOTHED_OVER = 10  # samples (seconds) of which the mean counts: a busy second now and then needs no further worker
-_NO_TIME_LEFT = 0.9  # workers that are busy for more than this share of their time have no time left, …
-_REFUSED_TOO_MANY = 0.05  # … and they refuse too many requests if it is more than this share
+_NO_TIME_LEFT = 0.9  # the share of their time above which workers count as busy all the time
+_REFUSED_TOO_MANY = 0.05  # the share of requests refused as too late above which such workers need help
 
 
 Cause = Literal["none", "by_hand", "limits", "backlog", "refusals", "idle"]

@@ -13,7 +13,7 @@ from standfast.core.kafka_errors import error_of
 from standfast.core.settings import Settings
 
 _ASK_S = 3.0
-_STALE_S = 5.0
+_STALE_S = 5.0  # `ask` is called once a second, so several answers are missing by then
 
 
 class TopicWatch:
