@@ -165,7 +165,7 @@ class EchoBatches:
 
     waits = None
 
-    def instead(self, one: Outgoing, _reason: str) -> Outgoing:
+    def replacement(self, one: Outgoing, _reason: str) -> Outgoing:
         return one
 
 
