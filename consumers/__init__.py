@@ -1,6 +1,7 @@
-"""Request topic to worker to model to result topic, and what keeps that going while workers die.
+"""From request topic through worker and model to result topic, and the replacement of workers that die.
 
-Read in this order: `service` (what is served), `admission` (raw record to query), `batches` and `worker` (the loop),
-`committer` and `transactions` (answers and offsets, once), `process` (one worker's life), `nursery` (where workers are
-forked); then `supervision.replica_set` (who replaces whom).
+Read in this order: `service` (names and limits of a service), `requests.admission` (raw record to query),
+`serving.batches` and `serving.worker` (the loop), `commit.committer` and `commit.transactions` (answers and offsets,
+exactly once), `process.worker_process` (one worker's life), `process.nursery` (where workers are forked); then
+`supervision.replica_set` (who replaces whom).
 """

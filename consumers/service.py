@@ -1,4 +1,4 @@
-"""What is served: one service is one request topic, one result topic, one consumer group."""
+"""A service: one request topic, one result topic and one consumer group, and the same again for bulk requests."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from standfast.core.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """The names a service goes by in Kafka, and the limits of one request."""
+    """The topics and groups of a service in Kafka, and the limits of its requests, batches and workers."""
 
     name: str
     kind: type[ServiceRequest]
@@ -38,7 +38,7 @@ class Service:
         return f"{self.group}-bulk"
 
     def results_of(self, topic: str) -> str:
-        """Where the answers to requests of this topic go."""
+        """The topic of the answers to this topic's requests."""
         return self.bulk_results if topic == self.bulk_requests else self.results
 
     def group_of(self, topic: str) -> str:
@@ -46,16 +46,16 @@ class Service:
         return self.bulk_group if topic == self.bulk_requests else self.group
 
     def worker_id(self, number: int) -> str:
-        """The name of one of its workers in answers, status and metrics: `search-0`."""
+        """The identity of one of its workers in answers, status and metrics: `search-0`."""
         return f"{self._on_host}-{number}"
 
     @property
     def worker_ids(self) -> list[str]:
-        """The names of all its workers."""
+        """The identities of all its workers."""
         return [self.worker_id(number) for number in range(self.workers)]
 
     def slot(self, number: int) -> str:
-        """The name of one of its processes, whatever identity it has: `search-s0`."""
+        """The name of one of its processes, which keeps it whichever identity it serves under: `search-s0`."""
         return f"{self._on_host}-s{number}"
 
     @property
@@ -64,10 +64,10 @@ class Service:
 
 
 def service(name: str, settings: Settings) -> Service:
-    """The service of that name as the settings want it; raises UsageError for any other name."""
+    """The service of that name with its settings; raises UsageError if there is no such service."""
     spec = spec_of(name)
     prefix = settings.kafka.topic_prefix
-    own = settings.service(name)
+    section = settings.service(name)
     requests = BY_NAME[f"{name}.requests"].name
     return Service(
         name=name,
@@ -78,13 +78,13 @@ def service(name: str, settings: Settings) -> Service:
         bulk_results=prefix + BY_NAME[f"{name}.results{BULK_SUFFIX}"].name,
         dead_letters=prefix + requests + DEAD_LETTER_SUFFIX,
         group=f"{prefix}standfast-{name}",
-        workers=own.min_workers if own.workers == "auto" else own.workers,
-        standbys=own.standbys,
-        batch=own.batch,
-        batch_bytes=own.batch_bytes,
-        max_wait_ms=own.max_wait_ms,
-        newest_first=own.order == "newest",
-        max_k=own.max_k,
-        cache=own.cache,
+        workers=section.min_workers if section.workers == "auto" else section.workers,
+        standbys=section.standbys,
+        batch=section.batch,
+        batch_bytes=section.batch_bytes,
+        max_wait_ms=section.max_wait_ms,
+        newest_first=section.order == "newest",
+        max_k=section.max_k,
+        cache=section.cache,
         host=settings.workers.host,
     )

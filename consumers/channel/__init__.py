@@ -1,1 +1,1 @@
-"""What a worker and its supervisor tell each other: messages, the heartbeat, the lock that shows a life."""
+"""What passes between a worker and its supervisor: messages, the heartbeat file, the lock that reports a death."""

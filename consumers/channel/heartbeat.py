@@ -1,6 +1,6 @@
-"""A worker's slot file: that it lives, and which records it is computing, readable by others after a SIGKILL.
+"""A worker's slot file: its last tick and the records it is computing, readable by the supervisor after a SIGKILL.
 
-The file is memory-mapped, so a write costs microseconds and outlives the process without a flush. Clocks are
+The file is memory-mapped, so a write costs microseconds and outlives the process without a flush. Times are
 CLOCK_MONOTONIC, which all processes of a machine share.
 """
 
@@ -13,11 +13,11 @@ from pathlib import Path
 
 from standfast.core.mapped import mapped
 
-# 64-bit words: last tick ns, start of the computation in hand ns (0: none), number of records in it, then partition and
-# offset of each. Words are stored whole, by assignment: `struct.pack_into` zeroes its target first, and a reader that
-# came in between took a live worker for one that had not ticked since the machine was started.
+# 64-bit words: the last tick in ns, the start of the current computation in ns (0: none), the number of its records,
+# then partition and offset of each. Each word is stored by one assignment: `struct.pack_into` zeroes its target first,
+# and a supervisor that read in between took a live worker for one that had not ticked since the machine was started.
 _TICK, _BEGAN, _COUNT, _RECORDS = 0, 1, 2, 3
-_MOST = 4096
+_MOST = 4096  # records: the largest `batch` that the settings allow
 _SIZE = 8 * (_RECORDS + 2 * _MOST)
 
 RecordId = tuple[int, int]
@@ -25,7 +25,7 @@ RecordId = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class HeartbeatReading:
-    """What a slot file says. Ages are in seconds; `computing_for` is None between computations."""
+    """The contents of a slot file. Times are in seconds before now; `computing_for` is None between computations."""
 
     tick_age: float
     computing_for: float | None
@@ -41,16 +41,16 @@ class Heartbeat:
         self._words = self._bytes.cast("Q")
 
     def reset(self) -> None:
-        """Forgets the slot's last owner."""
+        """Removes what the slot's last process wrote."""
         self.end()
         self.tick()
 
     def tick(self) -> None:
-        """Says that the process lives."""
+        """Writes that the process lives."""
         self._words[_TICK] = time.monotonic_ns()
 
     def begin(self, records: Sequence[RecordId]) -> None:
-        """Says that these records are being computed, before they are."""
+        """Names the records that are about to be computed."""
         blamed = records[:_MOST]
         for index, (partition, offset) in enumerate(blamed):
             self._words[_RECORDS + 2 * index] = partition
@@ -59,12 +59,12 @@ class Heartbeat:
         self._words[_BEGAN] = time.monotonic_ns()
 
     def end(self) -> None:
-        """Says that the computation is over."""
+        """Ends the computation; no records are named any more."""
         self._words[_BEGAN] = 0
         self._words[_COUNT] = 0
 
     def read(self) -> HeartbeatReading:
-        """What the file says now."""
+        """The contents of the file now."""
         tick, began, count = self._words[_TICK], self._words[_BEGAN], min(self._words[_COUNT], _MOST)
         now = time.monotonic_ns()
         flat = self._words[_RECORDS : _RECORDS + 2 * count].tolist()

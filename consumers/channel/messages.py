@@ -1,4 +1,4 @@
-"""What the supervisor, a nursery and its workers say to each other, over Unix sockets that keep message boundaries."""
+"""Messages between the supervisor, a nursery and its workers, over Unix sockets that keep message boundaries."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TypeVar
 import msgspec
 from msgspec.json import Decoder
 
-_LARGEST = 262_144
+_LARGEST = 262_144  # bytes of a message that are received; a Suspected names up to 4096 records
 
 
 class Activate(msgspec.Struct, frozen=True, tag=True):
@@ -19,28 +19,28 @@ class Activate(msgspec.Struct, frozen=True, tag=True):
 
 
 class Leave(msgspec.Struct, frozen=True, tag=True):
-    """To a worker: finish what is in hand, give up the place in the group for good, and end."""
+    """To a worker: finish the current batch, leave the group, and end."""
 
 
 class StopOrder(msgspec.Struct, frozen=True, tag=True):
-    """To a worker, standby or nursery: finish what is in hand and end."""
+    """To a worker, standby or nursery: finish the current work and end."""
 
 
 class Fork(msgspec.Struct, frozen=True, tag=True):
-    """To a nursery, with one socket attached: make a new standby for this slot, one of so many workers to be."""
+    """To a nursery, with one socket attached: fork a standby for this slot of a service with so many workers."""
 
     slot: str
     workers: int
 
 
 class Suspected(msgspec.Struct, frozen=True, tag=True):
-    """To a worker: all records that were being computed when a worker died: partition, offset and deaths of each."""
+    """To a worker: all records that were being computed when a worker died, as partition, offset and deaths."""
 
     records: list[tuple[int, int, int]]
 
 
 class Cleared(msgspec.Struct, frozen=True, tag=True):
-    """From a worker: these suspected records are committed."""
+    """From a worker: these suspected records are committed; partition and offset of each."""
 
     records: list[tuple[int, int]]
 
@@ -52,24 +52,24 @@ class Loaded(msgspec.Struct, frozen=True, tag=True):
 
 
 class Beat(msgspec.Struct, frozen=True, tag=True):
-    """From a nursery, twice a second and more: it lives and can fork."""
+    """From a nursery, at least twice a second: it lives and can fork."""
 
 
 class Failed(msgspec.Struct, frozen=True, tag=True):
-    """From a nursery or worker about to end: why."""
+    """From a nursery or worker: it ends, and why."""
 
     reason: str
 
 
 class Forked(msgspec.Struct, frozen=True, tag=True):
-    """From a nursery: the process of that slot."""
+    """From a nursery: the process that was made for this slot."""
 
     slot: str
     pid: int
 
 
 class Exited(msgspec.Struct, frozen=True, tag=True):
-    """From a nursery: how a process ended; negative: by that signal."""
+    """From a nursery: a process ended, with this exit status; if negative, by that signal."""
 
     slot: str
     pid: int
@@ -77,37 +77,41 @@ class Exited(msgspec.Struct, frozen=True, tag=True):
 
 
 class Ready(msgspec.Struct, frozen=True, tag=True):
-    """From a standby: the model is warm, and its clients are connected; it can take over these identities fastest."""
+    """From a standby: its model is warm and its clients are connected.
+
+    `seats`: the identities for which it has a connected consumer, and which it therefore takes over fastest.
+    """
 
     seats: list[str] = []
 
 
 class Failing(msgspec.Struct, frozen=True, tag=True):
-    """From a worker: its model fails on every request, and why; "": it answers again."""
+    """From a worker: the reason why its model fails on every request; "": the model answers again."""
 
     reason: str
 
 
 class Waiting(msgspec.Struct, frozen=True, tag=True):
-    """From a worker: it waits for Kafka, for what and since when; "": not any more."""
+    """From a worker: what it waits for Kafka for, and since when; "": it no longer waits."""
 
     reason: str
 
 
 class Done(msgspec.Struct, frozen=True, tag=True):
-    """From a worker that was asked to stop: what it owes is committed; a successor may begin while it closes."""
+    """From a worker that was told to stop: its last batch is committed; a successor may begin while it ends."""
 
 
 class Left(msgspec.Struct, frozen=True, tag=True):
-    """From a worker about to end: Kafka has given its partitions to others; nobody is to succeed it."""
+    """From a worker about to end: it has left the group, and other workers get its partitions; it has no successor."""
 
 
 class LoadReport(msgspec.Struct, frozen=True, tag=True):
-    """From a worker, once a second: what it has had to do since the last one; bulk requests do not count.
+    """From a worker, once a second: its load since the last report; bulk requests do not count.
 
-    `waiting`: requests that are not answered yet, None while Kafka has not said where each partition ends.
-    `refused`: of those answered, the ones that could not be computed in time.
-    `oldest_s`: how long the oldest of its requests has waited. `over_s`: the time this is about.
+    `waiting`: requests that are not answered yet, None while the end offset of a partition is not known.
+    `oldest_s`: how long the oldest request that waits here has waited.
+    `answered`: requests since the last report; `refused`: those of them that could not be computed in time.
+    `busy_s`: the seconds spent on batches, of the `over_s` seconds since the last report.
     """
 
     partitions: int
@@ -137,12 +141,15 @@ FROM_WORKER: Decoder[FromWorker] = Decoder(FromWorker)
 
 
 def pair() -> tuple[socket.socket, socket.socket]:
-    """Two connected ends."""
+    """Two connected sockets, one for each side."""
     return socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
 
 
 def send(channel: socket.socket, message: Message, descriptors: tuple[int, ...] = ()) -> bool:
-    """Sends one message, with file descriptors attached; False if the other end is gone, or reads nothing any more."""
+    """Sends one message, with file descriptors attached; False if the other end is closed, or its buffer is full.
+
+    A full buffer makes a blocking socket wait instead.
+    """
     data = msgspec.json.encode(message)
     try:
         socket.send_fds(channel, [data], list(descriptors))
@@ -152,13 +159,13 @@ def send(channel: socket.socket, message: Message, descriptors: tuple[int, ...] 
 
 
 def offer(channel: socket.socket, message: Message) -> None:
-    """Sends one message that may be missed: dropped if the other end is gone, or so slow that there is no room."""
+    """Sends one message that may be lost: it is dropped if the other end is closed or its buffer is full."""
     with contextlib.suppress(BlockingIOError, BrokenPipeError, ConnectionResetError):
         channel.send(msgspec.json.encode(message), socket.MSG_DONTWAIT)
 
 
 def receive(channel: socket.socket, decoder: Decoder[M]) -> M | None:
-    """The next message; None when the other end is gone. Blocks unless the socket does not."""
+    """The next message; None when the other end is closed. Blocks, unless the socket is non-blocking."""
     try:
         data = channel.recv(_LARGEST)
     except ConnectionResetError:
@@ -167,7 +174,7 @@ def receive(channel: socket.socket, decoder: Decoder[M]) -> M | None:
 
 
 def receive_with_descriptor(channel: socket.socket, decoder: Decoder[M]) -> tuple[M, int | None] | None:
-    """The next message and the descriptor attached to it; None when the other end is gone."""
+    """The next message and the file descriptor attached to it; None when the other end is closed. Blocks."""
     data, descriptors, _flags, _address = socket.recv_fds(channel, _LARGEST, 1)
     if not data:
         return None

@@ -1,1 +1,1 @@
-"""From a batch to Kafka: answers and offsets in one transaction or at least once, and replies."""
+"""From a computed batch to Kafka: answers and offsets in one transaction or at least once, and named reply topics."""

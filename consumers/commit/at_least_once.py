@@ -1,4 +1,4 @@
-"""Answers and offsets to Kafka, one after the other: at least once."""
+"""Produces the answers, then commits the offsets: at-least-once delivery."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from consumers.commit.work import TIMEOUT_S, Replying, Work
 
 
 class AtLeastOnce:
-    """Answers first, then offsets: a worker that dies between the two answers twice."""
+    """Answers first, then offsets: if a worker dies between the two, its successor answers again."""
 
     commits_offsets = False
 
@@ -20,17 +20,17 @@ class AtLeastOnce:
         self._producer = build()
 
     def prepare(self, offsets: Work) -> None:
-        """Nothing: offsets come after the answers."""
+        """Does nothing: offsets are committed after the answers."""
 
     def withdraw(self) -> None:
-        """Nothing."""
+        """Does nothing: nothing was prepared."""
 
     def deliver(self, work: Work) -> None:
         """Blocks until every answer is acknowledged; the worker commits the offsets after that."""
         reports = Reports()
         try:
-            for one in work.outgoing:
-                produce(self._producer, one, reports.of(one))
+            for record in work.outgoing:
+                produce(self._producer, record, reports.of(record))
         finally:
             self._producer.flush(TIMEOUT_S)
             reports.raise_unwritable()

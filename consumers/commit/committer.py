@@ -1,4 +1,4 @@
-"""Commits one batch while the next is being computed, and prepares that one's transaction meanwhile."""
+"""Commits one batch in a thread while the next is computed, and begins that one's transaction meanwhile."""
 
 from __future__ import annotations
 
@@ -16,34 +16,34 @@ from standfast.core import backoff
 from standfast.core.kafka_errors import error_of
 
 _log = structlog.get_logger()
-# A transaction that was prepared for a batch is given up after this: a batch may be computed for longer than a
+# A prepared transaction is aborted if its batch is not computed after this: computing may take longer than a
 # transaction may last.
 _PREPARED_S = 2.0
-# What Kafka says to a commit with a membership from before a rebalance.
+# Kafka's errors for offsets with the group metadata from before a rebalance.
 _OUTDATED = {KafkaError.ILLEGAL_GENERATION, KafkaError.UNKNOWN_MEMBER_ID, KafkaError.REBALANCE_IN_PROGRESS}
 
 
 class Committer:
-    """A thread that holds at most one batch's work and delivers it, trying again until it is done or given up.
+    """A thread that delivers one batch's work at a time, and retries until it is delivered or abandoned.
 
-    One batch and no more: a second one waiting would be computed only to be thrown away when the partitions move, and
-    the requests that wait meanwhile make the next batch larger, which is what a busy worker wants.
+    No second batch is queued: it would be thrown away if its partitions moved, and requests that wait instead make the
+    next batch larger, which is more efficient.
 
     Args:
         delivery: how work is brought to Kafka.
         delivered: called in this thread with each work that has been delivered, and the seconds that took.
-        instead: gives what to write in the place of a record that Kafka will never take, and why it is not taken.
+        replacement: the record to produce in the place of one that Kafka will never accept, for the given reason.
     """
 
     def __init__(
         self,
         delivery: Delivery,
         delivered: Callable[[Work, float], None],
-        instead: Callable[[Outgoing, str], Outgoing],
+        replacement: Callable[[Outgoing, str], Outgoing],
     ) -> None:
         self._delivery = delivery
         self._delivered = delivered
-        self._instead = instead
+        self._replacement = replacement
         self._state = threading.Condition()
         self._announced: Work | None = None
         self._work: Work | None = None
@@ -56,13 +56,13 @@ class Committer:
         self._thread.start()
 
     def announce(self, offsets: Work) -> None:
-        """Says which offsets the batch that is being computed will commit; returns at once. `submit` is to follow."""
+        """Announces the offsets of the batch that is being computed; returns at once. `submit` must follow."""
         with self._state:
             self._announced = offsets
             self._state.notify_all()
 
     def submit(self, work: Work) -> None:
-        """Hands over one batch's work; only when `idle`."""
+        """Hands over one batch's work; only when `idle`. Returns at once; raises what ended the thread."""
         with self._state:
             self._raise_failure()
             if self._work is not None:
@@ -75,7 +75,7 @@ class Committer:
     def idle(self, timeout: float) -> bool:
         """Waits until nothing is left to deliver. Raises what ended the thread.
 
-        False after `timeout` seconds, or as soon as Kafka has refused the membership in use: `renew` is to follow.
+        False after `timeout` seconds, or as soon as Kafka has refused the group metadata in use: `renew` must follow.
         """
         with self._state:
             self._state.wait_for(lambda: self._work is None or self._outdated or self._failure is not None, timeout)
@@ -83,7 +83,11 @@ class Committer:
             return self._work is None
 
     def renew(self, memberships: Mapping[str, object]) -> None:
-        """Puts the consumers' present group metadata, by topic, in the place of what the work in hand was given."""
+        """Gives the work in hand its consumer's current group metadata.
+
+        Args:
+            memberships: the group metadata of all consumers, by the topic that each reads.
+        """
         with self._state:
             if self._work is not None and self._work.offsets:
                 topic = next(iter(self._work.offsets))[0]
@@ -91,12 +95,12 @@ class Committer:
             self._outdated = False
 
     def abandon(self, partitions: Iterable[TopicPartitionKey]) -> None:
-        """Gives up what came from partitions that are no longer ours: their next owner reads it again."""
+        """Drops the part of these partitions, which this worker has lost: their next owner reads the requests again."""
         with self._state:
             self._lost.update(partitions)
 
     def close(self) -> None:
-        """Ends the thread after the attempt in hand; what is not delivered then is left to the next owner."""
+        """Ends the thread after the current attempt; the next owner reads again what is not delivered then."""
         with self._state:
             self._closed = True
             self._state.notify_all()
@@ -110,7 +114,7 @@ class Committer:
             while self._next():
                 self._prepare()
                 with self._state:
-                    if self._work is None:  # and what comes a moment later is not to be dropped below
+                    if self._work is None:  # work that is submitted a moment later must not be dropped below
                         continue
                 self._reply()
                 self._deliver()
@@ -161,9 +165,9 @@ class Committer:
                 return
             try:
                 self._delivery.deliver(left)
-            except Unwritable as refused:
-                _log.warning("records that kafka will never take are replaced", error=str(refused))
-                self._replace(refused)
+            except Unwritable as unwritable:
+                _log.warning("records that kafka will never take are replaced", error=str(unwritable))
+                self._replace(unwritable)
             except KafkaException as exception:
                 attempt = self._refused(error_of(exception), attempt)
             else:
@@ -173,7 +177,7 @@ class Committer:
             attempt += 1
 
     def _refused(self, error: KafkaError, attempt: int) -> int:
-        """The attempt as the back-off is to count it: after a rebalance it is over as soon as we hear of it."""
+        """The attempt number for the back-off: at most 1 after a rebalance, since the retry has new metadata."""
         self.trouble = error.str()
         _log.warning("batch not committed, trying again", error=str(error), attempt=attempt)
         if error.code() not in _OUTDATED:
@@ -183,11 +187,12 @@ class Committer:
             self._state.notify_all()
         return min(attempt, 1)
 
-    def _replace(self, refused: Unwritable) -> None:
-        reasons = {id(one): reason for one, reason in refused.records}
+    def _replace(self, unwritable: Unwritable) -> None:
+        reasons = {id(record): reason for record, reason in unwritable.records}
         with self._state:
             if self._work is not None:
                 outgoing = [
-                    self._instead(one, reasons[id(one)]) if id(one) in reasons else one for one in self._work.outgoing
+                    self._replacement(record, reasons[id(record)]) if id(record) in reasons else record
+                    for record in self._work.outgoing
                 ]
                 self._work = replace(self._work, outgoing=outgoing)

@@ -1,4 +1,4 @@
-"""Offsets to commit in at-least-once delivery, where no transaction does."""
+"""Commits offsets in at-least-once delivery, where no transaction does."""
 
 from __future__ import annotations
 
@@ -14,42 +14,42 @@ _log = structlog.get_logger()
 
 
 class Offsets:
-    """Keeps what is owed until Kafka has taken it: a later batch need not be of the same partitions."""
+    """Keeps offsets until Kafka has committed them: a later batch need not be of the same partitions."""
 
     def __init__(self) -> None:
-        self._in_hand: Mapping[TopicPartitionKey, int] = {}
-        self._owed: dict[TopicPartitionKey, int] = {}
+        self._submitted: Mapping[TopicPartitionKey, int] = {}
+        self._pending: dict[TopicPartitionKey, int] = {}
 
     def submitted(self, work: Work) -> None:
-        """The batch whose answers are on their way; its offsets are owed once they are delivered."""
-        self._in_hand = work.offsets
+        """Notes the offsets of the batch whose answers are being delivered; they may be committed once these are."""
+        self._submitted = work.offsets
 
     def commit(self, consumers: Mapping[str, Consumer]) -> bool:
-        """Commits what is owed, with all that was submitted delivered; True if nothing is owed any more.
+        """Commits all offsets noted so far; blocks. True if none is left. Call it when the last batch is delivered.
 
         Args:
             consumers: by the topic that each reads.
         """
-        self._owed.update(self._in_hand)
-        self._in_hand = {}
+        self._pending.update(self._submitted)
+        self._submitted = {}
         for topic, consumer in consumers.items():
-            places = [TopicPartition(*key, at) for key, at in self._owed.items() if key[0] == topic]
-            if not places:
+            offsets = [TopicPartition(*key, offset) for key, offset in self._pending.items() if key[0] == topic]
+            if not offsets:
                 continue
             try:
-                answers = consumer.commit(offsets=places, asynchronous=False)
-            except KafkaException as exception:  # a rebalance, a broker that is away
+                answers = consumer.commit(offsets=offsets, asynchronous=False)
+            except KafkaException as exception:  # for example a rebalance, or a broker that is down
                 _log.warning("offsets not committed yet", error=str(error_of(exception)))
                 continue
             for answer in answers:
                 if answer.error is not None:
                     _log.warning("an offset is not committed yet", partition=answer.partition, error=str(answer.error))
-                elif self._owed.get((answer.topic, answer.partition)) == answer.offset:
-                    del self._owed[answer.topic, answer.partition]
-        return not self._owed
+                elif self._pending.get((answer.topic, answer.partition)) == answer.offset:
+                    del self._pending[answer.topic, answer.partition]
+        return not self._pending
 
-    def forget(self, gone: set[TopicPartitionKey]) -> None:
-        """Of partitions given up nothing is owed any more: their next owner reads on from what is committed."""
-        self._in_hand = {key: at for key, at in self._in_hand.items() if key not in gone}
-        for key in gone:
-            self._owed.pop(key, None)
+    def forget(self, revoked: set[TopicPartitionKey]) -> None:
+        """Drops the offsets of partitions that are given up: their next owner reads on from the committed ones."""
+        self._submitted = {key: offset for key, offset in self._submitted.items() if key not in revoked}
+        for key in revoked:
+            self._pending.pop(key, None)

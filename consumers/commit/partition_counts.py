@@ -1,4 +1,4 @@
-"""How many partitions the topics have that requests name, asked of Kafka beside whoever wants to know."""
+"""How many partitions a topic has that a request names, looked up in a thread of its own."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from confluent_kafka.admin import AdminClient, TopicDescription
 
 from standfast.core.kafka_errors import error_of
 
-_KNOWN_S = 1.0  # then asked again when it is next wanted: callers make topics and take them away
-_MOST = 1000  # names that are remembered, and names that may be waiting to be asked about
+_KNOWN_S = 1.0  # an older answer is looked up again when it is next used: callers create and delete topics
+_MOST = 1000  # names that are remembered, and names that may wait to be looked up
 _ASK_S = 2.0
 _log = structlog.get_logger()
 
@@ -27,11 +27,11 @@ class _Known:
 
 
 class PartitionCounts:
-    """0 for a topic that does not exist or may not be seen, None while Kafka has not said; never waits for Kafka.
+    """A topic's number of partitions; 0: it does not exist or may not be described; None: not known yet.
 
-    A name is asked about in a thread, all that are wanted at that moment in one question: asked one by one on the
-    serving thread, each missing topic held every other request for half a second. What was known is told on until
-    there is a newer answer. Any number of threads may use it.
+    A call never waits for Kafka. A thread looks up all names that are wanted at that moment in one request: looked up
+    one by one on the serving thread, each missing topic delayed every other request by half a second. Until there is a
+    newer answer the old one is returned. Any number of threads may use it.
     """
 
     def __init__(self, build: Callable[[], AdminClient]) -> None:
@@ -43,7 +43,7 @@ class PartitionCounts:
         self._asking: threading.Thread | None = None
 
     def __call__(self, topic: str) -> int | None:
-        """What is known now; asks, and returns at once, if that is nothing or old."""
+        """The number that is known now; has it looked up if there is none or it is old. Returns at once."""
         with self._state:
             known = self._known.get(topic)
             if known is None or time.monotonic() > known.until:
@@ -54,7 +54,7 @@ class PartitionCounts:
             return known.count
 
     def wait(self, topics: Collection[str], within_s: float) -> None:
-        """Returns when something is known of all of them, or after so many seconds."""
+        """Blocks until the numbers of all these topics are known, or for so many seconds."""
         with self._state:
             for topic in topics:
                 if topic not in self._known:
@@ -69,7 +69,7 @@ class PartitionCounts:
             self._asking.start()
 
     def _ask(self) -> None:
-        """The thread's whole life: it ends when nobody wants to know any more."""
+        """Runs in the thread, which ends when no name waits to be looked up."""
         while True:
             with self._state:
                 topics, self._wanted = self._wanted, set()
@@ -86,13 +86,13 @@ class PartitionCounts:
                 self._state.notify_all()
 
     def _counted(self, topics: Collection[str]) -> dict[str, int]:
-        """What Kafka says; a topic of which it says nothing is left out."""
+        """Kafka's answer; topics that are not in it are left out."""
         counts: dict[str, int] = {}
         try:
             self._admin = self._admin or self._build()
-            asked = self._admin.describe_topics(TopicCollection(sorted(topics)), request_timeout=_ASK_S)
-            for topic, answer in asked.items():
-                counts |= _count(topic, answer.result)
+            futures = self._admin.describe_topics(TopicCollection(sorted(topics)), request_timeout=_ASK_S)
+            for topic, future in futures.items():
+                counts |= _count(topic, future.result)
         except (KafkaException, TimeoutError, ValueError) as error:
             _log.warning("reply topics cannot be looked up", topics=len(topics), error=str(error))
         return counts
@@ -102,6 +102,6 @@ def _count(topic: str, result: Callable[[float], TopicDescription]) -> dict[str,
     try:
         return {topic: len(result(2 * _ASK_S).partitions)}
     except KafkaException as error:
-        if error_of(error).code() < 0:  # the client's own: Kafka did not answer
+        if error_of(error).code() < 0:  # an error of the client itself: Kafka did not answer
             raise
         return {topic: 0}

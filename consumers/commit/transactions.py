@@ -1,9 +1,9 @@
-"""Answers and offsets to Kafka in one transaction: exactly once, the default.
+"""Answers and offsets to Kafka in one transaction: exactly-once delivery, the default.
 
-librdkafka speaks the older transaction protocol (no KIP-890), where an EndTxn that is delayed on the wire could still
+librdkafka speaks the older transaction protocol (no KIP-890), where an EndTxn request that is delayed on the wire could
 end a later transaction. So after any time-out of a commit or abort the producer is dropped and a new one is built under
-the same transactional id: its higher epoch fences whatever is still under way, and the committed offsets then tell
-whether the transaction had gone through.
+the same transactional id: its higher epoch fences all requests that are still on the wire, and the committed offsets
+then tell whether the transaction was committed.
 """
 
 from __future__ import annotations
@@ -26,20 +26,22 @@ from standfast.core.errors import Fenced, NotInitialised
 from standfast.core.kafka_errors import error_of, is_fenced
 from standfast.core.producers import let_go
 
-_OFFSETS_S = 0.3  # the least that the offsets may take before the call is given up for hung
-_ONE_BROKER_S = TIMEOUT_S + 1.0  # the same where no other broker can be asked: the call has a time-out, if it keeps it
-_NUDGE_S = 0.1
-# A client whose question was refused asks again after 500 ms; a new one asks at once. From the fifth on doubled.
-_RECONNECT_S = 0.2  # with another broker to be found
-_ANSWER_S = 0.04  # how soon a refusal is noticed
+_OFFSETS_S = 0.3  # the shortest time after which a call that sends offsets is taken for hung
+# The same with a single broker: a retry would find no other one, so the call's own time-out is waited for.
+_ONE_BROKER_S = TIMEOUT_S + 1.0
+_NUDGE_S = 0.1  # the longest wait for one flush, and for the metadata request that follows it
+# With several brokers: librdkafka retries a refused InitProducerId request after 500 ms, a new client asks at once. So
+# the client is replaced this early, and from the fifth attempt on after twice the time of the one before.
+_RECONNECT_S = 0.2
 _RECONNECTS = 5
-# Then the worker ends, and a standby takes over, whose transactions have an id of their own.
+_ANSWER_S = 0.04  # how soon a refusal is noticed
+# After this the worker ends, and a standby takes over, whose transactions have an id of their own.
 _INITIALISE_S = 60.0
 _NOT_INITIALISED = (
     "Kafka answers, but has not initialised this worker's transactions for {seconds:.0f} s: {error}; see to the "
     "leaders of __transaction_state and to the right to write with this transactional id"
 )
-_SETTLE_S = 2.0  # of each try to find out whether a commit went through
+_SETTLE_S = 2.0  # the longest wait, in each try, for the offsets that tell whether a transaction was committed
 _log = structlog.get_logger()
 
 
@@ -49,9 +51,9 @@ class ExactlyOnce:
     Args:
         build: makes a producer with the same transactional id each time.
         group_of: the consumer group that reads a topic.
-        admin: configuration of a client that can look committed offsets up.
-        retried: is told why a transaction had to be done again.
-        replies: brings answers to topics that requests name, beside the transaction.
+        admin: configuration of an admin client, which looks up committed offsets.
+        retried: called with the name of the error each time that a transaction must be repeated.
+        replies: produces answers to topics that requests name, outside the transaction.
     """
 
     commits_offsets = True
@@ -78,20 +80,20 @@ class ExactlyOnce:
         self._patience = Patience(_OFFSETS_S)
 
     def connect(self) -> None:
-        """Initialises transactions, which fences every earlier owner of the id; blocks until Kafka answers.
+        """Initialises transactions, which fences every earlier owner of the id; blocks until that succeeds.
 
-        Raises NotInitialised if Kafka answers for a minute and this fails all the same.
+        Raises Fenced, and NotInitialised if it has failed for a minute although Kafka answers.
         """
-        again, answers = self._several_brokers, False
+        reconnects, answers = self._several_brokers, False
         deadline = time.monotonic() + _INITIALISE_S
         for attempt in itertools.count():
-            backoff.wait(attempt // 2 if again else attempt)
-            within_s = _RECONNECT_S * 2 ** max(0, attempt - _RECONNECTS) if again else TIMEOUT_S
-            if not answers:  # Kafka is away as a whole: another process would do no better
+            backoff.wait(attempt // 2 if reconnects else attempt)
+            within_s = _RECONNECT_S * 2 ** max(0, attempt - _RECONNECTS) if reconnects else TIMEOUT_S
+            if not answers:  # no broker answers: another process would not do better
                 deadline = time.monotonic() + _INITIALISE_S
             answers = False
             try:
-                # It connects, too: without that one start in three waits 500 ms.
+                # This also connects the client: without it one start in three waits 500 ms.
                 self._several_brokers = len(self._producer.list_topics(timeout=TIMEOUT_S).brokers) > 1
                 answers = True
                 self._initialise(min(within_s, TIMEOUT_S))
@@ -100,14 +102,17 @@ class ExactlyOnce:
                 _raise_if_fenced(error)
                 if answers and time.monotonic() > deadline:
                     raise NotInitialised(_NOT_INITIALISED.format(seconds=_INITIALISE_S, error=error.str())) from None
-                tell = _log.info if attempt < _RECONNECTS else _log.warning
-                tell("transactions not initialised yet", error=error.str(), attempt=attempt)
+                log = _log.info if attempt < _RECONNECTS else _log.warning
+                log("transactions not initialised yet", error=error.str(), attempt=attempt)
                 self._replace()
             else:
                 return
 
     def _initialise(self, within_s: float) -> None:
-        """Gives up when Kafka does not answer in time, and as soon as it refuses: an earlier transaction is ending."""
+        """Raises KafkaException if Kafka does not answer in time, and as soon as it refuses.
+
+        It refuses, for example, while it is ending an earlier transaction of this id.
+        """
         until = time.monotonic() + within_s
         while True:
             left = max(0.0, until - time.monotonic())
@@ -122,23 +127,24 @@ class ExactlyOnce:
     def deliver(self, work: Work) -> None:
         """Blocks until the transaction is committed.
 
-        The steps: 1. settle what the last failure left open; 2. begin and add the offsets, which may have been done
-        while the answers were computed; 3. produce; 4. commit.
-        After any failure the next try watches whether there are records that Kafka will never take: the failure itself
-        need not say so, because records that wait behind such a one let the commit time out.
+        Steps: 1. if the last failure left a commit in doubt, find out whether it succeeded; 2. begin and add the
+        offsets, unless `prepare` has; 3. produce; 4. commit.
+        After any failure the next try waits for delivery reports before it commits, to find records that Kafka will
+        never accept. The failure itself need not name them: records that wait behind such a record make the commit time
+        out.
         """
         if self._in_doubt and self._settled(work):  # 1.
             return
         reports = Reports()
         try:
             self._begin(work)  # 2.
-            for one in work.outgoing:  # 3.
-                produce(self._producer, one, reports.of(one) if self._watched else None)
+            for record in work.outgoing:  # 3.
+                produce(self._producer, record, reports.of(record) if self._watched else None)
             if self._watched:
                 self._await(reports)
             self._prepared = None
             if self._several_brokers:
-                self._send_out()
+                self._flush()
             self._producer.commit_transaction(TIMEOUT_S)  # 4.
         except KafkaException as exception:
             self._recover(exception)
@@ -147,7 +153,7 @@ class ExactlyOnce:
         self._watched = False
 
     def prepare(self, offsets: Work) -> None:
-        """Begins the transaction and adds the offsets: 0.8 ms and more that the answers need not wait for."""
+        """Begins the transaction and adds the offsets: 0.8 ms and more, spent while the answers are computed."""
         if self._in_doubt or self._watched:
             return
         try:
@@ -174,7 +180,10 @@ class ExactlyOnce:
         self._prepared = work.offsets
 
     def _send_offsets(self, work: Work) -> None:
-        """Raises Hung when it takes too long, of one broker too: if it stood still it has left its own cluster."""
+        """Adds the offsets; raises Hung when that takes too long.
+
+        That happens with a single broker too: one that stood still has been removed from its own cluster.
+        """
         producer = self._producer
 
         def send() -> None:
@@ -188,10 +197,10 @@ class ExactlyOnce:
             raise
         self._patience.returned(time.monotonic() - began)
 
-    def _send_out(self) -> None:
-        """Waits for the answers to be written, and sees to it that a new leader is found as soon as there is one.
+    def _flush(self) -> None:
+        """Waits for the answers to be acknowledged, and asks for metadata meanwhile, to find a new leader at once.
 
-        By itself the client looks for one once a second, and may take another until it sends there.
+        Left alone, librdkafka looks for a new leader once a second, and may take another second to send to it.
         """
         until = time.monotonic() + TIMEOUT_S
         while self._producer.flush(_NUDGE_S) and time.monotonic() < until:
@@ -199,15 +208,15 @@ class ExactlyOnce:
                 self._producer.list_topics(timeout=_NUDGE_S)
 
     def _await(self, reports: Reports) -> None:
-        """Waits for what Kafka says to the records; raises KafkaException at the first that it does not take."""
+        """Waits for the delivery reports; raises KafkaException as soon as one refuses a record for good."""
         deadline = time.monotonic() + TIMEOUT_S
         while len(self._producer) and not reports.errors and time.monotonic() < deadline:
             self._producer.poll(0.01)
         if reports.errors and is_final(reports.errors[0]):
-            raise KafkaException(reports.errors[0])  # what else there may be, the next step says
+            raise KafkaException(reports.errors[0])  # any other error shows in the commit
 
     def _recover(self, failure: KafkaException) -> None:
-        """Leaves the producer ready for the next try, or in doubt."""
+        """Makes the producer ready for the next try; the commit may stay in doubt. Raises Fenced."""
         error = error_of(failure)
         _raise_if_fenced(error)
         self._retried(error.name())
@@ -220,7 +229,7 @@ class ExactlyOnce:
                 _raise_if_fenced(error_of(exception))
             else:
                 return
-        self._in_doubt = self._in_doubt or not isinstance(failure, Hung)  # whose commit was never asked for
+        self._in_doubt = self._in_doubt or not isinstance(failure, Hung)  # after Hung no commit had been requested
         self._replace()
         self.connect()
 
@@ -229,20 +238,20 @@ class ExactlyOnce:
         let_go(old)
 
     def _settled(self, work: Work) -> bool:
-        """Whether the work had been committed after all by the producer that was dropped."""
+        """Whether the producer that was dropped has committed the work after all; raises KafkaException if unknown."""
         group = self._group_of(next(iter(work.offsets))[0])
-        asked = ConsumerGroupTopicPartitions(group, [TopicPartition(*key) for key in work.offsets])
-        admin = AdminClient(self._admin)  # kept in hand: the question ends unanswered with the client
-        answers = admin.list_consumer_group_offsets([asked], require_stable=True, request_timeout=_SETTLE_S)
+        partitions = ConsumerGroupTopicPartitions(group, [TopicPartition(*key) for key in work.offsets])
+        admin = AdminClient(self._admin)  # in a variable: a client that is collected does not answer
+        answers = admin.list_consumer_group_offsets([partitions], require_stable=True, request_timeout=_SETTLE_S)
         try:
             committed = answers[group].result(_SETTLE_S).topic_partitions
         except TimeoutError:
             raise KafkaException(KafkaError(KafkaError._TIMED_OUT)) from None  # noqa: SLF001
-        for one in committed:
-            if one.error is not None:  # not stable yet: it may still turn out to be committed
-                raise KafkaException(one.error)
+        for position in committed:
+            if position.error is not None:  # not stable: the transaction may still be committed
+                raise KafkaException(position.error)
         self._in_doubt = False
-        return all(one.offset >= work.offsets[one.topic, one.partition] for one in committed)
+        return all(position.offset >= work.offsets[position.topic, position.partition] for position in committed)
 
 
 def _raise_if_fenced(error: KafkaError) -> None:

@@ -1,4 +1,4 @@
-"""What one batch owes to Kafka, and what a way of bringing it there promises."""
+"""A batch's answers and offsets, and the interface of the deliveries that bring them to Kafka."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from confluent_kafka import TopicPartition
 from consumers.requests.answers import Outgoing
 
 TopicPartitionKey = tuple[str, int]
-TIMEOUT_S = 10.0  # of one call to Kafka on the way there
+TIMEOUT_S = 10.0  # of one call to Kafka during a delivery
 
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What one batch owes to Kafka.
+    """What one batch must bring to Kafka: the records to produce and the offsets to commit.
 
-    `offsets` are next to read, by request partition; `timestamps_ms` are those of the requests it answers; `membership`
-    is the consumer's group metadata, which proves to Kafka that the offsets are this worker's to commit.
-    `computed`: how many requests were not refused for want of time. `backlog_since` is when the batch was picked
-    (`time.perf_counter`), if more than it waited then.
+    `offsets`: the next to read, by request partition. `timestamps_ms`: of the answered requests, epoch milliseconds.
+    `membership`: the consumer's group metadata, by which Kafka checks that this worker may commit the offsets.
+    `computed`: how many requests were not refused as too late. `backlog_since`: when the batch was picked
+    (`time.perf_counter`), if more records than it has were waiting then.
     """
 
     outgoing: Sequence[Outgoing]
@@ -32,22 +32,22 @@ class Work:
     backlog_since: float | None = None
 
     def without(self, lost: set[TopicPartitionKey]) -> Work:
-        """The same less what came from partitions that are no longer ours."""
+        """The work without the part of partitions that this worker has lost."""
         if lost.isdisjoint(self.offsets):
             return self
         return replace(
             self,
-            outgoing=[one for one in self.outgoing if one.source not in lost],
+            outgoing=[record for record in self.outgoing if record.source not in lost],
             offsets={key: offset for key, offset in self.offsets.items() if key not in lost},
         )
 
     def positions(self) -> list[TopicPartition]:
-        """The offsets as Kafka's clients take them."""
-        return [TopicPartition(topic, partition, at) for (topic, partition), at in self.offsets.items()]
+        """The offsets in the form that Kafka's clients take."""
+        return [TopicPartition(topic, partition, offset) for (topic, partition), offset in self.offsets.items()]
 
 
 class Unwritable(Exception):
-    """Kafka will never take these records, each with its reason; nothing of their batch has been committed."""
+    """Kafka will never accept these records, each with its reason; nothing of their batch has been committed."""
 
     def __init__(self, records: Sequence[tuple[Outgoing, str]]) -> None:
         super().__init__(f"{len(records)} records, the first to {records[0][0].topic}: {records[0][1]}")
@@ -55,23 +55,26 @@ class Unwritable(Exception):
 
 
 class Replying(Protocol):
-    """A way of bringing answers to the topics that requests name."""
+    """Produces answers to the topics that requests name."""
 
     def deliver(self, work: Work) -> Work:
-        """The work with those answers taken out, or replaced by what is to be written instead; blocks shortly."""
+        """Returns the work without the answers that were acknowledged, and with replacements for others; may block."""
 
 
 class Delivery(Protocol):
-    """One way of bringing a batch's work to Kafka. None touches the consumer: see `Worker`."""
+    """Brings a batch's work to Kafka. No delivery uses the consumer, which belongs to the worker's thread."""
 
-    commits_offsets: bool
-    replies: Replying  # to be called before `deliver`
+    commits_offsets: bool  # if not, the worker commits them after `deliver`
+    replies: Replying  # called before `deliver`
 
     def prepare(self, offsets: Work) -> None:
-        """Does what can be done before there are answers; blocks, raises Fenced. `deliver` or `withdraw` follows."""
+        """Does what can be done before the answers are computed. Blocks, raises Fenced.
+
+        `deliver` or `withdraw` must follow.
+        """
 
     def withdraw(self) -> None:
-        """Takes back what `prepare` did; blocks, raises Fenced."""
+        """Undoes `prepare`. Blocks, raises Fenced."""
 
     def deliver(self, work: Work) -> None:
-        """Blocks until the work is done; raises Fenced, Unwritable, or KafkaException if it is to be tried again."""
+        """Blocks until the work is delivered; raises Fenced, Unwritable, or KafkaException if it must be retried."""

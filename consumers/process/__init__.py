@@ -1,1 +1,1 @@
-"""One process of a service: how it is forked, on which device, and how it comes to serve."""
+"""One worker process: how it is forked, on which device it computes, and how it comes to serve."""

@@ -1,4 +1,4 @@
-"""Which CUDA device each worker computes on: one worker a device, as far as there are enough."""
+"""Which CUDA device each worker computes on: one worker per device, as long as there are enough devices."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from standfast.core.errors import ModelError
 
 
 def uses_cuda(device: str) -> bool:
-    """Whether workers with this setting compute on CUDA; asks the driver without making a context."""
+    """Whether workers with this `device` setting compute on CUDA; asks the driver without creating a CUDA context."""
     if device == "cpu":
         return False
     os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "1"
@@ -20,7 +20,7 @@ def uses_cuda(device: str) -> bool:
 
 
 def visible(device: str) -> list[str]:
-    """The devices that workers may use, as CUDA_VISIBLE_DEVICES names them: all there are, or the one that is set.
+    """The devices that workers may use, as in CUDA_VISIBLE_DEVICES: all of them, or the one in `device` (`cuda:1`).
 
     Raises ModelError when there is none.
     """
@@ -41,6 +41,6 @@ def visible(device: str) -> list[str]:
 
 
 def freest(devices: Sequence[str], taken: Iterable[str]) -> str:
-    """The device that the fewest workers and standbys are on."""
+    """The device with the fewest processes; `taken` has the device of each worker and standby."""
     counts = Counter(taken)
     return min(devices, key=lambda device: counts[device])

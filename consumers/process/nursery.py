@@ -47,19 +47,25 @@ _BEAT_S = 0.5
 
 
 class Nursery:
-    """Forks (or, with CUDA, starts) workers on the supervisor's word and reports how they end."""
+    """Forks (or, with CUDA, starts) workers when the supervisor orders it, and reports how they end.
+
+    Args:
+        model: None with CUDA, where each worker loads its own.
+        version: of the model, for those workers.
+        devices: the CUDA devices that they are spread over.
+    """
 
     def __init__(
         self,
         channel: socket.socket,
-        own: Service,
+        service: Service,
         model: Model[Any] | None,
         configured: settings.Settings,
         version: int = 0,
         devices: Sequence[str] = (),
     ) -> None:
         self._channel = channel
-        self._service = own
+        self._service = service
         self._model = model
         self._settings = configured
         self._version = version
@@ -69,7 +75,7 @@ class Nursery:
         self._selector.register(channel, selectors.EVENT_READ)
 
     def run(self) -> None:
-        """Blocks until told to stop, or until the supervisor is gone."""
+        """Blocks until the supervisor orders a stop or is gone."""
         while True:
             for key, _ in self._selector.select(_BEAT_S):
                 if key.fileobj is not self._channel:
@@ -88,10 +94,10 @@ class Nursery:
         return True
 
     def _make(self, order: Fork, descriptor: int | None) -> None:
-        """Makes the process, or none: the supervisor sees its end of the channel closed and tries again later.
+        """Makes the process; if it cannot, the supervisor sees the worker's channel closed and tries again later.
 
-        Whoever has come before lives on, whatever is lacking: descriptors (the kernel then drops the one that came
-        with the order), memory, processes.
+        The nursery and its workers survive a lack of file descriptors (the kernel then drops the one that came with the
+        order), of memory or of processes.
         """
         if descriptor is None:
             _log.error("no process made: no descriptor is left for it", slot=order.slot)
@@ -102,7 +108,7 @@ class Nursery:
             self._selector.register(os.pidfd_open(pid), selectors.EVENT_READ, (order.slot, pid))
         except OSError as error:
             _log.error("no process made", slot=order.slot, error=str(error))
-            if pid:  # nobody would hear of its end
+            if pid:  # the process exists, but its end could not be noticed
                 os.kill(pid, signal.SIGKILL)
                 os.waitpid(pid, 0)
                 self._device_of.pop(pid, None)
@@ -124,16 +130,16 @@ class Nursery:
         return pid
 
     def _child(self, nursery: int, order: Fork, descriptor: int, model: Model[Any]) -> None:
-        """Never returns: whatever happens in a forked child ends it, without the nursery's clean-up."""
+        """Runs in the forked child. Never returns: any exception ends the child, without the nursery's clean-up."""
         status = 1
         try:
             tie_to_parent(nursery)
             self._selector.close()
             self._channel.close()
             channel = socket.socket(fileno=os.dup(descriptor))
-            own = replace(self._service, workers=order.workers)
-            status = process.start(order.slot, channel, own, model, self._settings)
-        except BaseException:  # noqa: BLE001 - the last line of this process
+            service = replace(self._service, workers=order.workers)
+            status = process.start(order.slot, channel, service, model, self._settings)
+        except BaseException:  # noqa: BLE001 - printed, then the process ends
             traceback.print_exc()
         finally:
             sys.stderr.flush()
@@ -149,49 +155,49 @@ class Nursery:
 
 
 def command(name: str, channel: int, version: int) -> list[str]:
-    """The command line of a nursery for this version, whose end of the channel is this descriptor."""
+    """The command line of a nursery for this service and model version; `channel` is the descriptor it inherits."""
     return [sys.executable, "-P", "-m", "consumers.process.nursery", name, str(channel), str(os.getpid()), str(version)]
 
 
 def _spawned(name: str, order: Fork, descriptor: int, device: str, version: int) -> int:
-    """A worker that loads its own model, and to which the given device is the only one there is."""
+    """Starts a worker that loads its own model and sees only the given device; returns its pid."""
     environment = {**os.environ, "CUDA_VISIBLE_DEVICES": device}
-    words = [*command(name, descriptor, version), order.slot, str(order.workers)]
-    started = subprocess.Popen(words, pass_fds=[descriptor], env=environment)
-    started.returncode = 0  # its end is awaited through a pidfd, not by this object
-    return started.pid
+    arguments = [*command(name, descriptor, version), order.slot, str(order.workers)]
+    worker = subprocess.Popen(arguments, pass_fds=[descriptor], env=environment)
+    worker.returncode = 0  # its end is noticed through a pidfd, not by this object
+    return worker.pid
 
 
 def main(arguments: list[str]) -> int:
-    """A nursery (`service channel parent version`) or, with a slot and a number of workers, one such worker."""
+    """Runs a nursery (`service channel parent version`) or, with a slot and a number of workers, one CUDA worker."""
     name, channel, parent, version, *worker = arguments
     tie_to_parent(int(parent))
     leave_interrupts_to_parent()
     configured = settings.load()
     logs.configure(configured.log, f"{name}-nursery")
-    own = service(name, configured)
+    served = service(name, configured)
     device = configured.service(name).device
-    line = socket.socket(fileno=int(channel))
+    supervisor = socket.socket(fileno=int(channel))
     try:
         from models.loading import load
 
         if worker:
-            own = replace(own, workers=int(worker[1]))
-            return process.start(worker[0], line, own, load(own.name, int(version), "cuda"), configured)
+            served = replace(served, workers=int(worker[1]))
+            return process.start(worker[0], supervisor, served, load(name, int(version), "cuda"), configured)
         devices = visible(device) if uses_cuda(device) else []
-        model = None if devices else load(own.name, int(version), "cpu")
+        model = None if devices else load(name, int(version), "cpu")
     except StandfastError as error:
         _log.error("the model cannot be loaded", service=name, reason=str(error))
-        send(line, Failed(str(error)[:2000]))
+        send(supervisor, Failed(str(error)[:2000]))
         return 1
     telemetry.become(f"{name}-nursery")
     if configured.schema_registry_url is not None:
-        import schemas.registry  # noqa: F401 - before the fork: each worker's start would be 0.3 s longer
+        import schemas.registry  # noqa: F401 - before the fork: imported after it, each worker would start 0.3 s later
     gc.collect()
-    gc.freeze()  # the collector would otherwise touch, and so copy, every page of the model in every child
+    gc.freeze()  # without this the collector would write to, and so copy, every page of the model in every child
     _log.info("model is loaded", service=name, model=model.label if model else "")
-    send(line, Loaded(model.label if model else f"{name}@{version}"))
-    Nursery(line, own, model, configured, int(version), devices).run()
+    send(supervisor, Loaded(model.label if model else f"{name}@{version}"))
+    Nursery(supervisor, served, model, configured, int(version), devices).run()
     return 0
 
 

@@ -1,7 +1,7 @@
-"""One request gone through before there is any: in a fork the first pass takes 8 ms longer than the next.
+"""Computes one made-up request in a standby: the first request in a fork takes 8 ms longer than the next.
 
-A fork has all of its parent's memory, but the first touch of each page costs it a fault: some 200 of them in what lies
-around the model. A standby pays them while nobody waits.
+A fork shares its parent's memory, but its first access to each page costs a page fault: some 200 of them around the
+model. A standby takes them before a request waits.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from standfast.core.services import spec_of
 
 
 def rehearse(service: Service, model: Model[Any], admission: Admission, answers: Answers) -> None:
-    """Decodes, computes and encodes one request that nobody sent; it is not counted."""
+    """Decodes, computes and encodes the service's sample request; nothing is produced or counted."""
     now_ms = int(time.time() * 1000)
     origin = Origin(service.requests, 0, 0, now_ms, None, spec_of(service.name).rehearsal, [])
     decision = admission.decide(origin)

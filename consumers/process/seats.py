@@ -1,8 +1,8 @@
-"""Places in the consumer group, made before they are needed.
+"""Seats in the consumer group: connected consumers for the identities that a standby may take over.
 
-A static member's identity is fixed when its consumer is made, and a consumer made at the takeover must first find the
-brokers, the coordinator and the topic: 20 ms to its partitions and 22 to the first record, against 4 and 9 for one that
-waits connected (medians of 25 kills, two cores).
+A static member's identity (`group.instance.id`) is fixed when its consumer is made, and a consumer that is made at the
+takeover must first find the brokers, the coordinator and the topic: it had its partitions after 20 ms and the first
+record after 22, against 4 and 9 for one that was connected already (medians of 25 kills, two cores).
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from standfast.core import clients
 from standfast.core.settings import Settings
 
 _log = structlog.get_logger()
-_MOST = 8  # each costs about five sleeping threads
+_MOST = 8  # consumers of one standby; each has about five sleeping threads
 _CONNECT_S = 5.0
-_REFRESH_S = 120.0  # brokers close what is idle for 10 minutes
+_REFRESH_S = 120.0  # brokers close connections that are idle for 10 minutes (connections.max.idle.ms)
 
 
 class Seats:
-    """Consumers of one standby, one for each identity it is likely to be given; none has joined the group yet.
+    """The consumers of one standby, one for each of up to eight identities; none has joined the group yet.
 
-    With more than eight identities each slot keeps another eight of them.
+    With more than eight identities, standbys in other slots have consumers for others of them.
     """
 
     def __init__(self, service: Service, settings: Settings, slot: str) -> None:
@@ -33,29 +33,29 @@ class Seats:
         self._settings = settings
         self._slot = slot
         self._taken = threading.Event()
-        self._in_use = threading.Lock()  # a consumer closed by two threads, or while a third asks it, never returns
+        self._in_use = threading.Lock()  # closing a consumer in two threads, or while a third uses it, never returns
         number = int(slot.rpartition("-s")[2] or 0)
         likely = [(number * _MOST + step) % service.workers for step in range(min(_MOST, service.workers))]
-        self._consumers = {(name := service.worker_id(one)): self._made(name) for one in likely}
+        self._consumers = {(identity := service.worker_id(worker)): self._made(identity) for worker in likely}
 
     @property
     def identities(self) -> list[str]:
-        """Those for which a consumer is ready."""
+        """The identities for which a consumer is ready."""
         return list(self._consumers)
 
     def connect(self) -> None:
-        """Opens the connections and keeps them open until a seat is taken; blocks for the first time only."""
+        """Opens the connections, which blocks, and keeps them open in a thread until a consumer is taken."""
         self._refresh()
         threading.Thread(target=self._keep_connected, name="seats", daemon=True).start()
 
     def take(self, identity: str) -> Consumer:
-        """The consumer for this identity, made now if there is none; `close` is to follow for the others."""
+        """The consumer for this identity, made now if there is none; call `close` for the others afterwards."""
         self._taken.set()
         taken = self._consumers.pop(identity, None)
         return taken if taken is not None else self._made(identity)
 
     def close(self) -> None:
-        """Closes those that were not taken; none of them is a member of the group."""
+        """Closes the consumers that were not taken; none of them is a member of the group."""
         self._taken.set()
         with self._in_use:
             while self._consumers:

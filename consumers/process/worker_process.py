@@ -1,7 +1,7 @@
 """The life of one worker process: warm up, stand by, take over an identity, serve, end.
 
-A standby has everything a worker needs except an identity: the model is warm, its own transactional producer is
-initialised, a consumer is connected for each identity it is likely to be given.
+A standby has everything that a worker needs, except an identity: its model is warm, its own transactional producer is
+initialised, and a consumer is connected for each identity that it may be given (see `seats`).
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ from consumers.service import Service
 from consumers.serving.batches import Batches
 from consumers.serving.breaker import Ask, Breaker
 from consumers.serving.cache import Cache
-from consumers.serving.suspects import Told
+from consumers.serving.suspects import KnownSuspects
 from consumers.serving.worker import Partitions, Worker
 from models.base import Model
 from schemas.configured import codec_for
@@ -66,34 +66,34 @@ from standfast.core.services import spec_of
 from standfast.core.settings import Settings
 
 _log = structlog.get_logger()
-_TICK_S = 0.05
-_SPARE_SEATS_S = 1.0  # closing them at once would take the processor from the takeover
-# A thread that waits for the interpreter while another computes in pure Python gets it after this, not after 5 ms.
+_TICK_S = 0.05  # the heartbeat's interval; the supervisor's limit for its age is `hang_after_ms`
+_SPARE_SEATS_S = 1.0  # the spare consumers are closed this late: closing them takes processor time from the takeover
+# Python's switch interval, 5 ms by default: how long a thread waits for the interpreter lock while another computes.
 _SWITCH_S = 0.0005
 
 
 def slot_file(slot: str) -> Path:
-    """Where a slot's heartbeat lies."""
+    """The path of a slot's heartbeat file."""
     return folder("run", "slots") / slot
 
 
 def life_file(slot: str) -> Path:
-    """Where the lock lies that a slot's process holds while it lives."""
+    """The path of the lock that a slot's process holds while it lives."""
     return folder("run", "slots") / f"{slot}.life"
 
 
 def suspects_file(service: Service) -> Path:
-    """Where a service's suspects are kept."""
+    """The path of a service's file of suspects."""
     return folder("run") / f"suspects-{service.name}.json"
 
 
 def transactional_id(service: Service, slot: str) -> str:
-    """The transactional id of a slot; bounded in number, so that a restart of everything fences everything."""
+    """The transactional id of a slot. Slots are reused, so a restarted system fences all its earlier transactions."""
     return f"{service.group}.{slot}"
 
 
 class WorkerProcess:
-    """One worker process from its first line to its last."""
+    """One worker process, from its start to its exit status."""
 
     def __init__(
         self, slot: str, channel: socket.socket, service: Service, model: Model[Any], settings: Settings
@@ -106,7 +106,7 @@ class WorkerProcess:
         self._heartbeat = Heartbeat(slot_file(slot))
         self._life = LifeLock(life_file(slot))
         self._orders = threading.Condition()
-        self._suspects = Told()
+        self._suspects = KnownSuspects()
         self._identity: str | None = None
         self._stopping = False
         self._worker: Worker | None = None
@@ -117,7 +117,7 @@ class WorkerProcess:
         self._replies = Replies(lambda: Producer(clients.replies(settings, slot)), counts, self._answers)
 
     def run(self) -> int:
-        """The exit status: 0 stopped in order, 1 failed (the reason has been sent and logged)."""
+        """Runs until stopped; returns the exit status: 0 stopped in order, 1 failed (the reason is sent and logged)."""
         self._heartbeat.reset()
         self._life.hold()
         threading.Thread(target=self._obey, name="orders", daemon=True).start()
@@ -147,7 +147,7 @@ class WorkerProcess:
     def _warm_up(self) -> Delivery:
         self._model.warm_up()
         if spec_of(self._service.name).histories:
-            self._histories = ProfileHistories(bulletin.place())
+            self._histories = ProfileHistories(bulletin.store_folder())
             self._histories.start()
         delivery = self._delivery()
         self._replies.connect((self._service.results, self._service.bulk_results))
@@ -169,11 +169,10 @@ class WorkerProcess:
         return delivery
 
     def _batches(self) -> Batches:
-        """All that one batch goes through, gone through once."""
+        """Everything that computes a batch, after one rehearsal."""
         admission = Admission(self._service, self._settings, self._codec, self._histories)
         rehearse(self._service, self._model, admission, self._answers)
-        asking = self._asking()
-        batches = Batches(admission, asking, self._answers, self._heartbeat, self._suspects, self._model.label)
+        batches = Batches(admission, self._ask(), self._answers, self._heartbeat, self._suspects, self._model.label)
         batches.tally(self._service.requests)
         return batches
 
@@ -203,23 +202,24 @@ class WorkerProcess:
         if worker.serve():
             send(self._channel, Left())
 
-    def _asking(self) -> Ask:
+    def _ask(self) -> Ask:
+        """The model behind its breaker, and behind a cache unless the setting `cache` is 0."""
         breaker = Breaker(self._model, self._service.name, lambda reason: send(self._channel, Failing(reason)))
         entries = self._service.cache
         ignores_user = bool(getattr(self._model, "ignores_user", False))
         cache = Cache(breaker.ask, entries, self._service.requests, ignores_user=ignores_user)
         return cache.ask if entries else breaker.ask
 
-    def _report(self, what: Partitions | LoadReport | Waiting | Done | Cleared) -> None:
-        if isinstance(what, LoadReport):
-            offer(self._channel, what)
-        elif isinstance(what, Done | Waiting | Cleared):
-            send(self._channel, what)
+    def _report(self, report: Partitions | LoadReport | Waiting | Done | Cleared) -> None:
+        if isinstance(report, LoadReport):
+            offer(self._channel, report)
+        elif isinstance(report, Done | Waiting | Cleared):
+            send(self._channel, report)
         else:
-            send(self._channel, Serving(what))
+            send(self._channel, Serving(report))
 
     def _stop(self) -> None:
-        # Runs in a signal handler too, which may interrupt the holder of the lock: no waiting for it here.
+        # Also runs as a signal handler, which may interrupt the main thread while it holds the lock: never wait for it.
         self._stopping = True
         if self._worker is not None:
             self._worker.stop()
@@ -230,7 +230,7 @@ class WorkerProcess:
             self._orders.notify_all()
 
     def _obey(self) -> None:
-        """Reads the supervisor's orders; without a supervisor there is nothing to live for."""
+        """Reads the supervisor's orders; ends the process at once when the supervisor is gone."""
         while True:
             order = receive(self._channel, TO_WORKER)
             if order is None:

@@ -29,11 +29,11 @@ def run(settings: Settings) -> None:
     for number in stopping_signals():
         signal.signal(number, stop)
     role_word.begun()
-    Follower(settings, codec_for(settings), bulletin.place(), stopping).run()
+    Follower(settings, codec_for(settings), bulletin.store_folder(), stopping).run()
 
 
 def main() -> int:
-    """The exit code."""
+    """Runs the follower; returns the exit code."""
     try:
         settings = load()
         logs.configure(settings.log, "profiles")

@@ -1,7 +1,7 @@
-"""What the follower tells the workers, in one small file: which store is there, whether it is complete, and since when.
+"""A small file by which the follower tells the workers which store to read, whether it is complete, and as of when.
 
-The supervisor takes it away when it starts, so that no worker reads the users of another cluster or of a topic that was
-deleted since: only the follower knows, once it has asked Kafka.
+The supervisor removes the file when it starts, so that no worker reads the users of another cluster or of a topic that
+has been deleted: only the follower knows which topic it is, and only after it has asked Kafka.
 """
 
 from __future__ import annotations
@@ -14,40 +14,43 @@ import msgspec
 from standfast.core.home import folder
 from standfast.core.keeping import write_whole
 
-# A follower that is started again tells something new within 2 s, on a busy machine within 5.
+# A restarted follower writes a new bulletin within 2 s, on a busy machine within 5.
 _FRESH_MS = 15_000
 
 
 class Bulletin(msgspec.Struct, frozen=True):
-    """`store`: the file's name; `at`: when this was written, epoch milliseconds."""
+    """`store`: the store's file name; `complete`: the follower had reached the end of the topic.
+
+    `at`: when this was written, epoch milliseconds.
+    """
 
     store: str
     complete: bool
     at: int
 
     def is_fresh(self) -> bool:
-        """Whether somebody follows the topic."""
+        """Whether it was written in the last 15 s, so that a follower still runs."""
         return self.at > time.time() * 1000 - _FRESH_MS
 
 
-def place() -> Path:
-    """The folder of the stores."""
+def store_folder() -> Path:
+    """The folder of the stores and the bulletin."""
     return folder("run", "profiles")
 
 
-def read(where: Path) -> Bulletin | None:
-    """What was told last; None if nothing was, or nothing that can be read."""
+def read(stores: Path) -> Bulletin | None:
+    """The last bulletin; None if there is none, or none that can be read."""
     try:
-        return msgspec.json.decode((where / "bulletin.json").read_bytes(), type=Bulletin)
+        return msgspec.json.decode((stores / "bulletin.json").read_bytes(), type=Bulletin)
     except (OSError, msgspec.DecodeError):
         return None
 
 
-def write(where: Path, told: Bulletin) -> None:
-    """Tells it; raises OSError."""
-    write_whole(where / "bulletin.json", msgspec.json.encode(told))
+def write(stores: Path, bulletin: Bulletin) -> None:
+    """Replaces the bulletin; raises OSError."""
+    write_whole(stores / "bulletin.json", msgspec.json.encode(bulletin))
 
 
 def forget() -> None:
-    """Takes back what was told: nothing is known until somebody follows the topic again."""
-    (place() / "bulletin.json").unlink(missing_ok=True)
+    """Removes the bulletin: workers know nothing of users until a follower writes the next one."""
+    (store_folder() / "bulletin.json").unlink(missing_ok=True)

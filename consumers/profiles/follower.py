@@ -1,4 +1,4 @@
-"""From the topic `profiles` into the store of this host, for as long as the process lives."""
+"""Copies the topic `profiles` into the store of this host, for as long as the process lives."""
 
 from __future__ import annotations
 
@@ -28,49 +28,53 @@ from standfast.core.topics.topic_file import damaged
 from standfast.core.topics.topic_source import Source, source_of
 
 _log = structlog.get_logger()
-_AT_ONCE = 1000
-_TELL_S = 1.0
-_ASK_S = 5.0
+_AT_ONCE = 1000  # records of one transaction
+_TELL_S = 1.0  # how often the bulletin is written
+_ASK_S = 5.0  # how often Kafka is asked whether the topic is still the same
 _ANSWER_S = 2.0
-_PAUSE_S = 2.0
+_PAUSE_S = 2.0  # before a failure is retried
 
 
 class Follower:
-    """Keeps a store abreast of the topic; blocks in `run` until `stop` is set."""
+    """Keeps a store up to date with the topic; `run` blocks until `stop` is set.
 
-    def __init__(self, settings: Settings, codec: Codec, where: Path, stop: threading.Event) -> None:
+    Args:
+        stores: the folder of the stores and the bulletin.
+    """
+
+    def __init__(self, settings: Settings, codec: Codec, stores: Path, stop: threading.Event) -> None:
         self._settings = settings
         self._codec = codec
-        self._where = where
+        self._stores = stores
         self._stop = stop
         self._topic = settings.kafka.topic_prefix + "profiles"
         self._admin = AdminClient(clients.base(settings, "profiles-admin"))
         self._unread = Unread(self._topic)
-        self._said = ""
+        self._logged = ""
 
     def run(self) -> None:
-        """Whatever fails is said once and tried again: a full disk may have room, and Kafka come back."""
+        """Follows the topic. A failure is logged once and retried: a full disk may get room, and Kafka come back."""
         while not self._stop.is_set():
             role_word.beat()
             try:
                 self._follow(self._source())
-                self._said = ""
+                self._logged = ""
             except (KafkaException, sqlite3.Error, OSError) as error:
                 reason = error_of(error).str() if isinstance(error, KafkaException) else str(error)
-                if reason != self._said:
+                if reason != self._logged:
                     _log.warning("profiles cannot be followed, trying again", reason=_with_remedy(reason))
-                self._said = reason
+                self._logged = reason
                 self._stop.wait(_PAUSE_S)
 
     def _source(self) -> Source:
         return source_of(self._admin, self._topic, _ANSWER_S)
 
     def _follow(self, source: Source) -> None:
-        """Until the topic is another one or has more partitions, or the store cannot be read by somebody."""
+        """Returns when the topic has been replaced or has more partitions, or a worker reports a damaged store."""
         consumer = Consumer({**clients.follower(self._settings, "profiles"), "enable.partition.eof": True})
         store: Store | None = None
         try:
-            store = opened(self._where, source.identity, self._settings.section(RecommendSettings).profiles_mib << 20)
+            store = opened(self._stores, source.identity, self._settings.section(RecommendSettings).profiles_mib << 20)
             self._read_on(consumer, store, source)
         except sqlite3.DatabaseError as error:
             if store is None or not isinstance(error, sqlite3.OperationalError):
@@ -83,17 +87,17 @@ class Follower:
 
     def _give_up(self, source: Source, error: sqlite3.DatabaseError) -> None:
         _log.error("the stored profiles are damaged and read from Kafka again", error=str(error))
-        for path in self._where.glob(f"{source.identity}.*.db"):
+        for path in self._stores.glob(f"{source.identity}.*.db"):
             damaged(path).touch()
 
     def _read_on(self, consumer: Consumer, store: Store, source: Source) -> None:
-        at = store.positions
-        numbers = range(source.partitions)
-        consumer.assign([TopicPartition(self._topic, number, at.get(number, 0)) for number in numbers])
-        self._unread.forget(numbers)
-        behind = set(numbers)
-        began = asked = time.monotonic()
-        told = 0.0
+        positions = store.positions
+        partitions = range(source.partitions)
+        consumer.assign([TopicPartition(self._topic, number, positions.get(number, 0)) for number in partitions])
+        self._unread.forget(partitions)
+        behind = set(partitions)
+        began = asked_at = time.monotonic()
+        told_at = 0.0
         while not self._stop.is_set():
             role_word.beat()
             messages = cast("list[Consumed]", consumer.consume(_AT_ONCE, 0.1))
@@ -103,32 +107,32 @@ class Follower:
             if was_behind and not behind:
                 _log.info("profiles are complete", users=store.users, seconds=round(time.monotonic() - began, 2))
             now = time.monotonic()
-            if now - told > _TELL_S or (was_behind and not behind):
+            if now - told_at > _TELL_S or (was_behind and not behind):
                 if not self._tell(store, complete=not behind):
                     return
-                told = now
-            if now - asked > _ASK_S:
+                told_at = now
+            if now - asked_at > _ASK_S:
                 if self._is_another(source):
                     return
-                asked = time.monotonic()
+                asked_at = time.monotonic()
 
     def _take(self, store: Store, messages: list[Consumed]) -> set[int]:
-        """Writes what was read; the partitions whose end was reached."""
-        reached, changes, positions = set[int](), list[Change](), dict[int, int]()
+        """Writes the records to the store; returns the partitions whose end was reached."""
+        at_end, changes, positions = set[int](), list[Change](), dict[int, int]()
         for message in messages:
-            role_word.beat()  # each may wait for a schema registry
+            role_word.beat()  # decoding a record may wait for the schema registry
             partition, error = message.partition(), message.error()
             if error is None:
                 change = self._change(partition, message)
                 changes += [change] if change else []
                 positions[partition] = message.offset() + 1
             elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - how the client names it
-                reached.add(partition)
+                at_end.add(partition)
             else:
                 _log.warning("profiles are held up", reason=error.str())
         if positions:
             store.write(changes, positions)
-        return reached
+        return at_end
 
     def _change(self, partition: int, message: Consumed) -> Change | None:
         value = message.value()
@@ -144,15 +148,16 @@ class Follower:
         return Change(partition, profile.user_id, profile)
 
     def _tell(self, store: Store, *, complete: bool) -> bool:
-        """Tells the workers; false if the store is to be begun anew.
+        """Writes the bulletin; returns False if a new store must be begun.
 
-        While this catches up, a bulletin of one that had caught up stands: it counts until it is too old.
+        While this follower catches up, the bulletin of one that was complete is left: workers use it until it is 15 s
+        old.
         """
         if not store.is_there() or damaged(store.path).exists():
             return False
-        before = bulletin.read(self._where)
-        if complete or before is None or before.store != store.path.name or not before.complete:
-            bulletin.write(self._where, bulletin.Bulletin(store.path.name, complete, time.time_ns() // 1_000_000))
+        last = bulletin.read(self._stores)
+        if complete or last is None or last.store != store.path.name or not last.complete:
+            bulletin.write(self._stores, bulletin.Bulletin(store.path.name, complete, time.time_ns() // 1_000_000))
         telemetry.PROFILES_COMPLETE.set(complete)
         telemetry.PROFILES_BYTES.set(store.path.stat().st_size)
         store.keep_small()
@@ -162,7 +167,7 @@ class Follower:
         try:
             return self._source() != source
         except KafkaException:
-            return False  # it is away; what is stored still holds
+            return False  # Kafka does not answer; the store is still valid
 
 
 def _with_remedy(reason: str) -> str:

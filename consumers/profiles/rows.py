@@ -2,7 +2,7 @@
 
     number of recent items | items, 4 bytes each: the earlier ones, then the recent | times of the recent, 6 bytes each
 
-Both are oldest first. Times are needed only to merge the profiles of one user in two partitions.
+Items and times are oldest first. Times are needed only to merge one user's profiles in two partitions.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from collections.abc import Callable, Sequence
 from schemas.events import liked
 from schemas.records import Profile
 
-_TIME = 6  # bytes of a time in milliseconds: until the year 10889
+_TIME = 6  # bytes of a time in epoch milliseconds: enough until the year 10889
 _LATEST = (1 << 8 * _TIME) - 1
 
 
 def packed(profile: Profile, number: Callable[[str], int]) -> bytes:
-    """The row, of what the user likes and what they met earlier; `number` gives an item's number."""
+    """The row with the items that the user likes, and with earlier items; `number` gives an item's number."""
     items = liked(profile.items)
     numbers = [len(items), *map(number, profile.earlier), *(number(item.item_id) for item in items)]
     times = b"".join(min(max(0, item.timestamp), _LATEST).to_bytes(_TIME, "little") for item in items)
@@ -26,7 +26,7 @@ def packed(profile: Profile, number: Callable[[str], int]) -> bytes:
 
 
 def unpacked(rows: Sequence[bytes]) -> list[int]:
-    """The items of one user, oldest first, from one row for each partition; raises ValueError for what is no row."""
+    """The numbers of one user's items, oldest first, from one row per partition; raises ValueError for a broken row."""
     if len(rows) == 1:
         return _split(rows[0])[0].tolist()
     earlier, recent = list[int](), list[tuple[int, int]]()
@@ -34,8 +34,8 @@ def unpacked(rows: Sequence[bytes]) -> list[int]:
         items, times = _split(row)
         first = len(items) - len(times) // _TIME
         earlier += items[:first]
-        moments = (int.from_bytes(times[at : at + _TIME], "little") for at in range(0, len(times), _TIME))
-        recent += zip(moments, items[first:], strict=True)
+        timestamps = (int.from_bytes(times[at : at + _TIME], "little") for at in range(0, len(times), _TIME))
+        recent += zip(timestamps, items[first:], strict=True)
     recent.sort(key=lambda pair: pair[0])
     return earlier + [item for _, item in recent]
 

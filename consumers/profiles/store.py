@@ -1,4 +1,4 @@
-"""The profiles of all users on a host in one file, as recommendation workers read them."""
+"""The profiles of all users in one file of the host, which recommendation workers read."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from models.data.users import user_hash
 from schemas.records import Profile
 from standfast.core.topics.topic_file import TopicFile, latest
 
-_PAGE = 4096
+_PAGE = 4096  # bytes; SQLite's default page size
 _NUMBERS = 500_000  # item ids whose numbers are kept in memory: some 60 MB
 _TABLES = """
 create table if not exists profiles (user integer, partition integer, row blob, primary key (user, partition))
@@ -22,7 +22,7 @@ create table if not exists items (number integer primary key, item_id text uniqu
 
 
 class Change(Struct, frozen=True, gc=False):
-    """One record of the topic; `profile` None: the user is to be forgotten."""
+    """One record of the topic; `profile` None, a tombstone: the user is deleted."""
 
     partition: int
     user_id: str
@@ -30,7 +30,7 @@ class Change(Struct, frozen=True, gc=False):
 
 
 class Store(TopicFile):
-    """The writer's side of one store. Its methods raise sqlite3.Error; then nothing of the call was kept."""
+    """The writer's side of one store. Its methods raise sqlite3.Error; then the call has changed nothing."""
 
     def __init__(self, path: Path, limit_bytes: int) -> None:
         super().__init__(path, _TABLES)
@@ -44,15 +44,15 @@ class Store(TopicFile):
         return int(count)
 
     def write(self, changes: Iterable[Change], positions: dict[int, int]) -> None:
-        """Takes the changes in, and the place behind them, as one."""
-        last = {(change.partition, change.user_id): change for change in changes}
+        """Writes the changes and the offsets behind them, by partition, in one transaction."""
+        latest_changes = {(change.partition, change.user_id): change for change in changes}
         try:
             with self.transaction():
-                for one in last.values():
-                    self._put(user_hash(one.user_id), one)
+                for change in latest_changes.values():
+                    self._put(user_hash(change.user_id), change)
                 self.reached(positions)
         except BaseException:
-            self._numbers.clear()  # those that were given in it are not kept
+            self._numbers.clear()  # the numbers that the transaction gave out are rolled back
             raise
 
     def _put(self, user: int, change: Change) -> None:
@@ -76,6 +76,6 @@ class Store(TopicFile):
         return number
 
 
-def opened(where: Path, identity: str, limit_bytes: int) -> Store:
-    """The store of this identity that was begun last, or a new one; those of others are removed."""
-    return Store(latest(where, identity), limit_bytes)
+def opened(stores: Path, identity: str, limit_bytes: int) -> Store:
+    """The newest store in this folder of the topic with this identity, or a new one; all others are removed."""
+    return Store(latest(stores, identity), limit_bytes)

@@ -1,1 +1,1 @@
-"""One request: read, decided on, made into a query, and answered."""
+"""One request: how it is read, admitted or refused, made into a query, and answered."""

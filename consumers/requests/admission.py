@@ -1,4 +1,4 @@
-"""From a raw record to what is to be done with it: compute it, answer it as it stands, or dead-letter it."""
+"""From a raw record to a decision: compute it, refuse it, or dead-letter it."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ _SHED: tuple[Status, str] = (
     "overloaded",
     "newer requests are preferred while more come than can be computed; send it again later",
 )
-# What is larger than our producers can carry is not even copied: compressed, 400 MiB fit into a record of 400 KiB.
+# Larger values than our producers can send (64 MiB) are not even copied: compressed, 400 MiB fit into 400 KiB.
 _LARGEST = 67_108_864
-_DEADLINE_DIGITS = 18  # a longer number is no time, and one of 400 digits cannot be subtracted from one
+_DEADLINE_DIGITS = 18  # longer numbers are no times, and one of 400 digits cannot be subtracted from a float
 
 
 class Origin(Struct, frozen=True, gc=False):
-    """Where a request came from, and so where its answer and its blame go. Times are epoch milliseconds.
+    """A consumed request record, to which its answer or dead letter refers. Times are epoch milliseconds.
 
-    `oversize`: how many bytes its value has, if those are too many to be read.
+    `oversize`: the size of its value in bytes if that is too large to be read, else 0.
 
-    A struct, as all that is made for every request: 0.1 µs each, against 1.2 µs as a dataclass.
+    A struct, like all objects that are made for every request: 0.1 µs each, against 1.2 µs as a dataclass.
     """
 
     topic: str
@@ -56,7 +56,7 @@ class Origin(Struct, frozen=True, gc=False):
 
 
 class Admitted(Struct, frozen=True, gc=False):
-    """A request to compute."""
+    """A request to compute; `degraded` if not all items that its user had are known."""
 
     origin: Origin
     encoding: Encoding
@@ -88,14 +88,14 @@ R = TypeVar("R", bound=Record)
 
 
 class KnownUsers(Protocol):
-    """Where it is known what users had."""
+    """Looks up the items that users interacted with."""
 
     def known(self, user_id: str) -> Known:
-        """The user's item ids, oldest first, and whether they are all; returns at once."""
+        """The user's item ids, oldest first, and whether these are all; returns at once."""
 
 
 class Admission:
-    """Decides on one raw record after the other; `histories` know what users had, where that matters."""
+    """Decides on one raw record after the other; `histories` is given for services whose model needs them."""
 
     def __init__(self, service: Service, settings: Settings, codec: Codec, histories: KnownUsers | None = None) -> None:
         self._service = service
@@ -109,8 +109,8 @@ class Admission:
         """What to do with the record; never raises for anything a caller can send.
 
         Args:
-            ahead_ms: how long its batch will take, where more than a batch is waiting.
-            shed: refuse it, to make room for newer ones.
+            ahead_ms: how long its batch will take, if more than a batch is waiting, else 0.
+            shed: refuse the record, to make room for newer ones.
         """
         try:
             request, encoding = read(origin, self._codec, self._service.kind)
@@ -130,7 +130,10 @@ class Admission:
         return Admitted(origin, encoding, request_id, query, not known.complete)
 
     def late(self, origin: Origin, ahead_ms: float) -> tuple[Status, str] | None:
-        """The refusal of a request that is too old, without looking into it: status and reason."""
+        """Status and reason with which a request that is too late is refused, from its headers and timestamp only.
+
+        None: it is in time.
+        """
         if origin.headers and (raw := origin.header(DEADLINE_HEADER)) is not None:
             return _past(raw, ahead_ms)
         longest = self._service.max_wait_ms
@@ -141,7 +144,7 @@ class Admission:
         return ("overloaded", reason) if age > longest else None
 
     def allowance_ms(self, origin: Origin) -> float | None:
-        """How long the request may take from its timestamp on; None: as long as it likes, or it does not say well."""
+        """How long the request may take from its timestamp on; None: no limit, or an unreadable one."""
         if origin.headers and (raw := origin.header(DEADLINE_HEADER)) is not None:
             deadline = _deadline(raw)
             return None if deadline is None else max(0.0, deadline - origin.timestamp_ms)
@@ -154,8 +157,9 @@ class Admission:
         return self._make_query(request, self._section, known)
 
 
-# Of a name that is not UTF-8 confluent-kafka returns a value *and* leaves an exception behind. Called this way Python
-# finds it at once; called plainly, code that has run often meets it somewhere later.
+# For a header name that is not UTF-8 confluent-kafka returns a value *and* leaves an exception set. Called through
+# `methodcaller` that is raised at once (SystemError); a plain call, once the code has run often, raises it somewhere
+# later.
 _headers = operator.methodcaller("headers")
 
 
@@ -163,7 +167,7 @@ def origin_of(message: Consumed) -> Origin:
     """The origin of a consumed message."""
     try:
         headers = list(_headers(message) or ())
-    except (SystemError, UnicodeError):  # what confluent-kafka makes of a name that is not UTF-8
+    except (SystemError, UnicodeError):  # from confluent-kafka, for a header name that is not UTF-8
         headers = None
     size = len(message)
     return Origin(
@@ -180,19 +184,19 @@ def origin_of(message: Consumed) -> Origin:
 
 
 def read(origin: Origin, codec: Codec, kind: type[R]) -> tuple[R, Encoding]:
-    """The record and its encoding; whatever is in it, raises nothing but Unreadable and others of our own errors."""
+    """The record and its encoding; raises Unreadable, Malformed or another StandfastError, whatever the bytes are."""
     if not origin.headers_readable or origin.oversize:
         raise Unreadable(_not_read(origin))
     try:
         return codec.decode(origin.value, kind)
     except StandfastError:
         raise
-    except Exception as error:  # noqa: BLE001 - what a registry or a library gives instead of what it should
+    except Exception as error:  # noqa: BLE001 - of a registry or a library, for bytes that it did not expect
         raise Unreadable(f"it cannot be decoded ({type(error).__name__}: {error!s:.200})") from None
 
 
-def place_of(message: Consumed) -> Origin:
-    """As much of its origin as tells where it is."""
+def origin_without_value(message: Consumed) -> Origin:
+    """Topic, partition and offset of a consumed message, without copying its value."""
     return Origin(message.topic(), message.partition(), message.offset(), 0, None, None, [])
 
 
@@ -203,12 +207,12 @@ def _not_read(origin: Origin) -> str:
 
 
 def default_id(origin: Origin) -> str:
-    """The id of a request that brought none: the same on every retry."""
+    """The id of a request that came without one: the same each time that the record is read."""
     return f"{origin.topic}-{origin.partition}-{origin.offset}"
 
 
 def _deadline(raw: bytes) -> int | None:
-    """Epoch milliseconds, None if the header is no number."""
+    """Epoch milliseconds; None if the header is not a number of at most 18 digits."""
     try:
         return int(raw) if len(raw) <= _DEADLINE_DIGITS else None
     except ValueError:
@@ -216,7 +220,7 @@ def _deadline(raw: bytes) -> int | None:
 
 
 def _past(raw: bytes, ahead_ms: float) -> tuple[Status, str] | None:
-    """The refusal of a request whose deadline has passed, will pass while it is computed, or cannot be read."""
+    """Status and reason for a deadline that has passed, will pass within `ahead_ms`, or cannot be read; else None."""
     deadline = _deadline(raw)
     if deadline is None:
         return "invalid", f"the header {DEADLINE_HEADER} is {raw[:40]!r}; it must be epoch milliseconds"

@@ -1,4 +1,4 @@
-"""From decisions and scores to the records that go out: answers in the encoding of their requests, and dead letters."""
+"""From decisions and scores to the records to produce: answers in the encoding of their requests, and dead letters."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from schemas.topics import BY_NAME
 
 _REPLY_TOPIC = "kafka_replyTopic"
 _REPLY_PARTITION = "kafka_replyPartition"
-_OUR_HEADERS = 6  # those that `dead_letter_headers` adds, behind any of the same names that came with the record
-_NOT_KNOWN = 1 << 31  # whoever sends the answer finds out whether the topic has its partition
+_OUR_HEADERS = 6  # added by `dead_letter_headers`, behind headers of the same names that came with the record
+_NOT_KNOWN = 1 << 31  # stands for an unknown number of partitions; `replies`, which sends the answer, looks it up
 _TOPIC_NAME = re.compile(rb"[a-zA-Z0-9._-]{1,249}")
 
 
 class Outgoing(Struct, frozen=True, gc=False):
-    """One record to write, and the request it answers or blames.
+    """One record to produce, and the request that it answers or dead-letters.
 
-    `to_partition` -1: by key. `to_named`: the topic is one that the request named, not ours.
+    `to_partition` -1: by key. `to_named`: the topic is a reply topic that the request named, not one of ours.
     """
 
     origin: Origin
@@ -39,16 +39,18 @@ class Outgoing(Struct, frozen=True, gc=False):
 
     @property
     def source(self) -> tuple[str, int]:
-        """The request partition it comes from."""
+        """The partition of the request."""
         return self.origin.topic, self.origin.partition
 
 
 class Answers:
-    """Writes the answers of one worker, under the name `worker`.
+    """Makes the answers and dead letters of one worker, under the name `worker`.
 
-    `partitions_of` gives a topic's number of partitions, 0 for one that does not exist, None while that is not known: a
-    reply topic that a request names is used only if it is there and is not one of ours (an answer in a request topic
-    would be answered for ever).
+    A reply topic that a request names is used only if it exists and is not one of ours, except `<service>.results`: an
+    answer in a request topic would be answered in turn, for ever.
+
+    Args:
+        partitions_of: a topic's number of partitions; 0: it does not exist; None: not known yet.
     """
 
     def __init__(
@@ -64,12 +66,12 @@ class Answers:
             prefix + "drills.results"
         }
 
-    def served(self, admitted: Admitted, found: list[Item]) -> Outgoing:
+    def served(self, admitted: Admitted, items: list[Item]) -> Outgoing:
         """The answer to a computed request."""
         result = Result(
             request_id=admitted.request_id,
             status="ok",
-            items=found,
+            items=items,
             model=self._model,
             worker=self.worker,
             degraded=admitted.degraded,
@@ -90,7 +92,7 @@ class Answers:
         return self._outgoing(refused.origin, refused.encoding, result)
 
     def dead(self, letter: DeadLetter) -> Outgoing:
-        """The dead letter: the original bytes, its headers, and why."""
+        """The dead letter: the record's own key, value and headers, and headers with the reason."""
         origin = letter.origin
         headers = dead_letter_headers(
             origin.headers,
@@ -105,10 +107,10 @@ class Answers:
             headers.append(_size(origin))
         return Outgoing(origin, self._service.dead_letters, origin.key, origin.value, headers)
 
-    def instead(self, unwritable: Outgoing, reason: str) -> Outgoing:
-        """What to write where Kafka will never take a record, so that it does not hold up its partition for ever.
+    def replacement(self, unwritable: Outgoing, reason: str) -> Outgoing:
+        """The record to produce in the place of one that Kafka will never accept, which would block its partition.
 
-        An answer becomes a dead letter; of a dead letter that is too large its headers of ours are left.
+        An answer is replaced by a dead letter; a dead letter by our own headers of it, without key and value.
         """
         origin = unwritable.origin
         if unwritable.topic == self._service.results_of(origin.topic):
@@ -118,11 +120,11 @@ class Answers:
         return replace(unwritable, key=None, value=None, headers=[*ours[-_OUR_HEADERS:], size])
 
     def to_ours(self, named: Outgoing) -> Outgoing:
-        """An answer to a topic that the request named, for the usual topic."""
+        """The answer, redirected from the topic that its request named to the service's result topic."""
         return replace(named, topic=self._service.results_of(named.origin.topic), to_partition=-1, to_named=False)
 
     def unreplied(self, named: Outgoing, reason: str) -> list[Outgoing]:
-        """The same where the named topic has not taken it, and a dead letter that says so."""
+        """The answer for the result topic, and a dead letter with the reason why the named topic did not get it."""
         letter = DeadLetter(named.origin, f"the reply topic {named.topic} has not taken the answer: {reason}", "reply")
         return [self.to_ours(named), self.dead(letter)]
 
@@ -134,7 +136,7 @@ class Answers:
         return Outgoing(origin, topic, key, value, origin.headers, partition, named)
 
     def _reply_to(self, origin: Origin) -> tuple[str, int]:
-        """Where the answer goes: Spring Kafka's reply topic and partition where they can be used, else ours."""
+        """Topic and partition of the answer: those in Spring Kafka's headers if they can be used, else our own."""
         ours = self._service.results_of(origin.topic)
         named = origin.header(_REPLY_TOPIC) if origin.headers else None
         if not named or not _TOPIC_NAME.fullmatch(named):
@@ -145,13 +147,13 @@ class Answers:
             return ours, -1
         if count is None and topic != ours:
             count = _NOT_KNOWN
-        wanted = origin.header(_REPLY_PARTITION)
-        partition = int.from_bytes(wanted, "big") if wanted and len(wanted) == 4 else -1
+        named_partition = origin.header(_REPLY_PARTITION)
+        partition = int.from_bytes(named_partition, "big") if named_partition and len(named_partition) == 4 else -1
         return topic, partition if count and 0 <= partition < count else -1
 
 
 def _size(origin: Origin) -> tuple[str, bytes]:
-    """The header that stands for a value that is left out."""
+    """The header with the size of a value that is left out."""
     return "error-value-bytes", b"%d" % (origin.oversize or len(origin.value or b""))
 
 

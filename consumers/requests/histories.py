@@ -1,4 +1,4 @@
-"""What a worker knows of each user: read from the store of its host, never waited for."""
+"""The items each user interacted with, read from the profile store of the host without ever waiting for it."""
 
 from __future__ import annotations
 
@@ -18,14 +18,15 @@ from standfast.core.topics.topic_file import damaged
 
 _log = structlog.get_logger()
 _LOOK_S = 0.2
-# SQLITE_BUSY, _LOCKED and _PROTOCOL: another mends what a killed process left; _CANTOPEN: it is not there (any more).
+# SQLite errors that pass. SQLITE_BUSY, _LOCKED and _PROTOCOL: another process repairs what a killed one left behind;
+# _CANTOPEN: the file does not exist (any more).
 _PASSING = {5, 6, 14, 15}
-_IDS = 200_000  # item ids kept in memory, by number: 20 MB; those beyond are looked up one by one
-_IDS_AT_ONCE = 500  # while a request may wait: 0.5 ms
+_IDS = 200_000  # item ids kept in memory, by number: 20 MB; ids beyond are looked up one by one
+_IDS_AT_ONCE = 500  # read in one go: that takes 0.5 ms, for which a request may have to wait
 
 
 class Known(Struct, frozen=True, gc=False):
-    """A user's item ids, oldest first; `complete` is false where there may be more."""
+    """A user's item ids, oldest first; `complete` is False if there may be more."""
 
     items: tuple[str, ...]
     complete: bool
@@ -38,11 +39,11 @@ _UNKNOWN = Known((), complete=False)
 class ProfileHistories:
     """Reads the profiles that the host's follower has written.
 
-    A thread looks for the store; a request is answered from what there is at that moment, and says so.
+    A thread looks for the store five times a second; a look-up uses the store as it is, and says if it is incomplete.
     """
 
-    def __init__(self, where: Path) -> None:
-        self._where = where
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
         self._store = self._unopened = ""
         self._ids: list[str] = []
         self._connection: sqlite3.Connection | None = None
@@ -52,12 +53,12 @@ class ProfileHistories:
         self._thread = threading.Thread(target=self._follow, name="histories", daemon=True)
 
     def start(self) -> None:
-        """Opens what is there, and goes on looking."""
+        """Opens the store if there is one, and starts the thread that looks for another."""
         self._look()
         self._thread.start()
 
     def known(self, user_id: str) -> Known:
-        """What is known of the user; some microseconds, whatever state the store is in."""
+        """The user's items; takes some microseconds, whatever state the store is in, and never raises for it."""
         with self._using:
             if self._connection is None:
                 return _UNKNOWN
@@ -81,7 +82,8 @@ class ProfileHistories:
             return NOTHING if self._complete else _UNKNOWN
         items = unpacked([row for (row,) in rows])
         if len(items) > 1:
-            with contextlib.suppress(IndexError):  # 8 µs for 50, a dictionary takes 30; to look for the largest, 2 more
+            # Takes 8 µs for 50 items; a dictionary takes 30, and a check of the largest number first 2 more.
+            with contextlib.suppress(IndexError):
                 return Known(itemgetter(*items)(self._ids), self._complete)
         return Known(tuple(self._id(connection, number) for number in items), self._complete)
 
@@ -94,16 +96,16 @@ class ProfileHistories:
         return str(rows[0])
 
     def _failed(self, error: Exception) -> None:
-        """What is busy is tried again with the next request; what is damaged is given up."""
+        """Gives a damaged store up; a busy one is tried again with the next request."""
         if _is_damage(error):
             self._connection = None
             self._complain(self._store, error)
 
     def _complain(self, store: str, error: Exception) -> None:
-        """Tells the follower, who begins anew."""
+        """Tells the follower, which then begins a new store."""
         _log.error("the profiles cannot be read; they are read from Kafka again", store=store, error=str(error))
         try:
-            damaged(self._where / store).touch()
+            damaged(self._folder / store).touch()
         except OSError as problem:
             _log.warning("the follower cannot be told", error=str(problem))
 
@@ -111,14 +113,14 @@ class ProfileHistories:
         while not self._closing.wait(_LOOK_S):
             try:
                 self._look()
-            except Exception:  # the next look may find it mended  # noqa: BLE001
+            except Exception:  # noqa: BLE001 - the thread goes on: the next look may succeed
                 _log.exception("the profiles cannot be looked for")
 
     def _look(self) -> None:
-        told = bulletin.read(self._where)
-        if told is not None and told.store != self._store:
-            self._open(told)
-        self._complete = told is not None and told.complete and told.is_fresh()
+        current = bulletin.read(self._folder)
+        if current is not None and current.store != self._store:
+            self._open(current.store)
+        self._complete = current is not None and current.complete and current.is_fresh()
         with self._using:
             if self._connection is not None:
                 try:
@@ -126,8 +128,8 @@ class ProfileHistories:
                 except sqlite3.Error as error:
                     self._failed(error)
 
-    def _open(self, told: bulletin.Bulletin) -> None:
-        path = self._where / told.store
+    def _open(self, store: str) -> None:
+        path = self._folder / store
         try:
             connection = sqlite3.connect(
                 f"{path.as_uri()}?mode=rw", uri=True, isolation_level=None, timeout=0, check_same_thread=False
@@ -136,13 +138,13 @@ class ProfileHistories:
             ids: list[str] = []
             _learn(connection, ids, _IDS)
         except sqlite3.Error as error:
-            if _is_damage(error) and told.store != self._unopened:
-                self._complain(told.store, error)
-                self._unopened = told.store
+            if _is_damage(error) and store != self._unopened:
+                self._complain(store, error)
+                self._unopened = store
             return
         with self._using:
             old, self._connection = self._connection, connection
-            self._store, self._ids = told.store, ids
+            self._store, self._ids = store, ids
         if old is not None:
             old.close()
 
@@ -152,7 +154,7 @@ def _is_damage(error: Exception) -> bool:
 
 
 def _learn(connection: sqlite3.Connection, ids: list[str], most: int) -> None:
-    """Appends the item ids that come next, each at its number; numbers begin with 1."""
+    """Appends up to `most` of the next item ids, each at the index that is its number; numbers begin with 1."""
     room = min(most, _IDS - len(ids))
     if room <= 0:
         return

@@ -1,4 +1,4 @@
-"""From a request that can be read to its model's query, or the reason why it is refused: one function a service."""
+"""From a decoded request to its model's query, or the reason why it is refused: one function a service."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from standfast.core.services.search import SearchSettings
 
 
 def search(request: SearchRequest, settings: SearchSettings, known: tuple[str, ...]) -> SearchQuery | str:
-    """A search; what the user had does not matter to it."""
+    """The query of a search; the user's items are not used."""
     del known
     text = request.query.strip()
     limit = settings.max_query_chars
@@ -21,7 +21,7 @@ def search(request: SearchRequest, settings: SearchSettings, known: tuple[str, .
 
 
 def recommend(request: RecommendRequest, settings: RecommendSettings, known: tuple[str, ...]) -> RecommendQuery | str:
-    """A recommendation; the history of the request comes after what the user had before."""
+    """The query of a recommendation; the request's own history comes after the user's known items."""
     limit = settings.max_history
     if len(request.history) > limit:
         return f"history has {len(request.history)} items; it must have at most {limit}"

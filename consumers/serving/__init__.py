@@ -1,1 +1,1 @@
-"""One worker: what it reads, which records make its next batch, and what it computes."""
+"""One worker: it reads records, picks the next batch, and computes it."""

@@ -1,11 +1,11 @@
-"""Asking a model so that one bad request fails alone, and a model that always fails is not asked for ever.
+"""A circuit breaker around a model: a bad request fails alone, and a model that always fails is asked once a second.
 
-A failed batch has one of two causes: a request in it, or the model. The last query that was answered tells which: if it
-is answered again, the requests are asked one by one and blamed one by one; if not, no request is to blame, and the
-breaker opens at once. A process that has not answered anything yet has nothing to compare with: its breaker opens when
-`_BATCHES` batches in a row failed as a whole, over `_WHOLE_S` seconds.
+A batch fails because of a request in it, or because of the model. To tell which, the last query that was answered is
+asked again. If it is answered, the requests are asked one by one, and those that fail are to blame. If not, no request
+is to blame, and the breaker opens at once. A process that has not answered anything yet has no such query: its breaker
+opens when `_BATCHES` batches in a row have failed as a whole, over at least `_WHOLE_S` seconds.
 
-While it is open requests are refused at once, and one batch every `_TRIAL_S` is tried; an answer closes it.
+While the breaker is open, requests are refused at once, and one batch every `_TRIAL_S` is tried; an answer closes it.
 """
 
 from __future__ import annotations
@@ -23,13 +23,14 @@ from schemas.records import Item
 _log = structlog.get_logger()
 _BATCHES, _WHOLE_S = 5, 3.0
 _TRIAL_S = 1.0
-# A model that has answered nothing so far is not asked for each request of a batch of 256 alone whether it does now.
+# A model that has answered nothing so far gets all requests of its first failed batch one by one, and this many of each
+# further one, not all 256.
 _ALONE = 4
 
 
 @dataclass(frozen=True, slots=True)
 class NotComputed:
-    """Why there are no scores: `invalid`, the model failed on this request; `overloaded`, on whatever it is asked."""
+    """Why there are no scores: the model failed on this request (`invalid`), or fails on all (`overloaded`)."""
 
     status: Literal["invalid", "overloaded"]
     reason: str
@@ -40,7 +41,11 @@ Ask = Callable[[Sequence[Query]], list[Outcome]]
 
 
 class Breaker:
-    """Gives an outcome for every query, whatever the model raises; `tell` hears why it opens, and "" when it closes."""
+    """Gives an outcome for every query, whatever the model raises.
+
+    Args:
+        tell: called with the reason when the breaker opens, and with "" when it closes.
+    """
 
     def __init__(
         self,
@@ -67,14 +72,14 @@ class Breaker:
             return self._refused(queries)
         try:
             return self._predicted(queries)
-        except Exception as error:  # noqa: BLE001 - whatever a model raises must not lose its neighbours' answers
+        except Exception as error:  # noqa: BLE001 - whatever a model raises, each request gets an answer
             return self._after(error, queries)
 
     def _predicted(self, queries: Sequence[Query]) -> list[Outcome]:
         scored = self._model.predict(queries)
         if len(scored) != len(queries):
             raise ValueError(f"the model gave {len(scored)} answers to {len(queries)} requests")
-        self._works(queries[-1])
+        self._succeeded(queries[-1])
         return list(scored)
 
     def _after(self, error: Exception, queries: Sequence[Query]) -> list[Outcome]:
@@ -103,14 +108,14 @@ class Breaker:
             return _blamed(error)
 
     def _without_comparison(self, error: Exception, queries: Sequence[Query]) -> list[Outcome]:
-        """Nobody is blamed who was not asked alone, nor while the breaker is open."""
-        first = len(queries) if self._failed_batches == 1 else _ALONE
-        outcomes = self._one_by_one(error, queries[:first])
+        """Blames only requests that were asked alone, and none once the breaker is open."""
+        alone = len(queries) if self._failed_batches == 1 else _ALONE
+        outcomes = self._one_by_one(error, queries[:alone])
         if self._answered is not None:
-            return outcomes + [self._alone(query) for query in queries[first:]]
+            return outcomes + [self._alone(query) for query in queries[alone:]]
         if self._failed_batches >= _BATCHES and self._clock() - self._failed_since >= _WHOLE_S:
             self._open()
-        return self._refused(queries) if self._is_open else outcomes + self._refused(queries[first:])
+        return self._refused(queries) if self._is_open else outcomes + self._refused(queries[alone:])
 
     def _refused(self, queries: Sequence[Query]) -> list[Outcome]:
         return [NotComputed("overloaded", self._reason)] * len(queries)
@@ -125,7 +130,7 @@ class Breaker:
             f"{_shown(error)}; send it again later (operators: `standfast models rollback {self._service}`)"
         )
 
-    def _works(self, answered: Query) -> None:
+    def _succeeded(self, answered: Query) -> None:
         self._answered, self._failed_batches = answered, 0
         if self._is_open:
             self._is_open = False

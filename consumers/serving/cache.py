@@ -1,7 +1,7 @@
-"""Answers that are kept: a query that was computed before is not computed again, nor twice within one batch.
+"""A cache of answers: a query that was computed before is not computed again, nor twice within one batch.
 
-A cache belongs to one model, because a worker process has one for its whole life: the workers of a new version begin
-with an empty one. A recommendation's query holds the user's whole history, so a purchase makes it another query.
+Entries never outlive their model: a worker process has one model and one cache, and the workers of a new version begin
+with an empty one. A recommendation's query holds the user's whole history, so after a purchase it is another query.
 """
 
 from __future__ import annotations
@@ -17,16 +17,17 @@ from models.base import Query, SearchQuery
 from schemas.records import Item
 from standfast.core import telemetry
 
-# An answer of ten products takes about 700 bytes; a cache full of answers of a hundred holds fewer, not more bytes.
+# Bounds the memory: `cache` entries of this size. An answer of ten products takes about 700 bytes; of answers with a
+# hundred products fewer fit.
 BYTES_EACH = 2048
-# What Python needs for an entry beside its contents: two bytes objects, a place in the dictionary.
+# Bytes that Python needs for an entry beside its contents: two bytes objects and a slot in the dictionary.
 _OVERHEAD = 220
 
 Result = Literal["hit", "miss", "shared"]
 
 
 class Cache:
-    """Asks `ask` only what it does not know; forgets what was not asked for longest.
+    """An LRU cache in front of `ask`.
 
     Answers are kept packed: one object each that the garbage collector does not visit, where ten products would be
     forty. Packing is exact, so an answer is the same to the last bit of its scores.
@@ -87,10 +88,10 @@ class Cache:
         self._kept[_trimmed(key)] = packed
         self._bytes += len(key) + len(packed) + _OVERHEAD
         while len(self._kept) > self._entries or self._bytes > self._entries * BYTES_EACH:
-            old_key, old = self._kept.popitem(last=False)
-            self._bytes -= len(old_key) + len(old) + _OVERHEAD
+            oldest_key, oldest = self._kept.popitem(last=False)
+            self._bytes -= len(oldest_key) + len(oldest) + _OVERHEAD
 
 
 def _trimmed(packed: bytes) -> bytes:
-    """A copy without the room that msgspec leaves behind what it packed (up to a half more)."""
+    """A copy without the spare bytes that msgspec allocates behind its output (up to half its length)."""
     return bytes(memoryview(packed))

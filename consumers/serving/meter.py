@@ -1,4 +1,4 @@
-"""What one worker has to do: measured over a second, for the rule that adds and removes workers."""
+"""One worker's load, measured over a second, for the rule that adds and removes workers (`supervision.scaling`)."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from consumers.serving.partition_reader import PartitionReader
 
 
 class Meter:
-    """Adds up what is done from one report to the next."""
+    """Adds up batches from one report to the next."""
 
     def __init__(self) -> None:
         self._begin()
 
     def took(self, records: int, refused: int, seconds: float) -> None:
-        """Counts one batch: its records, those of them that were refused for want of time, and how long it took."""
+        """Counts one batch: its records, those of them that were refused as too late, and the seconds it took."""
         self._answered += records
         self._refused += refused
         self._busy_s += seconds
 
     def load(self, reader: PartitionReader, lags: Mapping[TopicPartitionKey, int]) -> LoadReport:
-        """The report since the last one."""
+        """The load since the last report; begins the next one."""
         over_s = max(time.monotonic() - self._since, 1e-3)
         oldest_ms = reader.waiting[0].timestamp_ms if reader.waiting else time.time() * 1000
         report = LoadReport(

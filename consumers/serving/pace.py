@@ -1,27 +1,28 @@
-"""How fast a worker is just now, and what follows from it for the next batch."""
+"""How fast a worker is at present, and how many records its next batch may have."""
 
 from __future__ import annotations
 
 from consumers.service import Service
 
-# An interactive request that comes while bulk ones are computed waits no longer than about this.
+# Bounds how long an interactive request waits that comes while bulk ones are computed.
 _BULK_BATCH_S = 0.02
 # With `newest_first` and no `max_wait_ms`, this is how long a request may wait before newer ones are preferred to it.
 _NEWEST_WAIT_S = 0.5
-_WEIGHT = 0.2
-# Four mean deviations, as TCP's retransmission timer (Jacobson 1988): with a backlog every answer comes close to its
+_WEIGHT = 0.2  # of the newest batch in the moving averages
+# Four mean deviations, like TCP's retransmission timer (Jacobson 1988): with a backlog every answer comes close to its
 # deadline, and an estimate that is right on average would make half of them late.
 _DEVIATIONS = 4
-# A batch takes at most this share of the time that its requests have; at the whole of it none could be answered in
-# time. On a slow machine, with batches of 0.45 s and deadlines of 1 s, two thirds of what could be computed were late.
+# A batch takes at most this share of the time that its requests have; with all of it no request could wait and still be
+# in time. On a slow machine, with batches of 0.45 s and deadlines of 1 s, two thirds of the requests that could have
+# been computed were refused as too late.
 _SHARE = 0.5
-_FORGETS = 0.9
+_FORGETS = 0.9  # of the estimate is left after each batch that was refused as a whole
 
 
 class Pace:
-    """Moving averages of what a record costs, and of what its batch takes beside, from being picked to being committed.
+    """Moving averages of a record's cost, and of what its batch takes beside that from being picked to its commit.
 
-    The latter with its mean deviation: it varies with Kafka and with whoever shares the processor.
+    The latter is kept with its mean deviation, because it varies with Kafka and with the processor's other load.
     """
 
     def __init__(self, service: Service) -> None:
@@ -33,20 +34,21 @@ class Pace:
         self._answers_seen = False
 
     def took(self, computed: int, seconds: float) -> None:
-        """Learns from one batch what it keeps the worker from.
+        """Learns from one batch how many seconds of the worker its computed records took.
 
-        Where all were refused, what a batch takes is believed to be less than it was: else a single stall of a second
-        would have everything refused for as long as a flood lasts, with nothing computed to learn better from.
+        After a batch that was refused as a whole the estimate of what a batch takes shrinks by a tenth. Otherwise a
+        single stall of a second would have all requests refused for as long as there are more than can be computed: no
+        batch would be computed to learn from.
         """
         if not computed:
             self._beside_s *= _FORGETS
             self._deviation_s *= _FORGETS
             return
-        seen = seconds / computed
-        self._per_record_s += _WEIGHT * (seen - self._per_record_s) if self._per_record_s else seen
+        per_record_s = seconds / computed
+        self._per_record_s += _WEIGHT * (per_record_s - self._per_record_s) if self._per_record_s else per_record_s
 
     def answered(self, computed: int, seconds: float) -> None:
-        """Learns from one batch of a backlog how long it took from being picked to being committed."""
+        """Learns from one batch of a backlog how many seconds it took from being picked to its commit."""
         if not computed:
             return
         beside = max(0.0, seconds - computed * self._per_record_s)
@@ -60,10 +62,10 @@ class Pace:
     def next_batch(self, waiting: int, allowance_ms: float | None) -> tuple[int, float]:
         """The most records to compute next, and how many milliseconds they take until they are committed.
 
-        0 ms where that is all there is, when there is nothing to be gained by refusing.
+        0 ms where no more are waiting: refusing some would then help no others.
 
         Args:
-            allowance_ms: how long requests may take from being sent to being answered; None: as long as they like.
+            allowance_ms: how long requests may take from being sent to being answered; None: no limit.
         """
         beside_s = self._beside_s + _DEVIATIONS * self._deviation_s
         records = self._batch
@@ -74,14 +76,14 @@ class Pace:
 
     @property
     def keep(self) -> int:
-        """The most records that can be computed before the last of them has waited too long; a batch at least."""
+        """How many records can be computed before the last of them has waited too long; a batch at least."""
         if not self._per_record_s:
             return self._batch
         return max(self._batch, int(self._wait_s / self._per_record_s))
 
     @property
     def bulk(self) -> int:
-        """Bulk records that make a short batch."""
+        """The most records of a bulk batch: as many as take 20 ms."""
         if not self._per_record_s:
             return 1
         return min(self._batch, max(1, int(_BULK_BATCH_S / self._per_record_s)))

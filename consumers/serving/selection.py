@@ -1,9 +1,9 @@
 """Which of the waiting records make the next batch.
 
-A batch never waits for a record that may not come, and never grows past what a request can afford to wait behind: a
-number of records, and a number of bytes that stands for tokens (about four bytes each), so that three long texts do
-not hold up thirty short ones. Records that will only be refused cost no model time and so count for nothing. Always a
-run from the front, where each partition's records are in order, because offsets are committed in order.
+A batch never waits for more records to come. It is limited in records, and in bytes of their values, which stand for
+tokens (about four bytes each): three long texts are not to hold up thirty short ones. Records that will be refused cost
+no model time and do not count. A batch is always taken from the front, where the records of each partition are in
+order, because offsets are committed in order.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from typing import Literal
 from consumers.requests.admission import Origin
 
 Reason = Literal["full", "budget", "drained"]
-# Refusing one takes some 50 µs; more in one go would keep those waiting that can still be answered.
+# Refusing a record takes some 50 µs: more of them in one batch would delay requests that can still be answered.
 _MOST_REFUSED = 500
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Of one batch: records to compute, and the bytes of their values."""
+    """The most records that one batch computes, and the most bytes of their values (`budget`)."""
 
     records: int
     budget: int
@@ -31,9 +31,10 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Picked:
-    """Records in the order they came; the first `shed` of them are to be refused, to make room for newer ones.
+    """A batch's records in their order; the first `shed` of them are to be refused, to make room for newer ones.
 
-    `refused`: how many will be refused in all, those because it is too late for them.
+    `reason`: why there are no more: the limit of records (`full`) or bytes (`budget`), or no more wait (`drained`).
+    `refused`: how many will be refused in all: the shed ones, and those that are too late.
     """
 
     records: list[Origin]
@@ -43,21 +44,22 @@ class Picked:
 
     @property
     def computed(self) -> int:
-        """How many the model is asked."""
+        """How many records the model computes."""
         return len(self.records) - self.refused
 
 
 def pick(waiting: deque[Origin], limits: Limits, late: Callable[[Origin], bool], keep: int | None = None) -> Picked:
-    """Takes the next batch out of `waiting`; `late` tells which will be refused anyway.
+    """Takes the next batch out of `waiting`.
 
     Args:
-        keep: with more waiting than this, the oldest are shed: newest first. None: nobody is.
+        late: whether a record will be refused because it is too late.
+        keep: with more records waiting than this, the oldest are shed. None: none is.
     """
     shed = 0 if keep is None else min(max(0, len(waiting) - keep), _MOST_REFUSED)
     if shed:
         _oldest_first(waiting)
     taken = [waiting.popleft() for _ in range(shed)]
-    count = bytes_ = refused = 0
+    computed = bytes_ = refused = 0
     reason: Reason = "drained"
     while waiting:
         first = waiting[0]
@@ -66,25 +68,25 @@ def pick(waiting: deque[Origin], limits: Limits, late: Callable[[Origin], bool],
                 reason = "full"
                 break
             refused += 1
-        elif count == limits.records:
+        elif computed == limits.records:
             reason = "full"
             break
-        elif count and bytes_ + len(first.value or b"") > limits.budget:
+        elif computed and bytes_ + len(first.value or b"") > limits.budget:
             reason = "budget"
             break
         else:
-            count += 1
+            computed += 1
             bytes_ += len(first.value or b"")
         taken.append(waiting.popleft())
     return Picked(taken, shed, reason, shed + refused)
 
 
 def _oldest_first(waiting: deque[Origin]) -> None:
-    """Sorts by age over all partitions, which Kafka hands over one after the other; each keeps its order."""
+    """Sorts by age over all partitions, which a consumer returns one after the other; each keeps its own order."""
     latest: dict[int, int] = {}
     aged: list[tuple[int, int, Origin]] = []
-    for one in waiting:
-        latest[one.partition] = max(one.timestamp_ms, latest.get(one.partition, 0))
-        aged.append((latest[one.partition], len(aged), one))
+    for record in waiting:
+        latest[record.partition] = max(record.timestamp_ms, latest.get(record.partition, 0))
+        aged.append((latest[record.partition], len(aged), record))
     waiting.clear()
-    waiting.extend(one for *_, one in sorted(aged, key=operator.itemgetter(0, 1)))
+    waiting.extend(record for *_, record in sorted(aged, key=operator.itemgetter(0, 1)))

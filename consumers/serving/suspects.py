@@ -1,7 +1,8 @@
 """Records that were being computed when their worker died: tried alone next time, dead-lettered after the second death.
 
-The supervisor keeps them, and tells its workers; one small file per service outlives it. A record goes by its topic's
-id, not its name: another system's topic, or one made again, has other records at the same places.
+The supervisor keeps them, tells its workers, and saves them in one small file per service. In that file a record is
+named by its topic's id, not by the topic's name: another cluster's topic, or one that was deleted and made again, has
+other records at the same offsets.
 """
 
 from __future__ import annotations
@@ -19,42 +20,42 @@ from schemas.topics import BULK_SUFFIX
 from standfast.core.keeping import set_aside, write_whole
 
 DEATHS_ALLOWED = 2
-_KEPT = 4096  # a message to a worker holds so many, and a heartbeat
-_BULK = 1 << 20  # more than a topic has partitions
+_KEPT = 4096  # the most records: as many as a heartbeat names, and a message to a worker has room for
+_BULK = 1 << 20  # added to the partition of a bulk request; more than a topic has partitions
 _log = structlog.get_logger()
 
 
 def record_id(origin: Origin) -> RecordId:
-    """What a record goes by in heartbeats and among suspects: partition and offset, bulk partitions numbered apart."""
+    """A record's name in heartbeats and among suspects: partition and offset; 2^20 is added to bulk partitions."""
     return record_at(origin.topic, origin.partition, origin.offset)
 
 
 def record_at(topic: str, partition: int, offset: int) -> RecordId:
-    """The same, for a record that is not at hand."""
+    """The same, from topic, partition and offset."""
     return partition + (_BULK if topic.endswith(BULK_SUFFIX) else 0), offset
 
 
-class Told:
-    """What a worker was told last: deaths by record. Replaced as a whole, so that any thread may read it."""
+class KnownSuspects:
+    """What a worker knows: `deaths` by record, replaced as a whole, so that any thread may read them."""
 
     def __init__(self) -> None:
         self.deaths: Mapping[RecordId, int] = {}
 
     def committed(self, offsets: Mapping[tuple[str, int], int]) -> list[RecordId]:
-        """Those that these offsets, next to read, are past: nobody will compute them again. Forgets them."""
+        """Forgets and returns the records before these committed offsets: no worker will compute them again."""
         if not self.deaths:
             return []
-        ends = dict(record_at(topic, partition, at) for (topic, partition), at in offsets.items())
-        done = [record for record in self.deaths if record[1] < ends.get(record[0], 0)]
-        self.deaths = {record: count for record, count in self.deaths.items() if record not in done}
-        return done
+        ends = dict(record_at(topic, partition, offset) for (topic, partition), offset in offsets.items())
+        cleared = [record for record in self.deaths if record[1] < ends.get(record[0], 0)]
+        self.deaths = {record: count for record, count in self.deaths.items() if record not in cleared}
+        return cleared
 
 
 class Suspects:
-    """Deaths by record of one service's request topics, as the supervisor keeps them; on one thread but for `save`.
+    """Deaths by record of one service's request topics, in the supervisor; for one thread, except `save`.
 
     Args:
-        path: where they outlive it.
+        path: the file in which they outlive the supervisor.
         topics: the topic of interactive requests and that of bulk ones.
     """
 
@@ -66,10 +67,10 @@ class Suspects:
         self._deaths = _read(path)
 
     def identify(self, topic: str, topic_id: str) -> bool:
-        """Says which topic the name stands for now; whether that is news."""
+        """Sets the id of the topic that has this name now; returns whether it has changed."""
         if self._ids.get(topic) == topic_id:
             return False
-        if topic not in self._ids:  # blamed before Kafka had said
+        if topic not in self._ids:  # records blamed before the id was known are kept under the name
             for name, partition, offset in [key for key in self._deaths if key[0] == topic]:
                 self._deaths[topic_id, partition, offset] = self._deaths.pop((name, partition, offset))
         self._ids[topic] = topic_id
@@ -84,17 +85,21 @@ class Suspects:
             del self._deaths[oldest]
 
     def clear(self, records: Iterable[RecordId]) -> None:
-        """Suspects no more what is committed."""
+        """Forgets records that are committed."""
         for record in records:
             self._deaths.pop((self._id_of(record), *record), None)
 
     def read(self) -> dict[RecordId, int]:
-        """Deaths by record of the topics as they are now; empty when nothing is suspected."""
+        """Deaths by record of the topics as they are now; empty when no record is suspected."""
         ids = {self._ids.get(topic, topic) for topic in self._topics}
-        return {(partition, offset): deaths for (one, partition, offset), deaths in self._deaths.items() if one in ids}
+        return {
+            (partition, offset): deaths
+            for (topic_id, partition, offset), deaths in self._deaths.items()
+            if topic_id in ids
+        }
 
     def save(self) -> None:
-        """Writes the file; blocks. What goes wrong is logged: those who run know all the same."""
+        """Writes the file; blocks. An error is only logged: the workers that run have been told already."""
         with self._saving:
             rows = [(*key, deaths) for key, deaths in dict(self._deaths).items()]
             try:

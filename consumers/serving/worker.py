@@ -1,4 +1,4 @@
-"""The loop of one worker: poll, pick, batch, commit; and what happens to it when partitions move or it must stop."""
+"""One worker's loop: poll, pick a batch, compute it, commit it; how it gives up partitions and how it stops."""
 
 from __future__ import annotations
 
@@ -18,20 +18,21 @@ from consumers.service import Service
 from consumers.serving.batches import Batches
 from consumers.serving.meter import Meter
 from consumers.serving.pace import Pace
-from consumers.serving.partition_reader import PartitionReader, Places
+from consumers.serving.partition_reader import PartitionKeys, PartitionReader
 from consumers.serving.selection import Limits, Picked, pick
 from standfast.core import backoff, telemetry
 
 _log = structlog.get_logger()
-_POLL_S = 0.1
-_BULK_POLL_S = 0.005  # how long a bulk batch waits for an interactive request that may come first
-_BULK_EVERY_S = 1.0  # bulk requests wait for a worker without work, but not for ever: one of them gets in each second
+_POLL_S = 0.1  # the longest poll of a worker that has nothing to do
+_BULK_POLL_S = 0.005  # the same while bulk requests wait, before they are computed
+_BULK_EVERY_S = 1.0  # bulk requests yield to interactive ones, but some are computed at least this often
 _REPORT_EVERY_S = 1.0
-# Longest wait in one go for the last batch's commit; after it the worker polls, paused, so that a rebalance can go on.
+# The longest wait for the last batch's commit without polling. After it the worker polls, with its partitions paused,
+# so that a rebalance can go on.
 _COMMIT_WAIT_S = 1.0
-_RENEW_S = 0.03
-_WINDOW_BATCHES = 4
-_NEWEST_WINDOW = 4096
+_RENEW_S = 0.03  # how often an uncommitted batch is given the current group metadata
+_WINDOW_BATCHES = 4  # batches of records that wait here; Kafka keeps the others
+_NEWEST_WINDOW = 4096  # records that wait here with `order = newest`, where the oldest of them are refused
 
 Partitions = dict[str, list[int]]
 
@@ -39,15 +40,15 @@ Partitions = dict[str, list[int]]
 class Worker:
     """Serves one service under one identity until told to stop.
 
-    Interactive requests pass bulk ones: those come through a consumer and a group of their own, and have what time is
-    left over, in batches so short that an interactive request hardly waits for them.
+    Interactive requests go before bulk ones. Bulk requests come through a consumer and a group of their own and get the
+    time that is left over, in batches of about 20 ms, so that an interactive request hardly waits for them.
 
     Args:
         consumer: not yet subscribed, with a static group membership.
-        bulk: makes the consumer of bulk requests, a second after the interactive ones are served.
-        tell: told the partitions each time they change, the load once a second, when it waits for Kafka, and when a
-            successor may begin.
-        stop_within_s: the one deadline for every step of a revoke, and for those of a stop.
+        bulk: makes the consumer of bulk requests; called when the worker is a second old.
+        tell: called with the partitions each time they change, with the load once a second, when the worker waits for
+            Kafka, when suspected records are committed, and when a successor may begin.
+        stop_within_s: one deadline for all steps of a revoke together, and one for all steps of a stop.
     """
 
     def __init__(
@@ -74,23 +75,23 @@ class Worker:
         self._meter = Meter()
         self._stopping = threading.Event()
         self._leaving = False
-        self._committer = Committer(delivery, self._delivered, batches.instead)
+        self._committer = Committer(delivery, self._delivered, batches.replacement)
         self._offsets = Offsets()
         self._report_due = time.monotonic() + _REPORT_EVERY_S
 
     def stop(self) -> None:
-        """Asks the loop to end after the batch in hand; returns at once."""
+        """Asks the loop to end after the current batch; returns at once."""
         self._stopping.set()
 
     def leave(self) -> None:
-        """The same, and others are to have its partitions at once."""
+        """The same, but the worker also leaves the group, so that other workers get its partitions at once."""
         self._leaving = True
         self._stopping.set()
 
     def serve(self) -> bool:
-        """Blocks until stopped; nothing polled is left unanswered or answered twice. Raises Fenced.
+        """Blocks until stopped; no record polled is left unanswered or answered twice. Raises Fenced.
 
-        Returns whether it has left the group; else its place there is kept for a successor.
+        Returns whether the worker has left the group; if not, its static membership is kept for a successor.
         """
         self._reader.join(impatient=True)
         while not self._stopping.is_set():
@@ -98,13 +99,13 @@ class Worker:
             if picked.records:
                 self._answer(reader, picked)
             else:
-                self._is_delivered(0)  # with nothing to do the last batch's offsets are not left waiting for the next
+                self._is_delivered(0)  # commits the last batch's offsets: no next batch is there to do it
             self._report()
         return self._finish()
 
     def _next(self) -> tuple[PartitionReader, Picked]:
-        """What is there now, up to a batch. Waits for a first record only: never for one that may not come."""
-        self._reader.fill(self._patience())
+        """The records that are here, up to a batch. Waits for a first record, never for more to fill the batch."""
+        self._reader.fill(self._poll_timeout_s())
         overdue = time.monotonic() > self._bulk_due
         if self._reader.waiting and not overdue:
             return self._reader, self._pick(self._reader, self._service.batch)
@@ -116,21 +117,21 @@ class Worker:
                 return bulk, self._pick(bulk, 1 if self._reader.waiting else self._bulk_pace.bulk)
         return self._reader, self._pick(self._reader, self._service.batch)
 
-    def _patience(self) -> float:
+    def _poll_timeout_s(self) -> float:
         if self._reader.waiting:
             return 0.0
         return _BULK_POLL_S if self._bulk is not None and self._bulk.waiting else _POLL_S
 
-    def _pick(self, reader: PartitionReader, most: int) -> Picked:
+    def _pick(self, reader: PartitionReader, max_records: int) -> Picked:
         interactive = reader is self._reader
         self._batches.ahead_ms, keep = 0.0, None
         if interactive and len(reader.waiting) > 1:
-            most, self._batches.ahead_ms = self._pace.next_batch(
+            max_records, self._batches.ahead_ms = self._pace.next_batch(
                 len(reader.waiting), self._batches.allowance_ms(reader.waiting[0])
             )
         if interactive and self._service.newest_first:
             keep = self._pace.keep
-        return pick(reader.waiting, Limits(most, self._service.batch_bytes), self._batches.late, keep)
+        return pick(reader.waiting, Limits(max_records, self._service.batch_bytes), self._batches.late, keep)
 
     def _reader_of(self, consumer: Consumer, topic: str, window: int) -> PartitionReader:
         return PartitionReader(
@@ -138,7 +139,7 @@ class Worker:
         )
 
     def _open_bulk(self) -> PartitionReader:
-        """After the first second, which is the takeover's."""
+        """Joins the group of bulk requests; not in the first second, which belongs to the takeover."""
         window = _WINDOW_BATCHES * self._service.batch
         self._bulk = self._reader_of(self._make_bulk(), self._service.bulk_requests, window)
         self._bulk.join()
@@ -147,21 +148,21 @@ class Worker:
     def _answer(self, reader: PartitionReader, picked: Picked) -> None:
         began = time.perf_counter()
         self._batches.tally(reader.topic).released(picked.reason)
-        self._committer.announce(reader.owed(picked.records))
+        self._committer.announce(reader.offsets_after(picked.records))
         work = self._batches.work(picked.records, picked.shed)
         ready = time.perf_counter()
         self._wait_for_committer()
         self._batches.tally(reader.topic).waited(time.perf_counter() - ready)
-        # Membership may have changed while the last commit was waited for: the present one goes with this batch.
-        ours = replace(
-            reader.still_ours(work),
+        # The group may have rebalanced during that wait: this batch goes with the current membership.
+        owned = replace(
+            reader.without_revoked(work),
             membership=reader.consumer.consumer_group_metadata(),
             computed=picked.computed,
             backlog_since=began if reader is self._reader and picked.reason != "drained" else None,
         )
-        self._committer.submit(ours)
+        self._committer.submit(owned)
         if not self._delivery.commits_offsets:
-            self._offsets.submitted(ours)
+            self._offsets.submitted(owned)
         if reader is self._reader:
             self._meter.took(len(picked.records), picked.refused, time.perf_counter() - began)
         if picked.reason != "drained":
@@ -169,7 +170,7 @@ class Worker:
             pace.took(picked.computed, time.perf_counter() - began)
 
     def _idle(self, timeout: float) -> bool:
-        """Waits for the batch in hand to be delivered; commits its offsets where the delivery does not."""
+        """Waits for the submitted batch to be delivered; commits its offsets where the delivery does not."""
         if not self._committer.idle(timeout):
             return False
         self._commit_offsets()
@@ -179,7 +180,10 @@ class Worker:
         return self._offsets.commit({reader.topic: reader.consumer for reader in self._readers})
 
     def _is_delivered(self, within_s: float) -> bool:
-        """Waits for the batch in hand. After a rebalance Kafka refuses it until it is given the new membership."""
+        """Waits for the submitted batch. After a rebalance Kafka refuses its offsets until it has the new membership.
+
+        The membership is renewed every 30 ms for that reason. False: not delivered within `within_s` seconds.
+        """
         deadline = time.monotonic() + within_s
         while not self._idle(min(_RENEW_S, within_s)):
             self._renew()
@@ -191,22 +195,22 @@ class Worker:
         if self._is_delivered(_COMMIT_WAIT_S):
             return
         _log.warning("the last batch is not committed yet; polling is paused", partitions=len(self._reader.owned))
-        since, told = time.strftime("%H:%M:%S UTC", time.gmtime()), ""
+        since, reported = time.strftime("%H:%M:%S UTC", time.gmtime()), ""
         while not self._idle(0.05):
-            told = self._tell_waiting(since, told)
+            reported = self._tell_waiting(since, reported)
             for reader in self._readers:
-                reader.stand_still()
+                reader.poll_paused()
             self._renew()
         for reader in self._readers:
-            reader.go_on()
+            reader.resume()
         self._tell(Waiting(""))
 
-    def _tell_waiting(self, since: str, told: str) -> str:
-        """Says what Kafka said last, each time that it says something else."""
-        why = self._committer.trouble or "no answer yet"
-        if why != told:
-            self._tell(Waiting(f"has waited since {since} for Kafka to take its last batch: {why}"))
-        return why
+    def _tell_waiting(self, since: str, reported: str) -> str:
+        """Tells the supervisor Kafka's last error if it is not the one reported before; returns it."""
+        error = self._committer.trouble or "no answer yet"
+        if error != reported:
+            self._tell(Waiting(f"has waited since {since} for Kafka to take its last batch: {error}"))
+        return error
 
     def _renew(self) -> None:
         self._committer.renew({reader.topic: reader.consumer.consumer_group_metadata() for reader in self._readers})
@@ -216,9 +220,9 @@ class Worker:
         return [self._reader] if self._bulk is None else [self._reader, self._bulk]
 
     def _finish(self) -> bool:
-        """Stops under one deadline: 1. the commit in hand; 2. its place in the group, if it leaves.
+        """Stops under one deadline: 1. waits for the last commit; 2. leaves the group, if asked to.
 
-        No consumer is closed: a member that stays has nothing to tell Kafka, and its process ends now.
+        No consumer is closed: a static member that stays in the group has nothing to tell Kafka, and its process ends.
         """
         deadline = time.monotonic() + self._stop_within_s
         delivered = self._is_delivered(self._stop_within_s)
@@ -227,16 +231,16 @@ class Worker:
         if not delivered:
             _log.warning("stopped before the last batch was committed; its requests will be read again")
         elif not self._leaving:
-            self._tell(Done())  # the end of the process takes 5 ms and more, which nobody need wait for
+            self._tell(Done())  # the process takes 5 ms and more to end: a successor need not wait for that
         left = self._leaving and {reader.leave(self._stop_within_s) for reader in self._readers} == {True}
         self._committer.close()
         return left
 
-    def _settle(self, gone: Places, lost: bool) -> None:
-        """Before partitions are given up, what is owed to them is committed; or given up, if they are lost already."""
+    def _settle(self, revoked: PartitionKeys, lost: bool) -> None:
+        """Waits for the last commit before partitions are given up; abandons their part if they are lost already."""
         if lost or not self._is_delivered(self._stop_within_s):
-            self._committer.abandon(gone)
-        self._offsets.forget(gone)
+            self._committer.abandon(revoked)
+        self._offsets.forget(revoked)
 
     def _moved(self) -> None:
         partitions: Partitions = {}

@@ -1,6 +1,6 @@
-"""What is done about a process that died: its transaction is ended, and what it was computing is marked.
+"""Handles the death of a process: ends its transaction, and marks the records that it was computing.
 
-Nothing here raises for a disk that is full or a file that is broken: whoever died is replaced all the same.
+Nothing here raises for a full disk or a broken file: the dead process is replaced all the same.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from standfast.core.settings import Settings
 from standfast.core.topics.topic_ids import identity_of
 
 _log = structlog.get_logger()
-SAID = 64  # records at most, in a log line
+LOGGED_RECORDS = 64  # the most in one log line
 _ASK_S = 3.0
 _ASK_AGAIN_S = 5.0
 
 
 class Aftermath:
-    """One service's; belongs to the supervisor's asyncio loop, and nothing here blocks it."""
+    """For one service; called on the supervisor's asyncio loop. What would block runs in threads."""
 
     def __init__(self, service: Service, settings: Settings) -> None:
         self._service = service
@@ -42,7 +42,7 @@ class Aftermath:
         self._being_fenced: set[str] = set()
 
     def prepare(self, member: Member) -> None:
-        """Connects, in the background, what will fence this process when it dies."""
+        """Connects, in the background, the client that will fence this process when it dies."""
         if self._settings.workers.delivery == "exactly_once":
             self._threads.submit(member.arm, self._settings, self._service)
 
@@ -56,11 +56,11 @@ class Aftermath:
         future.add_done_callback(lambda _: loop.call_soon_threadsafe(self._being_fenced.discard, member.slot))
 
     def is_being_fenced(self, slot: str) -> bool:
-        """Whether a dead process's slot must not be used again yet."""
+        """Whether a dead process of this slot is still being fenced, so that the slot must not be used again yet."""
         return slot in self._being_fenced
 
     def blame(self, member: Member) -> tuple[RecordId, ...]:
-        """Marks what was being computed when the process died, and returns it."""
+        """Marks and returns the records that the process was computing when it died."""
         try:
             computing = member.heartbeat.read().computing
         except (OSError, ValueError) as error:
@@ -69,27 +69,30 @@ class Aftermath:
         self._suspects.blame(computing)
         return computing
 
-    def say(self, worker: str, records: tuple[RecordId, ...]) -> None:
-        """Logs what `blame` found and saves it, in the background: after the successor was called."""
+    def log_blamed(self, worker: str, records: tuple[RecordId, ...]) -> None:
+        """Logs the records that `blame` returned, and saves the suspects in the background.
+
+        Apart from `blame`, so that the successor can be activated in between.
+        """
         _log.warning(
             "records were being computed when their worker died",
             worker=worker,
             records=len(records),
-            places=records[:SAID],
+            places=records[:LOGGED_RECORDS],
         )
         self._threads.submit(self._suspects.save)
 
     def clear(self, records: list[RecordId]) -> None:
-        """Suspects no more what is committed."""
+        """Forgets records that are committed, and saves the suspects in the background."""
         self._suspects.clear(records)
         self._threads.submit(self._suspects.save)
 
     def suspected(self) -> Suspected:
-        """What workers are to know of records that may kill them."""
+        """The message that tells workers which records may kill them."""
         return Suspected([(*record, deaths) for record, deaths in self._suspects.read().items()])
 
     def watch_topics(self, changed: Callable[[], None]) -> None:
-        """Has Kafka asked every 5 s, in the background, which topics the names stand for; calls if that is news."""
+        """Looks up the ids of the request topics every 5 s, in the background; calls `changed` when one has changed."""
         loop = asyncio.get_running_loop()
         self._threads.submit(self._identify, loop, changed)
         loop.call_later(_ASK_AGAIN_S, self.watch_topics, changed)

@@ -1,4 +1,4 @@
-"""Kills what hangs: a process whose tick is late, a batch, a start or an end that takes for ever. Nurseries too."""
+"""Kills processes that hang: a tick is late, or a batch, a start or an end takes too long. Gives up such nurseries."""
 
 from __future__ import annotations
 
@@ -14,16 +14,20 @@ from standfast.core.settings import WorkerSettings
 
 _log = structlog.get_logger()
 _WATCH_S = 0.1
-# A stopped process (state T) will not come back by itself; one that only ticks late may be short of processor time, and
-# has so many times as long: 5 s by default.
-_PATIENCE_WITH_RUNNING = 12.5
-_START_S = 600.0  # a model is loaded from a slow disk, or on to a device
-_NURSERY_SILENT_S = 30.0
-_NURSERY_BEATS_MS = 500.0
+# A stopped process (state T) does not continue by itself; a running one may tick late for want of processor time, and
+# is killed after this many times `hang_after_ms`: 5 s by default.
+_RUNNING_FACTOR = 12.5
+_START_S = 600.0  # leaves time to load a model from a slow disk, or on to a device
+_NURSERY_SILENT_S = 30.0  # without a message from a nursery that is not stopped and has loaded its model
+_NURSERY_BEATS_MS = 500.0  # a nursery sends Beat this often
 
 
 class HangWatch:
-    """Looks at every process ten times a second, on the supervisor's asyncio loop."""
+    """Checks every process ten times a second, on the supervisor's asyncio loop.
+
+    Args:
+        give_up: called with a nursery that hangs.
+    """
 
     def __init__(
         self,
@@ -40,18 +44,18 @@ class HangWatch:
         self._stopped = False
 
     def start(self) -> None:
-        """Starts looking."""
+        """Starts the checks."""
         self._looked_at = time.monotonic()
         asyncio.get_running_loop().call_later(_WATCH_S, self._look)
 
     def stop(self) -> None:
-        """Ends with the next look."""
+        """Ends the checks, after the next one at the latest."""
         self._stopped = True
 
     def _look(self) -> None:
         now = time.monotonic()
-        own_delay, self._looked_at = now - self._looked_at - _WATCH_S, now
-        if own_delay < _WATCH_S:  # else it is this process that was late
+        delay, self._looked_at = now - self._looked_at - _WATCH_S, now
+        if delay < _WATCH_S:  # otherwise the supervisor itself was late, and would take the others' ticks for late
             for member in self._members():
                 reason = _hangs(member, self._limits)
                 if reason is not None:
@@ -67,7 +71,7 @@ class HangWatch:
 
 
 def nursery_hangs(nursery: NurseryHandle, limits: WorkerSettings) -> str | None:
-    """Why it is given up, None if it is not. While it loads its model it says nothing, but is not stopped."""
+    """Why the nursery is given up; None if it does not hang. It sends nothing while it loads its model."""
     silent = nursery.silent_s
     longest = _NURSERY_SILENT_S if nursery.model else _START_S
     if silent > longest or (nursery.is_stopped and silent * 1000 > limits.hang_after_ms + _NURSERY_BEATS_MS):
@@ -79,14 +83,14 @@ def _hangs(member: Member, limits: WorkerSettings) -> str | None:
     now = time.monotonic()
     if now > member.to_end_by:
         return f"it was to end {now - member.to_end_by:.0f} s ago"
-    seen = member.heartbeat.read()
-    late = seen.tick_age * 1000 > limits.hang_after_ms
+    heartbeat = member.heartbeat.read()
+    late = heartbeat.tick_age * 1000 > limits.hang_after_ms
     if member.state == "starting" and member.identity is None:
         if late and member.is_stopped():
-            return f"stopped for {seen.tick_age:.1f} s"
+            return f"stopped for {heartbeat.tick_age:.1f} s"
         return "its start takes too long" if now - member.made_at > _START_S else None
-    if late and (member.is_stopped() or seen.tick_age * 1000 > limits.hang_after_ms * _PATIENCE_WITH_RUNNING):
-        return f"no tick for {seen.tick_age:.1f} s"
-    if seen.computing_for is not None and seen.computing_for > limits.stuck_after_s:
-        return f"a batch has been computed for {seen.computing_for:.0f} s"
+    if late and (member.is_stopped() or heartbeat.tick_age * 1000 > limits.hang_after_ms * _RUNNING_FACTOR):
+        return f"no tick for {heartbeat.tick_age:.1f} s"
+    if heartbeat.computing_for is not None and heartbeat.computing_for > limits.stuck_after_s:
+        return f"a batch has been computed for {heartbeat.computing_for:.0f} s"
     return None

@@ -21,7 +21,7 @@ from standfast.core.settings import Settings
 
 
 class Member(MemberState):
-    """The process, how it is spoken to and how it is ended; `pid` is 0 until the nursery has said it."""
+    """The process, its channel, its heartbeat and how to kill it; `pid` is 0 until the nursery reports it."""
 
     def __init__(self, slot: str, channel: socket.socket, model: str) -> None:
         super().__init__(slot, model)
@@ -37,19 +37,22 @@ class Member(MemberState):
         self._pidfd: int | None = None
 
     def is_process(self, pid: int) -> None:
-        """Says which process it is; a handle on it is kept, so that no other is ever signalled."""
+        """Sets the process; its pidfd is kept, so that a later process with the same pid is never signalled."""
         self.pid = pid
         try:
             self._pidfd = os.pidfd_open(pid)
         except ProcessLookupError:
-            return  # it is dead already: its closed channel says so
+            return  # the process is dead already, which its closed channel will show
 
     def send(self, message: Message) -> bool:
-        """Sends it a message; False if it is gone."""
+        """Sends a message; False if the process is gone or reads nothing."""
         return send(self.channel, message)
 
     def on_death(self, died: Callable[[], object]) -> None:
-        """Has `died` called, in a thread of its own, as soon as the process ends; call it when the process is ready."""
+        """Calls `died`, in a thread of its own, as soon as the process ends. Only when the process is ready.
+
+        Before that it may not hold its lock yet, and would be taken for dead.
+        """
 
         def wait() -> None:
             self._life.wait_for_death()
@@ -58,13 +61,13 @@ class Member(MemberState):
         threading.Thread(target=wait, name=f"death-{self.slot}", daemon=True).start()
 
     def arm(self, settings: Settings, service: Service) -> None:
-        """Connects the client that will fence it when it dies; blocks."""
+        """Connects the client that will fence the process when it dies; blocks."""
         fence = Fence(settings, transactional_id(service, self.slot))
         fence.connect()
         self.fence = fence
 
     def kill(self) -> None:
-        """Ends the process if it lives."""
+        """Kills the process (SIGKILL) if it lives."""
         if self._pidfd is None:
             return
         try:
@@ -77,7 +80,7 @@ class Member(MemberState):
         return is_stopped(self.pid)
 
     def close(self) -> None:
-        """Releases what the supervisor held of it."""
+        """Closes the channel, the heartbeat and the pidfd."""
         self.closed = True
         self.channel.close()
         self.heartbeat.close()

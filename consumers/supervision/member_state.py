@@ -1,4 +1,4 @@
-"""What a worker or standby is doing, as far as the supervisor knows, and how that changes."""
+"""The state of a worker or standby, as far as the supervisor knows it, and how it changes."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ class MemberState:
 
     @property
     def name(self) -> str:
-        """What people know it by."""
+        """Its name in the log: its identity, or its slot if it has none."""
         return self.identity or self.slot
 
-    def hears(self, message: FromWorker) -> None:
-        """Takes note of what the process says of itself."""
+    def update(self, message: FromWorker) -> None:
+        """Updates the state from a message of the process; messages that say nothing of its state change nothing."""
         if isinstance(message, LoadReport):
             self.load, self.load_at = message, time.monotonic()
         elif isinstance(message, Ready):
@@ -47,12 +47,15 @@ class MemberState:
             self.left = True
 
     def take_over(self, identity: str, vacant_since: float) -> None:
-        """It serves under this identity from now on, which has been vacant since then (monotonic seconds)."""
+        """The process serves under this identity, vacant since `vacant_since` (monotonic seconds), from now on."""
         self.identity, self.state = identity, "starting"
         self.vacant_since, self.took_over_at = vacant_since, time.monotonic()
 
     def serve(self, partitions: dict[str, list[int]]) -> float | None:
-        """It serves these; returns for how long its identity was vacant, when it has some for the first time."""
+        """Sets the partitions that the process serves.
+
+        Returns for how many seconds its identity was vacant, when it has partitions for the first time; else None.
+        """
         self.partitions = partitions
         if self.state == "draining":
             return None
@@ -63,12 +66,15 @@ class MemberState:
         return vacant_for
 
     def drain(self, within_s: float) -> None:
-        """It finishes what it has and ends, within so many seconds."""
+        """The process finishes its batch and ends; after `within_s` seconds it is killed."""
         self.state = "draining"
         self.to_end_by = time.monotonic() + within_s
 
     def hand_over(self, within_s: float) -> str | None:
-        """Gives up its identity, which is returned, and its partitions, and ends; nothing changes for a standby."""
+        """Takes identity and partitions from the process, which drains; returns the identity.
+
+        None, and no change, for a standby.
+        """
         identity = self.identity
         if identity is not None:
             self.identity, self.partitions = None, {}

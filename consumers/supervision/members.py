@@ -1,4 +1,4 @@
-"""The processes of one service, by slot, and what can be said of all of them."""
+"""The processes of one service, by slot, and the questions that are asked about all of them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from consumers.supervision.member import Member
 
 
 class Members:
-    """Workers and standbys; may be changed while it is gone through."""
+    """Workers and standbys; members may be added and removed during an iteration."""
 
     def __init__(self) -> None:
         self._by_slot: dict[str, Member] = {}
@@ -24,11 +24,11 @@ class Members:
         return slot in self._by_slot
 
     def add(self, member: Member) -> None:
-        """There is one more."""
+        """Adds a process."""
         self._by_slot[member.slot] = member
 
     def remove(self, member: Member) -> None:
-        """There is one less."""
+        """Removes a process, if it is there."""
         self._by_slot.pop(member.slot, None)
 
     @property
@@ -48,32 +48,32 @@ class Members:
 
     @property
     def failing(self) -> list[str]:
-        """Why, of each worker whose model fails on every request."""
+        """The reasons of all workers whose model fails on every request."""
         return [member.failing for member in self if member.failing]
 
     @property
     def waiting(self) -> list[str]:
-        """What each of the workers waits for that waits for Kafka."""
+        """For each worker that waits for Kafka: its name, and what it waits for."""
         return [f"{member.name} {member.waiting}" for member in self if member.waiting]
 
     def share(self, topic: str, partitions: int, workers: int) -> bool:
-        """Whether all `partitions` of the topic are served, and as many of the `workers` have some as can.
+        """Whether all `partitions` of the topic are served, and each of the `workers` has some, as far as they go.
 
-        A worker serves from its takeover on and joins the group a moment later: on a slow machine two new workers
-        were taken for settled in while the second one's partitions were still with the others.
+        The state `serving` is not enough: a worker has it from its takeover on, and joins the group a moment later. On
+        a slow machine two new workers were taken for settled while other workers still had the second one's partitions.
         """
         shares = [len(member.partitions.get(topic, ())) for member in self]
         return sum(shares) >= partitions and sum(map(bool, shares)) >= min(workers, partitions)
 
     def loads(self, since: float) -> list[LoadReport]:
-        """What each serving worker said last, of those that said something since then (monotonic seconds)."""
+        """The last load report of each serving worker, unless it is from before `since` (monotonic seconds)."""
         return [member.load for member in self.serving if member.load is not None and member.load_at >= since]
 
     def successor(self, identity: str) -> Member | None:
-        """A warm standby, one with a connected consumer for this identity before others."""
+        """A warm standby, preferably with a connected consumer for this identity; None if there is no warm standby."""
         return min(self.warm, key=lambda member: identity not in member.seats, default=None)
 
     def tell_workers(self, message: Message) -> None:
-        """Sends it to every worker; standbys are not told."""
+        """Sends a message to every worker, and to no standby."""
         for member in self.identified:
             member.send(message)

@@ -1,8 +1,8 @@
-"""Watches for workers of other hosts that serve the same service, and ends what a dead host left open.
+"""Watches the workers of other hosts that serve the same service, and ends the transactions that a dead host left open.
 
-Its partitions come to the others by themselves, when its members' session runs out. But whoever gets them cannot read
-their offsets while a transaction of the dead is open, which could be ten seconds; so it is fenced here, under the
-transactional ids by which its workers were last seen in the group.
+The group moves a dead host's partitions to other hosts when its members' sessions time out. But their new owners cannot
+read the committed offsets while a transaction of the dead host is open, for up to ten seconds. So its workers are
+fenced here, by the transactional ids of the slots that were last seen in the group.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Slots = dict[str, set[str]]
 
 
 class Neighbours:
-    """A thread that looks at one consumer group four times a second."""
+    """A thread that describes one consumer group four times a second."""
 
     def __init__(self, service: Service, settings: Settings) -> None:
         self._service = service
@@ -37,11 +37,11 @@ class Neighbours:
         self._stopped = threading.Event()
 
     def start(self) -> None:
-        """Starts looking."""
+        """Starts the thread."""
         threading.Thread(target=self._run, name="neighbours", daemon=True).start()
 
     def stop(self) -> None:
-        """Ends with the look in hand."""
+        """Ends the thread after its current look at the group; returns at once."""
         self._stopped.set()
 
     def _run(self) -> None:
@@ -53,14 +53,14 @@ class Neighbours:
                 self._seen = now
 
     def _slots_by_host(self) -> Slots | None:
-        """The slots of the group's members; None if Kafka does not say, which is no sign of anybody's death."""
+        """The slots of the group's members; None if Kafka does not answer, which does not mean that a host is dead."""
         group = self._service.group
         try:
-            found = self._admin.describe_consumer_groups([group], request_timeout=_ASK_S)[group].result(_ASK_S)
+            described = self._admin.describe_consumer_groups([group], request_timeout=_ASK_S)[group].result(_ASK_S)
         except (KafkaException, TimeoutError) as error:
             _log.debug("the group cannot be looked at", group=group, error=str(error))
             return None
-        return by_host([member.client_id for member in found.members], self._service.name)
+        return by_host([member.client_id for member in described.members], self._service.name)
 
     def _fence(self, slots: set[str]) -> None:
         _log.warning("another host is gone; its transactions are ended", slots=sorted(slots))
@@ -74,16 +74,19 @@ class Neighbours:
 
 
 def by_host(client_ids: list[str], service: str) -> Slots:
-    """Slots (`search-b-s0`) by host (`b`), out of client ids as `clients.worker` makes them: identity@slot."""
-    found: Slots = {}
+    """Slots (`search-b-s0`) by host (`b`), from client ids as `clients.worker` makes them: identity@slot."""
+    slots: Slots = {}
     for client_id in client_ids:
         slot = client_id.partition("@")[2]
         host = slot.removeprefix(service).rpartition("-s")[0].removeprefix("-")
         if slot:
-            found.setdefault(host, set()).add(slot)
-    return found
+            slots.setdefault(host, set()).add(slot)
+    return slots
 
 
-def gone(before: Slots, now: Slots, own: str) -> list[set[str]]:
-    """The slots of each host that had members and has none any more; one worker's death is its own host's affair."""
-    return [slots for host, slots in before.items() if host not in now and host != own]
+def gone(before: Slots, now: Slots, own_host: str) -> list[set[str]]:
+    """The slots of each other host that had members and has none any more.
+
+    A host that lost only some of its members is not among them: it replaces those itself.
+    """
+    return [slots for host, slots in before.items() if host not in now and host != own_host]

@@ -1,8 +1,8 @@
-"""Which version of its model a service is to have, and which it has: one nursery a version, compared on every change.
+"""Brings the wanted version of a service's model into memory: one nursery per version, compared on every change.
 
-Whatever was asked for, has loaded, failed or died in the meantime, `_compare` begins with what is true now: the version
-that serves is the one that is wanted, or the wanted one is on its way, or the next try has its time. A nursery is ended
-only when none of its processes lives, for they die with it.
+After each change (a version is wanted, has loaded, failed or died) `_compare` looks at the present state: the wanted
+version serves, or its nursery is loading, or a timer is set for the next try. A nursery is ended only when none of its
+processes lives, because they would die with it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from consumers.supervision.nursery_handle import NurseryHandle
 from standfast.core.backoff import Backoff
 
 _log = structlog.get_logger()
-# Loading takes a processor for seconds, and what refuses a version now does so again until somebody mends it.
+# Loading takes a processor for seconds, and a version that cannot be loaded now fails again until it is repaired.
 _REFUSED_AGAIN_S = 60.0
 
 
@@ -25,14 +25,14 @@ class Nurseries:
 
     Args:
         service: its name, for the log.
-        make: a nursery that is to load that version, not started yet.
-        births: how long what died is waited for; the caller says to it when all is well.
+        make: makes the nursery of a version, not started yet.
+        start_backoff: how long to wait before a nursery that died is started again; the caller resets it.
     """
 
-    def __init__(self, service: str, make: Callable[[int], NurseryHandle], births: Backoff) -> None:
+    def __init__(self, service: str, make: Callable[[int], NurseryHandle], start_backoff: Backoff) -> None:
         self._service = service
         self._make = make
-        self._births = births
+        self._start_backoff = start_backoff
         self._wanted: int | None = None
         self._last_good: int | None = None
         self._resting: dict[int, asyncio.TimerHandle] = {}
@@ -42,7 +42,7 @@ class Nurseries:
         self.retiring: list[NurseryHandle] = []
 
     def want(self, version: int | None) -> bool:
-        """This is the version that is active; None, that there is none, changes nothing. Whether it is another one."""
+        """Sets the wanted version; None, for no active version, changes nothing. Returns whether it is another one."""
         if version is None or version == self._wanted:
             return False
         _log.info("another version is wanted", service=self._service, version=version, before=self._wanted)
@@ -51,29 +51,32 @@ class Nurseries:
         return True
 
     def loaded(self, nursery: NurseryHandle) -> None:
-        """Its model is in memory: new processes are made by it."""
+        """The nursery's model is in memory: it makes all new processes from now on."""
         if self.present is not None:
             self.retiring.append(self.present)
         self.present, self.next, self._last_good = nursery, None, nursery.version
         self._compare()
 
     def failed(self, nursery: NurseryHandle) -> float:
-        """It is gone, with all its processes; returns in how many seconds its version is tried again, 0 for never."""
+        """The nursery has ended, and all its processes; returns the seconds until its version is tried again, 0: never.
+
+        A version that failed to load while another one serves is tried again after 60 s.
+        """
         if nursery in self.retiring:
             self.retiring.remove(nursery)
             return 0.0
         refused = nursery is self.next and self.present is not None
         self.present = None if nursery is self.present else self.present
         self.next = None if nursery is self.next else self.next
-        delay = _REFUSED_AGAIN_S if refused else self._births.after_death()
+        delay = _REFUSED_AGAIN_S if refused else self._start_backoff.after_death()
         self._rest(nursery.version, delay)
         self._compare()
         return delay
 
     def give_up(self, nursery: NurseryHandle) -> None:
-        """It makes no processes any more, though those that it made live: another one does, and replaces them in order.
+        """Replaces a nursery that hangs. Its processes live on until those of its successor take over.
 
-        One that has made none is ended; `failed` follows.
+        A nursery that has made no process yet is killed; `failed` follows.
         """
         if nursery is self.present:
             nursery.given_up = True
@@ -84,13 +87,13 @@ class Nurseries:
             nursery.kill()
 
     def end_unused(self) -> None:
-        """Ends those of other versions that no process depends on any more."""
-        for nursery in [one for one in self.retiring if not one.members]:
+        """Ends the retiring nurseries that have no processes any more."""
+        for nursery in [nursery for nursery in self.retiring if not nursery.members]:
             self.retiring.remove(nursery)
             nursery.stop()
 
     def stop(self) -> None:
-        """Ends all of them, and what lives of their processes with them."""
+        """Ends all nurseries, and with them their processes that still live."""
         self._stopped = True
         for timer in self._resting.values():
             timer.cancel()
@@ -104,21 +107,27 @@ class Nurseries:
             return
         if self.next is not None and self.next.version != goal:
             abandoned, self.next = self.next, None
-            abandoned.stop()  # it has no processes yet: they are made by the present one only
+            abandoned.stop()  # it has no processes: only the present nursery makes any
         if self.next is not None or (self.present is not None and self.present.version == goal):
             return
-        there = next((one for one in self.retiring if one.version == goal and not one.given_up), None)
-        if there is not None:  # it is in memory still, and may have most of the workers
-            self.retiring.remove(there)
+        loaded = next((nursery for nursery in self.retiring if nursery.version == goal and not nursery.given_up), None)
+        if loaded is not None:  # its model is still in memory, and it may have most of the workers
+            self.retiring.remove(loaded)
             self.retiring += [self.present] if self.present is not None else []
-            self.present, self._last_good = there, goal
+            self.present, self._last_good = loaded, goal
         else:
             self._start(goal)
 
     def _goal(self) -> int | None:
-        """The version to go for: the wanted one, unless it rests; then that which serves, or served last."""
-        here = self.present.version if self.present is not None else self._last_good
-        return next((one for one in (self._wanted, here) if one is not None and one not in self._resting), None)
+        """The version to serve: the wanted one, unless its retry is still due; then the one that serves or served last.
+
+        None if both wait for a retry.
+        """
+        current = self.present.version if self.present is not None else self._last_good
+        return next(
+            (version for version in (self._wanted, current) if version is not None and version not in self._resting),
+            None,
+        )
 
     def _start(self, version: int) -> None:
         self.next = self._make(version)
@@ -127,7 +136,7 @@ class Nurseries:
         except OSError as error:
             _log.error("a nursery cannot be started", service=self._service, version=version, error=str(error))
             self.next = None
-            self._rest(version, self._births.after_death())
+            self._rest(version, self._start_backoff.after_death())
 
     def _rest(self, version: int, seconds: float) -> None:
         if not self._stopped:

@@ -1,4 +1,4 @@
-"""The supervisor's end of a nursery: starts the process, has it fork, passes on what it and its workers say."""
+"""The supervisor's handle on a nursery: starts it, orders forks, passes on the messages of it and its workers."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ from standfast.core.home import folder
 from standfast.core.processes.stillness import is_stopped
 
 _log = structlog.get_logger()
-_BURIED_AFTER_S = 1.0
+_REAP_AFTER_S = 1.0  # a killed nursery is waited for this late, so that it does not stay a zombie
 
 
 class Listener(Protocol):
-    """Who is told what a nursery and its workers say (`consumers.supervision.replica_set.ReplicaSet`)."""
+    """Gets the events of a nursery and its workers (`consumers.supervision.replica_set.ReplicaSet`)."""
 
     def loaded(self, nursery: NurseryHandle, model: str) -> None: ...
 
@@ -47,7 +47,7 @@ class Listener(Protocol):
 
     def exited(self, event: Exited) -> None: ...
 
-    def said(self, member: Member, message: FromWorker) -> None: ...
+    def received(self, member: Member, message: FromWorker) -> None: ...
 
     def gone(self, member: Member) -> None: ...
 
@@ -55,7 +55,7 @@ class Listener(Protocol):
 class NurseryHandle:
     """A nursery process and the channels to it and its children, on the running asyncio loop.
 
-    `version` is what it is to load, `model` the label of what it has in memory, empty until then.
+    `version`: of the model that it loads. `model`: the label of the loaded model, empty until then.
     """
 
     def __init__(self, service: Service, version: int, environment: dict[str, str], listener: Listener) -> None:
@@ -82,11 +82,11 @@ class NurseryHandle:
                 **os.environ,
                 **self._environment,
                 **telemetry.environment(folder("run", "metrics"), f"{name}-nursery"),
-                # One thread per worker: workers are the parallelism, and a parent with threads must not fork.
+                # One thread per process: workers run in parallel already, and a process with threads must not fork.
                 "OMP_NUM_THREADS": "1",
                 "MKL_NUM_THREADS": "1",
                 "TOKENIZERS_PARALLELISM": "false",
-                # Huge pages where they are to be had: half the time to fork a worker, and to take a dead one down.
+                # Huge pages if available halve the time to fork a worker, and the time to free a dead one's memory.
                 "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
             },
         )
@@ -98,11 +98,11 @@ class NurseryHandle:
 
     @property
     def members(self) -> Collection[Member]:
-        """Its processes that live."""
+        """The processes that it has made, or was told to make, and that have not ended."""
         return self._members.values()
 
     def fork(self, slot: str, workers: int) -> Member:
-        """Has a new standby made for this slot, ready to be any of so many workers; its pid follows. Raises OSError."""
+        """Orders a standby for this slot of a service with so many workers; its pid follows later. Raises OSError."""
         if self._channel is None:
             raise RuntimeError("the nursery is not running")
         ours, theirs = pair()
@@ -120,7 +120,7 @@ class NurseryHandle:
         return member
 
     def stop(self) -> None:
-        """Ends the process, stopped or not, and whatever children it still has; returns at once, and tells nobody."""
+        """Ends the process and its children, even if it is stopped (state T); returns at once. No event follows."""
         if self._channel is not None:
             asyncio.get_running_loop().remove_reader(self._channel)
             send(self._channel, StopOrder())
@@ -129,24 +129,24 @@ class NurseryHandle:
         self.kill()
 
     def kill(self) -> None:
-        """SIGKILL, which a stopped process gets too: `Listener.nursery_failed` follows, unless it was to stop."""
+        """Kills the process, even a stopped one (state T). `Listener.nursery_failed` follows, but not after `stop`."""
         if self._process is not None:
             self._process.kill()
-            asyncio.get_running_loop().call_later(_BURIED_AFTER_S, self._process.poll)
+            asyncio.get_running_loop().call_later(_REAP_AFTER_S, self._process.poll)
 
-    def forget_unborn(self) -> None:
-        """Gives up the processes that it was told to make and has not: should it do so yet, they end by themselves."""
+    def forget_pending(self) -> None:
+        """Forgets processes that were ordered and not reported; if made later, they end when they find no channel."""
         for member in [member for member in self._members.values() if not member.pid]:
             self._gone(member)
 
     @property
     def silent_s(self) -> float:
-        """For how long it has said nothing; it says nothing while it loads its model."""
+        """The seconds since its last message; it sends none while it loads its model."""
         return time.monotonic() - self._heard_at
 
     @property
     def is_stopped(self) -> bool:
-        """Whether it was stopped by a signal."""
+        """Whether the nursery is stopped by a signal (state T)."""
         return self._process is not None and is_stopped(self._process.pid)
 
     def _nursery_speaks(self) -> None:
@@ -170,7 +170,7 @@ class NurseryHandle:
     def _is_process(self, member: Member, pid: int) -> None:
         try:
             member.is_process(pid)
-        except OSError as error:  # it could not be signalled; without its channel it ends by itself
+        except OSError as error:  # without a pidfd it could not be killed; when its channel is closed it ends by itself
             _log.error("a new process cannot be held", slot=member.slot, pid=pid, error=str(error))
             self._gone(member)
 
@@ -180,7 +180,7 @@ class NurseryHandle:
             self._channel.close()
             self._channel = None
         self.model = ""
-        self.kill()  # it may linger
+        self.kill()  # its channel is closed, but it may still run
         self._listener.nursery_failed(self, self._reason)
 
     def _worker_speaks(self, member: Member) -> None:
@@ -188,16 +188,16 @@ class NurseryHandle:
         if message is None:
             self._gone(member)
         else:
-            self._told(member, message)
+            self._received(member, message)
 
-    def _told(self, member: Member, message: FromWorker) -> None:
+    def _received(self, member: Member, message: FromWorker) -> None:
         if isinstance(message, Ready):
             loop = asyncio.get_running_loop()
             member.on_death(lambda: loop.call_soon_threadsafe(self._died, member))
-        self._listener.said(member, message)
+        self._listener.received(member, message)
 
     def _died(self, member: Member) -> None:
-        """The process has ended, though its channel is not closed yet: what it still said is heard first."""
+        """The process has ended, but its channel may not be closed yet: reads its last messages first."""
         while not member.closed:
             try:
                 self._worker_speaks(member)

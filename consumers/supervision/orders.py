@@ -1,6 +1,6 @@
-"""The number of workers that somebody asked for by hand: `standfast scale` writes it, the supervisor follows it.
+"""The number of workers that was asked for by hand: `standfast scale` writes it to a file, the supervisor follows it.
 
-It holds until the system is stopped in order: a supervisor that is started again after a crash goes on with it.
+It holds until the system is stopped in order; a supervisor that is restarted after a crash still follows it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from standfast.core.home import folder
 from standfast.core.keeping import set_aside, write_whole
 
 Wanted = int | Literal["auto"]
-_DIGITS = 4
+_DIGITS = 4  # a longer number is not one of our orders
 
 
 def give(service: str, workers: Wanted) -> None:
@@ -21,7 +21,7 @@ def give(service: str, workers: Wanted) -> None:
 
 
 def given(service: str) -> Wanted | None:
-    """What was asked for last; None when nothing was, or what is there is none of our orders."""
+    """The number that was asked for last; None if there is none, or the file is not one of ours."""
     path = _file(service)
     try:
         text = path.read_text(encoding="utf-8")
@@ -36,7 +36,7 @@ def given(service: str) -> Wanted | None:
 
 
 def forget(service: str) -> None:
-    """The settings decide again."""
+    """Removes the order: the settings decide again."""
     try:
         _file(service).unlink(missing_ok=True)
     except OSError as error:

@@ -1,9 +1,9 @@
-"""Finds partitions that a consumer group believes to be on their way, and that nobody will ever come for.
+"""Finds partitions that a cooperative rebalance has left without an owner, and makes the group assign them again.
 
-In a cooperative rebalance a partition that changes hands is first taken from its old owner, and is given to the new one
-when the old one joins again. A worker killed in between is replaced under its static membership without a rebalance:
-its successor gets what was left to the dead one and knows nothing of what it was to give up, so nobody joins again, and
-the partition stands still for as long as the group does not change. Any new member makes it change.
+In a cooperative rebalance a moving partition is first revoked from its old owner, and assigned to its new owner when
+the old one joins again. If the old owner is killed in between, its successor takes its static membership without a
+rebalance: it gets the partitions that the dead worker was to keep, and knows of none to give up. So no member joins
+again, and nobody reads the moving partition until the group changes. Any new member makes it change.
 """
 
 from __future__ import annotations
@@ -21,17 +21,18 @@ from standfast.core.membership import leave
 from standfast.core.settings import Settings
 
 _log = structlog.get_logger()
-# Not while the takeover needs the processor; and the successor joins the group of bulk requests a second later.
+# The first look comes this long after a takeover, which needs the processor; that at the group of bulk requests later,
+# because the successor joins it only after a second.
 _SETTLED_S, _BULK_SETTLED_S = 0.5, 2.0
-_LOOK_S = 1.0
-_LOOKS = 20
+_LOOK_S = 1.0  # between two looks at a group
+_LOOKS = 20  # at most, after one takeover
 _ASK_S = 5.0
-_SHAKE_S = 10.0
+_REBALANCE_S = 10.0  # the longest wait for the rebalance of a group that was joined for it
 _LEAVE_S = 5.0
 
 
 class Orphans:
-    """Looks after one service's two groups: soon after each takeover, in a thread of its own."""
+    """Looks at one service's two groups soon after each takeover, in a thread of its own."""
 
     def __init__(self, service: Service, settings: Settings) -> None:
         self._service = service
@@ -40,7 +41,7 @@ class Orphans:
         self._thread = threading.Thread(target=self._run, name=f"orphans-{service.name}", daemon=True)
 
     def look_later(self) -> None:
-        """Has both groups looked at in a while; returns at once."""
+        """Has the thread look at both groups, after 0.5 s and 2 s more; returns at once."""
         self._wanted.set()
         if self._thread.ident is None:
             self._thread.start()
@@ -56,50 +57,55 @@ class Orphans:
                 time.sleep(wait_s)
                 try:
                     self._look(topic)
-                except KafkaException as error:  # no client could be made; this thread is to look after the next too
+                except KafkaException as error:  # no client could be made; the thread goes on for the next takeover
                     _log.warning("whether partitions are left over cannot be seen", topic=topic, error=str(error))
 
     def _look(self, topic: str) -> None:
-        """Until all partitions have an owner. Those without one at two looks in a row are not merely on their way."""
+        """Looks at the group until all partitions have an owner; has those assigned again that stay without one.
+
+        Partitions that have no owner in two looks in a row are orphans, and not merely moving.
+        """
         group, before = self._service.group_of(topic), set[int]()
         admin = AdminClient(clients.base(self._settings, f"{group}.orphans"))
         for _ in range(_LOOKS):
-            found = orphans(admin, group, topic)
-            if found is not None and not found:
+            ownerless = orphans(admin, group, topic)
+            if ownerless is not None and not ownerless:
                 return
-            if found and found == before:
-                _log.warning("partitions that nobody has are handed out again", group=group, partitions=sorted(found))
-                self._shake(group)
-            before = found or set()
+            if ownerless and ownerless == before:
+                _log.warning(
+                    "partitions that nobody has are handed out again", group=group, partitions=sorted(ownerless)
+                )
+                self._rebalance(group)
+            before = ownerless or set()
             time.sleep(_LOOK_S)
 
-    def _shake(self, group: str) -> None:
-        """Joins the group, with interest in another topic, and leaves it: its leader hands out what nobody has."""
-        mine = clients.consumer(self._settings, f"{group}.orphans", group)
-        passer = Consumer({**mine, "session.timeout.ms": self._settings.workers.session_timeout_ms})
-        settled = threading.Event()
-        passer.subscribe([self._service.dead_letters], on_assign=lambda *_: settled.set())
-        deadline = time.monotonic() + _SHAKE_S
-        while not settled.is_set() and time.monotonic() < deadline:
-            passer.poll(0.1)
-        if leave(passer, _LEAVE_S):
-            passer.close()
+    def _rebalance(self, group: str) -> None:
+        """Joins the group, subscribed to another topic, and leaves it: its leader assigns the orphans meanwhile."""
+        config = clients.consumer(self._settings, f"{group}.orphans", group)
+        consumer = Consumer({**config, "session.timeout.ms": self._settings.workers.session_timeout_ms})
+        assigned = threading.Event()
+        consumer.subscribe([self._service.dead_letters], on_assign=lambda *_: assigned.set())
+        deadline = time.monotonic() + _REBALANCE_S
+        while not assigned.is_set() and time.monotonic() < deadline:
+            consumer.poll(0.1)
+        if leave(consumer, _LEAVE_S):
+            consumer.close()
 
 
 def orphans(admin: AdminClient, group: str, topic: str) -> set[int] | None:
-    """The partitions without an owner; None where that cannot be said: partitions move, or Kafka does not answer."""
+    """The partitions without an owner; None if unknown: the group is rebalancing, or Kafka does not answer."""
     try:
-        all_ = set(admin.list_topics(topic, timeout=_ASK_S).topics[topic].partitions)
-        found = admin.describe_consumer_groups([group], request_timeout=_ASK_S)[group].result(_ASK_S)
+        partitions = set(admin.list_topics(topic, timeout=_ASK_S).topics[topic].partitions)
+        described = admin.describe_consumer_groups([group], request_timeout=_ASK_S)[group].result(_ASK_S)
     except (KafkaException, TimeoutError) as error:
         _log.debug("a group cannot be looked at", group=group, error=str(error))
         return None
-    if found.state is not ConsumerGroupState.STABLE:
+    if described.state is not ConsumerGroupState.STABLE:
         return None
     owned = {
         partition.partition
-        for member in found.members
+        for member in described.members
         for partition in member.assignment.topic_partitions
         if partition.topic == topic
     }
-    return all_ - owned
+    return partitions - owned

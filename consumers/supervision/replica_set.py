@@ -1,8 +1,8 @@
-"""Who serves one service: its workers and its warm standbys, and what follows from what they and their nurseries say.
+"""The workers and warm standbys of one service, and what the supervisor does at each event of them and their nurseries.
 
-When a worker ends, a warm standby takes its place (`succession`). At the same moment the dead worker's transactional id
-is fenced, which ends its open transaction. Another model version comes by `rollout`; how many processes there are is
-`sizing`. Runs on the supervisor's asyncio loop; nothing here blocks.
+When a worker ends, a warm standby takes over its identity (`succession`). At the same moment the dead worker's
+transactional id is fenced, which ends its open transaction (`aftermath`). `rollout` brings another model version,
+`sizing` decides how many processes there are. Runs on the supervisor's asyncio loop; nothing here blocks.
 """
 
 from __future__ import annotations
@@ -44,8 +44,9 @@ from standfast.core.settings import Settings
 from standfast.core.status import WorkerStatus
 
 _log = structlog.get_logger()
-# A worker keeps to `stop_within_s` by itself, for what it owes and for leaving; after this it is killed.
-_DRAINS_FOR = 4.0
+# A worker keeps to `stop_within_s` by itself, for its last commit and for leaving the group; after this many times as
+# long it is killed.
+_DRAIN_FACTOR = 4.0
 
 
 class ReplicaSet:
@@ -53,7 +54,7 @@ class ReplicaSet:
 
     Args:
         changed: called whenever the status may have changed.
-        environment: makes child processes load the same settings.
+        environment: variables with which child processes load the same settings.
     """
 
     def __init__(
@@ -67,9 +68,9 @@ class ReplicaSet:
         self._changed = changed
         self.members = Members()
         self._identities = WorkerIdentities(service.worker_ids)
-        self._births = Backoff(deaths=1, within_s=60.0)
+        self._start_backoff = Backoff(deaths=1, within_s=60.0)
         self._nurseries = Nurseries(
-            service.name, lambda version: NurseryHandle(service, version, environment, self), self._births
+            service.name, lambda version: NurseryHandle(service, version, environment, self), self._start_backoff
         )
         self._aftermath = Aftermath(service, settings)
         self._succession = Succession(
@@ -77,19 +78,19 @@ class ReplicaSet:
         )
         self._hangs = HangWatch(
             lambda: list(self.members),
-            lambda: [one for one in (self._nurseries.present, self._nurseries.next) if one is not None],
+            lambda: [nursery for nursery in (self._nurseries.present, self._nurseries.next) if nursery is not None],
             self.nursery_hangs,
             settings.workers,
         )
         self._neighbours: Neighbours | None = None
-        self._drains_within_s = _DRAINS_FOR * settings.workers.stop_within_s
+        self._drains_within_s = _DRAIN_FACTOR * settings.workers.stop_within_s
         self._rollout = Rollout(service.name, self.members, self._identities, self._nurseries, self._drains_within_s)
         self.sizing = Sizing(
             service,
             self.members,
             self._identities,
             self._nurseries,
-            self._births,
+            self._start_backoff,
             self._aftermath.is_being_fenced,
             self._drains_within_s,
         )
@@ -98,12 +99,12 @@ class ReplicaSet:
         self.not_followed: str | None = None
 
     def start(self, version: int | None) -> None:
-        """Has this version's nursery load the model; `serve` is to follow. From the main thread only."""
+        """Has this version's nursery load the model; call `serve` afterwards. From the main thread only."""
         self._hangs.start()
         self.follow(version)
 
     def serve(self, partitions: int) -> None:
-        """Lets workers be forked: Kafka is there, and the request topic has this many partitions."""
+        """Starts the processes: Kafka answers, and the request topic has this many partitions."""
         self.sizing.partitions = partitions
         if self.service.host:
             self._neighbours = Neighbours(self.service, self._settings)
@@ -113,16 +114,19 @@ class ReplicaSet:
 
     @property
     def service(self) -> Service:
-        """What is served, and how many workers are wanted."""
+        """The service, with the number of workers that is wanted now."""
         return self.sizing.service
 
     @property
     def partitions(self) -> int:
-        """Of the request topic; 0 before Kafka is there."""
+        """The number of partitions of the request topic; 0 before `serve`."""
         return self.sizing.partitions
 
     def follow(self, version: int | None) -> None:
-        """This version is the active one; the old one serves until it is warm, or if it fails. From the main thread."""
+        """Brings the active version to all workers; from the main thread only.
+
+        The old version serves until the new one is warm, and goes on if the new one fails.
+        """
         if not self._stopping and self._nurseries.want(version):
             self.failure = None
             self.sizing.fill()
@@ -130,32 +134,35 @@ class ReplicaSet:
 
     @property
     def is_renewing(self) -> bool:
-        """Whether a new model is on its way."""
+        """Whether another model version is being brought to the workers."""
         return self._rollout.is_under_way
 
     @property
     def serving(self) -> int:
-        """How many workers serve."""
+        """The number of workers that serve."""
         return len(self.members.serving)
 
     @property
     def settled(self) -> bool:
-        """As many workers as are wanted serve, and every partition is served (by other hosts too)."""
+        """Whether as many workers as are wanted serve, and every partition is served.
+
+        With other hosts, which may serve some of the partitions, only the workers count.
+        """
         workers = self.service.workers
         shared = self.service.host or self.members.share(self.service.requests, self.partitions, workers)
         return self.serving == workers == len(self._identities) and bool(shared)
 
     @property
     def complete(self) -> bool:
-        """Settled, and every standby is warm."""
+        """Whether it is settled, and every standby is warm."""
         return self.settled and len(self.members.warm) >= self.service.standbys
 
     def status(self) -> list[WorkerStatus]:
-        """Every process, workers first."""
+        """Every process and every vacant identity, workers first."""
         return rows(self.service, list(self.members), self._identities)
 
     async def stop(self, within_s: float) -> None:
-        """Lets every worker finish its batch, then ends what is left after `within_s` seconds."""
+        """Has every worker finish its batch and end; kills those that are left after `within_s` seconds."""
         self._stopping = True
         self.sizing.stop()
         self._succession.stop()
@@ -176,7 +183,7 @@ class ReplicaSet:
     # What the nursery reports
 
     def loaded(self, nursery: NurseryHandle, model: str) -> None:
-        """A nursery is ready to fork; a new version's takes over from the present one."""
+        """A nursery is ready to fork; it takes over from the present one."""
         if self._rollout.model:
             _log.info("new model is loaded", service=self.service.name, model=model)
         self._nurseries.loaded(nursery)
@@ -191,27 +198,27 @@ class ReplicaSet:
         delay = self._nurseries.failed(nursery)
         if delay:
             self.failure = reason
-            told = {"service": self.service.name, "version": nursery.version, "reason": reason, "again_in_s": delay}
-            _log.error("new model refused, the old one goes on" if self._rollout.model else "nursery ended", **told)
+            facts = {"service": self.service.name, "version": nursery.version, "reason": reason, "again_in_s": delay}
+            _log.error("new model refused, the old one goes on" if self._rollout.model else "nursery ended", **facts)
         self._go_on()
         self._changed()
 
     def nursery_hangs(self, nursery: NurseryHandle) -> None:
-        """A nursery does nothing any more; its workers serve until another one's take over."""
+        """A nursery hangs; its workers serve until those of the next one take over."""
         self._nurseries.give_up(nursery)
-        nursery.forget_unborn()
+        nursery.forget_pending()
         self._go_on()
         self._changed()
 
     def exited(self, event: Exited) -> None:
-        """How a process ended, for the log and the metrics; what follows from it was done when its channel closed."""
+        """Logs and counts how a process ended; its successor was activated when its channel closed."""
         self._aftermath.record(event, expected=event.status == 0 or self._stopping)
 
     # What a worker reports
 
-    def said(self, member: Member, message: FromWorker) -> None:
-        """A message from a worker or standby."""
-        member.hears(message)
+    def received(self, member: Member, message: FromWorker) -> None:
+        """Handles a message from a worker or standby."""
+        member.update(message)
         if isinstance(message, LoadReport):
             return
         if isinstance(message, Ready):
@@ -229,7 +236,7 @@ class ReplicaSet:
         self._changed()
 
     def gone(self, member: Member) -> None:
-        """A process is dead, or about to be: its channel is closed. Its successor comes first, then the bookkeeping."""
+        """A process is dead, or about to be: its channel is closed. Its successor comes first, log and files after."""
         member.kill()
         self.members.remove(member)
         if not self._stopping:
@@ -244,7 +251,7 @@ class ReplicaSet:
             self.sizing.fill_after(member)
             self._go_on()
             if blamed:
-                self._aftermath.say(member.name, blamed)
+                self._aftermath.log_blamed(member.name, blamed)
                 self._warn()
         self._changed()
 
@@ -253,13 +260,13 @@ class ReplicaSet:
         self.members.tell_workers(self._aftermath.suspected())
 
     def _hand_over(self, member: Member) -> None:
-        """Its identity goes to a successor before the process is gone."""
+        """The worker's last batch is committed: its identity goes to a successor before its process has ended."""
         if not self._stopping and (identity := member.hand_over(self._drains_within_s)) is not None:
             self._succession.vacate(identity, math.inf)
 
     def _became_ready(self, member: Member) -> None:
         self.failure = None
-        self._births.forget()
+        self._start_backoff.forget()
         self._aftermath.prepare(member)
         self._succession.occupy()
         self._go_on()
@@ -270,13 +277,13 @@ class ReplicaSet:
             self._go_on()
 
     def _go_on(self) -> None:
-        """One step towards the present model everywhere and the number of workers that is wanted."""
+        """Takes one step towards the present model in all workers, and towards the number of workers wanted."""
         if not self._stopping:
             self._rollout.step()
         self.sizing.shrink()
 
     def scale(self, workers: int) -> None:
-        """Has this many workers from now on. Those that stay go on serving what stays theirs."""
+        """Sets the number of workers. Those that stay go on with the partitions that they keep."""
         self.sizing.want(workers)
         self._succession.occupy()
         self.sizing.fill()

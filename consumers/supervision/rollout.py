@@ -1,7 +1,7 @@
 """Brings another model version to one service's workers, one after the other.
 
-A second nursery loads it (`nurseries` says when), its standbys warm up, and one old worker after the other finishes its
-batch and hands its identity on.
+A second nursery loads the version (see `nurseries`), its standbys warm up, and then one old worker after the other
+finishes its batch and hands its identity to one of them.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ _log = structlog.get_logger()
 
 
 class Rollout:
-    """One service's; `step` is to be called whenever something has changed.
+    """The roll-out of one service; call `step` whenever something has changed.
 
     Args:
         service: its name, for the log.
-        drains_within_s: how long a worker may take to finish what it has.
+        drains_within_s: how long a worker may take to finish its batch and end, before it is killed.
     """
 
     def __init__(
@@ -36,16 +36,16 @@ class Rollout:
 
     @property
     def model(self) -> str:
-        """The label of the model that new workers have; empty before it is loaded."""
+        """The label of the model with which new processes are made; empty before it is loaded."""
         return self._nurseries.present.model if self._nurseries.present else ""
 
     @property
     def is_under_way(self) -> bool:
-        """Whether a new model is on its way."""
+        """Whether another version is loading, or some processes still have another one."""
         return self._nurseries.next is not None or bool(self._nurseries.retiring)
 
     def step(self) -> None:
-        """One step towards having only workers of the present nursery: never more than one identity changes hands."""
+        """Takes one step towards having only processes of the present nursery; identities move one at a time."""
         present = self._nurseries.present
         if not self._nurseries.retiring or present is None:
             return
@@ -53,9 +53,9 @@ class Rollout:
         for member in old:
             if member.identity is None and member.state != "draining":
                 self._drain(member)
-        between = bool(self._identities.vacant) or any(member.identity and member.state != "serving" for member in old)
+        moving = bool(self._identities.vacant) or any(member.identity and member.state != "serving" for member in old)
         serving = [member for member in old if member.state == "serving"]
-        if serving and self._members.warm and not between:
+        if serving and self._members.warm and not moving:
             self._drain(serving[0])
         self._nurseries.end_unused()
         if not self._nurseries.retiring:

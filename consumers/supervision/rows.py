@@ -1,4 +1,4 @@
-"""The processes of one service as the status shows them."""
+"""The processes of one service, as `standfast status` shows them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from standfast.core.status import WorkerStatus
 
 
 def rows(service: Service, members: Iterable[Member], identities: WorkerIdentities) -> list[WorkerStatus]:
-    """Every process, workers first, and the identities that nobody has just now."""
+    """Every process, workers first, and the vacant identities."""
     processes = [_row(service, member, identities.restarts(member.identity)) for member in members if member.pid]
     vacant = [
         WorkerStatus(

@@ -1,4 +1,4 @@
-"""Gives a service the number of workers that somebody asked for by hand, or that its load needs; says why."""
+"""Gives a service the number of workers that was asked for by hand, or that its load needs, and says why."""
 
 from __future__ import annotations
 
@@ -19,31 +19,34 @@ from standfast.core.settings import ScalingSettings
 from standfast.core.status import ServiceStatus
 
 _log = structlog.get_logger()
-_STALE_S = 5.0
+_STALE_S = 5.0  # an older load report does not count: workers send one a second
 
 
 class Scaler:
-    """Of one service; on the supervisor's asyncio loop `obey` is to be called often, `look` once a second.
+    """Scales one service; on the supervisor's asyncio loop call `obey` often, and `look` once a second.
 
     Args:
-        watch: knows whether Kafka can be asked and how many partitions there are.
+        section: the settings of this service.
+        watch: knows whether Kafka answers, and how many partitions the request topic has.
     """
 
-    def __init__(self, replicas: ReplicaSet, own: ServiceSettings, scaling: ScalingSettings, watch: TopicWatch) -> None:
+    def __init__(
+        self, replicas: ReplicaSet, section: ServiceSettings, scaling: ScalingSettings, watch: TopicWatch
+    ) -> None:
         self._replicas = replicas
-        self._own = own
+        self._section = section
         self._scaling = scaling
         self._watch = watch
-        self._wanted: orders.Wanted = own.workers
+        self._wanted: orders.Wanted = section.workers
         self._samples: deque[Sample] = deque()
         self._last_step = time.monotonic()
         self._reason = "so the settings say"
         telemetry.WORKERS_WANTED.labels(replicas.service.name).set(replicas.service.workers)
 
     def obey(self) -> None:
-        """Does what was asked for by hand."""
+        """Sets the number of workers that was asked for by hand, if there is such an order."""
         name, before = self._replicas.service.name, self._replicas.service.workers
-        wanted = orders.given(name) or self._own.workers
+        wanted = orders.given(name) or self._section.workers
         if wanted != self._wanted:
             _log.info("number of workers is asked for by hand", service=name, workers=wanted)
             self._wanted, self._reason = wanted, "asked for by hand"
@@ -52,7 +55,7 @@ class Scaler:
             self._take(Step(int(self._wanted) - before, "asked for by hand", "by_hand"))
 
     def look(self) -> None:
-        """Takes a step if the load decides and says that one is due."""
+        """Adds or removes workers if the load is to decide (`auto`), and a step is due."""
         if self._wanted != "auto":
             return
         self._watch.ask()
@@ -70,7 +73,7 @@ class Scaler:
             self._reason = step.reason
 
     def status(self) -> ServiceStatus:
-        """How many there are, what they have to do, and why."""
+        """How many workers there are, their load, and the reason for their number."""
         loads = self._loads()
         waiting = [load.waiting for load in loads]
         rule = self._rule()
@@ -84,12 +87,12 @@ class Scaler:
             most=rule.most,
             partitions=self._replicas.partitions,
             busy=round(busy(Sample(0.0, tuple(loads))) / len(loads), 3) if loads else None,
-            waiting=None if None in waiting else sum(one for one in waiting if one is not None),
+            waiting=None if None in waiting else sum(count for count in waiting if count is not None),
             reason=self._reason,
         )
 
     def _unknown(self) -> str:
-        """What is not known or in motion, so that nothing can be concluded from the load; empty if nothing is."""
+        """Why the load allows no conclusion: it is not known, or processes are changing; empty if it does."""
         if self._replicas.is_renewing:
             return "a new model is brought in"
         if not self._replicas.settled:
@@ -105,7 +108,7 @@ class Scaler:
         return ""
 
     def _loads(self) -> list[LoadReport]:
-        """What each worker said last, if that was lately."""
+        """The last load report of each worker, unless it is older than 5 s."""
         return self._replicas.members.loads(since=time.monotonic() - _STALE_S)
 
     def _remember(self, sample: Sample) -> None:
@@ -116,11 +119,11 @@ class Scaler:
 
     def _rule(self) -> Rule:
         partitions = self._watch.partitions or self._replicas.partitions
-        most = min(self._own.max_workers or len(os.sched_getaffinity(0)), partitions or 256)
+        most = min(self._section.max_workers or len(os.sched_getaffinity(0)), partitions or 256)
         wait = self._scaling.target_wait_ms / 1000
-        longest = self._own.max_wait_ms / 1000
+        longest = self._section.max_wait_ms / 1000
         return Rule(
-            fewest=min(self._own.min_workers, most),
+            fewest=min(self._section.min_workers, most),
             most=most,
             wait=min(wait, longest / 2) if longest else wait,
             up_after=self._scaling.up_after_s,

@@ -1,6 +1,6 @@
-"""Who takes over from whom.
+"""Hands the identities of ended workers to standbys.
 
-When a worker ends, its identity (`search-0`, a static member of the consumer group) is handed to a warm standby, which
+When a worker ends, its identity (`search-0`, a static member of the consumer group) is given to a warm standby, which
 joins under it without a rebalance: the other workers' partitions do not pause.
 """
 
@@ -22,11 +22,11 @@ _log = structlog.get_logger()
 
 
 class Succession:
-    """One service's, on the running asyncio loop.
+    """The succession in one service, on the running asyncio loop.
 
     Args:
         service: its name, for the metrics.
-        suspected: what a worker is to know of records that may kill it.
+        suspected: makes the message that tells a worker which records may kill it.
     """
 
     def __init__(
@@ -45,11 +45,15 @@ class Succession:
         self._stopped = False
 
     def stop(self) -> None:
-        """Nobody takes over any more."""
+        """From now on no standby takes over."""
         self._stopped = True
 
     def vacate(self, identity: str, lived_s: float) -> None:
-        """Whoever had this identity has ended, or is about to, after so long: a warm standby gets it."""
+        """Gives the identity of a worker that has ended, or is about to, to a warm standby.
+
+        Args:
+            lived_s: the seconds for which the worker had it; inf if it stopped in order.
+        """
         self._orphans.look_later()
         delay = self._identities.vacate(identity, lived_s)
         if delay:
@@ -67,8 +71,8 @@ class Succession:
                 member.take_over(identity, self._identities.occupy(identity))
 
     def serves(self, member: Member, partitions: dict[str, list[int]]) -> None:
-        """A worker serves these; how long a dead one's identity was vacant is logged and counted."""
-        took = member.serve(partitions)
-        if took is not None and self._identities.restarts(member.identity):
-            telemetry.FAILOVER.labels(self._service).observe(took)
-            _log.info("identity taken over", worker=member.identity, pid=member.pid, after_ms=round(took * 1000, 1))
+        """A worker serves these partitions; logs and counts how long a dead worker's identity was vacant."""
+        vacant_s = member.serve(partitions)
+        if vacant_s is not None and self._identities.restarts(member.identity):
+            telemetry.FAILOVER.labels(self._service).observe(vacant_s)
+            _log.info("identity taken over", worker=member.identity, pid=member.pid, after_ms=round(vacant_s * 1000, 1))

@@ -1,4 +1,4 @@
-"""Whether Kafka can be asked about a topic, and what it says: its partitions, and whether each has a leader."""
+"""Whether Kafka answers for a topic, how many partitions the topic has, and whether each of them has a leader."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from standfast.core.kafka_errors import error_of
 from standfast.core.settings import Settings
 
 _ASK_S = 3.0
-_STALE_S = 5.0
+_STALE_S = 5.0  # `ask` is called once a second, so several answers are missing by then
 
 
 class TopicWatch:
-    """Asks in the background; when its last answer is older than 5 s, it says that it knows nothing."""
+    """Asks for a topic's metadata in the background; an answer that is older than 5 s counts as none."""
 
     def __init__(self, settings: Settings, topic: str) -> None:
         self._settings = settings
@@ -30,13 +30,13 @@ class TopicWatch:
 
     @property
     def problem(self) -> str:
-        """Why the topic's metadata is not to be relied on; empty if it is."""
+        """Why the topic's metadata cannot be relied on; empty if it can."""
         if self._problem:
             return self._problem
         return "" if time.monotonic() - self._answered_at < _STALE_S else f"Kafka says nothing of {self._topic}"
 
     def ask(self) -> None:
-        """Asks, unless the last question is still open; returns at once."""
+        """Sends a request, unless the last one is still unanswered; returns at once."""
         if self._thread is None or not self._thread.is_alive():
             self._thread = threading.Thread(target=self._ask, name=f"watch-{self._topic}", daemon=True)
             self._thread.start()
@@ -45,14 +45,14 @@ class TopicWatch:
         if self._admin is None:
             self._admin = AdminClient(clients.base(self._settings, "standfast-scaling"))
         try:
-            described = self._admin.list_topics(self._topic, timeout=_ASK_S).topics[self._topic]
+            topic = self._admin.list_topics(self._topic, timeout=_ASK_S).topics[self._topic]
         except KafkaException as error:
             self._problem = f"Kafka says nothing of {self._topic}: {error_of(error).str()}"
             return
-        leaderless = sorted(number for number, one in described.partitions.items() if one.leader < 0)
-        if described.error is not None:
-            self._problem = f"Kafka says of {self._topic}: {described.error.str()}"
+        leaderless = sorted(number for number, partition in topic.partitions.items() if partition.leader < 0)
+        if topic.error is not None:
+            self._problem = f"Kafka says of {self._topic}: {topic.error.str()}"
         elif leaderless:
             self._problem = f"{self._topic} has no leader for its partitions {', '.join(map(str, leaderless))}"
         else:
-            self._problem, self.partitions, self._answered_at = "", len(described.partitions), time.monotonic()
+            self._problem, self.partitions, self._answered_at = "", len(topic.partitions), time.monotonic()

@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 from consumers.service import service
-from consumers.supervision.aftermath import SAID
+from consumers.supervision.aftermath import LOGGED_RECORDS
 from standfast.core import clients
 from standfast.core.status import WorkerStatus
 from tests.support.desk import Desk
@@ -208,7 +208,7 @@ def died(stage: Stage, order: Order, query: str = "sleep 0.002", every_s: float 
     mortals.whole((death.pid,))
     stage.is_whole = True
     blamed = stage.suspects() - before
-    computing = Counter(dict.fromkeys(death.computing[:SAID], 1))
+    computing = Counter(dict.fromkeys(death.computing[:LOGGED_RECORDS], 1))
     if order.step.startswith("commit"):  # on a thread of its own: the batch may have been computed before the death
         assert blamed in (computing, Counter())
     else:

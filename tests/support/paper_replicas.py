@@ -109,7 +109,7 @@ class PaperNursery:
     def kill(self) -> None:
         self._stage.fail(self)
 
-    def forget_unborn(self) -> None:
+    def forget_pending(self) -> None:
         return
 
     def stop(self) -> None:
@@ -180,18 +180,18 @@ class Stage:
     def obey(self, member: PaperMember) -> bool:
         """The process does the next thing that it has to do; False: there is nothing."""
         if member.state == "starting" and member.identity is None and not member.told:
-            self.replicas.said(cast(Member, member), Ready([]))
+            self.replicas.received(cast(Member, member), Ready([]))
             return True
         if not member.told:
             return False
         order = member.told.pop(0)
         if isinstance(order, Activate):
-            self.replicas.said(cast(Member, member), Serving({"search.requests": [0, 1]}))
+            self.replicas.received(cast(Member, member), Serving({"search.requests": [0, 1]}))
         elif isinstance(order, StopOrder):
-            self.replicas.said(cast(Member, member), Done())
+            self.replicas.received(cast(Member, member), Done())
             self.die(member)
         elif isinstance(order, Leave):
-            self.replicas.said(cast(Member, member), Left())
+            self.replicas.received(cast(Member, member), Left())
             self.die(member)
         return True
 

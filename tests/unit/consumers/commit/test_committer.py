@@ -76,13 +76,13 @@ def written(works: list[Work]) -> list[tuple[int, int]]:
     return [(one.origin.partition, one.origin.offset) for work in works for one in work.outgoing]
 
 
-def instead(one: Outgoing, reason: str) -> Outgoing:
+def replacement(one: Outgoing, reason: str) -> Outgoing:
     return structs.replace(one, topic="elsewhere", value=reason.encode())
 
 
 def committer_of(delivery: Script) -> tuple[Committer, list[Work]]:
     delivered: list[Work] = []
-    return Committer(delivery, lambda work, _seconds: delivered.append(work), instead), delivered
+    return Committer(delivery, lambda work, _seconds: delivered.append(work), replacement), delivered
 
 
 def test_work_is_delivered_in_the_order_it_is_submitted() -> None:

@@ -198,11 +198,11 @@ def test_one_partition_that_is_silent_says_nothing_of_the_others(stage: Stage) -
 
 
 def test_many_names_are_not_remembered_for_ever(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(replies_module, "_PLACES", 10)
+    monkeypatch.setattr(replies_module, "_TARGETS", 10)
     for number in range(50):
         stage.counts.counts[f"t{number}"] = 1
         stage.deliver(named(number, f"t{number}"))
-    assert len(stage.replies._places) == 10
+    assert len(stage.replies._targets) == 10
 
 
 @given(st.lists(st.tuples(st.floats(0, 20), st.booleans()), max_size=60))

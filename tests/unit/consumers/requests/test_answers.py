@@ -143,10 +143,10 @@ def test_what_a_named_topic_refuses_goes_to_ours_and_to_the_dead_letters_and_the
     assert reason == b"the reply topic replies has not taken the answer: INVALID_TIMESTAMP"
     assert answers().to_ours(named) == ours
     assert (ours.topic, ours.to_partition, ours.to_named, ours.value) == ("shop.search.results", -1, False, named.value)
-    dead = answers().instead(ours, "MSG_SIZE_TOO_LARGE")
+    dead = answers().replacement(ours, "MSG_SIZE_TOO_LARGE")
     assert (dead.topic, dead.value) == ("shop.search.requests.dlq", named.origin.value)
     assert b"MSG_SIZE_TOO_LARGE" in (dict(dead.headers)["error-reason"] or b"")
-    least = answers().instead(dead, "MSG_SIZE_TOO_LARGE")
+    least = answers().replacement(dead, "MSG_SIZE_TOO_LARGE")
     assert (least.topic, least.key, least.value) == ("shop.search.requests.dlq", None, None)
     assert [name for name, _ in least.headers] == [
         "error-reason",
@@ -157,7 +157,7 @@ def test_what_a_named_topic_refuses_goes_to_ours_and_to_the_dead_letters_and_the
         "error-worker",
         "error-value-bytes",
     ]
-    assert answers().instead(least, "POLICY_VIOLATION").headers[:6] == least.headers[:6]
+    assert answers().replacement(least, "POLICY_VIOLATION").headers[:6] == least.headers[:6]
     assert all(one.source == ("shop.search.requests", 2) for one in (named, ours, dead, least))
 
 
@@ -166,4 +166,4 @@ def test_a_dead_letter_of_what_was_too_large_to_be_read_says_how_large_it_was() 
     letter = answers().dead(DeadLetter(at, "too large", "unreadable"))
     assert letter.value is None
     assert letter.headers[-1] == ("error-value-bytes", b"419430400")
-    assert answers().instead(letter, "MSG_SIZE_TOO_LARGE").headers[-1] == letter.headers[-1]
+    assert answers().replacement(letter, "MSG_SIZE_TOO_LARGE").headers[-1] == letter.headers[-1]

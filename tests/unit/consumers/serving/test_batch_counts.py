@@ -23,7 +23,7 @@ from consumers.requests.answers import Answers
 from consumers.service import service
 from consumers.serving.batches import Batches
 from consumers.serving.breaker import Breaker
-from consumers.serving.suspects import Told
+from consumers.serving.suspects import KnownSuspects
 from models.base import RecommendQuery, SearchQuery
 from schemas.codec import Codec
 from schemas.records import Item
@@ -55,7 +55,7 @@ def batches(tmp_path: Path) -> Batches:
     heartbeat.reset()
     answers = Answers(own, codec, "search-0", "toy@1", lambda _: 0)
     ask = Breaker(Ten(), "search", lambda _: None).ask
-    made = Batches(Admission(own, settings, codec), ask, answers, heartbeat, Told(), "toy@1")
+    made = Batches(Admission(own, settings, codec), ask, answers, heartbeat, KnownSuspects(), "toy@1")
     for _ in range(3):  # what is made once: labels, decoders
         made.work(requests())
     return made

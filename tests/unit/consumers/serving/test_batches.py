@@ -16,7 +16,7 @@ from consumers.requests.answers import Answers, Outgoing
 from consumers.service import service
 from consumers.serving.batches import Batches
 from consumers.serving.breaker import Breaker
-from consumers.serving.suspects import Told
+from consumers.serving.suspects import KnownSuspects
 from models.base import RecommendQuery, SearchQuery
 from schemas.codec import Codec
 from schemas.records import Item
@@ -57,7 +57,7 @@ class Bench:
     def __init__(self, folder: Path) -> None:
         self.heartbeat = Heartbeat(folder / "slot")
         self.heartbeat.reset()
-        self.suspects = Told()
+        self.suspects = KnownSuspects()
         self.model = SpyModel(self.heartbeat)
         codec = Codec()
         self.admission = Admission(_SERVICE, _SETTINGS, codec)

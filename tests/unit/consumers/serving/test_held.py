@@ -72,7 +72,7 @@ def test_a_partition_that_is_given_up_is_forgotten() -> None:
     stage = Stage()
     stage.sift(record(0, "1"), record(1, "1"))
     stage.held.drop({("t", 0)})
-    assert stage.held.places == {("t", 1)}
+    assert stage.held.partitions == {("t", 1)}
     stage.known = "1"
     assert stage.released() == [b"1"]
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consumers.serving.suspects import Suspects, Told, record_at
+from consumers.serving.suspects import KnownSuspects, Suspects, record_at
 from standfast.core import backoff
 from standfast.core.backoff import Backoff
 
@@ -98,7 +98,7 @@ def test_who_was_blamed_before_kafka_said_the_id_is_found_again(tmp_path: Path) 
 
 
 def test_what_is_committed_is_not_suspected_any_more() -> None:
-    told = Told()
+    told = KnownSuspects()
     bulk = record_at(TOPICS[1], 0, 5)
     told.deaths = {(0, 5): 1, (0, 7): 1, (1, 5): 2, bulk: 1}
     assert told.committed({(TOPICS[0], 0): 6, (TOPICS[0], 2): 99}) == [(0, 5)]

@@ -21,7 +21,7 @@ from consumers.service import service
 from consumers.serving import partition_reader as lane_module
 from consumers.serving import worker as worker_module
 from consumers.serving.batches import Batches
-from consumers.serving.suspects import Told
+from consumers.serving.suspects import KnownSuspects
 from consumers.serving.tally import Tally
 from consumers.serving.worker import Worker
 from standfast.core.errors import Fenced
@@ -143,7 +143,7 @@ class EchoBatches:
 
     def __init__(self) -> None:
         self.batches: list[list[tuple[str, int, int]]] = []
-        self.suspects = Told()
+        self.suspects = KnownSuspects()
         self.read: list[list[int]] = []
 
     def reading(self, records: Sequence[Origin]) -> None:
@@ -166,7 +166,7 @@ class EchoBatches:
 
     waits = None
 
-    def instead(self, one: Outgoing, _reason: str) -> Outgoing:
+    def replacement(self, one: Outgoing, _reason: str) -> Outgoing:
         return one
 
 

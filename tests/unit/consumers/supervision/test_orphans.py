@@ -51,7 +51,7 @@ def test_a_member_is_closed_only_when_it_has_left(
     monkeypatch.setattr(orphans, "_LEAVE_S", 0.05)
     monkeypatch.setattr(Passer, "leaves", leaves)
     monkeypatch.setattr(Passer, "steps", [])
-    orphans.Orphans(service("search", SETTINGS), SETTINGS)._shake("group")
+    orphans.Orphans(service("search", SETTINGS), SETTINGS)._rebalance("group")
     assert Passer.steps == steps
 
 
