@@ -9,6 +9,7 @@ from typing import TypeVar
 import msgspec
 from msgspec.json import Decoder
 
+BEAT_S = 0.5  # a nursery sends Beat this often
 _LARGEST = 262_144  # bytes of a message that are received; a Suspected names up to 4096 records
 
 

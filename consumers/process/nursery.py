@@ -22,6 +22,7 @@ from typing import Any
 import structlog
 
 from consumers.channel.messages import (
+    BEAT_S,
     TO_NURSERY,
     Beat,
     Exited,
@@ -43,7 +44,6 @@ from standfast.core.processes.lifeline import leave_interrupts_to_parent
 from standfast.core.processes.parent_death import tie_to_parent
 
 _log = structlog.get_logger()
-_BEAT_S = 0.5
 
 
 class Nursery:
@@ -77,7 +77,7 @@ class Nursery:
     def run(self) -> None:
         """Blocks until the supervisor orders a stop or is gone."""
         while True:
-            for key, _ in self._selector.select(_BEAT_S):
+            for key, _ in self._selector.select(BEAT_S):
                 if key.fileobj is not self._channel:
                     self._reap(key)
                 elif not self._obey():

@@ -140,10 +140,9 @@ class Follower:
             return Change(partition, (message.key() or b"").decode("utf-8", "replace"), None)
         try:
             profile, _ = self._codec.decode(value, Profile)
-        except SchemaError as error:
-            _log.warning(
-                "a profile cannot be read", partition=partition, offset=message.offset(), error=str(error)[:300]
-            )
+        except Exception as error:  # noqa: BLE001 - of a registry or a library too: one record must not end the follower
+            reason = str(error) if isinstance(error, SchemaError) else f"{type(error).__name__}: {error}"
+            _log.warning("a profile cannot be read", partition=partition, offset=message.offset(), error=reason[:300])
             return None
         return Change(partition, profile.user_id, profile)
 

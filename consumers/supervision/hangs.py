@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 
 import structlog
 
+from consumers.channel.messages import BEAT_S
 from consumers.supervision.member import Member
 from consumers.supervision.nursery_handle import NurseryHandle
 from standfast.core.settings import WorkerSettings
@@ -19,7 +20,6 @@ _WATCH_S = 0.1
 _RUNNING_FACTOR = 12.5
 _START_S = 600.0  # leaves time to load a model from a slow disk, or on to a device
 _NURSERY_SILENT_S = 30.0  # without a message from a nursery that is not stopped and has loaded its model
-_NURSERY_BEATS_MS = 500.0  # a nursery sends Beat this often
 
 
 class HangWatch:
@@ -74,7 +74,7 @@ def nursery_hangs(nursery: NurseryHandle, limits: WorkerSettings) -> str | None:
     """Why the nursery is given up; None if it does not hang. It sends nothing while it loads its model."""
     silent = nursery.silent_s
     longest = _NURSERY_SILENT_S if nursery.model else _START_S
-    if silent > longest or (nursery.is_stopped and silent * 1000 > limits.hang_after_ms + _NURSERY_BEATS_MS):
+    if silent > longest or (nursery.is_stopped and silent * 1000 > limits.hang_after_ms + BEAT_S * 1000):
         return f"no word for {silent:.1f} s"
     return None
 

@@ -32,7 +32,10 @@ def given(service: str) -> Wanted | None:
         return None
     if text == "auto":
         return "auto"
-    return int(text) if text.isdecimal() and len(text) <= _DIGITS and int(text) else None
+    if text.isdecimal() and len(text) <= _DIGITS and int(text):
+        return int(text)
+    set_aside(path, f"{text!r:.100} is no number of workers; ask again: standfast scale")
+    return None
 
 
 def forget(service: str) -> None:

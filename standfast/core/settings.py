@@ -81,7 +81,7 @@ class WorkerSettings(Section):
     delivery: Literal["exactly_once", "at_least_once"] = "exactly_once"
     session_timeout_ms: int = Field(6000, ge=1000, description="when no supervisor is left to act; several hosts: 1000")
     hang_after_ms: int = Field(
-        400, ge=200, description="a worker that is stopped for so long is killed; one that only ticks late: 12 times"
+        400, ge=200, description="a worker that is stopped for so long is killed; one that only ticks late: 12.5 times"
     )
     stuck_after_s: float = Field(30.0, ge=1, description="a batch that takes longer than this kills its worker")
     stop_within_s: float = Field(10.0, gt=0, description="one deadline for all of a worker's shutdown")

@@ -11,16 +11,22 @@ import time
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
+import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
 from consumers.profiles import bulletin
+from consumers.profiles.follower import Follower
 from consumers.profiles.rows import packed, unpacked
 from consumers.profiles.store import Change, Store, opened
 from consumers.requests.histories import Known, ProfileHistories
 from schemas.records import Profile, Seen
+from standfast.core.consumed import Consumed
+from standfast.core.errors import SchemaError
 from standfast.core.topics.topic_file import damaged, remove
 from tests.waiting import wait_until
 
@@ -266,3 +272,20 @@ def test_readers_find_whole_profiles_while_they_are_written(store: Store, histor
         now = next(numbers)
         store.write([change(f"u{n}", str(now)) for n in range(50)], {0: now})
         assert {histories.known(f"u{n}").items for n in range(50)} == {(str(now),)}
+
+
+@pytest.mark.parametrize("error", [ValueError("of a library"), SchemaError("no profile")])
+def test_a_record_that_breaks_its_decoder_is_passed_over_and_told_of(error: Exception) -> None:
+    """Whatever a codec raises: the follower ended with it, and met the same record when it was started again."""
+
+    def decode(*_: object) -> None:
+        raise error
+
+    follower: Any = Follower.__new__(Follower)
+    follower._codec = SimpleNamespace(decode=decode)
+    message = cast(Consumed, SimpleNamespace(value=lambda: b"x", offset=lambda: 7))
+    with structlog.testing.capture_logs() as lines:
+        assert follower._change(3, message) is None
+    (line,) = lines
+    assert (line["event"], line["partition"], line["offset"]) == ("a profile cannot be read", 3, 7)
+    assert str(error) in line["error"]

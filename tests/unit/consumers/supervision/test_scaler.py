@@ -147,12 +147,13 @@ def test_an_order_by_hand_wins_over_load_and_settings_until_it_is_taken_back(clo
     assert stage.scaler.status().auto
 
 
-def test_what_is_no_order_is_none() -> None:
+def test_what_is_no_order_is_none_and_does_not_lie_there_in_silence() -> None:
     orders.give("search", 3)
     assert orders.given("search") == 3
     for text in ("", "0", "many", "-1"):
         orders._file("search").write_text(text)
         assert orders.given("search") is None
+        assert not orders._file("search").exists(), "moved aside, with a line in the log"
 
 
 @pytest.mark.parametrize(("most", "partitions", "allowed"), [(5, 6, 5), (50, 6, 6), (5, 3, 3)])
