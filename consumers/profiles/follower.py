@@ -148,14 +148,14 @@ class Follower:
 
         While this catches up, a bulletin of one that had caught up stands: it counts until it is too old.
         """
-        if not store.is_there() or damaged(store.path).exists():
+        if not store.touch() or damaged(store.path).exists():
             return False
         before = bulletin.read(self._where)
         if complete or before is None or before.store != store.path.name or not before.complete:
             bulletin.write(self._where, bulletin.Bulletin(store.path.name, complete, time.time_ns() // 1_000_000))
         telemetry.PROFILES_COMPLETE.set(complete)
         telemetry.PROFILES_BYTES.set(store.path.stat().st_size)
-        store.keep_small()
+        store.limit_wal()
         return True
 
     def _is_another(self, source: Source) -> bool:

@@ -28,7 +28,7 @@ class Hung(KafkaException):
         super().__init__(KafkaError(KafkaError._TIMED_OUT))  # noqa: SLF001 - confluent_kafka's own name for it
 
 
-class Patience:
+class CallTimeout:
     """How long a call may take before it is given up for hung: eight times what is usual, after three in a row doubled.
 
     Usual is the median of the last calls. An average would learn from the very outage that it is there to end: after
@@ -56,7 +56,7 @@ class Patience:
         self._hung += 1
 
 
-class Beside:
+class CallThread:
     """A thread for calls that may never return, one at a time: whoever waits for one can stop waiting.
 
     A call that does not return keeps the thread, and the next gets another. One for each call would cost a tenth of a

@@ -60,7 +60,7 @@ class Unread:
             if not (error is None or error.code() == _END):
                 continue
             if first >= self._missing.get(partition, first + 1):
-                told(self.topic, partition, self._missing.pop(partition), first)
+                report_deleted(self.topic, partition, self._missing.pop(partition), first)
 
     def forget(self, partitions: Collection[int]) -> None:
         """These are given up: whoever reads them next finds the same."""
@@ -69,7 +69,7 @@ class Unread:
             self._missing.pop(partition, None)
 
 
-def told(topic: str, partition: int, missing: int, first: int) -> None:
+def report_deleted(topic: str, partition: int, missing: int, first: int) -> None:
     """Logs and counts what was deleted: the offsets from `missing` to the one before `first`."""
     if first > missing:
         telemetry.DELETED_UNREAD.labels(topic).inc(first - missing)

@@ -42,13 +42,13 @@ def is_of_kubernetes(name: str, value: str) -> bool:
     return bool(_SERVICE.search(name)) or (name.endswith("_PORT") and bool(_ADDRESS.match(value)))
 
 
-def is_ours(name: str, value: str) -> bool:
+def is_kept(name: str, value: str) -> bool:
     """Whether a variable is kept."""
     known = name in _KEPT or name.startswith(_KEPT_PREFIXES)
     return known and not is_of_kubernetes(name, value)
 
 
-def settle() -> None:
+def drop_foreign() -> None:
     """Makes this process's environment ours, and has our code found before any other of the same name.
 
     To be called before anything is imported that may read either.
@@ -74,14 +74,14 @@ def _absolute(folders: list[str]) -> set[str]:
         return set()
 
 
-def ours(environment: Mapping[str, str]) -> dict[str, str]:
+def kept_variables(environment: Mapping[str, str]) -> dict[str, str]:
     """The variables that are kept."""
-    return {name: value for name, value in environment.items() if is_ours(name, value)}
+    return {name: value for name, value in environment.items() if is_kept(name, value)}
 
 
 def foreign(environment: Mapping[str, str]) -> list[str]:
     """The names of those that are not kept."""
-    return sorted(name for name, value in environment.items() if not is_ours(name, value))
+    return sorted(name for name, value in environment.items() if not is_kept(name, value))
 
 
 DROPPED: list[str] = []

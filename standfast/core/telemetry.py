@@ -33,7 +33,7 @@ if FOLDER_VARIABLE in os.environ:
     _write_to_files()
 
 
-class OfEach(Histogram):
+class BatchHistogram(Histogram):
     """A histogram of every request that can be told a whole batch at once: 0.1 µs a request instead of 2."""
 
     def observe_all(self, values: Sequence[float]) -> None:
@@ -53,13 +53,13 @@ FAILURES = Counter(
     "Requests not served, by reason; each is in the .dlq topic.",
     ("topic", "reason"),
 )
-REQUEST = OfEach(
+REQUEST = BatchHistogram(
     "standfast_request_seconds",
     "From a request's record timestamp to its committed answer.",
     _BY_MODEL,
     buckets=_SECONDS,
 )
-QUEUE = OfEach(
+QUEUE = BatchHistogram(
     "standfast_queue_seconds", "From a request's record timestamp to its batch.", _BY_MODEL, buckets=_SECONDS
 )
 COMPUTE_INPUT = Histogram(

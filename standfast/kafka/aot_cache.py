@@ -20,7 +20,7 @@ from standfast.core.errors import StandfastError
 from standfast.core.membership import leave
 from standfast.kafka.broker import Node
 from standfast.kafka.broker_config import new_layout
-from standfast.kafka.distribution import ahead_file
+from standfast.kafka.distribution import aot_cache_file
 
 _log = structlog.get_logger()
 _STARTS_S, _ENDS_S = 60.0, 60.0
@@ -30,7 +30,7 @@ _IN, _OUT = "requests", "results"
 
 def prepare() -> bool:
     """Makes the file unless it is there: 15 s. False, and a warning, where that fails: Kafka runs without it too."""
-    wanted = ahead_file()
+    wanted = aot_cache_file()
     if wanted.is_file():
         return True
     with tempfile.TemporaryDirectory(prefix="standfast-") as place:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from standfast.core.errors import ClusterError
 from standfast.core.processes.child import start_child
-from standfast.core.surroundings import ours
+from standfast.core.surroundings import kept_variables
 from standfast.kafka import jit_priority as compiler
 from standfast.kafka.broker_config import Layout, NodePorts, logging_config, properties
 from standfast.kafka.distribution import QUICK_TO_START, java_command
@@ -101,7 +101,7 @@ class Node:
         command = [*self._java("kafka.Kafka", self._heap, *jvm), "server.properties"]
         self._process = self._start(command, signal.SIGTERM)
         if lasting:
-            compiler.yields(self._process.pid)
+            compiler.lower_priority(self._process.pid)
 
     def restart(self) -> None:
         """Starts the process again with its data and ports, after a `kill` or a crash; returns at once."""
@@ -159,7 +159,7 @@ class Node:
         Kafka takes a comma in a path for the next path, a properties file a backslash for an escape and an umlaut for
         two characters; and in a locale without umlauts Java does not find the folder.
         """
-        environment = {**ours(os.environ), "LC_ALL": "C.UTF-8"}
+        environment = {**kept_variables(os.environ), "LC_ALL": "C.UTF-8"}
         return start_child(command, signal_at_death, self._output, environment, self.folder)
 
     def _java(self, main_class: str, heap: str, *options: str) -> list[str]:

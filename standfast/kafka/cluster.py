@@ -15,7 +15,7 @@ from standfast.core.keeping import write_whole
 from standfast.kafka.broker import Node
 from standfast.kafka.broker_config import Layout, new_layout, with_free_ports
 from standfast.kafka.quorum import elect_another
-from standfast.kafka.unregister_broker import write_off
+from standfast.kafka.unregister_broker import unregister
 
 _log = structlog.get_logger()
 _POLL_S = 0.02
@@ -82,7 +82,7 @@ class Cluster:
             self._check(deadline)
             time.sleep(_POLL_S)
 
-    def write_off(self, dead: Node) -> bool:
+    def unregister(self, dead: Node) -> bool:
         """Has the others take over from a broker that ended, at once; blocks for up to 5 s. To be launched afterwards.
 
         False, and nothing is done, where another is down too: the request could then outlast the broker's return.
@@ -91,7 +91,7 @@ class Cluster:
         if not others or not all(node.alive for node in others):
             return False
         elect_another(dead.id, {node.id: node.controller_address for node in others}, _ELECT_S)
-        return write_off(dead.id, [node.address for node in others], _WRITE_OFF_S)
+        return unregister(dead.id, [node.address for node in others], _WRITE_OFF_S)
 
     def stop(self, timeout: float = 20.0) -> None:
         """Stops every broker cleanly, killing what still runs after `timeout` seconds; safe to call twice."""

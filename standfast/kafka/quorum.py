@@ -13,7 +13,7 @@ from collections.abc import Mapping
 
 import structlog
 
-from standfast.kafka.wire import CLIENT, asked
+from standfast.kafka.wire import CLIENT, ask
 
 _log = structlog.get_logger()
 _END_QUORUM_EPOCH = 54  # the request's number in Kafka's protocol; version 0
@@ -29,12 +29,12 @@ def elect_another(dead: int, controllers: Mapping[int, str], within_s: float) ->
     told = False
     for node, address in controllers.items():
         try:
-            leader, epoch = leader_and_epoch(asked(address, request(_NOBODY, 0, node), within_s))
+            leader, epoch = leader_and_epoch(ask(address, request(_NOBODY, 0, node), within_s))
             if leader != dead:
                 continue
             if told:
                 time.sleep(_APART_S)
-            asked(address, request(dead, epoch, node), within_s)
+            ask(address, request(dead, epoch, node), within_s)
         except (OSError, struct.error) as error:
             _log.debug("a controller cannot be told", address=address, error=str(error))
         else:

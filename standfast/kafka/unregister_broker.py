@@ -12,7 +12,7 @@ import time
 
 import structlog
 
-from standfast.kafka.wire import CLIENT, asked
+from standfast.kafka.wire import CLIENT, ask
 
 _log = structlog.get_logger()
 _UNREGISTER_BROKER = 64  # the request's number in Kafka's protocol; version 0, with flexible headers
@@ -20,13 +20,13 @@ _DONE = {0: "", 102: "it is not registered"}
 _POLL_S = 0.02
 
 
-def write_off(broker: int, addresses: list[str], within_s: float) -> bool:
+def unregister(broker: int, addresses: list[str], within_s: float) -> bool:
     """Has any of these brokers see to it; blocks, also while a new controller is elected. False if none did in time."""
     until = time.monotonic() + within_s
     while (left := until - time.monotonic()) > 0:
         for address in addresses:
             try:
-                code = error_code(asked(address, request(broker), left))
+                code = error_code(ask(address, request(broker), left))
             except (OSError, struct.error) as error:
                 _log.debug("a broker cannot be asked", address=address, error=str(error))
                 continue

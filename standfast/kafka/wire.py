@@ -8,7 +8,7 @@ import struct
 CLIENT = b"standfast-supervisor"
 
 
-def asked(address: str, message: bytes, timeout: float) -> bytes:
+def ask(address: str, message: bytes, timeout: float) -> bytes:
     """The answer without its length; blocks. Raises OSError, and struct.error for an answer cut short."""
     host, _, port = address.rpartition(":")
     with socket.create_connection((host, int(port)), timeout) as connection:

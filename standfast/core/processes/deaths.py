@@ -26,11 +26,11 @@ class Deaths:
         self.count = 0
         self.last = ""
 
-    def lives(self) -> None:
+    def started(self) -> None:
         """It was started."""
         self._lives_since, self._still_s = time.monotonic(), 0.0
 
-    def still(self, for_s: float) -> None:
+    def idle(self, for_s: float) -> None:
         """It lives, but has done nothing for so long."""
         self._still_s = for_s
 

@@ -11,7 +11,7 @@ def leave_interrupts_to_parent() -> None:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
 
-def usual_signals() -> None:
+def reset_signals() -> None:
     """Undoes what a parent left behind that would break us: ignored or blocked signals outlive an exec.
 
     With SIGCHLD ignored nobody learns how a child ended; with SIGTERM ignored or blocked nothing can be stopped.

@@ -23,7 +23,7 @@ def tie_to_parent(parent: int, signum: int = 9) -> None:
         os.kill(os.getpid(), signum)
 
 
-def cut_loose() -> None:
+def untie_from_parent() -> None:
     """Undoes `tie_to_parent`."""
     _prctl(0)
 

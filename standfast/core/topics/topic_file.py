@@ -47,13 +47,13 @@ class TopicFile:
         """Notes the place behind what was taken in; part of a transaction."""
         self.connection.executemany("insert or replace into positions values (?, ?)", positions.items())
 
-    def keep_small(self) -> None:
+    def limit_wal(self) -> None:
         """Once in a while: puts what was written ahead where it belongs, if that has grown; waits for readers."""
         ahead = self.path.with_name(self.path.name + "-wal")
         if ahead.exists() and ahead.stat().st_size > _WAL_BYTES:
             self.connection.execute("pragma wal_checkpoint(truncate)")
 
-    def is_there(self) -> bool:
+    def touch(self) -> bool:
         """Whether the file is still where others look for it; then it is marked as looked after."""
         try:
             os.utime(self.path)
