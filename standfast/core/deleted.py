@@ -1,7 +1,8 @@
-"""Records that Kafka deleted before they were read: told with their offsets, and counted.
+"""Logs and counts records that Kafka deleted before they were read.
 
-Kafka deletes by the records' own timestamps, read or not. A consumer whose next offset is gone goes on at what is left;
-librdkafka says so in a line of its log and nowhere else. Where the topic is somebody's here, that line becomes ours.
+Kafka's retention goes by the records' timestamps, whether they were read or not. A consumer whose next offset is gone
+is reset to the first one left; librdkafka reports that in a line of its log and nowhere else. For topics with an
+`Unread` reader in this process, that line is replaced by one with the missing offsets.
 """
 
 from __future__ import annotations
@@ -27,9 +28,10 @@ _readers: WeakValueDictionary[str, Unread] = WeakValueDictionary()
 
 
 class Unread:
-    """What one reader missed of its topic; a reader begins at offset 0 where it does not know better.
+    """The offsets one reader missed of its topic.
 
-    Begun at `OFFSET_BEGINNING` it would be sent to what is left without a word.
+    A reader without a committed offset must start at offset 0: at `OFFSET_BEGINNING`, librdkafka would skip deleted
+    records without reporting it.
     """
 
     def __init__(self, topic: str) -> None:
@@ -39,14 +41,14 @@ class Unread:
         _readers[topic] = self
 
     def note(self, partition: int, offset: int) -> None:
-        """The client found nothing at this offset, and goes on at the first that is left."""
+        """Notes that the client was reset from this offset to the first one left."""
         self._noted.append((partition, offset))
 
     def read(self, consumer: Consumer, messages: Sequence[Consumed]) -> None:
-        """Tells of what was missed before these, as soon as one is behind it; costs nothing where nothing was.
+        """Reports the gap before these messages once one of them lies behind it; costs nothing where there is no gap.
 
         Args:
-            messages: as the consumer gave them out, the ends of partitions included.
+            messages: as the consumer returned them, end-of-partition events included.
         """
         while self._noted:
             partition, missing = self._noted.popleft()
@@ -63,34 +65,34 @@ class Unread:
                 report_deleted(self.topic, partition, self._missing.pop(partition), first)
 
     def forget(self, partitions: Collection[int]) -> None:
-        """These are given up: whoever reads them next finds the same."""
-        self._noted = deque(one for one in self._noted if one[0] not in partitions)
+        """Drops what is noted of revoked partitions: their next reader is reset in the same way and reports it."""
+        self._noted = deque((partition, offset) for partition, offset in self._noted if partition not in partitions)
         for partition in partitions:
             self._missing.pop(partition, None)
 
 
 def report_deleted(topic: str, partition: int, missing: int, first: int) -> None:
-    """Logs and counts what was deleted: the offsets from `missing` to the one before `first`."""
+    """Logs and counts the deleted offsets, from `missing` up to and without `first`."""
     if first > missing:
         telemetry.DELETED_UNREAD.labels(topic).inc(first - missing)
         about = {"topic": topic, "partition": partition, "from_offset": missing, "to_offset": first - 1}
         _log.warning("records were deleted before they were read", **about)
 
 
-def _is_beyond_the_end(consumer: Consumer, place: TopicPartition, offset: int) -> bool:
-    """As in a topic that was deleted and made again."""
+def _is_beyond_the_end(consumer: Consumer, partition: TopicPartition, offset: int) -> bool:
+    """Whether the partition ends before the offset, as in a topic that was deleted and created again."""
     try:
-        return bool(consumer.get_watermark_offsets(place, timeout=_ANSWER_S)[1] < offset)
+        return bool(consumer.get_watermark_offsets(partition, timeout=_ANSWER_S)[1] < offset)
     except KafkaException:
         return False
 
 
 class ClientLog:
-    """The `logger` of every librdkafka client of ours."""
+    """The `logger` of all our librdkafka clients."""
 
-    def log(self, level: int, template: str, *said: object) -> None:
-        """Logs what a client says, unless a reader here says it better."""
-        if (reset := _RESET.search(template % said)) and (reader := _readers.get(reset[1])) is not None:
+    def log(self, level: int, template: str, *args: object) -> None:
+        """Logs a client's line; one about an offset reset goes to the topic's `Unread` instead, if there is one."""
+        if (reset := _RESET.search(template % args)) and (reader := _readers.get(reset[1])) is not None:
             reader.note(int(reset[2]), int(reset[3]))
         else:
-            _kafka.log(level, template, *said)
+            _kafka.log(level, template, *args)

@@ -1,4 +1,4 @@
-"""Every error Standfast raises on purpose, in one tree.
+"""The errors Standfast raises on purpose.
 
     StandfastError                 the root; the command line prints its message on one line and exits with `exit_code`
     ├── SettingsError              a key or value that cannot work, with what would (exit 2)
@@ -42,7 +42,7 @@ class UsageError(StandfastError):
 
 
 class DrillUsageError(UsageError):
-    """A drill was asked for that cannot be run as it was asked for; nothing was sent."""
+    """A drill cannot be run with these arguments; nothing was sent."""
 
     exit_code = 64  # EX_USAGE of sysexits.h
 
@@ -80,11 +80,11 @@ class IntegrityError(ModelError):
 
 
 class NotInitialised(StandfastError):
-    """Kafka answers but does not let this process write transactions; another one may be let."""
+    """Kafka answers but does not let this process initialise transactions; another process may succeed."""
 
 
 class Fenced(StandfastError):
-    """Another process answers under this worker's identity now."""
+    """Another process has taken over this worker's identity."""
 
 
 class NoAnswer(StandfastError):
@@ -92,7 +92,7 @@ class NoAnswer(StandfastError):
 
 
 class Interrupted(StandfastError):
-    """A command was told to end; says what became of what it had begun."""
+    """Ctrl-C or a signal ended a command; says what became of the work it had begun."""
 
     exit_code = 130
 
