@@ -85,7 +85,7 @@ class WorkerSettings(Section):
     hang_after_ms: int = Field(
         400,
         ge=200,
-        description="a worker stopped for this long is killed; one whose heartbeat is only late, for 12 times",
+        description="a stopped worker is killed after this; one that runs, but with a late heartbeat, after 12 times",
     )
     stuck_after_s: float = Field(30.0, ge=1, description="a batch that takes longer than this kills its worker")
     stop_within_s: float = Field(10.0, gt=0, description="one deadline for all of a worker's shutdown")

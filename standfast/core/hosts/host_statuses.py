@@ -35,7 +35,10 @@ _log = structlog.get_logger()
 
 
 class HostSeen(msgspec.Struct, frozen=True, kw_only=True):
-    """One host's last status. `silent_s` counts only time in which Kafka answered; `gone`: silent for 5 s or more."""
+    """One host's last status.
+
+    `silent_s` counts only time in which Kafka answered. `gone`: silent for 5 s, or its only record is of unknown age.
+    """
 
     host: str
     silent_s: float
