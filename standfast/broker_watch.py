@@ -20,8 +20,8 @@ from standfast.kafka.wire import CLIENT
 _log = structlog.get_logger()
 _AFTER_UNREGISTER_S = 2.0  # a starting JVM would take processor time from the brokers and workers that take over
 _AGAIN_S = 10.0  # wait before each restart of a broker that keeps ending
-_ASK_S = 1.0
-_ANSWER_S = 5.0
+_ASK_S = 1.0  # between two requests to a broker
+_ANSWER_S = 5.0  # for a broker's answer
 _SAID_S = 10.0  # a shorter silence, from a garbage collection or an overloaded machine, is not reported
 # ApiVersions, version 0, correlation id 1: every broker answers it at once, without authentication.
 _REQUEST = struct.pack(">hhih", 18, 0, 1, len(CLIENT)) + CLIENT

@@ -32,7 +32,7 @@ _BY_USER = {resolved(spec.request): spec.histories for spec in TABLE.values()}
 _RESULTS = tuple(f"{name}.results" for name in TABLE)
 _REACH_S = 10.0
 _POLL_S = 0.1
-_REGISTRY_S = 5.0
+_REGISTRY_S = 5.0  # for the schema registry, in the Confluent wire format only
 _NEW_TOPIC_S = 2.0  # until every broker knows a topic that was just created
 _MOVING = {KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE, KafkaError.UNKNOWN_TOPIC_OR_PART}
 

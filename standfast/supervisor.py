@@ -37,11 +37,11 @@ from standfast.role import Role
 from standfast.status_topic import StatusTopic
 
 _log = structlog.get_logger()
-_STATUS_S = 1.0
-_KAFKA_S = 60.0
-_BROKERS_S = 0.05
-_ROLE_STOP_S = 8.0
-_LEAVES_WITHIN_S = 2.0
+_STATUS_S = 1.0  # between two records on the topic `status`; a host silent for 5 s counts as gone
+_KAFKA_S = 60.0  # for the start of the embedded Kafka
+_BROKERS_S = 0.05  # between two looks at the brokers
+_ROLE_STOP_S = 8.0  # from a role's SIGTERM to SIGKILL
+_LEAVES_WITHIN_S = 2.0  # for deleting this host's record, without which the host counts as gone after 5 s
 _COUNTED = (("active", "serving"), ("active", "starting"), ("active", "backing_off"), ("standby", "ready"))
 _MODULES = {"profiles": "consumers.profiles", "stream": "streams", "drills": "drills"}
 

@@ -128,8 +128,8 @@ def is_running() -> bool:
 def read() -> SystemStatus | None:
     """The status of the running system; None when none runs, or it has not written a readable status yet.
 
-    The lock is tested before the file is read, as its holder has removed the last system's file. In the other order a
-    reader read a dead system's status, and then found the lock of the next system held.
+    The lock is tested before the file is read, as its holder has removed the last system's file. In the other order, a
+    reader got a dead system's status and then found the next system's lock held.
     """
     if not is_running():
         return None

@@ -8,9 +8,7 @@ import string
 
 import msgspec
 
-_PORTS = range(
-    20_000, 32_000
-)  # below Linux's ephemeral ports (32768 on), so that a restarted broker finds its own free
+_PORTS = range(20_000, 32_000)  # below Linux's ephemeral ports (32768 on), so that a restart finds its own port free
 
 
 class NodePorts(msgspec.Struct, frozen=True):

@@ -20,34 +20,34 @@ _END_QUORUM_EPOCH = 54  # the API key; version 0
 _TOPIC = b"__cluster_metadata"
 _NOBODY = -1
 # Time between the two requests. The first controller stands for election, and the second refuses its vote, as it still
-# follows the old leader; once told, the second stands and gets the first one's vote. Told at the same instant, both
-# would vote for themselves and try again only after 0.7 s.
+# follows the old leader; at the second request, the second one stands and gets the first one's vote. If both stood at
+# the same instant, they would vote for themselves and try again only after 0.7 s.
 _APART_S = 0.05
 
 
 def elect_another(dead: int, controllers: Mapping[int, str], within_s: float) -> bool:
-    """Tells the controllers (addresses by node id) to elect another leader, if they follow the dead node; blocks.
+    """Makes the controllers (addresses by node id) that follow the dead node elect another leader; blocks.
 
-    Returns whether at least one of them followed it and was told.
+    Returns whether at least one of them followed the dead node and took the request.
     """
-    told = False
+    resigned = False
     for node, address in controllers.items():
         try:
             leader, epoch = leader_and_epoch(ask(address, request(_NOBODY, 0, node), within_s))
             if leader != dead:
                 continue
-            if told:
+            if resigned:
                 time.sleep(_APART_S)
             ask(address, request(dead, epoch, node), within_s)
         except (OSError, struct.error) as error:
             _log.debug("a controller cannot be told", address=address, error=str(error))
         else:
-            told = True
-    return told
+            resigned = True
+    return resigned
 
 
 def request(leader: int, epoch: int, successor: int) -> bytes:
-    """An EndQuorumEpoch request: `leader` resigns in favour of `successor`; with a past epoch it only asks who leads."""
+    """An EndQuorumEpoch request: `leader` resigns for `successor`; with a past epoch it only asks who leads."""
 
     header = struct.pack(">hhi", _END_QUORUM_EPOCH, 0, 1) + _text(CLIENT)
     partition = struct.pack(">iiiii", 0, leader, epoch, 1, successor)

@@ -46,7 +46,7 @@ def has_begun(slot: str) -> bool:
 
 
 def last_words(slot: str) -> str:
-    """Why the slot's process ended, as it told `ends`; empty if it did not."""
+    """The reason the slot's process gave to `ends`; empty if it gave none."""
     try:
         return _file(slot, "ends").read_text(errors="replace")
     except OSError:
@@ -65,7 +65,7 @@ def pulse_of(slot: str) -> Pulse | None:
 
 
 def forget(slot: str) -> None:
-    """Deletes what the slot's last process told."""
+    """Deletes the files of the slot's last process."""
     for word in ("begun", "ends"):
         _file(slot, word).unlink(missing_ok=True)
 
