@@ -77,7 +77,7 @@ class BrokerWatch:
         try:
             taken_over = await asyncio.to_thread(self._cluster.unregister, node)
             took = round(time.monotonic() - began, 2)
-            _log.warning("broker ended and is started again", broker=node.id, written_off=taken_over, after_s=took)
+            _log.warning("broker ended and is started again", broker=node.id, unregistered=taken_over, after_s=took)
             await asyncio.sleep(_AFTER_UNREGISTER_S if taken_over else _AGAIN_S if deaths.failing else 0.0)
         finally:
             if not self._stopping.is_set():

@@ -190,7 +190,6 @@ def _topic(record: ServiceRequest | Interaction) -> str:
 
 def _key(record: ServiceRequest | Interaction) -> str | None:
     """The user id where order matters per user (interactions, services with histories), else the request id."""
-
     if isinstance(record, Interaction) or _BY_USER[type(record)]:
         return record.user_id
     return record.request_id

@@ -89,7 +89,6 @@ def _only_one() -> Iterator[None]:
 
 def _locked() -> int:
     """The descriptor that holds the lock. Tries for 10 s: `status.is_running` takes it for an instant to test it."""
-
     descriptor = os.open(status.lock_file(), os.O_RDWR | os.O_CREAT, 0o644)
     deadline = time.monotonic() + _LOCK_S
     while True:

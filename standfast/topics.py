@@ -124,7 +124,6 @@ def apply(admin: AdminClient, settings: KafkaSettings) -> list[TopicState]:
 
 def _warn_compressed(states: list[TopicState]) -> None:
     """Warns of existing topics that store records compressed: clients do not limit what a batch decompresses to."""
-
     compressed = [state for state in states if UNPACKED in state.wrong_config]
     if compressed:
         _log.warning(

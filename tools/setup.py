@@ -241,7 +241,7 @@ def block_of(package: str, lock: str) -> str:
 
 
 def fetch_kafka(root: Path) -> None:
-    """Fetches Apache Kafka's jars into the user's cache folder, and makes its AOT cache, which halves the start time."""
+    """Fetches Apache Kafka's jars into the user's cache folder, and makes the AOT cache that halves its start time."""
     say("setup: [4/4] Apache Kafka, 55 MB once; then it is started once, so that it starts sooner from now on")
     run([str(python(root)), "-c", FETCH_KAFKA], "Apache Kafka could not be fetched: see above")
 
@@ -253,7 +253,6 @@ def compile_what_starts(root: Path) -> None:
 
 def run(command: Sequence[str], failed: str) -> None:
     """Runs a step, its output on stderr; if it fails, raises SetupFailed with `failed`, or because the disk is full."""
-
     result = subprocess.run(command, cwd=ROOT, env=clean(os.environ), stdout=sys.stderr, check=False)
     if result.returncode == 0:
         return
@@ -264,7 +263,6 @@ def run(command: Sequence[str], failed: str) -> None:
 
 def clean(environment: Mapping[str, str]) -> dict[str, str]:
     """The environment without variables that make Python or pip use anything but `.venv`; gives uv pip's mirror."""
-
     misleading = {
         "PYTHONHOME",
         "PYTHONPATH",

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="Break the system on purpose and see the verdict.")
 _GRACE_S = 30.0  # for the verdict, after the most the drill itself may take
-
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The drill, as `standfast drill list` names it.")]
 Pairs = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="One param; may be repeated.")]
 

@@ -12,5 +12,4 @@ def let_go(producer: Producer) -> None:
 
     Call it once another producer with the same transactional id exists, which fences what this one still sends.
     """
-
     threading.Thread(target=producer.purge, daemon=True).start()

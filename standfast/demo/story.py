@@ -61,6 +61,5 @@ def run_chapters(console: Console) -> list[Promise]:
 
 def heading(console: Console, text: str) -> None:
     """Prints a chapter's heading."""
-
     console.print()
     console.print(Rule(f"[bold]{text}", align="left"), width=min(console.width, 100))

@@ -48,7 +48,6 @@ def elect_another(dead: int, controllers: Mapping[int, str], within_s: float) ->
 
 def request(leader: int, epoch: int, successor: int) -> bytes:
     """An EndQuorumEpoch request: `leader` resigns for `successor`; with a past epoch it only asks who leads."""
-
     header = struct.pack(">hhi", _END_QUORUM_EPOCH, 0, 1) + _text(CLIENT)
     partition = struct.pack(">iiiii", 0, leader, epoch, 1, successor)
     any_cluster = struct.pack(">h", -1)

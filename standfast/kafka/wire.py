@@ -10,7 +10,6 @@ CLIENT = b"standfast-supervisor"
 
 def ask(address: str, message: bytes, timeout: float) -> bytes:
     """The answer, without its length field; blocks. Raises OSError, and struct.error for an answer cut short."""
-
     host, _, port = address.rpartition(":")
     with socket.create_connection((host, int(port)), timeout) as connection:
         connection.settimeout(timeout)

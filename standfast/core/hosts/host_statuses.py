@@ -186,7 +186,6 @@ class HostStatuses:
 
     def _check_silence(self) -> None:
         """Asks Kafka for the end offsets if no record came for 1.2 s: are all hosts gone, or is Kafka?"""
-
         now = time.monotonic()
         if now - self._heard_at < _QUIET_S or now < self._ask_at:
             return

@@ -21,7 +21,6 @@ class ServiceSpec:
     - `asked`: a function `(words) -> Callable[[request_id, k], request]` that makes the requests of a drill's load from
       these words, or from its own if there are none.
 
-
     `rank`: the position in lists. `key`: what requests are keyed by. `rehearsal`: a request, as JSON, that a standby
     computes before it is ready. `histories`: whether answers depend on the user's history.
     """

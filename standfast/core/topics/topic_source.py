@@ -20,7 +20,6 @@ class Source(Struct, frozen=True):
 
 def source_of(admin: AdminClient, topic: str, within_s: float) -> Source:
     """The source of that topic, asked from Kafka; raises KafkaException, also if there is no such topic."""
-
     try:
         cluster = admin.describe_cluster(request_timeout=within_s).result(within_s)
     except TimeoutError:
