@@ -3,6 +3,7 @@
     StandfastError                 the root; the command line prints its message on one line and exits with `exit_code`
     ├── SettingsError              a key or value that cannot work, with what would (exit 2)
     ├── UsageError                 a command called the wrong way (exit 2)
+    │   └── DrillUsageError        a drill that cannot be run with these arguments; nothing was sent (exit 64)
     ├── SetupError                 something this machine lacks: Java, jars, network, disk, a port
     ├── ClusterError               Kafka could not be started, reached or stopped
     ├── TopicError                 a topic is missing or not as the table says
@@ -11,6 +12,7 @@
     │   └── Unreadable             one record's bytes cannot be decoded; it goes to the dead-letter topic
     ├── ModelError                 a model cannot be trained, found or loaded
     │   └── IntegrityError         a model's files are not the ones its manifest names
+    ├── NotInitialised             Kafka does not let this process initialise transactions; another one may succeed
     ├── Fenced                     another process has taken over this worker's identity; exit at once
     ├── NoAnswer                   a request was sent and nothing came back in time
     ├── Interrupted                Ctrl-C or a signal ended a command; says what became of what it had begun (exit 130)
