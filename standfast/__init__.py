@@ -1,3 +1,3 @@
-"""The command line, settings and supervision of Standfast; what all roles share."""
+"""Standfast's command line, supervisor and embedded Kafka; `core` is what every role imports."""
 
 __version__ = "0.1.0"

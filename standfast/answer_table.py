@@ -1,4 +1,4 @@
-"""An answer as people read it in a terminal."""
+"""An answer as a table for the terminal."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def table_of(result: Result) -> Group:
-    """Its products, best first, and a line on who gave it."""
+    """The answer's products, best first, then a line with the model, the worker and the latency."""
     from rich.console import Group
     from rich.markup import escape
     from rich.table import Table
@@ -24,5 +24,5 @@ def table_of(result: Result) -> Group:
     for rank, item in enumerate(result.items, 1):
         table.add_row(str(rank), escape(item.item_id), escape(item.title), f"{item.score:.3f}")
     degraded = "  degraded" if result.degraded else ""
-    by = f"{result.model}  worker {result.worker}  {result.latency_ms:.1f} ms{degraded}"
-    return Group(table if result.items else "No products.", f"[dim]{escape(by)}[/]")
+    source = f"{result.model}  worker {result.worker}  {result.latency_ms:.1f} ms{degraded}"
+    return Group(table if result.items else "No products.", f"[dim]{escape(source)}[/]")

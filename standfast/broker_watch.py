@@ -1,4 +1,4 @@
-"""Keeps the brokers of the embedded Kafka up: one that ended is started again, one that answers nothing is killed."""
+"""Keeps the brokers of the embedded Kafka running: restarts one that ended, kills one that stopped answering."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from standfast.kafka.cluster import Cluster
 from standfast.kafka.wire import CLIENT
 
 _log = structlog.get_logger()
-_AFTER_WRITE_OFF_S = 2.0  # a starting broker takes the processor from those that take over
-_AGAIN_S = 10.0  # for one that keeps ending
-_ASK_S = 1.0
-_ANSWER_S = 5.0
-_SAID_S = 10.0  # less may be a collection of garbage, or a machine with too much to do
-# ApiVersions, version 0, with the correlation id 1: every broker answers it, at once and to anybody.
-_QUESTION = struct.pack(">hhih", 18, 0, 1, len(CLIENT)) + CLIENT
+_AFTER_UNREGISTER_S = 2.0  # a starting JVM would take processor time from the brokers and workers that take over
+_AGAIN_S = 10.0  # wait before each restart of a broker that keeps ending
+_ASK_S = 1.0  # between two requests to a broker
+_ANSWER_S = 5.0  # for a broker's answer
+_SAID_S = 10.0  # a shorter silence, from a garbage collection or an overloaded machine, is not reported
+# ApiVersions, version 0, correlation id 1: every broker answers it at once, without authentication.
+_REQUEST = struct.pack(">hhih", 18, 0, 1, len(CLIENT)) + CLIENT
 
 
 class BrokerWatch:
-    """Of one cluster, on the supervisor's asyncio loop; `stopping` ends it.
+    """Watches one cluster's brokers, on the supervisor's asyncio loop, until `stopping` is set.
 
     Args:
-        silent_after_s: a broker that answered before and does not for so long is killed; 0: never.
+        silent_after_s: a broker that has answered once and then is silent for this many seconds is killed; 0: never.
     """
 
     def __init__(self, cluster: Cluster, silent_after_s: float, stopping: asyncio.Event) -> None:
@@ -41,7 +41,7 @@ class BrokerWatch:
         self._kept = {node.id: _Kept(node) for node in cluster.nodes}
 
     def look(self) -> None:
-        """To be called many times a second: starts what ended, and the watch over each broker."""
+        """Restarts brokers that ended and starts asking those not asked yet; call it many times a second."""
         for kept in self._kept.values():
             if kept.asking is None:
                 kept.asking = asyncio.create_task(self._ask(kept))
@@ -49,7 +49,7 @@ class BrokerWatch:
                 kept.reviving = asyncio.create_task(self._revive(kept))
 
     def rows(self) -> list[RoleStatus]:
-        """How each broker is."""
+        """The status of each broker."""
         return [kept.row(self._silent_after_s) for kept in self._kept.values()]
 
     async def _ask(self, kept: _Kept) -> None:
@@ -65,17 +65,20 @@ class BrokerWatch:
                 kept.silent_s = 0.0
 
     async def _revive(self, kept: _Kept) -> None:
-        """First the others take over from the dead broker, which they would else miss only after a while."""
+        """Unregisters the dead broker, so that the others take over at once, then starts it again.
+
+        Without that the controller waits for the end of the broker's session (1.5 s).
+        """
         node, deaths = kept.node, kept.deaths
         deaths.died(kept.why or node.last_words())
         kept.why = ""
         telemetry.ROLE_RESTARTS.labels(kept.name).inc()
         began = time.monotonic()
         try:
-            taken_over = await asyncio.to_thread(self._cluster.write_off, node)
+            taken_over = await asyncio.to_thread(self._cluster.unregister, node)
             took = round(time.monotonic() - began, 2)
-            _log.warning("broker ended and is started again", broker=node.id, written_off=taken_over, after_s=took)
-            await asyncio.sleep(_AFTER_WRITE_OFF_S if taken_over else _AGAIN_S if deaths.failing else 0.0)
+            _log.warning("broker ended and is started again", broker=node.id, unregistered=taken_over, after_s=took)
+            await asyncio.sleep(_AFTER_UNREGISTER_S if taken_over else _AGAIN_S if deaths.failing else 0.0)
         finally:
             if not self._stopping.is_set():
                 kept.launch()
@@ -83,7 +86,7 @@ class BrokerWatch:
 
 
 class _Kept:
-    """One broker, and what is known of it."""
+    """One broker with its deaths, its silence and the tasks that ask and restart it."""
 
     def __init__(self, node: Node) -> None:
         self.node = node
@@ -97,7 +100,7 @@ class _Kept:
         self._silent_since = 0
 
     def launch(self) -> None:
-        """Starts it again; one that cannot be is one that ended once more."""
+        """Starts the broker again; a start that fails counts as another death."""
         self.silent_s, self._has_answered, self._silent_since = 0.0, False, 0
         try:
             self.node.launch()
@@ -105,20 +108,23 @@ class _Kept:
             self.why = f"it cannot be started: {error}"
             _log.warning("broker cannot be started", broker=self.node.id, error=str(error))
         else:
-            self.deaths.lives()
+            self.deaths.started()
 
     def heard(self, answered: bool, within_s: float) -> None:
-        """It was asked, and answered or not. While it starts it may take what it needs to read its log again."""
+        """Notes whether the broker answered a request within `within_s` seconds.
+
+        Silence counts only after a first answer: a starting broker may recover its log for minutes.
+        """
         if answered or not self.node.alive:
             self.silent_s, self._silent_since = 0.0, 0
             self._has_answered = answered
         elif self._has_answered:
-            self.silent_s += within_s  # added up, so that a pause of this very process does not count
+            self.silent_s += within_s  # summed per request, so that a pause of this process does not count
             self._silent_since = self._silent_since or int((time.time() - within_s) * 1000)
-        self.deaths.still(self.silent_s)
+        self.deaths.idle(self.silent_s)
 
     def row(self, silent_after_s: float) -> RoleStatus:
-        """How it is."""
+        """The broker's status."""
         return RoleStatus(
             id=self.name,
             pid=self.node.pid or 0,
@@ -138,13 +144,16 @@ class _Kept:
 
 
 async def answers(address: str, within_s: float = _ANSWER_S) -> bool:
-    """Whether a broker answers in time. One that is stopped takes connections all the same: the kernel does it."""
+    """Whether a broker answers a request within `within_s` seconds.
+
+    A connection alone proves nothing: the kernel accepts connections for a process stopped by SIGSTOP too.
+    """
     host, _, port = address.rpartition(":")
     try:
         async with asyncio.timeout(within_s):
             reader, writer = await asyncio.open_connection(host, int(port))
             try:
-                writer.write(struct.pack(">i", len(_QUESTION)) + _QUESTION)
+                writer.write(struct.pack(">i", len(_REQUEST)) + _REQUEST)
                 await reader.readexactly(4)
             finally:
                 writer.close()
@@ -152,6 +161,6 @@ async def answers(address: str, within_s: float = _ANSWER_S) -> bool:
                     await writer.wait_closed()
     except (ConnectionError, TimeoutError, asyncio.IncompleteReadError):
         return False
-    except OSError as error:  # our own lack of descriptors or memory says nothing about the broker
+    except OSError as error:  # this process lacks descriptors or memory, which says nothing about the broker
         _log.warning("a broker cannot be asked", address=address, error=str(error))
     return True

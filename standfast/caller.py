@@ -1,4 +1,4 @@
-"""Sending requests as an application does, and waiting for their committed answers."""
+"""A client for scripts and the command line: sends requests to Kafka and waits for the committed answers."""
 
 from __future__ import annotations
 
@@ -32,22 +32,23 @@ _BY_USER = {resolved(spec.request): spec.histories for spec in TABLE.values()}
 _RESULTS = tuple(f"{name}.results" for name in TABLE)
 _REACH_S = 10.0
 _POLL_S = 0.1
-_REGISTRY_S = 5.0
-_NEW_TOPIC_S = 2.0  # a topic just created is not yet known to every broker
+_REGISTRY_S = 5.0  # for the schema registry, in the Confluent wire format only
+_NEW_TOPIC_S = 2.0  # until every broker knows a topic that was just created
 _MOVING = {KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE, KafkaError.UNKNOWN_TOPIC_OR_PART}
 
 
 class Caller:
-    """A caller of both services: one producer, and one consumer of every partition of the result topics.
+    """A client of all services: one producer, and one consumer of every partition of the result topics.
 
-    It belongs to no group, so any number may run; it sees answers from the moment it was made. Not thread-safe.
+    It assigns its partitions itself instead of joining a group, so any number of callers may run at once. It sees the
+    answers committed after its construction. Not thread-safe.
     """
 
     def __init__(self, settings: Settings, encoding: Encoding = Encoding.JSON) -> None:
-        """Connects to the configured Kafka, else to the running system's; blocks for up to 10 s.
+        """Connects to the configured Kafka, else to that of the running system; blocks for up to 10 s.
 
         Raises:
-            ClusterError: no Kafka to be found, or it does not answer.
+            ClusterError: no Kafka is configured or running, or it does not answer.
             TopicError: a result topic is missing.
         """
         self._settings = located(settings)
@@ -63,7 +64,7 @@ class Caller:
             raise
 
     def ask(self, request: ServiceRequest, timeout: float = 10.0) -> Result:
-        """The committed answer to one request; a request without an id is given one.
+        """The committed answer to one request; a request without an id gets a random one.
 
         Raises:
             NoAnswer: none came within `timeout` seconds.
@@ -71,19 +72,22 @@ class Caller:
         deadline = time.monotonic() + timeout
         request_id = request.request_id or uuid.uuid4().hex
         self.send(msgspec.structs.replace(request, request_id=request_id), timeout)
-        found = self.answers([request_id], deadline - time.monotonic())
-        if not found:
+        answers = self.answers([request_id], deadline - time.monotonic())
+        if not answers:
             raise NoAnswer(
                 f"no answer to request {request_id} of {_topic(request)} within {timeout:g} s; are its workers "
                 "serving? see `standfast status`, or start a system with `standfast up --detach`"
             )
-        return found[request_id]
+        return answers[request_id]
 
     def answers(self, request_ids: Iterable[str], timeout: float) -> dict[str, Result]:
-        """The answers to requests sent by this caller or anybody since it was made, by id: those that came in time."""
+        """The answers that came within `timeout` seconds, by request id.
+
+        The requests may be anybody's, as long as they were sent after this caller's construction.
+        """
         deadline = time.monotonic() + timeout
         awaited = set(request_ids)
-        found: dict[str, Result] = {}
+        answers: dict[str, Result] = {}
         while awaited and (left := deadline - time.monotonic()) > 0:
             message = self._consumer.poll(min(left, _POLL_S))
             if message is None:
@@ -91,31 +95,36 @@ class Caller:
             if (error := message.error()) is not None:
                 _raise_if_hopeless(error)
             elif (result := self._read(message)) and result.request_id in awaited:
-                found[result.request_id] = result
+                answers[result.request_id] = result
                 awaited.remove(result.request_id)
-        return found
+        return answers
 
     def send(self, record: ServiceRequest | Interaction, timeout: float = 10.0) -> None:
-        """Produces one record and waits until Kafka has it; raises NoAnswer if that takes longer than `timeout`."""
-        failed: list[KafkaError | None] = []
+        """Produces one record and waits until Kafka acknowledges it.
+
+        Raises:
+            NoAnswer: Kafka did not acknowledge it within `timeout` seconds.
+            ClusterError: Kafka refused it.
+        """
+        delivered: list[KafkaError | None] = []
         self._producer.produce(
             self._prefix + _topic(record),
             key=_key(record),
             value=self._codec.encode(record, self._encoding),
-            on_delivery=lambda error, _message: failed.append(error),
+            on_delivery=lambda error, _message: delivered.append(error),
         )
         self._producer.flush(timeout)
-        if not failed:
+        if not delivered:
             self._producer.purge()
             raise NoAnswer(
                 f"Kafka at {self._settings.kafka.bootstrap_servers} did not take the request within {timeout:.1f} s; "
                 "see `standfast status`"
             )
-        if failed[0] is not None:
-            raise ClusterError(f"Kafka refused the request: {failed[0].str()}; see `standfast topics`")
+        if delivered[0] is not None:
+            raise ClusterError(f"Kafka refused the request: {delivered[0].str()}; see `standfast topics`")
 
     def close(self) -> None:
-        """Leaves; what was sent is already with Kafka."""
+        """Closes the consumer; every record sent was acknowledged before `send` returned."""
         self._consumer.close()
 
     def __enter__(self) -> Caller:
@@ -130,16 +139,19 @@ class Caller:
         try:
             return self._codec.decode(message.value(), Result)[0]
         except (Unreadable, Malformed):
-            return None  # an answer to somebody else, in an encoding only they can read
+            return None  # an answer to another client, in an encoding this codec does not read
 
     def _ends(self) -> list[TopicPartition]:
-        """The end of every partition as it is now: left to the first poll, it could lie behind our own answer."""
+        """The current end offset of every result partition.
+
+        Resolved here, before any request is sent: by the first poll it could lie behind this caller's own answer.
+        """
         deadline = time.monotonic() + _REACH_S
         while True:
             try:
-                partitions = [each for topic in _RESULTS for each in self._partitions(self._prefix + topic)]
-                # librdkafka asks for all of them at once here, and takes -1 (OFFSET_END) as a time for "the end".
-                found: list[TopicPartition] = self._consumer.offsets_for_times(partitions, timeout=_REACH_S)
+                partitions = [partition for topic in _RESULTS for partition in self._partitions(self._prefix + topic)]
+                # One ListOffsets round for all partitions; as a timestamp, -1 (OFFSET_END) means the end offset.
+                ends: list[TopicPartition] = self._consumer.offsets_for_times(partitions, timeout=_REACH_S)
             except KafkaException as error:
                 if error_of(error).code() not in _MOVING or time.monotonic() > deadline:
                     raise self._unreachable(error) from None
@@ -149,7 +161,7 @@ class Caller:
                     raise
                 time.sleep(_POLL_S)
             else:
-                return found
+                return ends
 
     def _unreachable(self, error: KafkaException) -> ClusterError:
         return ClusterError(
@@ -158,10 +170,12 @@ class Caller:
         )
 
     def _partitions(self, topic: str) -> list[TopicPartition]:
-        found = self._consumer.list_topics(topic, timeout=_REACH_S).topics[topic]
-        if found.error is not None:
-            raise TopicError(f"the topic {topic} is missing ({found.error.str()}); create it with `standfast topics`")
-        return [TopicPartition(topic, number, OFFSET_END) for number in found.partitions]
+        metadata = self._consumer.list_topics(topic, timeout=_REACH_S).topics[topic]
+        if metadata.error is not None:
+            raise TopicError(
+                f"the topic {topic} is missing ({metadata.error.str()}); create it with `standfast topics`"
+            )
+        return [TopicPartition(topic, number, OFFSET_END) for number in metadata.partitions]
 
     def _codec_of(self, encoding: Encoding) -> Codec:
         if encoding is not Encoding.CONFLUENT:
@@ -175,7 +189,7 @@ def _topic(record: ServiceRequest | Interaction) -> str:
 
 
 def _key(record: ServiceRequest | Interaction) -> str | None:
-    """A user's records are keyed by the user where the answer depends on what the user had before."""
+    """The user id where order matters per user (interactions, services with histories), else the request id."""
     if isinstance(record, Interaction) or _BY_USER[type(record)]:
         return record.user_id
     return record.request_id

@@ -1,4 +1,4 @@
-"""The `standfast` command: its sub-commands by name, each imported only when it is called."""
+"""The `standfast` command: a table of sub-commands, each imported only when it is called."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from standfast.core.processes import lifeline
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """One sub-command: the module that holds it, its `typer.Typer` (or function that fills one) there, and its help."""
+    """One sub-command: its module, the `typer.Typer` in it (or a function that fills one), and its line of help."""
 
     name: str
     module: str
@@ -55,14 +55,14 @@ ENTRIES = (
 
 
 class OnDemand(TyperGroup):
-    """Stands for a command in the help of its parent, and becomes the real one when it is called."""
+    """Stands for a sub-command in the root's help, and imports the real one when it is called."""
 
     def __init__(self, entry: Command) -> None:
         super().__init__(name=entry.name, help=entry.summary)
         self.entry = entry
 
     def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
-        """The context of the real command: everything after this call is its own."""
+        """The context of the real command, which handles the call from here on."""
         return self.real().make_context(info_name, args, parent, **extra)
 
     def real(self) -> Any:
@@ -79,7 +79,7 @@ class OnDemand(TyperGroup):
 
 
 class Root(TyperGroup):
-    """The root command, its sub-commands listed by what they are for."""
+    """The root command; its help groups the sub-commands by panel."""
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002
         """One section of help for each panel."""
@@ -130,8 +130,8 @@ def command() -> Any:
 
 def main() -> NoReturn:
     """Runs the command line and exits with its code: errors raised on purpose are one line on stderr."""
-    surroundings.settle()
-    lifeline.usual_signals()
+    surroundings.drop_foreign()
+    lifeline.reset_signals()
     standard_streams.open_all()
     try:
         code = _run()
@@ -158,14 +158,14 @@ def _run() -> int:
 
 
 def _say(error: StandfastError) -> int:
-    """One line on stderr; the exit code tells it too, should nobody read that."""
+    """Prints the error as one line on stderr, if stderr is open; returns its exit code."""
     with contextlib.suppress(OSError):
         typer.echo(f"error: {one_line(' '.join(str(error).split()))}", err=True)
     return error.exit_code
 
 
 def _explained(error: OSError) -> str:
-    """What the machine refused, where nothing nearer to it says more."""
+    """An OSError that no command handled, as one line with what to check."""
     reason = error.strerror or str(error) or type(error).__name__
     if error.filename is not None:
         return f"{os.fsdecode(error.filename)}: {reason}; check that it is there, that it may be used, and its disk"

@@ -1,4 +1,4 @@
-"""Serves metrics to Prometheus, and says at which address."""
+"""The HTTP endpoint that Prometheus scrapes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from standfast.core.settings import MetricsSettings
 
 
 def start(wanted: MetricsSettings, registry: CollectorRegistry = REGISTRY) -> str:
-    """The URL at which the registry's metrics are served from now on; raises SetupError naming the wrong setting."""
+    """The URL of the registry's metrics, served from now on; raises SetupError naming the wrong setting."""
     try:
         addresses = socket.getaddrinfo(wanted.host, wanted.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         with socket.socket(addresses[0][0]) as probe:
@@ -28,11 +28,11 @@ def start(wanted: MetricsSettings, registry: CollectorRegistry = REGISTRY) -> st
         raise SetupError(
             f"metrics.port = {wanted.port}: {error.strerror}; set another one, or 0 for any free port"
         ) from None
-    return f"http://{_in_a_url(wanted.host)}:{server.server_port}/metrics"
+    return f"http://{_url_host(wanted.host)}:{server.server_port}/metrics"
 
 
-def _in_a_url(host: str) -> str:
-    """A host as a URL has it: an IPv6 address in brackets, its zone escaped."""
+def _url_host(host: str) -> str:
+    """The host as a URL needs it: an IPv6 address in brackets, its zone id escaped."""
     try:
         version = ipaddress.ip_address(host).version
     except ValueError:

@@ -1,4 +1,4 @@
-"""A process that runs one role alone (`stream`, `drills`) and is started again when it ends."""
+"""A child process that runs one role (`profiles`, `stream`, `drills`) and is started again when it ends."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from standfast.core.processes.child import start_child, why_it_ended
 from standfast.core.processes.deaths import Deaths, time_of_day
 from standfast.core.processes.stillness import Stillness
 from standfast.core.status import RoleState, RoleStatus
-from standfast.core.surroundings import ours
+from standfast.core.surroundings import kept_variables
 
 _log = structlog.get_logger()
-_STEADY_S = 10.0
+_STEADY_S = 10.0  # a second death within this time delays the restart
 _LOOK_S = 0.5
 
 
@@ -47,11 +47,11 @@ class Role:
 
     @property
     def name(self) -> str:
-        """What people know it by."""
+        """The role's name, as `standfast status` shows it."""
         return self._name
 
     def start(self) -> None:
-        """Starts the process, now or, where that fails, later; from the main thread only."""
+        """Starts the process, and tries again after a back-off where that fails; call it from the main thread."""
         if self._stopping:
             return
         try:
@@ -62,7 +62,7 @@ class Role:
 
     def _launch(self) -> None:
         environment = {
-            **ours(os.environ),
+            **kept_variables(os.environ),
             **self._environment,
             **telemetry.environment(folder("run", "metrics"), self._name),
         }
@@ -71,14 +71,14 @@ class Role:
         pulse = role_word.pulse_of(self._name)
         command = [sys.executable, "-P", "-m", "standfast.role_process", self._module]
         self._process = start_child(command, signal.SIGTERM, None, environment)
-        self._deaths.lives()
+        self._deaths.started()
         descriptor = os.pidfd_open(self._process.pid)
         asyncio.get_running_loop().add_reader(descriptor, self._ended, descriptor)
         self._stillness = Stillness(self._process.pid, pulse)
         self._look(self._process, self._stillness)
 
     def status(self) -> RoleStatus:
-        """How it is."""
+        """The role's status."""
         pid = self._process.pid if self._process else 0
         self._begun = self._begun or role_word.has_begun(self._name)
         state: RoleState = (
@@ -96,7 +96,7 @@ class Role:
         )
 
     async def stop(self, within_s: float) -> None:
-        """Asks it to end, and kills it after `within_s` seconds."""
+        """Sends SIGTERM, and SIGKILL after `within_s` seconds."""
         self._stopping = True
         if self._process is None:
             return
@@ -110,7 +110,7 @@ class Role:
             self._process.wait()
 
     def _hanging(self) -> str:
-        """Since when it has made no step; empty while it makes some."""
+        """Since when the role's loop has made no step, and when it is killed for that; empty while it makes steps."""
         if self._stillness is None or not self._still_since:
             return ""
         began = time_of_day(self._still_since)
@@ -118,14 +118,14 @@ class Role:
         return f"{self._name} has made no step since {began}; after {limit:.0f} s it is killed and started again"
 
     def _look(self, process: subprocess.Popen[bytes], stillness: Stillness) -> None:
-        """Kills it if it does nothing any more: `_ended` starts it again.
+        """Kills the process if it hangs or was stopped by a signal; `_ended` then starts it again.
 
-        No wait is needed before that: what hangs each time takes longer for it than the longest one.
+        A role that hangs after every start needs no back-off: to hang takes it 60 s, longer than any back-off (30 s).
         """
         if self._process is not process:
             return
         stillness.look(_LOOK_S)
-        self._deaths.still(stillness.silent_s)
+        self._deaths.idle(stillness.silent_s)
         if not stillness.is_long:
             self._still_since = 0
         elif not self._still_since:

@@ -1,6 +1,6 @@
-"""`python -m standfast.role_process MODULE`: runs a role's module, and leaves word of the error that ends it.
+"""`python -m standfast.role_process MODULE`: runs a role's module, and writes down the error that ends it.
 
-In front of the module and not in it: what fails may be one of its imports.
+The module cannot do this itself, since the error may come from one of its imports.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Standard input, output and error, whatever the caller left of them."""
+"""Standard input, output and error, made usable where the parent process closed them."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from pathlib import Path
 
 
 def open_all() -> None:
-    """Makes all three open, and able to write any text.
+    """Opens descriptors 0, 1 and 2 where they are closed, and makes stdout and stderr accept any text.
 
-    A closed one would be the number of the next file or connection opened, and what is printed would go there. In place
-    of a closed stdout stands one that cannot be written, so that a result that nobody gets is an error.
+    The next file or connection would otherwise get the free number, and printed text would go there. A closed stdout is
+    opened read-only, so that a result nobody can receive is an error.
     """
     for number, mode in ((0, os.O_RDONLY), (1, os.O_RDONLY), (2, os.O_WRONLY)):
         try:
@@ -29,6 +29,6 @@ def open_all() -> None:
 
 
 def give_up_stdout() -> None:
-    """Sends what is still to come nowhere: the interpreter flushes stdout once more at its end, and would report it."""
+    """Points stdout at /dev/null: the interpreter flushes it once more at exit, and would report the same error."""
     with Path(os.devnull).open("w") as nowhere:
         os.dup2(nowhere.fileno(), 1)

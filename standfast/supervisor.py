@@ -1,4 +1,4 @@
-"""The process at the top: brings Kafka up, then services and roles, keeps them up, and takes them down in order."""
+"""The process of `standfast up`: starts Kafka, the services and the roles, keeps them running, stops them in order."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from standfast.core.home import folder
 from standfast.core.hosts.host_key import host_key
 from standfast.core.processes.launching import STARTER_VARIABLE
 from standfast.core.processes.lifeline import stopping_signals
-from standfast.core.processes.parent_death import cut_loose, tie_to_parent
+from standfast.core.processes.parent_death import tie_to_parent, untie_from_parent
 from standfast.core.settings import Settings
 from standfast.core.status import RoleStatus, SystemStatus
 from standfast.kafka.cluster import Cluster
@@ -37,17 +37,17 @@ from standfast.role import Role
 from standfast.status_topic import StatusTopic
 
 _log = structlog.get_logger()
-_STATUS_S = 1.0
-_KAFKA_S = 60.0
-_BROKERS_S = 0.05
-_ROLE_STOP_S = 8.0
-_LEAVES_WITHIN_S = 2.0
+_STATUS_S = 1.0  # between two records on the topic `status`; a host silent for 5 s counts as gone
+_KAFKA_S = 60.0  # for the start of the embedded Kafka
+_BROKERS_S = 0.05  # between two looks at the brokers
+_ROLE_STOP_S = 8.0  # from a role's SIGTERM to SIGKILL
+_LEAVES_WITHIN_S = 2.0  # for deleting this host's record, without which the host counts as gone after 5 s
 _COUNTED = (("active", "serving"), ("active", "starting"), ("active", "backing_off"), ("standby", "ready"))
 _MODULES = {"profiles": "consumers.profiles", "stream": "streams", "drills": "drills"}
 
 
 class Supervisor:
-    """Everything `standfast up` runs. Build and run it in the main thread: its children die with that."""
+    """Everything `standfast up` runs. Build and run it in the main thread: its children die with that thread."""
 
     def __init__(
         self, settings: Settings, services: tuple[str, ...], role_names: tuple[str, ...], embedded: bool
@@ -73,9 +73,9 @@ class Supervisor:
         self._stop = asyncio.Event()
 
     def run(self) -> None:
-        """Blocks until SIGTERM, SIGHUP or Ctrl-C.
+        """Runs the system until SIGTERM, SIGHUP or Ctrl-C.
 
-        Raises StandfastError if the system cannot be started, and at the end if something keeps ending.
+        Raises StandfastError if the system cannot be started, or if something kept ending when it was stopped.
         """
         one_arena()
         if self._starter:
@@ -102,7 +102,7 @@ class Supervisor:
             raise ClusterError(f"stopped; until then {failing}")
 
     async def _start(self) -> None:
-        """What takes long goes side by side: Kafka starts while models are trained or loaded."""
+        """Starts everything. Kafka starts while models are trained and loaded."""
         self._start_metrics()
         self._launch_kafka()
         await self._train_missing()
@@ -121,8 +121,8 @@ class Supervisor:
             role.start()
 
     def _scaler(self, replicas: ReplicaSet) -> Scaler:
-        own = self._settings.service(replicas.service.name)
-        return Scaler(replicas, own, self._settings.scaling, TopicWatch(self._settings, replicas.service.requests))
+        section = self._settings.service(replicas.service.name)
+        return Scaler(replicas, section, self._settings.scaling, TopicWatch(self._settings, replicas.service.requests))
 
     def _start_metrics(self) -> None:
         registry = telemetry.shared_registry(folder("run", "metrics"))
@@ -138,7 +138,7 @@ class Supervisor:
         self._settings = self._settings.model_copy(update={"kafka": kafka})
 
     async def _train_missing(self) -> None:
-        """Trains what has never been trained, in a process of its own: this one stays small."""
+        """Trains models that have no active version, in a child process: the supervisor must not load torch."""
         missing = [name for name in self._services if registry.active(name) is None]
         if not missing:
             return
@@ -151,7 +151,7 @@ class Supervisor:
                 raise ModelError("the models could not be trained; the lines above say why")
         finally:
             if training.returncode is None:
-                training.kill()  # its drafts are swept later; asked nicely it may be stopped, and never end
+                training.kill()  # SIGTERM would not end a stopped process; its drafts are removed later
                 await training.wait()
 
     async def _wait_for_kafka(self) -> None:
@@ -165,7 +165,9 @@ class Supervisor:
         self._topic.start()
 
     async def _keep_up(self) -> None:
-        """Until told to stop: watches the brokers, and writes the status as it changes and once a second."""
+        """Until the supervisor is to stop: watches the brokers, follows orders and the registry, scales, and writes the
+        status once a second.
+        """
         written = 0.0
         while not self._stop.is_set():
             if self._brokers is not None:
@@ -184,10 +186,10 @@ class Supervisor:
                 continue
 
     def _guarded(self, name: str, step: Callable[[], object]) -> None:
-        """Does a step of supervision; one that fails is done again the next time, and must not stop the others."""
+        """Does one step of supervision. A failure is logged once and tried again at the next call."""
         try:
             step()
-        except Exception as error:  # noqa: BLE001 - whatever it is, those who serve go on
+        except Exception as error:  # noqa: BLE001 - no failure of one step may stop the supervisor
             trouble = f"{type(error).__name__}: {error}"
             if self._troubles.get(name) != trouble:
                 self._troubles[name] = trouble
@@ -196,7 +198,7 @@ class Supervisor:
             self._troubles.pop(name, None)
 
     def _follow_registry(self) -> None:
-        """Tells each service which version is active now."""
+        """Tells each replica set which version of its model is active."""
         for replicas in self._replica_sets:
             try:
                 version = registry.active(replicas.service.name)
@@ -207,7 +209,7 @@ class Supervisor:
             replicas.follow(version)
 
     async def _take_down(self) -> None:
-        """In order: roles, workers with their batches finished, Kafka last."""
+        """Stops roles and workers, who finish their batches, then the status topic, and Kafka last."""
         self._state, self._detail = "stopping", "stopping"
         telling = asyncio.create_task(self._keep_telling())
         for name in self._services:
@@ -215,16 +217,16 @@ class Supervisor:
         limit = self._settings.workers.stop_within_s
         await asyncio.gather(
             *(role.stop(_ROLE_STOP_S) for role in self._roles),
-            *(each.stop(limit) for each in self._replica_sets),
+            *(replicas.stop(limit) for replicas in self._replica_sets),
         )
         telling.cancel()
         if self._topic is not None:
-            await asyncio.to_thread(self._topic.end, _LEAVES_WITHIN_S)
+            await asyncio.to_thread(self._topic.close, _LEAVES_WITHIN_S)
         if self._cluster is not None:
             self._cluster.stop()
 
     async def _keep_telling(self) -> None:
-        """Once a second, for as long as it takes to stop: a host that says nothing counts as gone."""
+        """Publishes the status once a second while the system stops: a host silent for 5 s counts as gone."""
         while True:
             self._changed()
             await asyncio.sleep(_STATUS_S)
@@ -235,24 +237,28 @@ class Supervisor:
         self._changed()
 
     def _changed(self) -> None:
-        """The state first, which others go by; then what tells of it, which may fail and is told again in a second."""
-        if self._state == "starting" and self._replica_sets and all(each.complete for each in self._replica_sets):
+        """Updates the state, then writes status and metrics; a write that fails is repeated within a second."""
+        if (
+            self._state == "starting"
+            and self._replica_sets
+            and all(replicas.complete for replicas in self._replica_sets)
+        ):
             self._state, self._detail = "ready", ""
             _log.info("ready", bootstrap_servers=self._settings.kafka.bootstrap_servers, metrics=self._metrics_url)
         if self._starter and self._state == "ready" and self._has_begun():
-            cut_loose()
+            untie_from_parent()
             self._starter = 0
         self._guarded("write the status", self._write_status)
         self._guarded("count", self._count)
 
     def _write_status(self) -> None:
-        seen = self._status()
+        current = self._status()
         if self._topic is not None:
-            self._topic.say(seen)
-        status.write(seen)
+            self._topic.publish(current)
+        status.write(current)
 
     def _has_begun(self) -> bool:
-        """Whether who started this may go: every role works, or it is known that one does not."""
+        """Whether `up --detach` may return: every role works, or one is known not to."""
         return bool(self._failing()) or all(row.state == "running" for row in self._role_rows())
 
     def _status(self) -> SystemStatus:
@@ -280,7 +286,7 @@ class Supervisor:
             telemetry.ROLE_FAILING.labels(row.id).set(bool(row.failing))
 
     def _failing(self) -> str:
-        """What keeps ending or does not work, each with its error; empty while all is well."""
+        """Every process that keeps ending or does not work, with its error; empty while there is none."""
         roles = [row.failing for row in self._role_rows() if row.failing]
         waiting = [
             f"{row.id} keeps ending: its next start waits" for row in self._worker_rows() if row.state == "backing_off"

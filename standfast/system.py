@@ -1,4 +1,4 @@
-"""`standfast up`: one supervisor per state folder, in the foreground until it is told to stop."""
+"""`standfast up`: one supervisor per state folder, in the foreground until SIGTERM, SIGHUP or Ctrl-C."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ def run(
     roles: tuple[str, ...] = ROLES,
     embedded: bool = True,
 ) -> None:
-    """Runs the system until SIGTERM or Ctrl-C, then stops everything in order.
+    """Runs the system until SIGTERM, SIGHUP or Ctrl-C, then stops everything in order.
 
     Args:
-        services: whose workers are run here.
-        roles: which of `profiles`, `stream` and `drills` are run here.
-        embedded: start an own Kafka unless the settings name one.
+        services: the services whose workers run here.
+        roles: which of `profiles`, `stream` and `drills` run here.
+        embedded: start the embedded Kafka unless the settings name an existing one.
 
     Raises:
         ClusterError: a system runs on this state folder already, or Kafka does not start.
-        SettingsError: a role could not connect with these settings.
+        SettingsError: the embedded Kafka or the stream processor does not support these security settings.
     """
     logs.configure(settings.log, "supervisor")
     _check_security(settings, roles, embedded)
@@ -55,7 +55,7 @@ def run(
 
 
 def _check_security(settings: Settings, roles: tuple[str, ...], embedded: bool) -> None:
-    """Raises SettingsError where a role would begin and end again and again, or wait for ever."""
+    """Raises SettingsError for security settings with which a role would be restarted for ever, or wait for ever."""
     wanted = settings.kafka.client_settings
     protocol = wanted.get("security.protocol", "PLAINTEXT").upper()
     if embedded and not settings.kafka.bootstrap_servers and protocol != "PLAINTEXT":
@@ -69,10 +69,10 @@ def _check_security(settings: Settings, roles: tuple[str, ...], embedded: bool) 
 
 @contextmanager
 def _only_one() -> Iterator[None]:
-    """Holds the lock that says a supervisor lives on this state folder; the kernel lets go of it however we end.
+    """Holds the lock that marks the state folder as used by a supervisor; the kernel releases it however we end.
 
-    What the last supervisor said of itself goes first, under a lock for starting: a reader who finds this lock held
-    must not find a dead system's status, and its pid, beside it.
+    The last supervisor's status file is deleted before the lock is taken, under a second lock for starting. A reader
+    who finds the lock held would otherwise read a dead system's status and pid.
     """
     with status.lock_file().with_name("starting.lock").open("w") as starting:
         fcntl.flock(starting, fcntl.LOCK_EX)
@@ -88,7 +88,7 @@ def _only_one() -> Iterator[None]:
 
 
 def _locked() -> int:
-    """The descriptor that holds the lock. Tried for a moment: a reader holds it for an instant to see if we do."""
+    """The descriptor that holds the lock. Tries for 10 s: `status.is_running` takes it for an instant to test it."""
     descriptor = os.open(status.lock_file(), os.O_RDWR | os.O_CREAT, 0o644)
     deadline = time.monotonic() + _LOCK_S
     while True:

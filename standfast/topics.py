@@ -1,4 +1,4 @@
-"""The topic table applied to a cluster: what differs, and creating what is missing."""
+"""Compares the topic table with a cluster, and creates the topics that are missing."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class TopicState:
-    """One row of the table beside what the cluster has. `actual_*` are None where the topic is missing."""
+    """One row of the topic table, and the same topic in the cluster. `actual_*` are None where it is missing."""
 
     topic: Topic
     name: str
@@ -34,10 +34,10 @@ class TopicState:
     actual_replication: int | None
     differs: tuple[str, ...]
     wrong_config: tuple[str, ...] = ()
-    more_replicas: tuple[tuple[int, list[int]], ...] = ()  # the brokers of each partition that is on too few
+    more_replicas: tuple[tuple[int, list[int]], ...] = ()  # (partition, wanted brokers) where replicas are missing
 
     def remedy(self) -> list[str]:
-        """The commands that make the topic as the table says, as far as one can."""
+        """The `standfast kafka` commands that correct the topic; none for too many partitions or too few brokers."""
         commands: list[str] = []
         if self.wrong_config:
             wanted = shlex.quote(",".join(f"{key}={_listed(self.topic.config()[key])}" for key in self.wrong_config))
@@ -47,24 +47,25 @@ class TopicState:
         if self.actual_partitions is not None and self.actual_partitions < self.partitions:
             commands.append(f"standfast kafka topics --alter --topic {self.name} --partitions {self.partitions}")
         if self.more_replicas:
-            wanted = json.dumps({"version": 1, "partitions": [self._on(*each) for each in self.more_replicas]})
+            partitions = [self._assignment(partition, brokers) for partition, brokers in self.more_replicas]
+            wanted = json.dumps({"version": 1, "partitions": partitions})
             tool = "standfast kafka reassign-partitions --execute --reassignment-json-file /dev/stdin"
             commands.append(f"echo '{wanted}' | {tool}")
         return commands
 
-    def _on(self, partition: int, brokers: list[int]) -> dict[str, object]:
+    def _assignment(self, partition: int, brokers: list[int]) -> dict[str, object]:
         return {"topic": self.name, "partition": partition, "replicas": brokers}
 
     @property
     def state(self) -> Literal["missing", "differs", "ok"]:
-        """Missing topics are created; differing ones are only reported, because changing them moves keys."""
+        """`missing` topics are created; those that `differ` are only reported, since changes could move keys."""
         if self.actual_partitions is None:
             return "missing"
         return "differs" if self.differs else "ok"
 
 
 def plan(admin: AdminClient, settings: KafkaSettings) -> list[TopicState]:
-    """Every topic of the table as it is in the cluster; raises ClusterError if Kafka does not answer."""
+    """The state of every topic of the table; raises ClusterError if Kafka does not answer."""
     try:
         metadata = admin.list_topics(timeout=_TIMEOUT_S)
     except KafkaException as error:
@@ -98,9 +99,9 @@ def plan(admin: AdminClient, settings: KafkaSettings) -> list[TopicState]:
 
 
 def apply(admin: AdminClient, settings: KafkaSettings) -> list[TopicState]:
-    """Creates what is missing and returns the table as it was before; raises TopicError if a topic is refused."""
+    """Creates the missing topics; returns the states from before. Raises TopicError if Kafka refuses one."""
     states = plan(admin, settings)
-    _tell_packed(states)
+    _warn_compressed(states)
     missing = {state.name: state for state in states if state.state == "missing"}
     refused = _refused(admin, [_new(state, state.topic.config()) for state in missing.values()])
     plainer = [missing[name] for name, error in refused.items() if _forbids(error, missing[name].topic)]
@@ -121,25 +122,25 @@ def apply(admin: AdminClient, settings: KafkaSettings) -> list[TopicState]:
     return states
 
 
-def _tell_packed(states: list[TopicState]) -> None:
-    """Says which topics somebody else made without what bounds a record in memory; a worker's client has no limit."""
-    packed = [state for state in states if UNPACKED in state.wrong_config]
-    if packed:
+def _warn_compressed(states: list[TopicState]) -> None:
+    """Warns of existing topics that store records compressed: clients do not limit what a batch decompresses to."""
+    compressed = [state for state in states if UNPACKED in state.wrong_config]
+    if compressed:
         _log.warning(
             "these topics do not unpack records; a small one may hold hundreds of megabytes",
-            topics=[state.name for state in packed],
+            topics=[state.name for state in compressed],
             mend="`standfast topics --plan` prints the commands",
         )
 
 
 def _refused(admin: AdminClient, wanted: list[NewTopic]) -> dict[str, KafkaError]:
-    """Creates the topics; the errors of those that could not be, by name."""
+    """Creates the topics; returns the errors of those that Kafka refused, by name."""
     if not wanted:
         return {}
     errors = {}
-    for name, done in admin.create_topics(wanted, operation_timeout=_TIMEOUT_S).items():
+    for name, created in admin.create_topics(wanted, operation_timeout=_TIMEOUT_S).items():
         try:
-            done.result(timeout=_TIMEOUT_S)
+            created.result(timeout=_TIMEOUT_S)
         except KafkaException as error:
             if error_of(error).code() != KafkaError.TOPIC_ALREADY_EXISTS:
                 errors[name] = error_of(error)
@@ -147,7 +148,7 @@ def _refused(admin: AdminClient, wanted: list[NewTopic]) -> dict[str, KafkaError
 
 
 def _forbids(error: KafkaError, topic: Topic) -> bool:
-    """Whether it was refused for a setting that it can do without: some hosted Kafkas let only a few be chosen."""
+    """Whether a topic was refused for a setting it can do without: some hosted Kafkas allow only a few settings."""
     return bool(_dispensable(topic)) and error.code() in {KafkaError.INVALID_CONFIG, KafkaError.POLICY_VIOLATION}
 
 
@@ -161,7 +162,7 @@ def _new(state: TopicState, config: dict[str, str]) -> NewTopic:
 
 
 def _listed(value: str) -> str:
-    """A value as `kafka-configs` takes it: it would end one without brackets at its first comma."""
+    """The value as `kafka-configs` takes it: in brackets if it holds a comma, which would end it otherwise."""
     return f"[{value}]" if "," in value else value
 
 
@@ -174,9 +175,9 @@ def _differences(
 ) -> tuple[str, ...]:
     actual = len(existing.partitions)
     wrong = [] if actual == partitions else [f"partitions {actual} instead of {partitions}"]
-    copies = min((len(partition.replicas) for partition in existing.partitions.values()), default=0)
-    if copies < replication:
-        wrong.append(f"replication {copies} instead of {replication}")
+    replicas = min((len(partition.replicas) for partition in existing.partitions.values()), default=0)
+    if replicas < replication:
+        wrong.append(f"replication {replicas} instead of {replication}")
     wanted = topic.config()
     return (*wrong, *(f"{key} {config[key]} instead of {wanted[key]}" for key in _wrong_config(topic, config)))
 
@@ -184,18 +185,18 @@ def _differences(
 def _more_replicas(
     existing: TopicMetadata | None, replication: int, brokers: list[int]
 ) -> tuple[tuple[int, list[int]], ...]:
-    """The brokers that each partition with too few copies should be on: where it is, and the next ones round the ring.
+    """For each partition with too few replicas, its number and wanted brokers: the present ones, then the next by id.
 
-    Nothing where there are too few brokers.
+    Empty if the cluster has fewer brokers than replicas are wanted.
     """
     partitions = existing.partitions.items() if existing and replication <= len(brokers) else ()
     wanted = []
     for number, partition in sorted(partitions):
-        here = list(partition.replicas)
-        turn = number % len(brokers)
-        others = [broker for broker in brokers[turn:] + brokers[:turn] if broker not in here]
-        if len(here) < replication:
-            wanted.append((number, (here + others)[:replication]))
+        present = list(partition.replicas)
+        start = number % len(brokers)  # another one for each partition, so that the new replicas are spread
+        others = [broker for broker in brokers[start:] + brokers[:start] if broker not in present]
+        if len(present) < replication:
+            wanted.append((number, (present + others)[:replication]))
     return tuple(wanted)
 
 
@@ -204,18 +205,18 @@ def _wrong_config(topic: Topic, config: dict[str, str]) -> tuple[str, ...]:
 
 
 def _configs(admin: AdminClient, names: list[str]) -> dict[str, dict[str, str]]:
-    """Each topic's settings; none of one that the broker which is asked does not know.
+    """Each topic's settings, by topic; a topic that the broker asked still does not know after 2 s is left out.
 
-    A topic that was made a moment ago is known to the brokers one after the other.
+    A topic that was created a moment ago becomes known to one broker after the other.
     """
     configs: dict[str, dict[str, str]] = {}
     until = time.monotonic() + _KNOWN_WITHIN_S
     while names:
-        asked = admin.describe_configs([ConfigResource(ResourceType.TOPIC, name) for name in names])
+        futures = admin.describe_configs([ConfigResource(ResourceType.TOPIC, name) for name in names])
         names = []
-        for resource, answer in asked.items():
+        for resource, future in futures.items():
             try:
-                configs[resource.name] = {key: entry.value for key, entry in answer.result(timeout=_TIMEOUT_S).items()}
+                configs[resource.name] = {key: entry.value for key, entry in future.result(timeout=_TIMEOUT_S).items()}
             except KafkaException as error:
                 if error_of(error).code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
                     raise

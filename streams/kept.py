@@ -60,8 +60,8 @@ class Kept:
                 for place, data in changes.items():
                     self._put(_number(place), self._row(data))
                 self._file.reached(positions)
-            self._file.keep_small()
-            self._file.is_there()
+            self._file.limit_wal()
+            self._file.touch()
 
     def give_up(self) -> None:
         """Says that it is damaged: the next one to be opened is new."""

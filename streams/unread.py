@@ -11,7 +11,7 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import IllegalStateError
 from aiokafka.structs import TopicPartition
 
-from standfast.core.deleted import told
+from standfast.core.deleted import report_deleted
 
 _FETCHER = logging.getLogger("aiokafka.consumer.fetcher")
 _ANSWER_S = 0.5
@@ -44,7 +44,7 @@ class UnreadByStream(logging.Filter):
             except IllegalStateError:  # it was given up; whoever reads it next finds the same
                 first = missing
             del self._missing[place]
-            told(place.topic, place.partition, missing, first)
+            report_deleted(place.topic, place.partition, missing, first)
 
 
 async def _position(consumer: AIOKafkaConsumer, place: TopicPartition) -> int:

@@ -1,6 +1,6 @@
-"""Writes the reference pages of docs/ from the code, so that they cannot disagree with it.
+"""Writes the reference pages of docs/ from the code, so that they agree with it.
 
-`make reference` writes them; a test fails while they are out of date.
+`make reference` runs this; a test fails while the pages are out of date.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ CLI_INTRODUCTION = """\
 Results go to stdout, progress and logs to stderr. Exit codes: 0 done, 1 failed (a drill whose verdict is not `passed`
 too), 2 called the wrong way.
 """
-# What the code itself does not say of a setting.
+# Descriptions of the settings whose fields have none in the code.
 ABOUT = {
     "kafka.bootstrap_servers": "an existing Kafka, as `KAFKA_BOOTSTRAP_SERVERS`; empty: the embedded one",
     "kafka.brokers": "brokers of the embedded Kafka, 1 or 3",
@@ -74,7 +74,7 @@ ABOUT = {
     "recommend.max_history": "longest `history` a request may bring",
     "recommend.device": "`auto`: CUDA where there is one",
     "workers.delivery": "`at_least_once` is faster and may answer a request twice after a failure",
-    "workers.stop_within_s": "one deadline for all of a worker's shutdown",
+    "workers.stop_within_s": "one deadline for the whole shutdown of a worker",
     "stream.window_s": "length of a traffic window",
     "drills.max_duration_s": "longest a drill may take",
     "metrics.host": "address the metrics are served on",
@@ -91,7 +91,7 @@ def main() -> int:
 
 
 def settings_page() -> str:
-    """Every setting, with its default and what it may be."""
+    """Every setting, with its default, allowed values and description."""
     sections = [
         (name, field.annotation)
         for name, field in Settings.model_fields.items()
@@ -153,7 +153,7 @@ def _kind(annotation: object) -> str:
 
 
 def metrics_page() -> str:
-    """Every metric, with its labels and what it means."""
+    """Every metric, with its kind, labels and description."""
     kinds = {Counter: ("counter", "_total"), Gauge: ("gauge", ""), Histogram: ("histogram", "")}
     rows = [
         (f"`{metric._name}{ending}`", word,  # noqa: SLF001 - nothing public has them
@@ -169,7 +169,7 @@ def metrics_page() -> str:
 
 
 def topics_page() -> str:
-    """Every topic, with its layout."""
+    """Every topic, with its key, record type, partitions and retention."""
     rows = [
         (
             f"`{topic.name}`",

@@ -1,7 +1,7 @@
-"""Makes `.venv` whole: the locked Python packages, this project and Apache Kafka's jars. Standard library only.
+"""Completes `.venv`: the locked Python packages, this project and Apache Kafka's jars. Standard library only.
 
-Called by `make setup`. What is whole already is left alone; what is half-made is finished or made anew. Whatever goes
-wrong ends with one line that says what to do.
+`make setup` runs it. It skips what is complete, and finishes or replaces what is half-made. Every failure ends with one
+line that says what to do.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parent.parent
 DECIDED_BY = ("pyproject.toml", "requirements.lock", "standfast/kafka/kafka.lock.toml", "tools/setup.py")
 GIGABYTE = 1_000_000_000
 NEEDED = 8 * GIGABYTE  # torch with its CUDA libraries is 5.3 GB of it
-FULL = 200_000_000
+FULL = 200_000_000  # bytes; when a step fails with less than this free, the disk is blamed
 
 IMPORTS = (
     "import bench.failover.campaign, drills.main, models.loading, models.training, standfast.supervisor, streams.app"
@@ -46,7 +46,7 @@ class SetupFailed(Exception):
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Sets up the project this file belongs to; the exit status. `--is-whole` only asks whether that was done."""
+    """Sets up this file's project; returns the exit status. `--is-whole` only asks whether nothing is left to do."""
     if "--is-whole" in arguments:
         return 0 if is_whole(ROOT, mark(ROOT)) else 1
     try:
@@ -61,7 +61,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def set_up(root: Path) -> None:
-    """Does what is missing, nothing if all is there. Blocks while another set-up of the same folder runs."""
+    """Does the missing steps, none if all are done. Blocks while another set-up of the same folder runs."""
     wanted = mark(root)
     if is_whole(root, wanted):
         return
@@ -80,46 +80,46 @@ def set_up(root: Path) -> None:
 
 
 def say(line: str, status: int = 0) -> int:
-    """One line on stderr; returns the status given."""
+    """Prints one line on stderr; returns `status`."""
     print(line, file=sys.stderr, flush=True)  # noqa: T201 - no package is installed yet
     return status
 
 
 def explained(error: OSError) -> str:
-    """What to do about a refusal of the operating system."""
+    """The line for an error of the operating system, with what to do."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return f"the disk is full; free {NEEDED // GIGABYTE} GB and run `make setup` again"
     return f"{error.filename or ROOT}: {error.strerror}; put that right and run `make setup` again"
 
 
-# What decides whether there is anything to do
+# Whether there is anything to do
 
 
 def stamp(root: Path) -> Path:
-    """The file that says for which versions `.venv` was made."""
+    """The file that says for which lock files and path `.venv` was made."""
     return root / ".venv" / "standfast-setup.json"
 
 
 def mark(root: Path) -> str:
-    """What the stamp must say; the place is part of it, because scripts in `.venv/bin` hold absolute paths."""
+    """The stamp's right content; it holds the project's path, because scripts in `.venv/bin` hold absolute paths."""
     files = {name: root / name for name in DECIDED_BY}
     digests = {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in files.items() if path.is_file()}
     return json.dumps({"root": str(root), **digests}, indent=1)
 
 
 def is_whole(root: Path, wanted: str) -> bool:
-    """Whether nothing is left to do; false too where the Python that `.venv` was made from has gone."""
+    """Whether nothing is left to do; False too if the Python that `.venv` was made from is gone."""
     try:
         return stamp(root).read_text(encoding="utf-8") == wanted and os.access(python(root), os.X_OK)
     except (FileNotFoundError, NotADirectoryError):
         return False
 
 
-# What must be true before anything is downloaded
+# Checks before anything is downloaded
 
 
 def check_platform(platform: str) -> None:
-    """Workers are watched and forked by means only Linux has."""
+    """Raises SetupFailed unless this is Linux: workers are forked and watched with features only Linux has."""
     if platform != "linux":
         raise SetupFailed(
             f"Standfast needs Linux and this is {platform}; use the containers (docker compose up) or, on Windows, WSL2"
@@ -127,7 +127,7 @@ def check_platform(platform: str) -> None:
 
 
 def check_folder(root: Path) -> None:
-    """The project's folder must be writable, and this Python able to make environments."""
+    """Raises SetupFailed unless the project's folder is writable and this Python can make environments."""
     if not os.access(root, os.W_OK):
         raise SetupFailed(f"{root} cannot be written to; clone the project into a folder of your own")
     if find_spec("venv") is None or find_spec("ensurepip") is None:
@@ -139,7 +139,7 @@ def check_folder(root: Path) -> None:
 
 
 def check_space(root: Path, environment: Mapping[str, str]) -> None:
-    """Room for the packages where `.venv` lies, and for uv's cache where that is another disk."""
+    """Raises SetupFailed unless the disk of `.venv` has 8 GB free, and uv's cache too if it is on another disk."""
     present = size(root / ".venv")
     for folder in dict.fromkeys((root, uv_cache(root, environment))):
         free = free_bytes(folder)
@@ -151,7 +151,7 @@ def check_space(root: Path, environment: Mapping[str, str]) -> None:
 
 
 def uv_cache(root: Path, environment: Mapping[str, str]) -> Path:
-    """Where uv unpacks first; the root itself where both are on one disk, since uv links instead of copying there."""
+    """The folder of uv's cache; `root` if both are on one disk, since uv links files there instead of copying them."""
     named = environment.get("UV_CACHE_DIR")
     base = environment.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
     folder = Path(named) if named else Path(base) / "uv"
@@ -161,12 +161,12 @@ def uv_cache(root: Path, environment: Mapping[str, str]) -> Path:
 
 
 def free_bytes(folder: Path) -> int:
-    """Free space on the folder's disk."""
+    """Free bytes on the folder's disk."""
     return shutil.disk_usage(folder).free
 
 
 def size(folder: Path) -> int:
-    """Bytes in the folder, 0 if there is none."""
+    """The bytes of all files in the folder, 0 if there is no folder."""
     return sum(path.lstat().st_size for path in folder.rglob("*")) if folder.is_dir() else 0
 
 
@@ -175,7 +175,7 @@ def size(folder: Path) -> int:
 
 @contextmanager
 def one_at_a_time(root: Path) -> Iterator[None]:
-    """A second `make setup` waits here and finds the work done."""
+    """Holds a lock on the project's folder: a second `make setup` waits for it, and then finds the work done."""
     descriptor = os.open(root, os.O_RDONLY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -190,7 +190,7 @@ def python(root: Path) -> Path:
 
 
 def make_environment(root: Path) -> None:
-    """`.venv` with pip; one that is half-made, moved, or left by a Python that has gone is made anew."""
+    """Makes `.venv` with pip, replacing one that is half-made, was moved, or whose Python is gone."""
     folder = root / ".venv"
     if is_usable(root):
         stamp(root).unlink(missing_ok=True)
@@ -205,7 +205,7 @@ def make_environment(root: Path) -> None:
 
 
 def is_usable(root: Path) -> bool:
-    """Whether `.venv` was made here and has a Python and a pip that work."""
+    """Whether `.venv` was made at this path and has a Python (3.11 to 3.14) and a pip that work."""
     check = "import sys, pip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))"
     folder = root / ".venv"
     try:
@@ -217,7 +217,7 @@ def is_usable(root: Path) -> bool:
 
 
 def install_packages(root: Path) -> None:
-    """The packages of the lock file and nothing else, each checked against its hashes, and the project itself."""
+    """Installs exactly the packages of the lock file, checked against their hashes, and the project itself."""
     interpreter = str(python(root))
     locked_uv = root / ".venv" / "uv.txt"
     locked_uv.write_text(block_of("uv", (root / "requirements.lock").read_text(encoding="utf-8")), encoding="utf-8")
@@ -241,20 +241,20 @@ def block_of(package: str, lock: str) -> str:
 
 
 def fetch_kafka(root: Path) -> None:
-    """Apache Kafka's jars into the user's cache folder, and what makes it start in half the time."""
+    """Fetches Apache Kafka's jars into the user's cache folder, and makes the AOT cache that halves its start time."""
     say("setup: [4/4] Apache Kafka, 55 MB once; then it is started once, so that it starts sooner from now on")
     run([str(python(root)), "-c", FETCH_KAFKA], "Apache Kafka could not be fetched: see above")
 
 
 def compile_what_starts(root: Path) -> None:
-    """Byte code of all that the roles import: without it each start compiles anew (torch alone: 7 s, not 3)."""
+    """Compiles the byte code of all that the roles import: without it each start compiles it (torch: 7 s, not 3)."""
     run([str(python(root)), "-c", IMPORTS], "the project cannot be imported: see above")
 
 
 def run(command: Sequence[str], failed: str) -> None:
-    """Runs a step, its progress on our stderr; raises SetupFailed with the line given, or that the disk is full."""
-    done = subprocess.run(command, cwd=ROOT, env=clean(os.environ), stdout=sys.stderr, check=False)
-    if done.returncode == 0:
+    """Runs a step, its output on stderr; if it fails, raises SetupFailed with `failed`, or because the disk is full."""
+    result = subprocess.run(command, cwd=ROOT, env=clean(os.environ), stdout=sys.stderr, check=False)
+    if result.returncode == 0:
         return
     if free_bytes(ROOT) < FULL:
         raise SetupFailed(f"the disk is full; free {NEEDED // GIGABYTE} GB and run `make setup` again")
@@ -262,7 +262,7 @@ def run(command: Sequence[str], failed: str) -> None:
 
 
 def clean(environment: Mapping[str, str]) -> dict[str, str]:
-    """The environment without what would make Python or pip look elsewhere than in `.venv`; uv is told pip's mirror."""
+    """The environment without variables that make Python or pip use anything but `.venv`; gives uv pip's mirror."""
     misleading = {
         "PYTHONHOME",
         "PYTHONPATH",

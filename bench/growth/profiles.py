@@ -43,7 +43,7 @@ def measured(where: Path, users: int, items: int) -> ProfilesCost:
     began = time.process_time()
     for first in range(0, users, AT_ONCE):
         store.write(changes(first, min(first + AT_ONCE, users), items), {0: first})
-        store.keep_small()
+        store.limit_wal()
     wrote = time.process_time() - began
     bulletin.write(where, bulletin.Bulletin(store.path.name, complete=True, at=time.time_ns() // 1_000_000))
     began = time.perf_counter()

@@ -20,7 +20,7 @@ from confluent_kafka.admin import AdminClient
 from consumers.commit.reports import Reports, is_final, produce
 from consumers.commit.work import TIMEOUT_S, Replying, TopicPartitionKey, Work
 from standfast.core import backoff
-from standfast.core.bounded import Beside, Hung, Patience
+from standfast.core.bounded import CallThread, CallTimeout, Hung
 from standfast.core.clients import Config
 from standfast.core.errors import Fenced, NotInitialised
 from standfast.core.kafka_errors import error_of, is_fenced
@@ -73,11 +73,11 @@ class ExactlyOnce:
         self._retried = retried
         self._producer = build()
         self._in_doubt = False
-        self._beside = Beside()
+        self._beside = CallThread()
         self._watched = False
         self._prepared: Mapping[TopicPartitionKey, int] | None = None
         self._several_brokers = False
-        self._patience = Patience(_OFFSETS_S)
+        self._patience = CallTimeout(_OFFSETS_S)
 
     def connect(self) -> None:
         """Initialises transactions, which fences every earlier owner of the id; blocks until that succeeds.

@@ -152,14 +152,14 @@ class Follower:
         While this follower catches up, the bulletin of one that was complete is left: workers use it until it is 15 s
         old.
         """
-        if not store.is_there() or damaged(store.path).exists():
+        if not store.touch() or damaged(store.path).exists():
             return False
         last = bulletin.read(self._stores)
         if complete or last is None or last.store != store.path.name or not last.complete:
             bulletin.write(self._stores, bulletin.Bulletin(store.path.name, complete, time.time_ns() // 1_000_000))
         telemetry.PROFILES_COMPLETE.set(complete)
         telemetry.PROFILES_BYTES.set(store.path.stat().st_size)
-        store.keep_small()
+        store.limit_wal()
         return True
 
     def _is_another(self, source: Source) -> bool:

@@ -44,7 +44,7 @@ def recommend(
     timeout: Timeout = 10.0,
     config: Config = None,
 ) -> None:
-    """Products this user may want next; an unknown user gets what is liked by most.
+    """Products this user may want next; an unknown user gets the most popular ones.
 
     Example: standfast recommend 17850 -k 5
     """

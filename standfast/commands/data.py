@@ -49,15 +49,15 @@ def load_interactions(file: File, as_json: AsJson = False) -> None:
     _report(import_interactions(file), "interactions", as_json=as_json)
 
 
-def _report(done: Imported, what: str, *, as_json: bool) -> None:
+def _report(imported: Imported, what: str, *, as_json: bool) -> None:
     if as_json:
-        typer.echo(msgspec.json.encode(done).decode())
+        typer.echo(msgspec.json.encode(imported).decode())
     else:
-        typer.echo(f"{done.rows:,} {what} loaded from {done.file}")
-        for line in done.skipped:
+        typer.echo(f"{imported.rows:,} {what} loaded from {imported.file}")
+        for line in imported.skipped:
             typer.echo(line)
-        if done.matched is not None:
-            typer.echo(f"{done.matched:,} interactions are about products of the catalogue in use")
-    if done.hint:
-        typer.echo(done.hint, err=True)
+        if imported.matched is not None:
+            typer.echo(f"{imported.matched:,} interactions are about products of the catalogue in use")
+    if imported.hint:
+        typer.echo(imported.hint, err=True)
     typer.echo("now run `standfast models train`", err=True)

@@ -15,13 +15,13 @@ app = typer.Typer()
 def demo() -> None:
     """The whole story on this machine: searches, recommendations, a worker killed under load, the verdict.
 
-    Starts a system of its own in a temporary folder and leaves nothing behind. Exit code 1 if a promise was broken.
+    Starts its own system in a temporary folder and leaves nothing behind. Exit code 1 if a promise was broken.
 
     Example: standfast demo
     """
     from standfast.demo.promises import table
-    from standfast.demo.stage import stage
-    from standfast.demo.story import heading, tell
+    from standfast.demo.stage import demo_system
+    from standfast.demo.story import heading, run_chapters
 
     console, began = stdout(), time.monotonic()
     heading(console, "1. A system of its own")
@@ -29,12 +29,12 @@ def demo() -> None:
         "Apache Kafka, two search workers and two recommendation workers with a warm standby for each pair, a stream "
         "processor and a drill runner start on this machine. Requests and answers are records on Kafka topics."
     )
-    with stage(
+    with demo_system(
         lambda detail: console.print(f"  {detail}", markup=False, style="dim"),
         lambda lines: stderr().print(lines, markup=False, soft_wrap=True),
     ):
         console.print(f"[bold]ready[/] after {time.monotonic() - began:.0f} s")
-        promises = tell(console)
+        promises = run_chapters(console)
         console.print("\nStopping.")
     heading(console, f"In {time.monotonic() - began:.0f} s")
     console.print(table(promises))

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from standfast.core.settings import Settings
 
 app = typer.Typer(no_args_is_help=True, help="Break the system on purpose and see the verdict.")
-_GRACE_S = 30.0
+_GRACE_S = 30.0  # for the verdict, after the most the drill itself may take
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The drill, as `standfast drill list` names it.")]
 Pairs = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="One param; may be repeated.")]
 
@@ -44,13 +44,13 @@ def list_drills(as_json: AsJson = False) -> None:
 
 @app.command("show")
 def show(name: Name, as_json: AsJson = False) -> None:
-    """One drill: what it does, what may be set, what the system promises while it runs.
+    """One drill: what it does, its params and targets, what the system promises while it runs.
 
     Example: standfast drill show worker-kill
     """
     from rich.table import Table
 
-    drill = _found(name)
+    drill = _drill(name)
     if as_json:
         print_json(drill)
         return
@@ -71,7 +71,7 @@ def show(name: Name, as_json: AsJson = False) -> None:
 
 
 @app.command("run")
-def run(  # noqa: PLR0913, PLR0917 - its options
+def run(  # noqa: PLR0913, PLR0917 - one parameter per option
     name: Name,
     pairs: Pairs = None,
     targets: Annotated[
@@ -90,9 +90,9 @@ def run(  # noqa: PLR0913, PLR0917 - its options
 ) -> None:
     """Run a drill on the running system; phases on stderr, the verdict on stdout.
 
-    Ctrl-C and a time-out call the drill off and say what became of it. Exit codes: 0 the system held (or a dry run
-    found nothing in its way), 1 it did not, or an answer was lost, 2 unknown, 3 the fault was not injected, 4 it is not
-    shown to be undone, 64 wrong usage, 75 rejected.
+    Ctrl-C and a time-out abort the drill and say what became of it. Exit codes: 0 the system held (or a dry run found
+    no obstacle), 1 it did not, or an answer was lost, 2 unknown, 3 the fault was not injected, 4 its undo could not be
+    verified, 64 wrong usage, 75 rejected.
 
     Example: standfast drill run worker-kill --set rate=100 --target worker=search-0
     """
@@ -108,7 +108,7 @@ def run(  # noqa: PLR0913, PLR0917 - its options
     except UsageError as error:
         raise DrillUsageError(str(error)) from None
     progress = stderr()
-    _call_off_at_signals()
+    _abort_at_signals()
     try:
         last = follow(command, settings, timeout or longest, lambda event: progress.print(phase_line(event)))
     except (ClusterError, NoAnswer) as error:
@@ -138,40 +138,40 @@ def report(
     from drills.reports.report import overview, verdict_table
     from standfast.core.errors import DrillError
 
-    told = _stories(_located(config), drill_id)
-    if not told:
+    past = _stories(_located(config), drill_id)
+    if not past:
         wanted = f"no drill {drill_id} is" if drill_id else "no drill is"
         raise DrillError(f"{wanted} in the outcome stream; run one: standfast drill run worker-kill")
     if html is not None:
-        _write_page(html, told)
+        _write_page(html, past)
     elif as_json:
-        print_json([story.last for story in told])
+        print_json([story.last for story in past])
     elif drill_id is None:
-        stdout().print(overview(told), "", verdict_table(told[-1].last), sep="\n")
+        stdout().print(overview(past), "", verdict_table(past[-1].last), sep="\n")
     else:
-        stdout().print(verdict_table(told[-1].last))
+        stdout().print(verdict_table(past[-1].last))
 
 
-def _call_off_at_signals() -> None:
-    """Makes a plain `kill`, and a terminal that is closed, end the drill as Ctrl-C does."""
+def _abort_at_signals() -> None:
+    """Makes SIGTERM (a plain `kill`) and SIGHUP (a closed terminal) abort the drill as Ctrl-C does."""
     import signal
 
-    for one in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(one, signal.default_int_handler)
+    for signum in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(signum, signal.default_int_handler)
 
 
-def _write_page(path: Path, told: list[Story]) -> None:
+def _write_page(path: Path, past: list[Story]) -> None:
     from drills.reports.page import page
     from standfast.core.errors import DrillError
 
     try:
-        path.write_text(page(told), encoding="utf-8")
+        path.write_text(page(past), encoding="utf-8")
     except OSError as error:
         raise DrillError(f"the report cannot be written to {path} ({error.strerror}); give another --html") from None
     stderr().print(f"written: {path}")
 
 
-def _found(name: str) -> Drill:
+def _drill(name: str) -> Drill:
     from drills.catalogue import find
     from standfast.core.errors import DrillRejected, UsageError
 
@@ -189,7 +189,7 @@ def _command(
     from schemas.records import DrillCommand
     from standfast.core.errors import DrillRejected, UsageError
 
-    drill = _found(name)
+    drill = _drill(name)
     try:
         params: dict[str, Scalar] = {key: drill.param(key).parsed(text) for key, text in _split(pairs, "--set")}
     except DrillRejected as error:
@@ -220,7 +220,7 @@ def _split(pairs: list[str], option: str) -> list[tuple[str, str]]:
 
 
 def _longest(command: DrillCommand, settings: Settings) -> float:
-    """How long the drill may take; a command that cannot work is found here, before anything is sent."""
+    """The most seconds the drill may take; raises UsageError, before anything is sent, for one that cannot run."""
     from drills.running.plan import make_plan
     from standfast.core.errors import DrillRejected, UsageError
 

@@ -10,9 +10,9 @@ from standfast.kafka.tools import TOOLS, kafka_tool
 
 
 def register(app: typer.Typer) -> None:
-    """Adds the command; whatever follows the tool's name is the tool's own, `--help` too."""
-    passing_on = {"ignore_unknown_options": True, "allow_interspersed_args": False}
-    app.command("kafka", context_settings=passing_on, epilog=f"Tools: {', '.join(TOOLS)}.")(kafka)
+    """Adds the command; everything after the tool's name, `--help` too, goes to the tool."""
+    pass_on = {"ignore_unknown_options": True, "allow_interspersed_args": False}
+    app.command("kafka", context_settings=pass_on, epilog=f"Tools: {', '.join(TOOLS)}.")(kafka)
 
 
 def kafka(

@@ -41,7 +41,7 @@ def train(
         raise UsageError(f"there is no model {', '.join(unknown)}; there are {', '.join(NAMES)}")
     search = load(config).section(SearchSettings)
     with shown() as progress:
-        made = run(
+        manifests = run(
             wanted,
             progress=progress,
             encoder=search.encoder,
@@ -49,8 +49,8 @@ def train(
             exact_up_to=search.exact_up_to,
         )
     if as_json:
-        _json(made)
-    for manifest in made if not as_json else []:
+        _json(manifests)
+    for manifest in manifests if not as_json else []:
         typer.echo(f"{manifest.label} is active: {_figures(manifest)}")
 
 
@@ -69,19 +69,19 @@ def list_models(as_json: AsJson = False) -> None:
     if not rows:
         typer.echo("no model is published; run `standfast models train`", err=True)
     for row in rows:
-        made = time.strftime("%Y-%m-%d %H:%M", time.localtime(row.created_at / 1000))
-        said = f"damaged: {row.problem}" if row.problem else f"{made}  {_ndcg(row.metrics)}"
-        typer.echo(f"{'*' if row.active else ' '} {row.model}@{row.version}  {said}".rstrip())
+        created = time.strftime("%Y-%m-%d %H:%M", time.localtime(row.created_at / 1000))
+        about = f"damaged: {row.problem}" if row.problem else f"{created}  {_ndcg(row.metrics)}"
+        typer.echo(f"{'*' if row.active else ' '} {row.model}@{row.version}  {about}".rstrip())
 
 
 def _row(name: str, version: int) -> VersionRow:
-    """One version, also a damaged one: the others are to be seen beside it."""
+    """One version's row; a damaged version gets one too, so that the others are still listed."""
     from models import registry
 
     try:
         active = registry.active(name) == version
     except IntegrityError:
-        active = False  # which one is active is damaged; `models verify` says so
+        active = False  # the file that names the active version is damaged; `models verify` reports it
     try:
         manifest = registry.manifest_of(name, version)
     except IntegrityError as problem:
@@ -90,7 +90,7 @@ def _row(name: str, version: int) -> VersionRow:
 
 
 class VersionRow(msgspec.Struct, frozen=True):
-    """One line of `models list`; `problem` says what is wrong with its manifest, if anything is."""
+    """One line of `models list`; `problem` says what is wrong with the version's manifest, empty if nothing is."""
 
     model: str
     version: int
@@ -127,7 +127,7 @@ def show(model: Model, as_json: AsJson = False) -> None:
 
 @app.command("activate")
 def activate(model: Annotated[str, typer.Argument(metavar="MODEL@VERSION")]) -> None:
-    """Make a version the serving one. A running system rolls it out, one worker after the other.
+    """Make a version the active one. A running system rolls it out, one worker after the other.
 
     Example: standfast models activate search@1
     """
@@ -156,7 +156,7 @@ def verify(
     model: Annotated[str | None, typer.Argument(metavar="[MODEL]", help="All versions of all when left out.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Check every byte of the published models against their manifests; exit code 1 when one is wrong.
+    """Check every byte of the published models against their manifests; exit code 1 when one differs.
 
     Example: standfast models verify
     """

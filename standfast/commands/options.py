@@ -1,4 +1,4 @@
-"""Options that several commands share, and what they all do first."""
+"""Options that several commands share, and how commands load settings and print."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ Workers = Annotated[
     typer.Option("--workers", metavar="N|auto", help="Workers per service; auto: by load.", show_default=False),
 ]
 Standbys = Annotated[int | None, typer.Option("--standbys", help="Warm standbys per service.", show_default=False)]
-_UNFOLDED = 5000
+_UNFOLDED = 5000  # columns: wider than any table
 
 
 def settings_from(
     config: Path | None, flags: dict[str, dict[str, object]] | None = None, role: str = "cli"
 ) -> Settings:
-    """The settings of this call, logging set up by them; raises SettingsError."""
+    """The settings of this call; also sets up logging. Raises SettingsError."""
     from standfast.core import logs, settings
 
     loaded = settings.load(config, flags)
@@ -41,7 +41,7 @@ def settings_from(
 
 
 def tell_wrong_settings() -> None:
-    """Says on stderr what is wrong with the settings here, for commands that need none and so go on."""
+    """Warns on stderr of wrong settings, for commands that need no settings and so go on."""
     from standfast.core import clients, settings
     from standfast.core.errors import SettingsError
     from standfast.core.printable import printable
@@ -57,17 +57,17 @@ def tell_wrong_settings() -> None:
 
 
 def stdout() -> Console:
-    """Where results go; plain when it is no terminal or NO_COLOR is set."""
+    """The console for results; plain text when stdout is no terminal or NO_COLOR is set."""
     return _console(to_stderr=False)
 
 
 def stderr() -> Console:
-    """Where progress and notes go."""
+    """The console for progress and notes."""
     return _console(to_stderr=True)
 
 
 def _console(*, to_stderr: bool) -> Console:
-    """On a terminal as wide as that; elsewhere nothing is folded: what is in one cell can be searched for."""
+    """A console as wide as the terminal; without a terminal no cell is folded, so that `grep` finds its text."""
     from standfast.commands.terminal import SafeConsole
 
     console = SafeConsole(stderr=to_stderr, highlight=False)
@@ -77,7 +77,7 @@ def _console(*, to_stderr: bool) -> Console:
 
 
 def print_json(value: object) -> None:
-    """Writes the value to stdout as JSON, for programs; a terminal obeys nothing in it."""
+    """Writes the value to stdout as JSON, with characters that a terminal would obey escaped."""
     import msgspec
 
     from standfast.core.printable import escaped_json
@@ -86,7 +86,7 @@ def print_json(value: object) -> None:
 
 
 def finite(value: float | None) -> float | None:
-    """The number, for options that a calculation or a clock is to use; raises BadParameter for NaN and infinities."""
+    """The number itself; raises BadParameter for NaN and infinities, which `float` options accept."""
     if value is not None and not math.isfinite(value):
         raise typer.BadParameter(f"{value} is no number to work with; give a finite one")
     return value

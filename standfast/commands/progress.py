@@ -12,21 +12,21 @@ from standfast.commands.options import stderr
 
 
 class Bars:
-    """One bar a phase; what `models.training` reports to."""
+    """One bar per phase; `models.training` reports to it."""
 
     def __init__(self, progress: Progress, console: Console) -> None:
         self._progress, self._console = progress, console
         self._task: TaskID | None = None
 
     def phase(self, name: str, total: int | None = None) -> None:
-        """Ends the bar before and begins the next."""
+        """Ends the last bar and begins the next; `total` in steps, None if unknown."""
         self._end()
         self._task = self._progress.add_task(name, total=total)
         if not self._console.is_terminal:
             self._console.print(name)
 
     def step(self, count: int) -> None:
-        """Moves the bar on."""
+        """Advances the bar by `count` steps."""
         if self._task is not None:
             self._progress.advance(self._task, count)
 
@@ -38,7 +38,7 @@ class Bars:
 
 @contextmanager
 def shown() -> Iterator[Bars]:
-    """Bars for as long as the block runs."""
+    """Shows bars while the block runs."""
     console = stderr()
     columns = (
         SpinnerColumn(),

@@ -56,7 +56,7 @@ def stream(config: Config = None) -> None:
     metrics_server.start(settings.metrics)
     code = run(located(settings))
     logging.shutdown()
-    os._exit(code)  # Faust's threads may still wait for a broker that is gone; everything of ours is done
+    os._exit(code)  # Faust's threads may still wait for a broker that is gone, and would keep the process alive
 
 
 @drills_app.command("drills")

@@ -26,7 +26,7 @@ def scale(
     workers: Annotated[str | None, typer.Argument(help="How many; auto: as many as the load needs.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show how many workers there are and why, or have another number of them, until `standfast down`.
+    """Show how many workers there are and why, or change their number until `standfast down`.
 
     Returns when the new number serves. No request is lost, and partitions that stay with their worker don't pause.
 
@@ -91,10 +91,10 @@ def _service(name: str) -> ServiceStatus:
     from standfast.core.errors import UsageError
 
     services = _services()
-    for one in services:
-        if one.name == name:
-            return one
-    raise UsageError(f"{name}: no such service runs; there are {' and '.join(one.name for one in services)}")
+    for service in services:
+        if service.name == name:
+            return service
+    raise UsageError(f"{name}: no such service runs; there are {' and '.join(service.name for service in services)}")
 
 
 def _services() -> list[ServiceStatus]:
@@ -116,9 +116,9 @@ def _table(services: list[ServiceStatus]) -> Table:
     for heading in ("service", "workers", "serving", "busy", "waiting", "by", "why"):
         right = heading in {"workers", "serving", "busy", "waiting"}
         table.add_column(heading, justify="right" if right else "left", overflow="fold")
-    for one in services:
-        busy = "-" if one.busy is None else f"{one.busy:.0%}"
-        waiting = "-" if one.waiting is None else str(one.waiting)
-        by = f"load, {one.fewest} to {one.most}" if one.auto else "number"
-        table.add_row(one.name, str(one.workers), str(one.serving), busy, waiting, by, one.reason)
+    for service in services:
+        busy = "-" if service.busy is None else f"{service.busy:.0%}"
+        waiting = "-" if service.waiting is None else str(service.waiting)
+        by = f"load, {service.fewest} to {service.most}" if service.auto else "number"
+        table.add_row(service.name, str(service.workers), str(service.serving), busy, waiting, by, service.reason)
     return table

@@ -28,7 +28,7 @@ def status(
 ) -> None:
     """What runs on this machine; on a terminal a live table until Ctrl-C.
 
-    Exit code 1 when nothing runs. Kafka is asked for --all-hosts only, and --config is for that.
+    Exit code 1 when nothing runs. Only --all-hosts asks Kafka, and only it uses --config.
 
     Example: standfast status --json
     """

@@ -1,4 +1,4 @@
-"""`standfast status --all-hosts`: this machine's own status file, and beside it what the topic `status` says of all."""
+"""`standfast status --all-hosts`: this machine's status file, and every host's record on the topic `status`."""
 
 from __future__ import annotations
 
@@ -26,24 +26,24 @@ _WITHIN_S = 4.0
 
 
 def show(config: Path | None, *, as_json: bool) -> None:
-    """Prints it; raises typer.Exit with 1 if no host runs. Takes 4 s at most, if Kafka does not answer."""
-    settings, own = settings_from(config), read()
-    hosts, problem = _heard(settings)
+    """Prints the statuses of all hosts; raises typer.Exit with 1 if none runs. Blocks for 4 s if Kafka is away."""
+    settings, local = settings_from(config), read()
+    hosts, problem = _hosts(settings)
     if as_json:
-        shown: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(own) if own else STOPPED)
+        shown: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(local) if local else STOPPED)
         print_json({**shown, "hosts": hosts})
     else:
-        _print(own, hosts or [])
+        _print(local, hosts or [])
     if problem:
         stderr().print(f"What hosts say on Kafka is not known: {one_line(problem)}", markup=False, soft_wrap=True)
     elif not hosts:
         stderr().print("No host says anything; start one with `standfast up --detach`.")
-    if own is None and all(seen.gone for seen in hosts or ()):
+    if local is None and all(host.gone for host in hosts or ()):
         raise typer.Exit(1)
 
 
-def _heard(settings: Settings) -> tuple[list[HostSeen] | None, str]:
-    """The hosts, None where that is not known, and then why."""
+def _hosts(settings: Settings) -> tuple[list[HostSeen] | None, str]:
+    """The hosts on the topic and an empty text; None and the reason if the topic cannot be read."""
     try:
         with HostStatuses(located(settings)) as statuses:
             statuses.settle(_WITHIN_S)
@@ -52,29 +52,29 @@ def _heard(settings: Settings) -> tuple[list[HostSeen] | None, str]:
         return None, str(error)
 
 
-def _print(own: SystemStatus | None, hosts: list[HostSeen]) -> None:
-    if own is not None:
-        stdout().print(summary(own))
+def _print(local: SystemStatus | None, hosts: list[HostSeen]) -> None:
+    if local is not None:
+        stdout().print(summary(local))
         stdout().print()
     if hosts:
-        stdout().print(_table(hosts, own.host if own else ""))
+        stdout().print(_table(hosts, local.host if local else ""))
 
 
-def _table(hosts: list[HostSeen], own: str) -> Table:
+def _table(hosts: list[HostSeen], local_host: str) -> Table:
     from rich.markup import escape
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in ("host", "state", "heard", "serving", "workers", "Kafka", "detail"):
         table.add_column(column, overflow="fold")
-    for seen in hosts:
-        status = seen.status
-        name = f"{seen.host} (here)" if seen.host == own else seen.host
-        colour = "red" if seen.gone else "green" if status.state == "ready" else "yellow"
+    for host in hosts:
+        status = host.status
+        name = f"{host.host} (here)" if host.host == local_host else host.host
+        colour = "red" if host.gone else "green" if status.state == "ready" else "yellow"
         table.add_row(
             escape(one_line(name)),
-            f"[{colour}]{'gone' if seen.gone else status.state}[/]",
-            "-" if seen.gone else f"{seen.silent_s:.1f} s ago",
+            f"[{colour}]{'gone' if host.gone else status.state}[/]",
+            "-" if host.gone else f"{host.silent_s:.1f} s ago",
             str(sum(row.state == "serving" for row in status.workers)),
             str(sum(row.role == "active" for row in status.workers)),
             escape(one_line(status.bootstrap_servers)),

@@ -1,4 +1,4 @@
-"""A system's status as tables, and what `--json` gives where none runs."""
+"""A system's status as a table, and the JSON of `status --json` when none runs."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ _COLOURS = {
 
 
 def summary(running: SystemStatus) -> Group:
-    """The status as tables: a line on the whole, then a row for each process."""
+    """A line on the whole system, then a table with a row for each process."""
     from rich.console import Group
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in ("id", "role", "state", "pid", "restarts", "model", "partitions"):
         table.add_column(column, justify="right" if column in {"pid", "restarts"} else "left", overflow="fold")
-    for worker in sorted(running.workers, key=lambda each: (each.service, each.role, each.id)):
+    for worker in sorted(running.workers, key=lambda worker: (worker.service, worker.role, worker.id)):
         state = _coloured("failing" if worker.failing else "waiting" if worker.waiting else worker.state)
-        model, owned = worker.model, _partitions(worker)
-        table.add_row(worker.id, worker.role, state, str(worker.pid), str(worker.restarts), model, owned)
+        model, partitions = worker.model, _partitions(worker)
+        table.add_row(worker.id, worker.role, state, str(worker.pid), str(worker.restarts), model, partitions)
     for role in running.roles:
         table.add_row(role.id, "role", _coloured(role.state), str(role.pid), str(role.restarts), "", "")
     return Group(_headline(running), "", table)
@@ -43,8 +43,8 @@ def summary(running: SystemStatus) -> Group:
 def _headline(running: SystemStatus) -> str:
     from rich.markup import escape
 
-    what = f"[bold]{running.state}[/]" + (f" ({escape(running.detail)})" if running.detail else "")
-    return f"{what}  Kafka {running.bootstrap_servers or '-'}  metrics {running.metrics_url or '-'}"
+    state = f"[bold]{running.state}[/]" + (f" ({escape(running.detail)})" if running.detail else "")
+    return f"{state}  Kafka {running.bootstrap_servers or '-'}  metrics {running.metrics_url or '-'}"
 
 
 def _coloured(state: str) -> str:
@@ -54,5 +54,7 @@ def _coloured(state: str) -> str:
 
 def _partitions(worker: WorkerStatus) -> str:
     return "  ".join(
-        f"{topic} {','.join(map(str, sorted(owned)))}" for topic, owned in sorted(worker.partitions.items()) if owned
+        f"{topic} {','.join(map(str, sorted(numbers)))}"
+        for topic, numbers in sorted(worker.partitions.items())
+        if numbers
     )

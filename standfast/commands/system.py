@@ -32,7 +32,7 @@ def up(
 ) -> None:
     """Start the system and stay in the foreground until Ctrl-C.
 
-    Brings its own Apache Kafka, unless KAFKA_BOOTSTRAP_SERVERS names one.
+    Starts its own Apache Kafka, unless KAFKA_BOOTSTRAP_SERVERS names one.
 
     Example: standfast up --detach --workers 3 --standbys 1
     """
@@ -76,9 +76,9 @@ def down() -> None:
 
     tell_wrong_settings()
     if not status.is_running():
-        left = leftovers.end(folder("kafka"))
-        words = f"Brokers that a killed system left behind were ended: {', '.join(map(str, left))}."
-        stderr().print(words if left else "Nothing is running.")
+        ended = leftovers.end(folder("kafka"))
+        message = f"Brokers that a killed system left behind were ended: {', '.join(map(str, ended))}."
+        stderr().print(message if ended else "Nothing is running.")
         return
     running = status.read()
     if running is None:
@@ -127,7 +127,7 @@ def _up_detached(arguments: list[str]) -> None:
 
 
 def _watched(wait: Callable[[Callable[[str], None]], SystemStatus]) -> SystemStatus:
-    """Runs `wait`, showing what it tells: a spinner on a terminal, a line each elsewhere."""
+    """Runs `wait`, showing its progress messages: as a spinner on a terminal, else a line each."""
     from rich.markup import escape
 
     console = stderr()

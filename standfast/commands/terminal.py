@@ -1,4 +1,4 @@
-"""The terminal as our commands write to it."""
+"""A console that never passes terminal control characters on."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from standfast.core.printable import printable
 
 
 class SafeConsole(Console):
-    """A console on which no text is obeyed: only what rich itself puts between the texts."""
+    """A console that makes every text printable; only the escape sequences of rich itself reach the terminal."""
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
-        """What is to be written, each text made printable."""
+        """The segments to write, each text made printable."""
         for segment in super().render(renderable, options):
             yield segment if segment.control else segment._replace(text=printable(segment.text))

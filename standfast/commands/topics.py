@@ -25,7 +25,7 @@ def topics(
     config: Config = None,
     as_json: AsJson = False,
 ) -> None:
-    """List every topic as it should be and is, and create what is missing.
+    """Compare every topic with the topic table, and create what is missing.
 
     A topic that differs is reported and left as it is: changing it would move keys or drop records.
 

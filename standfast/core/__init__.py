@@ -1,1 +1,1 @@
-"""The ground floor: what every role may import. It imports nothing of ours from above it."""
+"""The lowest layer, which every role may import; it imports nothing of this project from outside itself."""

@@ -1,4 +1,4 @@
-"""The client settings that nobody can change: with others the service would lose or repeat answers, or not heal."""
+"""The librdkafka settings users cannot change: other values would lose or repeat answers, or prevent recovery."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from standfast.core.errors import SettingsError
 
-# What librdkafka calls the same thing by another name.
+# librdkafka's second names for the same setting.
 _ALIASES = {
     "metadata.broker.list": "bootstrap.servers",
     "auto.commit.enable": "enable.auto.commit",
@@ -16,7 +16,7 @@ _ALIASES = {
     "max.partition.fetch.bytes": "fetch.message.max.bytes",
     "delivery.timeout.ms": "message.timeout.ms",
 }
-# Each with the values that say what we do anyway, and why it must stay so.
+# For each key the values that are accepted because they equal ours, and the reason why no other is.
 FIXED: dict[str, tuple[tuple[str, ...], str]] = {
     "bootstrap.servers": ((), "KAFKA_BOOTSTRAP_SERVERS or kafka.bootstrap_servers names the brokers"),
     "client.id": ((), "hosts tell each other's workers apart by it"),
@@ -41,7 +41,7 @@ FIXED: dict[str, tuple[tuple[str, ...], str]] = {
 
 
 def refuse_fixed(theirs: Mapping[str, str]) -> None:
-    """Raises SettingsError for what cannot be changed: with the value, why, and how to mend it."""
+    """Raises SettingsError for user settings that cannot be changed, with the value, the reason and the remedy."""
     wrong = []
     for name, value in theirs.items():
         ours, why = FIXED.get(_ALIASES.get(name, name), (None, ""))
@@ -54,6 +54,6 @@ def refuse_fixed(theirs: Mapping[str, str]) -> None:
 
 
 def changeable(theirs: Mapping[str, str]) -> dict[str, str]:
-    """The settings that win over ours, by the names that we use."""
-    named = {_ALIASES.get(name, name): value for name, value in theirs.items()}
-    return {name: value for name, value in named.items() if name not in FIXED}
+    """The user settings that win over ours, under the names used in `clients`."""
+    by_name = {_ALIASES.get(name, name): value for name, value in theirs.items()}
+    return {name: value for name, value in by_name.items() if name not in FIXED}

@@ -1,8 +1,8 @@
-"""A record as a consumer gives it out, to the type checker.
+"""The type of a record that a consumer returned.
 
-confluent-kafka's stubs let a Message lack topic, partition and offset, since anybody may make one by hand. One that
-comes from `poll` or `consume` has all three (an error about no topic lacks the topic). Whoever polls casts once a
-batch, and nothing is checked or called again for each record.
+confluent-kafka's stubs make topic, partition and offset of a Message optional, since a Message can be built by hand.
+One from `poll` or `consume` has all three (only an error about no topic lacks the topic). Code that polls casts once
+per batch, which costs nothing per record.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from confluent_kafka import Message
 if TYPE_CHECKING:
 
     class Consumed(Message):
-        """A Message whose place is known."""
+        """A Message with topic, partition and offset."""
 
         def topic(self) -> str:
-            """The topic it was read from."""
+            """The topic the record was read from."""
 
         def partition(self) -> int:
-            """Its partition there."""
+            """The record's partition."""
 
         def offset(self) -> int:
-            """Its offset; of an end of partition, the next one."""
+            """The record's offset; for an end-of-partition event, the next offset."""
 
 else:
     Consumed = Message

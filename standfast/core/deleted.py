@@ -1,7 +1,8 @@
-"""Records that Kafka deleted before they were read: told with their offsets, and counted.
+"""Logs and counts records that Kafka deleted before they were read.
 
-Kafka deletes by the records' own timestamps, read or not. A consumer whose next offset is gone goes on at what is left;
-librdkafka says so in a line of its log and nowhere else. Where the topic is somebody's here, that line becomes ours.
+Kafka's retention goes by the records' timestamps, whether they were read or not. A consumer whose next offset is gone
+is reset to the first one left; librdkafka reports that in a line of its log and nowhere else. For topics with an
+`Unread` reader in this process, that line is replaced by one with the missing offsets.
 """
 
 from __future__ import annotations
@@ -27,10 +28,10 @@ _readers: WeakValueDictionary[str, Unread] = WeakValueDictionary()
 
 
 class Unread:
-    """What one reader missed of its topic.
+    """The offsets one reader missed of its topic.
 
-    A reader that begins where its group has committed nothing is sent to the first record that is left, and librdkafka
-    says nothing of that: it calls `begin`, or assigns offset 0 itself.
+    A reader without a committed offset starts at the first record that is left, and librdkafka does not report what was
+    deleted before: such a reader calls `begin`, or assigns offset 0 itself.
     """
 
     def __init__(self, topic: str) -> None:
@@ -41,18 +42,18 @@ class Unread:
         _readers[topic] = self
 
     def begin(self, partitions: Collection[int]) -> None:
-        """These are read from now on, from what the group has committed."""
+        """Notes partitions that are read from now on, from their committed offsets where there are some."""
         self._begun |= set(partitions)
 
     def note(self, partition: int, offset: int) -> None:
-        """The client found nothing at this offset, and goes on at the first that is left."""
+        """Notes that the client was reset from this offset to the first one left."""
         self._noted.append((partition, offset))
 
     def read(self, consumer: Consumer, messages: Sequence[Consumed]) -> None:
-        """Tells of what was missed before these, as soon as one is behind it; costs nothing where nothing was.
+        """Reports the gap before these messages once one of them lies behind it; costs nothing where there is no gap.
 
         Args:
-            messages: as the consumer gave them out, the ends of partitions included.
+            messages: as the consumer returned them, end-of-partition events included.
         """
         while self._noted:
             partition, missing = self._noted.popleft()
@@ -67,19 +68,23 @@ class Unread:
                 continue
             if partition in self._begun:
                 self._begun.discard(partition)
-                self._tell_if_begun_late(consumer, message)
+                self._report_if_begun_late(consumer, message)
             if first >= self._missing.get(partition, first + 1):
-                told(self.topic, partition, self._missing.pop(partition), first)
+                report_deleted(self.topic, partition, self._missing.pop(partition), first)
 
     def forget(self, partitions: Collection[int]) -> None:
-        """These are given up: whoever reads them next finds the same."""
-        self._noted = deque(one for one in self._noted if one[0] not in partitions)
+        """Drops what is noted of revoked partitions: their next reader is reset in the same way and reports it."""
+        self._noted = deque((partition, offset) for partition, offset in self._noted if partition not in partitions)
         self._begun.difference_update(partitions)
         for partition in partitions:
             self._missing.pop(partition, None)
 
-    def _tell_if_begun_late(self, consumer: Consumer, first: Consumed) -> None:
-        """Kafka is asked only where the first record read is the first that is left, and not the topic's first."""
+    def _report_if_begun_late(self, consumer: Consumer, first: Consumed) -> None:
+        """Reports what was deleted before a group that had committed nothing began.
+
+        It asks Kafka for the committed offset only if the first record read is the oldest one left and not at offset 0:
+        a request for each new partition would delay every takeover.
+        """
         place = TopicPartition(self.topic, first.partition())
         if not 0 < first.offset() == consumer.get_watermark_offsets(place, cached=True)[0]:
             return
@@ -89,31 +94,31 @@ class Unread:
             _log.debug("whether records were deleted unread is not known", topic=self.topic, error=str(error))
             return
         if committed.error is None and committed.offset < 0:
-            told(self.topic, first.partition(), 0, first.offset())
+            report_deleted(self.topic, first.partition(), 0, first.offset())
 
 
-def told(topic: str, partition: int, missing: int, first: int) -> None:
-    """Logs and counts what was deleted: the offsets from `missing` to the one before `first`."""
+def report_deleted(topic: str, partition: int, missing: int, first: int) -> None:
+    """Logs and counts the deleted offsets, from `missing` up to and without `first`."""
     if first > missing:
         telemetry.DELETED_UNREAD.labels(topic).inc(first - missing)
         about = {"topic": topic, "partition": partition, "from_offset": missing, "to_offset": first - 1}
         _log.warning("records were deleted before they were read", **about)
 
 
-def _is_beyond_the_end(consumer: Consumer, place: TopicPartition, offset: int) -> bool:
-    """As in a topic that was deleted and made again."""
+def _is_beyond_the_end(consumer: Consumer, partition: TopicPartition, offset: int) -> bool:
+    """Whether the partition ends before the offset, as in a topic that was deleted and created again."""
     try:
-        return bool(consumer.get_watermark_offsets(place, timeout=_ANSWER_S)[1] < offset)
+        return bool(consumer.get_watermark_offsets(partition, timeout=_ANSWER_S)[1] < offset)
     except KafkaException:
         return False
 
 
 class ClientLog:
-    """The `logger` of every librdkafka client of ours."""
+    """The `logger` of all our librdkafka clients."""
 
-    def log(self, level: int, template: str, *said: object) -> None:
-        """Logs what a client says, unless a reader here says it better."""
-        if (reset := _RESET.search(template % said)) and (reader := _readers.get(reset[1])) is not None:
+    def log(self, level: int, template: str, *args: object) -> None:
+        """Logs a client's line; one about an offset reset goes to the topic's `Unread` instead, if there is one."""
+        if (reset := _RESET.search(template % args)) and (reader := _readers.get(reset[1])) is not None:
             reader.note(int(reset[2]), int(reset[3]))
         else:
-            _kafka.log(level, template, *said)
+            _kafka.log(level, template, *args)

@@ -1,8 +1,9 @@
-"""Every error Standfast raises on purpose, in one tree.
+"""The errors Standfast raises on purpose.
 
     StandfastError                 the root; the command line prints its message on one line and exits with `exit_code`
     ├── SettingsError              a key or value that cannot work, with what would (exit 2)
     ├── UsageError                 a command called the wrong way (exit 2)
+    │   └── DrillUsageError        a drill that cannot be run with these arguments; nothing was sent (exit 64)
     ├── SetupError                 something this machine lacks: Java, jars, network, disk, a port
     ├── ClusterError               Kafka could not be started, reached or stopped
     ├── TopicError                 a topic is missing or not as the table says
@@ -11,6 +12,7 @@
     │   └── Unreadable             one record's bytes cannot be decoded; it goes to the dead-letter topic
     ├── ModelError                 a model cannot be trained, found or loaded
     │   └── IntegrityError         a model's files are not the ones its manifest names
+    ├── NotInitialised             Kafka does not let this process initialise transactions; another one may succeed
     ├── Fenced                     another process has taken over this worker's identity; exit at once
     ├── NoAnswer                   a request was sent and nothing came back in time
     ├── Interrupted                Ctrl-C or a signal ended a command; says what became of what it had begun (exit 130)
@@ -42,7 +44,7 @@ class UsageError(StandfastError):
 
 
 class DrillUsageError(UsageError):
-    """A drill was asked for that cannot be run as it was asked for; nothing was sent."""
+    """A drill cannot be run with these arguments; nothing was sent."""
 
     exit_code = 64  # EX_USAGE of sysexits.h
 
@@ -80,11 +82,11 @@ class IntegrityError(ModelError):
 
 
 class NotInitialised(StandfastError):
-    """Kafka answers but does not let this process write transactions; another one may be let."""
+    """Kafka answers but does not let this process initialise transactions; another process may succeed."""
 
 
 class Fenced(StandfastError):
-    """Another process answers under this worker's identity now."""
+    """Another process has taken over this worker's identity."""
 
 
 class NoAnswer(StandfastError):
@@ -92,7 +94,7 @@ class NoAnswer(StandfastError):
 
 
 class Interrupted(StandfastError):
-    """A command was told to end; says what became of what it had begun."""
+    """Ctrl-C or a signal ended a command; says what became of the work it had begun."""
 
     exit_code = 130
 

@@ -1,4 +1,4 @@
-"""Where Standfast keeps its state and what it downloads."""
+"""The folders for state and downloads."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from standfast.core.errors import SetupError
 def home() -> Path:
     """The state folder: `STANDFAST_HOME`, else `standfast` in the XDG state folder. Created if missing.
 
-    Raises SetupError, as all of these do, where there can be no such folder.
+    Raises SetupError, like every function here, if the folder cannot be created.
     """
     chosen = os.environ.get("STANDFAST_HOME")
     if chosen:

@@ -1,24 +1,24 @@
-"""What Kafka's errors mean to whoever catches one."""
+"""Helpers for Kafka's exceptions and error codes."""
 
 from __future__ import annotations
 
 from confluent_kafka import KafkaError, KafkaException
 
-# Another process has taken this one's identity: its transactional id, or its place as a static member of a group.
+# Another process uses this one's identity: its transactional id or its `group.instance.id`.
 _FENCED = frozenset({
     KafkaError._FENCED,  # noqa: SLF001 - confluent_kafka's own names, here and below
-    KafkaError._FATAL,  # noqa: SLF001 - the client has failed before, and now says only that
+    KafkaError._FATAL,  # noqa: SLF001 - every call's error after the client's first fatal one
     KafkaError.INVALID_PRODUCER_EPOCH,
     KafkaError.FENCED_INSTANCE_ID,
 })  # fmt: skip
 
 
 def error_of(exception: KafkaException) -> KafkaError:
-    """The error that it carries."""
+    """The KafkaError inside the exception."""
     error: KafkaError = exception.args[0]
     return error
 
 
 def is_fenced(error: KafkaError) -> bool:
-    """Whether the client is at its end, because another process has its identity; no new client may be built for it."""
+    """Whether another process has taken this client's identity; no new client may be built with it then."""
     return error.fatal() or error.code() in _FENCED

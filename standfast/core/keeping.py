@@ -1,4 +1,4 @@
-"""Small files that outlive a power loss whole, and what is done with one that did not."""
+"""Writes small files atomically, and moves unreadable ones aside."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ _log = structlog.get_logger()
 
 
 def write_whole(path: Path, data: bytes, *, lasting: bool = True) -> None:
-    """Replaces the file in one step, whoever else writes it too. Raises OSError; the old content is there still then.
+    """Replaces the file in one step, safe with several writers. Raises OSError, and leaves the old content then.
 
     Args:
-        lasting: it is to outlive a power loss: without the fsync one leaves an empty file on many file systems. What
-            only says how things are now does without, since a slow disk would hold up the process that says it.
+        lasting: fsync before the rename; without it a power loss leaves an empty file on many file systems. Files that
+            only describe the present state do without, since a slow disk would block the process that writes them.
     """
     fresh = path.with_name(f"{path.name}.{os.getpid()}-{threading.get_ident()}.new")
     try:
@@ -32,7 +32,7 @@ def write_whole(path: Path, data: bytes, *, lasting: bool = True) -> None:
 
 
 def set_aside(path: Path, reason: str) -> None:
-    """Moves what cannot be read out of the way, so that it is said once and a new one can be written."""
+    """Renames an unreadable file to `<name>.unreadable`: it is logged once, and a new one can be written."""
     aside = path.with_name(f"{path.name}.unreadable")
     try:
         path.replace(aside)

@@ -1,7 +1,7 @@
-"""Where log lines go: stderr, without ever waiting for it or failing with it.
+"""Writes log lines to stderr without ever blocking or raising.
 
-Who reads the log may end (a pipe without a reader), stop (a pipe that is full) or run out of disk. A supervisor that
-raised or waited there would stop supervising, so a line that cannot be written at once is dropped and counted.
+The log's reader may end (a pipe without a reader), stop (a full pipe) or run out of disk. A supervisor that raised or
+blocked there would stop supervising, so a line that cannot be written at once is dropped and counted.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ import stat
 import sys
 from typing import TextIO
 
-_PATIENCE_S = 0.1  # with a reader that is merely slow; once, not for each line
+_PATIENCE_S = 0.1  # for a slow reader; after a dropped line, nothing waits until a line is written again
 
 
 class LogOutput:
-    """A text stream on this process's stderr; each write is one or more whole lines."""
+    """A text stream on this process's stderr; each `write` must be one or more whole lines."""
 
     def __init__(self) -> None:
         self._dropped = 0
@@ -26,21 +26,21 @@ class LogOutput:
         self._socket: socket.socket | None = None
 
     def write(self, text: str) -> int:
-        """Writes it, or drops it; never raises."""
+        """Writes the text or drops it; never raises."""
         note = f'{{"event": "{self._dropped} log lines were dropped: stderr took none"}}\n' if self._dropped else ""
         try:
             self._send(note + text, 0.0 if self._dropped else _PATIENCE_S)
-        except (OSError, ValueError):  # ValueError: it was closed
+        except (OSError, ValueError):  # ValueError: stderr was closed
             self._dropped += 1
         else:
             self._dropped = 0
         return len(text)
 
     def flush(self) -> None:
-        """Nothing is held back."""
+        """Does nothing: there is no buffer."""
 
     def isatty(self) -> bool:
-        """Whether a person reads it."""
+        """Whether stderr is a terminal."""
         return sys.stderr is not None and sys.stderr.isatty()
 
     def _send(self, text: str, patience_s: float) -> None:
@@ -60,11 +60,14 @@ class LogOutput:
             self._stream.flush()
 
     def _open(self) -> None:
-        """Opens a pipe or terminal once more, not to wait for it: the flag on stderr itself would be everybody's."""
+        """Opens stderr's pipe or terminal once more with O_NONBLOCK.
+
+        Set on the inherited descriptor, the flag would hold for every process that shares it.
+        """
         self._stream, self._descriptor, self._socket = sys.stderr, None, None
         try:
             inherited = sys.stderr.fileno()
-        except (AttributeError, OSError, ValueError):  # closed, or no file (a test reads it)
+        except (AttributeError, OSError, ValueError):  # closed, or replaced by a stream without descriptor (pytest)
             return
         kind = os.fstat(inherited).st_mode
         if stat.S_ISSOCK(kind):
@@ -72,7 +75,7 @@ class LogOutput:
         elif stat.S_ISFIFO(kind) or stat.S_ISCHR(kind):
             try:
                 self._descriptor = os.open(f"/proc/self/fd/{inherited}", os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY)
-            except OSError:  # another user's pipe: written to as it is
+            except OSError:  # another user's pipe cannot be opened: writes go to the inherited descriptor
                 self._descriptor = inherited
         else:
             self._descriptor = inherited

@@ -52,10 +52,10 @@ def _take_over_standard_logging(
 
 
 def _printable(_logger: object, _method: str, line: structlog.types.EventDict) -> structlog.types.EventDict:
-    """The line with nothing in it that a terminal would obey: it may quote what callers sent."""
+    """The line without terminal control characters: it may quote text from callers' records."""
     return {key: printable(value) if isinstance(value, str) else value for key, value in line.items()}
 
 
 def _is_news(record: logging.LogRecord) -> bool:
-    """librdkafka warns of every retry of an InitProducerId, and each start of a producer has one."""
+    """False for librdkafka's warning about an InitProducerId retry: every start of a producer logs one."""
     return "PID from broker" not in record.getMessage()

@@ -10,9 +10,9 @@ from standfast.core.keeping import set_aside
 
 
 def mapped(path: Path, size: int) -> mmap.mmap:
-    """The file's memory. Raises OSError, of a full disk too; what cannot be opened is moved aside.
+    """The mapped file, created if missing; one that cannot be opened is moved aside. Raises OSError, also on full disk.
 
-    Its blocks are set aside first: a write to memory that turns out to have none ends the process that writes (SIGBUS).
+    Disk blocks are allocated first: a write to a mapped page for which there is no block kills the process (SIGBUS).
     """
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)

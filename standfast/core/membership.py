@@ -1,8 +1,8 @@
-"""How a consumer that has subscribed ends.
+"""How a subscribed consumer leaves its group.
 
-It is never closed while an assignment may come. librdkafka 2.16 then waits for ever in the rebalance callback, and
-confluent-kafka holds Python's lock all the while: no thread of the process runs any more, and no time limit ends it.
-Two stops in five in the second second of a worker's service took their full 10 s.
+It must not be closed while an assignment may still come: librdkafka 2.16 then waits for ever in the rebalance callback,
+and confluent-kafka holds the GIL meanwhile, so that no thread of the process runs and no time limit works. Of the stops
+in the second second after a worker began to serve, two in five took their full 10 s.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ _POLL_S = 0.005
 
 
 def leave(consumer: Consumer, within_s: float) -> bool:
-    """Gives up the place in the group, so that others get the partitions at once; False if that is not sure.
+    """Leaves the group, so that other members get the partitions at once; False if not confirmed within `within_s`.
 
-    A static member's place outlives its consumer: without this its partitions would stand still until the session
-    times out. librdkafka leaves when it is unsubscribed first, and forgets the member's id when it does.
+    A static member stays in the group after its consumer is closed: without this call its partitions would not be
+    consumed until the session times out. librdkafka sends LeaveGroup on unsubscribe, and then clears the member id.
     """
     consumer.unsubscribe()
     deadline = time.monotonic() + within_s

@@ -1,4 +1,4 @@
-"""The files that processes share their metrics in: a torn one costs its own values, a full disk nobody's life."""
+"""prometheus_client's multiprocess files, made safe against torn files and full disks."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from prometheus_client.multiprocess import MultiProcessCollector
 
 _log = structlog.get_logger()
 _SIZE = 1 << 16
-_AROUND_KEY = 32  # its length, padding, value and time
+_AROUND_KEY = 32  # bytes a value takes beside its key, at most: length, padding, value and timestamp
 
 
 class ValuesFile(MmapedDict):
-    """One file, written by one process.
+    """One process's metrics file.
 
-    Its space is taken beforehand: a page of a mapped file that finds no space on the disk kills its process (SIGBUS).
-    Where there is no space, or what is there was left torn by a kill, values are kept apart or begun anew.
+    Its disk blocks are allocated beforehand: a write to a mapped page without one kills the process (SIGBUS). On a full
+    disk the values are kept in memory, where the collector does not see them; a file torn by a kill is begun anew.
     """
 
     def __init__(self, filename: str, read_mode: bool = False) -> None:
@@ -31,22 +31,22 @@ class ValuesFile(MmapedDict):
         super().__init__(filename if read_mode else _with_space(filename), read_mode)  # type: ignore[no-untyped-call]
 
     def _init_value(self, key: str) -> None:
-        """Makes room for another value; in memory, which nobody sees, if there is none on the disk."""
+        """Makes room for another value; on a full disk, moves all of them to memory."""
         if self._used + len(key.encode()) + _AROUND_KEY > self._capacity:
             try:
                 os.posix_fallocate(self._f.fileno(), 0, self._capacity * 2)
             except OSError as error:
                 _log.warning("metrics of this process are shown no more", file=self._fname, reason=error.strerror)
-                apart = os.fdopen(os.memfd_create("metrics"), "a+b")
-                apart.write(self._m[:])
-                apart.flush()
+                memory = os.fdopen(os.memfd_create("metrics"), "a+b")
+                memory.write(self._m[:])
+                memory.flush()
                 self._f.close()
-                self._f, self._m = apart, mmap.mmap(apart.fileno(), self._capacity)
+                self._f, self._m = memory, mmap.mmap(memory.fileno(), self._capacity)
         super()._init_value(key)  # type: ignore[no-untyped-call]
 
 
 class Collector(MultiProcessCollector):
-    """Adds up what the files of a folder say, as far as they can be read."""
+    """Adds up the values of all readable files in a folder."""
 
     def __init__(self, registry: CollectorRegistry, folder: Path) -> None:
         super().__init__(registry, str(folder))  # type: ignore[no-untyped-call]
@@ -65,18 +65,18 @@ class Collector(MultiProcessCollector):
 
 
 def _is_whole(name: str) -> bool:
-    """Whether every value in it can be read; also where there is none yet."""
+    """Whether every value in the file can be read; True for a file without values."""
     try:
         MultiProcessCollector.merge([name])  # type: ignore[no-untyped-call]
     except FileNotFoundError:
         return False
-    except Exception:  # noqa: BLE001 - whatever half a file makes of its reader
+    except Exception:  # noqa: BLE001 - a torn file may raise anything in prometheus_client's reader
         return False
     return True
 
 
 def _with_space(name: str) -> str:
-    """The file's name, with all its space taken; if the disk has none, that of a place in memory, which nobody sees."""
+    """The file's name, its blocks allocated; on a full disk, the name of a file in memory instead."""
     try:
         descriptor = os.open(name, os.O_RDWR | os.O_CREAT, 0o644)
         with contextlib.closing(os.fdopen(descriptor, "r+b")) as file:

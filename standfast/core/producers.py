@@ -1,4 +1,4 @@
-"""What is done with a producer of whose transaction nobody knows how it ended."""
+"""Disposes of a producer whose transaction is in doubt."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from confluent_kafka import Producer
 
 
 def let_go(producer: Producer) -> None:
-    """Ends it beside whoever calls: its destructor waits for requests in flight, up to their time-out.
+    """Purges the producer in a thread: its destructor waits for requests in flight, up to their time-out.
 
-    Called when another producer has been built under the same transactional id, which fences what this one still sends.
+    Call it once another producer with the same transactional id exists, which fences what this one still sends.
     """
     threading.Thread(target=producer.purge, daemon=True).start()

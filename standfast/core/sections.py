@@ -1,4 +1,4 @@
-"""What every table of the settings file is, and what the tables of all services have in common."""
+"""The base class of all tables of the settings file, and the keys that all services' tables share."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Section(BaseModel):
 
 
 class ServiceSettings(Section):
-    """What each service can be told; a service's own table gives its own defaults and adds what is its alone."""
+    """The keys of every service's table; each service sets its own defaults and adds keys of its own."""
 
     workers: Workers = 2
     min_workers: Fewest = 1

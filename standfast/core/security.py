@@ -1,4 +1,4 @@
-"""What librdkafka's security settings say, for the clients that are not librdkafka: Faust's and Kafka's Java tools."""
+"""librdkafka's security settings, parsed for the clients that are not librdkafka: Faust's and Kafka's Java tools."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from standfast.core.errors import SettingsError
 _PREFIXES = ("security.", "sasl.", "ssl.", "enable.ssl.", "enable.sasl.")
 _PROTOCOLS = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
 _MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
-_SYSTEMS_OWN = "probe"  # librdkafka's word for the certificates of the operating system
+_SYSTEM_CA = "probe"  # librdkafka's value for the CA certificates of the operating system
 _BLOCK = re.compile(r"-----BEGIN ([A-Z0-9 ]+)-----.*?-----END \1-----", re.DOTALL)
 _SUPPORTED = {
     "security.protocol",
@@ -34,7 +34,7 @@ _SUPPORTED = {
 
 @dataclass(frozen=True, slots=True)
 class Security:
-    """How to get into the cluster. Certificates and keys are PEM texts; what is empty is not given."""
+    """How to connect to the cluster. Certificates and keys are PEM texts; an empty text means not configured."""
 
     protocol: str
     mechanism: str
@@ -49,20 +49,20 @@ class Security:
 
     @property
     def encrypts(self) -> bool:
-        """Whether it is TLS."""
+        """Whether connections use TLS."""
         return self.protocol.endswith("SSL")
 
     @property
     def logs_in(self) -> bool:
-        """Whether it is SASL."""
+        """Whether clients authenticate by SASL."""
         return self.protocol.startswith("SASL")
 
 
 def security(client: Mapping[str, str], whose: str) -> Security:
-    """The security settings among those of a librdkafka client; raises SettingsError for one that cannot be followed.
+    """The security settings among those of a librdkafka client; raises SettingsError for unsupported ones.
 
     Args:
-        whose: who would have to follow them, for the message.
+        whose: the clients they are for, as the error message names them.
     """
     unknown = sorted(key for key in client if key.startswith(_PREFIXES) and key not in _SUPPORTED)
     if unknown:
@@ -88,7 +88,7 @@ def security(client: Mapping[str, str], whose: str) -> Security:
         key=read(client, "ssl.key"),
         key_password=client.get("ssl.key.password", ""),
         verifies=verifies,
-        # librdkafka checks the host's name by default since 2.0
+        # librdkafka verifies the host name by default since 2.0
         checks_host=verifies and client.get("ssl.endpoint.identification.algorithm", "https").lower() != "none",
     )
 
@@ -98,18 +98,18 @@ def _nothing(_client: Mapping[str, str], _name: str) -> str:
 
 
 def _pem(client: Mapping[str, str], name: str) -> str:
-    """The text given itself as `<name>.pem`, or in the file `<name>.location`."""
-    where = client.get(f"{name}.location")
-    if where is None or client.get(f"{name}.pem"):
+    """The PEM text from `<name>.pem`, or from the file `<name>.location`."""
+    location = client.get(f"{name}.location")
+    if location is None or client.get(f"{name}.pem"):
         return _blocks(client.get(f"{name}.pem", ""))
-    if where == _SYSTEMS_OWN:
+    if location == _SYSTEM_CA:
         return ""
     try:
-        return _blocks(Path(where).read_text(encoding="utf-8", errors="replace"))
+        return _blocks(Path(location).read_text(encoding="utf-8", errors="replace"))
     except OSError as error:
-        raise SettingsError(f"{name}.location = {where} cannot be read as PEM: {error}") from None
+        raise SettingsError(f"{name}.location = {location} cannot be read as PEM: {error}") from None
 
 
 def _blocks(text: str) -> str:
-    """Without the comments between: in bundles of authorities they hold names that Python's TLS takes for an error."""
+    """The PEM blocks without the comments between them: CA bundles have names there that Python's ssl rejects."""
     return "".join(f"{block[0]}\n" for block in _BLOCK.finditer(text)) or text

@@ -29,7 +29,7 @@ from standfast.core.surroundings import is_of_kubernetes
 
 FILE_NAME = "standfast.toml"
 _NOT_SETTINGS = {"STANDFAST_HOME", "STANDFAST_SLOT", "STANDFAST_STARTER"}
-# What Kafka's own shell scripts read from the environment: not client settings.
+# KAFKA_* variables that Kafka's own shell scripts read; they are no client settings.
 _NOT_CLIENT_SETTINGS = {
     "HOME",
     "OPTS",
@@ -40,7 +40,7 @@ _NOT_CLIENT_SETTINGS = {
     "GC_LOG_OPTS",
     "DEBUG",
 }
-# What Kubernetes sets in every pod for a service named `kafka` or `kafka-…`.
+# KAFKA_* variables that Kubernetes sets in every pod for a Service named `kafka` or `kafka-…`.
 _KUBERNETES = re.compile(
     r"(?:\w+_)?(?:SERVICE_HOST|SERVICE_PORT(?:_\w+)?|PORT|PORT_\d+_(?:TCP|UDP|SCTP)(?:_(?:PROTO|PORT|ADDR))?)"
 )
@@ -54,7 +54,7 @@ def _one_or_three(brokers: int) -> int:
     return brokers
 
 
-_SILENT = "a broker of our own Kafka that answers nothing for so long is killed and started again; 0: never"
+_SILENT = "seconds after which a broker of the embedded Kafka that answers nothing is killed and restarted; 0: never"
 
 
 class KafkaSettings(Section):
@@ -70,7 +70,7 @@ class KafkaSettings(Section):
 
     @property
     def client_settings(self) -> dict[str, str]:
-        """The user's own client settings in clear."""
+        """The user's client settings, secrets in clear text."""
         return {key: value.get_secret_value() for key, value in self.client.items()}
 
 
@@ -79,12 +79,16 @@ class WorkerSettings(Section):
 
     host: str = Field("", pattern=r"^[a-zA-Z0-9_]{0,40}$", description="this host's name, where several serve together")
     delivery: Literal["exactly_once", "at_least_once"] = "exactly_once"
-    session_timeout_ms: int = Field(6000, ge=1000, description="when no supervisor is left to act; several hosts: 1000")
+    session_timeout_ms: int = Field(
+        6000, ge=1000, description="until Kafka misses a worker whose supervisor is gone too; several hosts: 1000"
+    )
     hang_after_ms: int = Field(
-        400, ge=200, description="a worker that is stopped for so long is killed; one that only ticks late: 12.5 times"
+        400,
+        ge=200,
+        description="a stopped worker is killed after this; one that runs, but with a late heartbeat, after 12.5 times",
     )
     stuck_after_s: float = Field(30.0, ge=1, description="a batch that takes longer than this kills its worker")
-    stop_within_s: float = Field(10.0, gt=0, description="one deadline for all of a worker's shutdown")
+    stop_within_s: float = Field(10.0, gt=0, description="one deadline for the whole shutdown of a worker")
 
 
 class ScalingSettings(Section):
@@ -93,13 +97,16 @@ class ScalingSettings(Section):
     target_wait_ms: int = Field(
         1000,
         ge=10,
-        description="more workers if what waits would take longer than this, or than half of max_wait_ms",
+        description="more workers if the backlog would take longer than this, or than half of max_wait_ms",
     )
-    up_after_s: float = Field(3.0, ge=0, le=3600, description="for how long on end that must be so")
+    up_after_s: float = Field(3.0, ge=0, le=3600, description="seconds without a break for which that must hold")
     down_after_s: float = Field(
-        120.0, ge=1, le=3600, description="fewer, if those that remain would be less than half busy for so long on end"
+        120.0,
+        ge=1,
+        le=3600,
+        description="fewer workers if the remaining ones would be less than half busy for this long",
     )
-    cooldown_s: float = Field(15.0, ge=1, le=3600, description="no other step for so long after one")
+    cooldown_s: float = Field(15.0, ge=1, le=3600, description="seconds after a change without another one")
 
 
 class StreamSettings(Section):
@@ -131,7 +138,7 @@ class LogSettings(Section):
 
 if TYPE_CHECKING:
     _Services = BaseSettings
-else:  # a table for each service there is
+else:  # one table per service of the table of services
     _Services = create_model(
         "_Services", __base__=BaseSettings, **{spec.name: (spec.settings, spec.settings()) for spec in TABLE.values()}
     )
@@ -152,15 +159,15 @@ class Settings(_Services):
     schema_registry_url: SecretStr | None = None
 
     def service(self, name: str) -> ServiceSettings:
-        """The table of the service of that name."""
+        """The settings of the service of that name."""
         return cast(ServiceSettings, getattr(self, name))
 
     def for_all_services(self, **changes: object) -> Self:
-        """The same settings, with these keys changed in the table of every service."""
+        """A copy with these keys changed for every service."""
         return self.model_copy(update={name: self.service(name).model_copy(update=changes) for name in TABLE})
 
     def section(self, kind: type[S]) -> S:
-        """The table of the service whose settings are of this kind."""
+        """The settings of the service whose settings class this is."""
         return cast(S, self.service(next(spec.name for spec in TABLE.values() if spec.settings is kind)))
 
     @classmethod
@@ -172,7 +179,7 @@ class Settings(_Services):
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Flags, then environment, then file."""
+        """The sources by precedence: flags, environment, file."""
         return (init_settings, env_settings, TomlConfigSettingsSource(settings_cls, _file_being_read))
 
 
@@ -180,10 +187,10 @@ _file_being_read: Path | None = None
 
 
 def load(config: Path | None = None, flags: dict[str, dict[str, object]] | None = None) -> Settings:
-    """The settings from flags, environment and file; raises SettingsError naming every wrong key at once.
+    """The settings from flags, environment and file; raises SettingsError naming all wrong keys at once.
 
     Args:
-        config: the file; without it `standfast.toml` here or in the state folder, if there is one.
+        config: the file; without it `standfast.toml` in the current folder or the state folder, if there is one.
         flags: values from the command line, by section and key; None values are left out.
     """
     global _file_being_read  # noqa: PLW0603 - pydantic-settings builds its sources from a class method
@@ -211,7 +218,7 @@ def _file(config: Path | None) -> Path | None:
 
 
 def _outside(settings: Settings) -> dict[str, object]:
-    """What the usual variables of the Kafka world say."""
+    """The settings in `KAFKA_*` and `SCHEMA_REGISTRY_URL`, which win over the file."""
     client = {key: SecretStr(value) for key, value in _client_environment().items()}
     servers = os.environ.get("KAFKA_BOOTSTRAP_SERVERS") or settings.kafka.bootstrap_servers
     client = {**settings.kafka.client, **client}
@@ -221,23 +228,23 @@ def _outside(settings: Settings) -> dict[str, object]:
 
 
 def _plain(servers: str, client: dict[str, SecretStr]) -> str:
-    """`SASL_SSL://host:9093` as `host:9093`, as Java wants it, and the protocol among the client's settings."""
-    named = {match[1].upper() for match in _SCHEME.finditer(servers)}
-    given = client.get("security.protocol")
-    if len(named) > 1 or (named and given is not None and named != {given.get_secret_value().upper()}):
-        told = [*sorted(named), *([given.get_secret_value()] if given else [])]
-        raise SettingsError(f"KAFKA_BOOTSTRAP_SERVERS and KAFKA_SECURITY_PROTOCOL differ: {', '.join(told)}; name one")
-    if named and given is None and named != {"PLAINTEXT"}:
-        client["security.protocol"] = SecretStr(named.pop())
+    """The servers without schemes, as Java takes them; a scheme such as `SASL_SSL://` becomes `security.protocol`."""
+    schemes = {match[1].upper() for match in _SCHEME.finditer(servers)}
+    protocol = client.get("security.protocol")
+    if len(schemes) > 1 or (schemes and protocol is not None and schemes != {protocol.get_secret_value().upper()}):
+        both = [*sorted(schemes), *([protocol.get_secret_value()] if protocol else [])]
+        raise SettingsError(f"KAFKA_BOOTSTRAP_SERVERS and KAFKA_SECURITY_PROTOCOL differ: {', '.join(both)}; name one")
+    if schemes and protocol is None and schemes != {"PLAINTEXT"}:
+        client["security.protocol"] = SecretStr(schemes.pop())
     return ",".join(_SCHEME.sub("", server.strip()) for server in servers.split(",") if server.strip())
 
 
 def _client_environment() -> dict[str, str]:
-    named = {key.removeprefix("KAFKA_"): value for key, value in os.environ.items() if key.startswith("KAFKA_")}
+    variables = {key.removeprefix("KAFKA_"): value for key, value in os.environ.items() if key.startswith("KAFKA_")}
     ignored = _NOT_CLIENT_SETTINGS | {"BOOTSTRAP_SERVERS"}
     return {
         key.lower().replace("_", "."): value
-        for key, value in named.items()
+        for key, value in variables.items()
         if key not in ignored and not key.startswith("JVM_") and not _KUBERNETES.fullmatch(key)
     }
 
@@ -249,8 +256,8 @@ def _refuse_unknown_environment() -> None:
             continue
         section, _, key = name.partition("__")
         if section not in known or (not key and section != "STANDFAST_SCHEMA_REGISTRY_URL"):
-            every = [f"{s}__{k}".upper() for s in known for k in _keys_of(s.removeprefix("STANDFAST_").lower())]
-            raise SettingsError(f"{name}: no such setting{_nearest(name, every)}")
+            settings = [f"{s}__{k}".upper() for s in known for k in _keys_of(s.removeprefix("STANDFAST_").lower())]
+            raise SettingsError(f"{name}: no such setting{_nearest(name, settings)}")
 
 
 def _explained(problem: Any) -> str:
@@ -275,7 +282,7 @@ def _nearest(wrong: str, known: list[str]) -> str:
 
 
 def environment(settings: Settings) -> dict[str, str]:
-    """Variables that make a child process load exactly these settings. They may hold secrets: for children only."""
+    """Variables that make a child process load exactly these settings. They may hold secrets."""
     variables = {"KAFKA_BOOTSTRAP_SERVERS": settings.kafka.bootstrap_servers}
     sections = {name: section for name, section in settings if isinstance(section, Section)}
     for name, section in sections.items():

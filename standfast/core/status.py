@@ -1,7 +1,7 @@
-"""What the running system says of itself: `run/status.json`, written by the supervisor, read by everyone else.
+"""The running system's status: `run/status.json`, written by the supervisor, read by everyone else on the machine.
 
-The supervisor writes the same to the topic `status`, for other hosts (`host_statuses` reads it); this file is there
-when Kafka is not.
+The supervisor writes the same record to the topic `status`, for other hosts (`host_statuses` reads it). The file works
+without Kafka.
 """
 
 from __future__ import annotations
@@ -23,9 +23,10 @@ WorkerState = Literal["starting", "ready", "serving", "draining", "backing_off"]
 
 
 class WorkerStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """One worker or standby process. A standby's `id` names its slot until it takes over a worker's.
+    """One worker or standby process. A standby's `id` is its slot until it takes over a worker's identity.
 
-    `failing`: why its model answers nothing, while that is so. `waiting`: for what in Kafka, if for more than a second.
+    `failing`: why its model fails on every request, else empty. `waiting`: what it waits for in Kafka, if for more than
+    a second.
     """
 
     id: str
@@ -44,8 +45,8 @@ class WorkerStatus(msgspec.Struct, frozen=True, kw_only=True):
 class RoleStatus(msgspec.Struct, frozen=True, kw_only=True):
     """The stream processor, the drill runner or a broker.
 
-    `failing`: who keeps ending or does nothing, since when and with what error, while that is so; `since`: the same in
-    epoch ms. `ended`: why it ended the last time.
+    `failing`: that it keeps ending or hangs, since when and with what error, else empty; `since`: the same time in
+    epoch ms, else 0. `ended`: why it ended the last time.
     """
 
     id: str
@@ -58,9 +59,9 @@ class RoleStatus(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ServiceStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """How many workers one service is to have and has, what they have to do, and why there are so many.
+    """How many workers one service has and is to have, how busy they are, and the reason for their number.
 
-    `settled`: as many as are wanted serve, and each partition is served. `most` is limited by the partitions.
+    `settled`: the wanted number serves, and every partition is served. `most` is at most the number of partitions.
     """
 
     name: str
@@ -79,9 +80,9 @@ class ServiceStatus(msgspec.Struct, frozen=True, kw_only=True):
 class SystemStatus(msgspec.Struct, frozen=True, kw_only=True):
     """The whole system at one moment; `at` is epoch milliseconds.
 
-    `degraded`: it was ready, and something does not work, hangs or keeps ending; `detail` says what.
-    `supervisor_started` is as `started_at` says: a pid alone may be another process's by the time it is used.
-    `host`: which supervisor says it, where several share the topic `status` (`host_key`).
+    `degraded`: it was ready, and now something fails, hangs or keeps ending; `detail` says what.
+    `supervisor_started` is the pid's `started_at`, since a pid alone may be reused by another process.
+    `host`: the `host_key` of the supervisor, as several may share the topic `status`.
     """
 
     state: State
@@ -99,19 +100,20 @@ class SystemStatus(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def status_file() -> Path:
-    """Where the status lies."""
+    """The path of the status file."""
     return folder("run") / "status.json"
 
 
 def lock_file() -> Path:
-    """The file the supervisor holds locked for as long as it lives."""
+    """The file on which the supervisor holds a lock (flock) for as long as it lives."""
     return folder("run") / "up.lock"
 
 
 def is_running() -> bool:
-    """Whether a supervisor lives on this state folder: its lock is held, whatever files are left behind.
+    """Whether a supervisor runs on this state folder: only its lock counts, since files outlive it.
 
-    Asked with a shared lock: readers are not in each other's way, and none takes another for the supervisor.
+    The lock is tested with a shared one, so that readers neither block each other nor take one another for the
+    supervisor.
     """
     descriptor = os.open(lock_file(), os.O_RDONLY | os.O_CREAT, 0o644)
     try:
@@ -124,10 +126,10 @@ def is_running() -> bool:
 
 
 def read() -> SystemStatus | None:
-    """The status of the running system, None when none is running or it has not said anything readable yet.
+    """The status of the running system; None when none runs, or it has not written a readable status yet.
 
-    The lock is looked at first: who holds it removed what a dead system had said before. The other way round a reader
-    took the dead one's status, waited, and found the next system's lock held.
+    The lock is tested before the file is read, as its holder has removed the last system's file. In the other order, a
+    reader got a dead system's status and then found the next system's lock held.
     """
     if not is_running():
         return None
@@ -138,9 +140,9 @@ def read() -> SystemStatus | None:
 
 
 def started_at(pid: int) -> int:
-    """When a process was started, in clock ticks since the machine was: with it, a pid names one process for ever.
+    """When the process was started, in clock ticks since boot; 0 if there is no such process.
 
-    0 where there is no such process.
+    Pid and start time together identify one process: pids are reused.
     """
     try:
         line = Path(f"/proc/{pid}/stat").read_text(errors="replace")
@@ -150,5 +152,5 @@ def started_at(pid: int) -> int:
 
 
 def write(status: SystemStatus) -> None:
-    """Replaces the status in one step, so that no reader sees half of it."""
+    """Replaces the status file in one step, so that no reader sees half of it."""
     write_whole(status_file(), msgspec.json.format(msgspec.json.encode(status)), lasting=False)

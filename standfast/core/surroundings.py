@@ -1,9 +1,9 @@
-"""The environment that our processes start with: variables of other programs mean nothing to them.
+"""Removes other programs' variables from the environment of our processes.
 
-Faust takes APP_VERSION, BROKER_URL or WEB_PORT for its own settings, prometheus_client PROMETHEUS_MULTIPROC_DIR, Java
-JAVA_TOOL_OPTIONS, Python a PYTHONPATH whose `models` folder is found before ours. Kubernetes sets KAFKA_PORT and
-STANDFAST_PORT in each container beside Services of these names. So we keep what is known to be meant for us and for
-what we stand on, and drop the rest.
+Faust reads APP_VERSION, BROKER_URL and WEB_PORT as its own settings, prometheus_client reads PROMETHEUS_MULTIPROC_DIR,
+Java JAVA_TOOL_OPTIONS, and a PYTHONPATH may hold a `models` folder that Python finds before ours. Kubernetes sets
+KAFKA_PORT and STANDFAST_PORT in containers beside Services of these names. So we keep the variables known to be for us
+or for our libraries, and drop the rest.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _KEPT = frozenset((
     "http_proxy", "https_proxy", "no_proxy", "all_proxy", "SCHEMA_REGISTRY_URL", "GLIBC_TUNABLES",
     "TOKENIZERS_PARALLELISM", "NOTIFY_SOCKET", "JOURNAL_STREAM",
 ))  # fmt: skip
-# Settings of ours, and of the libraries that compute: torch, CUDA, ROCm, OpenMP, BLAS, the hub of models, allocators.
+# Our own settings, and those of torch, CUDA, ROCm, OpenMP, BLAS, the Hugging Face hub, allocators and Kerberos.
 _KEPT_PREFIXES = (
     "STANDFAST_", "KAFKA_", "LC_", "XDG_", "CUDA_", "NVIDIA_", "NCCL_", "HIP_", "HSA_", "ROCR_", "TORCH_", "PYTORCH_",
     "TORCHINDUCTOR_", "TRITON_", "OMP_", "GOMP_", "KMP_", "MKL_", "OPENBLAS_", "ONEDNN_", "DNNL_", "ATEN_", "HF_",
@@ -36,52 +36,53 @@ _ADDRESS = re.compile(r"(tcp|udp|sctp)://")
 
 
 def is_of_kubernetes(name: str, value: str) -> bool:
-    """Whether Kubernetes made this variable for a Service, whose name it begins with, and not a person for us."""
+    """Whether Kubernetes set this variable for a Service whose name begins like our variables."""
     if "__" in name:
         return False
     return bool(_SERVICE.search(name)) or (name.endswith("_PORT") and bool(_ADDRESS.match(value)))
 
 
-def is_ours(name: str, value: str) -> bool:
-    """Whether a variable is kept."""
+def is_kept(name: str, value: str) -> bool:
+    """Whether the variable is kept."""
     known = name in _KEPT or name.startswith(_KEPT_PREFIXES)
     return known and not is_of_kubernetes(name, value)
 
 
-def settle() -> None:
-    """Makes this process's environment ours, and has our code found before any other of the same name.
+def drop_foreign() -> None:
+    """Drops foreign variables from this process's environment, and puts our code first on the module path.
 
-    To be called before anything is imported that may read either.
+    Call it before importing anything that may read either.
     """
     dropped = foreign(os.environ)
     for name in dropped:
         del os.environ[name]
-    others = [each for each in os.environ.get("PYTHONPATH", "").split(os.pathsep) if each]
-    strangers = _absolute([*others, *([] if sys.flags.safe_path else ["."])]) - {str(ROOT)}
-    first = [each for each in sys.path if each and each not in strangers]
-    last = [each for each in sys.path if each in strangers]
+    python_path = [folder for folder in os.environ.get("PYTHONPATH", "").split(os.pathsep) if folder]
+    others = _absolute([*python_path, *([] if sys.flags.safe_path else ["."])]) - {str(ROOT)}
+    first = [folder for folder in sys.path if folder and folder not in others]
+    last = [folder for folder in sys.path if folder in others]
     sys.path[:] = [*first, *([] if str(ROOT) in first else [str(ROOT)]), *last]
-    if others:
-        os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), *(each for each in others if each != str(ROOT))])
+    if python_path:
+        without_root = [folder for folder in python_path if folder != str(ROOT)]
+        os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), *without_root])
     DROPPED[:] = dropped
 
 
 def _absolute(folders: list[str]) -> set[str]:
-    """As they stand in `sys.path`; `python -m` puts the current folder there."""
+    """The folders as `sys.path` holds them; `python -m` puts the current folder there."""
     try:
-        return {str(Path(each).absolute()) for each in folders}
+        return {str(Path(folder).absolute()) for folder in folders}
     except FileNotFoundError:  # the current folder was deleted
         return set()
 
 
-def ours(environment: Mapping[str, str]) -> dict[str, str]:
-    """The variables that are kept."""
-    return {name: value for name, value in environment.items() if is_ours(name, value)}
+def kept_variables(environment: Mapping[str, str]) -> dict[str, str]:
+    """The variables of the environment that are kept."""
+    return {name: value for name, value in environment.items() if is_kept(name, value)}
 
 
 def foreign(environment: Mapping[str, str]) -> list[str]:
-    """The names of those that are not kept."""
-    return sorted(name for name, value in environment.items() if not is_ours(name, value))
+    """The names of the variables that are not kept."""
+    return sorted(name for name, value in environment.items() if not is_kept(name, value))
 
 
 DROPPED: list[str] = []

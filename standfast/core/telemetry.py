@@ -1,9 +1,9 @@
-"""Every metric Standfast exports, in one table, and how the processes of one machine share one scrape target.
+"""All metrics Standfast exports, and how the processes of one machine share one scrape target.
 
 With `PROMETHEUS_MULTIPROC_DIR` set (the supervisor sets it for its children) each process writes its values to
-memory-mapped files named after its *slot* (`search-0`, `stream`, …), not its pid: a successor goes on in the files of a
-killed process, so nothing is lost at a SIGKILL and nothing piles up. Names map one to one on Triton's five stages:
-queue, compute_input, compute_infer, compute_output, request; times are seconds.
+memory-mapped files named after its *slot* (`search-0`, `stream`, …), not its pid: a successor continues the files of a
+killed process, so SIGKILL loses no counts and dead processes leave no files. The stages' names map one to one to
+Triton's: queue, compute_input, compute_infer, compute_output, request. Times are seconds.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ if FOLDER_VARIABLE in os.environ:
     _write_to_files()
 
 
-class OfEach(Histogram):
-    """A histogram of every request that can be told a whole batch at once: 0.1 µs a request instead of 2."""
+class BatchHistogram(Histogram):
+    """A histogram of requests that takes a whole batch in one call: 0.1 µs per request instead of 2."""
 
     def observe_all(self, values: Sequence[float]) -> None:
-        """Counts each of the values."""
-        for place, count in Counts(bisect_left(self._upper_bounds, value) for value in values).items():
-            self._buckets[place].inc(count)
+        """Observes each of the values."""
+        for bucket, count in Counts(bisect_left(self._upper_bounds, value) for value in values).items():
+            self._buckets[bucket].inc(count)
         self._sum.inc(sum(values))
 
 
@@ -53,13 +53,13 @@ FAILURES = Counter(
     "Requests not served, by reason; each is in the .dlq topic.",
     ("topic", "reason"),
 )
-REQUEST = OfEach(
+REQUEST = BatchHistogram(
     "standfast_request_seconds",
     "From a request's record timestamp to its committed answer.",
     _BY_MODEL,
     buckets=_SECONDS,
 )
-QUEUE = OfEach(
+QUEUE = BatchHistogram(
     "standfast_queue_seconds", "From a request's record timestamp to its batch.", _BY_MODEL, buckets=_SECONDS
 )
 COMPUTE_INPUT = Histogram(
@@ -179,20 +179,20 @@ DRILLS = Counter("standfast_drills", "Drills ended, by verdict.", ("drill", "ver
 
 
 def label(value: str, known: Collection[str]) -> str:
-    """The value if it is one of those known, else `other`: what callers make up must not make a series each."""
+    """The value if it is known, else `other`: values made up by callers must not create a time series each."""
     return value if value in known else "other"
 
 
 def become(slot: str) -> None:
-    """From here on this process writes its metrics under `slot`; call first thing after a fork."""
+    """Makes this process write its metrics under `slot` from now on; call it first after a fork."""
     global _slot  # noqa: PLW0603 - prometheus_client asks for it by a callback
     _slot = slot
 
 
 def share(folder: Path, slot: str) -> None:
-    """Makes this process, which was started without the variables, and its children share their metrics.
+    """Makes this process, started without the variables, and its children share their metrics.
 
-    Only what has labels, and was not used yet: its values are made when it is first used.
+    This covers only metrics with labels that were not used before, since their values are created at first use.
     """
     os.environ.update(environment(folder, slot))
     become(slot)
@@ -200,13 +200,13 @@ def share(folder: Path, slot: str) -> None:
 
 
 def environment(folder: Path, slot: str) -> dict[str, str]:
-    """The variables that make a child process share its metrics; the folder is created."""
+    """The variables that make a child process share its metrics; creates the folder."""
     folder.mkdir(parents=True, exist_ok=True)
     return {FOLDER_VARIABLE: str(folder), SLOT_VARIABLE: slot}
 
 
 def shared_registry(folder: Path) -> CollectorRegistry:
-    """A registry that adds up what all slots in the folder have written."""
+    """A registry that adds up the values of all slots in the folder."""
     registry = CollectorRegistry()
     Collector(registry, folder)
     return registry

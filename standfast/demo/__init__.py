@@ -1,1 +1,1 @@
-"""The whole story on one machine: real answers, a worker killed under load, the verdict, nothing left behind."""
+"""`standfast demo`: a real system on one machine, a worker killed under load, the verdict, nothing left behind."""

@@ -25,7 +25,7 @@ _ASK_AGAIN_S = 0.1
 
 
 def searches(caller: Caller, console: Console) -> list[Promise]:
-    """Three searches, sent by Kafka's own console producer as three lines of JSON."""
+    """Sends three searches by Kafka's own console producer, as three lines of JSON, and shows the answers."""
     requests = {f"demo-{number}": query for number, query in enumerate(QUERIES, 1)}
     lines = [json.dumps({"request_id": name, "query": query, "k": _SHOWN}) for name, query in requests.items()]
     produce("search.requests", lines, console)
@@ -33,12 +33,12 @@ def searches(caller: Caller, console: Console) -> list[Promise]:
     for name, query in requests.items():
         console.print(f"\n[bold]{escape(query)}[/]")
         console.print(table_of(answers[name]) if name in answers else "[red]no answer[/]")
-    good = sum(1 for result in answers.values() if result.status == "ok" and result.items)
-    return [Promise("every search is answered", good == len(requests), f"{good} of {len(requests)}")]
+    answered = sum(1 for result in answers.values() if result.status == "ok" and result.items)
+    return [Promise("every search is answered", answered == len(requests), f"{answered} of {len(requests)}")]
 
 
 def two_customers(caller: Caller, console: Console) -> list[Promise]:
-    """Recommendations for two customers of the sample shop."""
+    """Asks for recommendations for two customers of the sample shop, and compares them."""
     lists = []
     for user in CUSTOMERS:
         result = _recommended(caller, user)
@@ -51,7 +51,7 @@ def two_customers(caller: Caller, console: Console) -> list[Promise]:
 
 
 def a_purchase(caller: Caller, console: Console) -> list[Promise]:
-    """The first customer buys the first product they were recommended, and asks again until the advice changes."""
+    """The first customer buys the first product recommended, and asks again until the recommendations change."""
     user = CUSTOMERS[0]
     before = _recommended(caller, user)
     bought = before.items[0]

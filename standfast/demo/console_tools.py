@@ -1,4 +1,4 @@
-"""Sending lines with Kafka's own console producer, and showing how it is done."""
+"""Sends lines with Kafka's own console producer, and prints the commands a reader would type for it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _WITHIN_S = 60.0
 
 
 def produce(topic: str, lines: list[str], console: Console) -> None:
-    """Each line becomes a record of the topic; raises ClusterError if the console producer fails."""
+    """Sends each line as a record of the topic; raises ClusterError if the console producer fails."""
     tool = ("kafka", "console-producer", "--topic", topic)
     for line in lines:
         console.print(f"[dim]$ echo '{escape(line)}' | standfast {' '.join(tool)}[/]", soft_wrap=True)
@@ -26,5 +26,5 @@ def produce(topic: str, lines: list[str], console: Console) -> None:
     except subprocess.TimeoutExpired:
         raise ClusterError(f"Kafka's console producer took longer than {_WITHIN_S:g} s for {topic}") from None
     if done.returncode:
-        said = done.stderr.strip().splitlines() or ["it said nothing"]
-        raise ClusterError(f"Kafka's console producer failed for {topic} ({done.returncode}): {said[-1]}")
+        errors = done.stderr.strip().splitlines() or ["it said nothing"]
+        raise ClusterError(f"Kafka's console producer failed for {topic} ({done.returncode}): {errors[-1]}")

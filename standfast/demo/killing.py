@@ -1,4 +1,4 @@
-"""The demo's last step: one word on a topic starts a drill that kills a worker under load."""
+"""The demo's last step: one word on the topic `drills.control` starts a drill that kills a worker under load."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ _PAUSE_S = 5.0
 
 
 def a_worker_dies(settings: Settings, console: Console) -> list[Promise]:
-    """Starts the drill by its bare word, shows each phase as it happens, and the verdict.
+    """Starts the drill by its bare name, shows each phase as it happens, and the verdict.
 
-    A drill refuses to strike a system that is slow already: on a machine busy with other things it is asked again.
+    A drill is rejected while the system is slow already, as on a busy machine; it is then started again, twice at most.
     """
     with closing(_events(settings)) as events:
-        for left in reversed(range(_TRIES)):
+        for tries_left in reversed(range(_TRIES)):
             produce("drills.control", [DRILL], console)
             last = _last(events, console)
-            if last.verdict != "rejected" or not left:
+            if last.verdict != "rejected" or not tries_left:
                 break
             console.print(f"\nNothing was harmed; once more in {_PAUSE_S:g} s.\n")
             time.sleep(_PAUSE_S)
@@ -48,6 +48,7 @@ def a_worker_dies(settings: Settings, console: Console) -> list[Promise]:
 
 
 def _last(events: Iterator[DrillEvent], console: Console) -> DrillEvent:
+    """The drill's last event, with the verdict; shows each event before it."""
     for event in events:
         if event.phase in FINAL:
             console.print()
@@ -62,7 +63,7 @@ def _counted(count: int | None, what: str) -> str:
 
 
 def _events(settings: Settings) -> Generator[DrillEvent, None, None]:
-    """The outcome stream of the demo's own Kafka from its start; all drills there are its own."""
+    """The drill events of the demo's Kafka, from the beginning of the topic: all drills there are the demo's."""
     consumer = Consumer(clients.consumer(settings, "standfast-demo", "standfast-demo"))
     codec = Codec()
     deadline = time.monotonic() + _VERDICT_WITHIN_S

@@ -1,4 +1,4 @@
-"""What the demo promises, and whether it was kept."""
+"""The demo's promises, and whether each was kept."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from standfast.core.errors import StandfastError
 
 @dataclass(frozen=True, slots=True)
 class Promise:
-    """One claim and what was seen of it."""
+    """One claim, whether it was kept, and what was observed."""
 
     claim: str
     kept: bool
     seen: str
 
 
-def tried(claim: str, step: Callable[[], list[Promise]], console: Console) -> list[Promise]:
-    """The step's promises; one broken promise, named `claim`, if it raised an error of ours."""
+def promises_of(claim: str, step: Callable[[], list[Promise]], console: Console) -> list[Promise]:
+    """The promises a step returns; if it raises a StandfastError, one broken promise named `claim`."""
     try:
         return step()
     except StandfastError as error:
@@ -32,8 +32,8 @@ def tried(claim: str, step: Callable[[], list[Promise]], console: Console) -> li
 
 def table(promises: list[Promise]) -> Table:
     """One row for each promise."""
-    made = Table(box=None, pad_edge=False, show_header=False)
+    rows = Table(box=None, pad_edge=False, show_header=False)
     for promise in promises:
         mark = "[green]kept[/]  " if promise.kept else "[bold red]BROKEN[/]"
-        made.add_row(mark, promise.claim, escape(promise.seen))
-    return made
+        rows.add_row(mark, promise.claim, escape(promise.seen))
+    return rows

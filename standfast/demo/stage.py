@@ -1,4 +1,4 @@
-"""Where the demo takes place: a system of its own in a temporary state folder, gone when the demo is."""
+"""The demo's own system, in a temporary state folder that is deleted at the end."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ _LAST_LINES = 15
 
 
 @contextmanager
-def stage(on_detail: Callable[[str], None], on_failure: Callable[[str], None]) -> Iterator[None]:
-    """A running system with default settings; inside, this process's commands find it as any user's would.
+def demo_system(on_detail: Callable[[str], None], on_failure: Callable[[str], None]) -> Iterator[None]:
+    """Runs a system with default settings; inside the block, commands of this process find it.
 
     Args:
-        on_detail: told what the start is waiting for.
-        on_failure: told the last lines of the system's log, which is gone with its folder.
+        on_detail: called with what the start is waiting for.
+        on_failure: called with the last lines of the system's log, which is deleted with the folder.
 
     Raises:
         ClusterError: the system did not start.
     """
-    with _interrupted_by_sigterm(), _own_surroundings():
+    with _interrupted_by_sigterm(), _own_environment():
         log = launching.log_file()
         process = start_child(launching.command("up"), signal.SIGTERM, log)
         try:
@@ -46,22 +46,22 @@ def stage(on_detail: Callable[[str], None], on_failure: Callable[[str], None]) -
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C would leave the folder behind
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C would skip the deletion of the folder
     process.terminate()
     try:
         process.wait(_STOP_WITHIN_S)
     except subprocess.TimeoutExpired:
-        process.kill()  # its children die with it
+        process.kill()  # its children get the parent-death signal
         process.wait()
 
 
 @contextmanager
-def _own_surroundings() -> Iterator[None]:
-    """A temporary state folder, which is the current folder too: no settings of the user's reach the demo."""
-    before, where = dict(os.environ), Path.cwd()
+def _own_environment() -> Iterator[None]:
+    """Makes a temporary folder the state folder and the current folder, so that no user's settings reach the demo."""
+    variables, current = dict(os.environ), Path.cwd()
     folder = Path(tempfile.mkdtemp(prefix="standfast-demo-"))
     try:
-        for name in before:
+        for name in variables:
             if name.startswith(_FOREIGN):
                 del os.environ[name]
         os.environ.update(launching.environment())
@@ -69,22 +69,22 @@ def _own_surroundings() -> Iterator[None]:
         os.chdir(folder)
         yield
     finally:
-        os.chdir(where)
+        os.chdir(current)
         os.environ.clear()
-        os.environ.update(before)
+        os.environ.update(variables)
         shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager
 def _interrupted_by_sigterm() -> Iterator[None]:
-    """Makes SIGTERM end the demo as Ctrl-C does: with everything cleared away."""
+    """Makes SIGTERM end the demo as Ctrl-C does: the system is stopped and its folder deleted."""
 
     def interrupt(_signum: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
-    terminated, interrupted = signal.signal(signal.SIGTERM, interrupt), signal.getsignal(signal.SIGINT)
+    sigterm_handler, sigint_handler = signal.signal(signal.SIGTERM, interrupt), signal.getsignal(signal.SIGINT)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, terminated)
-        signal.signal(signal.SIGINT, interrupted)
+        signal.signal(signal.SIGTERM, sigterm_handler)
+        signal.signal(signal.SIGINT, sigint_handler)

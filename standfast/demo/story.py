@@ -12,20 +12,20 @@ from standfast.caller import Caller
 from standfast.core.processes.locating import located
 from standfast.core.settings import load
 from standfast.demo import asking, killing
-from standfast.demo.promises import Promise, tried
+from standfast.demo.promises import Promise, promises_of
 
 
 @dataclass(frozen=True, slots=True)
 class Chapter:
-    """One step of the story, and the words that introduce it."""
+    """One step of the demo, with its title and introduction."""
 
     title: str
     words: str
     step: Callable[[], list[Promise]]
 
 
-def tell(console: Console) -> list[Promise]:
-    """Goes through every chapter, whatever comes of the one before, and returns what was promised."""
+def run_chapters(console: Console) -> list[Promise]:
+    """Runs every chapter, also after one that failed; returns the promises of all."""
     settings = located(load())
     promises: list[Promise] = []
     with Caller(settings) as caller:
@@ -55,11 +55,11 @@ def tell(console: Console) -> list[Promise]:
         for number, chapter in enumerate(chapters, 2):
             heading(console, f"{number}. {chapter.title}")
             console.print(chapter.words)
-            promises += tried(chapter.title, chapter.step, console)
+            promises += promises_of(chapter.title, chapter.step, console)
     return promises
 
 
 def heading(console: Console, text: str) -> None:
-    """Starts a chapter."""
+    """Prints a chapter's heading."""
     console.print()
     console.print(Rule(f"[bold]{text}", align="left"), width=min(console.width, 100))

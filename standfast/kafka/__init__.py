@@ -1,1 +1,1 @@
-"""Apache Kafka on this machine: fetched and checked, one or three brokers as children, its console tools."""
+"""Apache Kafka on this machine: its jars, an embedded cluster of one or three brokers, and its console tools."""

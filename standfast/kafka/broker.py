@@ -1,4 +1,4 @@
-"""One broker of the embedded cluster: its folder, its process."""
+"""One broker of the embedded cluster: its folder and its process."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from pathlib import Path
 
 from standfast.core.errors import ClusterError
 from standfast.core.processes.child import start_child
-from standfast.core.surroundings import ours
-from standfast.kafka import jit_priority as compiler
+from standfast.core.surroundings import kept_variables
+from standfast.kafka import jit_priority
 from standfast.kafka.broker_config import Layout, NodePorts, logging_config, properties
 from standfast.kafka.distribution import QUICK_TO_START, java_command
 
@@ -38,7 +38,7 @@ class Node:
 
     @property
     def data(self) -> Path:
-        """Where its partitions lie."""
+        """The folder with the broker's partitions (`log.dirs`)."""
         return self.folder / "data"
 
     @property
@@ -53,19 +53,19 @@ class Node:
 
     @property
     def alive(self) -> bool:
-        """Whether its process runs; says nothing about whether it answers."""
+        """Whether the process runs, which does not mean that it answers."""
         return self._process is not None and self._process.poll() is None
 
     def write_config(self) -> None:
-        """(Re)writes the configuration files; nothing in them is worth keeping."""
+        """Writes the configuration files, replacing those of the last start."""
         self.log_file.parent.mkdir(parents=True, exist_ok=True)
         self._config("server.properties", properties(self._layout, self._ports, self.data.name))
         self._config("log4j2.properties", logging_config("logs/server.log"))
 
     def begin_format(self) -> subprocess.Popen[bytes] | None:
-        """Starts writing this node's identity, under another name so that a kill leaves nothing half-done.
+        """Starts Kafka's `storage format` for this node in `data.new`, so that a kill leaves no half-formatted `data`.
 
-        None if there is one already. Raises ClusterError if there are partitions but no identity.
+        None if the node is formatted already. Raises ClusterError if there are partitions but no `meta.properties`.
         """
         if (self.data / "meta.properties").is_file():
             return None
@@ -79,7 +79,7 @@ class Node:
         return self._start([*command, "--cluster-id", self._layout.cluster_id], signal.SIGKILL)
 
     def end_format(self, process: subprocess.Popen[bytes], timeout: float) -> None:
-        """Waits for what `begin_format` started and puts the result in place."""
+        """Waits for the process of `begin_format` and renames `data.new`; raises ClusterError if it failed."""
         try:
             code = process.wait(timeout)
         except subprocess.TimeoutExpired:
@@ -94,14 +94,14 @@ class Node:
     def launch(self, *options: str) -> None:
         """Starts the process and returns at once; call it from the main thread (see `start_child`).
 
-        `options` are further ones for Java.
+        `options` are further JVM options.
         """
-        lasting = len(self._layout.nodes) == 1  # three on one machine are for trying out what fails
-        jvm = options if lasting else (QUICK_TO_START, *options)
+        single = len(self._layout.nodes) == 1  # three brokers on one machine are for trying out failures
+        jvm = options if single else (QUICK_TO_START, *options)
         command = [*self._java("kafka.Kafka", self._heap, *jvm), "server.properties"]
         self._process = self._start(command, signal.SIGTERM)
-        if lasting:
-            compiler.yields(self._process.pid)
+        if single:
+            jit_priority.lower_priority(self._process.pid)
 
     def restart(self) -> None:
         """Starts the process again with its data and ports, after a `kill` or a crash; returns at once."""
@@ -110,23 +110,23 @@ class Node:
         self.launch()
 
     def kill(self) -> None:
-        """SIGKILL: no clean-up of any kind; returns when the process is gone."""
+        """Sends SIGKILL and waits until the process is gone."""
         if self._process is not None:
             self._process.kill()
             self._process.wait()
 
     def end(self) -> None:
-        """SIGKILL, and returns at once: a stopped process ends by it as well."""
+        """Sends SIGKILL, which ends a stopped process too, and returns at once."""
         if self._process is not None:
             self._process.kill()
 
     def terminate(self) -> None:
-        """Asks the process to stop cleanly and returns at once."""
+        """Sends SIGTERM, at which Kafka stops cleanly, and returns at once."""
         if self._process is not None:
             self._process.terminate()
 
     def wait(self, deadline: float) -> bool:
-        """Waits until the process is gone or `deadline` (monotonic seconds) is past, then kills it: False."""
+        """Waits until the process is gone; after `deadline` (monotonic seconds) kills it and returns False."""
         if self._process is None:
             return True
         try:
@@ -137,11 +137,11 @@ class Node:
         return True
 
     def holder(self) -> int | None:
-        """The pid of a living process that holds this node's data folder, None if nobody does."""
+        """The pid of a living process that holds the lock on this node's data folder, None if there is none."""
         return holder(self.data)
 
     def last_words(self) -> str:
-        """The last log line that tells what went wrong, and where the whole log is."""
+        """The last log line with an error, and the log's path."""
         for path in (self.log_file, self._output):
             lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else []
             telling = [line for line in lines[-500:] if _TELLING.search(line)]
@@ -154,12 +154,12 @@ class Node:
         return self.folder / "logs" / "java.out"
 
     def _start(self, command: list[str], signal_at_death: int) -> subprocess.Popen[bytes]:
-        """Starts it in its own folder, under which all its files have plain names.
+        """Starts the command in the node's folder, so that all of its files have plain names.
 
-        Kafka takes a comma in a path for the next path, a properties file a backslash for an escape and an umlaut for
-        two characters; and in a locale without umlauts Java does not find the folder.
+        In a path, Kafka takes a comma for a separator, and a properties file takes a backslash for an escape and an
+        umlaut for two characters; in a locale without umlauts Java does not find the folder.
         """
-        environment = {**ours(os.environ), "LC_ALL": "C.UTF-8"}
+        environment = {**kept_variables(os.environ), "LC_ALL": "C.UTF-8"}
         return start_child(command, signal_at_death, self._output, environment, self.folder)
 
     def _java(self, main_class: str, heap: str, *options: str) -> list[str]:
@@ -181,14 +181,14 @@ class Node:
 
 
 def holder(data: Path) -> int | None:
-    """The pid of a living process that holds a broker's data folder, None if nobody does.
+    """The pid of a living process that holds the lock on a broker's data folder, None if there is none.
 
-    Kafka's `.lock` file stays behind when a broker dies; only the kernel's lock on it counts.
+    Kafka's `.lock` file stays when a broker dies, so only the kernel's lock on it counts.
     """
     try:
         with (data / ".lock").open("rb+") as lock:
-            question = struct.pack(_FLOCK, fcntl.F_WRLCK, 0, 0, 0, 0)
-            kind, _, _, _, pid = struct.unpack(_FLOCK, fcntl.fcntl(lock, fcntl.F_GETLK, question))
+            query = struct.pack(_FLOCK, fcntl.F_WRLCK, 0, 0, 0, 0)
+            kind, _, _, _, pid = struct.unpack(_FLOCK, fcntl.fcntl(lock, fcntl.F_GETLK, query))
     except FileNotFoundError:
         return None
     return None if kind == fcntl.F_UNLCK else int(pid)

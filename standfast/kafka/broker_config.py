@@ -1,4 +1,4 @@
-"""What a broker of the embedded cluster is told: its properties, its logging, its ports."""
+"""The configuration of the embedded cluster's brokers: properties, logging, ports."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import string
 
 import msgspec
 
-_PORTS = range(20_000, 32_000)  # below the range Linux takes client ports from, so that a restart finds its own free
+_PORTS = range(20_000, 32_000)  # below Linux's ephemeral ports (32768 on), so that a restart finds its own port free
 
 
 class NodePorts(msgspec.Struct, frozen=True):
-    """Where one node listens on loopback."""
+    """The ports on which one node listens on 127.0.0.1."""
 
     id: int
     broker: int
@@ -20,19 +20,19 @@ class NodePorts(msgspec.Struct, frozen=True):
 
 
 class Layout(msgspec.Struct, frozen=True):
-    """What a cluster remembers between two starts."""
+    """What a cluster keeps between two starts: its id, and its nodes' ids and ports."""
 
     cluster_id: str
     nodes: list[NodePorts]
 
     @property
     def bootstrap_servers(self) -> str:
-        """What a client connects to."""
+        """The addresses that clients connect to."""
         return ",".join(f"127.0.0.1:{node.broker}" for node in self.nodes)
 
 
 def new_layout(brokers: int) -> Layout:
-    """A fresh identity and free ports."""
+    """A layout with a random cluster id and free ports."""
     ports = _free_ports(2 * brokers)
     nodes = [NodePorts(id=n + 1, broker=ports[2 * n], controller=ports[2 * n + 1]) for n in range(brokers)]
     letters = string.ascii_letters + string.digits
@@ -40,7 +40,7 @@ def new_layout(brokers: int) -> Layout:
 
 
 def with_free_ports(layout: Layout) -> Layout:
-    """The same layout, with another port wherever somebody else has taken one."""
+    """The same layout, with another port in place of each that another process listens on."""
     taken = {port for node in layout.nodes for port in (node.broker, node.controller) if not is_free(port)}
     spare = iter(_free_ports(len(taken)))
     nodes = [
@@ -57,7 +57,7 @@ def with_free_ports(layout: Layout) -> Layout:
 def is_free(port: int) -> bool:
     """Whether a broker could listen on this port of 127.0.0.1 now."""
     with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as Java does: a closing connection is no owner
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as Java does: TIME_WAIT connections don't count
         try:
             probe.bind(("127.0.0.1", port))
         except OSError:
@@ -66,13 +66,13 @@ def is_free(port: int) -> bool:
 
 
 def properties(layout: Layout, node: NodePorts, data: str) -> str:
-    """The text of `server.properties` for one node of the cluster; `data` is a plain name in its current folder."""
+    """The text of `server.properties` for one node; `data` is the name of `log.dirs` in the node's folder."""
     brokers = len(layout.nodes)
-    copies, in_sync = min(3, brokers), 2 if brokers > 2 else 1
+    replicas, in_sync = min(3, brokers), 2 if brokers > 2 else 1
     lines = {
         "process.roles": "broker,controller",
         "node.id": node.id,
-        "controller.quorum.voters": ",".join(f"{each.id}@127.0.0.1:{each.controller}" for each in layout.nodes),
+        "controller.quorum.voters": ",".join(f"{voter.id}@127.0.0.1:{voter.controller}" for voter in layout.nodes),
         "listeners": f"PLAINTEXT://127.0.0.1:{node.broker},CONTROLLER://127.0.0.1:{node.controller}",
         "advertised.listeners": f"PLAINTEXT://127.0.0.1:{node.broker}",
         "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
@@ -80,34 +80,34 @@ def properties(layout: Layout, node: NodePorts, data: str) -> str:
         "inter.broker.listener.name": "PLAINTEXT",
         "log.dirs": data,
         "auto.create.topics.enable": "false",
-        "default.replication.factor": copies,
+        "default.replication.factor": replicas,
         "min.insync.replicas": in_sync,
-        "log.cleaner.dedupe.buffer.size": 16_777_216,  # default 128 MiB, at once; so it is 600,000 keys at a time
-        **_internal_topics(copies, in_sync),
+        "log.cleaner.dedupe.buffer.size": 16_777_216,  # default 128 MiB, allocated at start; 16 hold 600,000 keys
+        **_internal_topics(replicas, in_sync),
         **_quick_to_notice(),
         "controller.quorum.fetch.timeout.ms": _leaderless_ms(layout, node),
     }
     return "".join(f"{key}={value}\n" for key, value in lines.items())
 
 
-def _internal_topics(copies: int, in_sync: int) -> dict[str, object]:
+def _internal_topics(replicas: int, in_sync: int) -> dict[str, object]:
     return {
         "offsets.topic.num.partitions": 8,
-        "offsets.topic.replication.factor": copies,
+        "offsets.topic.replication.factor": replicas,
         "transaction.state.log.num.partitions": 8,
-        "transaction.state.log.replication.factor": copies,
+        "transaction.state.log.replication.factor": replicas,
         "transaction.state.log.min.isr": in_sync,
         "share.coordinator.state.topic.num.partitions": 8,
-        "share.coordinator.state.topic.replication.factor": copies,
+        "share.coordinator.state.topic.replication.factor": replicas,
         "share.coordinator.state.topic.min.isr": in_sync,
     }
 
 
 def _quick_to_notice() -> dict[str, object]:
-    """A dead leader's partitions answer again after 1.5 s instead of the defaults' 9 s."""
+    """Short time-outs: with them a dead leader's partitions answer again after 1.5 s, with the defaults after 9 s."""
     return {
-        "replica.fetch.backoff.ms": 50,  # default 1 s: what followers of a new leader waited, and with them acks=all
-        # Default 500: a follower waited so long for news before it asked a new leader, and acks=all with it.
+        "replica.fetch.backoff.ms": 50,  # default 1 s, which a new leader's followers waited, and acks=all with them
+        # Default 500, which a follower's open fetch lasted before it asked the new leader, and acks=all with it.
         "replica.fetch.wait.max.ms": 100,
         "broker.session.timeout.ms": 1500,
         "broker.heartbeat.interval.ms": 300,
@@ -118,10 +118,10 @@ def _quick_to_notice() -> dict[str, object]:
 
 
 def _leaderless_ms(layout: Layout, node: NodePorts) -> int:
-    """When a node looks for a new controller: another time for each.
+    """After how many ms without the controller a node stands for election: 800, and 150 more for each next node.
 
-    Two that look at the same instant vote for themselves, and for 0.7 s nobody is elected (one death in two). A quiet
-    controller answers every 500 ms.
+    Two nodes that stand at the same instant vote for themselves, and for 0.7 s no controller is elected; that happened
+    at every second death. A controller with nothing new answers every 500 ms.
     """
     return 800 + 150 * layout.nodes.index(node)
 

@@ -15,19 +15,19 @@ from standfast.core.keeping import write_whole
 from standfast.kafka.broker import Node
 from standfast.kafka.broker_config import Layout, new_layout, with_free_ports
 from standfast.kafka.quorum import elect_another
-from standfast.kafka.unregister_broker import write_off
+from standfast.kafka.unregister_broker import unregister
 
 _log = structlog.get_logger()
 _POLL_S = 0.02
-_ELECT_S = 0.5  # of each controller to take what it is told; without it they elect another by themselves, later
-_WRITE_OFF_S = 5.0  # a new controller may have to be elected first, if it was the dead one
-_GRACE_S = 10.0  # how long a broker whose supervisor was just killed may take to give its folder back
+_ELECT_S = 0.5  # time limit for each controller's answer; if it fails, they elect another by themselves, later
+_UNREGISTER_S = 5.0  # if the dead broker was the active controller, another must be elected first
+_GRACE_S = 10.0  # how long a broker whose supervisor was just killed may take to release its folder
 
 
 class Cluster:
-    """Apache Kafka (KRaft) on loopback, with its data below `folder`; a later start finds data and ports again.
+    """Apache Kafka (KRaft) on 127.0.0.1, with its data below `folder`; a later start uses the same data and ports.
 
-    Blocks in `start` and `stop`. Start it from the main thread: the brokers die with the thread that started them.
+    `start` and `stop` block. Start it from the main thread: the brokers die with the thread that started them.
     """
 
     def __init__(self, brokers: int, folder: Path) -> None:
@@ -38,15 +38,15 @@ class Cluster:
 
     @property
     def bootstrap_servers(self) -> str:
-        """What clients connect to; known from `start` on."""
+        """The addresses that clients connect to; raises ClusterError before the first start."""
         if self._layout is None:
             raise ClusterError("Kafka has no address yet: it was never started")
         return self._layout.bootstrap_servers
 
     def start(self, timeout: float = 120.0) -> None:
-        """Starts every broker and returns when all of them answer clients; raises ClusterError, leaving none behind.
+        """Starts every broker and returns when all answer clients; raises ClusterError, with no broker left running.
 
-        The first start on a machine also fetches Kafka, outside of `timeout` (see `distribution`).
+        The first start on a machine also fetches Kafka, which `timeout` does not cover (see `distribution`).
         """
         try:
             self.launch(timeout)
@@ -57,7 +57,7 @@ class Cluster:
             raise
 
     def launch(self, timeout: float = 60.0) -> None:
-        """Starts every broker's process and returns before it answers; `wait_ready` is to follow."""
+        """Starts every broker's process without waiting for its answers; call `wait_ready` next."""
         self._prepare(timeout)
         for node in self.nodes:
             node.launch()
@@ -70,8 +70,8 @@ class Cluster:
         deadline = time.monotonic() + timeout
         for node in self.nodes:
             self._wait_for_port(node, deadline)
-        quick = {"reconnect.backoff.ms": 20, "reconnect.backoff.max.ms": 50, "log_level": 0}
-        admin = AdminClient({"bootstrap.servers": self.bootstrap_servers, **quick})
+        retries = {"reconnect.backoff.ms": 20, "reconnect.backoff.max.ms": 50, "log_level": 0}
+        admin = AdminClient({"bootstrap.servers": self.bootstrap_servers, **retries})
         while True:
             try:
                 if len(admin.list_topics(timeout=1.0).brokers) == len(self.nodes):
@@ -82,16 +82,17 @@ class Cluster:
             self._check(deadline)
             time.sleep(_POLL_S)
 
-    def write_off(self, dead: Node) -> bool:
-        """Has the others take over from a broker that ended, at once; blocks for up to 5 s. To be launched afterwards.
+    def unregister(self, dead: Node) -> bool:
+        """Unregisters a dead broker, so that the others take over its partitions at once; blocks for up to 5 s.
 
-        False, and nothing is done, where another is down too: the request could then outlast the broker's return.
+        Launch the broker again only afterwards. Does nothing and returns False if another broker is down too: the
+        request could then take effect after the dead broker's return.
         """
         others = [node for node in self.nodes if node is not dead]
         if not others or not all(node.alive for node in others):
             return False
         elect_another(dead.id, {node.id: node.controller_address for node in others}, _ELECT_S)
-        return write_off(dead.id, [node.address for node in others], _WRITE_OFF_S)
+        return unregister(dead.id, [node.address for node in others], _UNREGISTER_S)
 
     def stop(self, timeout: float = 20.0) -> None:
         """Stops every broker cleanly, killing what still runs after `timeout` seconds; safe to call twice."""
@@ -112,19 +113,18 @@ class Cluster:
         self.stop()
 
     def _prepare(self, timeout: float) -> None:
-        remembered = self._remembered()
-        held = [Node(self.folder, remembered, ports) for ports in remembered.nodes]
-        _wait_until_unheld(held)
-        self._layout = with_free_ports(remembered)
-        self._remember(self._layout)
+        stored = self._stored_layout()
+        _wait_until_released([Node(self.folder, stored, ports) for ports in stored.nodes])
+        self._layout = with_free_ports(stored)
+        self._store(self._layout)
         self.nodes = [Node(self.folder, self._layout, ports) for ports in self._layout.nodes]
         for node in self.nodes:
             node.write_config()
-        started = [(node, process) for node in self.nodes if (process := node.begin_format()) is not None]
-        for node, process in started:
+        formatting = [(node, process) for node in self.nodes if (process := node.begin_format()) is not None]
+        for node, process in formatting:
             node.end_format(process, timeout)
 
-    def _remembered(self) -> Layout:
+    def _stored_layout(self) -> Layout:
         path = self.folder / "cluster.json"
         try:
             layout = msgspec.json.decode(path.read_bytes(), type=Layout)
@@ -147,7 +147,7 @@ class Cluster:
             )
         return new_layout(self._brokers)
 
-    def _remember(self, layout: Layout) -> None:
+    def _store(self, layout: Layout) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         write_whole(self.folder / "cluster.json", msgspec.json.format(msgspec.json.encode(layout)))
 
@@ -171,7 +171,7 @@ class Cluster:
             )
 
 
-def _wait_until_unheld(nodes: list[Node]) -> None:
+def _wait_until_released(nodes: list[Node]) -> None:
     deadline = time.monotonic() + _GRACE_S
     for node in nodes:
         while (pid := node.holder()) is not None:

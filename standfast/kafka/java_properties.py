@@ -1,4 +1,4 @@
-"""The security settings of our librdkafka clients in the words of Kafka's Java clients."""
+"""Translates librdkafka's security settings into those of Kafka's Java clients."""
 
 from __future__ import annotations
 
@@ -12,12 +12,15 @@ if TYPE_CHECKING:
     from standfast.core.settings import Settings
 
 REWRITE_KEY = "openssl pkcs8 -topk8 -v2 aes-256-cbc -in KEY -out NEW_KEY"
-_AES = bytes.fromhex("6086480165030401")  # how the object identifiers of all its kinds begin
+_AES = bytes.fromhex("6086480165030401")  # the common prefix of all AES object identifiers
 _OWN = "give the tool settings of its own with --command-config"
 
 
 def java_properties(settings: Settings) -> str:
-    """A properties file for the console tools, empty where the cluster is open; raises SettingsError."""
+    """The text of a properties file for the console tools, empty for PLAINTEXT.
+
+    Raises SettingsError for settings that Kafka's Java clients do not support.
+    """
     wanted = security(settings.kafka.client_settings, "Kafka's Java tools")
     if wanted.protocol == "PLAINTEXT":
         return ""
@@ -82,7 +85,7 @@ def _quoted(text: str) -> str:
 
 
 def escaped(value: str) -> str:
-    r"""A value as Java reads it from a file: in Latin-1, all else as \uXXXX, which it takes for one UTF-16 unit."""
+    r"""The value as a Java properties file needs it: ASCII, every other UTF-16 unit as \uXXXX."""
     units = value.encode("utf-16-be", "surrogatepass")
-    codes = [int.from_bytes(units[at : at + 2], "big") for at in range(0, len(units), 2)]
+    codes = [int.from_bytes(units[start : start + 2], "big") for start in range(0, len(units), 2)]
     return "".join(chr(code) if 0x20 < code < 0x7F and code != 0x5C else f"\\u{code:04x}" for code in codes)

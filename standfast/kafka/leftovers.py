@@ -1,4 +1,4 @@
-"""Brokers that outlived their supervisor: one that was stopped when it was killed does not see the signal to end."""
+"""Ends brokers that outlived their supervisor: a broker that is stopped (SIGSTOP) does not act on its SIGTERM."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ _POLL_S = 0.05
 
 
 def end(folder: Path, within_s: float = 10.0) -> list[int]:
-    """Ends every process that holds a broker's data below the folder, by force after `within_s` seconds; their pids."""
+    """Ends every process that holds a broker's data below the folder; returns their pids.
+
+    Sends SIGTERM and SIGCONT, and SIGKILL after `within_s` seconds.
+    """
     ended = []
     for data in sorted(folder.glob("node-*/data")):
         pid = holder(data)
@@ -26,16 +29,16 @@ def end(folder: Path, within_s: float = 10.0) -> list[int]:
 
 def _end(data: Path, pid: int, within_s: float) -> None:
     with contextlib.suppress(ProcessLookupError):
-        process = os.pidfd_open(pid)
+        pidfd = os.pidfd_open(pid)
         try:
-            if holder(data) != pid:  # it ended, and its pid may be another's
+            if holder(data) != pid:  # the broker ended meanwhile, and its pid may be reused
                 return
-            signal.pidfd_send_signal(process, signal.SIGTERM)
-            signal.pidfd_send_signal(process, signal.SIGCONT)
+            signal.pidfd_send_signal(pidfd, signal.SIGTERM)
+            signal.pidfd_send_signal(pidfd, signal.SIGCONT)
             deadline = time.monotonic() + within_s
             while holder(data) == pid and time.monotonic() < deadline:
                 time.sleep(_POLL_S)
             if holder(data) == pid:
-                signal.pidfd_send_signal(process, signal.SIGKILL)
+                signal.pidfd_send_signal(pidfd, signal.SIGKILL)
         finally:
-            os.close(process)
+            os.close(pidfd)

@@ -1,4 +1,4 @@
-"""Which jars Apache Kafka consists of: `kafka.lock.toml`, with the SHA-256 of each.
+"""The jars Apache Kafka consists of, with their SHA-256, from `kafka.lock.toml`.
 
 `python -m standfast.kafka.lock` resolves the coordinates below again and rewrites the file.
 """
@@ -14,8 +14,8 @@ from pathlib import Path
 KAFKA_VERSION = "4.3.1"
 LOCK_FILE = Path(__file__).with_name("kafka.lock.toml")
 _WITH_DEPENDENCIES = (f"org.apache.kafka:kafka_2.13:{KAFKA_VERSION}", f"org.apache.kafka:kafka-tools:{KAFKA_VERSION}")
-# Kafka's jars log through slf4j and leave the choice of a backend to whoever packs them; without one they are mute.
-# Resolved apart, because its parent's version table would move 22 of Kafka's own dependencies.
+# Kafka's jars log through slf4j and bring no backend; without one they log nothing. Resolved separately, because its
+# parent POM's version table would change 22 of Kafka's own dependencies.
 _ALONE = ("org.apache.logging.log4j:log4j-slf4j-impl:2.25.4",)
 
 
@@ -46,7 +46,7 @@ def locked_jars(path: Path = LOCK_FILE) -> list[LockedJar]:
 
 
 def lock_digest(jars: list[LockedJar]) -> str:
-    """A short name for exactly this set of jars."""
+    """A hash of this set of jars, 12 hexadecimal digits."""
     text = "\n".join(f"{jar.coordinate} {jar.sha256}" for jar in jars)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
@@ -58,9 +58,9 @@ def write_lock(path: Path = LOCK_FILE) -> None:
 
     with tempfile.TemporaryDirectory() as fresh:
         maven = MavenContext(repo_cache=Path(fresh), local_repos=[])
-        wanted, transitive = maven.resolver.resolve([maven.create_dependency(one) for one in _WITH_DEPENDENCIES])
-        alone, _ = maven.resolver.resolve([maven.create_dependency(one) for one in _ALONE])
-        needed = [each for each in transitive if each.scope in ("compile", "runtime")]
+        wanted, transitive = maven.resolver.resolve([maven.create_dependency(jar) for jar in _WITH_DEPENDENCIES])
+        alone, _ = maven.resolver.resolve([maven.create_dependency(jar) for jar in _ALONE])
+        needed = [dependency for dependency in transitive if dependency.scope in ("compile", "runtime")]
         LockFile.from_resolved_dependencies([*wanted, *needed, *alone], environment_name="kafka").save(path)
 
 

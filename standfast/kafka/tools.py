@@ -1,4 +1,4 @@
-"""Apache Kafka's console tools: which class each of them is, and running one in place of this process."""
+"""Apache Kafka's console tools: the main class of each, and running one in place of this process."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from typing import Literal, NoReturn
 from standfast.core.errors import UsageError
 
 _LOGGING = Path(__file__).with_name("kafka-tools.log4j2.properties")
-# Some tools take any beginning of their options' names, `--boot` for `--bootstrap-server`; some, like `topics`, none.
+# Some tools accept abbreviated options, `--boot` for `--bootstrap-server`; others, such as `topics`, do not.
 _OWN_ADDRESS = ("--bootstrap-server", "--bootstrap-controller")
 _OWN_CREDENTIALS = ("--command-config", "--admin.config")
 # The older names of --command-config; `--consumer` is another option.
 _OLDER_CREDENTIALS = ("--producer.config", "--consumer.config", "--consumer-config", "--producer-config")
-_SHORTEST_ADDRESS = len("--boot")  # no other option of any tool begins so
+_SHORTEST_ADDRESS = len("--boot")  # the prefix of no other option of any tool
 _SHORTEST_OLDER = len("--consumer.")
-_NEEDS_NOBODY = {"--help", "-h", "--version"}
+_WITHOUT_CONNECTION = {"--help", "-h", "--version"}
 
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """One tool: its main class, and where its connection options may stand among the arguments."""
+    """One tool: its main class, and where its connection options go among the arguments."""
 
     main_class: str
     connection: Literal["first", "last", "none"] = "first"
-    file: str | None = None  # its own name for --command-config; elsewhere `--config` may set a topic's
+    file: str | None = None  # this tool's name for --command-config; in other tools `--config` may set topic settings
 
 
 _T = "org.apache.kafka.tools."
@@ -68,10 +68,10 @@ TOOLS = {
 
 
 def kafka_tool(tool: str, args: list[str]) -> NoReturn:
-    """Becomes the tool: same stdin, stdout and pid, its own exit code.
+    """Replaces this process by the tool, which keeps stdin, stdout and pid and gives its own exit code.
 
-    Unless the arguments say otherwise it talks to `KAFKA_BOOTSTRAP_SERVERS` or the running system, with the
-    credentials of the `KAFKA_*` settings. Raises UsageError for an unknown tool, ClusterError if nothing runs.
+    Unless the arguments say otherwise, it connects to `KAFKA_BOOTSTRAP_SERVERS` or the running system, with the
+    credentials of the `KAFKA_*` settings. Raises UsageError for an unknown tool, ClusterError if no system runs.
     """
     known = TOOLS.get(tool.removeprefix("kafka-").removesuffix(".sh"))
     if known is None:
@@ -84,8 +84,8 @@ def kafka_tool(tool: str, args: list[str]) -> NoReturn:
 
 
 def _connected(tool: Tool, args: list[str]) -> list[str]:
-    """The arguments with what the tool needs to connect, as far as they lack it."""
-    if tool.connection == "none" or not args or _NEEDS_NOBODY & set(args):
+    """The arguments, with address and credentials added where they lack them."""
+    if tool.connection == "none" or not args or _WITHOUT_CONNECTION & set(args):
         return args
     args = [_in_full(arg) for arg in args]
     from standfast.core import settings
@@ -103,7 +103,7 @@ def _connected(tool: Tool, args: list[str]) -> list[str]:
 
 
 def _in_full(arg: str) -> str:
-    """`--bootstrap=x` as `--bootstrap-server=x`, for the tools that take no beginning of it."""
+    """`--bootstrap=x` as `--bootstrap-server=x`, for the tools that do not accept abbreviated options."""
     name, equals, value = arg.partition("=")
     if len(name) < _SHORTEST_ADDRESS:
         return arg
@@ -117,7 +117,7 @@ def _has_credentials(tool: Tool, args: list[str]) -> bool:
 
 
 def _given(args: list[str], options: tuple[str, ...], shortest: int = len("--b")) -> bool:
-    """Whether one of the options is among the arguments, by its name or a beginning of it."""
+    """Whether one of the options is among the arguments, in full or abbreviated."""
     names = [name for arg in args if len(name := arg.partition("=")[0]) >= shortest]
     return any(option.startswith(name) for name in names for option in options)
 
@@ -127,7 +127,7 @@ def _given_short(args: list[str], option: str) -> bool:
 
 
 def _in_memory(text: str) -> str:
-    """A path to the text that only the tool can open: a password on disk would stay there after it."""
+    """A path under which only the tool can read the text: a password on disk would remain there afterwards."""
     descriptor = os.memfd_create("kafka-client", 0)  # 0: stays open across exec
     os.write(descriptor, text.encode("ascii"))
     return f"/proc/self/fd/{descriptor}"

@@ -1,4 +1,4 @@
-"""One request to one Kafka node, for the few that no client library has."""
+"""Sends one raw request to one Kafka node, for the few requests that no client library has."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import struct
 CLIENT = b"standfast-supervisor"
 
 
-def asked(address: str, message: bytes, timeout: float) -> bytes:
-    """The answer without its length; blocks. Raises OSError, and struct.error for an answer cut short."""
+def ask(address: str, message: bytes, timeout: float) -> bytes:
+    """The answer, without its length field; blocks. Raises OSError, and struct.error for an answer cut short."""
     host, _, port = address.rpartition(":")
     with socket.create_connection((host, int(port)), timeout) as connection:
         connection.settimeout(timeout)

@@ -6,13 +6,13 @@ import subprocess
 
 import pytest
 
-from standfast.kafka.distribution import QUICK_TO_START, ahead_file, java_command
+from standfast.kafka.distribution import QUICK_TO_START, aot_cache_file, java_command
 
 
 @pytest.mark.parametrize("options", [[], [QUICK_TO_START]], ids=["lasting", "quick"])
 @pytest.mark.parametrize("heap", ["512m", "384m"])
 def test_java_takes_what_was_prepared(heap: str, options: list[str]) -> None:
-    assert ahead_file().is_file(), "make setup prepares it"
+    assert aot_cache_file().is_file(), "make setup prepares it"
     strict = [*options, "-XX:AOTMode=on"]  # without this Java goes on without a file that does not fit
     said = subprocess.run(java_command("kafka.Kafka", heap, strict), capture_output=True, text=True, check=False)
     assert "USAGE" in said.stdout + said.stderr

@@ -21,9 +21,9 @@ from standfast.kafka import leftovers
 from standfast.kafka.broker import Node
 from standfast.kafka.broker_config import is_free
 from standfast.kafka.cluster import Cluster
-from standfast.kafka.jit_priority import compilers
+from standfast.kafka.jit_priority import compiler_threads
 from standfast.kafka.quorum import elect_another, leader_and_epoch, request
-from standfast.kafka.wire import asked
+from standfast.kafka.wire import ask
 from tests.waiting import wait_until
 
 PARENT = """
@@ -106,7 +106,7 @@ def test_a_restart_finds_its_data_and_its_ports(folder: Path, unique: str) -> No
 def test_whoever_answers_goes_before_the_compiler_also_after_a_restart(folder: Path) -> None:
     def compiles_at() -> set[int]:
         assert node.pid is not None
-        return {os.getpriority(os.PRIO_PROCESS, thread) for thread in compilers(node.pid)}
+        return {os.getpriority(os.PRIO_PROCESS, thread) for thread in compiler_threads(node.pid)}
 
     with Cluster(1, folder) as cluster:
         node = cluster.nodes[0]
@@ -210,7 +210,7 @@ def test_a_broker_that_is_written_off_is_replaced_at_once_and_comes_back(three: 
 
     victim = three.nodes[leader() - 1]
     victim.kill()
-    wait_until(lambda: three.write_off(victim), 60, what="a controller that takes the request")
+    wait_until(lambda: three.unregister(victim), 60, what="a controller that takes the request")
     wait_until(lambda: leader() not in {victim.id, -1}, 60, what="a leader among the others")
     victim.restart()
     three.wait_ready(120)
@@ -219,7 +219,7 @@ def test_a_broker_that_is_written_off_is_replaced_at_once_and_comes_back(three: 
 
 def test_a_dead_controller_is_followed_by_another_at_once_and_a_dead_follower_by_nobody(three: Cluster) -> None:
     def leads(node: Node) -> int:
-        return leader_and_epoch(asked(node.controller_address, request(-1, 0, node.id), 10))[0]
+        return leader_and_epoch(ask(node.controller_address, request(-1, 0, node.id), 10))[0]
 
     active = three.nodes[wait_until(lambda: max(0, leads(three.nodes[0])), 60) - 1]
     others = {node.id: node.controller_address for node in three.nodes if node is not active}
@@ -235,11 +235,11 @@ def test_a_dead_controller_is_followed_by_another_at_once_and_a_dead_follower_by
 def test_nobody_is_written_off_while_another_is_down_too(three: Cluster) -> None:
     for node in three.nodes[:2]:
         node.kill()
-    assert not three.write_off(three.nodes[0])
+    assert not three.unregister(three.nodes[0])
 
 
 def test_a_single_broker_is_not_written_off(cluster: Cluster) -> None:
-    assert not cluster.write_off(cluster.nodes[0])
+    assert not cluster.unregister(cluster.nodes[0])
 
 
 def test_a_broker_in_any_folder_that_outlives_its_supervisor_is_ended(tmp_path: Path) -> None:

@@ -200,7 +200,7 @@ def test_nobody_is_gone_while_kafka_is_away_and_it_goes_on_when_it_is_back(tmp_p
         def speaks(until: str) -> bool:
             nonlocal number, gone
             number += 1
-            topic.say(said("a", str(number)))
+            topic.publish(said("a", str(number)))
             seen = hosts(statuses, 0.2).get("a")
             gone = gone or (seen is not None and seen.gone)
             return seen is not None and int(seen.status.detail) > int(until)
@@ -218,5 +218,5 @@ def test_nobody_is_gone_while_kafka_is_away_and_it_goes_on_when_it_is_back(tmp_p
             before = str(number)
             wait_until(lambda: speaks(before) and not statuses.problem, what="a host that is heard again")
             assert not gone
-            topic.end(30)
+            topic.close(30)
             wait_until(lambda: not hosts(statuses), what="a host that has left")

@@ -1,1 +1,1 @@
-"""The hosts of one system, as each says on the topic `status`."""
+"""The hosts of one system, as their records on the topic `status` show them."""

@@ -1,4 +1,4 @@
-"""The key of this host's record on the topic `status`: the same after a restart, another for every other system."""
+"""The key of this host's record on the topic `status`: stable across restarts, unique per system."""
 
 from __future__ import annotations
 
@@ -15,24 +15,26 @@ from standfast.core.keeping import write_whole
 from standfast.core.settings import Settings
 
 _log = structlog.get_logger()
-_DRAWN = re.compile(r"[0-9a-f]{32}")
+_RANDOM_ID = re.compile(r"[0-9a-f]{32}")
 _NOT_IN_A_NAME = re.compile(r"[^A-Za-z0-9._-]+")
 
 
 def host_key(settings: Settings) -> str:
-    """`b-1f0c9a2e`: the host's name (`workers.host`, else the machine's), and which system there.
+    """The host's name (`workers.host`, else the machine's) and a number for the system on it, as in `b-1f0c9a2e`.
 
-    A name alone is not enough: two systems may run on one machine, and containers that share its network its name too.
-    The number is made of one that is drawn once and kept in the state folder, and of where that folder is: copied to
-    another place, it is another system's.
+    The name alone is not unique: two systems may run on one machine, and containers with the host's network share its
+    name. The number is a hash of a random id, drawn once and kept in the state folder, and of that folder's path: a
+    copy of the folder elsewhere is another system.
+
     """
     name = settings.workers.host or _NOT_IN_A_NAME.sub("_", os.uname().nodename) or "host"
-    where = folder("run")
-    number = hashlib.blake2b(f"{_drawn(where / 'host-id')} {where}".encode(errors="surrogateescape"), digest_size=4)
+    run = folder("run")
+    number = hashlib.blake2b(f"{_random_id(run / 'host-id')} {run}".encode(errors="surrogateescape"), digest_size=4)
     return f"{name}-{number.hexdigest()}"
 
 
-def _drawn(path: Path) -> str:
+def _random_id(path: Path) -> str:
+    """The id kept in the file; drawn and written if there is none."""
     try:
         kept = path.read_text("ascii", "replace").strip()
     except FileNotFoundError:
@@ -40,7 +42,7 @@ def _drawn(path: Path) -> str:
     except OSError as error:
         _log.warning("this host's id cannot be read; it has another one for now", path=str(path), error=str(error))
         return secrets.token_hex(16)
-    if _DRAWN.fullmatch(kept):
+    if _RANDOM_ID.fullmatch(kept):
         return kept
     drawn = secrets.token_hex(16)
     try:

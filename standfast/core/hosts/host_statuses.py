@@ -1,9 +1,9 @@
-"""How each host of a system is, as its supervisor says on the topic `status`, and which of them are gone.
+"""Reads each host's status from the topic `status`, and tells which hosts are gone.
 
-A host says something once a second. Whether one is silent is judged by the reader's own clock, from when it read the
-host's last record. Only for what lay on the topic before the reader came is the record's timestamp asked, and believed
-only where it is of the last seconds: clocks differ, so a host whose record is older, or of the future, counts as gone
-until it says something, which takes a second.
+Each supervisor writes a record once a second. A host's silence is measured by the reader's own clock, from the moment
+the reader read the host's last record. Only for records older than the reader is the record's timestamp used, and only
+if it lies within the last 5 s: clocks differ, so a host whose record is older, or from the future, counts as gone until
+its next record, which takes a second.
 """
 
 from __future__ import annotations
@@ -24,18 +24,21 @@ from standfast.core.settings import Settings
 from standfast.core.status import TOPIC, SystemStatus
 
 GONE_S = 5.0
-_AHEAD_S = 1.0  # how far a record's timestamp may lie in the future and still be this second's
-_SPEAKS_WITHIN_S = 2.5
-_QUIET_S = 1.2  # after so long without a record Kafka is asked whether it is there
+_AHEAD_S = 1.0  # how far in the future a record's timestamp may lie: clocks differ
+_SPEAKS_WITHIN_S = 2.5  # a living host writes a record within this time, twice at least
+_QUIET_S = 1.2  # without a record for longer than a host's 1 s, Kafka is asked whether it answers
 _ASK_S = 0.5
 _ANSWER_S = 1.0
-_AWAY_S = 2.5  # Kafka has not answered for longer than it takes to hear nothing, to ask, and to get an answer
+_AWAY_S = 2.5  # above _QUIET_S and _ANSWER_S together: with no answer for longer, Kafka was away
 _READ_AT_ONCE = 500
 _log = structlog.get_logger()
 
 
 class HostSeen(msgspec.Struct, frozen=True, kw_only=True):
-    """One host as it was heard last. `silent_s` is time in which Kafka could be asked; `gone`: its status is past."""
+    """One host's last status.
+
+    `silent_s` counts only time in which Kafka answered. `gone`: silent for 5 s, or its only record is of unknown age.
+    """
 
     host: str
     silent_s: float
@@ -46,35 +49,38 @@ class HostSeen(msgspec.Struct, frozen=True, kw_only=True):
 @dataclass(slots=True)
 class _Heard:
     status: SystemStatus
-    at: float
+    at: float  # monotonic seconds
 
 
 class HostStatuses:
-    """Follows the topic from its beginning; `update` is to be called at least once a second. Not thread-safe."""
+    """Follows the topic from its beginning; call `update` at least once a second. Not thread-safe."""
 
     def __init__(self, settings: Settings) -> None:
         self._topic = settings.kafka.topic_prefix + TOPIC
         self._consumer = Consumer({**clients.follower(settings, "standfast-hosts"), "enable.partition.eof": True})
-        self._ends: dict[int, int] = {}  # by partition, where it ended when it was first asked about
-        self._behind: set[int] = set()
+        self._ends: dict[int, int] = {}  # each partition's end offset when the reader began
+        self._behind: set[int] = set()  # partitions not yet read to their end
         self._hosts: dict[str, _Heard] = {}
-        self._doubted: set[str] = set()  # those whose only record may be of any time
+        self._doubted: set[str] = set()  # hosts whose only record is of unknown age
         self._caught_up_at: float | None = None
         self._heard_at = self._abreast_at = self._ask_at = time.monotonic()
         self.problem = f"{self._topic} has not been read yet"
 
     def hosts(self) -> list[HostSeen]:
-        """Every host that has not left, by name. While Kafka cannot be asked (`problem`), nobody becomes gone."""
+        """Every host with a record, by name. While Kafka does not answer (see `problem`), no host becomes gone."""
         return [self._seen(host, heard) for host, heard in sorted(self._hosts.items())]
 
     def settle(self, within_s: float) -> None:
-        """Reads until of every host it is known whether it is gone, for so long at most; `problem` says what is not."""
+        """Reads until it is known of every host whether it is gone, or `within_s` seconds are over.
+
+        `problem` is empty, or says why the topic cannot be read.
+        """
         deadline = time.monotonic() + within_s
         while not self._is_settled() and (left := deadline - time.monotonic()) > 0:
             self.update(min(left, 0.05))
 
     def update(self, within_s: float) -> None:
-        """Reads what has come; waits for something for so long, and up to a second more if Kafka does not answer."""
+        """Reads new records; waits for one for `within_s` seconds, and a second longer if Kafka does not answer."""
         if not self._ends and not self._begin():
             time.sleep(within_s)
             return
@@ -90,7 +96,7 @@ class HostStatuses:
             self._check_silence()
 
     def close(self) -> None:
-        """Ends it."""
+        """Closes the consumer."""
         self._consumer.close()
 
     def __enter__(self) -> HostStatuses:
@@ -102,26 +108,26 @@ class HostStatuses:
         self.close()
 
     def _begin(self) -> bool:
-        """Finds the topic's partitions and their ends; once a second, if Kafka or the topic is away."""
+        """Assigns the topic's partitions and notes their end offsets; False if Kafka or the topic is missing."""
         if self._ask_at > time.monotonic():
             return False
         self._ask_at = time.monotonic() + _ASK_S
         try:
-            found = self._consumer.list_topics(self._topic, timeout=_ANSWER_S).topics[self._topic]
-            if found.error is not None:
-                raise KafkaException(found.error)
-            places = [TopicPartition(self._topic, number, OFFSET_BEGINNING) for number in found.partitions]
-            ends = {place.partition: self._end(place) for place in places}
+            metadata = self._consumer.list_topics(self._topic, timeout=_ANSWER_S).topics[self._topic]
+            if metadata.error is not None:
+                raise KafkaException(metadata.error)
+            partitions = [TopicPartition(self._topic, number, OFFSET_BEGINNING) for number in metadata.partitions]
+            ends = {partition.partition: self._end(partition) for partition in partitions}
         except KafkaException as error:
             self.problem = f"{self._topic} cannot be read: {error_of(error).str()}"
             return False
-        self._consumer.assign(places)
+        self._consumer.assign(partitions)
         self._ends, self._behind = ends, set(ends)
         return True
 
-    def _end(self, place: TopicPartition) -> int:
-        """Where the partition ends; raises KafkaException."""
-        bounds = self._consumer.get_watermark_offsets(place, timeout=_ANSWER_S, cached=False)
+    def _end(self, partition: TopicPartition) -> int:
+        """The partition's end offset; raises KafkaException."""
+        bounds = self._consumer.get_watermark_offsets(partition, timeout=_ANSWER_S, cached=False)
         if bounds is None:
             raise KafkaException(KafkaError(KafkaError._TIMED_OUT))  # noqa: SLF001
         return int(bounds[1])
@@ -142,7 +148,7 @@ class HostStatuses:
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             _log.warning("a host's status cannot be read", host=host[:100], error=str(error)[:300])
             return
-        self._hear(host, status, self._said_at(message))
+        self._hear(host, status, self._written_at(message))
 
     def _hear(self, host: str, status: SystemStatus, at: float | None) -> None:
         self._doubted.discard(host)
@@ -150,8 +156,8 @@ class HostStatuses:
             self._doubted.add(host)
         self._hosts[host] = _Heard(status, time.monotonic() - GONE_S if at is None else at)
 
-    def _said_at(self, message: Consumed) -> float | None:
-        """When it was said, in the reader's monotonic seconds; None if that is not known."""
+    def _written_at(self, message: Consumed) -> float | None:
+        """When the record was written, in the reader's monotonic seconds; None if that is not known."""
         now = time.monotonic()
         if message.offset() >= self._ends.get(message.partition(), 0):
             return now
@@ -159,7 +165,7 @@ class HostStatuses:
         return now - max(age, 0.0) if -_AHEAD_S <= age < GONE_S else None
 
     def _is_settled(self) -> bool:
-        """Whether all was read, and whoever is in doubt has had the time to say something."""
+        """Whether all records were read, and every host in doubt has had time for another one."""
         if self._caught_up_at is None:
             return False
         return not self._doubted or time.monotonic() - self._caught_up_at > _SPEAKS_WITHIN_S
@@ -170,7 +176,7 @@ class HostStatuses:
         return HostSeen(host=host, silent_s=round(silent, 3), gone=gone, status=heard.status)
 
     def _is_abreast(self) -> None:
-        """Kafka has answered: all that was said so far is read. Time in which it did not answer is nobody's silence."""
+        """Notes that Kafka answered and all records so far are read; its own silence is not counted as the hosts'."""
         now = time.monotonic()
         if now - self._abreast_at > _AWAY_S:
             for heard in self._hosts.values():
@@ -179,7 +185,7 @@ class HostStatuses:
         self._abreast_at, self.problem = now, ""
 
     def _check_silence(self) -> None:
-        """Nothing has come: that is so when all hosts are gone, and when Kafka is."""
+        """Asks Kafka for the end offsets if no record came for 1.2 s: are all hosts gone, or is Kafka?"""
         now = time.monotonic()
         if now - self._heard_at < _QUIET_S or now < self._ask_at:
             return

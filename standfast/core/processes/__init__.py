@@ -1,1 +1,1 @@
-"""What one process of the system knows of another: that it lives, what it says, how it ended."""
+"""How the system's processes are started, watched and signalled, and how they end."""

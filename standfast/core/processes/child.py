@@ -1,4 +1,4 @@
-"""Starting a process that cannot outlive this one."""
+"""Starts child processes that cannot outlive this one."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from typing import BinaryIO
 from standfast.core.errors import SetupError
 from standfast.core.processes import parent_death
 
-# Runs between fork and the real program. A `preexec_fn` would run Python in a fork of a threaded process, which may
-# deadlock; a fresh interpreter may not.
+# Sets the parent-death signal, then execs the real program. A `preexec_fn` would run Python in a fork of a threaded
+# process, which may deadlock; a fresh interpreter cannot.
 _WRAPPER = [sys.executable, "-I", "-S", parent_death.__file__]
 
 
@@ -25,12 +25,17 @@ def start_child(
     environment: dict[str, str] | None = None,
     folder: Path | None = None,
 ) -> subprocess.Popen[bytes]:
-    """Starts `command` in its own session, writing to a file (None: to our stderr); it gets the signal if we die.
+    """Starts `command` in its own session; the kernel sends it `signal_at_death` when this process dies.
 
-    The file's folder is made again if somebody deleted it. `folder` is its current one; None: ours. Raises SetupError.
+    Linux sends that signal when the *thread* that started the child ends: call this from one that lives as long as the
+    process. In its own session the child does not get the terminal's Ctrl-C: this process stops children in order.
 
-    Linux sends the signal when the *thread* that started the child ends: call this from one that lives as long as
-    the process. In its own session a Ctrl-C on the terminal reaches only us, who stop children in order.
+    Args:
+        output: the file for stdout and stderr, its folder created if missing; None: this process's stderr.
+        folder: the child's current folder; None: this process's.
+
+    Raises:
+        SetupError: the file cannot be written, or the command cannot be started.
     """
     wrapped = [*_WRAPPER, str(os.getpid()), str(int(signal_at_death)), *command]
     with nullcontext(sys.stderr) if output is None else _opened(output) as file:
@@ -59,7 +64,7 @@ def _opened(output: Path) -> BinaryIO:
 
 
 def signal_name(number: int) -> str:
-    """`SIGKILL` for 9. Python has no names for the real-time signals between the first and the last: `SIGRTMIN+3`."""
+    """The signal's name: `SIGKILL` for 9; real-time signals, most of which Python has no names for, as `SIGRTMIN+3`."""
     if signal.SIGRTMIN < number < signal.SIGRTMAX:
         return f"SIGRTMIN+{number - signal.SIGRTMIN}"
     try:

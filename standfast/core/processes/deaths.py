@@ -1,4 +1,4 @@
-"""Tells a process that keeps ending from one that ended."""
+"""Tells a process that keeps ending from one that ended once."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import time
 from datetime import UTC, datetime
 
 _STEADY_S = 60.0
-_MANY = 3
+_MANY = 3  # deaths in a row from which on a process counts as one that keeps ending
 
 
 class Deaths:
-    """Of one process that is started again each time; a series of them is over when it has lived for a minute.
+    """The deaths of one process that is started again each time.
 
-    `since` is when the present series began, in epoch milliseconds, 0 without one; `count` is of all, `last` why the
-    last one was. What it did nothing in does not count as life: one that hangs for a minute each time keeps ending too.
+    A series of deaths ends when the process has run for a minute. Time in which it hung does not count, so a process
+    that hangs for a minute after each start keeps ending too. `count` counts all deaths; `last` is the last cause.
     """
 
     def __init__(self, name: str) -> None:
@@ -26,16 +26,16 @@ class Deaths:
         self.count = 0
         self.last = ""
 
-    def lives(self) -> None:
-        """It was started."""
+    def started(self) -> None:
+        """Notes that the process was started."""
         self._lives_since, self._still_s = time.monotonic(), 0.0
 
-    def still(self, for_s: float) -> None:
-        """It lives, but has done nothing for so long."""
+    def idle(self, for_s: float) -> None:
+        """Notes that the process runs, but has done nothing for this time."""
         self._still_s = for_s
 
     def died(self, why: str) -> None:
-        """It ended."""
+        """Notes that the process ended, and why."""
         self._forget_old()
         if not self._in_a_row:
             self._since = int(time.time() * 1000)
@@ -46,12 +46,12 @@ class Deaths:
 
     @property
     def since(self) -> int:
-        """When the first of them happened, while it keeps ending; else 0."""
+        """When the present series began, in epoch ms, while the process keeps ending; else 0."""
         return self._since if self.failing else 0
 
     @property
     def failing(self) -> str:
-        """Who keeps ending, since when and with what error; empty while nobody does."""
+        """That the process keeps ending, since when and with what error; empty while it does not."""
         self._forget_old()
         if self._in_a_row < _MANY:
             return ""
@@ -63,5 +63,5 @@ class Deaths:
 
 
 def time_of_day(at_ms: int) -> str:
-    """An epoch time in milliseconds, as the status says it: `14:03:59 UTC`."""
+    """An epoch time in milliseconds as `14:03:59 UTC`."""
     return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%H:%M:%S UTC")

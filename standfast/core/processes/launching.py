@@ -1,4 +1,4 @@
-"""Starting `standfast up` as a process of its own, waiting until it is ready, and stopping it."""
+"""Starts `standfast up` as a detached process, waits until it is ready, and stops it."""
 
 from __future__ import annotations
 
@@ -18,32 +18,32 @@ from standfast.core.home import folder
 
 _POLL_S = 0.05
 _STOP_WITHIN_S = 60.0
-# Set for a system that is started for somebody who waits until it is ready: should he be killed, it stops.
+# The pid of the process that waits until the system is ready; if that process is killed meanwhile, the system stops.
 STARTER_VARIABLE = "STANDFAST_STARTER"
 _SOURCE = Path(__file__).resolve().parents[3]
 
 
 def command(*arguments: str) -> list[str]:
-    """The words that run a Standfast command in another process.
+    """The command line that runs a Standfast command in another process.
 
-    `-P` keeps the current folder off the module path: it may well hold a `models` folder of the user's own.
+    `-P` keeps the current folder off the module path, as it may hold a `models` folder of the user's.
     """
     return [sys.executable, "-P", "-m", "standfast", *arguments]
 
 
 def environment() -> dict[str, str]:
-    """This process's environment, with the code that runs here found by the other process too."""
+    """This process's environment, with the folder of this code first in PYTHONPATH."""
     others = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     return {**os.environ, "PYTHONPATH": os.pathsep.join([str(_SOURCE), *filter(None, others)])}
 
 
 def log_file() -> Path:
-    """Where a detached system logs; the one before is kept beside it."""
+    """The log of a detached system; the last start's is kept beside it as `up.previous.log`."""
     return folder("logs") / "up.log"
 
 
 def start_detached(arguments: list[str]) -> subprocess.Popen[bytes]:
-    """Starts `standfast up` in a session of its own, so that it outlives this terminal."""
+    """Starts `standfast up` in its own session, so that it outlives this terminal."""
     path = log_file()
     if path.exists():
         path.replace(path.with_name("up.previous.log"))
@@ -59,10 +59,10 @@ def start_detached(arguments: list[str]) -> subprocess.Popen[bytes]:
 
 
 def wait_ready(process: subprocess.Popen[bytes], on_detail: Callable[[str], None]) -> status.SystemStatus:
-    """The status once it says `ready` and every role has begun; blocks until then, telling what it waits for.
+    """Blocks until the system is ready and every role runs; returns its status. `on_detail` gets progress messages.
 
     Raises:
-        ClusterError: the process ended first, says with which last words; or it runs, and something keeps ending.
+        ClusterError: the process ended first (with its last log line), or it runs and something keeps ending.
     """
     shown = ""
     while True:
@@ -83,21 +83,21 @@ def wait_ready(process: subprocess.Popen[bytes], on_detail: Callable[[str], None
 
 
 def stop(running: status.SystemStatus, within_s: float = _STOP_WITHIN_S) -> bool:
-    """Asks the supervisor to stop and waits until its lock is free; False if it is not by then.
+    """Sends the supervisor SIGTERM and waits until its lock is free; False if it is not after `within_s` seconds.
 
-    Nobody else is signalled: its pid may be another process's by now, which was started at another time.
+    A process that has reused the supervisor's pid is not signalled: its start time differs.
     """
     try:
-        handle = os.pidfd_open(running.supervisor_pid)
+        pidfd = os.pidfd_open(running.supervisor_pid)
     except ProcessLookupError:
         return not status.is_running()
     try:
-        if running.supervisor_started in {0, status.started_at(running.supervisor_pid)}:  # 0: an older version's
-            signal.pidfd_send_signal(handle, signal.SIGTERM)
+        if running.supervisor_started in {0, status.started_at(running.supervisor_pid)}:  # 0: by an older version
+            signal.pidfd_send_signal(pidfd, signal.SIGTERM)
     except ProcessLookupError:
-        return True  # it ended meanwhile
+        return True  # the supervisor ended meanwhile
     finally:
-        os.close(handle)
+        os.close(pidfd)
     deadline = time.monotonic() + within_s
     while status.is_running():
         if time.monotonic() > deadline:
@@ -107,7 +107,7 @@ def stop(running: status.SystemStatus, within_s: float = _STOP_WITHIN_S) -> bool
 
 
 def _written_by(pid: int) -> status.SystemStatus | None:
-    """What this very supervisor wrote: an older one's file may still lie there. Leaves the lock alone."""
+    """The status if this supervisor wrote it; None for an older one's file. Does not test the lock."""
     try:
         running = msgspec.json.decode(status.status_file().read_bytes(), type=status.SystemStatus)
     except (FileNotFoundError, msgspec.DecodeError):

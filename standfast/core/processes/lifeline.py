@@ -1,4 +1,4 @@
-"""What signals mean to our processes: what stops them, and what children leave to their parent."""
+"""How our processes handle signals: which ones stop them, and which ones children leave to their parent."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import signal
 
 
 def leave_interrupts_to_parent() -> None:
-    """Ignores Ctrl-C and a hang-up, which a terminal sends to the whole group: the supervisor stops all in order."""
+    """Ignores SIGINT and SIGHUP, which a terminal sends to the whole group: the supervisor stops children in order."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
 
-def usual_signals() -> None:
-    """Undoes what a parent left behind that would break us: ignored or blocked signals outlive an exec.
+def reset_signals() -> None:
+    """Restores signals that the parent process left ignored or blocked, which an exec keeps.
 
-    With SIGCHLD ignored nobody learns how a child ended; with SIGTERM ignored or blocked nothing can be stopped.
+    With SIGCHLD ignored no exit status of a child can be read; with SIGTERM ignored or blocked nothing can be stopped.
     """
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -22,6 +22,6 @@ def usual_signals() -> None:
 
 
 def stopping_signals() -> tuple[signal.Signals, ...]:
-    """What stops a process in order. A hang-up does, unless we were started not to care (`nohup`)."""
+    """The signals that stop a process in order: SIGTERM, SIGINT, and SIGHUP unless it is ignored (`nohup`)."""
     hang_up = () if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else (signal.SIGHUP,)
     return (signal.SIGTERM, signal.SIGINT, *hang_up)

@@ -1,4 +1,4 @@
-"""Finding the Kafka to talk to: the configured one, else that of the system running on this machine."""
+"""Finds the Kafka to connect to: the configured one, else that of the system running on this machine."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from standfast.core.settings import Settings
 
 
 def located(settings: Settings) -> Settings:
-    """The settings with `kafka.bootstrap_servers` filled in; raises ClusterError when there is none to be found."""
+    """The settings with `kafka.bootstrap_servers` filled in; raises ClusterError if none is configured or running."""
     if settings.kafka.bootstrap_servers:
         return settings
     running = status.read()

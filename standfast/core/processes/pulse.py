@@ -1,4 +1,4 @@
-"""That a process still does its work: a count that its own loop raises with each step, and that others read."""
+"""A counter that a process's main loop raises with each step, for its supervisor to read."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ _SIZE = 8
 
 
 class Pulse:
-    """One process's count, in a small file that it and its supervisor share as memory. Raises OSError."""
+    """One process's counter, in a small file that it and its supervisor map. The constructor raises OSError."""
 
     def __init__(self, path: Path) -> None:
-        self._word = memoryview(mapped(path, _SIZE)).cast("Q")
+        self._counter = memoryview(mapped(path, _SIZE)).cast("Q")
 
     def beat(self) -> None:
-        """Says that a step was made; takes no system call."""
-        self._word[0] += 1
+        """Counts a step; makes no system call."""
+        self._counter[0] += 1
 
     @property
     def count(self) -> int:
-        """How many steps there were since `reset`."""
-        return self._word[0]
+        """The number of steps since `reset`."""
+        return self._counter[0]
 
     def reset(self) -> None:
-        """Forgets the steps of the process before."""
-        self._word[0] = 0
+        """Sets the counter to 0, for a new process."""
+        self._counter[0] = 0

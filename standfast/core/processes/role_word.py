@@ -1,6 +1,6 @@
-"""What the process of a role says to the supervisor that started it: that it has begun, makes steps, or why it ends.
+"""How a role's process tells its supervisor that it has begun, that its loop makes steps, and why it ends.
 
-In files below `run/roles`; a process that was started by hand has no slot and says nothing.
+Through files below `run/roles`. A process that was started by hand has no slot and writes none.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ _MOST_CHARS = 500
 
 
 def begun() -> None:
-    """Says that the role does its work now."""
+    """Tells the supervisor that the role does its work now."""
     _say("begun", "")
 
 
 def beat() -> None:
-    """Says that the role makes steps: to be called by the loop that does its work, never beside it.
+    """Tells the supervisor that the role makes steps; call it only from the loop that does the role's work.
 
-    Who is silent for a minute is killed, so also between any two waits that may take long one after the other.
+    A role without a call for a minute is killed, so also call it between two waits that may each take long.
     """
     pulse = _own_pulse()
     if pulse is not None:
@@ -36,17 +36,17 @@ def beat() -> None:
 
 
 def ends(reason: str) -> None:
-    """Says why the process is about to end."""
+    """Tells the supervisor why the process is about to end."""
     _say("ends", " ".join(reason.split())[:_MOST_CHARS])
 
 
 def has_begun(slot: str) -> bool:
-    """Whether the slot's process said so."""
+    """Whether the slot's process called `begun`."""
     return _file(slot, "begun").exists()
 
 
 def last_words(slot: str) -> str:
-    """Why the slot's process ended, as far as it said so."""
+    """The reason the slot's process gave to `ends`; empty if it gave none."""
     try:
         return _file(slot, "ends").read_text(errors="replace")
     except OSError:
@@ -54,7 +54,7 @@ def last_words(slot: str) -> str:
 
 
 def pulse_of(slot: str) -> Pulse | None:
-    """The slot's pulse, as of a process that has made no step yet; None where the disk takes no file for it."""
+    """The slot's pulse, reset to 0; None if its file cannot be created."""
     try:
         pulse = Pulse(_file(slot, "pulse"))
     except (OSError, StandfastError) as error:
@@ -65,7 +65,7 @@ def pulse_of(slot: str) -> Pulse | None:
 
 
 def forget(slot: str) -> None:
-    """What the slot's last process said counts no more."""
+    """Deletes the files of the slot's last process."""
     for word in ("begun", "ends"):
         _file(slot, word).unlink(missing_ok=True)
 

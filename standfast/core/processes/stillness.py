@@ -1,4 +1,4 @@
-"""Whether a process does nothing any more: it was stopped by a signal, or its own loop makes no step."""
+"""Whether a process hangs: it was stopped by a signal, or its loop makes no steps."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from pathlib import Path
 
 from standfast.core.processes.pulse import Pulse
 
-_STOPPED_S = 2.0  # one that is continued at once is let be
-# Thrice the longest that a role waits in one call: 20 s for a schema registry that is away (`schemas.registry`), or for
-# a transaction's offsets and its end, 10 s each (`drills.control.journal`).
+_STOPPED_S = 2.0  # a process that is stopped and soon continued (SIGSTOP, SIGCONT) is not killed
+# Three times the longest that a role waits in one call: 20 s for a schema registry that is away (`schemas.registry`),
+# or 10 s each for a transaction's offsets and its commit (`drills.control.journal`).
 _SILENT_S = 60.0
-_START_S = 600.0  # until its first step: what it is made of is read from a slow disk
+_START_S = 600.0  # until the first step: a slow disk may take long to read the imported packages
 
 
 def is_stopped(pid: int) -> bool:
-    """Whether the process is in state T, and not merely short of processor time; False if there is none."""
+    """Whether the process is stopped (state T or t); False if there is no such process."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except OSError:
@@ -23,9 +23,10 @@ def is_stopped(pid: int) -> bool:
 
 
 class Stillness:
-    """How long one process has been still. Counted in looks, not by the clock.
+    """How long one process has made no steps.
 
-    If its supervisor is held up as well, as by `docker pause`, that is not the process's doing.
+    The time is counted in calls of `look`, not by the clock: if the supervisor stands still too, as under
+    `docker pause`, that time is not held against the process.
     """
 
     def __init__(self, pid: int, pulse: Pulse | None) -> None:
@@ -36,7 +37,7 @@ class Stillness:
         self.silent_s = 0.0
 
     def look(self, passed_s: float) -> None:
-        """To be called every `passed_s` seconds."""
+        """Reads the process's state and counter; call it every `passed_s` seconds."""
         self._stopped_s = self._stopped_s + passed_s if is_stopped(self._pid) else 0.0
         if self._pulse is None:
             return
@@ -46,17 +47,17 @@ class Stillness:
 
     @property
     def limit_s(self) -> float:
-        """How long it may make no step."""
+        """How many seconds the process may make no step."""
         return _SILENT_S if self._seen else _START_S
 
     @property
     def is_long(self) -> bool:
-        """Whether people should hear of it: half of what it may take is over."""
+        """Whether the silence should be reported: half of the limit is over."""
         return self.silent_s > self.limit_s / 2
 
     @property
     def too_long(self) -> str:
-        """Why the process is to be killed; empty if it is not."""
+        """Why the process must be killed; empty if it need not."""
         if self._stopped_s > _STOPPED_S:
             return "it was stopped by a signal"
         return f"it made no step for {self.silent_s:.0f} s" if self.silent_s > self.limit_s else ""

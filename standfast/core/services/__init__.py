@@ -1,8 +1,7 @@
-"""The table of services: a service is one file here that says what it is, as `SPEC`.
+"""The table of services: each service is one module here, with its description in `SPEC`.
 
-Everything else loops over the table: topics, settings, models, workers, status, drills. What belongs to a service and
-lies further up (its model, its query) is named as `module:name`, and is imported by whoever needs it: this package is
-read by all and imports none of them.
+Everything else loops over the table: topics, settings, models, workers, status, drills. A service's model, query and
+other code in higher layers is named as `module:name` and imported where it is needed: this package imports none of it.
 """
 
 from __future__ import annotations
@@ -17,14 +16,14 @@ __all__ = ["NAMES", "TABLE", "ServiceSpec", "resolved", "spec_of"]
 
 
 def _listed() -> dict[str, ServiceSpec]:
-    """The services of all files here, by name, in the order they are to be shown in."""
-    modules = [import_module(f"{__name__}.{found.name}") for found in pkgutil.iter_modules(__path__)]
+    """The services of all modules here, by name, in the order of lists."""
+    modules = [import_module(f"{__name__}.{module.name}") for module in pkgutil.iter_modules(__path__)]
     specs: list[ServiceSpec] = [module.SPEC for module in modules if hasattr(module, "SPEC")]
     return {spec.name: spec for spec in sorted(specs, key=lambda spec: (spec.rank, spec.name))}
 
 
 def spec_of(name: str) -> ServiceSpec:
-    """The service of that name; raises UsageError with those there are."""
+    """The service of that name; raises UsageError, which lists all names."""
     if name not in TABLE:
         from standfast.core.errors import UsageError
 
@@ -33,7 +32,7 @@ def spec_of(name: str) -> ServiceSpec:
 
 
 def resolved(reference: str) -> Any:
-    """What `module:name` names."""
+    """Imports the module of `module:name` and returns the object."""
     module, _, name = reference.partition(":")
     return getattr(import_module(module), name)
 

@@ -1,4 +1,4 @@
-"""Recommendation."""
+"""The recommendation service."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pydantic import Field
 from standfast.core.sections import ServiceSettings
 from standfast.core.services.spec import ServiceSpec
 
-_PROFILES = "most that the users' profiles take on a host's disk; full, answers are `degraded`"
+_PROFILES = "the most disk a host's users' profiles may take; when it is full, answers are `degraded`"
 
 
 class RecommendSettings(ServiceSettings):

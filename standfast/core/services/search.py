@@ -1,4 +1,4 @@
-"""Product search."""
+"""The search service."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pydantic import Field
 from standfast.core.sections import ServiceSettings
 from standfast.core.services.spec import ServiceSpec
 
-_EXACT = "products up to which each is compared with a query; a larger catalogue is searched by cells"
+_EXACT = "largest catalogue in which a query is compared with every product; a larger one is searched by cells"
 
 
 class SearchSettings(ServiceSettings):

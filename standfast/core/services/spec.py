@@ -1,4 +1,4 @@
-"""What is to be said of a service so that it is served, watched, drilled and measured."""
+"""The description of a service: all that is needed to serve, watch, drill and measure it."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from standfast.core.sections import ServiceSettings
 class ServiceSpec:
     """One service: a request topic, a result topic, a consumer group, a model.
 
-    `request`, `query`, `model`, `training` and `asked` are `module:name`. They name
+    `request`, `query`, `model`, `training` and `asked` are references of the form `module:name`:
 
-    - the record (`schemas.records.Record`) that is asked, which has `request_id` and `k`,
-    - a function `(request, settings, known) -> query` that makes the model's query of it, or a text: why it is refused.
-      `settings` are the service's own, `known` the item ids the user had, oldest first,
-    - a function `(folder, label, device) -> models.base.Model` that loads a version,
-    - a function that trains one (`models.training.Fill`),
-    - a function `(words) -> Callable[[request_id, k], request]` that makes the requests of a drill's own load: from
-      these words, or from its own where there are none.
+    - `request`: the record type of requests (`schemas.records.Record`), which has `request_id` and `k`;
+    - `query`: a function `(request, settings, known) -> query` that returns the model's query, or a text that says why
+      the request is refused; `settings` are the service's, `known` the item ids of the user's history, oldest first;
+    - `model`: a function `(folder, label, device) -> models.base.Model` that loads a version;
+    - `training`: a function that trains a version (`models.training.Fill`);
+    - `asked`: a function `(words) -> Callable[[request_id, k], request]` that makes the requests of a drill's load from
+      these words, or from its own if there are none.
 
-    `rank`: the place in lists. `key`: what its requests are keyed by. `rehearsal`: a request as JSON that a standby
-    computes before it is ready. `histories`: whether answers depend on what users had.
+    `rank`: the position in lists. `key`: what requests are keyed by. `rehearsal`: a request, as JSON, that a standby
+    computes before it is ready. `histories`: whether answers depend on the user's history.
     """
 
     name: str

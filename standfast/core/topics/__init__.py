@@ -1,1 +1,1 @@
-"""What is known of a topic: which one it is, and what a host keeps of it in a file."""
+"""The identity of a topic, and the SQLite file in which a host keeps a topic's contents."""

@@ -1,9 +1,8 @@
-"""One SQLite file of what a topic holds, and the place in the topic up to which it does.
+"""A topic's contents in one SQLite file, with the offsets up to which it was read.
 
-SQLite, and not a mapped file or LMDB: a page that is damaged or cut off is an error there, which can be answered
-around, and not a signal that ends every process that reads it. Written ahead (WAL), readers and the writer never wait
-for each other, and a process may be killed between any two lines; a power cut loses what came since the last
-checkpoint, and the place in the topic with it.
+SQLite and not a mapped file or LMDB: a damaged or truncated page raises an error, which a reader can handle, instead of
+a SIGBUS that kills every process that reads it. In WAL mode readers and the writer never wait for each other, and the
+writer may be killed at any point; a power loss loses what came since the last checkpoint, the offsets included.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-# Kafka forgets a deletion after a day (delete.retention.ms): who has not looked for so long would keep deleted users.
+# Kafka drops tombstones after a day (delete.retention.ms): a file not updated for that long would keep deleted users.
 _TOO_OLD_S = 12 * 3600
 _WAL_BYTES = 64 << 20
 _DAMAGED = ".damaged"
@@ -23,10 +22,10 @@ _POSITIONS = "create table if not exists positions (partition integer primary ke
 
 
 class TopicFile:
-    """The writer's side, for one thread at a time. Its methods raise sqlite3.Error; then nothing of the call was kept.
+    """The writer's side; not thread-safe. Its methods raise sqlite3.Error, and then have changed nothing.
 
     Args:
-        tables: SQL that makes them where they are missing.
+        tables: SQL that creates the file's tables where they are missing.
     """
 
     def __init__(self, path: Path, tables: str) -> None:
@@ -44,17 +43,17 @@ class TopicFile:
         return dict(self.connection.execute("select partition, next from positions"))
 
     def reached(self, positions: Mapping[int, int]) -> None:
-        """Notes the place behind what was taken in; part of a transaction."""
+        """Stores the offsets to read next, by partition; call it within the transaction that stores the records."""
         self.connection.executemany("insert or replace into positions values (?, ?)", positions.items())
 
-    def keep_small(self) -> None:
-        """Once in a while: puts what was written ahead where it belongs, if that has grown; waits for readers."""
-        ahead = self.path.with_name(self.path.name + "-wal")
-        if ahead.exists() and ahead.stat().st_size > _WAL_BYTES:
+    def limit_wal(self) -> None:
+        """Checkpoints the WAL if it is larger than 64 MiB, which waits for readers; call it once in a while."""
+        wal = self.path.with_name(self.path.name + "-wal")
+        if wal.exists() and wal.stat().st_size > _WAL_BYTES:
             self.connection.execute("pragma wal_checkpoint(truncate)")
 
-    def is_there(self) -> bool:
-        """Whether the file is still where others look for it; then it is marked as looked after."""
+    def touch(self) -> bool:
+        """Sets the file's modification time to now, which keeps it usable; False if the file was deleted."""
         try:
             os.utime(self.path)
         except FileNotFoundError:
@@ -62,12 +61,12 @@ class TopicFile:
         return True
 
     def close(self) -> None:
-        """Ends it in order."""
+        """Closes the connection."""
         self.connection.close()
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:
-        """All of what is done in it is kept, or nothing."""
+        """Runs the block in a transaction: all of its changes are stored, or none."""
         self.connection.execute("begin immediate")
         try:
             yield
@@ -78,24 +77,24 @@ class TopicFile:
             raise
 
 
-def latest(where: Path, identity: str) -> Path:
-    """The file of this identity that was begun last, or a new one; those of others are removed."""
-    mine = sorted(where.glob(f"{identity}.*.db"))
-    usable = [path for path in mine[-1:] if _is_usable(path)]
-    remove(where, but=usable)
-    return usable[0] if usable else where / f"{identity}.{time.time_ns()}.db"
+def latest(folder: Path, identity: str) -> Path:
+    """The newest usable file of the topic with this identity, else the path of a new one; removes all other files."""
+    files = sorted(folder.glob(f"{identity}.*.db"))
+    usable = [path for path in files[-1:] if _is_usable(path)]
+    remove(folder, but=usable)
+    return usable[0] if usable else folder / f"{identity}.{time.time_ns()}.db"
 
 
-def remove(where: Path, but: list[Path]) -> None:
-    """Removes every file, and what belongs to it, but these; who reads one still can."""
+def remove(folder: Path, but: list[Path]) -> None:
+    """Removes every file except these, with its WAL and markers; processes that have one open can still read it."""
     kept = tuple(path.name for path in but)
-    for path in where.glob("*.db*"):
+    for path in folder.glob("*.db*"):
         if not kept or not path.name.startswith(kept):
             path.unlink(missing_ok=True)
 
 
 def damaged(path: Path) -> Path:
-    """A file that says that this one cannot be read; whoever sees that makes it, and the writer begins anew."""
+    """The path of the marker of a damaged file: a reader that finds damage creates it, and the writer begins anew."""
     return path.with_name(path.name + _DAMAGED)
 
 

@@ -1,7 +1,7 @@
-"""Which topic a name stands for: Kafka gives each topic an id (KIP-516), and one that is made again another.
+"""The id of the topic that a name stands for: Kafka gives a topic that is deleted and created again a new id (KIP-516).
 
-An offset belongs to such a topic and not to its name: read on in a topic that was deleted and made again, it skips what
-was written there meanwhile.
+An offset belongs to a topic id, not to a name: used in a topic that was deleted and created again, it skips the records
+that were written there meanwhile.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from confluent_kafka.admin import AdminClient
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """One topic as it is now. All topics of a Kafka before 2.8 have the same id."""
+    """One topic's id and number of partitions. Kafka before 2.8 has no ids: all topics have the same one there."""
 
     topic_id: str
     partitions: int
 
 
 def identity_of(admin: AdminClient, topic: str, within_s: float = 10.0) -> Identity:
-    """The topic of that name; blocks until a broker says so. Raises KafkaException, also if there is none."""
+    """The identity of the topic of that name, asked from a broker. Raises KafkaException, also if there is none."""
     answers = admin.describe_topics(TopicCollection([topic]), request_timeout=within_s)
     try:
         described = answers[topic].result(within_s)

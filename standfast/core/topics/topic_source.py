@@ -1,4 +1,4 @@
-"""Which topic of profiles there is: another in another cluster, and once it was made again."""
+"""An identity for a topic's contents: it differs between clusters, and after the topic was created again."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from standfast.core.topics.topic_ids import identity_of
 
 
 class Source(Struct, frozen=True):
-    """The topic as Kafka has it."""
+    """One topic of one cluster."""
 
-    identity: str
+    identity: str  # 20 hexadecimal digits
     partitions: int
 
 
 def source_of(admin: AdminClient, topic: str, within_s: float) -> Source:
-    """Asks Kafka; raises KafkaException, also if there is no such topic."""
+    """The source of that topic, asked from Kafka; raises KafkaException, also if there is no such topic."""
     try:
         cluster = admin.describe_cluster(request_timeout=within_s).result(within_s)
     except TimeoutError:

@@ -190,10 +190,10 @@ def test_a_store_that_is_deleted_under_its_readers_is_still_read(store: Store, h
     tell(store)
     histories.start()
     assert histories.known("u").items == ("a",)
-    assert store.is_there()
+    assert store.touch()
     remove(store.path.parent, but=[])
     assert histories.known("u").items == ("a",)
-    assert not store.is_there(), "its follower sees that it must begin anew"
+    assert not store.touch(), "its follower sees that it must begin anew"
 
 
 def test_a_full_store_keeps_what_it_has_and_its_place(tmp_path: Path, histories: ProfileHistories) -> None:

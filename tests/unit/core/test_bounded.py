@@ -7,12 +7,12 @@ import weakref
 
 import pytest
 
-from standfast.core.bounded import Beside, Hung, Patience
+from standfast.core.bounded import CallThread, CallTimeout, Hung
 from tests.waiting import wait_until
 
 
 def test_a_call_raises_what_it_raises_and_the_next_is_made_in_the_same_thread() -> None:
-    beside, threads = Beside(), list[int]()
+    beside, threads = CallThread(), list[int]()
     beside.call(lambda: threads.append(threading.get_ident()), 10)
     with pytest.raises(ZeroDivisionError):
         beside.call(lambda: 1 // 0, 10)
@@ -22,7 +22,7 @@ def test_a_call_raises_what_it_raises_and_the_next_is_made_in_the_same_thread() 
 
 
 def test_a_call_that_does_not_return_is_left_behind_and_the_next_is_made() -> None:
-    beside, end, made = Beside(), threading.Event(), list[int]()
+    beside, end, made = CallThread(), threading.Event(), list[int]()
     with pytest.raises(Hung):
         beside.call(end.wait, 0.05)
     beside.call(lambda: made.append(1), 10)
@@ -34,7 +34,7 @@ def test_nothing_of_a_call_that_has_returned_is_kept() -> None:
     class Held:
         def use(self) -> None: ...
 
-    beside, held = Beside(), Held()
+    beside, held = CallThread(), Held()
     gone = weakref.ref(held)
     beside.call(held.use, 10)
     del held
@@ -42,7 +42,7 @@ def test_nothing_of_a_call_that_has_returned_is_kept() -> None:
 
 
 def test_one_outage_does_not_make_the_next_one_longer() -> None:
-    patience = Patience(0.4)
+    patience = CallTimeout(0.4)
     for _ in range(5):
         patience.returned(0.01)
     patience.returned(3.0)
@@ -50,7 +50,7 @@ def test_one_outage_does_not_make_the_next_one_longer() -> None:
 
 
 def test_what_is_always_slow_is_waited_for_longer_and_so_is_what_hung_before() -> None:
-    patience = Patience(0.4)
+    patience = CallTimeout(0.4)
     for _ in range(5):
         patience.returned(0.2)
     assert patience.seconds == pytest.approx(1.6)

@@ -140,9 +140,9 @@ def test_a_child_dies_with_who_waits_for_it_until_it_is_cut_loose(tmp_path: Path
     """`up --detach` was killed, and the system started all the same."""
     program = (
         "import os, signal, sys, time\n"
-        "from standfast.core.processes.parent_death import cut_loose, tie_to_parent\n"
+        "from standfast.core.processes.parent_death import untie_from_parent, tie_to_parent\n"
         "tie_to_parent(int(sys.argv[1]), signal.SIGTERM)\n"
-        "if sys.argv[2] == 'loose': cut_loose()\n"
+        "if sys.argv[2] == 'loose': untie_from_parent()\n"
         "open(sys.argv[3], 'w').write(str(os.getpid()))\n"
         "time.sleep(60)\n"
     )

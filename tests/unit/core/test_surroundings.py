@@ -39,7 +39,7 @@ def _run(*arguments: str, code: str = "", **more: object) -> subprocess.Complete
 
 @pytest.mark.parametrize(("name", "value"), [*_KUBERNETES.items(), *_OTHERS.items()])
 def test_what_others_set_for_others_is_not_ours(name: str, value: str) -> None:
-    assert not surroundings.is_ours(name, value)
+    assert not surroundings.is_kept(name, value)
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ def test_what_others_set_for_others_is_not_ours(name: str, value: str) -> None:
 )  # fmt: skip
 def test_what_is_meant_for_us_is_kept(name: str, value: str) -> None:
     """The last is a typing error: it must be refused by name, and not be taken for Kubernetes'."""
-    assert surroundings.is_ours(name, value)
+    assert surroundings.is_kept(name, value)
 
 
 def test_kubernetes_variables_are_no_wrong_settings(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -66,7 +66,7 @@ def test_our_code_is_found_before_anothers_of_the_same_name(tmp_path: Path) -> N
         (tmp_path / f"{name}.py").write_text("raise RuntimeError('theirs')")
     (tmp_path / "of_theirs.py").write_text("")
     code = (
-        "from standfast.core import surroundings; surroundings.settle()\n"
+        "from standfast.core import surroundings; surroundings.drop_foreign()\n"
         "import models, drills, of_theirs, os, subprocess, sys\n"
         "print(os.environ.get('APP_VERSION'), 'APP_VERSION' in surroundings.DROPPED)\n"
         "subprocess.run([sys.executable, '-P', '-c', 'import models, drills, of_theirs'], check=True)\n"
@@ -105,7 +105,7 @@ def test_signals_that_a_parent_ignored_or_blocked_are_as_usual_again() -> None:
         "import signal, subprocess, sys\n"
         "signal.signal(signal.SIGCHLD, signal.SIG_IGN); signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
         "signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])\n"
-        "from standfast.core.processes import lifeline; lifeline.usual_signals()\n"
+        "from standfast.core.processes import lifeline; lifeline.reset_signals()\n"
         "print(subprocess.run([sys.executable, '-c', 'raise SystemExit(7)']).returncode)\n"
         "signal.raise_signal(signal.SIGTERM)\n"
     )

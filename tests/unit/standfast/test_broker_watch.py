@@ -49,7 +49,7 @@ class PaperCluster:
     def __init__(self, node: PaperNode) -> None:
         self.nodes = [node]
 
-    def write_off(self, _dead: PaperNode) -> bool:
+    def unregister(self, _dead: PaperNode) -> bool:
         return False
 
 

@@ -21,16 +21,16 @@ from standfast.supervisor import Supervisor
 def test_two_deaths_are_no_loop_and_three_are(monkeypatch: pytest.MonkeyPatch) -> None:
     seen = Deaths("stream")
     for _ in range(2):
-        seen.lives()
+        seen.started()
         seen.died("ValueError: x")
     assert (seen.failing, seen.since, seen.count) == ("", 0, 2)
-    seen.lives()
+    seen.started()
     seen.died("ValueError: y")
     assert seen.failing.startswith("stream keeps ending, 3 times since ")
     assert seen.failing.endswith("UTC: ValueError: y")
     assert abs(seen.since - time.time() * 1000) < 60_000
     monkeypatch.setattr(deaths, "_STEADY_S", 0.0)
-    seen.lives()
+    seen.started()
     assert (seen.failing, seen.since, seen.count) == ("", 0, 3)
 
 
@@ -127,13 +127,13 @@ def test_one_that_hangs_for_long_each_time_keeps_ending(monkeypatch: pytest.Monk
     monkeypatch.setattr(deaths.time, "monotonic", lambda: now)
     seen = Deaths("stream")
     for _ in range(3):
-        seen.lives()
+        seen.started()
         now += 65.0
-        seen.still(61.0)
+        seen.idle(61.0)
         seen.died("it made no step for 61 s")
     assert seen.failing
     assert seen.last == "it made no step for 61 s"
-    seen.lives()
+    seen.started()
     now += 61.0
     assert not seen.failing
     assert seen.last == "it made no step for 61 s"

@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from standfast.kafka.unregister_broker import error_code, request, write_off
+from standfast.kafka.unregister_broker import error_code, request, unregister
 
 ANSWER = struct.pack(">ibih", 1, 0, 0, 0) + b"\0\0"
 
@@ -33,7 +33,7 @@ def test_it_is_asked_again_until_it_is_done_or_time_is_up(codes: list[int], done
         answering.start()
         closed = "127.0.0.1:1"
         address = f"127.0.0.1:{server.getsockname()[1]}"
-        assert write_off(2, [closed, address], 30.0 if done else 0.3) is done
+        assert unregister(2, [closed, address], 30.0 if done else 0.3) is done
 
 
 def answer(server: socket.socket, codes: list[int]) -> None:
