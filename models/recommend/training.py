@@ -19,8 +19,8 @@ from models.evaluation.metrics import mean_metrics
 from models.recommend.ease import fit_ease
 from models.recommend.histories import Pairs, TrainedHistories, histories_of, now_of, pairs_of
 from models.recommend.model import Parameters, RecommendConfig, Recommender, save_recommender
-from models.recommend.pca import condensed
-from models.training import Filled, Options, Progress, Shop
+from models.recommend.pca import reduce_dimensions
+from models.training import MetricsAndLineage, Options, Progress, Shop
 
 _TRAINED_ON = 0.8
 _MOST_USERS = 2_000
@@ -53,7 +53,7 @@ def fit(
     order, known = _order(catalogue, events, use.max_items)
     config = RecommendConfig([catalogue.item_ids[p] for p in order], [catalogue.titles[p] for p in order], use)
     nothing = TrainedHistories(np.empty(0, np.int64), np.zeros(1, np.int64), np.empty(0, np.int32))
-    texts = condensed(vectors, use.content_width)[torch.from_numpy(order)]
+    texts = reduce_dimensions(vectors, use.content_width)[torch.from_numpy(order)]
     parts = (torch.zeros(0, 0), texts, torch.zeros(len(order)))
     if events is None or not known:
         return Fitted(config, parts, nothing)
@@ -185,18 +185,18 @@ def _ranked(scores: Tensor, seen: list[list[int]]) -> list[list[int]]:
     return ranked
 
 
-def train(shop: Shop, folder: Path, show: Progress, options: Options) -> Filled:
+def train(shop: Shop, folder: Path, progress: Progress, options: Options) -> MetricsAndLineage:
     """Fits a recommender into the folder."""
     use, events = Parameters(), shop.events
-    show.phase("fitting EASE")
+    progress.phase("fitting EASE")
     fitted = fit(shop.catalogue, shop.vectors, events, use, options.device)
     save_recommender(fitted.config, fitted.arrays, fitted.histories, folder)
     metrics = {"items": float(len(shop.catalogue)), "items_with_history": float(len(fitted.arrays[0]))}
     if events is not None:
-        show.phase("measuring on later purchases")
+        progress.phase("measuring on later purchases")
         metrics |= {"events": float(len(events)), "users": float(len(events.users))}
         metrics |= {"events_matched": float(events.about(shop.catalogue.item_ids))}
-        metrics |= evaluate(shop.catalogue, shop.vectors, events, use, show.step)
+        metrics |= evaluate(shop.catalogue, shop.vectors, events, use, progress.step)
     lineage = shop.lineage(
         interactions_sha256=events.digest if events else "none",
         parameters=msgspec.json.encode(use).decode(),

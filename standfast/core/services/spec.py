@@ -17,7 +17,7 @@ class ServiceSpec:
     - a function `(request, settings, known) -> query` that makes the model's query of it, or a text: why it is refused.
       `settings` are the service's own, `known` the item ids the user had, oldest first,
     - a function `(folder, label, device) -> models.base.Model` that loads a version,
-    - a function that trains one (`models.training.Fill`),
+    - a function that trains one (`models.training.TrainService`),
     - a function `(words) -> Callable[[request_id, k], request]` that makes the requests of a drill's own load: from
       these words, or from its own where there are none.
 
