@@ -103,7 +103,7 @@ def publish(
 
 
 def names() -> list[str]:
-    """Names that have a version or an `active.json`; folders with names that no model can have (`search-backup`) do not."""
+    """Names with a version or an `active.json`; folders that no model can be called (`search-backup`) are ignored."""
     folder_names = [path.name for path in folder("models").iterdir() if path.is_dir() and path.name.isidentifier()]
     return sorted(name for name in folder_names if _numbered(name) or (_model_folder(name) / _ACTIVE).is_file())
 

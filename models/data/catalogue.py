@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from models.data.rows import Skipped, read_rows
-from models.data.text import plain, unmarked
+from models.data.text import plain, strip_html
 from models.data.values import identity, whole_ids
 
 
@@ -73,4 +73,4 @@ def _text(title: str, product: Product) -> str:
 
 
 def _clean(cell: str | float) -> str:
-    return unmarked(str(cell))
+    return strip_html(str(cell))

@@ -35,7 +35,7 @@ _ACCENTS = re.compile("(?<=[a-z\u03b1-\u03c9])[\u0300-\u036f]+|[\u0591-\u05bd\u0
 _LETTERS = str.maketrans({"\u0131": "i", "ł": "l", "ø": "o", "đ": "d", "æ": "ae", "œ": "oe"})
 
 
-def unmarked(text: str) -> str:
+def strip_html(text: str) -> str:
     """The text that a browser would show of HTML: no tags, characters for entities; also of what is escaped twice."""
     for _ in range(3):
         if "<" not in text and "&" not in text:

@@ -1,4 +1,4 @@
-"""Builds a search model from a shop: its texts as vectors and words, the exact codes, the serving precision."""
+"""Builds a search model from a shop, and measures the precision in which it will serve."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _log = structlog.get_logger()
 
 
 def train(shop: Shop, folder: Path, progress: Progress, options: Options) -> MetricsAndLineage:
-    """Builds a search model into the folder."""
+    """Writes a search model into the folder; its metrics and lineage."""
     progress.phase("measuring the serving precision")
     serving_encoder = load_encoder(shop.encoder.name, options.device)
     lost = lost_ndcg(shop.catalogue.titles, shop.vectors, shop.encoder, serving_encoder)
