@@ -79,8 +79,8 @@ def evaluate(
 ) -> dict[str, float]:
     """Quality on a temporal split: fitted to events before the 80 % time quantile, tested on users' later products.
 
-    nDCG@10 and recall@20 of the full ranking of the catalogue without products seen before; beside them those of three
-    baselines: popularity (all sales), the last week's trend, and a first-order Markov chain. Empty when there are too few events.
+    nDCG@10 and recall@20 of the full ranking of the catalogue without products seen before, and the same of three
+    baselines: popularity (all sales), the last week's trend, and a first-order Markov chain. Empty with too few events.
     """
     cut = int(np.quantile(events.at, _TRAINED_ON)) if len(events) else 0
     before, after = _select(events, events.at < cut), _select(events, events.at >= cut)
