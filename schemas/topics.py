@@ -66,9 +66,8 @@ class Topic:
     def needed_config(self) -> dict[str, str]:
         """The configs that it needs; where a Kafka service refuses the others, the topic has only these."""
         config = {"cleanup.policy": "compact"}
-        if (
-            not self.compacted
-        ):  # set, because a cluster's default may be to compact, which deletes requests with equal keys
+        if not self.compacted:
+            # Set, because a cluster's default may be to compact, which deletes requests with equal keys.
             config = {"cleanup.policy": "delete", "retention.ms": str(self.retention_ms)}
         config["max.message.bytes"] = str(self.max_bytes)
         return config
