@@ -1,4 +1,4 @@
-"""Schemas and ids from a Confluent-compatible registry, which a thread of their own asks for.
+"""Schemas and ids from a Confluent-compatible registry, which a background thread asks for.
 
 Schemas and ids that the registry once returned are in memory and on disk, so requests with them never wait for it. Any
 other is asked for until the registry answers. A caller that needs it waits, at most `patience_s` in one outage; after

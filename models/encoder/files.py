@@ -65,8 +65,10 @@ def read_encoder_files(folder: Path) -> EncoderFiles:
         )
     _refuse_pointers([*weights, *(folder / name for name in _NEEDED)])
     config = _object(folder / "config.json")
-    own = _object(folder / "sentence_bert_config.json", default={})
-    return EncoderFiles(folder, config, _pooling(folder), _longest(config, own), bool(own.get("do_lower_case")))
+    st_config = _object(folder / "sentence_bert_config.json", default={})
+    return EncoderFiles(
+        folder, config, _pooling(folder), _longest(config, st_config), bool(st_config.get("do_lower_case"))
+    )
 
 
 def _refuse_pointers(paths: Iterable[Path]) -> None:
@@ -89,13 +91,13 @@ def _pooling(folder: Path) -> Pooling:
             )
     poolings = (str(module.get("path", "")) for module in modules if str(module.get("type", "")).endswith("Pooling"))
     pooling_folder = next(poolings, "1_Pooling")
-    own = _object(folder / pooling_folder / "config.json", default={})
+    pooling_config = _object(folder / pooling_folder / "config.json", default={})
     chosen = [
         name.removeprefix("pooling_mode_")
-        for name, on in own.items()
+        for name, on in pooling_config.items()
         if name.startswith("pooling_mode_") and on is True
     ]
-    modes = [str(own["pooling_mode"])] if "pooling_mode" in own else chosen
+    modes = [str(pooling_config["pooling_mode"])] if "pooling_mode" in pooling_config else chosen
     if modes in ([], ["mean_tokens"], ["mean"]):
         return "mean"
     if modes in (["cls_token"], ["cls"]):
@@ -105,10 +107,10 @@ def _pooling(folder: Path) -> Pooling:
     )
 
 
-def _longest(config: dict[str, Any], own: dict[str, Any]) -> int:
+def _longest(config: dict[str, Any], st_config: dict[str, Any]) -> int:
     limits = [MAX_TOKENS]
-    if own.get("max_seq_length"):
-        limits.append(int(own["max_seq_length"]))
+    if st_config.get("max_seq_length"):
+        limits.append(int(st_config["max_seq_length"]))
     if config.get("max_position_embeddings"):
         unused = 2 if config.get("model_type") in _POSITIONS_FROM_TWO else 0
         limits.append(int(config["max_position_embeddings"]) - unused)
