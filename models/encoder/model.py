@@ -113,9 +113,9 @@ def estimate_tokens(text: str) -> int:
 def load_encoder(name: str = BUNDLED, device: str = "auto", *, exact: bool = False) -> Encoder:
     """The encoder a setting names: `bundled`, a local folder, or a hub name.
 
-    Generates its kernels; on a CPU only if torch has one thread, because that starts no other and may be forked: forked
-    workers share the kernels. `exact` computes in float32; otherwise linear layers use bfloat16 where the hardware has
-    it. Raises ModelError when the folder is not an encoder, or the hub cannot be reached or does not have it.
+    Generates its kernels, on a CPU only if torch has one thread: then no thread is started, the process may fork, and
+    forked workers share the kernels. `exact` computes in float32; otherwise linear layers use bfloat16 where the
+    hardware has it. Raises ModelError when the folder is not an encoder, or the hub cannot provide it.
     """
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # its thread pool does not survive a fork
     files = read_encoder_files(encoder_folder(name))
