@@ -1,0 +1,1 @@
+"""Computation without Kafka: search, recommendation, training, and the registry of model versions."""

@@ -1,4 +1,4 @@
-"""The seam between serving and models: what a model is asked, what it answers, what a worker may rely on."""
+"""The interface between workers and models: queries, answers, and what a worker may rely on."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from schemas.records import Item
 
 @dataclass(frozen=True, slots=True)
 class SearchQuery:
-    """One search. `user_id` is not used for ranking yet; it is there for models that will."""
+    """One search. `user_id` is for models that rank by user; the one here does not."""
 
     query: str
     k: int
@@ -20,7 +20,7 @@ class SearchQuery:
 
 @dataclass(frozen=True, slots=True)
 class RecommendQuery:
-    """One recommendation. `history`: item ids, oldest first, on top of what the model knows of the user."""
+    """One recommendation. `history`: item ids, oldest first, added to those that the model knows of the user."""
 
     user_id: str | None
     k: int
@@ -32,12 +32,12 @@ Q_contra = TypeVar("Q_contra", contravariant=True)
 
 
 class Model(Protocol[Q_contra]):
-    """A loaded model. Loading answers nothing and starts no thread, so a loaded model may be forked.
+    """A loaded model. Loading computes no answer and starts no thread, so a process with a loaded model may be forked.
 
-    The same query always gets the same answer: workers may keep it. A search model whose answers do not depend on
-    `user_id` says so by an attribute `ignores_user = True`; then one user's answer serves all. A
-    model whose queries take very different times has a method `cost(query) -> int`, which is quick: batches of the
-    same sum of it take about the same time.
+    The same query always gets the same answer, so workers may cache it. A search model whose answers do not depend on
+    `user_id` has the attribute `ignores_user = True`; workers then reuse an answer for all users. A model whose queries
+    take very different times has a method `cost(query) -> int`, which is quick: batches whose costs have the same sum
+    take about the same time.
     """
 
     @property
@@ -45,10 +45,10 @@ class Model(Protocol[Q_contra]):
         """Name and version, as answers carry it: `search@3`."""
 
     def predict(self, queries: Sequence[Q_contra]) -> list[list[Item]]:
-        """One list for each query, in their order: best first, at most `k` items. Blocks."""
+        """One list for each query, in the order of `queries`: at most `k` items, best first. Blocks."""
 
     def warm_up(self) -> None:
-        """Runs a first inference, which is slow and starts threads: after the fork, never before."""
+        """Runs a first inference, which is slow and starts threads. Call it after the fork, never before."""
 
 
 Query: TypeAlias = SearchQuery | RecommendQuery

@@ -1,4 +1,4 @@
-"""From a service's name to its model, verified and ready to be forked."""
+"""Loads a service's model, verified and ready to be forked."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from standfast.core.services import resolved, spec_of
 def load(service: str, version: int | None = None, device: str = "auto") -> Model[Any]:
     """The model of a service: the given version, else the active one; its files' digests are checked first.
 
-    Starts no thread in a process that called `torch.set_num_threads(1)`, which may fork afterwards.
-    `device`: `auto` (CUDA when there is one), `cpu` or `cuda`. Raises ModelError when none is published,
-    IntegrityError naming the file that is not the one its manifest describes.
+    A process that called `torch.set_num_threads(1)` may fork afterwards: loading then starts no thread.
+    `device`: `auto` (CUDA where there is a device), `cpu`, `cuda` or `cuda:<number>`. Raises ModelError when no version
+    is published, IntegrityError naming the file that is not as its manifest says.
     """
     opened: Callable[[Path, str, str], Model[Any]] = resolved(spec_of(service).model)
     folder, manifest = registry.checked(service, version)

@@ -1,11 +1,11 @@
-"""Published models: folders of files under a manifest that names every byte of them.
+"""Published models: folders of files, each with a manifest of their sizes and digests.
 
-    models/<name>/<version>/manifest.json     what is there, its digests, metrics and lineage
+    models/<name>/<version>/manifest.json     files with sizes and digests, metrics, lineage
                            /…                 safetensors, npy and JSON files; never pickle
-    models/<name>/active.json                 which version serves, and those that served before it
-    models/<name>/.last                       the highest number ever given, so that none is given twice
+    models/<name>/active.json                 the version that serves, and those that served before it
+    models/<name>/.last                       the highest version number ever given, so that none is given twice
 
-A version is written beside its place and moved there whole, so a killed trainer leaves nothing that is listed.
+A version is written into a draft folder, which is then renamed, so a killed trainer leaves no version in part.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class FileEntry(msgspec.Struct, frozen=True):
 
 
 class Manifest(msgspec.Struct, frozen=True):
-    """What a version is: its files, how good it is, and what it was made from. `digest` covers all the rest."""
+    """A version's files, quality metrics and lineage. `digest` covers all other fields."""
 
     name: str
     version: int
@@ -72,26 +72,30 @@ def publish(
     name: str,
     fill: Callable[[Path], tuple[Mapping[str, float], Mapping[str, str]]],
 ) -> Manifest:
-    """Makes the next version of `name`: `fill` writes its files into the folder it is given and returns metrics
-    and lineage. Trainers at the same time get versions of their own. The new version is not active yet."""
-    place = _place(name)
-    _sweep(place)
-    draft = place / f"{_DRAFT}{os.getpid()}-{secrets.token_hex(4)}"
+    """A new version of `name`, not yet active: `fill` writes its files into a folder, returns its metrics and lineage.
+
+    Trainers that publish at the same time get different versions. Raises ModelError when the files cannot be written.
+    """
+    model_folder = _model_folder(name)
+    _sweep(model_folder)
+    draft = model_folder / f"{_DRAFT}{os.getpid()}-{secrets.token_hex(4)}"
     draft.mkdir()
     try:
         metrics, lineage = fill(draft)
         files = {file: _entry(draft / file) for file in _files_in(draft)}
-        with _locked(place):
+        with _locked(model_folder):
             number = _next_number(name)
             manifest = _sealed(Manifest(name, number, _now(), files, dict(metrics), dict(lineage)))
             (draft / MANIFEST).write_bytes(_bytes(manifest))
             _sync_tree(draft)
-            draft.rename(place / str(number))
-            _keep_number(place, number)
-            _sync(place)
+            draft.rename(model_folder / str(number))
+            _keep_number(model_folder, number)
+            _sync(model_folder)
     except (OSError, SafetensorError) as problem:
         shutil.rmtree(draft, ignore_errors=True)
-        raise ModelError(f"{name} could not be written below {place}: {problem}; free some space there") from problem
+        raise ModelError(
+            f"{name} could not be written below {model_folder}: {problem}; free some space there"
+        ) from problem
     except BaseException:
         shutil.rmtree(draft, ignore_errors=True)
         raise
@@ -99,52 +103,52 @@ def publish(
 
 
 def names() -> list[str]:
-    """Names of which there is something; folders that no model can be called (`search-backup`) are not looked at."""
-    inside = [path.name for path in folder("models").iterdir() if path.is_dir() and path.name.isidentifier()]
-    return sorted(name for name in inside if _numbered(name) or (_place(name) / _ACTIVE).is_file())
+    """Names with a version or an `active.json`; folders that no model can be called (`search-backup`) are ignored."""
+    folder_names = [path.name for path in folder("models").iterdir() if path.is_dir() and path.name.isidentifier()]
+    return sorted(name for name in folder_names if _numbered(name) or (_model_folder(name) / _ACTIVE).is_file())
 
 
 def versions(name: str) -> list[int]:
     """The published versions, oldest first; a folder without a manifest is none."""
-    return [number for number in _numbered(name) if (_place(name) / str(number) / MANIFEST).is_file()]
+    return [number for number in _numbered(name) if (_model_folder(name) / str(number) / MANIFEST).is_file()]
 
 
 def half_versions(name: str) -> list[int]:
-    """Numbers whose folder has no manifest: copied in part, or deleted in part."""
+    """Numbers whose folder has no manifest: it was copied or deleted in part."""
     return sorted(set(_numbered(name)) - set(versions(name)))
 
 
 def _numbered(name: str) -> list[int]:
-    """Numbers that have a folder, written as we write them: `01` is somebody's copy of 1."""
-    inside = [path.name for path in _place(name).iterdir() if path.is_dir() and path.name.isdecimal()]
-    return sorted(int(number) for number in inside if number == str(int(number)))
+    """Numbers that have a folder. A folder `01` is not one: `publish` writes no leading zero."""
+    folder_names = [path.name for path in _model_folder(name).iterdir() if path.is_dir() and path.name.isdecimal()]
+    return sorted(int(number) for number in folder_names if number == str(int(number)))
 
 
 def _next_number(name: str) -> int:
-    """One above all numbers ever given, also those whose folders are gone: an answer's `search@3` means one version."""
-    last = _place(name) / _LAST
+    """One more than any number ever given, also to deleted versions: `search@3` in an answer must name one version."""
+    last_file = _model_folder(name) / _LAST
     try:
-        given = [int(last.read_text())]
-    except (FileNotFoundError, ValueError):  # from before the file was kept, or damaged: the folders say it too
-        given = []
+        numbers_given = [int(last_file.read_text())]
+    except (FileNotFoundError, ValueError):  # of a release without this file, or damaged: the folders tell
+        numbers_given = []
     try:
         pointer = _pointer(name)
     except IntegrityError:
         pointer = None
-    pointed = [pointer.version, *pointer.before] if pointer else []
-    return max([*given, *pointed, *_numbered(name)], default=0) + 1
+    numbers_pointed_to = [pointer.version, *pointer.before] if pointer else []
+    return max([*numbers_given, *numbers_pointed_to, *_numbered(name)], default=0) + 1
 
 
-def _keep_number(place: Path, number: int) -> None:
-    write_whole(place / _LAST, str(number).encode())
+def _keep_number(model_folder: Path, number: int) -> None:
+    write_whole(model_folder / _LAST, str(number).encode())
 
 
 def folder_of(name: str, version: int) -> Path:
     """The folder of a published version. Raises ModelError when there is no such version."""
-    path = _place(name) / str(version)
+    path = _model_folder(name) / str(version)
     if not (path / MANIFEST).is_file():
-        there = ", ".join(map(str, versions(name))) or "none"
-        raise ModelError(f"{name}@{version} is not published (there: {there}); {_remedy(name, version)}")
+        published = ", ".join(map(str, versions(name))) or "none"
+        raise ModelError(f"{name}@{version} is not published (there: {published}); {_remedy(name, version)}")
     return path
 
 
@@ -160,20 +164,20 @@ def manifest_of(name: str, version: int) -> Manifest:
 
 
 def verify(name: str, version: int) -> list[str]:
-    """What is wrong with a version's files, one line each; empty when every byte is as published."""
+    """What is wrong with a version's files, one line for each; empty when all are as published."""
     path = folder_of(name, version)
     try:
         manifest = manifest_of(name, version)
     except IntegrityError as problem:
         return [str(problem)]
-    return [found for file, entry in manifest.files.items() if (found := _wrong(path / file, entry))]
+    return [mismatch for file, entry in manifest.files.items() if (mismatch := _mismatch(path / file, entry))]
 
 
 def verify_all(name: str) -> dict[str, list[str]]:
-    """What is wrong with each version and with which one is active, by label; empty lists where nothing is."""
+    """What is wrong with each version and with `active.json`, by label; an empty list where nothing is."""
     problems = {f"{name}@{number}": verify(name, number) for number in versions(name)}
     for number in half_versions(name):
-        path = _place(name) / str(number)
+        path = _model_folder(name) / str(number)
         problems[f"{name}@{number}"] = [f"{path} has no {MANIFEST}, so nothing can serve it; delete the folder"]
     try:
         pointer = _pointer(name)
@@ -187,7 +191,7 @@ def verify_all(name: str) -> dict[str, list[str]]:
 
 
 def _remedy(name: str, version: int | None = None) -> str:
-    """A command that will work: the newest other version whose every byte is as published, else training."""
+    """The command to run: activate the newest other version whose files verify, else train."""
     for other in sorted(set(versions(name)) - {version}, reverse=True):
         if not verify(name, other):
             return f"run `standfast models activate {name}@{other}`"
@@ -195,7 +199,7 @@ def _remedy(name: str, version: int | None = None) -> str:
 
 
 def checked(name: str, version: int | None = None) -> tuple[Path, Manifest]:
-    """Folder and manifest of a version (the active one when None) whose every byte was verified just now.
+    """Folder and manifest of a version (the active one when None), after its files were verified.
 
     Raises ModelError when nothing is published or active, IntegrityError naming the first wrong file.
     """
@@ -210,7 +214,7 @@ def checked(name: str, version: int | None = None) -> tuple[Path, Manifest]:
 
 
 def active(name: str) -> int | None:
-    """The version that serves, if any. Raises IntegrityError when the pointer was damaged."""
+    """The version that serves, if any. Raises IntegrityError when `active.json` was damaged."""
     pointer = _pointer(name)
     return pointer.version if pointer else None
 
@@ -218,33 +222,36 @@ def active(name: str) -> int | None:
 def activate(name: str, version: int) -> None:
     """Makes a version the serving one, after verifying it. A running system follows within a second."""
     checked(name, version)
-    with _locked(_place(name)):
+    with _locked(_model_folder(name)):
         try:
             now = _pointer(name)
         except IntegrityError:
-            now = None  # a damaged pointer is mended by pointing anew
+            now = None  # a damaged active.json is replaced
         if now and now.version == version:
             return
-        before = [*now.before, now.version][-_KEPT_HISTORY:] if now else []
-        _point(name, version, before)
+        earlier = [*now.before, now.version][-_KEPT_HISTORY:] if now else []
+        _point(name, version, earlier)
 
 
 def rollback(name: str) -> int:
-    """Makes the last whole version that served before the serving one again, and returns it."""
-    with _locked(_place(name)):
+    """Activates the last version that served before the active one and whose files verify, and returns it.
+
+    Raises ModelError when there is none.
+    """
+    with _locked(_model_folder(name)):
         now = _pointer(name)
-        before = [number for number in (now.before if now else []) if number in versions(name)]
-        while before and verify(name, before[-1]):
-            before.pop()
-        if not before:
+        earlier = [number for number in (now.before if now else []) if number in versions(name)]
+        while earlier and verify(name, earlier[-1]):
+            earlier.pop()
+        if not earlier:
             remedy = _remedy(name, now.version if now else None)
             raise ModelError(f"{name} has no version to go back to that is whole; {remedy}")
-        _point(name, before[-1], before[:-1])
-    return before[-1]
+        _point(name, earlier[-1], earlier[:-1])
+    return earlier[-1]
 
 
 def _pointer(name: str) -> _Active | None:
-    path = _place(name) / _ACTIVE
+    path = _model_folder(name) / _ACTIVE
     if not path.is_file():
         return None
     try:
@@ -256,26 +263,27 @@ def _pointer(name: str) -> _Active | None:
     return pointer
 
 
-def _point(name: str, version: int, before: list[int]) -> None:
-    place = _place(name)
-    write_whole(place / _ACTIVE, msgspec.json.encode(_Active(version, before, _point_digest(name, version, before))))
-    _sync(place)
+def _point(name: str, version: int, earlier: list[int]) -> None:
+    model_folder = _model_folder(name)
+    active = _Active(version, earlier, _point_digest(name, version, earlier))
+    write_whole(model_folder / _ACTIVE, msgspec.json.encode(active))
+    _sync(model_folder)
 
 
-def _point_digest(name: str, version: int, before: list[int]) -> str:
-    return hashlib.sha256(f"{name} {version} {before}".encode()).hexdigest()
+def _point_digest(name: str, version: int, earlier: list[int]) -> str:
+    return hashlib.sha256(f"{name} {version} {earlier}".encode()).hexdigest()
 
 
-def _place(name: str) -> Path:
+def _model_folder(name: str) -> Path:
     if not name.isidentifier():
         raise UsageError(f"{name!r} is no model name; use letters, digits and _")
     return folder("models", name)
 
 
 @contextmanager
-def _locked(place: Path) -> Iterator[None]:
-    """One change at a time to a model's folder; the kernel frees the lock of a process that dies."""
-    with (place / ".lock").open("w") as file:
+def _locked(model_folder: Path) -> Iterator[None]:
+    """Holds the lock for changes to a model's folder; the kernel releases it when the process dies."""
+    with (model_folder / ".lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
@@ -309,21 +317,21 @@ def _entry(path: Path) -> FileEntry:
         return FileEntry(hashlib.file_digest(file, "sha256").hexdigest(), path.stat().st_size)
 
 
-def _wrong(path: Path, entry: FileEntry) -> str | None:
+def _mismatch(path: Path, entry: FileEntry) -> str | None:
     try:
-        found = _entry(path)
+        actual = _entry(path)
     except OSError as problem:
         return f"{path} cannot be read ({problem.strerror})"
-    if found.size != entry.size:
-        return f"{path} has {found.size:,} bytes, the manifest says {entry.size:,}"
-    if found.sha256 != entry.sha256:
-        return f"{path} has SHA-256 {found.sha256[:12]}…, the manifest says {entry.sha256[:12]}…"
+    if actual.size != entry.size:
+        return f"{path} has {actual.size:,} bytes, the manifest says {entry.size:,}"
+    if actual.sha256 != entry.sha256:
+        return f"{path} has SHA-256 {actual.sha256[:12]}…, the manifest says {entry.sha256[:12]}…"
     return None
 
 
-def _sweep(place: Path) -> None:
-    """Removes drafts that a killed trainer left a day ago or more."""
-    for draft in place.glob(f"{_DRAFT}*"):
+def _sweep(model_folder: Path) -> None:
+    """Removes drafts that killed trainers left, a day old or older."""
+    for draft in model_folder.glob(f"{_DRAFT}*"):
         if time.time() - draft.stat().st_mtime > _ABANDONED_AFTER_S:
             shutil.rmtree(draft, ignore_errors=True)
 

@@ -1,4 +1,4 @@
-"""Trains the models of the shop in use and publishes them."""
+"""Trains models from the shop in use and publishes them."""
 
 from __future__ import annotations
 
@@ -15,37 +15,37 @@ from models.data.catalogue import Catalogue
 from models.data.interactions import Interactions
 from models.data.shop import check_match, load_catalogue, load_interactions
 from models.encoder.model import BUNDLED, Encoder, load_encoder
-from models.encoder.vectors import encoded
+from models.encoder.vectors import encode_cached
 from models.search.model import EXACT_UP_TO
 from standfast import __version__
 from standfast.core.services import NAMES, ServiceSpec, resolved, spec_of
 
-Filled = tuple[Mapping[str, float], Mapping[str, str]]
+MetricsAndLineage = tuple[Mapping[str, float], Mapping[str, str]]
 
 
 class Progress(Protocol):
-    """Where training says how far it is: a bar on a terminal, or nothing."""
+    """Receives the progress of training, such as a bar on a terminal."""
 
     def phase(self, name: str, total: int | None = None) -> None:
-        """A new phase begins; `total` steps of it are to come, if that is known."""
+        """A new phase begins, of `total` steps if that is known."""
 
     def step(self, count: int) -> None:
         """`count` more steps are done."""
 
 
-class Silent:
-    """No progress shown."""
+class NoProgress:
+    """Progress that is not shown."""
 
     def phase(self, name: str, total: int | None = None) -> None:
-        """Says nothing."""
+        """Does nothing."""
 
     def step(self, count: int) -> None:
-        """Says nothing."""
+        """Does nothing."""
 
 
 @dataclass(frozen=True, slots=True)
 class Shop:
-    """What models are trained from."""
+    """The data that models are trained from; `vectors` [products, width] are the catalogue's, on the CPU."""
 
     catalogue: Catalogue
     events: Interactions | None
@@ -53,7 +53,7 @@ class Shop:
     vectors: Tensor
 
     def lineage(self, **more: str) -> dict[str, str]:
-        """Where a model comes from, down to the digests of the data."""
+        """What a model was trained from and with: digests of the data, and versions."""
         return {
             "catalogue_sha256": self.catalogue.digest,
             "encoder": self.encoder.name,
@@ -66,14 +66,14 @@ class Shop:
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How models are trained: on which device, and up to how many products a search compares each with a query."""
+    """How models are trained. `exact_up_to`: products of the largest catalogue that a search compares whole."""
 
     device: str
     exact_up_to: int
 
 
-Fill = Callable[[Shop, Path, Progress, Options], Filled]
-"""Trains one service's model into a folder; its metrics and its lineage."""
+TrainService = Callable[[Shop, Path, Progress, Options], MetricsAndLineage]
+"""Trains one service's model into a folder; returns its metrics and lineage."""
 
 
 def train(
@@ -85,23 +85,23 @@ def train(
     device: str = "auto",
     exact_up_to: int = EXACT_UP_TO,
 ) -> list[registry.Manifest]:
-    """Trains and publishes the named models and makes them active; from the shop in use unless data is given.
+    """Trains, publishes and activates the named models, from the shop in use unless data is given; their manifests.
 
-    Blocks: 7 s of CPU for the sample shop, 15 s when its texts are not encoded yet. Raises DataError, ModelError.
+    Blocks: 7 s of CPU for the sample shop, 15 s when its texts are not in the cache. Raises DataError, ModelError.
     """
     specs = [spec_of(name) for name in names]
-    show = progress or Silent()
+    progress = progress or NoProgress()
     if catalogue is None:
-        show.phase("reading the shop")
+        progress.phase("reading the shop")
         catalogue, interactions = load_catalogue(), load_interactions()
     if interactions is not None and any(spec.histories for spec in specs):
         check_match(catalogue, interactions)
-    show.phase("loading the encoder")
+    progress.phase("loading the encoder")
     loaded = load_encoder(encoder, device, exact=True)
-    show.phase("encoding the catalogue", len(catalogue))
-    shop = Shop(catalogue, interactions, loaded, encoded(loaded, catalogue.texts, show.step))
+    progress.phase("encoding the catalogue", len(catalogue))
+    shop = Shop(catalogue, interactions, loaded, encode_cached(loaded, catalogue.texts, progress.step))
     options = Options(device, exact_up_to)
-    return [_publish(spec, shop, show, options) for spec in specs]
+    return [_publish(spec, shop, progress, options) for spec in specs]
 
 
 def ensure(
@@ -115,8 +115,8 @@ def ensure(
     return train(missing, progress=progress, encoder=encoder, device=device) if missing else []
 
 
-def _publish(spec: ServiceSpec, shop: Shop, show: Progress, options: Options) -> registry.Manifest:
-    fill: Fill = resolved(spec.training)
-    manifest = registry.publish(spec.name, lambda folder: fill(shop, folder, show, options))
+def _publish(spec: ServiceSpec, shop: Shop, progress: Progress, options: Options) -> registry.Manifest:
+    fill: TrainService = resolved(spec.training)
+    manifest = registry.publish(spec.name, lambda folder: fill(shop, folder, progress, options))
     registry.activate(spec.name, manifest.version)
     return manifest

@@ -1,7 +1,7 @@
 """The Avro schemas on disk, by record and by fingerprint.
 
-Every version ever released stays in `schemas/avro/<name>.<version>.avsc`, so that a record written with an older one
-can still be read; the highest version is the one written. A released file is never edited: add the next version.
+Every version ever released stays in `schemas/avro/<name>.<version>.avsc`, so that records written with it can still be
+read. Records are written with the highest version. A released file is never edited: add the next version.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ ParsedSchema = dict[str, object]
 
 @dataclass(frozen=True, slots=True)
 class AvroSchema:
-    """One released version; `fingerprint` is CRC-64-AVRO as the 8 little-endian bytes of a single-object header."""
+    """One released version. `fingerprint`: CRC-64-AVRO, as the 8 little-endian bytes in a single-object header."""
 
     name: str
     version: int
@@ -40,7 +40,7 @@ def released(name: str) -> tuple[AvroSchema, ...]:
 
 
 def current(kind: type[Record]) -> AvroSchema:
-    """The version a record of this kind is written with."""
+    """The version with which records of this kind are written."""
     return released(kind.avro_name)[-1]
 
 
@@ -51,7 +51,7 @@ def by_fingerprint(name: str) -> dict[bytes, AvroSchema]:
 
 
 def parse(text: str) -> ParsedSchema:
-    """A schema that fastavro can read and write with; raises fastavro's SchemaParseException."""
+    """The schema as fastavro reads and writes with it; raises fastavro's SchemaParseException."""
     parsed: ParsedSchema = fastavro.parse_schema(json.loads(text), named_schemas={})
     return parsed
 

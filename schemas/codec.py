@@ -1,7 +1,7 @@
-"""Bytes to records and back, in the three encodings the contract accepts.
+"""Decodes and encodes records, in the three encodings of the contract.
 
-They are told apart by their first bytes: `C3 01` is Avro single-object encoding, `00` the Confluent frame (if a schema
-registry is configured), anything else is JSON text. The reply is written in the encoding of its request.
+The first bytes tell which: `C3 01` is Avro single-object encoding, `00` the Confluent wire format (if a schema registry
+is configured), all else JSON text. A reply is written in the encoding of its request.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import fastavro
 import msgspec
 
 from schemas import avro_schemas
-from schemas.json_text import refused
+from schemas.json_text import diagnose
 from schemas.records import DrillCommand, Record
 from standfast.core.errors import SchemaError, Unreadable
 
@@ -24,9 +24,9 @@ SINGLE_OBJECT = b"\xc3\x01"
 CONFLUENT = b"\x00"
 _BARE_WORD = re.compile(rb"\s*([a-z][a-z0-9_.-]{0,99})\s*")
 
-_BYTE_ORDER_MARK = b"\xef\xbb\xbf"  # PowerShell writes it before what it pipes
-_LONGEST_REASON = 500  # a reason names fields, which are the caller's text
-# What the fast decoder raises; nesting too deep for it is a RecursionError, which must not end a worker.
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"  # PowerShell writes it before the output that it pipes
+_LONGEST_REASON = 500  # characters; a reason contains names of fields, which the caller chose
+# Raised by msgspec's decoder. Text nested too deep for it raises RecursionError, which must not end a worker.
 _REFUSALS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 R = TypeVar("R", bound=Record)
@@ -41,9 +41,9 @@ class Encoding(enum.Enum):
 
 
 class Malformed(SchemaError):
-    """The bytes can be read but are not such a record: to be answered `invalid`, not dead-lettered.
+    """The bytes can be read, but are not such a record: answered with `invalid`, not written to the dead letters.
 
-    `fields`: those of its top level that can be read.
+    `fields`: the top-level fields that can be read.
     """
 
     def __init__(self, reason: str, fields: Mapping[str, object], encoding: Encoding) -> None:
@@ -52,16 +52,16 @@ class Malformed(SchemaError):
         self.encoding = encoding
 
     def text(self, name: str) -> str | None:
-        """A field that should be a string, if it is one."""
+        """The value of a field if it is a string, else None."""
         value = self.fields.get(name)
         return value if isinstance(value, str) else None
 
 
 class SchemaIds(Protocol):
-    """The three questions the Confluent frame asks of a registry (`schemas.registry`)."""
+    """What the codec needs of a registry for the Confluent frame; `schemas.registry` implements it."""
 
     def schema(self, schema_id: int) -> avro_schemas.ParsedSchema:
-        """The writer's schema."""
+        """The writer's schema with this id."""
 
     def ready(self, schema_id: int) -> bool:
         """Whether `schema` returns or raises at once; if not, the registry is being asked."""
@@ -75,16 +75,16 @@ class Codec:
 
     def __init__(self, schema_ids: SchemaIds | None = None) -> None:
         self._ids = schema_ids
-        # Tells whether decoding would wait for the registry, which is then being asked. None: nothing ever waits.
-        self.waits: Callable[[bytes | None], bool] | None = self._waits if schema_ids is not None else None
+        # Whether decoding would wait for the registry; if so, it is being asked meanwhile. None: decoding never waits.
+        self.waits: Callable[[bytes | None], bool] | None = self._would_wait if schema_ids is not None else None
         self._json_encoder = msgspec.json.Encoder()
         self._json_decoders: dict[type[Record], msgspec.json.Decoder[Any]] = {}
 
     def decode(self, data: bytes | None, kind: type[R]) -> tuple[R, Encoding]:
-        """The record and how it was written.
+        """The record and its encoding.
 
         Raises:
-            Unreadable: no such record can be made of the bytes.
+            Unreadable: the bytes cannot be decoded.
             Malformed: readable JSON whose fields are wrong or missing.
         """
         if not data:
@@ -105,7 +105,7 @@ class Codec:
         fastavro.schemaless_writer(out, schema.parsed, msgspec.to_builtins(record))
         return out.getvalue()
 
-    def _waits(self, data: bytes | None) -> bool:
+    def _would_wait(self, data: bytes | None) -> bool:
         if not data or len(data) < 5 or not data.startswith(CONFLUENT) or self._ids is None:
             return False
         return not self._ids.ready(int.from_bytes(data[1:5], "big"))
@@ -145,7 +145,7 @@ class Codec:
 
 
 def sniff(data: bytes) -> Encoding:
-    """The encoding the first bytes announce."""
+    """The encoding, by the first bytes."""
     if data.startswith(SINGLE_OBJECT):
         return Encoding.AVRO
     return Encoding.CONFLUENT if data.startswith(CONFLUENT) else Encoding.JSON
@@ -167,7 +167,7 @@ def _from_avro(body: bytes, writer: avro_schemas.ParsedSchema, kind: type[R]) ->
 
 def _refusal(data: bytes, error: Exception) -> SchemaError:
     try:
-        misfit = refused(data, error)
+        misfit = diagnose(data, error)
     except ValueError:  # UnicodeDecodeError is one too
         return Unreadable(f"neither JSON ({error}) nor Avro by its first bytes")
     return Malformed(misfit.reason, misfit.fields, Encoding.JSON)

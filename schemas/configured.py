@@ -1,4 +1,4 @@
-"""The codec as the settings want it: with a schema registry where one is configured."""
+"""Builds the codec for the settings: with a schema registry if one is configured."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ _NONE: Topics = MappingProxyType({})
 def codec_for(
     settings: Settings, *, sent: Topics = _NONE, answers: Topics = _NONE, patience_s: float | None = None
 ) -> Codec:
-    """A codec that reads the Confluent frame, and writes it for the kinds named, if there is a registry.
+    """A codec; if a registry is configured, it reads the Confluent frame, and writes it for the given kinds.
 
     Args:
-        sent: the topic to which records of each kind are written.
-        answers: the same for records that answer what is read, which is not ready before they can be written.
-        patience_s: how long to wait for a registry that is away; its usual patience if None.
+        sent: for each kind of record, the topic to which it is written.
+        answers: the same for answers. A request is not `ready` before its answer's schema id is known.
+        patience_s: how long to wait for a registry that does not answer; `PATIENCE_S` if None.
 
     Raises:
-        SchemaError: the registry's address is none.
+        SchemaError: the registry's URL is not valid.
     """
     url = settings.schema_registry_url
     if url is None:

@@ -1,17 +1,17 @@
-"""The headers that tell where a dead letter comes from and why it is one."""
+"""The headers of a dead letter: where its record is from, and why it could not be served."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 Headers = Sequence[tuple[str, bytes | None]]
-_REASON_LIMIT = 1000
+_REASON_LIMIT = 1000  # characters
 
 
 def dead_letter_headers(
     original: Headers | None, reason: str, topic: str, partition: int, offset: int, timestamp_ms: int, worker: str
 ) -> list[tuple[str, bytes | None]]:
-    """The original headers and ours; with them the record can be found, understood and sent again."""
+    """The original headers and `error-*`, by which the record can be found and sent again."""
     return [
         *(original or ()),
         ("error-reason", reason[:_REASON_LIMIT].encode()),

@@ -1,4 +1,4 @@
-"""What an event says about liking: one table, for a shop's files, training and the live stream alike.
+"""How strong a sign of liking each event is: one table for a shop's files, for training and for the live stream.
 
 | event | weight | other names |
 | --- | --- | --- |
@@ -10,9 +10,9 @@
 | remove_from_cart | takes back up to 0.7 | product_removed, remove_from_wishlist, unlike, … |
 | refund | takes back up to 1.0 | return, cancel, chargeback, dislike, … |
 
-What takes back undoes what the same user did before with the same product, if it weighs no more: taking a product out
-of the cart undoes the cart and the views that led to it, not an earlier purchase. A value below 0 turns any event into
-one that takes back, as shops write a return as a purchase of -1. An event that is not in the table says nothing.
+An event that takes back undoes the same user's earlier events with the same product that weigh no more: removing a
+product from the cart undoes the cart event and the views before it, not an earlier purchase. A value below 0 makes any
+event one that takes back, because shops write a return as a purchase of -1. Events that are not in the table weigh 0.
 """
 
 from __future__ import annotations
@@ -37,31 +37,32 @@ _NAMES = {
 }
 _WEIGHTS = {name: weight for weight, names in _NAMES.items() for name in names.split()}
 _RATINGS = frozenset({"rating", "rate", "rated", "review"})
-_UNRATED, _LOWEST, _HIGHEST = 0.4, 0.05, 5.0
-_SIGNS = re.compile(r"[\W_]+")
+_UNRATED, _LOWEST, _HIGHEST = 0.4, 0.05, 5.0  # weights of a rating without a value and of the lowest; the best rating
+_PUNCTUATION = re.compile(r"[\W_]+")
 KNOWN = "view, click, cart, purchase, rating, remove_from_cart and refund"
 
 
 def weight_of(event: str, value: float | None) -> float:
-    """How strong a sign of liking, 0 to 1; below 0 how much it takes back; 0 when it says nothing."""
-    name = event if event in _WEIGHTS else _SIGNS.sub("", event).lower()  # Add to Cart, add-to-cart and addToCart
-    number = value if value is not None and math.isfinite(value) else None
+    """The weight of an event as a sign of liking, 0 to 1; below 0 if it takes back that much; 0 if it is unknown."""
+    name = event if event in _WEIGHTS else _PUNCTUATION.sub("", event).lower()  # Add to Cart, add-to-cart and addToCart
+    finite_value = value if value is not None and math.isfinite(value) else None
     if name in _RATINGS:
-        return _rating(number)
+        return _rating(finite_value)
     weight = _WEIGHTS.get(name, 0.0)
-    return -abs(weight) if number is not None and number < 0 else weight
+    return -abs(weight) if finite_value is not None and finite_value < 0 else weight
 
 
 def liked(history: Sequence[Seen]) -> list[Seen]:
-    """What of a history, oldest first, speaks for liking and was not taken back later."""
-    back: dict[str, float] = {}
+    """The interactions of a history, oldest first, that are signs of liking and were not taken back later."""
+    undone: dict[str, float] = {}
     kept = []
-    for one in reversed(history):
-        weight, taken = weight_of(one.event, one.value), back.get(one.item_id, 0.0)
+    for interaction in reversed(history):
+        weight = weight_of(interaction.event, interaction.value)
+        undone_up_to = undone.get(interaction.item_id, 0.0)
         if weight < 0:
-            back[one.item_id] = max(taken, -weight)
-        elif weight > taken:
-            kept.append(one)
+            undone[interaction.item_id] = max(undone_up_to, -weight)
+        elif weight > undone_up_to:
+            kept.append(interaction)
     return kept[::-1]
 
 

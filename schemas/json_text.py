@@ -1,8 +1,7 @@
-"""What a JSON text says that the fast decoder refuses, so that whoever sent it is answered.
+"""Reads JSON text that msgspec refused, so that its sender gets an answer with the field and the reason.
 
-msgspec stops at what RFC 8259 allows and no record of ours needs: numbers beyond a double, half a surrogate pair,
-nesting deeper than the interpreter's stack. It then says neither the field nor the request id, so the text is read once
-more here, slowly.
+RFC 8259 allows numbers beyond a double, lone surrogates, and nesting deeper than the interpreter's stack. msgspec
+refuses them without the field or the request id, so the text is parsed once more here, slowly.
 """
 
 from __future__ import annotations
@@ -16,45 +15,45 @@ from typing import NoReturn
 import msgspec
 from msgspec import Struct
 
-# Strings, whole, and brackets; a quote alone is a string that never ends. Possessive (`*+`), because a string is never
-# to be tried in a second way: 1 MiB of quotes and backslashes would take hours.
+# Whole strings, and brackets; a single quote is a string that never ends. Possessive quantifiers (`*+`) prevent
+# backtracking, with which 1 MiB of quotes and backslashes would take hours.
 _MARKS = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"|["\[\]{}]', re.DOTALL)
-_LONGEST_DIGITS = 4300  # Python refuses to read longer integers
-_DEEP = 200  # far below the interpreter's limit of 1,000 frames, which the caller shares
-_TOO_DEEP = "Infinity"  # no JSON, so no other value can be taken for it
+_LONGEST_DIGITS = 4300  # Python's default limit for int() of a string
+_MAX_DEPTH = 200  # far below the interpreter's limit of 1,000 frames, which the caller shares
+_TOO_DEEP = "Infinity"  # not valid JSON, so the text cannot contain it as a value
 
 
 class Misfit(Struct, frozen=True):
-    """Why no record can be made of the text, naming the field; and the text's fields as far as they can be used."""
+    """Why the text is not a record, naming the field; and those of its top-level fields that can be used."""
 
     reason: str
     fields: Mapping[str, object]
 
 
 class _Wrong(Struct, frozen=True):
-    """Stands for a value that cannot be kept."""
+    """Replaces a value that no record can hold."""
 
     reason: str
 
 
 class _JsonPath(Struct, frozen=True):
-    """Where a value stands; written out for one only, because of a text of 1 MiB all would take gigabytes."""
+    """The path of a value, as a linked list: written out, the paths of all values in a text of 1 MiB take gigabytes."""
 
     name: str
-    above: _JsonPath | None
+    parent: _JsonPath | None
 
 
-def refused(data: bytes, error: Exception) -> Misfit:
-    """What to answer to a text for which the fast decoder raised `error`; raises ValueError if it is not JSON."""
+def diagnose(data: bytes, error: Exception) -> Misfit:
+    """Reason and usable fields of a text for which msgspec raised `error`. Raises ValueError if it is not JSON."""
     text = data.decode()
     try:
         value = _parsed(text, _no_constant)
     except RecursionError:
         value = _parsed(_shallow(text), _too_deep)
-    wrong = _first_wrong(value)
-    reason = str(error) if wrong is None or isinstance(error, msgspec.ValidationError) else wrong
+    wrong_value = _first_wrong(value)
+    reason = str(error) if wrong_value is None or isinstance(error, msgspec.ValidationError) else wrong_value
     fields = value if isinstance(value, dict) else {}
-    return Misfit(reason, {key: one for key, one in fields.items() if not _is_wrong(one)})
+    return Misfit(reason, {key: field_value for key, field_value in fields.items() if not _is_wrong(field_value)})
 
 
 def _parsed(text: str, constant: Callable[[str], object]) -> object:
@@ -79,26 +78,26 @@ def _too_deep(name: str) -> _Wrong:
 
 
 def _first_wrong(value: object) -> str | None:
-    """The reason and place of a value that cannot be kept, in the words msgspec has for others; None: there is none."""
-    waiting: list[tuple[object, _JsonPath | None]] = [(value, None)]
-    while waiting:
-        value, place = waiting.pop()
+    """The reason and path of a value that no record can hold, in msgspec's wording; None if there is none."""
+    values_left: list[tuple[object, _JsonPath | None]] = [(value, None)]
+    while values_left:
+        value, path = values_left.pop()
         if _is_wrong(value):
-            return f"{_reason(value)}{_shown(place)}"
+            return f"{_reason(value)}{_shown(path)}"
         if isinstance(value, list):
-            waiting += [(part, _JsonPath("[...]", place)) for part in value]
+            values_left += [(part, _JsonPath("[...]", path)) for part in value]
         elif isinstance(value, dict):
             if not all(map(_is_text, value)):
-                return f"Lone surrogate in a key{_shown(place)}"
-            waiting += [(part, _JsonPath(f".{name}", place)) for name, part in value.items()]
+                return f"Lone surrogate in a key{_shown(path)}"
+            values_left += [(part, _JsonPath(f".{name}", path)) for name, part in value.items()]
     return None
 
 
-def _shown(place: _JsonPath | None) -> str:
+def _shown(path: _JsonPath | None) -> str:
     names: list[str] = []
-    while place is not None:
-        names.append(place.name)
-        place = place.above
+    while path is not None:
+        names.append(path.name)
+        path = path.parent
     return f" - at `${''.join(reversed(names))}`" if names else ""
 
 
@@ -119,32 +118,32 @@ def _is_text(value: str) -> bool:
 
 
 def _shallow(text: str) -> str:
-    """The text without what its top-level fields contain: `null` in its place, or `Infinity` where it was too deep.
+    """The text with each nested array or object replaced by `null`, or by `Infinity` if it was too deep.
 
-    Whether what is left out is JSON too is not looked at, only whether its brackets match: its sender is answered
-    either way. Raises ValueError if they do not.
+    The replaced parts are checked for matching brackets only, not for valid JSON: the sender gets an answer either way.
+    Raises ValueError if brackets do not match.
     """
     kept: list[str] = []
-    closing: list[str] = []
-    end = deepest = depth = 0
-    for mark in _MARKS.finditer(text):
-        sign = mark[0]
+    expected_closings: list[str] = []
+    copied_to = deepest = depth = 0
+    for match in _MARKS.finditer(text):
+        sign = match[0]
         if sign == "[" or sign == "{":  # noqa: PLR1714 - this loop runs a million times for a record of 1 MiB
             if depth == 1:
-                kept.append(text[end : mark.start()])
+                kept.append(text[copied_to : match.start()])
                 deepest = 0
-            closing.append("]" if sign == "[" else "}")
+            expected_closings.append("]" if sign == "[" else "}")
             depth += 1
         elif sign == "]" or sign == "}":  # noqa: PLR1714
-            if not depth or closing.pop() != sign:
-                raise ValueError(f"the {sign} at {mark.start()} closes nothing")
+            if not depth or expected_closings.pop() != sign:
+                raise ValueError(f"the {sign} at {match.start()} closes nothing")
             deepest = max(deepest, depth)
             depth -= 1
             if depth == 1:
-                kept.append("null" if deepest < _DEEP else _TOO_DEEP)
-                end = mark.end()
+                kept.append("null" if deepest < _MAX_DEPTH else _TOO_DEEP)
+                copied_to = match.end()
         elif sign == '"':
-            raise ValueError(f"the string at {mark.start()} never ends")
-    if closing:
+            raise ValueError(f"the string at {match.start()} never ends")
+    if expected_closings:
         raise ValueError(f"{depth} brackets are never closed")
-    return "".join(kept) + text[end:]
+    return "".join(kept) + text[copied_to:]

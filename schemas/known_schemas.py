@@ -1,7 +1,7 @@
-"""What a schema registry once said, kept on disk: an id names the same schema for ever.
+"""A registry's schemas and ids, cached on disk: an id names the same schema for ever.
 
-Each fact is a file of its own, written aside and renamed, so that all processes of a host may read and write at once.
-A file that was torn is read as if it were not there, and asked for again.
+Each is a file of its own, written under another name and renamed, so that all processes of a host may read and write
+at the same time. A torn file counts as missing, and the registry is asked again.
 """
 
 from __future__ import annotations
@@ -19,32 +19,32 @@ _log = structlog.get_logger()
 
 
 class KnownSchemas:
-    """The facts of one registry, below a folder that may hold those of several. Never raises for the disk's sake."""
+    """The cache of one registry, in a folder that may hold those of several. Disk errors are logged, not raised."""
 
     def __init__(self, folder: Path, registry: str) -> None:
         self._folder = folder / sha256(registry.encode()).hexdigest()[:16]
 
     def schema(self, schema_id: int) -> str | None:
-        """The text of a schema."""
+        """The text of the schema with this id, if it is known."""
         text = self._read(f"{schema_id}.json").get("schema")
         return text if isinstance(text, str) else None
 
     def keep_schema(self, schema_id: int, text: str) -> None:
-        """Notes what an id stands for."""
+        """Writes the schema of an id."""
         self._write(f"{schema_id}.json", {"schema": text})
 
     def id_of(self, subject: str, text: str) -> int | None:
-        """The id under which exactly this schema is registered for a subject."""
+        """The id under which exactly this schema is registered for a subject, if it is known."""
         known = self._read(_file_of(subject))
         number = known.get("id") if known.get("schema") == text else None
         return number if isinstance(number, int) else None
 
     def keep_id(self, subject: str, text: str, schema_id: int) -> None:
-        """Notes the id of a subject's schema."""
+        """Writes the id of a subject's schema."""
         self._write(_file_of(subject), {"schema": text, "id": schema_id})
 
     def forget(self) -> None:
-        """Drops everything: there is another registry at this address."""
+        """Deletes everything, for when another registry answers at this URL."""
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _read(self, name: str) -> dict[str, object]:

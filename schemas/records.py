@@ -1,6 +1,6 @@
-"""The records that cross topics, as `contract.md` names them.
+"""The records on topics, as `contract.md` names them.
 
-Each has an Avro schema of the same fields in `schemas/avro/<avro name>.<version>.avsc`; a test holds the two together.
+Each has an Avro schema with the same fields in `schemas/avro/<avro name>.<version>.avsc`; a test compares the two.
 Times are epoch milliseconds.
 """
 
@@ -12,7 +12,7 @@ from msgspec import Meta, Struct
 
 from standfast.core.status import SystemStatus
 
-# Avro's long: a JSON number beyond it is told to its sender. Let through, no Avro event that repeats it can be written.
+# Avro's long. A larger JSON number is answered as invalid: an Avro event that repeats it could not be written.
 Long = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 Scalar = None | bool | Long | float | str
 Status = Literal["ok", "deadline_exceeded", "overloaded", "invalid"]
@@ -32,13 +32,13 @@ Check = Literal["passed", "failed", "unknown"]
 
 
 class Record(Struct, frozen=True, kw_only=True):
-    """Base of everything that crosses a topic."""
+    """Base of all records on topics."""
 
     avro_name: ClassVar[str]
 
 
 class ServiceRequest(Record, frozen=True, kw_only=True):
-    """Base of what services are asked. All is checked at admission, not here, so that a wrong one is answered.
+    """Base of requests. Values are checked at admission, not here, so that a wrong request is answered.
 
     Each kind declares the three fields itself, in the order of its schema.
     """
@@ -60,7 +60,7 @@ class SearchRequest(ServiceRequest, frozen=True, kw_only=True):
 
 
 class RecommendRequest(ServiceRequest, frozen=True, kw_only=True):
-    """One request for recommendations; `history` is added to what the user's profile holds, oldest first."""
+    """One request for recommendations. `history`, oldest first, is added to the history in the user's profile."""
 
     avro_name: ClassVar[str] = "recommend_request"
     user_id: str | None = None
@@ -72,7 +72,7 @@ class RecommendRequest(ServiceRequest, frozen=True, kw_only=True):
 
 
 class Item(Struct, frozen=True, gc=False):
-    """One answered product, best first in its list. Scores can be compared within one answer only."""
+    """One product of an answer. Scores can be compared within one answer only."""
 
     item_id: str
     score: float
@@ -80,7 +80,7 @@ class Item(Struct, frozen=True, gc=False):
 
 
 class Result(Record, frozen=True, kw_only=True):
-    """The answer to a search or a recommendation. `latency_ms` runs from the request's record timestamp."""
+    """The answer to a request. `latency_ms` counts from the timestamp of the request's record."""
 
     avro_name: ClassVar[str] = "result"
     request_id: str
@@ -94,7 +94,7 @@ class Result(Record, frozen=True, kw_only=True):
 
 
 class Interaction(Record, frozen=True, kw_only=True):
-    """One view, click, cart, purchase or rating. Without `timestamp` the record's own counts."""
+    """One view, click, cart, purchase or rating. Without a `timestamp` it has that of its record."""
 
     avro_name: ClassVar[str] = "interaction"
     user_id: str
@@ -116,9 +116,9 @@ class Seen(Struct, frozen=True, kw_only=True):
 class Profile(Record, frozen=True, kw_only=True):
     """A user's recent history, oldest first.
 
-    `earlier`: the products that are not among `items` any more, oldest first, and when each was last met: they are not
-    recommended either. One user may have a profile in more than one partition, because callers' clients partition keys
-    differently; readers merge them by time.
+    `earlier`: the products that are no longer among `items`, oldest first, with the time of each last interaction;
+    they are not recommended either. A user may have a profile in more than one partition, because callers' clients may
+    partition keys differently; readers merge them by time.
     """
 
     avro_name: ClassVar[str] = "profile"
@@ -129,7 +129,7 @@ class Profile(Record, frozen=True, kw_only=True):
 
 
 class TrafficWindow(Record, frozen=True, kw_only=True):
-    """What passed through one topic in one window of time. Latencies are of answers, in milliseconds."""
+    """The records of one topic in one window of time, counted. Latencies are those of answers, in milliseconds."""
 
     avro_name: ClassVar[str] = "traffic_window"
     topic: str
@@ -145,7 +145,7 @@ class TrafficWindow(Record, frozen=True, kw_only=True):
 class DrillCommand(Record, frozen=True, kw_only=True):
     """Starts the drill `drill`, or stops the one (`*`: all) named by `abort`.
 
-    A drill that a runner would begin later than `valid_until` (epoch milliseconds) is refused: its sender has given up.
+    A runner refuses to begin a drill later than `valid_until` (epoch milliseconds), when its sender has given up.
     """
 
     avro_name: ClassVar[str] = "drill_command"
@@ -162,7 +162,7 @@ class DrillCommand(Record, frozen=True, kw_only=True):
 
 
 class Latency(Struct, frozen=True, kw_only=True):
-    """Latency of the answers in one stretch of a drill, milliseconds."""
+    """Latency of the answers in one part of a drill, in milliseconds."""
 
     count: int
     p50_ms: float | None = None
@@ -171,10 +171,10 @@ class Latency(Struct, frozen=True, kw_only=True):
 
 
 class DrillEvent(Record, frozen=True, kw_only=True, omit_defaults=True):
-    """One phase of one drill as it happens; the last one carries the verdict and what it is made of.
+    """One phase of one drill as it happens; the last event has the verdict and the results it is based on.
 
-    `command` names the record that asked for it, `<topic>-<partition>-<offset>@<topic's id>`: no other has that name.
-    `intent` comes with `steady_state`: what is about to be injected, from which another runner can undo it.
+    `command`: the record that started the drill, `<topic>-<partition>-<offset>@<topic id>`, which is unique.
+    `intent` comes with `steady_state`: the fault about to be injected, from which another runner can undo it.
     """
 
     avro_name: ClassVar[str] = "drill_event"
@@ -205,6 +205,6 @@ class DrillEvent(Record, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class HostStatus(SystemStatus, Record, frozen=True, kw_only=True):
-    """What the supervisor of one host says of its system, as `standfast status --json` shows it there."""
+    """The status of one host, written by its supervisor, as `standfast status --json` shows it there."""
 
     avro_name: ClassVar[str] = "host_status"

@@ -1,4 +1,4 @@
-"""The topic table: every topic there is, and nothing is created that is not in it."""
+"""The topic table. Only topics in it are created."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ _HOUR = 3_600_000
 _DAY = 24 * _HOUR
 DEAD_LETTER_SUFFIX = ".dlq"
 BULK_SUFFIX = ".bulk"
-# A dead letter is the original and up to 64 KiB of headers that say where it came from.
+# A dead letter is the original record and up to 64 KiB of headers that tell where it is from.
 _DEAD_LETTER_ROOM = 65_536
-# A limit of a topic is one of what is stored. Stored as it came, a record of 400 KiB became 400 MiB in every client
-# that fetched it, before one of ours could look at it: partitions stood still for 19 s, or their workers were killed.
+# max.message.bytes limits a batch as it is stored. Stored compressed, a record of 400 KiB became 400 MiB in each client
+# that fetched it: its partition stood still for 19 s, or its worker was killed.
 UNPACKED = "compression.type"
-# Every host says once a second how it is, some 2 KB each time. Kafka compacts closed segments only, and closes one
-# after a week; closed once a minute, a host takes 0.2 MB. A host that was killed and never comes back is forgotten
-# after a day: of containers there is one for each that ever ran. The broker's clock dates them: hosts' clocks differ.
-_SAID_OFTEN = {
+# Each host writes its status once a second, about 2 KB. Kafka compacts closed segments only, and by default closes one
+# after a week; closed every minute, a host's records take 0.2 MB. A host that was killed for good is deleted
+# after a day: each container that ever ran is a host. LogAppendTime, because the clocks of hosts differ.
+_WRITTEN_OFTEN = {
     "cleanup.policy": "compact,delete",
     "retention.ms": str(_DAY),
     "segment.ms": "60000",
@@ -44,8 +44,8 @@ _SAID_OFTEN = {
 class Topic:
     """One topic as it must be. `partitions` None: as many as `kafka.partitions` says; `value` None: raw bytes.
 
-    `unpacked`: the broker unpacks what clients compress, and refuses a batch that is then larger than `max_bytes`.
-    `further`: settings on the broker besides those that follow from the other fields.
+    `unpacked`: the broker decompresses batches, and refuses one that is then larger than `max_bytes`.
+    `broker_config`: topic configs besides those that follow from the other fields.
     """
 
     name: str
@@ -57,22 +57,23 @@ class Topic:
     compacted: bool = False
     max_bytes: int = 1_048_576
     unpacked: bool = False
-    further: Mapping[str, str] = field(default_factory=dict, hash=False)
+    broker_config: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     def config(self) -> dict[str, str]:
-        """The topic's settings on the broker."""
-        return {**self.needed_config(), **({UNPACKED: "uncompressed"} if self.unpacked else {}), **self.further}
+        """The topic's configs on the broker."""
+        return {**self.needed_config(), **({UNPACKED: "uncompressed"} if self.unpacked else {}), **self.broker_config}
 
     def needed_config(self) -> dict[str, str]:
-        """Those that it cannot do without: all that it has on a Kafka that lets nobody choose the others."""
-        kept = {"cleanup.policy": "compact"}
-        if not self.compacted:  # said, because a cluster's own default may be to compact: requests of one key would go
-            kept = {"cleanup.policy": "delete", "retention.ms": str(self.retention_ms)}
-        kept["max.message.bytes"] = str(self.max_bytes)
-        return kept
+        """The configs that it needs; where a Kafka service refuses the others, the topic has only these."""
+        config = {"cleanup.policy": "compact"}
+        if not self.compacted:
+            # Set, because a cluster's default may be to compact, which deletes requests with equal keys.
+            config = {"cleanup.policy": "delete", "retention.ms": str(self.retention_ms)}
+        config["max.message.bytes"] = str(self.max_bytes)
+        return config
 
     def dead_letters(self) -> Topic:
-        """The topic for those of its records that cannot be served."""
+        """The topic for those of its records that cannot be decoded or served."""
         return Topic(
             name=self.name + DEAD_LETTER_SUFFIX,
             key="as received",
@@ -108,7 +109,7 @@ _WRITTEN_BY_US = (
     Topic("drills.results", "drill_id", DrillEvent, "every phase of every drill, the verdict last", partitions=1,
           retention_ms=365 * _DAY),
     Topic(STATUS, "host", HostStatus, "what each host's `standfast status --json` shows, until it is silent for a day",
-          partitions=1, compacted=True, further=_SAID_OFTEN),
+          partitions=1, compacted=True, broker_config=_WRITTEN_OFTEN),
 )  # fmt: skip
 
 _BULK = tuple(

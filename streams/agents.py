@@ -1,4 +1,4 @@
-"""The Faust agents: every record of the five topics is counted, interactions also become profiles."""
+"""The Faust agents: they count the records of five topics, and fold interactions into profiles."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ from streams.unpacking import Damaged
 
 _log = structlog.get_logger()
 _WORKER = "stream"
-_TICK_S = 0.25
+_PUBLISH_EVERY_S = 0.25
 R = TypeVar("R", bound=Record)
 
 
 class Agents:
-    """What the agents do with one record, and what they write. `attach` wires them to the app's topics."""
+    """Processes each record and writes what is derived from it. `attach` declares the agents on the app's topics."""
 
     def __init__(
         self, app: faust.App, names: Names, codec: Codec, oldest: OldestOffsets, keeper: Keeper, traffic: Traffic
@@ -51,28 +51,28 @@ class Agents:
     def attach(self) -> None:
         """Declares the agents and the two tasks beside them."""
         self.app.agent(_raw(self.app, self._names.interactions), name="interactions", concurrency=1)(self._interactions)
-        self.app.agent(_raw(self.app, *self._names.counted), name="traffic", concurrency=1)(self._others)
+        self.app.agent(_raw(self.app, *self._names.counted), name="traffic", concurrency=1)(self._count_traffic)
         self.app.task(self._write_profiles)
         self.app.task(self._publish_windows)
 
     async def _interactions(self, stream: Any) -> None:
         async for event in stream.events():
             message, epoch = event.message, self.oldest.epoch
-            source, offset, at = place_of(message)
+            source, offset, at = origin_of(message)
             interaction, error = await self._read(message.value, Interaction)
             if self.oldest.epoch != epoch or not self.oldest.is_new(source, offset):
                 continue
-            # nothing is awaited from here to `took`, so that a restart of the state sees all of a record or nothing
+            # No await from here to `mark_processed`, so that a restart of the state sees all of a record or nothing.
             self.traffic.count(source, offset, at, _now())
             try:
                 if interaction is not None:
                     error = self._folded(source, offset, interaction, at)
-            except sqlite3.Error as broken:  # says nothing of the record, which is read again after a new start
-                await self.app.crash(broken)
+            except sqlite3.Error as storage_error:  # not the record's fault; it is read again after the restart
+                await self.app.crash(storage_error)
                 return
             if error is not None:
-                self.oldest.hold(source, _letter(offset), offset)
-            self.oldest.took(source, offset)
+                self.oldest.hold(source, _dead_letter_hold(offset), offset)
+            self.oldest.mark_processed(source, offset)
             if error is not None:
                 await self._to_dead_letters(message, source, offset, at, error)
 
@@ -83,14 +83,14 @@ class Agents:
                 telemetry.PROFILE_UPDATES.inc()
         except sqlite3.Error:
             raise
-        except Exception as error:  # noqa: BLE001 - whatever a record does, the next one must be read
+        except Exception as error:  # noqa: BLE001 - the agent must go on with the next record
             return error
         return None
 
-    async def _others(self, stream: Any) -> None:
+    async def _count_traffic(self, stream: Any) -> None:
         async for event in stream.events():
             epoch = self.oldest.epoch
-            source, offset, at = place_of(event.message)
+            source, offset, at = origin_of(event.message)
             answer = None
             if isinstance(event.message.value, Damaged):
                 telemetry.DAMAGED.labels(source[0]).inc()
@@ -104,47 +104,47 @@ class Agents:
                     )
             if self.oldest.epoch == epoch and self.oldest.is_new(source, offset):
                 self.traffic.count(source, offset, at, _now(), answer)
-                self.oldest.took(source, offset)
+                self.oldest.mark_processed(source, offset)
 
     async def _read(self, data: bytes | None, kind: type[R]) -> tuple[R | None, Exception | None]:
         try:
             if isinstance(data, Damaged):
                 raise Unreadable(data.reason)
-            if data and sniff(data) is Encoding.CONFLUENT:  # may ask the registry
+            if data and sniff(data) is Encoding.CONFLUENT:  # may wait for the registry
                 return (await asyncio.to_thread(self._codec.decode, data, kind))[0], None
             return self._codec.decode(data, kind)[0], None
-        except Exception as error:  # noqa: BLE001 - whatever a record does, the next one must be read
+        except Exception as error:  # noqa: BLE001 - the agent must go on with the next record
             return None, error
 
     async def _to_dead_letters(self, message: Any, source: Partition, offset: int, at: int, error: Exception) -> None:
         kind = "invalid" if isinstance(error, SchemaError) else type(error).__name__
         telemetry.FAILURES.labels(source[0], kind).inc()
         _log.warning("interaction set aside", topic=source[0], partition=source[1], offset=offset, reason=str(error))
-        nothing = None if message.key is not None else b""  # aiokafka sends none that has neither key nor value
+        absent_value = None if message.key is not None else b""  # aiokafka refuses a record with neither key nor value
         try:
-            sent = await self._dead_letters.send(
+            delivery = await self._dead_letters.send(
                 key=message.key,
-                value=nothing if message.value is None else bytes(message.value),
+                value=absent_value if message.value is None else bytes(message.value),
                 headers=dead_letter_headers(message.headers, str(error), *source, offset, at, _WORKER),
             )
-        except Exception as failure:  # noqa: BLE001 - the agent would end, and everybody else read on: nobody would know
-            await self.app.crash(failure)
+        except Exception as send_error:  # noqa: BLE001 - else this agent alone would end, and nothing would tell
+            await self.app.crash(send_error)
             return
-        sent.add_done_callback(partial(self._set_aside, source, offset))
+        delivery.add_done_callback(partial(self._on_dead_letter_sent, source, offset))
 
-    def _set_aside(self, source: Partition, offset: int, sent: asyncio.Future[Any]) -> None:
-        error = None if sent.cancelled() else sent.exception()
+    def _on_dead_letter_sent(self, source: Partition, offset: int, delivery: asyncio.Future[Any]) -> None:
+        error = None if delivery.cancelled() else delivery.exception()
         if isinstance(error, MessageSizeTooLargeError):
             _log.error("dead letter is larger than its topic allows", topic=source[0], offset=offset)
-        elif sent.cancelled() or error is not None:
-            return  # stays held, and so is read again
-        self.oldest.release(source, _letter(offset))
+        elif delivery.cancelled() or error is not None:
+            return  # stays held, so it is not committed and is read again
+        self.oldest.release(source, _dead_letter_hold(offset))
 
     async def _write_profiles(self) -> None:
         try:
             await self.keeper.write_changes(self._write_profile)
-        except Exception as error:  # noqa: BLE001 - nothing may be committed that could not be written
-            if self.app.should_stop:  # its producer has ended, and what is not written is read again
+        except Exception as error:  # noqa: BLE001 - no offset may be committed whose profile was not written
+            if self.app.should_stop:  # the producer has stopped; interactions that were not written are read again
                 _log.info("profiles not written any more", reason=f"{type(error).__name__}: {error}")
             else:
                 await self.app.crash(error)
@@ -155,7 +155,7 @@ class Agents:
 
     async def _publish_windows(self) -> None:
         while True:
-            await asyncio.sleep(_TICK_S)
+            await asyncio.sleep(_PUBLISH_EVERY_S)
             await self.traffic.publish_due(self.app.consumer, _now(), self._publish_window)
 
     async def _publish_window(self, window: TrafficWindow) -> None:
@@ -163,17 +163,17 @@ class Agents:
         await (await self._windows.send(key=window.topic.encode(), value=data))
 
 
-def _letter(offset: int) -> tuple[str, int]:
+def _dead_letter_hold(offset: int) -> tuple[str, int]:
     return "dead letter", offset
 
 
 def _raw(app: faust.App, *names: str) -> Any:
-    """A topic of bytes that Faust neither decodes nor commits; `streams.oldest_offsets` says what is committed."""
+    """A topic of bytes that Faust neither decodes nor commits; `streams.oldest_offsets` has the offsets to commit."""
     return app.topic(*names, key_serializer="raw", value_serializer="raw", acks=False)
 
 
-def place_of(message: Any) -> tuple[Partition, int, int]:
-    """Where one of Faust's messages is from, and when, in epoch milliseconds."""
+def origin_of(message: Any) -> tuple[Partition, int, int]:
+    """The partition, offset and timestamp (epoch milliseconds) of one of Faust's messages."""
     at = record_ms(round((message.timestamp or 0) * 1000))
     return (message.topic, message.partition), message.offset, at
 

@@ -1,4 +1,4 @@
-"""The Faust app, built from the settings."""
+"""Builds the Faust app from the settings."""
 
 from __future__ import annotations
 
@@ -29,48 +29,48 @@ _log = structlog.get_logger()
 
 
 def build(settings: Settings, stop: threading.Event | None = None) -> faust.App:
-    """The app, ready to be started; nothing is connected yet, and every topic must exist when it is.
+    """The app, ready to start. Nothing is connected yet; every topic must exist when it starts.
 
     Args:
-        stop: set, it ends the reading back of state early.
+        stop: when it is set, reading back the state ends early.
 
     Raises:
-        SettingsError: a Kafka security setting that Faust's client cannot follow.
+        SettingsError: a Kafka security setting that Faust's client does not support.
     """
-    named = names(settings)
+    kafka_names = names(settings)
     oldest = OldestOffsets()
-    identities = TopicIds(named)
+    identities = TopicIds(kafka_names)
     keeper = Keeper(oldest, settings.stream.history)
-    erasures = Erasures(settings, named.profiles, keeper.erase, keeper.reached)
-    traffic = Traffic(oldest, (named.interactions, *named.counted), settings.stream.window_s)
+    erasures = Erasures(settings, kafka_names.profiles, keeper.erase, keeper.reached)
+    traffic = Traffic(oldest, (kafka_names.interactions, *kafka_names.counted), settings.stream.window_s)
 
     async def restored() -> None:
-        began = time.monotonic()
-        if (kept := keeper.pause()) is not None:
-            await asyncio.to_thread(kept.close)
-        restored = await asyncio.to_thread(restore.read, settings, named, stop or threading.Event())
+        started_at = time.monotonic()
+        if (profile_file := keeper.pause()) is not None:
+            await asyncio.to_thread(profile_file.close)
+        restored = await asyncio.to_thread(restore.read, settings, kafka_names, stop or threading.Event())
         oldest.reset()
         identities.note(restored.ids)
-        keeper.restart_from(restored.kept, len(restored.ends))
+        keeper.restart_from(restored.profile_file, len(restored.ends))
         erasures.restart_from(restored.ends)
         traffic.restart_from(restored.published_until, time.time_ns() // 1_000_000)
-        _log.info("state read back", records=restored.records, seconds=round(time.monotonic() - began, 2))
+        _log.info("state read back", records=restored.records, seconds=round(time.monotonic() - started_at, 2))
 
     app = faust.App(
-        named.group,
+        kafka_names.group,
         broker=[f"kafka://{server.strip()}" for server in settings.kafka.bootstrap_servers.split(",")],
         broker_credentials=credentials(settings.kafka.client_settings),
         broker_client_id="standfast-stream",
-        # One processor at a time, and always the same member: a restarted one takes over where the killed one stood,
-        # without waiting for its session to end.
-        consumer_group_instance_id=f"{named.group}-0",
+        # Static membership: only one processor runs, and one that restarts is the same member, so it takes over the
+        # partitions of the killed one without waiting for its session timeout.
+        consumer_group_instance_id=f"{kafka_names.group}-0",
         broker_session_timeout=10.0,
         broker_heartbeat_interval=2.0,
         broker_request_timeout=15.0,
         broker_rebalance_timeout=10.0,
         broker_commit_interval=1.0,
         consumer_auto_offset_reset="earliest",
-        consumer_metadata_max_age_ms=5000,  # by default 60 s, for which an added partition is not read
+        consumer_metadata_max_age_ms=5000,  # default 60 s, for which an added partition would not be read
         producer_max_request_size=8 * 1_048_576,
         producer_linger=0.005,
         store="memory://",
@@ -90,6 +90,6 @@ def build(settings: Settings, stop: threading.Event | None = None) -> faust.App:
         await identities.watch(admin, app.consumer.rejoin)
 
     app.task(erasures.follow)
-    Agents(app, named, codec_for(settings), oldest, keeper, traffic).attach()
+    Agents(app, kafka_names, codec_for(settings), oldest, keeper, traffic).attach()
     app.finalize()
     return app

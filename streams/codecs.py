@@ -1,4 +1,4 @@
-"""What a batch's records unpack to, up to a limit: compressed, 400 MiB fit into the 400 KiB that a topic takes."""
+"""Decompresses batches, up to a limit: 400 KiB, which a topic takes, may decompress to 400 MiB."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from typing import Any
 import cramjam
 from aiokafka.codec import _detect_xerial_stream, snappy_decode
 
-LARGEST = 67_108_864  # as workers read
-_FIRST_TRY = 16  # times as much as there is; most records shrink less
-_GZIP = 31
-_XERIAL_HEADER = 16
+LARGEST = 67_108_864  # bytes of one batch, the limit of workers too
+_FIRST_GUESS = 16  # compression ratio for which the output is allocated first; most records shrink less
+_GZIP_WBITS = 31  # zlib's wbits for gzip with the largest window
+_XERIAL_HEADER = 16  # bytes
 
 Unpacked = bytes | memoryview
 
 
 class TooLarge(Exception):
-    """It unpacks to more than is read."""
+    """The batch decompresses to more than `LARGEST` bytes."""
 
     def __init__(self) -> None:
         super().__init__(f"it unpacks to more than {LARGEST} bytes, which are not read; send smaller batches")
 
 
 def unpack(codec: int, data: bytes) -> Unpacked:
-    """The records of a batch with this number for its codec.
+    """The decompressed records of a batch; `codec` is the number in its attributes.
 
-    Raises TooLarge, and what the codec's library raises for damaged data.
+    Raises TooLarge, ValueError for an unknown codec, and the exceptions of the codec's library for damaged data.
     """
     if codec not in _CODECS:
         raise ValueError(f"no codec has the number {codec}")
@@ -36,13 +36,13 @@ def unpack(codec: int, data: bytes) -> Unpacked:
 
 
 def _gzip(data: bytes) -> bytes:
-    """All members of it, as Java reads them."""
-    parts, room = list[bytes](), LARGEST
+    """All gzip members, as Java reads them."""
+    parts, bytes_left = list[bytes](), LARGEST
     while data:
-        member = zlib.decompressobj(_GZIP)
-        parts.append(member.decompress(data, room + 1))
-        room -= len(parts[-1])
-        if room < 0:
+        member = zlib.decompressobj(_GZIP_WBITS)
+        parts.append(member.decompress(data, bytes_left + 1))
+        bytes_left -= len(parts[-1])
+        if bytes_left < 0:
             raise TooLarge
         if not member.eof:
             raise EOFError("gzip data is cut off")
@@ -51,7 +51,7 @@ def _gzip(data: bytes) -> bytes:
 
 
 def _snappy(data: bytes) -> bytes:
-    """It says beforehand how large each of its blocks will be."""
+    """Checks the limit first: each block's header tells its decompressed size."""
     if sum(map(_snappy_size, _snappy_blocks(data))) > LARGEST:
         raise TooLarge
     return bytes(snappy_decode(data))
@@ -64,20 +64,20 @@ def _snappy_size(block: bytes) -> int:
 def _snappy_blocks(data: bytes) -> list[bytes]:
     if not _detect_xerial_stream(data):
         return [data]
-    blocks, at = [], _XERIAL_HEADER
-    while at < len(data):
-        (size,) = struct.unpack_from(">I", data, at)
-        blocks.append(data[at + 4 : at + 4 + size])
-        at += 4 + size
+    blocks, position = [], _XERIAL_HEADER
+    while position < len(data):
+        (size,) = struct.unpack_from(">I", data, position)
+        blocks.append(data[position + 4 : position + 4 + size])
+        position += 4 + size
     return blocks
 
 
-def _bounded(into: Callable[[Any, Any], int]) -> Callable[[bytes], Unpacked]:
+def _within_limit(decompress_into: Callable[[Any, Any], int]) -> Callable[[bytes], Unpacked]:
     def unpacked(data: bytes) -> Unpacked:
-        for room in (min(LARGEST, _FIRST_TRY * len(data)), LARGEST):
-            output = bytearray(room)
+        for size in (min(LARGEST, _FIRST_GUESS * len(data)), LARGEST):
+            output = bytearray(size)
             try:
-                return memoryview(output)[: into(data, output)]
+                return memoryview(output)[: decompress_into(data, output)]
             except cramjam.DecompressionError as error:
                 if "whole buffer" not in str(error):
                     raise
@@ -89,6 +89,6 @@ def _bounded(into: Callable[[Any, Any], int]) -> Callable[[bytes], Unpacked]:
 _CODECS: dict[int, Callable[[bytes], Unpacked]] = {
     1: _gzip,
     2: _snappy,
-    3: _bounded(cramjam.lz4.decompress_into),
-    4: _bounded(cramjam.zstd.decompress_into),
+    3: _within_limit(cramjam.lz4.decompress_into),
+    4: _within_limit(cramjam.zstd.decompress_into),
 }

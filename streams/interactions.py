@@ -1,4 +1,4 @@
-"""What makes an interaction one that can be folded into a profile."""
+"""Checks whether an interaction can be folded into a profile."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ import math
 from schemas.records import Interaction
 from standfast.core.errors import SchemaError
 
-# A time in seconds or microseconds instead of milliseconds is a common mistake; the latter would stay newest for ever.
+# A time in seconds or microseconds instead of milliseconds is a common mistake; one in microseconds would stay the
+# newest for ever.
 _AHEAD_MS = 24 * 3_600_000
 
 
 def check(interaction: Interaction, at: int) -> None:
-    """Raises SchemaError, with what is wrong, for one that can be read but not used. `at`: the record's timestamp."""
+    """Raises SchemaError, with the reason, if it cannot be used. `at`: the record's timestamp, epoch milliseconds."""
     for name in ("user_id", "item_id", "event"):
         if not getattr(interaction, name).strip():
             raise SchemaError(f"{name} is empty; an interaction needs user_id and item_id")

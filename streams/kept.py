@@ -1,4 +1,4 @@
-"""Every user's profile as it lies in `profiles`, in a file: in memory a million of them took 5 GB."""
+"""A file with every user's profile as it is in `profiles`; in memory a million profiles took 5 GB."""
 
 from __future__ import annotations
 
@@ -17,21 +17,22 @@ from schemas.records import Profile
 from standfast.core.errors import SchemaError
 from standfast.core.topics.topic_file import TopicFile, damaged, latest
 
-# One row a user and partition, by a hash of both: no list of customers lies in a file of ours.
+# One row for each partition and user, under a hash of both, so that the file contains no user ids.
 _TABLES = "create table if not exists profiles (number integer primary key, data blob);"
 _GET, _DELETE = "select data from profiles where number = ?", "delete from profiles where number = ?"
 _PUT = "insert or replace into profiles values (?, ?)"
 _log = structlog.get_logger()
-_LEVEL = 1  # of zlib: a fifth of the size in 40 µs
+_LEVEL = 1  # zlib's: a fifth of the size, in 40 µs
 
-Place = tuple[int, bytes]  # a partition and a user
-Changes = Mapping[Place, bytes | None]
+ProfileKey = tuple[int, bytes]  # a partition and a user
+Changes = Mapping[ProfileKey, bytes | None]
 
 
-class Kept:
-    """`get` is for the event loop's thread, the rest for any one at a time. Methods raise sqlite3.Error.
+class ProfileFile:
+    """The profiles by partition and user. Methods raise sqlite3.Error.
 
-    `get` sees what was put by a call that has returned. Nothing is put any more once it is closed.
+    `get` is for the event loop's thread, all else for one thread at a time. `get` returns what a completed `put` wrote.
+    After `close`, `put` does nothing.
     """
 
     def __init__(self, path: Path) -> None:
@@ -46,43 +47,43 @@ class Kept:
         """The offset of `profiles` to read next, by partition; empty for a new file."""
         return self._file.positions
 
-    def get(self, place: Place) -> bytes | None:
-        """The profile, without its user; None if there is none."""
-        row = self._reader.execute(_GET, (_number(place),)).fetchone()
+    def get(self, key: ProfileKey) -> bytes | None:
+        """The profile as JSON, with an empty user_id; None if there is none."""
+        row = self._reader.execute(_GET, (_row_id(key),)).fetchone()
         return zlib.decompress(row[0]) if row is not None else None
 
     def put(self, changes: Changes, positions: Mapping[int, int]) -> None:
-        """Takes the changes in, and the place in the topic up to which everything is in, as one."""
+        """Writes the changes and the offsets of `profiles` to read next, in one transaction."""
         with self._putting:
             if self._closed:
                 return
             with self._file.transaction():
-                for place, data in changes.items():
-                    self._put(_number(place), self._row(data))
+                for key, data in changes.items():
+                    self._write_row(_row_id(key), self._stored_profile(data))
                 self._file.reached(positions)
             self._file.limit_wal()
             self._file.touch()
 
     def give_up(self) -> None:
-        """Says that it is damaged: the next one to be opened is new."""
+        """Marks the file as damaged: the next `open_profile_file` makes a new one."""
         damaged(self._file.path).touch()
 
     def close(self) -> None:
-        """Waits for what is being put."""
+        """Closes the file, after a `put` that is running."""
         with self._putting:
             if not self._closed:
                 self._closed = True
                 self._file.close()
                 self._reader.close()
 
-    def _put(self, number: int, row: bytes | None) -> None:
+    def _write_row(self, row_id: int, row: bytes | None) -> None:
         if row is None:
-            self._file.connection.execute(_DELETE, (number,))
+            self._file.connection.execute(_DELETE, (row_id,))
         else:
-            self._file.connection.execute(_PUT, (number, row))
+            self._file.connection.execute(_PUT, (row_id, row))
 
-    def _row(self, data: bytes | None) -> bytes | None:
-        """None also for what is no profile: that user's is begun anew."""
+    def _stored_profile(self, data: bytes | None) -> bytes | None:
+        """The data to store; None for a deleted profile, and for one that cannot be read, which is begun anew."""
         if data is None:
             return None
         try:
@@ -93,11 +94,11 @@ class Kept:
         return zlib.compress(self._codec.encode(replace(profile, user_id=""), Encoding.JSON), _LEVEL)
 
 
-def opened(where: Path, identity: str) -> Kept:
-    """The file of this topic that was begun last, or a new one; those of others are removed."""
-    return Kept(latest(where, identity))
+def open_profile_file(folder: Path, identity: str) -> ProfileFile:
+    """The newest file of the topic with this identity, or a new one; files of other topics are deleted."""
+    return ProfileFile(latest(folder, identity))
 
 
-def _number(place: Place) -> int:
-    digest = hashlib.blake2b(b"%d " % place[0] + place[1], digest_size=8).digest()
+def _row_id(key: ProfileKey) -> int:
+    digest = hashlib.blake2b(b"%d " % key[0] + key[1], digest_size=8).digest()
     return int.from_bytes(digest, "little", signed=True)

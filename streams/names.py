@@ -1,4 +1,4 @@
-"""The stream processor's names in Kafka."""
+"""The topics and the consumer group of the stream processor."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _COUNTED = ("search.requests", "search.results", "recommend.requests", "recommen
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """Topics and group, with the prefix of the settings. `results` are those of `counted` that hold answers."""
+    """Topics and group, with the prefix of the settings. `results`: those of `counted` that contain answers."""
 
     group: str
     interactions: str

@@ -1,7 +1,7 @@
-"""Which records are still needed, and so how far each partition may be committed.
+"""Tracks which records are still needed, and so the offset that each partition may commit.
 
-Faust 0.15 commits past a record still in work once records finish out of order, and counts a record as done although
-what it caused could not be written. Here a record is done when everything derived from it is in Kafka.
+Faust 0.15 commits past a record that is still processed once records finish out of order, and counts a record as done
+even if a write for it failed. Here a record is done when all that is derived from it is in Kafka.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ Partition = tuple[str, int]
 
 
 class OldestOffsets:
-    """The oldest offset each partition must be read from again after a crash.
+    """The offset from which each partition must be read after a crash.
 
-    `epoch` changes with every `reset`: what began before it must not be noted after it.
+    `epoch` changes with every `reset`: a step that began before it must not be noted after it.
     """
 
     def __init__(self) -> None:
@@ -24,53 +24,53 @@ class OldestOffsets:
         self._held: dict[Partition, dict[Hashable, int]] = {}
 
     def fetched(self, partition: Partition, offset: int) -> None:
-        """The records up to this one were read from Kafka; may be called in any thread."""
+        """The records up to this offset were fetched; may be called from any thread."""
         self._fetched[partition] = offset
 
     def rewound(self) -> None:
-        """The reading begins at the committed offsets again."""
+        """Records are fetched again from the committed offsets on."""
         self._fetched.clear()
 
     def was_fetched(self, partition: Partition, offset: int) -> bool:
-        """Whether this record was read before; if so, its offset is of another log than those noted here."""
+        """Whether this offset was fetched before. If so, the topic was made again, and the offsets here are stale."""
         return offset <= self._fetched.get(partition, -1)
 
-    def is_abreast(self, partition: Partition) -> bool:
-        """Whether every record that was read has been looked at; some may wait for it in Faust's queues."""
+    def is_caught_up(self, partition: Partition) -> bool:
+        """Whether every fetched record was processed; others may wait in Faust's queues."""
         return self._fetched.get(partition, -1) < self._next.get(partition, 0)
 
     def is_new(self, partition: Partition, offset: int) -> bool:
-        """Whether the record was not counted before; Kafka delivers again whatever was not committed."""
+        """Whether the record was not processed before; Kafka delivers uncommitted records again."""
         return offset >= self._next.get(partition, 0)
 
-    def took(self, partition: Partition, offset: int) -> None:
-        """The record was looked at; all that is derived from it is now held or done."""
+    def mark_processed(self, partition: Partition, offset: int) -> None:
+        """The record was processed: all that is derived from it is either held or done."""
         self._next[partition] = max(offset + 1, self._next.get(partition, 0))
 
     def hold(self, partition: Partition, reason: Hashable, offset: int) -> None:
-        """Keeps the record for a reason that ends with `release`."""
-        held = self._held.setdefault(partition, {})
-        held[reason] = min(offset, held.get(reason, offset))
+        """Keeps the record uncommitted until `release` is called with the same reason."""
+        reasons = self._held.setdefault(partition, {})
+        reasons[reason] = min(offset, reasons.get(reason, offset))
 
     def release(self, partition: Partition, reason: Hashable) -> None:
-        """The reason is gone; unknown ones are ignored."""
+        """Ends a hold; unknown reasons are ignored."""
         self._held.get(partition, {}).pop(reason, None)
 
     def release_everywhere(self, reason: Hashable) -> None:
-        """The reason is gone in every partition."""
-        for held in self._held.values():
-            held.pop(reason, None)
+        """Ends the holds with this reason in every partition."""
+        for reasons in self._held.values():
+            reasons.pop(reason, None)
 
     def reset(self) -> None:
-        """Forgets everything: the partitions are read again from what is committed."""
+        """Forgets everything: the partitions are read again from the committed offsets."""
         self.epoch += 1
         self._fetched.clear()
         self._next.clear()
         self._held.clear()
 
     def committable(self) -> dict[Partition, int]:
-        """The offset to go on from, by partition."""
+        """The offset to commit, by partition."""
         return {
-            partition: min(self._held.get(partition, {}).values(), default=following)
-            for partition, following in self._next.items()
+            partition: min(self._held.get(partition, {}).values(), default=next_offset)
+            for partition, next_offset in self._next.items()
         }

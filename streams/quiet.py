@@ -1,4 +1,4 @@
-"""Keeps the libraries below Faust from saying the same thing ten times a second while Kafka is away."""
+"""Limits how often a library logs the same line: while Kafka is away, those below Faust do ten times a second."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import time
 _EVERY_S = 10.0
 
 
-class Seldom(logging.Filter):
-    """Lets each kind of line of a library through once in a while; a kind is a logger, a level and a template."""
+class RateLimitFilter(logging.Filter):
+    """Passes each kind of line once in `every_s`; a kind is a logger, a level and a message template."""
 
     def __init__(self, every_s: float = _EVERY_S) -> None:
         super().__init__()
@@ -17,7 +17,7 @@ class Seldom(logging.Filter):
         self._last: dict[tuple[str, int, str], float] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether the line is to be shown."""
+        """Whether the line is shown."""
         kind, now = (record.name, record.lineno, str(record.msg)[:40]), time.monotonic()
         if now - self._last.get(kind, -self._every_s) < self._every_s:
             return False
@@ -26,6 +26,6 @@ class Seldom(logging.Filter):
 
 
 def quieten() -> None:
-    """Puts the filter on every handler there is; call after logging was configured."""
+    """Adds the filter to every handler of the root logger; call it after logging was configured."""
     for handler in logging.getLogger().handlers:
-        handler.addFilter(Seldom())
+        handler.addFilter(RateLimitFilter())

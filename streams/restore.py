@@ -1,7 +1,7 @@
-"""What the stream processor reads back when partitions are assigned to it: profiles, and how far windows went out.
+"""Reads the stream processor's state back when partitions are assigned: profiles, and the ends of published windows.
 
-Blocking, and plain librdkafka: it reads `profiles` back faster than Faust's own recovery, and Faust gives up at
-once on a Kafka that is not there yet.
+Blocking, with librdkafka, for two reasons: it reads `profiles` faster than Faust's own recovery, and Faust gives up at
+once if Kafka does not answer yet.
 """
 
 from __future__ import annotations
@@ -26,29 +26,26 @@ from standfast.core.kafka_errors import error_of
 from standfast.core.settings import Settings
 from standfast.core.topics.topic_source import source_of
 from streams.identities import ids_of
-from streams.kept import Kept, Place, opened
+from streams.kept import ProfileFile, ProfileKey, open_profile_file
 from streams.names import Names
 
 _log = structlog.get_logger()
-_ASK_S = 2.0
-_PAUSE_S = 0.5
-# Enough for the last window of every topic, whichever share a partition.
-_TAIL = 500
-
-_PATIENCE_S = 15.0
-
-_AT_ONCE = 1000
+_METADATA_TIMEOUT_S = 2.0
+_RETRY_EVERY_S = 0.5
+_TAIL_RECORDS = 500  # of each partition of `traffic`: enough for the last window of every topic in it
+_REQUEST_TIMEOUT_S = 15.0
+_RECORDS_AT_ONCE = 1000  # profiles written to the file in one transaction
 
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """The profiles, and where the last published window of each topic ends.
+    """The profiles, and for each topic the end of its last published window, in epoch milliseconds.
 
-    `ends` is how far each partition of `profiles` was read, `ids` which topics there were when that began.
-    `records`: how many of `profiles` were read to catch up.
+    `ends`: the next offset of each partition of `profiles`. `ids`: the topics' ids before reading began. `records`: the
+    number of records of `profiles` that were read.
     """
 
-    kept: Kept
+    profile_file: ProfileFile
     ends: dict[int, int]
     published_until: dict[str, int]
     ids: dict[str, str]
@@ -56,99 +53,102 @@ class Restored:
 
 
 class Stopped(Exception):
-    """The processor was told to stop before it had begun."""
+    """`stop` was set before the state was read."""
 
 
 def wait_for_topics(settings: Settings, names: Names, stop: threading.Event) -> None:
-    """Returns once Kafka answers and all our topics are there; says what it waits for.
+    """Returns once Kafka answers and all topics exist; logs what it waits for.
 
     Raises:
         Stopped: `stop` was set first.
-        SettingsError: a `KAFKA_*` setting the client does not know.
+        SettingsError: librdkafka refuses a `KAFKA_*` setting.
     """
     try:
         admin = AdminClient(clients.base(settings, "stream-start"))
     except KafkaException as error:
         raise SettingsError(f"Kafka's client refuses its settings: {error_of(error).str()}; correct KAFKA_*") from None
-    said = ""
+    last_reason = ""
     while not stop.is_set():
-        waiting = ""
+        reason = ""
         try:
-            partitions = {
-                name: len(about.partitions) for name, about in admin.list_topics(timeout=_ASK_S).topics.items()
-            }
+            topics = admin.list_topics(timeout=_METADATA_TIMEOUT_S).topics
+            partitions = {name: len(metadata.partitions) for name, metadata in topics.items()}
             missing = [name for name in names.all if not partitions.get(name)]
-            waiting = f"topics are missing: {', '.join(missing)}; `standfast topics` creates them" if missing else ""
+            reason = f"topics are missing: {', '.join(missing)}; `standfast topics` creates them" if missing else ""
         except KafkaException as error:
-            waiting = f"Kafka at {settings.kafka.bootstrap_servers} does not answer: {error_of(error).str()}"
-        if not waiting:
+            reason = f"Kafka at {settings.kafka.bootstrap_servers} does not answer: {error_of(error).str()}"
+        if not reason:
             return
-        if waiting != said:
-            _log.warning("waiting for kafka", reason=waiting)
-            said = waiting
-        stop.wait(_PAUSE_S)
+        if reason != last_reason:
+            _log.warning("waiting for kafka", reason=reason)
+            last_reason = reason
+        stop.wait(_RETRY_EVERY_S)
     raise Stopped
 
 
 def read(settings: Settings, names: Names, stop: threading.Event) -> Restored:
-    """The state as the topics have it now, tried until it could be read; raises Stopped if `stop` is set first."""
-    said = ""
+    """The state that the topics have now. Tries until it can be read; raises Stopped if `stop` is set first."""
+    last_reason = ""
     while not stop.is_set():
         try:
             return _read(settings, names, stop)
         except (KafkaException, TopicError, sqlite3.Error, OSError) as error:
-            if str(error) != said:
+            if str(error) != last_reason:
                 _log.warning("state cannot be read back yet, trying again", reason=str(error))
-            said = str(error)
-            stop.wait(_PAUSE_S)
+            last_reason = str(error)
+            stop.wait(_RETRY_EVERY_S)
     raise Stopped
 
 
 def _read(settings: Settings, names: Names, stop: threading.Event) -> Restored:
-    group = "standfast-stream-restore"  # never joined; the client wants a name for it
-    # an empty partition says so at once
-    more = {"enable.partition.eof": True, "fetch.wait.max.ms": 10}
+    group = "standfast-stream-restore"  # never joined, but librdkafka needs a group.id
+    # fetch.wait.max.ms: the end of an empty partition is reported at once.
+    config = {"enable.partition.eof": True, "fetch.wait.max.ms": 10}
     admin = AdminClient(clients.base(settings, "stream-restore"))
     ids = ids_of(admin, names.all)
-    kept = opened(folder("run", "stream", "profiles"), source_of(admin, names.profiles, _PATIENCE_S).identity)
-    consumer = Consumer(clients.consumer(settings, "stream-restore", group, **more))
+    source = source_of(admin, names.profiles, _REQUEST_TIMEOUT_S)
+    profile_file = open_profile_file(folder("run", "stream", "profiles"), source.identity)
+    consumer = Consumer(clients.consumer(settings, "stream-restore", group, **config))
     try:
-        places = _places(consumer, names.profiles)
-        records = _catch_up(consumer, names.profiles, places, kept, stop)
+        partitions = _partitions(consumer, names.profiles)
+        records = _catch_up(consumer, names.profiles, partitions, profile_file, stop)
         return Restored(
-            kept=kept,
-            ends=dict.fromkeys(places, 0) | kept.positions,
+            profile_file=profile_file,
+            ends=dict.fromkeys(partitions, 0) | profile_file.positions,
             published_until=_published_until(consumer, names.traffic, stop),
             ids=ids,
             records=records,
         )
     except BaseException as error:
         if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError):
-            kept.give_up()
-        kept.close()
+            profile_file.give_up()
+        profile_file.close()
         raise
     finally:
         consumer.close()
 
 
-def _catch_up(consumer: Consumer, topic: str, places: list[int], kept: Kept, stop: threading.Event) -> int:
-    """Has the file hold what the topic holds; how many records that took."""
-    known, records = kept.positions, 0
-    changes, ends = dict[Place, bytes | None](), dict[int, int]()
-    for message in _to_the_end(consumer, [TopicPartition(topic, place, known.get(place, 0)) for place in places], stop):
-        place, records = message.partition() or 0, records + 1
-        changes[place, message.key() or b""] = message.value()
-        ends[place] = (message.offset() or 0) + 1
-        if records % _AT_ONCE == 0:
-            kept.put(changes, ends)
+def _catch_up(
+    consumer: Consumer, topic: str, partitions: list[int], profile_file: ProfileFile, stop: threading.Event
+) -> int:
+    """Reads the topic to its end into the file; returns the number of records read."""
+    positions, records = profile_file.positions, 0
+    changes, ends = dict[ProfileKey, bytes | None](), dict[int, int]()
+    starts = [TopicPartition(topic, partition, positions.get(partition, 0)) for partition in partitions]
+    for message in _to_the_end(consumer, starts, stop):
+        partition, records = message.partition() or 0, records + 1
+        changes[partition, message.key() or b""] = message.value()
+        ends[partition] = (message.offset() or 0) + 1
+        if records % _RECORDS_AT_ONCE == 0:
+            profile_file.put(changes, ends)
             changes, ends = {}, {}
-    kept.put(changes, ends)
+    profile_file.put(changes, ends)
     return records
 
 
 def _published_until(consumer: Consumer, topic: str, stop: threading.Event) -> dict[str, int]:
     codec, ends = Codec(), dict[str, int]()
-    tails = [_tail(consumer, topic, place) for place in _places(consumer, topic)]
+    tails = [_tail(consumer, topic, partition) for partition in _partitions(consumer, topic)]
     for message in _to_the_end(consumer, tails, stop):
         try:
             window, _ = codec.decode(message.value(), TrafficWindow)
@@ -159,23 +159,23 @@ def _published_until(consumer: Consumer, topic: str, stop: threading.Event) -> d
     return ends
 
 
-def _places(consumer: Consumer, topic: str) -> list[int]:
-    places = list(consumer.list_topics(topic, timeout=_PATIENCE_S).topics[topic].partitions)
-    if not places:  # a topic whose leaders are being elected; to take it for empty would overwrite every profile
+def _partitions(consumer: Consumer, topic: str) -> list[int]:
+    partitions = list(consumer.list_topics(topic, timeout=_REQUEST_TIMEOUT_S).topics[topic].partitions)
+    if not partitions:  # leaders are being elected; taking the topic for empty would overwrite every profile
         raise TopicError(f"{topic} shows no partitions yet")
-    return places
+    return partitions
 
 
 def _tail(consumer: Consumer, topic: str, partition: int) -> TopicPartition:
-    low, high = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=_PATIENCE_S)
-    return TopicPartition(topic, partition, max(low, high - _TAIL))
+    low, high = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=_REQUEST_TIMEOUT_S)
+    return TopicPartition(topic, partition, max(low, high - _TAIL_RECORDS))
 
 
 def _to_the_end(consumer: Consumer, starts: list[TopicPartition], stop: threading.Event) -> Iterator[Consumed]:
-    """Every record up to the end each partition has when it is reached."""
+    """Every record from `starts` on, up to the end of each partition."""
     consumer.assign(starts)
-    reached: set[int] = set()
-    while len(reached) < len(starts):
+    at_end: set[int] = set()
+    while len(at_end) < len(starts):
         if stop.is_set():
             raise Stopped
         for message in cast("list[Consumed]", consumer.consume(1000, timeout=0.02)):
@@ -183,6 +183,6 @@ def _to_the_end(consumer: Consumer, starts: list[TopicPartition], stop: threadin
             if error is None:
                 yield message
             elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - how the client names it
-                reached.add(message.partition())
+                at_end.add(message.partition())
             else:
                 _log.warning("reading back is held up", reason=error.str())

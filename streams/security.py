@@ -1,4 +1,4 @@
-"""The user's librdkafka security settings as Faust's client (aiokafka) understands them."""
+"""Converts the user's librdkafka security settings for Faust's client, aiokafka."""
 
 from __future__ import annotations
 
@@ -13,40 +13,40 @@ from standfast.core.security import Security, security
 
 
 def credentials(client: Mapping[str, str]) -> faust.Credentials | None:
-    """What Faust needs to get into the cluster, None where it is open.
+    """Faust's credentials for the cluster; None if it needs none.
 
     Raises:
-        SettingsError: a security setting that the stream processor's client cannot follow.
+        SettingsError: a security setting that aiokafka does not support.
     """
-    wanted = security(client, "the stream processor's clients")
-    context = _ssl_context(wanted) if wanted.encrypts else None
-    if wanted.logs_in:
+    settings = security(client, "the stream processor's clients")
+    context = _ssl_context(settings) if settings.encrypts else None
+    if settings.logs_in:
         return faust.SASLCredentials(
-            username=wanted.username, password=wanted.password, mechanism=wanted.mechanism, ssl_context=context
+            username=settings.username, password=settings.password, mechanism=settings.mechanism, ssl_context=context
         )
     return faust.SSLCredentials(context) if context is not None else None
 
 
-def _ssl_context(wanted: Security) -> ssl.SSLContext:
+def _ssl_context(settings: Security) -> ssl.SSLContext:
     try:
-        context = ssl.create_default_context(cadata=wanted.ca or None)
-        if wanted.certificate:
-            _load_certificate(context, wanted)
+        context = ssl.create_default_context(cadata=settings.ca or None)
+        if settings.certificate:
+            _load_certificate(context, settings)
     except (OSError, ValueError) as error:  # ssl.SSLError is an OSError; ValueError: a PEM that is not ASCII
         raise SettingsError(
             f"the certificates of ssl.ca, ssl.certificate and ssl.key cannot be used together: {error}"
         ) from None
-    context.check_hostname = wanted.checks_host
-    if not wanted.verifies:
+    context.check_hostname = settings.checks_host
+    if not settings.verifies:
         context.verify_mode = ssl.CERT_NONE
     return context
 
 
-def _load_certificate(context: ssl.SSLContext, wanted: Security) -> None:
-    """OpenSSL's Python module takes them from files only; this one is in memory and gone when it returns."""
+def _load_certificate(context: ssl.SSLContext, settings: Security) -> None:
+    """Loads certificate and key through a memfd: Python's ssl reads them from files only, and none is left on disk."""
     descriptor = os.memfd_create("kafka-client")
     try:
-        os.write(descriptor, f"{wanted.certificate}\n{wanted.key}\n".encode())
-        context.load_cert_chain(f"/proc/self/fd/{descriptor}", password=lambda: wanted.key_password)
+        os.write(descriptor, f"{settings.certificate}\n{settings.key}\n".encode())
+        context.load_cert_chain(f"/proc/self/fd/{descriptor}", password=lambda: settings.key_password)
     finally:
         os.close(descriptor)

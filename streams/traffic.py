@@ -1,4 +1,4 @@
-"""The windows of all topics: counting, deciding when one is full, publishing it."""
+"""The windows of all topics: counts records, and publishes a window once all its records were read."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from standfast.core import telemetry
 from streams.oldest_offsets import OldestOffsets, Partition
 from streams.windows import Windows
 
-# A record may arrive this long after its timestamp, and the consumer's view of a partition's end is up to one
+# How long after its timestamp a record may arrive to be counted. The consumer's view of a partition's end is up to one
 # fetch (0.1 s) old.
 _GRACE_MS = 1000
 
@@ -22,16 +22,16 @@ Publish = Callable[[TrafficWindow], Awaitable[None]]
 
 
 class Reader(Protocol):
-    """What Faust's consumer says of where it stands (and a test's)."""
+    """The part of Faust's consumer that tells partitions, positions and ends."""
 
     def assignment(self) -> set[Partition]:
         """The partitions being read."""
 
     def highwater(self, partition: Partition) -> int | None:
-        """The partition's end, None as long as it is not known."""
+        """The partition's high watermark; None while it is not known."""
 
     async def position(self, partition: Partition) -> int | None:
-        """The next offset to be read."""
+        """The next offset to fetch."""
 
 
 class Traffic:
@@ -44,11 +44,11 @@ class Traffic:
         self._latest: dict[Partition, int] = {}
 
     def restart_from(self, published_until: Mapping[str, int], now: int) -> None:
-        """Leaves out what an earlier process has published, and what would be deleted from `traffic` at once."""
-        oldest = now - BY_NAME["traffic"].retention_ms
+        """Starts windows after those that were published, and after those that retention would delete at once."""
+        oldest_kept = now - BY_NAME["traffic"].retention_ms
         self._latest.clear()
         for topic in self._windows:
-            until = max(published_until.get(topic, 0), oldest - oldest % self._width_ms)
+            until = max(published_until.get(topic, 0), oldest_kept - oldest_kept % self._width_ms)
             self._windows[topic] = Windows(topic, self._width_ms, until)
 
     def count(self, source: Partition, offset: int, at: int, now: int, answer: Result | None = None) -> None:
@@ -59,7 +59,7 @@ class Traffic:
             self._oldest.hold(source, (source[0], start), offset)
 
     async def publish_due(self, reader: Reader, now: int, publish: Publish) -> None:
-        """Publishes every window that ended and whose records have all been read."""
+        """Publishes every window that ended and of which all records were read."""
         for topic, windows in list(self._windows.items()):
             for start in windows.due(now - _GRACE_MS):
                 if not await self._read_past(reader, topic, start + self._width_ms):
@@ -67,28 +67,28 @@ class Traffic:
                 await self._publish(windows, start, publish)
 
     async def _read_past(self, reader: Reader, topic: str, end: int) -> bool:
-        mine = [partition for partition in reader.assignment() if partition[0] == topic]
-        behind = [partition for partition in mine if self._latest.get(partition, 0) < end]
-        ended = all(await asyncio.gather(*(_at_the_end(reader, partition) for partition in behind)))
-        return bool(mine) and ended and all(map(self._oldest.is_abreast, behind))
+        assigned = [partition for partition in reader.assignment() if partition[0] == topic]
+        behind = [partition for partition in assigned if self._latest.get(partition, 0) < end]
+        all_at_end = all(await asyncio.gather(*(_at_the_end(reader, partition) for partition in behind)))
+        return bool(assigned) and all_at_end and all(map(self._oldest.is_caught_up, behind))
 
     async def _publish(self, windows: Windows, start: int, publish: Publish) -> None:
-        full, epoch = windows.full(start), self._oldest.epoch
-        await publish(full)
+        window_record, epoch = windows.full(start), self._oldest.epoch
+        await publish(window_record)
         windows.published(start)
         if self._oldest.epoch == epoch:
             self._oldest.release_everywhere((windows.topic, start))
-        telemetry.WINDOW_RECORDS.labels(windows.topic).set(full.records)
+        telemetry.WINDOW_RECORDS.labels(windows.topic).set(window_record.records)
         if windows.topic.endswith(".results"):
-            for quantile, value in (("0.5", full.latency_p50_ms), ("0.99", full.latency_p99_ms)):
+            for quantile, value in (("0.5", window_record.latency_p50_ms), ("0.99", window_record.latency_p99_ms)):
                 seconds = float("nan") if value is None else value / 1000
                 telemetry.WINDOW_LATENCY.labels(windows.topic, quantile).set(seconds)
 
 
 async def _at_the_end(reader: Reader, partition: Partition) -> bool:
-    """Compares positions, not offsets of records: a transaction's marker follows its last record."""
+    """Compares positions, not offsets of records, because a transaction's marker follows its last record."""
     try:
         end, position = reader.highwater(partition), await reader.position(partition)
-    except IllegalStateError:  # it was taken away meanwhile, as when its topic is deleted
+    except IllegalStateError:  # not assigned any more, such as when its topic was deleted
         return False
     return end is not None and position is not None and position >= end

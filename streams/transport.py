@@ -1,4 +1,4 @@
-"""Faust's Kafka driver with what it has no setting for: which records it sees, what it commits, what it restores."""
+"""Faust's Kafka driver, changed where it has no setting: isolation level, committed offsets, restored state."""
 
 from __future__ import annotations
 
@@ -20,18 +20,19 @@ from streams.oldest_offsets import OldestOffsets
 from streams.unread import UnreadByStream
 
 _log = structlog.get_logger()
-# How long the broker may hold a fetch that is not full: Faust has 1.5 s, for which a partition that was just resumed
-# would wait. And from how many bytes on it does not: told of each record by itself, at 100 requests a second this
-# process took a fifth of a core, and Kafka a sixth of what it used; nothing here is needed sooner than this.
+# fetch.max.wait.ms and fetch.min.bytes. Faust's 1.5 s would delay a partition that was just resumed for that long. With
+# a fetch for each record, at 100 requests a second, this process took a fifth of a core and a sixth of Kafka's CPU time
+# was for it; no derived view is needed sooner than after 0.1 s.
 _FETCH_WAIT_MS = 100
 _FETCH_BYTES = 65_536
-# What is read ahead of the agents, who look at about 9,000 records a second: one answer of so many bytes from each
-# broker (or one batch, where that is larger), of which so many records are objects. By default aiokafka reads 50 MiB at
-# once, up to 1 MiB of each partition, and Faust makes objects of all of them: with 240,000 records of 64 partitions to
-# catch up with, this process grew from 57 to 257 MB, and stayed there.
+# Read-ahead: one fetch response of AHEAD_BYTES from each broker (or one batch, if that is larger), of which AT_ONCE
+# records are Python objects. Agents process about 9,000 records a second. By default aiokafka fetches 50 MiB, up to
+# 1 MiB of each partition, and Faust makes objects of all records: with a lag of 240,000 records in 64 partitions, this
+# process grew from 57 to 257 MB, and stayed there.
 AHEAD_BYTES = 1_048_576
 AT_ONCE = 500
-# A broker is asked again when all that it answered was taken, or after this: by default after 0.1 s whether or not.
+# aiokafka fetches from a broker again when the agents took all of its last response, or after this time. Its default of
+# 0.1 s would fetch more while records wait.
 _ASK_AGAIN_S = 60.0
 
 Restore = Callable[[], Awaitable[None]]
@@ -44,49 +45,50 @@ class _Reader(aiokafka.AIOKafkaConsumer):  # type: ignore[misc]
     unread: UnreadByStream
 
     async def start(self) -> None:
-        """As aiokafka's own; that it then reads no further than one answer ahead has no setting."""
+        """As aiokafka's own; then limits read-ahead to one response, for which aiokafka has no setting."""
         await super().start()
         self._fetcher._prefetch_backoff = _ASK_AGAIN_S  # noqa: SLF001
 
     def rejoin(self) -> None:
-        """Has the group's partitions assigned anew."""
+        """Makes the group rebalance, so that partitions are assigned again."""
         self._coordinator.request_rejoin()
 
     async def commit(self, offsets: Mapping[TopicPartition, OffsetAndMetadata]) -> None:
-        """Says beside each offset which topic it is of; those of a deleted topic are not needed any more."""
-        stamped = {tp: OffsetAndMetadata(of.offset, self.identities.stamp(tp.topic)) for tp, of in offsets.items()}
+        """Commits each offset with its topic's id as metadata; offsets of deleted topics are logged and dropped."""
+        stamp = self.identities.stamp
+        stamped = {tp: OffsetAndMetadata(to_commit.offset, stamp(tp.topic)) for tp, to_commit in offsets.items()}
         try:
             await super().commit(stamped)
         except UnknownTopicOrPartitionError as error:
             _log.warning("offsets of a deleted topic not committed", reason=str(error))
 
     def give_back(self, records: Records) -> None:
-        """These are to be read again."""
+        """Seeks back to the first of these records, so that they are fetched again."""
         for tp in records.keys() & self.assignment():
             self.seek(tp, records[tp][0].offset)
 
     async def seek_to_committed(self) -> dict[TopicPartition, int]:
-        """Where each partition is read from: 0 is its beginning, as for offsets of a topic that is gone."""
+        """Seeks to the committed offsets and returns them; 0 where none, or one of a deleted topic, was committed."""
         offsets = await self._coordinator.fetch_committed_offsets(self.assignment())
-        places = dict.fromkeys(self.assignment(), 0)
-        for tp, of in offsets.items():
-            if self.identities.fits(tp.topic, of.metadata):
-                places[tp] = of.offset
+        positions = dict.fromkeys(self.assignment(), 0)
+        for tp, committed in offsets.items():
+            if self.identities.fits(tp.topic, committed.metadata):
+                positions[tp] = committed.offset
             else:
-                _log.warning("not this topic's offset", topic=tp.topic, partition=tp.partition, offset=of.offset)
-        for tp, offset in places.items():
-            self.seek(tp, offset)  # those never committed too: what was fetched before this is thrown away
+                _log.warning("not this topic's offset", topic=tp.topic, partition=tp.partition, offset=committed.offset)
+        for tp, offset in positions.items():
+            self.seek(tp, offset)  # partitions without a commit too: a seek drops what was fetched before
         self.oldest.rewound()
-        return places
+        return positions
 
 
 class _ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc] # Faust is not followed by mypy
     consumer: _Consumer
 
     def _create_worker_consumer(self, transport: Any) -> aiokafka.AIOKafkaConsumer:
-        """As Faust's own, but answers of aborted transactions are not seen.
+        """As Faust's own, but with `read_committed`, so that answers of aborted transactions are not read.
 
-        Faust reads committed records only with its `exactly_once`, which duplicates and crashes at rebalances
+        Faust reads with `read_committed` only under `exactly_once`, which makes duplicates and crashes at rebalances
         (faust-streaming issues 177, 323, 517).
         """
         conf = self.app.conf
@@ -114,29 +116,29 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc] # Fa
         reader.unread = UnreadByStream()
         return reader
 
-    async def _fetch_records(self, *args: Any, **named: Any) -> Records:
-        """Notes what was read before anybody can ask this thread for the position, which is behind it by then."""
-        records: Records = await super()._fetch_records(*args, **named)
-        if not self.consumer.flow_active:  # partitions are being assigned; Faust would drop these, and never ask again
+    async def _fetch_records(self, *args: Any, **kwargs: Any) -> Records:
+        """Notes the fetched offsets before others can ask this thread for the position, which is past them by then."""
+        records: Records = await super()._fetch_records(*args, **kwargs)
+        if not self.consumer.flow_active:  # a rebalance: Faust would drop these records and never fetch them again
             self._ensure_consumer().give_back(records)
             return {}
         await self._ensure_consumer().unread.read(self._ensure_consumer(), records)
         oldest = self.consumer.oldest
-        if any(oldest.was_fetched(tp, of[0].offset) for tp, of in records.items()):
+        if any(oldest.was_fetched(tp, record_list[0].offset) for tp, record_list in records.items()):
             _log.warning("offsets begin again, and so does the reading", partitions=sorted(records))
             self.rejoin()
             return {}
-        for tp, of in records.items():
-            oldest.fetched(tp, of[-1].offset)
+        for tp, record_list in records.items():
+            oldest.fetched(tp, record_list[-1].offset)
         return records
 
     def verify_event_path(self, now: float, tp: TP) -> None:
-        """As Faust's own, which looks for what is slow; a partition whose position is being looked up is not."""
-        with contextlib.suppress(AssertionError):  # aiokafka's; it would end the stream processor
+        """Faust's check for slow partitions, without the AssertionError for one whose position is being looked up."""
+        with contextlib.suppress(AssertionError):  # raised by aiokafka; it would end the stream processor
             super().verify_event_path(now, tp)
 
     def rejoin(self) -> None:
-        """Has the partitions assigned anew, and with that all state read back; may be called in any thread."""
+        """Makes the group rebalance, after which all state is read back; may be called from any thread."""
         self.thread_loop.call_soon_threadsafe(self._ensure_consumer().rejoin)
 
 
@@ -145,52 +147,52 @@ class _Consumer(driver.Consumer):  # type: ignore[misc]
     identities: TopicIds
 
     def rejoin(self) -> None:
-        """Begins anew with what Kafka has now."""
+        """Makes the group rebalance, after which all state is read back from Kafka."""
         self._thread.rejoin()
 
     async def step(self) -> None:
-        """Returns once the loop of the thread that reads has made a step, never if that thread hangs or has ended."""
-        own, made = asyncio.get_running_loop(), asyncio.Event()
+        """Returns once the event loop of the fetching thread ran a callback; never if that thread hangs or ended."""
+        own_loop, step_made = asyncio.get_running_loop(), asyncio.Event()
         if not self._thread.thread_loop.is_closed():
-            self._thread.thread_loop.call_soon_threadsafe(own.call_soon_threadsafe, made.set)
-        await made.wait()
+            self._thread.thread_loop.call_soon_threadsafe(own_loop.call_soon_threadsafe, step_made.set)
+        await step_made.wait()
 
     def _new_consumer_thread(self) -> _ConsumerThread:
         return _ConsumerThread(self, loop=self.loop, beacon=self.beacon)
 
-    def _filter_committable_offsets(self, tps: Iterable[TP]) -> dict[TP, int]:  # noqa: ARG002 - Faust's own count
-        """What the oldest says, instead of what Faust has acked."""
+    def _filter_committable_offsets(self, tps: Iterable[TP]) -> dict[TP, int]:  # noqa: ARG002 - Faust's partitions with acks
+        """The offsets of `OldestOffsets`, instead of those that Faust has acked."""
         offsets = {TP(*partition): offset for partition, offset in self.oldest.committable().items()}
         return {tp: offset for tp, offset in offsets.items() if self._should_commit(tp, offset)}
 
 
 class _State(TableManager):  # type: ignore[misc]
-    """Stands where Faust restores tables, and restores our state there: after every assignment, before any record.
+    """Restores our state where Faust restores tables: after every assignment, before any record is processed.
 
-    Whoever was assigned these partitions before can commit nothing any more by then, and had written everything
-    that it did commit; so what is read now is all there is.
+    The previous owner of the partitions can no longer commit by then, and had written all records derived from the
+    offsets that it committed. So the state that is read is complete.
     """
 
     restore: Restore
 
     async def on_start(self) -> None:
-        """As Faust's own, without the second it waits for tables to be declared."""
+        """As Faust's own, without its wait of 1 s for tables to be declared."""
         await self._update_channels()
         await self.recovery.start()
 
-    async def on_rebalance(self, *args: Any, **named: Any) -> None:
-        """Returns when the state is there; Faust then resumes the streams at their committed offsets."""
+    async def on_rebalance(self, *args: Any, **kwargs: Any) -> None:
+        """Returns when the state is restored; Faust then resumes the streams at their committed offsets."""
         await type(self).restore()
-        await super().on_rebalance(*args, **named)
+        await super().on_rebalance(*args, **kwargs)
 
 
 def state(restore: Restore) -> type[TableManager]:
-    """The table manager that awaits `restore`."""
+    """A table manager class that awaits `restore` after every assignment."""
     return type("State", (_State,), {"restore": staticmethod(restore)})
 
 
 def transport(app: Any, oldest: OldestOffsets, identities: TopicIds) -> driver.Transport:
-    """The driver for this app, committing by this oldest, offsets of these topics."""
+    """The driver for this app, which commits the offsets of `oldest` with the topic ids of `identities`."""
     consumer = type("Consumer", (_Consumer,), {"oldest": oldest, "identities": identities})
     kind = type("Transport", (driver.Transport,), {"Consumer": consumer})
     built: driver.Transport = kind(app.conf.broker_consumer, app)

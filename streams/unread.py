@@ -1,4 +1,4 @@
-"""What Kafka deleted before the stream processor had read it, as `standfast.core.deleted` tells it for the others."""
+"""Logs and counts records that Kafka deleted before they were read here, as `standfast.core.deleted` does."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from aiokafka.structs import TopicPartition
 from standfast.core.deleted import report_deleted
 
 _FETCHER = logging.getLogger("aiokafka.consumer.fetcher")
-_ANSWER_S = 0.5
+_POSITION_TIMEOUT_S = 0.5
 
 
 class UnreadByStream(logging.Filter):
-    """aiokafka too says only in its log, and below the level that is shown, that it goes on at what is left."""
+    """Finds deleted records in aiokafka's log: it tells only there, at level INFO, that it resets an offset."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -27,25 +27,25 @@ class UnreadByStream(logging.Filter):
         _FETCHER.addFilter(self)
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether the line is to be shown; notes the offset where it names one that is gone."""
+        """Whether the line is shown; notes the partition and offset of a line that tells of a reset."""
         if str(record.msg).startswith("Fetch offset %s is out of range") and isinstance(record.args, tuple):
-            offset, place = record.args
-            if isinstance(offset, int) and isinstance(place, TopicPartition):
-                self._missing[place] = min(offset, self._missing.get(place, offset))
+            offset, tp = record.args
+            if isinstance(offset, int) and isinstance(tp, TopicPartition):
+                self._missing[tp] = min(offset, self._missing.get(tp, offset))
         return record.levelno >= logging.WARNING
 
     async def read(self, consumer: AIOKafkaConsumer, records: Mapping[Any, Sequence[Any]]) -> None:
-        """Tells of what was missed before these records, or where none came yet, before those to come."""
-        for place, missing in list(self._missing.items()):
+        """Reports the records missed before `records`, or before the position of a partition without any."""
+        for tp, missing in list(self._missing.items()):
             try:
-                first = records[place][0].offset if place in records else await _position(consumer, place)
+                first_offset = records[tp][0].offset if tp in records else await _position(consumer, tp)
             except TimeoutError:
                 continue
-            except IllegalStateError:  # it was given up; whoever reads it next finds the same
-                first = missing
-            del self._missing[place]
-            report_deleted(place.topic, place.partition, missing, first)
+            except IllegalStateError:  # not assigned any more; its next reader finds the same gap
+                first_offset = missing
+            del self._missing[tp]
+            report_deleted(tp.topic, tp.partition, missing, first_offset)
 
 
-async def _position(consumer: AIOKafkaConsumer, place: TopicPartition) -> int:
-    return int(await asyncio.wait_for(consumer.position(place), _ANSWER_S))
+async def _position(consumer: AIOKafkaConsumer, tp: TopicPartition) -> int:
+    return int(await asyncio.wait_for(consumer.position(tp), _POSITION_TIMEOUT_S))

@@ -1,7 +1,7 @@
-"""Counts and latencies of what passed through each topic, in tumbling windows of record time.
+"""Counts records and latencies of each topic in tumbling windows of record time.
 
-Nothing is stored: the records of a window that was not published yet stay uncommitted and are read again. A window is
-published once; its successor after a restart begins where the last one in `traffic` ends.
+No state is stored: the records of a window that was not published stay uncommitted and are read again. A window is
+published once; after a restart, windows begin where the last one in `traffic` ends.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from schemas.records import Result, TrafficWindow
 class _Open:
     records: int = 0
     by_status: Counter[str] = field(default_factory=Counter)
-    latencies: array[float] = field(default_factory=lambda: array("d"))  # a list of floats takes four times as much
+    latencies: array[float] = field(default_factory=lambda: array("d"))  # a list of floats takes four times the memory
 
 
 class Windows:
@@ -26,8 +26,8 @@ class Windows:
 
     Args:
         topic: as it is called in the topic table.
-        width_ms: length of a window; windows start at its multiples.
-        published_until: records before this were counted by an earlier process or come too late.
+        width_ms: length of a window; windows start at multiples of it.
+        published_until: epoch milliseconds; records before it were counted by an earlier process, or come too late.
     """
 
     def __init__(self, topic: str, width_ms: int, published_until: int = 0) -> None:
@@ -37,7 +37,7 @@ class Windows:
         self._open: dict[int, _Open] = {}
 
     def add(self, timestamp: int, now: int, answer: Result | None = None) -> int | None:
-        """Counts one record and returns its window's start; None where that window is published already.
+        """Counts one record and returns its window's start; None if that window was published already.
 
         A timestamp in the future counts as now: a caller's wrong clock must not keep a window open for ever.
         """
@@ -54,9 +54,9 @@ class Windows:
         return start
 
     def due(self, now: int) -> list[int]:
-        """Starts of the windows that ended by `now` and are to be published, oldest first.
+        """Starts of the windows that ended by `now` and were not published, oldest first.
 
-        The last one that ended is among them even without records, so that a silent topic shows as one.
+        The last one is among them even without records, so that a topic without traffic has windows too.
         """
         last = now - now % self._width - self._width
         starts = {start for start in self._open if start <= last}
@@ -78,11 +78,11 @@ class Windows:
         )
 
     def published(self, start: int) -> None:
-        """The window lies in `traffic`; forgets it, and whatever comes for it later is late."""
+        """The window was written to `traffic`: forgets it, and ignores records that come for it later."""
         self._open.pop(start, None)
         self._until = max(self._until, start + self._width)
 
 
 def quantile(ordered: list[float], share: float) -> float | None:
-    """The nearest-rank quantile of ascending values; None of none."""
+    """The nearest-rank quantile of ascending values; None without values."""
     return ordered[max(0, math.ceil(share * len(ordered)) - 1)] if ordered else None

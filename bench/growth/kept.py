@@ -17,7 +17,7 @@ from pathlib import Path
 
 from bench.growth.profiles import AT_ONCE, changes
 from schemas.codec import Codec, Encoding
-from streams.kept import opened
+from streams.kept import open_profile_file
 
 _LOOKUPS = 20_000
 _HEAD = """\
@@ -36,7 +36,7 @@ class KeptCost:
 
 def measured(where: Path, users: int, items: int) -> KeptCost:
     """Puts that many users into a file below `where`, each with so many items, and reads some of them."""
-    kept, codec, fill_s = opened(where, "bench"), Codec(), 0.0
+    kept, codec, fill_s = open_profile_file(where, "bench"), Codec(), 0.0
     for first in range(0, users, AT_ONCE):
         made = changes(first, min(first + AT_ONCE, users), items)
         profiles = {(0, one.user_id.encode()): codec.encode(one.profile, Encoding.JSON) for one in made if one.profile}

@@ -1,1 +1,1 @@
-"""A shop's own files: products, interactions, the text of both; one rule for ids, numbers and times."""
+"""Reads a shop's files: products and interactions, with the same rules for ids, numbers and times in all formats."""

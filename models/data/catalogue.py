@@ -1,4 +1,4 @@
-"""A shop's products as columns: ids, titles, and the text that search encodes."""
+"""A shop's products as columns: ids, titles, and the texts that search indexes and encodes."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from pathlib import Path
 import msgspec
 
 from models.data.rows import Skipped, read_rows
-from models.data.text import plain, unmarked
+from models.data.text import plain, strip_html
 from models.data.values import identity, whole_ids
 
 
 class Product(msgspec.Struct, frozen=True):
-    """One row of a user's catalogue. Further fields are allowed and not read."""
+    """One row of a user's catalogue. Further fields are ignored."""
 
     item_id: str | int | float
     title: str | int | float
@@ -26,7 +26,10 @@ class Product(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Catalogue:
-    """Products, in the order of the file; the three lists have the same length. Titles are as the shop wrote them."""
+    """Products in the order of the file, as three lists of the same length; titles are as the shop wrote them.
+
+    `digest`: SHA-256 of the file.
+    """
 
     item_ids: list[str]
     titles: list[str]
@@ -38,9 +41,9 @@ class Catalogue:
 
 
 def read_catalogue(path: Path) -> tuple[Catalogue, Skipped]:
-    """The products of a JSON lines or CSV file. Of rows with one id the first counts.
+    """The products of a JSON lines or CSV file. Of rows with the same id the first is kept.
 
-    Raises DataError for a file that is not a catalogue.
+    Raises DataError for a file that does not hold a catalogue.
     """
     skipped = Skipped(path)
     ids: dict[str, None] = {}
@@ -73,4 +76,4 @@ def _text(title: str, product: Product) -> str:
 
 
 def _clean(cell: str | float) -> str:
-    return unmarked(str(cell))
+    return strip_html(str(cell))

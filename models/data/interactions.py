@@ -1,4 +1,4 @@
-"""What customers did, as columns: who, what, when, how strong a sign of liking."""
+"""A shop's interactions as columns: user, item, time, and how strong a sign of liking."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ NEEDED = ("user_id", "item_id", "timestamp")
 _DEFAULT_EVENT = "purchase"
 _UNKNOWN = f"an event of no known kind says nothing of liking (known are {KNOWN})"
 _TAKES_BACK = "an event that takes back what was done before, such as a refund, a removal or a negative value"
-_TAKEN = "taken back by a later event of the same user and product"
+_TAKEN_BACK = "taken back by a later event of the same user and product"
 
 
 class Event(msgspec.Struct, frozen=True):
-    """One row of a user's interactions. Further fields are allowed and not read."""
+    """One row of a user's interactions. Further fields are ignored."""
 
     user_id: str | int | float
     item_id: str | int | float
@@ -36,8 +36,10 @@ class Event(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Interactions:
-    """Columns of equal length, in time order (equal times keep the file's): `user` and `item` are places in
-    `users` and `items`, `at` epoch milliseconds, `weight` in (0, 1]. What was taken back is not among them."""
+    """Columns of equal length, sorted by time (equal times in the file's order), without events that were taken back.
+
+    `user` and `item` are indices into `users` and `items`, `at` is in epoch milliseconds, `weight` in (0, 1].
+    """
 
     users: list[str]
     items: list[str]
@@ -57,15 +59,15 @@ class Interactions:
 
 
 def read_interactions(path: Path) -> tuple[Interactions, Skipped]:
-    """The events of a CSV, JSON lines or Parquet file that speak for liking; times are epoch ms, epoch s or ISO 8601.
+    """The events of a CSV, JSON lines or Parquet file that are signs of liking; times: epoch ms, epoch s or ISO 8601.
 
-    Equal rows are kept: the models count a customer and a product once. Raises DataError for a file that is
-    not interactions.
+    Duplicate rows are kept: models count each pair of user and product once. Raises DataError for a file that does
+    not hold interactions.
     """
     skipped = Skipped(path)
     columns = _from_parquet(path, skipped) if path.suffix.lower() == ".parquet" else _from_text(path, skipped)
     order = np.argsort(columns.at, kind="stable")
-    kept = order[_standing(columns, order, skipped)]
+    kept = order[_not_taken_back(columns, order, skipped)]
     skipped.judge(len(kept), "interactions")
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
@@ -82,7 +84,7 @@ def read_interactions(path: Path) -> tuple[Interactions, Skipped]:
 
 @dataclass(frozen=True, slots=True)
 class _Columns:
-    """`weight` in [-1, 1] as `schemas.events` has it, `row` the event's number in the file."""
+    """All events of a file. `weight` is in [-1, 1] as in `schemas.events`, `row` the number of the line or row."""
 
     users: list[str]
     items: list[str]
@@ -93,24 +95,25 @@ class _Columns:
     row: NDArray[np.int64]
 
 
-def _standing(columns: _Columns, order: NDArray[np.int64], skipped: Skipped) -> NDArray[np.bool_]:
-    """Which of the events, in the time order `order`, speak for liking and were not taken back later."""
+def _not_taken_back(columns: _Columns, order: NDArray[np.int64], skipped: Skipped) -> NDArray[np.bool_]:
+    """Mask of the events, in the time order `order`, that are signs of liking and were not taken back later."""
     weight = columns.weight[order]
-    stands: NDArray[np.bool_] = weight > 0
+    kept: NDArray[np.bool_] = weight > 0
     if not (weight < 0).any():
-        return stands
+        return kept
     pair = columns.user[order].astype(np.int64) * max(1, len(columns.items)) + columns.item[order]
-    latest = np.argsort(pair, kind="stable")[::-1]  # pair by pair, the latest event first
-    group = np.cumsum(np.diff(pair[latest], prepend=pair[latest[:1]]) != 0)
-    # Whole numbers: the sum of a group's number and a weight would round. A later group's are above an earlier one's.
-    strength = np.rint(weight[latest] * 1000).astype(np.int64)
-    taken = np.maximum.accumulate(group * 2000 + np.maximum(-strength, 0)) - group * 2000
-    back = latest[(strength > 0) & (strength <= taken)]
-    if len(back):
-        first = back[np.argmin(columns.row[order[back]])]
-        skipped.note(_TAKEN, int(columns.row[order[first]]), columns.items[columns.item[order[first]]], len(back))
-    stands[back] = False
-    return stands
+    latest_first = np.argsort(pair, kind="stable")[::-1]  # by user and item, latest event first
+    group = np.cumsum(np.diff(pair[latest_first], prepend=pair[latest_first[:1]]) != 0)
+    # A running maximum within each group: group * 2000 lifts each group above the one before. Integers, because the sum
+    # of a group's number and a float weight would be rounded.
+    strength = np.rint(weight[latest_first] * 1000).astype(np.int64)
+    taken_back = np.maximum.accumulate(group * 2000 + np.maximum(-strength, 0)) - group * 2000
+    undone = latest_first[(strength > 0) & (strength <= taken_back)]
+    if len(undone):
+        first = order[undone[np.argmin(columns.row[order[undone]])]]
+        skipped.note(_TAKEN_BACK, int(columns.row[first]), columns.items[columns.item[first]], len(undone))
+    kept[undone] = False
+    return kept
 
 
 def _from_text(path: Path, skipped: Skipped) -> _Columns:
@@ -121,22 +124,22 @@ def _from_text(path: Path, skipped: Skipped) -> _Columns:
         name = ""
         try:
             name = "user_id"
-            who = identity(event.user_id)
+            user_id = identity(event.user_id)
             name = "item_id"
-            what = identity(event.item_id)
+            item_id = identity(event.item_id)
             name = "timestamp"
-            when = epoch_ms(event.timestamp)
+            timestamp = epoch_ms(event.timestamp)
         except (ValueError, OverflowError) as problem:
             skipped.add(f"column {name}: {problem}", line, getattr(event, name))
             continue
         kind = _DEFAULT_EVENT if event.event is None else str(event.event).strip() or _DEFAULT_EVENT
-        sign = weight_of(kind, event.value)
-        if sign <= 0:
-            skipped.note(_TAKES_BACK if sign < 0 else _UNKNOWN, line, kind)
-        user.append(users.setdefault(who, len(users)))
-        item.append(items.setdefault(what, len(items)))
-        at.append(when)
-        weight.append(sign)
+        strength = weight_of(kind, event.value)
+        if strength <= 0:
+            skipped.note(_TAKES_BACK if strength < 0 else _UNKNOWN, line, kind)
+        user.append(users.setdefault(user_id, len(users)))
+        item.append(items.setdefault(item_id, len(items)))
+        at.append(timestamp)
+        weight.append(strength)
         row.append(line)
     return _Columns(
         list(users),
@@ -156,23 +159,28 @@ def _from_parquet(path: Path, skipped: Skipped) -> _Columns:
     event, value = file.column("event", identity), file.column("value", quantity)
     rows = np.flatnonzero(file.fits)
     kinds, values = [*event.values, _DEFAULT_EVENT], [*value.values, None]
-    both, first, place = np.unique(
-        (event.places[rows] % len(kinds)) * len(values) + value.places[rows] % len(values),
+    kinds_and_values, first, pair_of_row = np.unique(
+        (event.indices[rows] % len(kinds)) * len(values) + value.indices[rows] % len(values),
         return_index=True,
         return_inverse=True,
     )
-    signs = [weight_of(kinds[pair // len(values)], values[pair % len(values)]) for pair in both.tolist()]
-    counts = np.bincount(place, minlength=len(both)).tolist()
-    for sign, at_first, count, pair in zip(signs, first.tolist(), counts, both.tolist(), strict=True):
-        if sign <= 0:
-            reason = _TAKES_BACK if sign < 0 else _UNKNOWN
-            skipped.note(reason, int(rows[at_first]) + 1, kinds[pair // len(values)], count)
+    strengths = [
+        weight_of(kinds[kind_and_value // len(values)], values[kind_and_value % len(values)])
+        for kind_and_value in kinds_and_values.tolist()
+    ]
+    counts = np.bincount(pair_of_row, minlength=len(kinds_and_values)).tolist()
+    for strength, first_row, count, kind_and_value in zip(
+        strengths, first.tolist(), counts, kinds_and_values.tolist(), strict=True
+    ):
+        if strength <= 0:
+            reason = _TAKES_BACK if strength < 0 else _UNKNOWN
+            skipped.note(reason, int(rows[first_row]) + 1, kinds[kind_and_value // len(values)], count)
     return _Columns(
         user.values,
         item.values,
-        user.places[rows].astype(np.int32),
-        item.places[rows].astype(np.int32),
-        np.array(at.values, np.int64)[at.places[rows]],
-        np.array(signs, np.float32)[place],
+        user.indices[rows].astype(np.int32),
+        item.indices[rows].astype(np.int32),
+        np.array(at.values, np.int64)[at.indices[rows]],
+        np.array(strengths, np.float32)[pair_of_row],
         rows + 1,
     )

@@ -1,10 +1,10 @@
-"""Rows of a user's text file (CSV, JSON lines; plain or .gz), each checked against a record type.
+"""Reads the rows of a user's text file (CSV or JSON lines, plain or .gz), each checked against a record type.
 
-A row that does not fit is skipped and counted with its reason and the first line it was seen on; when more than
-one row in twenty does not fit, the file is not what it was taken for and a DataError says so.
+A row that does not fit is skipped, and counted by its reason with the line of the first such row. If more than one row
+in twenty does not fit, DataError is raised.
 
-A quote that is opened and never closed would make a cell of all rows up to the next quote. Such a row alone is skipped,
-and the lines that it took are read again as rows of their own.
+A quote that is never closed would make one cell of all lines up to the next quote. Only the row of that quote is
+skipped: the lines after its first are read again as rows of their own.
 """
 
 from __future__ import annotations
@@ -25,16 +25,18 @@ from standfast.core.errors import DataError
 
 JSON_SUFFIXES = frozenset({".jsonl", ".ndjson", ".json"})
 CSV_SUFFIXES = frozenset({".csv", ".tsv", ".txt"})
-_TOLERATED = 0.05
-_FIELD_LIMIT, _MOST_LINES = 10_000_000, 1_000  # what one cell, and one row, may take before its quote must close
+_TOLERATED = 0.05  # share of rows that may be skipped
+_FIELD_LIMIT, _MOST_LINES = 10_000_000, 1_000  # bounds for a cell (characters) and for a row (lines) with an open quote
 _UNCLOSED = 'a quote that is never closed; close it, or write a quote inside a cell twice ("")'
 _T = TypeVar("_T")
 
 
 @dataclass(slots=True)
 class Skipped:
-    """Rows left out of one file, by reason, each with the place of its first. `noted` are reasons for which right rows
-    are not counted; a file may be full of them."""
+    """Rows of one file that were skipped, by reason, with the line and value of the first for each reason.
+
+    `noted`: the reasons for which a valid row is not counted; these rows do not make a file wrong.
+    """
 
     file: Path
     counts: dict[str, int] = field(default_factory=dict)
@@ -43,37 +45,37 @@ class Skipped:
     unit: str = "line"
 
     def add(self, reason: str, line: int, value: object = None, count: int = 1) -> None:
-        """Counts `count` rows under `reason`; `line` and `value` are those of the first of them."""
+        """Counts `count` rows under `reason`; `line` and `value` are those of the first row."""
         self.counts[reason] = self.counts.get(reason, 0) + count
         shown = "" if value is None else f", value {str(value)[:60]!r}"
         self.first.setdefault(reason, f"{self.unit} {line}{shown}")
 
     def note(self, reason: str, line: int, value: object = None, count: int = 1) -> None:
-        """The same for rows that are as they should be, and yet not counted."""
+        """The same for valid rows that are not counted."""
         self.noted.add(reason)
         self.add(reason, line, value, count)
 
     @property
     def total(self) -> int:
-        """All rows that do not fit."""
+        """The number of rows that do not fit."""
         return sum(count for reason, count in self.counts.items() if reason not in self.noted)
 
     def lines(self) -> list[str]:
-        """For people: one line a reason."""
+        """One line of text for each reason."""
         return [
             f"{count:,} {'not counted' if why in self.noted else 'skipped'}: {why} (first: {self.first[why]})"
             for why, count in self.counts.items()
         ]
 
     def judge(self, kept: int, what: str) -> None:
-        """Raises DataError when nothing was kept or more than one row in twenty was left out."""
+        """Raises DataError when no row was kept or more than one row in twenty was skipped; `what` names the rows."""
         if kept and self.total <= _TOLERATED * (kept + self.total):
             return
         if not self.counts:
             raise DataError(f"{self.file} holds no {what}; give a file with at least one row")
         if not self.total:
-            said = "; ".join(self.lines())
-            raise DataError(f"{self.file} holds no {what} that count: {said}. Nothing was loaded; correct the file")
+            reasons = "; ".join(self.lines())
+            raise DataError(f"{self.file} holds no {what} that count: {reasons}. Nothing was loaded; correct the file")
         worst = max(self.counts.keys() - self.noted, key=lambda reason: self.counts[reason])
         raise DataError(
             f"{self.file}, {self.first[worst]}: {worst}; {self.total:,} of {kept + self.total:,} rows do not fit, "
@@ -125,10 +127,13 @@ def _json_rows(file: TextIO, path: Path, kind: type[_T], skipped: Skipped) -> It
 
 
 class _Lines:
-    """A file's lines; those of the row that is being read can be given back, all but the first."""
+    """A file's lines, for csv.reader. `row` holds the lines of the current row, `number` that of the last line.
+
+    Lines of the current row can be given back, to be read again.
+    """
 
     def __init__(self, file: TextIO) -> None:
-        self._file, self._again = iter(file), deque[str]()
+        self._file, self._given_back = iter(file), deque[str]()
         self.number, self.row = 0, list[str]()
 
     def __iter__(self) -> Iterator[str]:
@@ -137,16 +142,16 @@ class _Lines:
     def __next__(self) -> str:
         if len(self.row) > _MOST_LINES:
             raise csv.Error(_UNCLOSED)
-        line = self._again.popleft() if self._again else next(self._file)
+        line = self._given_back.popleft() if self._given_back else next(self._file)
         self.number += 1
         self.row.append(line)
         return line
 
     def give_back(self, kept: int) -> None:
-        """The next row begins after the first `kept` lines of this one."""
-        again = self.row[kept:]
-        self._again.extendleft(reversed(again))
-        self.number -= len(again)
+        """Ends the current row after its first `kept` lines; the next row begins with the line after them."""
+        lines = self.row[kept:]
+        self._given_back.extendleft(reversed(lines))
+        self.number -= len(lines)
         self.row = self.row[:kept]
 
 
@@ -173,7 +178,7 @@ def _csv_rows(
 
 
 def _cells(lines: _Lines, delimiter: str, skipped: Skipped) -> Iterator[tuple[int, list[str]]]:
-    """The first line and the cells of every row whose quotes are in order."""
+    """The first line and the cells of every row that csv.reader can parse."""
     rows = csv.reader(lines, delimiter=delimiter, strict=True, skipinitialspace=True)
     while True:
         lines.row, line = [], lines.number + 1
@@ -197,10 +202,10 @@ def _damage(problem: csv.Error, row: list[str]) -> str:
 
 
 def _heading(lines: _Lines, path: Path, needed: tuple[str, ...]) -> tuple[str, list[str]]:
-    """The delimiter and the names of the columns, in lower case; a quoted name may hold a line break."""
-    while (first := next(lines, "")) and not first.strip():
+    """The delimiter and the names of the columns, in lower case; a quoted name may contain a line break."""
+    while (heading := next(lines, "")) and not heading.strip():
         lines.row = []
-    delimiter = max(",;\t|", key=first.count)
+    delimiter = max(",;\t|", key=heading.count)
     lines.give_back(0)
     try:
         cells = next(csv.reader(lines, delimiter=delimiter, strict=True, skipinitialspace=True), [])
@@ -213,22 +218,22 @@ def _heading(lines: _Lines, path: Path, needed: tuple[str, ...]) -> tuple[str, l
             f"{path}, line 1: no column {', '.join(missing)} (found: {', '.join(columns) or 'nothing'}); "
             f"the first line must name the columns"
         )
-    twice = sorted({name for name in columns if name and columns.count(name) > 1})
-    if twice:
-        raise DataError(f"{path}, line 1: two columns are called {', '.join(twice)}; give each a name of its own")
+    duplicates = sorted({name for name in columns if name and columns.count(name) > 1})
+    if duplicates:
+        raise DataError(f"{path}, line 1: two columns are called {', '.join(duplicates)}; give each a name of its own")
     return delimiter, columns
 
 
 def _reason(problem: msgspec.MsgspecError) -> tuple[str, str | None]:
-    """msgspec's message in words, and the column it is about."""
+    """msgspec's message in words for a user, and the column that it names."""
     text = str(problem)
-    absent = re.search(r"missing required field `(\w+)`", text)
-    if absent:
-        return f"no {absent[1]}", None
-    place = re.search(r"^(?P<why>.*) - at `\$\.(?P<key>\w+)`", text)
-    if place:
-        why = place["why"].lower().replace("int | float | str", "str")  # a number is taken as text
-        return f"column {place['key']}: {why}", place["key"]
+    match = re.search(r"missing required field `(\w+)`", text)
+    if match:
+        return f"no {match[1]}", None
+    match = re.search(r"^(?P<why>.*) - at `\$\.(?P<key>\w+)`", text)
+    if match:
+        why = match["why"].lower().replace("int | float | str", "str")  # a number is taken as text
+        return f"column {match['key']}: {why}", match["key"]
     return ("not a JSON object" if isinstance(problem, msgspec.ValidationError) else "not JSON"), None
 
 

@@ -19,8 +19,10 @@ _CATALOGUE = ("catalogue.jsonl", "catalogue.jsonl.gz", "catalogue.csv", "catalog
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """What a load did: rows now in use, and one line for each reason rows were left out. `matched`: how many of the
-    interactions in use are about products of the catalogue in use; None when there are no interactions."""
+    """The outcome of an import: the number of rows now in use, and a line for each reason for which rows were skipped.
+
+    `matched`: how many of the interactions in use are about products of the catalogue in use, None without any.
+    """
 
     file: str
     rows: int
@@ -31,17 +33,17 @@ class Imported:
 
 def catalogue_path() -> Path:
     """The catalogue file in use."""
-    return _own("catalogue") or _SAMPLE / "catalogue.jsonl.gz"
+    return _imported_file("catalogue") or _SAMPLE / "catalogue.jsonl.gz"
 
 
 def interactions_path() -> Path | None:
-    """The interactions file in use; None when the user brought a catalogue and no interactions.
+    """The interactions file in use; None when the user imported a catalogue and no interactions.
 
-    The sample's interactions are about the sample's products, so they never go with another catalogue.
+    The sample's interactions are about the sample's products, so they are not used with another catalogue.
     """
-    own = _own("interactions")
-    if own or _own("catalogue"):
-        return own
+    own_file = _imported_file("interactions")
+    if own_file or _imported_file("catalogue"):
+        return own_file
     return _SAMPLE / "interactions.parquet"
 
 
@@ -57,64 +59,65 @@ def load_interactions() -> Interactions | None:
 
 
 def import_catalogue(path: Path) -> Imported:
-    """Checks a catalogue and puts it in use; the file before it stays until the new one is whole."""
-    catalogue, skipped = read_catalogue(_present(path))
-    events = load_interactions() if _own("interactions") else None
-    _put(path, "catalogue")
+    """Checks a catalogue and puts it in use; the previous one stays until the new one is complete. Raises DataError."""
+    catalogue, skipped = read_catalogue(_existing(path))
+    events = load_interactions() if _imported_file("interactions") else None
+    _replace_file(path, "catalogue")
     matched = None if events is None else events.about(catalogue.item_ids)
     hint = "" if matched != 0 else "none of the interactions in use is about them; load those of this catalogue next"
     return Imported(str(path), len(catalogue), tuple(skipped.lines()), matched, hint)
 
 
 def import_interactions(path: Path) -> Imported:
-    """Checks interactions and puts them in use; the file before them stays until the new one is whole.
+    """Checks interactions and puts them in use; the previous file stays until the new one is complete.
 
-    Raises DataError when a catalogue of the user's own is in use, and none of the events is about its products.
+    Raises DataError for a file that does not hold interactions, and when none of them is about a product of the user's
+    own catalogue.
     """
-    events, skipped = read_interactions(_present(path))
+    events, skipped = read_interactions(_existing(path))
     catalogue, hint = load_catalogue(), ""
     matched = events.about(catalogue.item_ids)
-    if not matched and _own("catalogue"):
+    if not matched and _imported_file("catalogue"):
         raise DataError(f"{unmatched(events, catalogue)}; nothing was loaded. Load the catalogue they are about first")
     if not matched:
         hint = "none of them is about the sample's products; load your own with `standfast catalogue load FILE`"
-    _put(path, "interactions")
+    _replace_file(path, "interactions")
     return Imported(str(path), len(events), tuple(skipped.lines()), matched, hint)
 
 
 def check_match(catalogue: Catalogue, events: Interactions) -> None:
     """Raises DataError when none of the events is about a product of the catalogue."""
     if not events.about(catalogue.item_ids):
-        own = _own("interactions")
-        rid = f", or remove {own} to train from texts alone" if own else ""
+        own_file = _imported_file("interactions")
+        remedy = f", or remove {own_file} to train from texts alone" if own_file else ""
         raise DataError(
             f"{unmatched(events, catalogue)}; load the interactions of this catalogue "
-            f"(`standfast interactions load FILE`) or the catalogue they are about{rid}"
+            f"(`standfast interactions load FILE`) or the catalogue they are about{remedy}"
         )
 
 
 def unmatched(events: Interactions, catalogue: Catalogue) -> str:
-    """In words, that no event is about a product, with an id of each side to compare."""
+    """The message that no event is about a product, with an item id of each side to compare."""
     return (
         f"none of {len(events):,} interactions matches a product of the catalogue in use (they name "
         f"{events.items[events.item[0]]!r}, the catalogue has {catalogue.item_ids[0]!r})"
     )
 
 
-def _present(path: Path) -> Path:
+def _existing(path: Path) -> Path:
     if not path.is_file():
         raise DataError(f"{path} is not a file; give the path of one")
     return path
 
 
-def _own(what: str) -> Path | None:
-    """The user's file: the newest, should a kill have left the one before it beside it."""
+def _imported_file(what: str) -> Path | None:
+    """The user's file; the newest, because a process killed in `_replace_file` may have left the previous one."""
     paths = [path for path in folder("shop").glob(f"{what}.*") if path.is_file()]
     return max(paths, key=lambda path: path.stat().st_mtime_ns, default=None)
 
 
-def _put(path: Path, what: str) -> None:
-    """Copies the file as it is (its format is told by its name), so that nothing of it is lost."""
+def _replace_file(path: Path, what: str) -> None:
+    """Copies the file unchanged, under a name that keeps its format's suffix."""
     shop = folder("shop")
     suffix = "".join(path.suffixes[-2:]) if path.suffix == ".gz" else path.suffix
     target = shop / f"{what}{suffix.lower()}"

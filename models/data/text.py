@@ -1,8 +1,9 @@
-"""One form of a text for index and query alike, so that what is typed meets what is indexed.
+"""Normalizes texts, in the same way for the index and for queries, so that a query matches what is indexed.
 
-`plain` is what the encoder reads: Unicode's compatibility form (full width becomes ASCII, a letter and its accent one
-character), without invisible characters, and one kind of hyphen. `folded` is what words are compared by: also without
-case and without accents of Latin and Greek letters, as people type them. What a shop calls a product is shown as it is.
+`plain` is for the encoder: Unicode NFKC (full width becomes ASCII, a letter and its accent one character), without
+invisible characters, with one kind of hyphen. `folded` is for comparing words: also without case, and without the
+accents of Latin and Greek letters, which people omit when they type. Answers show a product's title as the shop wrote
+it.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ _BLOCK = (
 )
 _INLINE = "a abbr b big bdi bdo cite code del dfn em font i ins kbd label mark q s samp small span strike strong sub "
 _INLINE += "sup time tt u var wbr"
-# Possessive and bounded: text that only begins like a tag costs no more than its length.
+# Possessive and bounded quantifiers: text that only begins like a tag is matched in linear time.
 _ATTRIBUTES = r"""(?:\s(?:[^<>"']++|"[^"]{0,2000}+"|'[^']{0,2000}+'){0,60}+)?+"""
 _UNSEEN = re.compile(r"<!--|-->|<(?P<opened>script|style)\b[^<>]*+>|</(?P<closed>script|style)\s*+>", re.IGNORECASE)
 _INLINE_TAG = re.compile(rf"</?(?:{'|'.join(_INLINE.split())}){_ATTRIBUTES}/?>", re.IGNORECASE)
@@ -35,12 +36,12 @@ _ACCENTS = re.compile("(?<=[a-z\u03b1-\u03c9])[\u0300-\u036f]+|[\u0591-\u05bd\u0
 _LETTERS = str.maketrans({"\u0131": "i", "ł": "l", "ø": "o", "đ": "d", "æ": "ae", "œ": "oe"})
 
 
-def unmarked(text: str) -> str:
-    """The text that a browser would show of HTML: no tags, characters for entities; also of what is escaped twice."""
+def strip_html(text: str) -> str:
+    """The text of HTML as a browser shows it: no tags, entities replaced; up to three times, for HTML escaped twice."""
     for _ in range(3):
         if "<" not in text and "&" not in text:
             break
-        shown = _BLOCK_TAG.sub(" ", _INLINE_TAG.sub("", _seen(text)))
+        shown = _BLOCK_TAG.sub(" ", _INLINE_TAG.sub("", _without_hidden(text)))
         shown = _ENTITY.sub(lambda entity: html.unescape(entity[0]), shown)
         if shown == text:
             break
@@ -48,21 +49,21 @@ def unmarked(text: str) -> str:
     return " ".join(text.split())
 
 
-def _seen(text: str) -> str:
-    """The text without comments, scripts and styles; one that never ends is left as it is."""
-    kept, place, begun, until = [], 0, 0, ""
+def _without_hidden(text: str) -> str:
+    """The text without comments, scripts and styles; one that is never closed stays."""
+    parts, position, opened_at, awaited_close = [], 0, 0, ""
     for mark in _UNSEEN.finditer(text):
         opened, closed = (mark["opened"] or "").lower(), (mark["closed"] or mark[0]).lower()
-        if until and closed == until:
-            kept.append(text[place:begun])
-            place, until = mark.end(), ""
-        elif not until and (opened or closed == "<!--"):
-            begun, until = mark.start(), opened or "-->"
-    return " ".join([*kept, text[place:]])
+        if awaited_close and closed == awaited_close:
+            parts.append(text[position:opened_at])
+            position, awaited_close = mark.end(), ""
+        elif not awaited_close and (opened or closed == "<!--"):
+            opened_at, awaited_close = mark.start(), opened or "-->"
+    return " ".join([*parts, text[position:]])
 
 
 def plain(text: str) -> str:
-    """The text in the form in which it is indexed, encoded and asked for."""
+    """The text in the form in which documents and queries are encoded; the module says how."""
     if not text.isascii():
         text = unicodedata.normalize("NFKC", text.translate(_SAME))
     return " ".join(text.split())

@@ -1,6 +1,6 @@
-"""What one cell of a shop's file means, the same in CSV, JSON lines and Parquet: an id, a time, a number.
+"""Converts cells of a shop's file, the same in CSV, JSON lines and Parquet: ids, times, numbers.
 
-Each function raises ValueError whose text says what is wrong, to follow the name of the column.
+Each function raises ValueError with a text that says what is wrong, to be printed after the name of the column.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from uuid import UUID
 
-EARLIEST_MS = 631_152_000_000  # 1990; read as seconds, 20230615 and 44927.5 and 2023 would be days of 1970
-_AHEAD_MS = 24 * 3600 * 1000  # clocks and time zones differ by less than a day
-_SECONDS_BELOW = 10**11
-_EXACT = 2**53  # from here on a float leaves whole numbers out
+EARLIEST_MS = 631_152_000_000  # 1990-01-01; dates such as 20230615, 44927.5 or 2023 read as seconds are in 1970
+_AHEAD_MS = 24 * 3600 * 1000  # more than clocks and time zones differ by
+_SECONDS_BELOW = 10**11  # as seconds the year 5138, as milliseconds 1973
+_EXACT = 2**53  # from here on a float cannot hold every integer
 _WHOLE = re.compile(r"-?(?:0|[1-9]\d*)\.0+|-?\d(?:\.\d+)?e\+?\d+|-?\d\.\d+E\d+", re.ASCII)
 _SPREADSHEET = re.compile(r"\d(?:[.,]\d+)?E\+\d+", re.ASCII)
 
 
 def identity(value: object) -> str:
-    """An id as text: 10000000000.0 is 10000000000, whatever type the column has."""
+    """An id as text, from a cell of any type; the number 10000000000.0 is "10000000000"."""
     if isinstance(value, bytes):
         value = value.decode()
     if isinstance(value, float | Decimal):
@@ -38,9 +38,9 @@ def identity(value: object) -> str:
 
 
 def whole_ids(ids: Sequence[str]) -> list[str]:
-    """The ids of a column of text, without the `.0` or exponent that a program gave to every one of them.
+    """The ids of a column of text, without the `.0` or exponent that a program added to all of them.
 
-    They stay as they are where only some look like it, or where two would become one.
+    They are returned unchanged if not all look like such numbers, or if two ids would become the same.
     """
     if not ids or not all(map(_WHOLE.fullmatch, ids)):
         return list(ids)
@@ -64,7 +64,7 @@ def epoch_ms(stamp: object) -> int:
 
 
 def plausible(moment: int) -> int:
-    """The moment, when an event can be of it."""
+    """`moment`, in epoch milliseconds, if an event can have it: from 1990 to a day from now."""
     if moment < EARLIEST_MS:
         raise ValueError("before 1990, or a date written as a number; give epoch ms, epoch s or ISO 8601 (2023-06-15)")
     if moment > time.time() * 1000 + _AHEAD_MS:

@@ -1,8 +1,8 @@
 """A BERT encoder's forward pass in plain torch, for texts that are grouped by length.
 
-Why not transformers' own: importing it takes 11 s here against 3 s for torch alone, and a worker's start waits
-for it. Tokens of all texts lie one after another, so texts are never padded: linear layers see every token once,
-attention runs for each group of equal length. Follows Devlin et al. 2018 as transformers' `BertModel` computes it.
+Not transformers' own `BertModel`, because a worker's start would wait for its import: 11 s here, 3 s for torch alone.
+The tokens of all texts are concatenated, so texts are not padded to the longest: linear layers see each token once, and
+attention runs once for each group of texts of equal length. Follows Devlin et al. 2018 as `BertModel` computes it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import torch.nn.functional as F  # noqa: N812 - the name every torch reader know
 from torch import Tensor
 
 from models.encoder.files import Pooling
-from models.kernels.linear import SIZES, Linear, rounded
+from models.kernels.linear import SIZES, Linear, padded_rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,15 +32,15 @@ class _Layer:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """`count` texts of `length` tokens each, which begin at row `start` of all tokens."""
+    """`count` texts of `length` tokens each; their tokens begin at row `start` of the concatenated tokens."""
 
     start: int
     count: int
     length: int
 
 
-def grouped(texts: Sequence[Sequence[int]]) -> list[Group]:
-    """Groups of neighbours with the same number of tokens; the caller sorts by length first."""
+def groups_by_length(texts: Sequence[Sequence[int]]) -> list[Group]:
+    """Groups of adjacent texts with the same number of tokens; the caller sorts `texts` by length first."""
     groups, start = [], 0
     for length, members in groupby(texts, key=len):
         count = sum(1 for _ in members)
@@ -50,7 +50,7 @@ def grouped(texts: Sequence[Sequence[int]]) -> list[Group]:
 
 
 class Bert:
-    """One vector for each text from the last layer: the mean of its tokens, or its first, [CLS].
+    """One vector for each text from the last layer: the mean of its tokens' vectors, or that of its first, [CLS].
 
     `dtype` is the linear layers' precision; embeddings, norms, softmax and the residual stay in float32.
     """
@@ -66,8 +66,8 @@ class Bert:
     ) -> None:
         self.heads, self._epsilon, self._dtype, self.pooling = heads, epsilon, dtype, pooling
         self._words = weights["embeddings.word_embeddings.weight"]
-        kind = weights["embeddings.token_type_embeddings.weight"][0]
-        self._positions = weights["embeddings.position_embeddings.weight"] + kind
+        token_type = weights["embeddings.token_type_embeddings.weight"][0]
+        self._positions = weights["embeddings.position_embeddings.weight"] + token_type
         self._norm = _pair(weights, "embeddings.LayerNorm")
         count = 1 + max(int(key.split(".")[2]) for key in weights if key.startswith("encoder.layer."))
         self._layers = [_layer(weights, f"encoder.layer.{number}.", dtype) for number in range(count)]
@@ -84,7 +84,7 @@ class Bert:
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
+        """The device that holds the weights."""
         return self._words.device
 
     @property
@@ -93,45 +93,45 @@ class Bert:
         return len(self._positions)
 
     def pooled(self, texts: Sequence[Sequence[int]]) -> Tensor:
-        """[len(texts), width]; `texts` are token ids, sorted by length, none empty."""
+        """[len(texts), width] float32 vectors; `texts` are token ids, sorted by length, none empty."""
         tokens = [token for text in texts for token in text]
-        places = [place for text in texts for place in range(len(text))]
-        filling = [0] * (rounded(len(tokens)) - len(tokens))
-        groups = grouped(texts)
-        ids, rows = (torch.tensor(part + filling, device=self.device) for part in (tokens, places))
-        x = self.last_layer(ids, rows, partial(self._attend, groups, len(filling)))
+        positions = [position for text in texts for position in range(len(text))]
+        padding = [0] * (padded_rows(len(tokens)) - len(tokens))
+        groups = groups_by_length(texts)
+        ids, rows = (torch.tensor(part + padding, device=self.device) for part in (tokens, positions))
+        x = self.last_layer(ids, rows, partial(self._attend, groups, len(padding)))
         if self.pooling == "cls":
             return torch.cat([_rows(x, group)[:, 0] for group in groups])
         return torch.cat([_rows(x, group).mean(dim=1) for group in groups])
 
-    def last_layer(self, tokens: Tensor, places: Tensor, attend: Callable[[Tensor], Tensor]) -> Tensor:
-        """[len(tokens), width] of all texts' tokens, each at its place of its text.
+    def last_layer(self, tokens: Tensor, positions: Tensor, attend: Callable[[Tensor], Tensor]) -> Tensor:
+        """[len(tokens), width] of all texts' tokens; `positions` are those of the tokens in their texts.
 
         `attend` turns queries, keys and values [len(tokens), 3 * width] into what each token attends to.
         """
-        x = F.embedding(tokens, self._words) + F.embedding(places, self._positions)
+        x = F.embedding(tokens, self._words) + F.embedding(positions, self._positions)
         x = self._normed(x, self._norm)
         for layer in self._layers:
             x = self._through(layer, x, attend)
         return x
 
     def make_kernels(self) -> None:
-        """Has a layer's machine code made for every number of rows: 0.3 s, after which no text waits for it."""
+        """Generates oneDNN's machine code for every padded number of rows: 0.3 s, which no search waits for."""
         for rows in SIZES:
             x = self._words.new_zeros((rows, self.width))
             self._through(self._layers[0], x, partial(self._attend, [Group(0, 1, rows)], 0))
 
     def _through(self, layer: _Layer, x: Tensor, attend: Callable[[Tensor], Tensor]) -> Tensor:
-        """Every linear layer but `up` adds its result, rounded to `dtype`, to a residual that is not."""
+        """One layer. The outputs of `out` and `down`, in `dtype`, are added to a residual in float32."""
         x = self._normed(x.add_(layer.out(attend(layer.qkv(x.to(self._dtype))))), layer.out_norm)
         inner = layer.up.gelu(x.to(self._dtype))
         return self._normed(x.add_(layer.down(inner)), layer.down_norm)
 
-    def _attend(self, groups: Sequence[Group], filling: int, qkv: Tensor) -> Tensor:
-        """Group by group; rows that fill up attend to nothing."""
+    def _attend(self, groups: Sequence[Group], padding: int, qkv: Tensor) -> Tensor:
+        """Attention, group by group; zeros for the rows of padding."""
         parts = [self._group(qkv, group) for group in groups]
-        if filling:
-            parts.append(qkv.new_zeros((filling, self.width)))
+        if padding:
+            parts.append(qkv.new_zeros((padding, self.width)))
         return torch.cat(parts) if len(parts) > 1 else parts[0]
 
     def _group(self, qkv: Tensor, group: Group) -> Tensor:

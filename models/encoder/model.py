@@ -1,4 +1,4 @@
-"""Text to unit vectors by a transformer encoder: mean pooling, CUDA when there is one, else the CPU."""
+"""Text to unit vectors by a transformer encoder, on CUDA where there is a device, else on the CPU."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from safetensors.torch import load_file
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from models.encoder.bert import Bert, grouped
+from models.encoder.bert import Bert, groups_by_length
 from models.encoder.files import MAX_TOKENS, EncoderFiles, Pooling, read_encoder_files
 from models.kernels.linear import serving_dtype
 from standfast.core.errors import ModelError
 
 BUNDLED = "bundled"
-_MAX_CHARACTERS = 10_000  # tokenizing a 20 MB text to keep 256 tokens of it would block the worker for seconds
-_CHUNK_TOKENS = {"cpu": 256, "cuda": 32_768}  # what a chunk passes between layers stays in a core's cache
+_MAX_CHARACTERS = 10_000  # to tokenize a 20 MB text, of which 256 tokens are kept, would block the worker for seconds
+_CHUNK_TOKENS = {"cpu": 256, "cuda": 32_768}  # on a CPU: the activations of a chunk stay in a core's cache
 
 
 class Backbone(Protocol):
-    """What turns token ids into one vector a text: our own BERT, or whatever transformers can load."""
+    """Turns token ids into one vector a text: our own `Bert`, or any other architecture through transformers."""
 
     @property
     def width(self) -> int: ...
@@ -39,7 +39,7 @@ class Backbone(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class _AutoBackbone:
-    """Any other architecture, through transformers; its import alone takes about 11 s."""
+    """Any other architecture, through transformers, whose import takes about 11 s."""
 
     model: Any
     device: torch.device
@@ -52,7 +52,7 @@ class _AutoBackbone:
 
     def pooled(self, texts: Sequence[Sequence[int]]) -> Tensor:
         vectors, first = [], 0
-        for group in grouped(texts):
+        for group in groups_by_length(texts):
             ids = torch.tensor(texts[first : first + group.count], device=self.device)
             with torch.autocast(self.device.type, dtype=self.dtype, enabled=self.dtype is not torch.float32):
                 states = self.model(input_ids=ids, attention_mask=torch.ones_like(ids)).last_hidden_state
@@ -61,7 +61,7 @@ class _AutoBackbone:
         return torch.cat(vectors)
 
     def make_kernels(self) -> None:
-        """Nothing to do: transformers' layers are not packed."""
+        """Does nothing: transformers' layers are not packed."""
 
 
 class Encoder:
@@ -89,10 +89,10 @@ class Encoder:
     def encode(self, texts: Sequence[str], done: Callable[[int], None] | None = None) -> Tensor:
         """[len(texts), width] unit vectors, float32, on the encoder's device, in the order of `texts`.
 
-        `done` is told how many more texts are ready after each chunk.
+        `done` is called after each chunk with the number of its texts.
         """
-        cut = [text[:_MAX_CHARACTERS] for text in texts]
-        encodings = self._tokenizer.encode_batch([text.lower() for text in cut] if self._lower else cut)
+        truncated = [text[:_MAX_CHARACTERS] for text in texts]
+        encodings = self._tokenizer.encode_batch([text.lower() for text in truncated] if self._lower else truncated)
         ids = [encoding.ids for encoding in encodings]
         order = sorted(range(len(ids)), key=lambda row: len(ids[row]))
         vectors = torch.empty(len(ids), self.width, device=self.device)
@@ -105,37 +105,37 @@ class Encoder:
         return vectors
 
 
-def about_tokens(text: str) -> int:
-    """How many tokens a text has, to within a third for most languages, in 0.3 µs instead of the tokenizer's 30."""
+def estimate_tokens(text: str) -> int:
+    """The number of tokens of a text, to within a third for most languages, in 0.3 µs; the tokenizer takes 30 µs."""
     return min(MAX_TOKENS, 2 + len(text.encode(errors="replace")) // 4)
 
 
 def load_encoder(name: str = BUNDLED, device: str = "auto", *, exact: bool = False) -> Encoder:
     """The encoder a setting names: `bundled`, a local folder, or a hub name.
 
-    Its kernels are made here. On a CPU only with one torch thread: none is started, and forked workers share them.
-    `exact` computes in float32; otherwise the linear layers use bfloat16 where the hardware has it.
-    Raises ModelError when the folder is not an encoder, or the hub cannot give it.
+    Generates its kernels, on a CPU only if torch has one thread: then no thread is started, the process may fork, and
+    forked workers share the kernels. `exact` computes in float32; otherwise linear layers use bfloat16 where the
+    hardware has it. Raises ModelError when the folder is not an encoder, or the hub cannot provide it.
     """
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # its thread pool does not survive a fork
     files = read_encoder_files(encoder_folder(name))
-    place = torch_device(device)
+    target_device = torch_device(device)
     tokenizer = files.tokenizer()
-    backbone = _backbone(files, place, exact=exact)
-    if not exact and (place.type == "cuda" or torch.get_num_threads() == 1):
+    backbone = _backbone(files, target_device, exact=exact)
+    if not exact and (target_device.type == "cuda" or torch.get_num_threads() == 1):
         with torch.inference_mode():
             backbone.make_kernels()
-    return Encoder(name, encoder_digest(files), backbone, tokenizer, place, lower=files.lower)
+    return Encoder(name, encoder_digest(files), backbone, tokenizer, target_device, lower=files.lower)
 
 
 def encoder_folder(name: str) -> Path:
-    """Where an encoder's files lie; a hub name is fetched by the hub's own client, into its own cache."""
+    """The folder of an encoder's files; a hub name is downloaded by huggingface_hub into its own cache."""
     folder = _bundled() if name == BUNDLED else Path(name).expanduser()
     return folder if folder.is_dir() else _from_hub(name)
 
 
 def encoder_digest(files: EncoderFiles) -> str:
-    """SHA-256 over what decides over the vectors: those of two encoders with the same digest can be compared."""
+    """SHA-256 of weights, tokenizer and settings. Encoders with the same digest give vectors that can be compared."""
     digest = hashlib.sha256(files.settings().encode())
     for path in [*sorted(files.folder.glob("*.safetensors")), files.folder / "tokenizer.json"]:
         with path.open("rb") as file:
@@ -144,7 +144,7 @@ def encoder_digest(files: EncoderFiles) -> str:
 
 
 def torch_device(device: str) -> torch.device:
-    """`auto` is CUDA when there is one; a device that is not there is a ModelError."""
+    """The torch device; `auto` is CUDA where there is a device, else the CPU. Raises ModelError if it is not there."""
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if device not in {"cpu", "cuda"} and not device.startswith("cuda:"):
@@ -195,23 +195,23 @@ def _bert(file: Path, files: EncoderFiles, device: torch.device, dtype: torch.dt
     }
     heads, epsilon = int(files.config["num_attention_heads"]), float(files.config["layer_norm_eps"])
     bert = Bert(weights, heads, epsilon, dtype, pooling=files.pooling)
-    told = {name: files.config[name] for name in ("num_hidden_layers", "hidden_size", "max_position_embeddings")}
-    stored = dict(zip(told, (bert.layers, bert.width, bert.longest), strict=True))
-    if told != stored:
-        raise ValueError(f"config.json says {told}, the weights have {stored}")
+    configured = {name: files.config[name] for name in ("num_hidden_layers", "hidden_size", "max_position_embeddings")}
+    stored = dict(zip(configured, (bert.layers, bert.width, bert.longest), strict=True))
+    if configured != stored:
+        raise ValueError(f"config.json says {configured}, the weights have {stored}")
     return bert
 
 
 def _through_transformers(files: EncoderFiles, device: torch.device, dtype: torch.dtype) -> Backbone:
-    """Any other architecture. Weights that are missing would be drawn at random, with a warning only.
+    """Any other architecture. Missing weights are refused: transformers would initialise them at random and only warn.
 
-    transformers and what it rests on raise a dozen unrelated errors of a folder that is not what it says it is.
+    transformers and the libraries below it raise a dozen unrelated exceptions for a folder that does not fit.
     """
     try:
         from transformers import AutoModel
 
-        model, info = AutoModel.from_pretrained(files.folder, output_loading_info=True)
-        missing = sorted(key for key in info["missing_keys"] if not key.startswith("pooler."))
+        model, loading_info = AutoModel.from_pretrained(files.folder, output_loading_info=True)
+        missing = sorted(key for key in loading_info["missing_keys"] if not key.startswith("pooler."))
         if missing:
             raise ValueError(f"{len(missing)} weights are missing, {missing[0]} the first")
         backbone = _AutoBackbone(model.eval().to(device, torch.float32), device, dtype, files.pooling)
@@ -236,14 +236,14 @@ def _on_cuda(bert: Bert) -> Backbone:
     return GraphedBert(bert)
 
 
-def _chunks(order: Sequence[int], ids: Sequence[Sequence[int]], budget: int) -> list[list[int]]:
-    """Rows in chunks of about the same number of tokens, none above the budget unless one text alone is."""
-    whole = sum(len(ids[row]) for row in order)
-    fair = whole / max(1, -(-whole // budget))
+def _chunks(order: Sequence[int], ids: Sequence[Sequence[int]], max_tokens: int) -> list[list[int]]:
+    """Rows in chunks of about equal numbers of tokens, at most `max_tokens` unless one text alone has more."""
+    total_tokens = sum(len(ids[row]) for row in order)
+    target_tokens = total_tokens / max(1, -(-total_tokens // max_tokens))
     chunks: list[list[int]] = []
-    tokens = budget
+    tokens = max_tokens
     for row in order:
-        if tokens >= fair or tokens + len(ids[row]) > budget:
+        if tokens >= target_tokens or tokens + len(ids[row]) > max_tokens:
             chunks.append([])
             tokens = 0
         chunks[-1].append(row)

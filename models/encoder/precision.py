@@ -1,4 +1,4 @@
-"""What the precision in which a model serves costs in search quality, measured before it is published."""
+"""Measures how much search quality the precision of serving costs, before a model is published."""
 
 from __future__ import annotations
 
@@ -10,31 +10,31 @@ from torch import Tensor
 
 from models.encoder.model import Encoder
 
-MOST_LOST = 0.002  # nDCG@10; an encoder that loses more serves in float32
-_SAMPLE, _AMONG, _WORDS, _FIRST = 1_000, 20_000, 2, 10
+MOST_LOST = 0.002  # in nDCG@10; a model that would lose more serves in float32
+_SAMPLE, _CANDIDATES, _WORDS, _TOP = 1_000, 20_000, 2, 10
 
 
 def lost_ndcg(titles: Sequence[str], vectors: Tensor, exact: Encoder, served: Encoder) -> float:
-    """nDCG@10 of the `exact` encoder less that of the one to be `served`.
+    """nDCG@10 with the `exact` encoder minus nDCG@10 with the `served` one; negative where `served` is better.
 
-    Up to 1,000 products are each searched among up to 20,000, by vectors alone, with two words of their title;
-    `vectors` are the products'. Negative where the served one happens to be better.
+    Up to 1,000 products are each searched for among up to 20,000, by vectors alone, with two words of their title.
+    `vectors` [len(titles), width] are the products'.
     """
-    chance = random.Random(0)
-    among = chance.sample(range(len(titles)), min(_AMONG, len(titles)))
-    queries = [_some_words(titles[place], chance) for place in among[:_SAMPLE]]
-    vectors, wanted = vectors[among], range(len(queries))
-    return _ndcg(exact.encode(queries), vectors, wanted) - _ndcg(served.encode(queries), vectors, wanted)
+    rng = random.Random(0)
+    candidates = rng.sample(range(len(titles)), min(_CANDIDATES, len(titles)))
+    queries = [_some_words(titles[index], rng) for index in candidates[:_SAMPLE]]
+    vectors, relevant = vectors[candidates], range(len(queries))
+    return _ndcg(exact.encode(queries), vectors, relevant) - _ndcg(served.encode(queries), vectors, relevant)
 
 
-def _some_words(title: str, chance: random.Random) -> str:
+def _some_words(title: str, rng: random.Random) -> str:
     words = title.split()
-    return " ".join(words[place] for place in sorted(chance.sample(range(len(words)), min(_WORDS, len(words)))))
+    return " ".join(words[index] for index in sorted(rng.sample(range(len(words)), min(_WORDS, len(words)))))
 
 
-def _ndcg(queries: Tensor, vectors: Tensor, wanted: Sequence[int]) -> float:
-    """Of one right product a query; one that only shares its score with others counts as the first of them."""
+def _ndcg(queries: Tensor, vectors: Tensor, relevant: Sequence[int]) -> float:
+    """nDCG@10 with one relevant product for each query; among products of the same score it counts as the first."""
     scores = queries.to(vectors.device) @ vectors.T
-    own = scores[list(wanted), list(wanted)]
-    ranks = (scores > own[:, None]).sum(dim=1).tolist()
-    return sum(1 / log2(rank + 2) for rank in ranks if rank < _FIRST) / len(wanted)
+    relevant_scores = scores[list(relevant), list(relevant)]
+    ranks = (scores > relevant_scores[:, None]).sum(dim=1).tolist()
+    return sum(1 / log2(rank + 2) for rank in ranks if rank < _TOP) / len(relevant)

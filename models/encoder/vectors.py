@@ -1,4 +1,4 @@
-"""Vectors of texts, encoded once: kept by encoder and text, so that training again is quick."""
+"""A cache of texts' vectors on disk, by encoder and text, so that training again encodes new texts only."""
 
 from __future__ import annotations
 
@@ -17,28 +17,30 @@ from torch import Tensor
 from models.encoder.model import Encoder
 from standfast.core.home import cache
 
-_KEPT, _AT_ONCE = 500_000, 50_000  # a text's tokens take 2 KB while it waits to be encoded
+_MAX_CACHED = 500_000  # vectors in a cache file; beyond, only those of the current texts are kept
+_TEXTS_AT_ONCE = 50_000  # texts tokenized together: the tokens of one take 2 KB until it is encoded
 _log = structlog.get_logger()
 
 
-def encoded(encoder: Encoder, texts: Sequence[str], done: Callable[[int], None] | None = None) -> Tensor:
-    """[len(texts), width] unit vectors on the CPU. Encodes what the cache lacks; `done` counts texts as they come.
+def encode_cached(encoder: Encoder, texts: Sequence[str], done: Callable[[int], None] | None = None) -> Tensor:
+    """[len(texts), width] unit vectors on the CPU. Encodes texts that the cache lacks.
 
-    Processes may do this at the same time: each replaces the cache file whole, and what one of them loses is
-    only encoded again.
+    `done` is called with the number of texts that were cached, then with that of each encoded chunk. Processes may call
+    this at the same time: each replaces the whole cache file, and vectors lost by that are encoded again.
     """
     keys = [_key(text) for text in texts]
-    known = _read(_file(encoder), encoder.width)
-    missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in known}
+    vectors_by_key = _read(_file(encoder), encoder.width)
+    missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in vectors_by_key}
     if done:
-        done(sum(key in known for key in keys))
+        done(sum(key in vectors_by_key for key in keys))
     if missing:
-        new = list(missing.values())
-        fresh = torch.cat([encoder.encode(new[i : i + _AT_ONCE], done).cpu() for i in range(0, len(new), _AT_ONCE)])
-        known |= dict(zip(missing, fresh, strict=True))
-        keep = known if len(known) <= _KEPT else {key: known[key] for key in keys}
-        _replace(_file(encoder), keep)
-    return torch.stack([known[key] for key in keys])
+        texts_left = list(missing.values())
+        starts = range(0, len(texts_left), _TEXTS_AT_ONCE)
+        parts = [encoder.encode(texts_left[start : start + _TEXTS_AT_ONCE], done).cpu() for start in starts]
+        vectors_by_key |= dict(zip(missing, torch.cat(parts), strict=True))
+        to_cache = vectors_by_key if len(vectors_by_key) <= _MAX_CACHED else {key: vectors_by_key[key] for key in keys}
+        _replace(_file(encoder), to_cache)
+    return torch.stack([vectors_by_key[key] for key in keys])
 
 
 def _file(encoder: Encoder) -> Path:
@@ -52,7 +54,7 @@ def _key(text: str) -> bytes:
 
 
 def _read(path: Path, width: int) -> dict[bytes, Tensor]:
-    """What the file holds; rows that are no unit vectors (a damaged file) are left out."""
+    """The cached vectors by key, without rows that are not unit vectors (a damaged file)."""
     if not path.is_file():
         return {}
     try:
@@ -63,16 +65,16 @@ def _read(path: Path, width: int) -> dict[bytes, Tensor]:
         return {}
     if vectors.shape[1:] != (width,):
         return {}
-    sound = ((vectors.norm(dim=1) - 1).abs() < 1e-3).tolist()
-    return {keys[16 * row : 16 * row + 16]: vectors[row] for row, good in enumerate(sound) if good}
+    is_unit = ((vectors.norm(dim=1) - 1).abs() < 1e-3).tolist()
+    return {keys[16 * row : 16 * row + 16]: vectors[row] for row, valid in enumerate(is_unit) if valid}
 
 
-def _replace(path: Path, known: dict[bytes, Tensor]) -> None:
-    keys = torch.frombuffer(bytearray(b"".join(known)), dtype=torch.uint8).view(-1, 16)
+def _replace(path: Path, vectors_by_key: dict[bytes, Tensor]) -> None:
+    keys = torch.frombuffer(bytearray(b"".join(vectors_by_key)), dtype=torch.uint8).view(-1, 16)
     draft = path.with_name(f".{os.getpid()}-{secrets.token_hex(4)}")
     try:
-        save_file({"keys": keys, "vectors": torch.stack(list(known.values()))}, draft)
+        save_file({"keys": keys, "vectors": torch.stack(list(vectors_by_key.values()))}, draft)
         draft.replace(path)
-    except (OSError, SafetensorError) as problem:  # safetensors says of a full disk that it is an error of its own
+    except (OSError, SafetensorError) as problem:  # safetensors raises SafetensorError for a full disk
         draft.unlink(missing_ok=True)
         _log.warning("vector cache not written", path=str(path), problem=str(problem))

@@ -1,1 +1,1 @@
-"""How good answers are, as the papers measure it."""
+"""Measures of ranking quality, as the papers define them."""

@@ -7,20 +7,20 @@ from math import log2
 
 
 def ndcg(ranking: Sequence[int], relevant: Collection[int], k: int = 10) -> float:
-    """Normalised discounted cumulative gain of the first `k`, binary relevance."""
+    """Normalised discounted cumulative gain of the first `k` items, with binary relevance; 0 to 1."""
     gain = sum(1 / log2(rank + 2) for rank, item in enumerate(ranking[:k]) if item in relevant)
     return gain / sum(1 / log2(rank + 2) for rank in range(min(k, len(relevant))))
 
 
 def recall(ranking: Sequence[int], relevant: Collection[int], k: int = 20) -> float:
-    """Share of the relevant ones among the first `k`."""
+    """Share of the relevant items that are among the first `k`."""
     return sum(item in relevant for item in ranking[:k]) / len(relevant)
 
 
 def mean_metrics(
     rankings: Sequence[Sequence[int]], relevant: Sequence[Collection[int]], prefix: str = ""
 ) -> dict[str, float]:
-    """`ndcg_10` and `recall_20` over all users, rounded to four places."""
+    """Mean `ndcg_10` and `recall_20` over all users, rounded to four decimals; names begin with `prefix`."""
     pairs = list(zip(rankings, relevant, strict=True))
     return {
         f"{prefix}ndcg_10": round(sum(ndcg(*pair) for pair in pairs) / len(pairs), 4),

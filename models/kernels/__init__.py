@@ -1,1 +1,1 @@
-"""The few products of matrices that serving spends its time in, and where they run."""
+"""The matrix products that serving spends most of its time in, and the device they run on."""

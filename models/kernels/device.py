@@ -1,4 +1,4 @@
-"""What a computing device needs beside the computation: arrays sent to it, and batches that are too much for it."""
+"""Copies arrays to a torch device, and splits batches that do not fit into its memory."""
 
 from __future__ import annotations
 
@@ -13,19 +13,22 @@ _Q = TypeVar("_Q")
 _A = TypeVar("_A")
 
 
-def sent(array: NDArray[Any], device: torch.device) -> Tensor:
-    """The array on the device. To CUDA it goes from pinned memory, so that nobody waits for the copy."""
+def to_device(array: NDArray[Any], device: torch.device) -> Tensor:
+    """The array on the device. Copies to CUDA go from pinned memory, so that the caller does not wait."""
     tensor = torch.from_numpy(array)
     return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor
 
 
-def in_halves(answer: Callable[[Sequence[_Q]], list[_A]], queries: Sequence[_Q]) -> list[_A]:
-    """`answer(queries)`; where that takes more memory than the device has, in halves, down to one query at a time."""
+def in_halves(compute: Callable[[Sequence[_Q]], list[_A]], queries: Sequence[_Q]) -> list[_A]:
+    """`compute(queries)`; split in halves when the device runs out of memory, down to one query at a time.
+
+    Raises torch.OutOfMemoryError when one query alone does not fit.
+    """
     try:
-        return answer(queries)
+        return compute(queries)
     except torch.OutOfMemoryError:
         if len(queries) < 2:
             raise
-    torch.cuda.empty_cache()  # after the except clause: a traceback would keep the batch's tensors alive
+    torch.cuda.empty_cache()  # outside the except clause: the traceback there keeps the batch's tensors alive
     middle = len(queries) // 2
-    return in_halves(answer, queries[:middle]) + in_halves(answer, queries[middle:])
+    return in_halves(compute, queries[:middle]) + in_halves(compute, queries[middle:])

@@ -1,4 +1,4 @@
-"""Linear layers whose weights lie as this processor's kernels want them, laid out once instead of at every call."""
+"""Linear layers whose weights are packed once for this processor's kernels, instead of at every call."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from torch import Tensor
 class Linear:
     """`x @ weight.T + bias`, for `x` in the weight's own precision.
 
-    On x86 through oneDNN with a packed weight: half the time of `F.linear` for one short text, in float32 too.
-    Elsewhere, and for bfloat16 on a processor that oneDNN has no kernel for (Zen 2 and 3), it is `F.linear`.
+    On x86 oneDNN computes it with a packed weight, in half the time of `F.linear` for one short text, in float32 too.
+    Elsewhere, and for bfloat16 on a processor for which oneDNN has no such kernel (Zen 2 and 3), it is `F.linear`.
     Packed or not, the weight is plain memory, which forked workers share.
     """
 
@@ -24,11 +24,11 @@ class Linear:
             self._weight = torch.ops.mkldnn._reorder_linear_weight(self._weight, None)  # noqa: SLF001
 
     def __call__(self, x: Tensor) -> Tensor:
-        """[rows, out] in the precision of `x`."""
+        """[rows, outputs] in the precision of `x`."""
         return self._pointwise(x, "none") if self._packed else F.linear(x, self._weight, self._bias)
 
     def gelu(self, x: Tensor) -> Tensor:
-        """The same through GELU, which a packed layer applies before it rounds."""
+        """The same with GELU applied; a packed layer applies it before it rounds to its precision."""
         return self._pointwise(x, "gelu") if self._packed else F.gelu(F.linear(x, self._weight, self._bias))
 
     def _pointwise(self, x: Tensor, activation: str) -> Tensor:
@@ -38,28 +38,28 @@ class Linear:
         return product
 
 
-def rounded(rows: int) -> int:
-    """The next number of rows worth a kernel of its own.
+def padded_rows(rows: int) -> int:
+    """The number of rows to which a batch of `rows` rows is padded.
 
-    oneDNN writes machine code for each number of rows it meets: 3 ms and 2.5 MB for the four shapes of a BERT
-    layer. So rows are filled up, by 2 % on average, to one of 55 sizes up to 256 rows.
+    oneDNN generates machine code for each number of rows it meets: 3 ms and 2.5 MB for the four shapes of a BERT
+    layer. So batches are padded, by 2 % on average, to one of 55 sizes up to 256 rows.
     """
     step = min(8, 1 << max(0, (rows - 1).bit_length() - 4))
     return -(-rows // step) * step
 
 
-SIZES = sorted({rounded(rows) for rows in range(2, 257)})  # of [CLS] [SEP] to a chunk of texts
+SIZES = sorted({padded_rows(rows) for rows in range(2, 257)})  # from an empty text, [CLS] [SEP], to a full chunk
 
 
 def serving_dtype(device: torch.device) -> torch.dtype:
-    """The precision of linear layers that is fastest here; float16 for CUDA devices from before bfloat16."""
+    """The fastest precision for linear layers on this device; float16 on CUDA devices older than 8.0."""
     if device.type == "cuda" and torch.cuda.get_device_capability(device) < (8, 0):
         return torch.float16
     return torch.bfloat16 if has_bf16(device) else torch.float32
 
 
 def has_bf16(device: torch.device) -> bool:
-    """Whether bfloat16 is faster here: always on CUDA; on a CPU only with its own instructions for it."""
+    """Whether bfloat16 is faster on this device: always on CUDA; on a CPU only with AMX or AVX-512 bfloat16."""
     if device.type == "cuda":
         return True
     try:
@@ -70,7 +70,7 @@ def has_bf16(device: torch.device) -> bool:
 
 
 def _packs(device: torch.device, dtype: torch.dtype) -> bool:
-    """Whether oneDNN lays this weight out here: bfloat16 only where the processor has AVX-512BW or AVX-NE-CONVERT."""
+    """Whether oneDNN packs this weight here: bfloat16 only where the processor has AVX-512BW or AVX-NE-CONVERT."""
     x86 = torch.backends.cpu.get_cpu_capability().startswith("AVX")
     if device.type != "cpu" or not x86 or not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
         return False

@@ -1,4 +1,4 @@
-"""Histories of different lengths as flat arrays, so that a whole batch of them is one call."""
+"""Rows of different lengths as flat arrays, so that one torch call computes a whole batch of histories or texts."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class Ragged:
-    """All rows' `values` one after another; row r has `lengths[r]` of them."""
+    """The `values` of all rows, row after row; row r has `lengths[r]` of them."""
 
     values: NDArray[np.int64]
     lengths: NDArray[np.int64]
 
     @classmethod
     def of(cls, rows: Sequence[Sequence[int]]) -> Ragged:
-        """Rows of numbers; any of them may be empty."""
+        """From lists of numbers, any of which may be empty."""
         lengths = np.fromiter(map(len, rows), np.int64, len(rows))
         return cls(np.fromiter(chain.from_iterable(rows), np.int64, int(lengths.sum())), lengths)
 
     @cached_property
     def starts(self) -> NDArray[np.int64]:
-        """Where each row begins."""
+        """The index in `values` at which each row begins."""
         return np.cumsum(self.lengths) - self.lengths
 
     @cached_property
@@ -36,7 +36,7 @@ class Ragged:
 
     @cached_property
     def columns(self) -> NDArray[np.int64]:
-        """The place of each value in its row."""
+        """The index of each value in its row."""
         return np.arange(len(self.values)) - np.repeat(self.starts, self.lengths)
 
     def only(self, kept: NDArray[np.bool_]) -> Ragged:

@@ -1,4 +1,4 @@
-"""Who was interested in what, by customer: each distinct product once, in the order it was last met."""
+"""Users' histories: each distinct product once, in the order of its last event."""
 
 from __future__ import annotations
 
@@ -14,12 +14,15 @@ from models.data.interactions import Interactions
 from models.data.users import user_hash
 
 DAY_MS = 24 * 3600 * 1000
-_LATEST = 0.999  # share of the events; what is later, such as one event years after all others, moves nobody's "now"
+_LATEST = 0.999  # quantile of the events that is "now": an event years after all others must not age them
 
 
 @dataclass(frozen=True, slots=True)
 class Pairs:
-    """Distinct (user, item) pairs, by user, each user's oldest first; `weight` fades with age, `at` is the last."""
+    """Distinct (user, item) pairs, sorted by user, each user's oldest first.
+
+    `at` is the time of the last event in epoch milliseconds, `weight` that of the strongest, faded with its age.
+    """
 
     user: NDArray[np.int64]
     item: NDArray[np.int64]
@@ -31,9 +34,9 @@ class Pairs:
     def matrix(self) -> Tensor:
         """[items, users], sparse COO, coalesced."""
         order = np.lexsort((self.user, self.item))
-        places = np.stack([self.item[order], self.user[order]])
+        indices = np.stack([self.item[order], self.user[order]])
         return torch.sparse_coo_tensor(
-            torch.from_numpy(places),
+            torch.from_numpy(indices),
             torch.from_numpy(self.weight[order]),
             size=(self.items, self.users),
             is_coalesced=True,
@@ -42,36 +45,36 @@ class Pairs:
 
 
 def now_of(events: Interactions) -> int:
-    """The time from which ages are counted: the last event's, or that of the last before a few stragglers."""
+    """The time from which ages are counted, in epoch milliseconds: the 99.9 % quantile of the events' times."""
     return int(events.at[int(_LATEST * (len(events) - 1))]) if len(events) else 0
 
 
 def pairs_of(
-    events: Interactions, places: NDArray[np.int64], items: int, now: int, half_life_days: float | None
+    events: Interactions, item_rows: NDArray[np.int64], items: int, now: int, half_life_days: float | None
 ) -> Pairs:
-    """The pairs of `events`; `places` maps the events' items to rows of the catalogue, -1 for none.
+    """The pairs of `events`; `item_rows` maps the events' items to rows of the catalogue, -1 for none.
 
-    A pair's weight is its strongest event's, halved for every `half_life_days` before `now`: however often somebody
-    views a product, he is one who did.
+    A pair's weight is that of its strongest event, halved for every `half_life_days` before `now`: a user who views a
+    product often counts once.
     """
-    item = places[events.item]
-    kept = item >= 0
-    user, item, at = events.user[kept].astype(np.int64), item[kept], events.at[kept]
-    weight = events.weight[kept]
+    item = item_rows[events.item]
+    known_items = item >= 0
+    user, item, at = events.user[known_items].astype(np.int64), item[known_items], events.at[known_items]
+    weight = events.weight[known_items]
     if half_life_days:
         weight = weight * np.exp2(np.minimum(at - now, 0) / (half_life_days * DAY_MS)).astype(np.float32)
-    key = user * items + item
-    order = np.argsort(key, kind="stable")
-    key, first = np.unique(key[order], return_index=True)
-    if not len(key):
+    pair_keys = user * items + item
+    order = np.argsort(pair_keys, kind="stable")
+    pair_keys, first = np.unique(pair_keys[order], return_index=True)
+    if not len(pair_keys):
         empty = np.empty(0, np.int64)
         return Pairs(empty, empty, empty, np.empty(0, np.float32), len(events.users), items)
     strongest = np.maximum.reduceat(weight[order], first).astype(np.float32)
     last = np.maximum.reduceat(at[order], first)
-    by_time = np.lexsort((last, key // items))
+    by_time = np.lexsort((last, pair_keys // items))
     return Pairs(
-        key[by_time] // items,
-        key[by_time] % items,
+        pair_keys[by_time] // items,
+        pair_keys[by_time] % items,
         last[by_time],
         strongest[by_time],
         len(events.users),
@@ -81,31 +84,33 @@ def pairs_of(
 
 @dataclass(frozen=True, slots=True)
 class TrainedHistories:
-    """Each known user's products, oldest first. Users are kept as 64-bit hashes: small, shared between forked
-    workers, and no list of customers lies in a model's files."""
+    """The products of each user at training, oldest first.
+
+    Users are 64-bit hashes: small, shared by forked workers, and no user ids are in a model's files.
+    """
 
     hashes: NDArray[np.int64]
     starts: NDArray[np.int64]
     items: NDArray[np.int32]
 
     def of(self, user_id: str | None) -> list[int]:
-        """A user's products, latest first; none for a user who was not there at training."""
+        """A user's products, latest first; none for a user without events at training."""
         if user_id is None:
             return []
-        wanted = user_hash(user_id)
-        place = int(self.hashes.searchsorted(wanted))
-        if place == len(self.hashes) or self.hashes[place] != wanted:
+        wanted_hash = user_hash(user_id)
+        row = int(self.hashes.searchsorted(wanted_hash))
+        if row == len(self.hashes) or self.hashes[row] != wanted_hash:
             return []
-        item_numbers: list[int] = self.items[self.starts[place] : self.starts[place + 1]][::-1].tolist()
-        return item_numbers
+        items_of_user: list[int] = self.items[self.starts[row] : self.starts[row + 1]][::-1].tolist()
+        return items_of_user
 
 
 def histories_of(users: Sequence[str], pairs: Pairs) -> TrainedHistories:
-    """All products of every user, however many: what is not kept here cannot be left out of an answer."""
+    """All products of every user, without a limit: `exclude_seen` can exclude only products that are kept here."""
     hashes = np.fromiter(map(user_hash, users), np.int64, len(users))
-    begin = np.searchsorted(pairs.user, np.arange(len(users) + 1))
+    starts_by_user = np.searchsorted(pairs.user, np.arange(len(users) + 1))
     by_hash = np.argsort(hashes)
-    firsts, ends = begin[:-1][by_hash], begin[1:][by_hash]
+    firsts, ends = starts_by_user[:-1][by_hash], starts_by_user[1:][by_hash]
     parts = [pairs.item[first:end] for first, end in zip(firsts, ends, strict=True)]
     starts = np.concatenate([[0], np.cumsum(ends - firsts)]).astype(np.int64)
     items = np.concatenate(parts) if parts else np.empty(0)

@@ -1,9 +1,9 @@
-"""Recommendation for known, new and unknown users alike, in one batched score over the whole catalogue.
+"""Recommends products to known, new and unknown users by one batched score over the whole catalogue.
 
     score = EASE(history) / best of this answer  +  c * cosine(latest products, item)  +  t * trend(item)
 
-EASE knows the products with enough interactions, the cosine of text vectors reaches new ones, the trend (what
-sells these days) answers users of whom nothing is known. Live history comes on top of what training knew.
+EASE covers the products that most users met, the cosine of text vectors covers new products, and the trend (products
+that sell now) serves users without a history. A user's live history is added to the history at training.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ from torch import Tensor
 
 from models.base import RecommendQuery
 from models.encoder.model import torch_device
-from models.kernels.device import in_halves, sent
-from models.kernels.embedding_bag import Summed
-from models.kernels.linear import Linear, rounded, serving_dtype
+from models.kernels.device import in_halves, to_device
+from models.kernels.embedding_bag import EmbeddingBag
+from models.kernels.linear import Linear, padded_rows, serving_dtype
 from models.kernels.ragged import Ragged
 from models.recommend.histories import TrainedHistories
 from schemas.records import Item
 
 _CONFIG, _ARRAYS = "recommend.json", "recommend.safetensors"
-_SCORED = 500  # the latest products, from which scores are computed: the last of them weighs 1/32 of the first
-_BLOCK = 64  # queries whose scores of the whole catalogue stay in a core's cache from one step to the next
+_SCORED = 500  # latest products of a history that count for scores: the oldest weighs 1/32 of the latest
+_BLOCK = 64  # queries at once, so that their scores of the whole catalogue stay in a core's cache
 
 
 class Parameters(msgspec.Struct, frozen=True):
-    """Chosen on the sample shop's temporal split and a split 20 % earlier; see `models.evaluation`."""
+    """Weights and sizes, chosen on the sample shop's temporal split and one 20 % earlier; see `models.evaluation`."""
 
     regularisation: float = 50.0
     fade_days: float | None = 60.0
@@ -48,7 +48,7 @@ class Parameters(msgspec.Struct, frozen=True):
 
 
 class RecommendConfig(msgspec.Struct, frozen=True):
-    """What is kept beside the arrays. The first rows of the catalogue are the ones EASE knows."""
+    """A model's `recommend.json`, beside its arrays. EASE covers the first of the items."""
 
     item_ids: list[str]
     titles: list[str]
@@ -70,10 +70,10 @@ class Recommender:
     ) -> None:
         self._label, self._config, self._histories = label, config, histories
         ease, vectors, self._trend = arrays
-        self._ease, self._latest = Summed(ease), Summed(vectors)
+        self._ease, self._latest = EmbeddingBag(ease), EmbeddingBag(vectors)
         self._precision = serving_dtype(vectors.device)
-        self._likeness = Linear(vectors, None, self._precision)
-        self._places = {item_id: place for place, item_id in enumerate(config.item_ids)}
+        self._cosine_layer = Linear(vectors, None, self._precision)
+        self._indices = {item_id: index for index, item_id in enumerate(config.item_ids)}
 
     @property
     def label(self) -> str:
@@ -81,23 +81,23 @@ class Recommender:
         return self._label
 
     def predict(self, queries: Sequence[RecommendQuery]) -> list[list[Item]]:
-        """One list for each query, best first. Products that are not in the catalogue are no part of it."""
+        """One list for each query, best first. Products of a history that are not in the catalogue are ignored."""
         blocks = (queries[first : first + _BLOCK] for first in range(0, len(queries), _BLOCK))
         return [answer for block in blocks for answer in in_halves(self._answers, block)]
 
     def warm_up(self) -> None:
-        """One answer each with and without history."""
-        some = tuple(self._config.item_ids[:3])
-        self.predict([RecommendQuery(None, 10), RecommendQuery(None, 10, some)])
+        """One answer with and one without a history."""
+        first_items = tuple(self._config.item_ids[:3])
+        self.predict([RecommendQuery(None, 10), RecommendQuery(None, 10, first_items)])
 
     def seen(self, query: RecommendQuery) -> list[int]:
-        """Places of all the user's products, latest first, each once: the live history, then what training knew."""
-        live = [self._places[item] for item in query.history if item in self._places]
-        known = self._histories.of(query.user_id)
-        return list(dict.fromkeys([*reversed(live), *known])) if live else known
+        """Indices of the user's products, latest first, each once: the live history, then the history at training."""
+        live = [self._indices[item] for item in query.history if item in self._indices]
+        trained = self._histories.of(query.user_id)
+        return list(dict.fromkeys([*reversed(live), *trained])) if live else trained
 
     def scores(self, seen: Sequence[Sequence[int]]) -> Tensor:
-        """[len(seen), items] for histories of places, latest first."""
+        """[len(seen), items] scores for histories of item indices, latest first."""
         return self._scores(Ragged.of(seen))
 
     def _answers(self, queries: Sequence[RecommendQuery]) -> list[list[Item]]:
@@ -105,49 +105,49 @@ class Recommender:
         scored = seen.only(seen.columns < _SCORED) if (seen.lengths > _SCORED).any() else seen
         with torch.inference_mode():
             scores = self._scores(scored)
-            self._hide(scores, seen, [query.exclude_seen for query in queries])
+            self._exclude(scores, seen, [query.exclude_seen for query in queries])
             count = min(max(query.k for query in queries), scores.shape[1])
-            values, places = scores.topk(max(count, 0), dim=1)
-        answers = zip(queries, values.tolist(), places.tolist(), strict=True)
-        return [self._answer(v, p, query.k) for query, v, p in answers]
+            best = scores.topk(max(count, 0), dim=1)
+        rows = zip(queries, best.values.tolist(), best.indices.tolist(), strict=True)
+        return [self._answer(best_scores, indices, query.k) for query, best_scores, indices in rows]
 
     def _scores(self, history: Ragged) -> Tensor:
-        use, known = self._config.parameters, len(self._ease)
-        fade, near = self._fade(history), history.columns < use.latest
-        result = self._alike(F.normalize(self._latest.of(history.only(near), fade[near]), dim=1))
-        result = result.clamp_(min=0).mul_(use.content_weight).add_(self._trend, alpha=use.trend_weight)
-        if known:
-            old = history.values < known
-            if not old.all():
-                history = history.only(old)
-                fade = self._fade(history)
-            strength = self._ease.of(history, fade)
-            result[:, :known].addcdiv_(strength, strength.amax(dim=1, keepdim=True).clamp_(min=1e-6))
+        parameters, ease_items = self._config.parameters, len(self._ease)
+        weights, recent = self._weights(history), history.columns < parameters.latest
+        result = self._cosines(F.normalize(self._latest.of(history.only(recent), weights[recent]), dim=1))
+        result = result.clamp_(min=0).mul_(parameters.content_weight).add_(self._trend, alpha=parameters.trend_weight)
+        if ease_items:
+            known_to_ease = history.values < ease_items
+            if not known_to_ease.all():
+                history = history.only(known_to_ease)
+                weights = self._weights(history)
+            strength = self._ease.of(history, weights)
+            result[:, :ease_items].addcdiv_(strength, strength.amax(dim=1, keepdim=True).clamp_(min=1e-6))
         return result
 
-    def _alike(self, latest: Tensor) -> Tensor:
-        """[histories, items] cosines, float32. In bfloat16, where that is fast, nDCG@10 is the same to four digits."""
-        count = len(latest)
-        if filled := rounded(count) - count:
-            latest = F.pad(latest, (0, 0, 0, filled))
-        return self._likeness(latest.to(self._precision))[:count].float()
+    def _cosines(self, recent_vectors: Tensor) -> Tensor:
+        """[histories, items] float32 cosines. bfloat16, used where it is faster, gives nDCG@10 equal to four digits."""
+        count = len(recent_vectors)
+        if padding := padded_rows(count) - count:
+            recent_vectors = F.pad(recent_vectors, (0, 0, 0, padding))
+        return self._cosine_layer(recent_vectors.to(self._precision))[:count].float()
 
-    def _fade(self, history: Ragged) -> NDArray[np.float32]:
-        """What each product weighs, the latest most."""
+    def _weights(self, history: Ragged) -> NDArray[np.float32]:
+        """The weight of each product of a history, the latest most."""
         half_life = self._config.parameters.history_half_life
         faded: NDArray[np.float32] = np.exp2(-history.columns / half_life).astype(np.float32)
         return faded
 
     @staticmethod
-    def _hide(scores: Tensor, seen: Ragged, excluded: Sequence[bool]) -> None:
-        hidden = seen if all(excluded) else seen.only(np.repeat(excluded, seen.lengths))
-        rows, columns = (sent(part, scores.device) for part in (hidden.rows, hidden.values))
+    def _exclude(scores: Tensor, seen: Ragged, excluded: Sequence[bool]) -> None:
+        excluded_items = seen if all(excluded) else seen.only(np.repeat(excluded, seen.lengths))
+        rows, columns = (to_device(part, scores.device) for part in (excluded_items.rows, excluded_items.values))
         scores[rows, columns] = -torch.inf
 
-    def _answer(self, values: Sequence[float], places: Sequence[int], k: int) -> list[Item]:
+    def _answer(self, best_scores: Sequence[float], indices: Sequence[int], k: int) -> list[Item]:
         ids, titles = self._config.item_ids, self._config.titles
-        best = zip(values[: max(k, 0)], places[: max(k, 0)], strict=True)
-        return [Item(ids[p], v, titles[p]) for v, p in best if v > -np.inf]
+        best = zip(best_scores[: max(k, 0)], indices[: max(k, 0)], strict=True)
+        return [Item(ids[index], score, titles[index]) for score, index in best if score > -np.inf]
 
 
 def save_recommender(
@@ -155,7 +155,7 @@ def save_recommender(
 ) -> None:
     """Writes a recommendation model's files."""
     ease, vectors, trend = arrays
-    kept = {
+    arrays_by_name = {
         "ease": ease.contiguous(),
         "vectors": vectors.contiguous(),
         "trend": trend.contiguous(),
@@ -163,16 +163,16 @@ def save_recommender(
         "starts": torch.from_numpy(histories.starts),
         "history": torch.from_numpy(histories.items),
     }
-    save_file(kept, folder / _ARRAYS)
+    save_file(arrays_by_name, folder / _ARRAYS)
     (folder / _CONFIG).write_bytes(msgspec.json.encode(config))
 
 
 def load_recommender(folder: Path, label: str, device: str = "auto") -> Recommender:
     """The model in `folder`, whose files the caller has verified; runs no inference."""
     config = msgspec.json.decode((folder / _CONFIG).read_bytes(), type=RecommendConfig)
-    place = torch_device(device)
+    target_device = torch_device(device)
     stored = load_file(folder / _ARRAYS)
-    # Copies: a loaded file is mapped, and a live model must not change when somebody writes to its file.
-    ease, vectors, trend = (stored[name].to(place, copy=True) for name in ("ease", "vectors", "trend"))
+    # Copies, because a loaded file is mapped: a write to the file would change the model that serves.
+    ease, vectors, trend = (stored[name].to(target_device, copy=True) for name in ("ease", "vectors", "trend"))
     histories = TrainedHistories(*(stored[name].clone().numpy() for name in ("users", "starts", "history")))
     return Recommender(label, config, (ease, vectors, trend), histories)

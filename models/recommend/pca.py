@@ -1,4 +1,4 @@
-"""Text vectors with fewer components, for where they are only one term of a score."""
+"""Text vectors with fewer components, for a score in which their cosine is only one term."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import torch.nn.functional as F  # noqa: N812 - the name every torch reader know
 from torch import Tensor
 
 
-def condensed(vectors: Tensor, width: int) -> Tensor:
-    """[n, at most `width`] unit vectors whose cosines are as near to those of `vectors` [n, any] as they can be.
+def reduce_dimensions(vectors: Tensor, width: int) -> Tensor:
+    """[n, at most `width`] unit vectors that approximate the cosines of `vectors` [n, any] best.
 
-    The principal directions through the origin (Eckart and Young 1936). Of MiniLM's 384 components 128 hold 0.91 of the
-    sample shop's titles, and its recommendations are as good with them (nDCG@10 0.1267 both), at a third of the time.
+    Principal components without centring (Eckart and Young 1936). 128 of MiniLM's 384 components hold 0.91 of the
+    sample shop's titles; its recommendations are as good with them (nDCG@10 0.1267 both) in a third of the time.
     """
     if vectors.shape[1] <= width:
         return vectors
-    wide = vectors.double()
-    _, directions = torch.linalg.eigh(wide.T @ wide)  # ascending
-    return F.normalize((wide @ directions[:, -width:]).to(vectors.dtype), dim=1)
+    exact = vectors.double()
+    _, directions = torch.linalg.eigh(exact.T @ exact)  # ascending
+    return F.normalize((exact @ directions[:, -width:]).to(vectors.dtype), dim=1)

@@ -1,1 +1,1 @@
-"""The search model: words, vectors and exact codes, how they are ranked, and how it is trained."""
+"""The search model: words, vectors and exact codes, their ranking, and training."""

@@ -1,4 +1,4 @@
-"""Products by their exact code or title: whoever types it gets them first, whatever else a ranking finds."""
+"""Finds products by their exact code or title, which answers list before all others."""
 
 from __future__ import annotations
 
@@ -17,36 +17,39 @@ _FILE = "exact.safetensors"
 
 
 @dataclass(frozen=True, slots=True)
-class Exact:
-    """Hashes of all codes and titles, sorted, and whose each is: 24 bytes a product, shared between forked workers."""
+class ExactIndex:
+    """Sorted hashes of all codes and titles, and the index of the product of each: 24 bytes a product.
+
+    Forked workers share the two arrays.
+    """
 
     hashes: NDArray[np.int64]
-    places: NDArray[np.int32]
+    indices: NDArray[np.int32]
 
     def find(self, text: str) -> list[int]:
-        """Places of the products with this code or title, in the catalogue's order, each once."""
-        wanted = _hash(key(text))
-        first = self.hashes.searchsorted(wanted)
-        if first == len(self.hashes) or self.hashes[first] != wanted:
+        """Indices of the products with this code or title, in the catalogue's order, each once."""
+        wanted_hash = _hash(key(text))
+        first = self.hashes.searchsorted(wanted_hash)
+        if first == len(self.hashes) or self.hashes[first] != wanted_hash:
             return []
-        last = self.hashes.searchsorted(wanted, side="right")
-        return list(dict.fromkeys(self.places[first:last].tolist()))
+        last = self.hashes.searchsorted(wanted_hash, side="right")
+        return list(dict.fromkeys(self.indices[first:last].tolist()))
 
 
 def build_exact(item_ids: Sequence[str], titles: Sequence[str], folder: Path) -> None:
-    """Writes what `load_exact` reads."""
+    """Writes the file that `load_exact` reads."""
     hashes = np.array([_hash(key(name)) for names in (item_ids, titles) for name in names], np.int64)
-    places = np.tile(np.arange(len(item_ids), dtype=np.int32), 2)
-    order = np.lexsort((places, hashes))
-    save_file({"hashes": hashes[order], "places": places[order]}, folder / _FILE)
+    indices = np.tile(np.arange(len(item_ids), dtype=np.int32), 2)
+    order = np.lexsort((indices, hashes))
+    save_file({"hashes": hashes[order], "places": indices[order]}, folder / _FILE)
 
 
-def load_exact(folder: Path) -> Exact:
-    """What `build_exact` wrote; nothing for a model that is older."""
+def load_exact(folder: Path) -> ExactIndex:
+    """The file that `build_exact` wrote; empty for a model of a release without it."""
     if not (folder / _FILE).is_file():
-        return Exact(np.empty(0, np.int64), np.empty(0, np.int32))
+        return ExactIndex(np.empty(0, np.int64), np.empty(0, np.int32))
     stored = load_file(folder / _FILE)
-    return Exact(stored["hashes"].copy(), stored["places"].copy())
+    return ExactIndex(stored["hashes"].copy(), stored["places"].copy())
 
 
 def _hash(text: str) -> int:

@@ -1,9 +1,9 @@
-"""Finds a query's neighbours without comparing it with every product: k-means cells, of which the nearest are read.
+"""Finds a query's nearest neighbours among the products of the nearest k-means cells, not among all products.
 
-An inverted file (Jégou et al. 2011) without compression. The catalogue itself is put into the order of its cells, so
-that a cell is a slice of the vectors: nothing is stored twice, nothing is copied, and forked workers share it.
-Vectors are in float16, because torch compares it with one query by a kernel of its own: half the time of oneDNN's for
-bfloat16, and no machine code of 0.6 MB for each number of products that a cell holds.
+An inverted file (IVF, Jégou et al. 2011) without compression. The catalogue is sorted by cell, so that a cell is a
+slice of the vectors: no vector is stored twice or copied, and forked workers share them. Vectors are float16, because
+torch multiplies a float16 matrix by one query with a kernel of its own: it takes half the time of oneDNN's bfloat16
+kernel, which also generates 0.6 MB of machine code for each number of products that a cell holds.
 """
 
 from __future__ import annotations
@@ -21,55 +21,56 @@ PRECISION = torch.float16
 
 
 @dataclass(frozen=True, slots=True)
-class Cells:
-    """`centres` [cells, width] unit rows; cell c holds the products from `ends[c - 1]` up to `ends[c]`."""
+class InvertedFile:
+    """`centres` [cells, width] are unit vectors; cell c holds the products from `ends[c - 1]` up to `ends[c]`."""
 
     centres: Tensor
     ends: Tensor
 
     def __len__(self) -> int:
+        """The number of cells."""
         return len(self.ends)
 
-    def nearest(self, query: Tensor, probes: int, least: int) -> list[slice]:
-        """The `probes` cells nearest to `query` [width]; more where they hold fewer than `least` products."""
+    def nearest(self, query: Tensor, probes: int, min_products: int) -> list[slice]:
+        """The `probes` (nprobe) cells nearest to `query` [width]; more if these hold fewer than `min_products`."""
         starts = F.pad(self.ends[:-1], (1, 0))
-        closeness = (self.centres @ query).float()
-        held = -1
-        while held < least:
-            nearest = closeness.topk(min(probes, len(self))).indices
+        similarities = (self.centres @ query).float()
+        products = -1
+        while products < min_products:
+            nearest = similarities.topk(min(probes, len(self))).indices
             begins, ends = starts[nearest].tolist(), self.ends[nearest].tolist()
-            held = least if probes >= len(self) else sum(ends) - sum(begins)
+            products = min_products if probes >= len(self) else sum(ends) - sum(begins)
             probes *= 2
         return [slice(begin, end) for begin, end in zip(begins, ends, strict=True) if begin < end]
 
 
-def compared(query: Tensor, vectors: Tensor, cells: Sequence[slice]) -> tuple[Tensor, Tensor]:
-    """Inner products of `query` [width] with the products of `cells`, and the places of these products."""
-    places = torch.cat([torch.arange(cell.start, cell.stop) for cell in cells])
-    return torch.cat([vectors[cell] @ query for cell in cells]), places
+def inner_products(query: Tensor, vectors: Tensor, cells: Sequence[slice]) -> tuple[Tensor, Tensor]:
+    """Inner products of `query` [width] with the vectors of `cells`, and the indices of these vectors."""
+    indices = torch.cat([torch.arange(cell.start, cell.stop) for cell in cells])
+    return torch.cat([vectors[cell] @ query for cell in cells]), indices
 
 
-def divide(vectors: Tensor) -> tuple[Cells, Tensor]:
-    """Cells for unit `vectors` [n, width], and the order [n] that puts them cell after cell.
+def build_inverted_file(vectors: Tensor) -> tuple[InvertedFile, Tensor]:
+    """The inverted file of unit `vectors` [n, width], and the order [n] that sorts them by cell.
 
     Spherical k-means on a sample, 4 sqrt(n) cells; the same vectors always give the same cells.
     """
     centres = _centres(vectors, min(len(vectors), 4 * isqrt(len(vectors))))
     cell_of = _closest(vectors, centres)
     ends = torch.bincount(cell_of, minlength=len(centres)).cumsum(0)
-    return Cells(centres, ends), cell_of.argsort(stable=True)
+    return InvertedFile(centres, ends), cell_of.argsort(stable=True)
 
 
 def _centres(vectors: Tensor, count: int) -> Tensor:
-    """More rounds or a larger sample cost a minute for a million products and find nothing more."""
-    chance = torch.Generator().manual_seed(0)
-    sample = vectors[torch.randperm(len(vectors), generator=chance)[: count * _SAMPLE_PER_CELL]]
+    """[count, width]. More rounds or a larger sample cost a minute for a million products, and recall does not rise."""
+    rng = torch.Generator().manual_seed(0)
+    sample = vectors[torch.randperm(len(vectors), generator=rng)[: count * _SAMPLE_PER_CELL]]
     centres = sample[:count]
     for _ in range(_ROUNDS):
         cell_of = _closest(sample, centres)
         sums = torch.zeros(count, sample.shape[1]).index_add_(0, cell_of, sample.float())
         empty = torch.bincount(cell_of, minlength=count) == 0
-        sums[empty] = sample[torch.randint(len(sample), (int(empty.sum()),), generator=chance)].float()
+        sums[empty] = sample[torch.randint(len(sample), (int(empty.sum()),), generator=rng)].float()
         centres = F.normalize(sums, dim=1).to(vectors.dtype)
     return centres
 

@@ -1,9 +1,8 @@
-"""Product search: a catalogue's files, and the loaded model that answers from them.
+"""Product search: builds a model's files from a catalogue, and loads the model that answers from them.
 
-How products are scored stands in `models.search.ranking`. The weight of BM25 in it was chosen on SciFact's training
-queries: nDCG@10 0.7278 there, and 0.732 on its test queries (BM25 alone 0.668, vectors alone 0.648). A query that
-shares no word with any product is ranked by vectors alone. Whose code or title is the whole query stands before all
-others.
+`models.search.ranking` computes the scores. The weight of BM25 was chosen on SciFact's training queries: nDCG@10 is
+0.7278 on them and 0.732 on its test queries (BM25 alone 0.668, vectors alone 0.648). A query that shares no word with
+any product is ranked by vectors alone. A product whose code or title equals the query comes before all others.
 """
 
 from __future__ import annotations
@@ -21,28 +20,28 @@ from torch import Tensor
 from models.base import SearchQuery
 from models.data.catalogue import Catalogue
 from models.data.text import plain
-from models.encoder.model import Encoder, about_tokens, load_encoder
+from models.encoder.model import Encoder, estimate_tokens, load_encoder
 from models.kernels.device import in_halves
 from models.kernels.linear import serving_dtype
-from models.search.exact import Exact, build_exact, load_exact
-from models.search.inverted_file import PRECISION, Cells, divide
+from models.search.exact import ExactIndex, build_exact, load_exact
+from models.search.inverted_file import PRECISION, InvertedFile, build_inverted_file
 from models.search.lexical import build_lexical, load_lexical
 from models.search.ranking import Ranking
-from models.search.recall import cheapest
+from models.search.recall import choose_probes
 from schemas.records import Item
 from standfast.core.errors import IntegrityError
 
 LEXICAL_WEIGHT = 0.35
-EXACT_UP_TO = 200_000
+EXACT_UP_TO = 200_000  # products; docs/adr/0006
 _CPU = torch.device("cpu")
-_CODE, _TITLE = 2.0, 1.5  # scores of products with just the code or title that was typed; others have at most 1
+_CODE, _TITLE = 2.0, 1.5  # scores of products whose code or title equals the query; others have at most 1
 _CONFIG, _VECTORS, _LEXICAL = "search.json", "vectors.safetensors", "lexical"
 
 
 class SearchConfig(msgspec.Struct, frozen=True):
-    """What is kept beside the arrays.
+    """A model's `search.json`, beside its arrays.
 
-    `exact`: the encoder serves in float32. `probes`: cells read for a query; 0 where every product is compared.
+    `exact`: the encoder serves in float32. `probes`: cells read for a query; 0 where all products are compared.
     """
 
     item_ids: list[str]
@@ -59,7 +58,7 @@ class HybridSearch:
 
     ignores_user = True
 
-    def __init__(self, label: str, config: SearchConfig, ranking: Ranking, exact: Exact, encoder: Encoder) -> None:
+    def __init__(self, label: str, config: SearchConfig, ranking: Ranking, exact: ExactIndex, encoder: Encoder) -> None:
         self._label, self._config = label, config
         self._ranking, self._exact, self._encoder = ranking, exact, encoder
 
@@ -73,36 +72,36 @@ class HybridSearch:
         return in_halves(self._answers, queries) if queries else []
 
     def cost(self, query: SearchQuery) -> int:
-        """About how many tokens the encoder will read for it."""
-        return about_tokens(query.query)
+        """About how many tokens the encoder reads for the query."""
+        return estimate_tokens(query.query)
 
     def warm_up(self) -> None:
-        """One search of each batch size a worker meets."""
+        """One search in a batch of 1 and one in a batch of 8."""
         for count in (1, 8):
             self.predict([SearchQuery("white hanging heart", 10)] * count)
 
     def _answers(self, queries: Sequence[SearchQuery]) -> list[list[Item]]:
         texts = [plain(query.query) for query in queries]
         with torch.inference_mode():
-            most = max(query.k for query in queries)
-            values, places = self._ranking.best(texts, self._encoder.encode(texts), most)
-        rows = zip(queries, texts, values, places, strict=True)
+            max_k = max(query.k for query in queries)
+            scores, indices = self._ranking.best(texts, self._encoder.encode(texts), max_k)
+        rows = zip(queries, texts, scores, indices, strict=True)
         return [self._answer(self._exact_first(text, v, p), query.k) for query, text, v, p in rows]
 
-    def _exact_first(self, text: str, values: Sequence[float], places: Sequence[int]) -> Iterable[tuple[float, int]]:
-        """Scores and places, those of the products of which the text is the code or title first."""
+    def _exact_first(self, text: str, scores: Sequence[float], indices: Sequence[int]) -> Iterable[tuple[float, int]]:
+        """Scores and indices of products, those whose code or title equals `text` first."""
         exact = self._exact.find(text)
         if not exact:
-            return zip(values, places, strict=True)
+            return zip(scores, indices, strict=True)
         code, ids = text.casefold(), self._config.item_ids
-        first = [(_CODE if ids[place].casefold() == code else _TITLE, place) for place in exact]
-        known = set(exact)
-        others = ((value, place) for value, place in zip(values, places, strict=True) if place not in known)
-        return chain(sorted(first, key=itemgetter(0), reverse=True), others)
+        exact_matches = [(_CODE if ids[index].casefold() == code else _TITLE, index) for index in exact]
+        exact_indices = set(exact)
+        others = ((score, index) for score, index in zip(scores, indices, strict=True) if index not in exact_indices)
+        return chain(sorted(exact_matches, key=itemgetter(0), reverse=True), others)
 
     def _answer(self, best: Iterable[tuple[float, int]], k: int) -> list[Item]:
         ids, titles = self._config.item_ids, self._config.titles
-        return [Item(ids[place], value, titles[place]) for value, place in islice(best, k)]
+        return [Item(ids[index], score, titles[index]) for score, index in islice(best, k)]
 
 
 def build_search(
@@ -114,29 +113,29 @@ def build_search(
     exact: bool = False,
     exact_up_to: int = EXACT_UP_TO,
 ) -> dict[str, float]:
-    """Writes a search model's files and returns its metrics; `vectors` are [len(catalogue), width], in its order.
+    """Writes a search model's files and returns its metrics; `vectors` [len(catalogue), width] are in its order.
 
-    `exact` makes the encoder serve in float32. A catalogue of more than `exact_up_to` products is put into cells.
-    Raises ModelError when they find too little.
+    `exact` makes the encoder serve in float32. A catalogue of more than `exact_up_to` products gets an inverted file;
+    raises ModelError when its recall is too low.
     """
-    arrays, found = {"vectors": vectors.cpu()}, {}
+    arrays, measured = {"vectors": vectors.cpu()}, {}
     if len(catalogue) > exact_up_to:
-        catalogue, arrays = _divided(catalogue, arrays["vectors"].to(serving_dtype(_CPU)))
+        catalogue, arrays = _sorted_by_cell(catalogue, arrays["vectors"].to(serving_dtype(_CPU)))
     build_lexical(catalogue.texts, folder / _LEXICAL, catalogue.item_ids)
     build_exact(catalogue.item_ids, catalogue.titles, folder)
     config = SearchConfig(catalogue.item_ids, catalogue.titles, encoder.name, encoder.digest, exact=exact)
-    if cells := _cells(arrays):
-        found = cheapest(_ranking(config, arrays, folder), cells, catalogue.titles, encoder)
-        config = msgspec.structs.replace(config, probes=int(found["probes"]))
+    if inverted_file := _inverted_file(arrays):
+        measured = choose_probes(_ranking(config, arrays, folder), inverted_file, catalogue.titles, encoder)
+        config = msgspec.structs.replace(config, probes=int(measured["probes"]))
     save_file({name: array.contiguous() for name, array in arrays.items()}, folder / _VECTORS)
     (folder / _CONFIG).write_bytes(msgspec.json.encode(config))
-    return {"items": float(len(catalogue)), **found}
+    return {"items": float(len(catalogue)), **measured}
 
 
 def load_search(folder: Path, label: str, device: str = "auto") -> HybridSearch:
     """The model in `folder`, whose files the caller has verified; starts no thread.
 
-    Raises IntegrityError when the encoder here is not the one its vectors were made with.
+    Raises IntegrityError when the encoder on this host is not the one that computed the vectors.
     """
     config = msgspec.json.decode((folder / _CONFIG).read_bytes(), type=SearchConfig)
     encoder = load_encoder(config.encoder, device, exact=config.exact)
@@ -153,7 +152,7 @@ def load_search(folder: Path, label: str, device: str = "auto") -> HybridSearch:
 
 
 def _copied(arrays: Mapping[str, Tensor], device: torch.device) -> dict[str, Tensor]:
-    """Copies, so that nothing hangs on a file that may be overwritten, in the precision in which they are compared."""
+    """Copies on the device, in the precision of serving: loaded files are mapped, and may be overwritten."""
     dtype = PRECISION if "ends" in arrays and device == _CPU else serving_dtype(device)
     return {
         name: array.to(device, dtype if array.is_floating_point() else array.dtype, copy=True)
@@ -163,20 +162,22 @@ def _copied(arrays: Mapping[str, Tensor], device: torch.device) -> dict[str, Ten
 
 def _ranking(config: SearchConfig, arrays: Mapping[str, Tensor], folder: Path) -> Ranking:
     vectors, words = arrays["vectors"], load_lexical(folder / _LEXICAL, len(config.item_ids))
-    cells = _cells(arrays) if vectors.device == _CPU else None  # a GPU compares with every product in less time
-    return Ranking(vectors, words, config.lexical_weight, cells, config.probes)
+    # A GPU compares all products in less time than it reads an inverted file.
+    inverted_file = _inverted_file(arrays) if vectors.device == _CPU else None
+    return Ranking(vectors, words, config.lexical_weight, inverted_file, config.probes)
 
 
-def _cells(arrays: Mapping[str, Tensor]) -> Cells | None:
-    return Cells(arrays["centres"], arrays["ends"]) if "ends" in arrays else None
+def _inverted_file(arrays: Mapping[str, Tensor]) -> InvertedFile | None:
+    return InvertedFile(arrays["centres"], arrays["ends"]) if "ends" in arrays else None
 
 
-def _divided(catalogue: Catalogue, vectors: Tensor) -> tuple[Catalogue, dict[str, Tensor]]:
-    """The catalogue and its vectors in the order of their cells."""
-    cells, order = divide(vectors)
-    places = order.tolist()
+def _sorted_by_cell(catalogue: Catalogue, vectors: Tensor) -> tuple[Catalogue, dict[str, Tensor]]:
+    """The catalogue and its vectors, sorted by cell, and the inverted file's arrays."""
+    inverted_file, order = build_inverted_file(vectors)
+    indices = order.tolist()
     item_ids, titles, texts = (
-        [column[place] for place in places] for column in (catalogue.item_ids, catalogue.titles, catalogue.texts)
+        [column[index] for index in indices] for column in (catalogue.item_ids, catalogue.titles, catalogue.texts)
     )
-    arrays = {"vectors": vectors[order].to(PRECISION), "centres": cells.centres.to(PRECISION), "ends": cells.ends}
+    centres = inverted_file.centres.to(PRECISION)
+    arrays = {"vectors": vectors[order].to(PRECISION), "centres": centres, "ends": inverted_file.ends}
     return Catalogue(item_ids, titles, texts, catalogue.digest), arrays

@@ -1,11 +1,11 @@
-"""The best products for a query: BM25 for what was typed, vectors for what was meant, one score.
+"""Ranks products for a query by one score: BM25 for its words, the cosine of text vectors for its meaning.
 
     score = w * bm25 / best bm25 of this query + (1 - w) * cosine
 
-Vectors are compared in bfloat16 where the processor has it, and the best 32 more than were asked for are scored again
-in float32: on a million products that changed none of the first ten. A catalogue with cells is not read whole. Then
-candidates are the products of the cells nearest to the query, and the 500 best by BM25; each has the score that
-it has in the ranking of all, but a product that is among neither may be missing. Training measures how many are.
+Cosines are computed in bfloat16 where the processor has it. The best `count` and 32 more are then scored again in
+float32: on a million products the first ten were those of a ranking in float32 throughout. Of a catalogue with an
+inverted file, candidates are the products of the cells nearest to the query, and the 500 best by BM25. Their scores are
+those of the ranking of all products, but a product that is not a candidate is missing; training measures how many are.
 """
 
 from __future__ import annotations
@@ -16,101 +16,111 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - the name every torch reader knows
 from torch import Tensor
 
-from models.search.inverted_file import Cells, compared
+from models.search.inverted_file import InvertedFile, inner_products
 from models.search.lexical import Lexical
 
 _SPARE, _TYPED = 32, 500
-_MOST, _TABLE = 64, 1 << 25  # queries compared at a time; fewer where their products would be more than 64 MB
-_CACHED = 1 << 20  # scores that stay in a core's cache from one step to the next
+_MAX_QUERIES, _MAX_COSINES = 64, 1 << 25  # queries in one matrix product; fewer if their cosines would exceed 64 MB
+_CACHED = 1 << 20  # scores that fit into a core's cache; more are ranked query by query
 Ranked = tuple[list[list[float]], list[list[int]]]
 
 
 class Ranking:
-    """A catalogue's vectors [n, width] and words. Answers are scores and places, best first, for each query."""
+    """A catalogue's vectors [n, width] and words. Answers are scores and product indices, best first, by query."""
 
-    def __init__(self, vectors: Tensor, lexical: Lexical, weight: float, cells: Cells | None, probes: int) -> None:
+    def __init__(
+        self, vectors: Tensor, lexical: Lexical, weight: float, inverted_file: InvertedFile | None, probes: int
+    ) -> None:
         self._vectors, self._lexical, self._weight = vectors, lexical, weight
-        self._cells, self._probes = cells, probes
+        self._inverted_file, self._probes = inverted_file, probes
 
     def make_kernels(self) -> None:
-        """Has the machine code made for every size of a batch, 0.8 MB each, once, before workers are forked."""
+        """Generates oneDNN's machine code for every batch size, 0.8 MB each, once, before workers are forked."""
         size = 1
-        while self._cells is None and size <= self._at_a_time():
-            self._products(torch.zeros(size, self._vectors.shape[1]))
+        while self._inverted_file is None and size <= self._queries_at_once():
+            self._cosines(torch.zeros(size, self._vectors.shape[1]))
             size *= 2
 
     def best(self, texts: Sequence[str], queries: Tensor, count: int) -> Ranked:
-        """The `count` best for each of `texts`, whose vectors are `queries` [len(texts), width]."""
-        if self._cells is None:
-            return self.of_all(texts, queries, count)
-        return self.of_cells(texts, queries, count, self._cells, self._probes)
+        """The `count` best products for each of `texts`, whose vectors are `queries` [len(texts), width]."""
+        if self._inverted_file is None:
+            return self.rank_all(texts, queries, count)
+        return self.rank_nearest_cells(texts, queries, count, self._inverted_file, self._probes)
 
-    def of_all(self, texts: Sequence[str], queries: Tensor, count: int) -> Ranked:
-        """Every product is compared."""
+    def rank_all(self, texts: Sequence[str], queries: Tensor, count: int) -> Ranked:
+        """The same, by the scores of all products."""
         count = min(count, len(self._vectors))
-        block = self._at_a_time()
+        block = self._queries_at_once()
         parts = [
             self._block(texts[first : first + block], queries[first : first + block], count)
             for first in range(0, len(texts), block)
         ]
         return [row for part in parts for row in part[0]], [row for part in parts for row in part[1]]
 
-    def of_cells(self, texts: Sequence[str], queries: Tensor, count: int, cells: Cells, probes: int) -> Ranked:
-        """The products of the `probes` nearest cells are compared, and those that BM25 ranks first."""
+    def rank_nearest_cells(
+        self, texts: Sequence[str], queries: Tensor, count: int, inverted_file: InvertedFile, probes: int
+    ) -> Ranked:
+        """The same, by the scores of the products of the `probes` nearest cells and of those that BM25 ranks first."""
         count = min(count, len(self._vectors))
         rows = zip(texts, torch.split(queries, 1), strict=True)
-        found = [self._near(text, query, count, cells, probes) for text, query in rows]
-        return [values for values, _ in found], [places for _, places in found]
+        ranked_rows = [self._rank_one(text, query, count, inverted_file, probes) for text, query in rows]
+        return [values for values, _ in ranked_rows], [indices for _, indices in ranked_rows]
 
     def _block(self, texts: Sequence[str], queries: Tensor, count: int) -> Ranked:
-        products, spare = self._products(queries), min(count + _SPARE, len(self._vectors))
-        if products.is_cuda or products.numel() <= _CACHED:
-            shared = torch.from_numpy(self._lexical.scores(texts)).to(products.device)
-            shared /= shared.amax(dim=1, keepdim=True).clamp_(min=1e-6)
-            places = products.add(shared, alpha=self._weight).topk(spare, dim=1).indices
-            return self._rescored(places, shared.gather(1, places), queries, count)
-        rows = [self._row(text, row, spare) for text, row in zip(texts, products, strict=True)]
-        places, shared = (torch.stack(part) for part in zip(*rows, strict=True))
-        return self._rescored(places, shared, queries, count)
+        cosines, spare = self._cosines(queries), min(count + _SPARE, len(self._vectors))
+        if cosines.is_cuda or cosines.numel() <= _CACHED:
+            bm25_shares = torch.from_numpy(self._lexical.scores(texts)).to(cosines.device)
+            bm25_shares /= bm25_shares.amax(dim=1, keepdim=True).clamp_(min=1e-6)
+            indices = cosines.add(bm25_shares, alpha=self._weight).topk(spare, dim=1).indices
+            return self._rescored(indices, bm25_shares.gather(1, indices), queries, count)
+        rows = [self._row(text, row, spare) for text, row in zip(texts, cosines, strict=True)]
+        indices, bm25_shares = (torch.stack(part) for part in zip(*rows, strict=True))
+        return self._rescored(indices, bm25_shares, queries, count)
 
-    def _row(self, text: str, products: Tensor, count: int) -> tuple[Tensor, Tensor]:
-        """The best places and their BM25, as shares of the best."""
+    def _row(self, text: str, cosines: Tensor, count: int) -> tuple[Tensor, Tensor]:
+        """The indices of the best products, and their BM25 as shares of the highest."""
         bm25 = torch.from_numpy(self._lexical.scores([text]))[0]
-        most = max(1e-6, float(bm25.max()))
-        places = products.add(bm25, alpha=self._weight / most).topk(count).indices
-        return places, bm25[places] / most
+        highest = max(1e-6, float(bm25.max()))
+        indices = cosines.add(bm25, alpha=self._weight / highest).topk(count).indices
+        return indices, bm25[indices] / highest
 
-    def _products(self, queries: Tensor) -> Tensor:
-        """[len(queries), n], weighted; filled up, as oneDNN writes machine code for each number of rows it meets."""
-        filled = F.pad(queries * (1 - self._weight), (0, 0, 0, _power_of_two(len(queries)) - len(queries)))
-        return (filled.to(self._vectors.dtype) @ self._vectors.T)[: len(queries)]
+    def _cosines(self, queries: Tensor) -> Tensor:
+        """[len(queries), n] cosines times their weight.
 
-    def _at_a_time(self) -> int:
-        return min(_MOST, _power_of_two(_TABLE // len(self._vectors) // 2 + 1))
+        Queries are padded to a power of two, because oneDNN generates machine code for each number of rows it meets.
+        """
+        padded = F.pad(queries * (1 - self._weight), (0, 0, 0, _power_of_two(len(queries)) - len(queries)))
+        return (padded.to(self._vectors.dtype) @ self._vectors.T)[: len(queries)]
 
-    def _near(self, text: str, query: Tensor, count: int, cells: Cells, probes: int) -> tuple[list[float], list[int]]:
-        short = query[0].to(self._vectors.dtype)
-        products, places = compared(short, self._vectors, cells.nearest(short, probes, count))
-        bm25, most, typed = self._typed(text)
-        scores = products.float().mul_(1 - self._weight).add_(bm25[places], alpha=self._weight / most)
-        near = places[scores.topk(min(count + _SPARE, len(places))).indices]
-        candidates = torch.unique(torch.cat([near, typed]))[None]
-        values, found = self._rescored(candidates, bm25[candidates] / most, query, count)
-        return values[0], found[0]
+    def _queries_at_once(self) -> int:
+        return min(_MAX_QUERIES, _power_of_two(_MAX_COSINES // len(self._vectors) // 2 + 1))
 
-    def _typed(self, text: str) -> tuple[Tensor, float, Tensor]:
-        """BM25 scores of all products, the highest of them, and the places of the highest."""
-        bm25, sharing = map(torch.from_numpy, self._lexical.matches(text))
-        highest = bm25[sharing].topk(min(_TYPED, len(sharing)))
-        return bm25, float(highest.values[0]) if len(sharing) else 1.0, sharing[highest.indices]
+    def _rank_one(
+        self, text: str, query: Tensor, count: int, inverted_file: InvertedFile, probes: int
+    ) -> tuple[list[float], list[int]]:
+        query_vector = query[0].to(self._vectors.dtype)
+        cells = inverted_file.nearest(query_vector, probes, count)
+        cosines, indices = inner_products(query_vector, self._vectors, cells)
+        bm25, highest, typed_indices = self._bm25_best(text)
+        scores = cosines.float().mul_(1 - self._weight).add_(bm25[indices], alpha=self._weight / highest)
+        nearest = indices[scores.topk(min(count + _SPARE, len(indices))).indices]
+        candidates = torch.unique(torch.cat([nearest, typed_indices]))[None]
+        values, ranked_rows = self._rescored(candidates, bm25[candidates] / highest, query, count)
+        return values[0], ranked_rows[0]
 
-    def _rescored(self, places: Tensor, shared: Tensor, queries: Tensor, count: int) -> Ranked:
-        """The best `count` of each row of `places`, by products in float32."""
-        exact = (F.embedding(places, self._vectors).float() * queries[:, None]).sum(dim=2)
-        values, chosen = torch.lerp(exact, shared, self._weight).topk(count, dim=1)
-        return values.tolist(), places.gather(1, chosen).tolist()
+    def _bm25_best(self, text: str) -> tuple[Tensor, float, Tensor]:
+        """BM25 scores of all products, the highest score, and the indices of the best products."""
+        bm25, matches = map(torch.from_numpy, self._lexical.matches(text))
+        highest = bm25[matches].topk(min(_TYPED, len(matches)))
+        return bm25, float(highest.values[0]) if len(matches) else 1.0, matches[highest.indices]
+
+    def _rescored(self, indices: Tensor, bm25_shares: Tensor, queries: Tensor, count: int) -> Ranked:
+        """The best `count` of each row of `indices`, by cosines in float32."""
+        exact_cosines = (F.embedding(indices, self._vectors).float() * queries[:, None]).sum(dim=2)
+        values, chosen = torch.lerp(exact_cosines, bm25_shares, self._weight).topk(count, dim=1)
+        return values.tolist(), indices.gather(1, chosen).tolist()
 
 
 def _power_of_two(count: int) -> int:
-    """The smallest that is not below `count`."""
+    """The smallest power of two that is not below `count`."""
     return 1 << max(0, count - 1).bit_length()

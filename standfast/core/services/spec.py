@@ -17,7 +17,7 @@ class ServiceSpec:
     - `query`: a function `(request, settings, known) -> query` that returns the model's query, or a text that says why
       the request is refused; `settings` are the service's, `known` the item ids of the user's history, oldest first;
     - `model`: a function `(folder, label, device) -> models.base.Model` that loads a version;
-    - `training`: a function that trains a version (`models.training.Fill`);
+    - `training`: a function that trains a version (`models.training.TrainService`);
     - `asked`: a function `(words) -> Callable[[request_id, k], request]` that makes the requests of a drill's load from
       these words, or from its own if there are none.
 

@@ -39,7 +39,7 @@ def replays(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The CUDA device stood in for; the sizes of the graphs that were replayed."""
     seen: list[int] = []
 
-    def captured(compute: Callable[[], Tensor]) -> Callable[[], Tensor]:
+    def capture_graph(compute: Callable[[], Tensor]) -> Callable[[], Tensor]:
         def replay() -> Tensor:
             found = compute()
             seen.append(2 * len(found))
@@ -48,7 +48,7 @@ def replays(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         return replay
 
     monkeypatch.setattr(graphs, "varlen_attn", _kernel)
-    monkeypatch.setattr(graphs, "captured", captured)
+    monkeypatch.setattr(graphs, "capture_graph", capture_graph)
     return seen
 
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from models.encoder.model import Encoder, _AutoBackbone, encoder_folder, load_encoder
-from models.encoder.vectors import encoded
+from models.encoder.vectors import encode_cached
 from standfast.core.errors import ModelError
 
 _TEXTS = [
@@ -122,13 +122,13 @@ def test_texts_are_encoded_once_and_a_damaged_cache_is_encoded_again(
 ) -> None:
     texts = ["red lamp", "blue cup", "red lamp"]
     steps: list[int] = []
-    first = encoded(encoder, texts, steps.append)
+    first = encode_cached(encoder, texts, steps.append)
     assert sum(steps) >= 2
     cache = next((tmp_path / "cache" / "standfast" / "vectors").glob("*.safetensors"))
     written = cache.stat().st_mtime_ns
-    assert torch.equal(encoded(encoder, texts), first)
+    assert torch.equal(encode_cached(encoder, texts), first)
     assert cache.stat().st_mtime_ns == written
-    more = encoded(encoder, [*texts, "green hat"])
+    more = encode_cached(encoder, [*texts, "green hat"])
     assert torch.equal(more[:3], first)
     cache.write_bytes(b"\0" * 100)
-    assert torch.allclose(encoded(encoder, texts), first, atol=1e-6)
+    assert torch.allclose(encode_cached(encoder, texts), first, atol=1e-6)

@@ -19,7 +19,7 @@ from models.base import SearchQuery
 from models.data.catalogue import Catalogue
 from models.data.shop import load_catalogue
 from models.encoder.model import Encoder
-from models.search.inverted_file import compared, divide
+from models.search.inverted_file import build_inverted_file, inner_products
 from models.search.model import HybridSearch, build_search, load_search
 from models.training import train
 from schemas.records import Item
@@ -116,17 +116,17 @@ def test_the_manifest_says_what_was_measured_and_covers_the_index(empty_home: Pa
 
 def test_cells_hold_every_product_once_and_are_the_same_each_time() -> None:
     vectors = F.normalize(torch.randn(500, 16, generator=torch.Generator().manual_seed(2)), dim=1)
-    (cells, order), (again, same) = divide(vectors), divide(vectors)
+    (inverted_file, order), (again, same) = build_inverted_file(vectors), build_inverted_file(vectors)
     assert torch.equal(order, same)
-    assert torch.equal(cells.centres, again.centres)
+    assert torch.equal(inverted_file.centres, again.centres)
     assert sorted(order.tolist()) == list(range(500))
-    assert int(cells.ends[-1]) == 500
+    assert int(inverted_file.ends[-1]) == 500
     vectors, query = vectors[order], vectors[0]
     for probes, least in [(1, 1), (3, 400), (1, 10_000)]:
-        read = cells.nearest(query, probes, least)
-        products, places = compared(query, vectors, read)
-        assert len(set(places.tolist())) == len(places) >= min(least, 500)
-        assert torch.allclose(products, vectors[places] @ query, atol=1e-5)
+        read = inverted_file.nearest(query, probes, least)
+        products, indices = inner_products(query, vectors, read)
+        assert len(set(indices.tolist())) == len(indices) >= min(least, 500)
+        assert torch.allclose(products, vectors[indices] @ query, atol=1e-5)
 
 
 @pytest.mark.parametrize("cached", [0, 1 << 20])

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - the name every torch reader knows
 
 from models.kernels import linear
-from models.kernels.linear import Linear, rounded
+from models.kernels.linear import Linear, padded_rows
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
@@ -32,8 +32,8 @@ def test_bfloat16_is_packed_only_where_the_processor_can_lay_it_out() -> None:
 
 
 def test_rows_are_filled_up_to_a_few_sizes_and_by_little() -> None:
-    sizes = {rounded(rows) for rows in range(1, 257)}
+    sizes = {padded_rows(rows) for rows in range(1, 257)}
     assert len(sizes) <= 56
     for rows in range(1, 257):
-        assert rows <= rounded(rows) <= 1.13 * rows
-        assert rounded(rounded(rows)) == rounded(rows)
+        assert rows <= padded_rows(rows) <= 1.13 * rows
+        assert padded_rows(padded_rows(rows)) == padded_rows(rows)

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 from models.base import SearchQuery
 from models.data.catalogue import Catalogue, read_catalogue
-from models.data.text import folded, plain, unmarked
+from models.data.text import folded, plain, strip_html
 from models.encoder.model import Encoder, load_encoder
 from models.search import lexical
 from models.search.exact import load_exact
-from models.search.lexical import asked, key, words
+from models.search.lexical import key, query_words, words
 from models.search.model import HybridSearch, build_search, load_search
 
 _LONG = "This wonderful item is made with great care by our craftsmen in the north and shipped in a box. " * 20
@@ -157,7 +157,7 @@ def test_a_model_from_before_has_no_exact_matches_and_still_loads(tmp_path: Path
 def test_one_form_is_a_form_and_meets_its_own_query(text: str) -> None:
     assert plain(plain(text)) == plain(text)
     assert key(folded(text)) == key(text)
-    assert set(asked(text)) <= set(words(text)) | set(asked(folded(text)))
+    assert set(query_words(text)) <= set(words(text)) | set(query_words(folded(text)))
     for form in ("NFC", "NFD"):
         assert words(unicodedata.normalize(form, text)) == words(text)  # type: ignore[arg-type]
 
@@ -180,17 +180,17 @@ def test_one_form_is_a_form_and_meets_its_own_query(text: str) -> None:
     ],
 )
 def test_html_is_read_as_a_browser_shows_it(written: str, shown: str) -> None:
-    assert unmarked(written) == shown
+    assert strip_html(written) == shown
 
 
 @given(st.text(alphabet="<>&;/ab\"'= !-", max_size=200))
 def test_any_text_is_unmarked(text: str) -> None:
-    assert len(unmarked(text)) <= len(text)
+    assert len(strip_html(text)) <= len(text)
 
 
 def test_long_broken_html_takes_no_longer_than_it_is_long() -> None:
     for piece in ("<a ", '<a "', "<!--", "<script>", "<p title='", "&amp", "<"):
-        assert unmarked(piece * 20_000).startswith(piece.strip()[:2])
+        assert strip_html(piece * 20_000).startswith(piece.strip()[:2])
 
 
 def test_a_catalogue_is_read_without_html(tmp_path: Path) -> None:
@@ -232,6 +232,6 @@ _TYPED = st.lists(
 @given(_TYPED)
 def test_the_quick_way_through_a_text_gives_the_same_words(text: str) -> None:
     assert words(text) == _word_by_word(text, single=True)
-    assert asked(text) == _word_by_word(text, single=False)
+    assert query_words(text) == _word_by_word(text, single=False)
     every = [lexical._singular(match[0]) for match in lexical._WORD.finditer(folded(text))]
     assert key(text) == (" ".join(every) or folded(text))

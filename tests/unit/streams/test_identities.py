@@ -52,7 +52,7 @@ def test_a_topic_made_again_has_the_partitions_assigned_anew_once(monkeypatch: p
     answers = [IDS, {}, {**IDS, "t.interactions": "i2"}, {**IDS, "t.interactions": "i2"}]
     rejoin = MagicMock()
     monkeypatch.setattr(identities, "ids_of", lambda *_: answers.pop(0) if answers else IDS)
-    monkeypatch.setattr(identities, "_EVERY_S", 0)
+    monkeypatch.setattr(identities, "_COMPARE_EVERY_S", 0)
 
     async def watch() -> None:
         watching = asyncio.create_task(noted().watch(MagicMock(), rejoin))

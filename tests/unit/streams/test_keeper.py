@@ -13,7 +13,7 @@ from schemas.codec import Codec, Encoding
 from schemas.records import Interaction, Profile
 from standfast.core.topics.topic_file import damaged
 from streams.keeper import Keeper
-from streams.kept import Kept, opened
+from streams.kept import ProfileFile, open_profile_file
 from streams.oldest_offsets import OldestOffsets
 
 USER = b"u1"
@@ -44,17 +44,17 @@ def buy(keeper: Keeper, item: str, at: int, partition: int = 0) -> None:
 
 
 @pytest.fixture
-def kept(tmp_path: Path) -> Iterator[Kept]:
-    kept = opened(tmp_path, "topic")
-    yield kept
-    kept.close()
+def profile_file(tmp_path: Path) -> Iterator[ProfileFile]:
+    profile_file = open_profile_file(tmp_path, "topic")
+    yield profile_file
+    profile_file.close()
 
 
 @pytest.fixture
-def keeper(kept: Kept) -> Keeper:
+def keeper(profile_file: ProfileFile) -> Keeper:
     """Of two partitions, with nothing in them."""
     keeper = Keeper(OldestOffsets(), keep=10)
-    keeper.restart_from(kept, 2)
+    keeper.restart_from(profile_file, 2)
     return keeper
 
 
@@ -86,92 +86,96 @@ def test_a_deletion_of_what_is_not_known_writes_nothing(keeper: Keeper) -> None:
     assert written(keeper) == {}
 
 
-def items(kept: Kept, place: int = 0) -> list[str] | None:
-    data = kept.get((place, USER))
+def items(profile_file: ProfileFile, place: int = 0) -> list[str] | None:
+    data = profile_file.get((place, USER))
     return [item.item_id for item in Codec().decode(data, Profile)[0].items] if data is not None else None
 
 
-def test_what_kafka_has_is_in_the_file_and_nothing_of_it_in_memory(keeper: Keeper, kept: Kept) -> None:
+def test_what_kafka_has_is_in_the_file_and_nothing_of_it_in_memory(keeper: Keeper, profile_file: ProfileFile) -> None:
     buy(keeper, "a", 1)
     keeper.reached({0: 7})
     written(keeper)
-    assert (items(kept), kept.positions) == (["a"], {0: 7})
-    assert (keeper._changed, keeper._sent) == ({}, {})
+    assert (items(profile_file), profile_file.positions) == (["a"], {0: 7})
+    assert (keeper._changed, keeper._not_in_file) == ({}, {})
     buy(keeper, "b", 2)
     assert written(keeper) == {(0, USER): ["a", "b"]}
     keeper.erase(0, USER, 9)
     written(keeper)
-    assert items(kept) is None
+    assert items(profile_file) is None
 
 
-def test_a_user_is_not_named_in_the_file(keeper: Keeper, kept: Kept, tmp_path: Path) -> None:
+def test_a_user_is_not_named_in_the_file(keeper: Keeper, profile_file: ProfileFile, tmp_path: Path) -> None:
     keeper.fold(("interactions", 0), 1, Interaction(user_id="jane.doe@example.org", item_id="a"), 1)
     written(keeper)
-    data = kept.get((0, b"jane.doe@example.org"))
+    data = profile_file.get((0, b"jane.doe@example.org"))
     assert data is not None
     assert b"jane" not in data
     assert all(b"jane" not in path.read_bytes() for path in tmp_path.iterdir())
 
 
-def test_a_full_disk_keeps_what_changed_in_memory(keeper: Keeper, kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_keeps_what_changed_in_memory(
+    keeper: Keeper, profile_file: ProfileFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """And the place in the topic stays, so that a new start reads it again."""
 
     def full(*_: object) -> None:
         raise sqlite3.OperationalError("database or disk is full")
 
     with monkeypatch.context() as patch:
-        patch.setattr(kept, "put", full)
+        patch.setattr(profile_file, "put", full)
         buy(keeper, "a", 1)
         keeper.reached({0: 7})
         assert written(keeper) == {(0, USER): ["a"]}
         buy(keeper, "b", 2)
         assert written(keeper) == {(0, USER): ["a", "b"]}
-        assert (items(kept), kept.positions) == (None, {})
+        assert (items(profile_file), profile_file.positions) == (None, {})
     buy(keeper, "c", 3, partition=1)
     written(keeper)
-    assert (items(kept), items(kept, 1), kept.positions) == (["a", "b"], ["c"], {0: 7})
+    assert (items(profile_file), items(profile_file, 1), profile_file.positions) == (["a", "b"], ["c"], {0: 7})
 
 
 def test_what_comes_while_profiles_are_read_back_is_read_again(keeper: Keeper) -> None:
     oldest = keeper._oldest
     keeper.pause()
     buy(keeper, "a", 5)
-    oldest.took(("interactions", 0), 5)
+    oldest.mark_processed(("interactions", 0), 5)
     assert oldest.committable() == {("interactions", 0): 5}
 
 
-def test_a_file_from_before_a_new_start_is_not_put_into(keeper: Keeper, kept: Kept, tmp_path: Path) -> None:
+def test_a_file_from_before_a_new_start_is_not_put_into(
+    keeper: Keeper, profile_file: ProfileFile, tmp_path: Path
+) -> None:
     """Its last changes come again with their interactions; put late, they could bring a deleted user back."""
     buy(keeper, "a", 1)
     keeper.pause()
-    again = Kept(tmp_path / "again.db")
+    again = ProfileFile(tmp_path / "again.db")
     keeper.restart_from(again, 2)
     written(keeper)
-    assert (items(kept), items(again)) == (None, None)
-    kept.close()
-    kept.put({(0, USER): b"{}"}, {})
+    assert (items(profile_file), items(again)) == (None, None)
+    profile_file.close()
+    profile_file.put({(0, USER): b"{}"}, {})
     again.close()
 
 
-def test_a_damaged_file_is_begun_anew(keeper: Keeper, kept: Kept, tmp_path: Path) -> None:
+def test_a_damaged_file_is_begun_anew(keeper: Keeper, profile_file: ProfileFile, tmp_path: Path) -> None:
     buy(keeper, "a", 1)
     written(keeper)
-    kept._file.connection.execute("pragma wal_checkpoint(truncate)")
+    profile_file._file.connection.execute("pragma wal_checkpoint(truncate)")
     [path] = tmp_path.glob("*.db")
     path.write_bytes(path.read_bytes()[:100] + b"?" * (path.stat().st_size - 100))
-    kept._reader.close()
-    kept._reader = sqlite3.connect(path, isolation_level=None)
+    profile_file._reader.close()
+    profile_file._reader = sqlite3.connect(path, isolation_level=None)
     with pytest.raises(sqlite3.DatabaseError):
         buy(keeper, "b", 2)
     assert damaged(path).exists()
-    anew = opened(tmp_path, "topic")
+    anew = open_profile_file(tmp_path, "topic")
     assert (items(anew), anew.positions, path.exists()) == (None, {}, False)
     anew.close()
 
 
-def test_what_is_no_profile_is_begun_anew(kept: Kept) -> None:
+def test_what_is_no_profile_is_begun_anew(profile_file: ProfileFile) -> None:
     profile = Codec().encode(Profile(user_id="u1", items=[], updated_at=1), Encoding.JSON)
-    kept.put({(0, USER): profile}, {0: 1})
-    assert items(kept) == []
-    kept.put({(0, USER): b"no profile"}, {0: 2})
-    assert items(kept) is None
+    profile_file.put({(0, USER): profile}, {0: 1})
+    assert items(profile_file) == []
+    profile_file.put({(0, USER): b"no profile"}, {0: 2})
+    assert items(profile_file) is None

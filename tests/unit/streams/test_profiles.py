@@ -14,7 +14,7 @@ from schemas.records import Interaction, Profile
 from schemas.topics import BY_NAME
 from streams import profiles
 from streams.keeper import Keeper
-from streams.kept import opened
+from streams.kept import open_profile_file
 from streams.oldest_offsets import OldestOffsets
 from streams.profiles import fold
 
@@ -106,7 +106,7 @@ def test_a_profile_of_the_first_schema_is_read_and_remembers_from_then_on() -> N
 
 def test_products_of_long_ago_give_way_where_a_profile_would_not_fit_into_a_record(tmp_path: Path) -> None:
     """700 ids of 2,000 characters: the recent ones are all kept, and of the others as many as there is room for."""
-    keeper, codec, kept_file = Keeper(OldestOffsets(), keep=50), Codec(), opened(tmp_path, "topic")
+    keeper, codec, kept_file = Keeper(OldestOffsets(), keep=50), Codec(), open_profile_file(tmp_path, "topic")
     keeper.restart_from(kept_file, 1)
     for at in range(700):
         keeper.fold(("interactions", 0), at, Interaction(user_id="u", item_id=f"{at:02000}", timestamp=at), at)

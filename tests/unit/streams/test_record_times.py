@@ -11,7 +11,7 @@ from confluent_kafka import Message
 
 from schemas.times import record_ms
 from standfast.core.settings import KafkaSettings, Settings
-from streams.agents import place_of
+from streams.agents import origin_of
 from streams.erasures import Erasures
 
 DAY = 86_400_000
@@ -38,7 +38,7 @@ def test_any_other_time_is_kept(timestamp: int) -> None:
 def test_to_the_stream_processor_too(timestamp: float | None) -> None:
     """Faust gives seconds, as a float; a profile's item was of 1970, and the first to be forgotten."""
     message = SimpleNamespace(topic="interactions", partition=2, offset=7, timestamp=timestamp)
-    place, offset, at = place_of(message)
+    place, offset, at = origin_of(message)
     assert (place, offset) == (("interactions", 2), 7)
     assert abs(at - time.time_ns() // 1_000_000) < DAY
 

@@ -52,7 +52,7 @@ def test_quantiles_of_nothing_are_nothing() -> None:
 def test_the_oldest_held_record_decides_what_is_committed() -> None:
     oldest, partition = OldestOffsets(), ("t", 0)
     for offset in range(5, 10):
-        oldest.took(partition, offset)
+        oldest.mark_processed(partition, offset)
     assert oldest.committable() == {partition: 10}
     oldest.hold(partition, "window", 7)
     oldest.hold(partition, "window", 6)
@@ -100,7 +100,7 @@ def test_a_window_waits_for_records_that_were_read_and_not_looked_at_yet() -> No
     for offset in (4, 5):
         assert published(traffic, Standing(place, 6, 6), now) == []
         traffic.count(place, offset, now - 25_000, now, answer(3.0))
-        oldest.took(place, offset)
+        oldest.mark_processed(place, offset)
     assert [window.records for window in published(traffic, Standing(place, 6, 6), now)] == [2, 0]
 
 
@@ -110,7 +110,7 @@ def test_a_window_is_published_when_its_partitions_were_read_to_the_end() -> Non
     now = 1_700_000_000_000
     traffic.restart_from({"search.results": now - 30_000}, now)
     traffic.count(place, 4, now - 25_000, now, answer(3.0))
-    oldest.took(place, 4)
+    oldest.mark_processed(place, 4)
     assert published(traffic, Standing(place, 5, 9), now) == [], "records before the end of the window may still come"
     assert published(traffic, Standing(place, 5, None), now) == [], "where the partition ends is not known yet"
     assert oldest.committable() == {place: 4}
