@@ -28,8 +28,8 @@ class Block:
 
 def pages() -> list[Path]:
     """Every page a reader is led to, the front page first."""
-    own = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"]
-    return own + sorted((ROOT / "docs").rglob("*.md"))
+    root_pages = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"]
+    return root_pages + sorted((ROOT / "docs").rglob("*.md"))
 
 
 def blocks() -> list[Block]:

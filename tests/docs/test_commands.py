@@ -54,8 +54,8 @@ class Reader:
         )  # fmt: skip
 
     def status(self) -> dict[str, object]:
-        found: dict[str, object] = json.loads(self.run([COMMAND, "status", "--json"]).stdout)
-        return found
+        status: dict[str, object] = json.loads(self.run([COMMAND, "status", "--json"]).stdout)
+        return status
 
     def ensure_up(self) -> None:
         if self.status()["state"] != "ready":

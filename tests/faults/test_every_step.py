@@ -63,8 +63,8 @@ class Stage:
     def suspects(self) -> Counter[tuple[int, int]]:
         """Whom the supervisor has blamed so far, and how often; what is committed it suspects no more."""
         lines = self.mortals.log_file.read_text(errors="replace").splitlines()
-        told = [json.loads(line) for line in lines if "records were being computed when their worker died" in line]
-        return Counter((partition, offset) for one in told for partition, offset in one["places"])
+        reports = [json.loads(line) for line in lines if "records were being computed when their worker died" in line]
+        return Counter((partition, offset) for report in reports for partition, offset in report["places"])
 
     def check(self, history: History) -> None:
         """Nothing lost and every key in order; nothing doubled where that is promised."""
@@ -73,8 +73,8 @@ class Stage:
             return
         if self.delivery == "at_least_once":
             history.settle(60)
-            first = {one.request_id: one for one in reversed(history.seen)}
-            history.seen = [one for one in history.seen if first[one.request_id] is one]
+            first = {sighting.request_id: sighting for sighting in reversed(history.seen)}
+            history.seen = [sighting for sighting in history.seen if first[sighting.request_id] is sighting]
         history.exactly_once(60)
 
 
@@ -113,7 +113,7 @@ def every(*tables: Table) -> pytest.MarkDecorator:
 def with_both_lanes(mortals: Mortals) -> WorkerStatus:
     """A worker that serves bulk requests too, which it does a second after it took over."""
     bulk = mortals.topic("search.requests.bulk")
-    return wait_until(lambda: next((one for one in mortals.active() if one.partitions.get(bulk)), None), 30)
+    return wait_until(lambda: next((worker for worker in mortals.active() if worker.partitions.get(bulk)), None), 30)
 
 
 @contextmanager
@@ -148,7 +148,7 @@ def to_one_worker(mortals: Mortals) -> None:
     topic = mortals.topic("search.requests")
     mortals.scale(1)
     wait_until(
-        lambda: [len(one.partitions.get(topic, ())) for one in mortals.active()] == [PARTITIONS],
+        lambda: [len(worker.partitions.get(topic, ())) for worker in mortals.active()] == [PARTITIONS],
         30,
         what="one worker with all partitions",
     )
@@ -162,15 +162,15 @@ def shared_out(mortals: Mortals, step: str) -> None:
     topic = mortals.topic("search.requests.bulk" if "Bulk" in step else "search.requests")
 
     def shares() -> list[int]:
-        return sorted(len(one.partitions.get(topic, ())) for one in mortals.active())
+        return sorted(len(worker.partitions.get(topic, ())) for worker in mortals.active())
 
     wait_until(lambda: sum(shares()) == PARTITIONS and 0 not in shares(), 60, what=f"workers that share {topic}")
 
 
 def guest_for(mortals: Mortals, step: str) -> Guest:
     """A guest in the group in which partitions are to move."""
-    own = service("search", mortals.settings)
-    group, topic = (own.bulk_group, own.bulk_requests) if "Bulk" in step else (own.group, own.requests)
+    search = service("search", mortals.settings)
+    group, topic = (search.bulk_group, search.bulk_requests) if "Bulk" in step else (search.group, search.requests)
     return Guest(clients.consumer(mortals.settings, "guest", group), topic)
 
 

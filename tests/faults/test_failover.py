@@ -40,8 +40,8 @@ def loading(history: History, count: int, rate: float) -> threading.Thread:
 
 def serving(toys: Toys, number: int) -> WorkerStatus:
     """One of the workers, waited for."""
-    found = wait_until(toys.active, 60, what="a worker that serves")
-    return found[number % len(found)]
+    workers = wait_until(toys.active, 60, what="a worker that serves")
+    return workers[number % len(workers)]
 
 
 def under_load(toys: Toys, history: History, how: signal.Signals, times: int) -> None:
@@ -147,8 +147,8 @@ def test_a_new_model_is_brought_in_under_load(toys: Toys, history: History) -> N
     load = loading(history, 600, 100)
     wait_until(lambda: len(history.seen) > 50, 60, what="answers of the old model")
     (toys.home / "toy-version").write_text("2")
-    wait_until(lambda: {one.model for one in toys.active()} == {"toy@2"}, 90, what="workers with the new model")
+    wait_until(lambda: {worker.model for worker in toys.active()} == {"toy@2"}, 90, what="workers with the new model")
     load.join(120)
     history.exactly_once()
-    assert [one.model for one in history.seen[:10]] == ["toy@1"] * 10
+    assert [sighting.model for sighting in history.seen[:10]] == ["toy@1"] * 10
     toys.whole()

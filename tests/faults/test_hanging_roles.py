@@ -57,21 +57,21 @@ def test_a_role_that_hangs_is_said_then_killed_and_started_again(
         try:
             await until(lambda: all(role.status().state == "running" for role in roles.values()), "three roles")
             before = {name: role.status() for name, role in roles.items()}
-            said: dict[str, RoleStatus] = {}
+            reported: dict[str, RoleStatus] = {}
             for row in before.values():
                 os.kill(row.pid, signal.SIGUSR1)
 
             def are_others() -> bool:
                 for name, role in roles.items():
                     if role.status().failing:
-                        said.setdefault(name, role.status())
+                        reported.setdefault(name, role.status())
                 return all(role.status().pid not in {0, before[name].pid} for name, role in roles.items())
 
             await until(are_others, "other processes")
             for name, role in roles.items():
-                assert said[name].failing.startswith(f"{name} has made no step since ")
-                assert said[name].since > 0
-                assert said[name].pid == before[name].pid
+                assert reported[name].failing.startswith(f"{name} has made no step since ")
+                assert reported[name].since > 0
+                assert reported[name].pid == before[name].pid
                 assert "made no step for" in role.status().ended
                 assert (role.status().restarts, before[name].restarts) == (1, 0)
             await until(lambda: all(role.status().state == "running" for role in roles.values()), "three roles again")

@@ -66,7 +66,7 @@ def test_a_crash_loop_waits_longer_and_says_so(toys: Toys) -> None:
         good = [history.send("heart", partition) for _ in range(4)]
         wait_until(lambda: "backing_off" in {worker.state for worker in toys.status().workers}, 90, what="a back-off")
         history.exactly_once(besides=tuple(poison))
-        assert [len(history.answers(one)) for one in good] == [1, 1, 1, 1]
+        assert [len(history.answers(request_id)) for request_id in good] == [1, 1, 1, 1]
         assert toys.logged("worker keeps dying; its next start waits") > 0
         toys.whole()
 

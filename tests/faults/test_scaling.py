@@ -65,7 +65,11 @@ def owners(toys: Toys) -> dict[int, str]:
 def answers(history: History, partition: int, since: float) -> list[Sighting]:
     """What was answered since then from one partition."""
     key = f"{history.name}-partition-{partition}"
-    return [one for one in list(history.seen) if one.at >= since and history.sent.get(one.request_id) == key]
+    return [
+        sighting
+        for sighting in list(history.seen)
+        if sighting.at >= since and history.sent.get(sighting.request_id) == key
+    ]
 
 
 def longest_silence(seen: list[Sighting]) -> float:
@@ -93,8 +97,10 @@ def test_up_and_down_under_load(toys: Toys, unique: str) -> None:
                     seen = answers(history, partition, began)
                     assert longest_silence(seen) < SESSION_S / 2
                     if before[partition] == after[partition]:
-                        assert {one.worker for one in seen} == {after[partition]}
-                        assert any(one.at < settled for one in seen), f"{partition} stood still, and nobody wanted it"
+                        assert {sighting.worker for sighting in seen} == {after[partition]}
+                        assert any(sighting.at < settled for sighting in seen), (
+                            f"{partition} stood still, and nobody wanted it"
+                        )
         history.exactly_once()
     assert toys.logged("worker has left") == 2
     assert toys.scaling().reason == "asked for by hand"

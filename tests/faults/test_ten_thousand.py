@@ -62,7 +62,7 @@ def test_ten_thousand_requests_come_back_once_while_a_worker_is_killed_every_fiv
         reader.join()
         killer.join()
     assert len(sent) == 2 * EACH
-    assert {one: count for one, count in seen.items() if count != 1} == {}
+    assert {request_id: count for request_id, count in seen.items() if count != 1} == {}
     assert seen.keys() == sent
 
 

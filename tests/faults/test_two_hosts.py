@@ -28,11 +28,11 @@ def hosts(broker: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tup
         )
         for name in ("a", "b")
     ]
-    for one in made:
-        one.start()
+    for host in made:
+        host.start()
     yield made[0], made[1]
-    for one in made:
-        one.stop()
+    for host in made:
+        host.stop()
 
 
 def owned(host: Toys) -> int:

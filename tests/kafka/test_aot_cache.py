@@ -14,5 +14,5 @@ from standfast.kafka.distribution import QUICK_TO_START, ahead_file, java_comman
 def test_java_takes_what_was_prepared(heap: str, options: list[str]) -> None:
     assert ahead_file().is_file(), "make setup prepares it"
     strict = [*options, "-XX:AOTMode=on"]  # without this Java goes on without a file that does not fit
-    said = subprocess.run(java_command("kafka.Kafka", heap, strict), capture_output=True, text=True, check=False)
-    assert "USAGE" in said.stdout + said.stderr
+    done = subprocess.run(java_command("kafka.Kafka", heap, strict), capture_output=True, text=True, check=False)
+    assert "USAGE" in done.stdout + done.stderr

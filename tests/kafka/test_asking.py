@@ -67,7 +67,7 @@ def test_a_model_that_fails_for_ever_says_so_and_recovers(toys: Toys, desk: Desk
             assert part in str(answers[0]["error"])
         assert caller.status(f"{unique} before") == "ok", "what is known is still answered"
         wait_until(lambda: "RuntimeError" in toys.status().detail, what="a status that says it")
-        assert [one.failing for one in toys.active()] == [toys.status().detail]
+        assert [worker.failing for worker in toys.active()] == [toys.status().detail]
         wait_until(lambda: metric(toys, "standfast_breaker_open", topic=topic) == 1, what="a metric that says it")
         fails.unlink()
         wait_until(lambda: caller.status(f"{unique} after") == "ok", what="an answer of the model that works again")
@@ -95,7 +95,7 @@ def test_a_query_is_computed_once_for_each_version_of_the_model(toys: Toys, call
     assert (looked_up("hit") - hits, looked_up("miss") - misses) == (2, 1)
     assert answered() == before + 3, "an answer from the cache is an answer"
     (toys.home / "toy-version").write_text("2")
-    wait_until(lambda: {one.model for one in toys.active()} == {"toy@2"}, 90, what="a worker with the new model")
+    wait_until(lambda: {worker.model for worker in toys.active()} == {"toy@2"}, 90, what="a worker with the new model")
     toys.whole()
     answer = caller.ask("version", "u1")
     assert (answer["model"], titles(answer)) == ("toy@2", ["toy@2"])

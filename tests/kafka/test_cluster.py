@@ -72,19 +72,19 @@ def produce(servers: str, topic: str, values: list[bytes]) -> None:
 def consume(servers: str, topic: str, count: int) -> list[bytes]:
     consumer = Consumer({"bootstrap.servers": servers, "group.id": uuid.uuid4().hex, "auto.offset.reset": "earliest"})
     consumer.subscribe([topic])
-    found: list[bytes] = []
+    values: list[bytes] = []
 
     def enough() -> bool:
         message = consumer.poll(0.2)
         if message is not None and message.error() is None:
-            found.append(message.value())
-        return len(found) >= count
+            values.append(message.value())
+        return len(values) >= count
 
     try:
         wait_until(enough, 30, every=0, what=f"{count} records of {topic}")
     finally:
         consumer.close()
-    return found
+    return values
 
 
 def test_a_restart_finds_its_data_and_its_ports(folder: Path, unique: str) -> None:
@@ -158,10 +158,10 @@ def test_a_start_that_fails_shows_kafkas_own_reason_and_leaves_nothing_behind(
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
 def test_the_broker_dies_with_its_parent(folder: Path, tmp_path: Path, how: signal.Signals) -> None:
-    told = tmp_path / "pid"
-    parent = subprocess.Popen([sys.executable, "-c", PARENT, str(folder), str(told)])
+    pid_file = tmp_path / "pid"
+    parent = subprocess.Popen([sys.executable, "-c", PARENT, str(folder), str(pid_file)])
     try:
-        pid = int(wait_until(lambda: told.exists() and told.read_text(), 120))
+        pid = int(wait_until(lambda: pid_file.exists() and pid_file.read_text(), 120))
         assert runs(pid)
     finally:
         parent.send_signal(how)
@@ -244,14 +244,14 @@ def test_a_single_broker_is_not_written_off(cluster: Cluster) -> None:
 
 def test_a_broker_in_any_folder_that_outlives_its_supervisor_is_ended(tmp_path: Path) -> None:
     """A comma made two folders of one; and `up` said that `down` stops what `down` said was not there."""
-    folder, told = tmp_path / "Müller, Söhne \\ 100% [x]" / "kafka", tmp_path / "told"
+    folder, pid_file = tmp_path / "Müller, Söhne \\ 100% [x]" / "kafka", tmp_path / "told"
     folder.mkdir(parents=True)
     environment = {**launching.environment(), "LC_ALL": "C", "JAVA_TOOL_OPTIONS": "-Xnonsense"}
-    with subprocess.Popen([sys.executable, "-P", "-c", PARENT, str(folder), str(told)], env=environment) as parent:
-        wait_until(lambda: told.exists() and bool(told.read_text()), 120)
+    with subprocess.Popen([sys.executable, "-P", "-c", PARENT, str(folder), str(pid_file)], env=environment) as parent:
+        wait_until(lambda: pid_file.exists() and bool(pid_file.read_text()), 120)
         assert (folder / "node-1" / "data" / "__cluster_metadata-0").is_dir()
         assert (folder / "node-1" / "logs" / "server.log").stat().st_size
-        pid = int(told.read_text())
+        pid = int(pid_file.read_text())
         os.kill(pid, signal.SIGSTOP)
         parent.kill()
         parent.wait()

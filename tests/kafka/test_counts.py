@@ -60,7 +60,7 @@ def one_by_one(history: History, count: int) -> None:
     for _ in range(count):
         request = history.send("heart", 0)
         history.flush()
-        wait_until(lambda one=request: history.answers(one), 60, 0.001, what="an answer")  # type: ignore[misc]
+        wait_until(lambda sent=request: history.answers(sent), 60, 0.001, what="an answer")  # type: ignore[misc]
 
 
 def all_at_once(history: History, count: int) -> None:
@@ -144,8 +144,8 @@ def test_threads_and_open_files(quiet: Mortals) -> None:
         what,
         pid,
     ), most in limits.items():  # 24, 19, 47 and 40: two of the clients are for replies
-        found = len(list(Path(f"/proc/{pid}/{'task' if what == 'threads' else 'fd'}").iterdir()))
-        assert found <= most, f"a {'worker' if pid == active else 'standby'} has {found} {what}"
+        count = len(list(Path(f"/proc/{pid}/{'task' if what == 'threads' else 'fd'}").iterdir()))
+        assert count <= most, f"a {'worker' if pid == active else 'standby'} has {count} {what}"
 
 
 def test_wake_ups_with_nothing_to_do(quiet: Mortals) -> None:
@@ -161,11 +161,11 @@ def test_wake_ups_with_nothing_to_do(quiet: Mortals) -> None:
 
 def switches(pid: int) -> int:
     """How often a process's threads have gone to sleep."""
-    texts = [one.read_text() for one in Path(f"/proc/{pid}/task").glob("*/status")]
+    texts = [status_file.read_text() for status_file in Path(f"/proc/{pid}/task").glob("*/status")]
     return sum(int(text.partition("\nvoluntary_ctxt_switches:")[2].split()[0]) for text in texts)
 
 
 def written(pid: int) -> int:
     """Its read and write system calls so far; what goes to and from sockets by sendmsg and recvmsg is not counted."""
-    found = dict(line.split(": ") for line in Path(f"/proc/{pid}/io").read_text().splitlines())
-    return int(found["syscr"]) + int(found["syscw"])
+    counters = dict(line.split(": ") for line in Path(f"/proc/{pid}/io").read_text().splitlines())
+    return int(counters["syscr"]) + int(counters["syscw"])

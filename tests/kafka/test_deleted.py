@@ -44,8 +44,8 @@ class Topic:
 
     def delete(self, before: int, partition: int = 0) -> None:
         """All records before that offset."""
-        place = TopicPartition(self.name, partition, before)
-        for done in self.admin.delete_records([place]).values():
+        end = TopicPartition(self.name, partition, before)
+        for done in self.admin.delete_records([end]).values():
             done.result(30)
 
     def counted(self) -> float:
@@ -68,7 +68,7 @@ class Reading:
 
         def is_read() -> bool:
             self.reader.fill(0.05)
-            return any((one.partition, one.offset) == (partition, offset) for one in self.reader.waiting)
+            return any((record.partition, record.offset) == (partition, offset) for record in self.reader.waiting)
 
         wait_until(is_read, 30, what=f"offset {offset} read")
 
@@ -87,27 +87,27 @@ def reading(topic: Topic, unique: str) -> Iterator[Callable[[], Reading]]:
         return made[-1]
 
     yield begun
-    for one in made:
-        one.consumer.close()
+    for opened in made:
+        opened.consumer.close()
 
 
 def said(lines: list[Any], topic: str) -> Told:
     """Partition, first and last offset of each line about the topic."""
     assert all(line["log_level"] == "warning" for line in lines if line["event"] == DELETED)
-    found = [line for line in lines if line["event"] == DELETED and line["topic"] == topic]
-    return [(one["partition"], one["from_offset"], one["to_offset"]) for one in found]
+    about_topic = [line for line in lines if line["event"] == DELETED and line["topic"] == topic]
+    return [(line["partition"], line["from_offset"], line["to_offset"]) for line in about_topic]
 
 
 def test_a_worker_tells_what_was_deleted_while_it_lived(topic: Topic, reading: Callable[[], Reading]) -> None:
     topic.write(3)
-    own = reading()
-    own.until(2)
-    own.consumer.pause([TopicPartition(topic.name, 0)])
+    worker = reading()
+    worker.until(2)
+    worker.consumer.pause([TopicPartition(topic.name, 0)])
     topic.write(4)
     topic.delete(5)
-    own.consumer.resume([TopicPartition(topic.name, 0)])
+    worker.consumer.resume([TopicPartition(topic.name, 0)])
     with structlog.testing.capture_logs() as lines:
-        own.until(6)
+        worker.until(6)
     assert said(lines, topic.name) == [(0, 3, 4)]
     assert topic.counted() == 2
 
@@ -116,9 +116,9 @@ def test_a_worker_tells_what_was_deleted_up_to_the_end(topic: Topic, reading: Ca
     """Nothing follows what is gone."""
     topic.write(3, partition=1)
     topic.delete(3, partition=1)
-    own = reading()
+    worker = reading()
     with structlog.testing.capture_logs() as lines:
-        wait_until(lambda: own.reader.fill(0.05) or said(lines, topic.name), 30, what="a line")  # type: ignore[func-returns-value]
+        wait_until(lambda: worker.reader.fill(0.05) or said(lines, topic.name), 30, what="a line")  # type: ignore[func-returns-value]
     assert said(lines, topic.name) == [(1, 0, 2)]
 
 
@@ -128,9 +128,9 @@ def test_a_worker_tells_what_was_deleted_before_its_group_had_committed(
     """It begins at what is left, of which its client says nothing where it knows of no offset."""
     topic.write(4)
     topic.delete(3)
-    own = reading()
+    worker = reading()
     with structlog.testing.capture_logs() as lines:
-        own.until(3)
+        worker.until(3)
     assert said(lines, topic.name) == [(0, 0, 2)]
     assert topic.counted() == 3
 
@@ -148,17 +148,17 @@ def test_a_successor_tells_what_was_deleted_behind_the_committed_offset(
     with structlog.testing.capture_logs() as lines:
         second.until(7)
     assert said(lines, topic.name) == [(0, 4, 5)]
-    assert [one.offset for one in second.reader.waiting] == [6, 7]
+    assert [record.offset for record in second.reader.waiting] == [6, 7]
 
 
 def test_what_was_read_before_it_was_deleted_is_not_told(topic: Topic, reading: Callable[[], Reading]) -> None:
     topic.write(4)
-    own = reading()
-    own.until(3)
+    worker = reading()
+    worker.until(3)
     topic.delete(4)
     topic.write(1)
     with structlog.testing.capture_logs() as lines:
-        own.until(4)
+        worker.until(4)
     assert said(lines, topic.name) == []
 
 
@@ -213,7 +213,7 @@ def test_the_stream_processor_tells_of_interactions(
 
     try:
         shop.start()
-        found = wait_until(lambda: len(seen := heard()) == len(topics) and seen, 90, every=0.2, what="two lines")
+        reported = wait_until(lambda: len(seen := heard()) == len(topics) and seen, 90, every=0.2, what="two lines")
     finally:
         shop.kill()
-    assert found == dict.fromkeys(topics, (PARTITIONS - 1, 0, 1))
+    assert reported == dict.fromkeys(topics, (PARTITIONS - 1, 0, 1))

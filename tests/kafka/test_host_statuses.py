@@ -77,36 +77,36 @@ def status_of(detail: str = "") -> bytes:
 
 
 def test_a_running_system_is_seen_and_what_happens_to_it(toys: Toys) -> None:
-    own = toys.status().host
-    assert own.startswith("a-")
+    host = toys.status().host
+    assert host.startswith("a-")
     with HostStatuses(toys.settings) as statuses:
         statuses.settle(30)
-        assert alive(statuses) == {own}
+        assert alive(statuses) == {host}
         worker = toys.active()[0]
         toys.kill(worker.pid)
         wait_until(
-            lambda: any(row.id == worker.id and row.restarts for row in hosts(statuses)[own].status.workers),
+            lambda: any(row.id == worker.id and row.restarts for row in hosts(statuses)[host].status.workers),
             what="a worker that was replaced",
         )
         toys.whole((worker.pid,))
-        wait_until(lambda: worker.pid not in {row.pid for row in hosts(statuses)[own].status.workers})
+        wait_until(lambda: worker.pid not in {row.pid for row in hosts(statuses)[host].status.workers})
     with Reader(toys.settings, toys.topic("status")) as reader:
-        record = reader.until(lambda message: message.key() == own.encode())
+        record = reader.until(lambda message: message.key() == host.encode())
         assert json.loads(record.value()).keys() == json.loads((toys.home / "run" / "status.json").read_text()).keys()
 
 
 def test_the_command_line_shows_every_host(toys: Toys) -> None:
     put(toys.settings, "dead\x1b[2J", status_of("[bold]"))
     time.sleep(GONE_S)  # so long must a host be silent
-    own = toys.status().host
+    host = toys.status().host
     environment = {**os.environ, **toys._environment}
     words = [sys.executable, "-m", "standfast", "status", "--all-hosts"]
     done = subprocess.run([*words, "--json"], env=environment, capture_output=True, text=True, timeout=100, check=True)
     shown = json.loads(done.stdout)
-    assert shown["host"] == own
-    assert {seen["host"]: seen["gone"] for seen in shown["hosts"]} == {own: False, "dead\x1b[2J": True}
+    assert shown["host"] == host
+    assert {seen["host"]: seen["gone"] for seen in shown["hosts"]} == {host: False, "dead\x1b[2J": True}
     plain = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=100, check=True).stdout
-    assert f"{own} (here)" in plain
+    assert f"{host} (here)" in plain
     assert "gone" in plain
     assert "\x1b" not in plain
     put(toys.settings, "dead\x1b[2J", None)
@@ -123,20 +123,20 @@ def test_the_command_line_answers_from_the_file_while_kafka_is_away(toys: Toys) 
 
 
 def test_a_killed_system_is_gone_and_one_that_stops_is_deleted(toys: Toys) -> None:
-    own = toys.status().host
+    host = toys.status().host
     with HostStatuses(toys.settings) as statuses:
         statuses.settle(30)
         os.kill(toys.status().supervisor_pid, signal.SIGKILL)
-        wait_until(lambda: hosts(statuses)[own].gone, what="a host that is gone")
+        wait_until(lambda: hosts(statuses)[host].gone, what="a host that is gone")
         toys.stop(signal.SIGKILL)
         toys.start()
-        wait_until(lambda: alive(statuses) == {own}, what="the same host again")
+        wait_until(lambda: alive(statuses) == {host}, what="the same host again")
         with Reader(toys.settings, toys.topic("status")) as records:
             os.kill(toys.status().supervisor_pid, signal.SIGTERM)
             wait_until(lambda: not hosts(statuses), what="a host that has left")
             records.until(lambda record: record.value() is None)
-        said = [json.loads(record.value())["state"] for record in records.messages if record.value()]
-        assert said[-1] == "stopping"
+        states = [json.loads(record.value())["state"] for record in records.messages if record.value()]
+        assert states[-1] == "stopping"
         toys.stop(signal.SIGKILL)
         toys.start()
 

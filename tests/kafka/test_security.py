@@ -70,28 +70,28 @@ class Clients:
             consumer.close()
 
     def _connect(self) -> None:
-        told: list[KafkaError] = []
-        admin = AdminClient({**clients.base(self._settings, "test"), "error_cb": told.append})
+        errors: list[KafkaError] = []
+        admin = AdminClient({**clients.base(self._settings, "test"), "error_cb": errors.append})
         until = time.monotonic() + 20
         while time.monotonic() < until:
             try:
                 admin.list_topics(TOPIC, timeout=0.5)
             except KafkaException:
                 admin.poll(0)
-                if any(error.code() == KafkaError._SSL for error in told):
-                    raise Refused(told) from None
+                if any(error.code() == KafkaError._SSL for error in errors):
+                    raise Refused(errors) from None
             else:
                 return
-        raise TimeoutError(told)
+        raise TimeoutError(errors)
 
     def faust(self) -> None:
         """The stream processor's, which is aiokafka."""
         asyncio.run(self._aiokafka())
 
     async def _aiokafka(self) -> None:
-        found = credentials(self._client)
-        assert isinstance(found, faust.SASLCredentials)
-        auth = credentials_to_aiokafka_auth(found, found.ssl_context)
+        sasl = credentials(self._client)
+        assert isinstance(sasl, faust.SASLCredentials)
+        auth = credentials_to_aiokafka_auth(sasl, sasl.ssl_context)
         producer = aiokafka.AIOKafkaProducer(bootstrap_servers=self._servers, request_timeout_ms=20_000, **auth)
         try:
             await producer.start()

@@ -234,18 +234,18 @@ def test_a_request_the_model_fails_on_is_answered_and_kept(
 def test_an_unreadable_record_is_kept_as_it_was_with_the_reason(
     desk: Desk, dead: Reader, unique: str, value: bytes | None
 ) -> None:
-    own: list[Header] = [("n", unique.encode()), ("x", None)]
-    partition, offset = desk.send("search.requests", value, b"\xffkey", own)
+    sent_headers: list[Header] = [("n", unique.encode()), ("x", None)]
+    partition, offset = desk.send("search.requests", value, b"\xffkey", sent_headers)
     letter = dead.until(has("n", unique.encode()))
     assert (letter.value() or None, letter.key()) == (value or None, b"\xffkey")
     headers = letter.headers() or []
-    assert headers[:2] == own
-    found = dict(headers[2:])
-    assert found["error-topic"] == desk.topic("search.requests").encode()
-    assert (found["error-partition"], found["error-offset"]) == (b"%d" % partition, b"%d" % offset)
-    assert found["error-reason"]
-    assert (found["error-worker"] or b"").startswith(b"search-")
-    assert abs(int(found["error-timestamp"] or 0) - time.time() * 1000) < 600_000
+    assert headers[:2] == sent_headers
+    error_headers = dict(headers[2:])
+    assert error_headers["error-topic"] == desk.topic("search.requests").encode()
+    assert (error_headers["error-partition"], error_headers["error-offset"]) == (b"%d" % partition, b"%d" % offset)
+    assert error_headers["error-reason"]
+    assert (error_headers["error-worker"] or b"").startswith(b"search-")
+    assert abs(int(error_headers["error-timestamp"] or 0) - time.time() * 1000) < 600_000
 
 
 def test_unreadable_records_keep_their_order_and_are_read_once(desk: Desk, dead: Reader, unique: str) -> None:
@@ -253,11 +253,11 @@ def test_unreadable_records_keep_their_order_and_are_read_once(desk: Desk, dead:
     for value in sent:
         partition, offset = desk.send("search.requests", value, unique.encode())
     dead.until(lambda message: message.value() == sent[-1])
-    own = [message.value() for message in dead.messages if message.key() == unique.encode()]
-    assert own == sent
+    values = [message.value() for message in dead.messages if message.key() == unique.encode()]
+    assert values == sent
     group = Consumer(clients.consumer(desk.settings, "look", "serving.standfast-search"))
-    place = TopicPartition(desk.topic("search.requests"), partition)
-    wait_until(lambda: group.committed([place], timeout=10)[0].offset > offset, what="the committed offset")
+    request_partition = TopicPartition(desk.topic("search.requests"), partition)
+    wait_until(lambda: group.committed([request_partition], timeout=10)[0].offset > offset, what="the committed offset")
     group.close()
 
 
@@ -320,8 +320,8 @@ def test_every_record_of_random_bytes_is_answered_or_kept(
 
         def left() -> bool:
             both = [*results.read(0.1), *dead.read(0.1), *results.messages, *dead.messages]
-            found = {dict(message.headers() or []).get("n") for message in both}
-            return set(tags) <= found
+            seen = {dict(message.headers() or []).get("n") for message in both}
+            return set(tags) <= seen
 
         wait_until(left, 60, what="every record answered or kept")
     assert toys.pids() == pids, "a worker died of it"
@@ -370,7 +370,7 @@ def test_a_takeover_asks_no_registry(toys: Toys, desk: Desk, results: Reader, re
         topic = desk.topic("search.requests")
         for _ in range(2):  # the second standby is made while the registry is away
             wait_until(lambda: bool(toys.standbys()), 60, what="a standby is there")
-            [owner] = [one for one in toys.active() if 0 in one.partitions.get(topic, [])]
+            [owner] = [worker for worker in toys.active() if 0 in worker.partitions.get(topic, [])]
             toys.kill(owner.pid)
             name = mark + str(owner.pid).encode()
             desk.send("search.requests", frame, headers=[("n", name)], partition=0)
@@ -388,7 +388,7 @@ def test_a_committed_reader_sees_every_answer_once_and_in_order(toys: Toys) -> N
     with History(toys.settings, "once") as history:
         history.load(300, 600)
         history.exactly_once()
-        assert {one.status for one in history.seen} == {"ok"}
+        assert {sighting.status for sighting in history.seen} == {"ok"}
 
 
 def test_kafkas_own_console_tools_are_answered(toys: Toys, desk: Desk, tmp_path: Path, unique: str) -> None:
@@ -408,8 +408,8 @@ def test_kafkas_own_console_tools_are_answered(toys: Toys, desk: Desk, tmp_path:
     with desk.reader("search.results") as results:
         console("console-producer", "--topic", desk.topic("search.requests"), stdin=search(unique).decode() + "\n")
         results.answer(unique)
-        place = results.messages[-1]
-    start = ["--partition", str(place.partition()), "--offset", str(place.offset()), "--max-messages", "1"]
+        message = results.messages[-1]
+    start = ["--partition", str(message.partition()), "--offset", str(message.offset()), "--max-messages", "1"]
     shown = console("console-consumer", "--topic", desk.topic("search.results"), *start)
     answer = json.loads(shown)
     assert (answer["request_id"], answer["status"], answer["items"][0]["title"]) == (unique, "ok", "heart")

@@ -45,9 +45,9 @@ def test_what_is_missing_is_created_as_the_table_says_and_only_once(admin: Admin
     wait_until(lambda: states(admin, settings) == ["ok"] * len(TABLE), what="every topic is as the table says")
     again = topics.apply(admin, settings.kafka)
     assert {row.state for row in again} == {"ok"}
-    found = {row.topic.name: (row.actual_partitions, row.actual_replication) for row in again}
-    assert found["search.requests"] == (2, 1)
-    assert found["drills.results"] == (1, 1)
+    sizes = {row.topic.name: (row.actual_partitions, row.actual_replication) for row in again}
+    assert sizes["search.requests"] == (2, 1)
+    assert sizes["drills.results"] == (1, 1)
 
 
 def test_a_topic_that_differs_is_told_and_left_alone(admin: AdminClient, settings: Settings) -> None:

@@ -65,8 +65,10 @@ class Counting:
 
 def _bytes(read: Any) -> int:
     """aiokafka keeps what it read as it came from Kafka, by partition."""
-    kept = [one._partition_records._records for one in read if isinstance(one, FetchResult) and one.has_more()]
-    return sum(one.size_in_bytes() for one in kept if isinstance(one, RecordBatches))
+    kept = [
+        result._partition_records._records for result in read if isinstance(result, FetchResult) and result.has_more()
+    ]
+    return sum(batches.size_in_bytes() for batches in kept if isinstance(batches, RecordBatches))
 
 
 if __name__ == "__main__":

@@ -33,11 +33,11 @@ class Reader(AbstractContextManager["Reader"]):
     def __init__(self, settings: Settings, topic: str, *, from_the_start: bool = False) -> None:
         self.messages: list[Message] = []
         self._consumer = Consumer(clients.follower(settings, "reader"))
-        found = self._consumer.list_topics(topic, timeout=30).topics[topic]
-        places = [TopicPartition(topic, number) for number in found.partitions]
-        for place in places:
-            place.offset = both_ends(self._consumer, place)[0 if from_the_start else 1]
-        self._consumer.assign(places)
+        metadata = self._consumer.list_topics(topic, timeout=30).topics[topic]
+        partitions = [TopicPartition(topic, number) for number in metadata.partitions]
+        for partition in partitions:
+            partition.offset = both_ends(self._consumer, partition)[0 if from_the_start else 1]
+        self._consumer.assign(partitions)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -58,7 +58,7 @@ class Reader(AbstractContextManager["Reader"]):
 
     def read(self, timeout: float) -> list[Message]:
         """What came within that time."""
-        fresh = [one for one in self._consumer.consume(500, timeout) if one.error() is None]
+        fresh = [message for message in self._consumer.consume(500, timeout) if message.error() is None]
         self.messages.extend(fresh)
         return fresh
 
@@ -93,12 +93,12 @@ class Desk:
         partition: int = -1,
     ) -> tuple[int, int]:
         """The partition and offset the record got; fails with Kafka's error if it got none."""
-        place: list[tuple[int, int]] = []
+        positions: list[tuple[int, int]] = []
         errors: list[KafkaError] = []
 
         def delivered(error: KafkaError | None, message: Message) -> None:
             if error is None:
-                place.append((message.partition(), message.offset()))
+                positions.append((message.partition(), message.offset()))
             else:
                 errors.append(error)
 
@@ -117,12 +117,14 @@ class Desk:
         assert self._producer.flush(WAIT_S) == 0
         if errors:
             raise RefusedByKafka(errors[0].name())
-        return place[0]
+        return positions[0]
 
     def create(self, name: str, partitions: int, **config: str) -> None:
         """A topic of the caller's own; settings as Kafka's, with underscores for dots."""
-        own = {key.replace("_", "."): value for key, value in config.items()}
-        for done in self._admin.create_topics([NewTopic(self.topic(name), partitions, 1, config=own)]).values():
+        topic_config = {key.replace("_", "."): value for key, value in config.items()}
+        for done in self._admin.create_topics(
+            [NewTopic(self.topic(name), partitions, 1, config=topic_config)]
+        ).values():
             done.result(WAIT_S)
         wait_until(lambda: self._has(name, partitions), WAIT_S, what=f"the topic {name}")
 
@@ -139,9 +141,11 @@ class Desk:
         wait_until(lambda: self._has(name, 0), WAIT_S, what=f"the end of {name}")
 
     def _has(self, name: str, partitions: int) -> bool:
-        found = self._admin.list_topics(timeout=WAIT_S).topics.get(self.topic(name))
+        metadata = self._admin.list_topics(timeout=WAIT_S).topics.get(self.topic(name))
         led = (
-            [partition for partition in found.partitions.values() if partition.leader >= 0] if found is not None else []
+            [partition for partition in metadata.partitions.values() if partition.leader >= 0]
+            if metadata is not None
+            else []
         )
         return len(led) == partitions
 
@@ -151,8 +155,8 @@ class Desk:
             ConfigEntry(key.replace("_", "."), value, incremental_operation=AlterConfigOpType.SET)
             for key, value in config.items()
         ]
-        asked = [ConfigResource(ResourceType.TOPIC, self.topic(name), incremental_configs=entry)]
-        for done in self._admin.incremental_alter_configs(asked).values():
+        resources = [ConfigResource(ResourceType.TOPIC, self.topic(name), incremental_configs=entry)]
+        for done in self._admin.incremental_alter_configs(resources).values():
             done.result(WAIT_S)
 
 
@@ -160,18 +164,18 @@ class RefusedByKafka(Exception):
     """Kafka did not take a record; the message is its error's name."""
 
 
-def both_ends(consumer: Consumer, place: TopicPartition) -> tuple[int, int]:
+def both_ends(consumer: Consumer, partition: TopicPartition) -> tuple[int, int]:
     """Where a partition begins and ends; for a moment it may have no leader that knows: a fresh one, a slow broker."""
     deadline = time.monotonic() + WAIT_S
     while True:
         try:
-            found: tuple[int, int] = consumer.get_watermark_offsets(place, timeout=WAIT_S)
+            ends: tuple[int, int] = consumer.get_watermark_offsets(partition, timeout=WAIT_S)
         except KafkaException:
             if time.monotonic() > deadline:
                 raise
             time.sleep(0.05)
         else:
-            return found
+            return ends
 
 
 def is_answer_to(request_id: str) -> Callable[[Message], bool]:

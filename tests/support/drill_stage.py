@@ -65,11 +65,11 @@ class Stage:
     def dead_letters(self) -> list[tuple[bytes, dict[str, bytes]]]:
         consumer = Consumer(clients.consumer(self.settings, "test", "test"))
         consumer.assign([TopicPartition(f"{self.topic}.dlq", 0, 0)])
-        found: list[tuple[bytes, dict[str, bytes]]] = []
-        while (message := consumer.poll(1 if found else 10)) is not None:
-            found.append((message.value(), dict(message.headers() or ())))
+        letters: list[tuple[bytes, dict[str, bytes]]] = []
+        while (message := consumer.poll(1 if letters else 10)) is not None:
+            letters.append((message.value(), dict(message.headers() or ())))
         consumer.close()
-        return found
+        return letters
 
 
 class RunnerProcess:

@@ -18,18 +18,18 @@ LAST: list[list[dict[str, object]]] = [[]]  # the products of the request before
 
 def serve(servers: str, prefix: str, worker: str, partitions: list[int], mode: str) -> None:
     """Never returns."""
-    own = {"bootstrap.servers": servers, "transactional.id": prefix + worker, "retry.backoff.ms": 10}
-    producer = Producer({**own, "retry.backoff.max.ms": 20, "partitioner": "murmur2_random"})
+    common = {"bootstrap.servers": servers, "transactional.id": prefix + worker, "retry.backoff.ms": 10}
+    producer = Producer({**common, "retry.backoff.max.ms": 20, "partitioner": "murmur2_random"})
     producer.init_transactions(20)
     group = {"bootstrap.servers": servers, "group.id": f"{prefix}echo", "enable.auto.commit": False}
     consumer = Consumer({**group, "auto.offset.reset": "earliest"})
-    places = consumer.committed([TopicPartition(f"{prefix}search.requests", number) for number in partitions], 20)
-    for place in places:
-        place.offset = max(place.offset, 0)
-    consumer.assign(places)
+    positions = consumer.committed([TopicPartition(f"{prefix}search.requests", number) for number in partitions], 20)
+    for position in positions:
+        position.offset = max(position.offset, 0)
+    consumer.assign(positions)
     print("serving", flush=True)  # noqa: T201 - read by the test
     while True:
-        messages = [one for one in consumer.consume(50, 0.01) if one.error() is None]
+        messages = [message for message in consumer.consume(50, 0.01) if message.error() is None]
         if messages and mode != "silent":
             answer(messages, producer, consumer, worker, mode, prefix)
 
@@ -40,16 +40,16 @@ def answer(
     producer.begin_transaction()
     offsets: dict[int, int] = {}
     for message in messages:
-        asked = json.loads(message.value())
-        items = [{"item_id": str(number), "score": 1.0, "title": ""} for number in range(asked["k"])]
+        request = json.loads(message.value())
+        items = [{"item_id": str(number), "score": 1.0, "title": ""} for number in range(request["k"])]
         LAST.append(items)
         shown = LAST.pop(0) if mode == "swapped" else LAST.pop()
-        result = {"request_id": asked["request_id"], "status": "ok", "worker": worker, "items": shown}
+        result = {"request_id": request["request_id"], "status": "ok", "worker": worker, "items": shown}
         for _ in range(2 if mode == "twice" else 1):
             producer.produce(f"{prefix}search.results", json.dumps(result), message.key())
         offsets[message.partition()] = message.offset() + 1
-    ahead = [TopicPartition(f"{prefix}search.requests", number, offset) for number, offset in offsets.items()]
-    producer.send_offsets_to_transaction(ahead, consumer.consumer_group_metadata(), 20)
+    next_offsets = [TopicPartition(f"{prefix}search.requests", number, offset) for number, offset in offsets.items()]
+    producer.send_offsets_to_transaction(next_offsets, consumer.consumer_group_metadata(), 20)
     producer.commit_transaction(20)
 
 

@@ -112,7 +112,7 @@ class Fuzz:
         self._codec = codec
         self._encodings = [Encoding.JSON, Encoding.AVRO, *([Encoding.CONFLUENT] if registry else [])]
 
-    def one(self, number: int, topic: str = "") -> Fuzzed:
+    def record(self, number: int, topic: str = "") -> Fuzzed:
         """The next one."""
         chance = self._chance
         topic = topic or chance.choices(list(_KINDS), _WEIGHTS)[0]

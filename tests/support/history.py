@@ -84,14 +84,14 @@ class History:
         self.sent[request_id] = key if partition is None else f"{self.name}-partition-{partition}"
         self.asked[request_id] = query
         value = json.dumps({"request_id": request_id, "query": query}).encode()
-        place = {} if partition is None else {"partition": partition}
+        target = {} if partition is None else {"partition": partition}
         self._producer.produce(
             self._requests,
             value,
             self.sent[request_id],
             on_delivery=self._delivered,
             headers=self._headers,
-            **place,
+            **target,
         )
         self._producer.poll(0)
         return request_id
@@ -111,19 +111,19 @@ class History:
 
     def answers(self, request_id: str) -> list[Sighting]:
         """Every answer to a request."""
-        return [one for one in list(self.seen) if one.request_id == request_id]
+        return [sighting for sighting in list(self.seen) if sighting.request_id == request_id]
 
     def settle(self, timeout: float = ANSWER_S) -> None:
         """Returns when every request is committed as served and every answer is read, or fails."""
         self.flush()
         wait_until(self._is_served, timeout, every=0.1, what="requests all served")
-        ends = {(topic, one): end for topic in self._results for one, end in self._ends(topic).items()}
+        ends = {(topic, partition): end for topic in self._results for partition, end in self._ends(topic).items()}
         wait_until(lambda: self._has_read(ends), timeout, what="answers all read")
 
     def at_least_once(self, timeout: float = ANSWER_S) -> None:
         """Asserts that every request has an answer; waits for the last of them."""
         self.settle(timeout)
-        assert set(self.sent) - {one.request_id for one in self.seen} == set()
+        assert set(self.sent) - {sighting.request_id for sighting in self.seen} == set()
 
     def exactly_once(self, timeout: float = ANSWER_S, besides: tuple[str, ...] = ()) -> None:
         """Asserts that every request but those `besides` has one answer, in order; waits for the last of them.
@@ -131,14 +131,14 @@ class History:
         What our own producer has written to Kafka more than once is to have an answer each time.
         """
         self.settle(timeout)
-        counts = Counter(one.request_id for one in self.seen)
-        lost = [one for one in self.sent if one not in counts and one not in besides]
-        doubled = [one for one, count in counts.items() if count > 1]
+        counts = Counter(sighting.request_id for sighting in self.seen)
+        lost = [request_id for request_id in self.sent if request_id not in counts and request_id not in besides]
+        doubled = [request_id for request_id, count in counts.items() if count > 1]
         if doubled:
             written = self._written()
-            doubled = [one for one in doubled if counts[one] > written[one]]
-        found = (lost, doubled, self.out_of_order(), self.wrong())
-        assert found == ([], [], [], []), f"lost, doubled, out of order, wrong of {len(self.sent)}: {found}"
+            doubled = [request_id for request_id in doubled if counts[request_id] > written[request_id]]
+        problems = (lost, doubled, self.out_of_order(), self.wrong())
+        assert problems == ([], [], [], []), f"lost, doubled, out of order, wrong of {len(self.sent)}: {problems}"
 
     def _written(self) -> Counter[str]:
         """How often each request stands in the request topic."""
@@ -157,21 +157,22 @@ class History:
     def wrong(self) -> list[str]:
         """Requests whose answer is to another: the toy answers with the query itself, or with its version if asked."""
         return [
-            one.request_id
-            for one in list(self.seen)
-            if one.status == "ok" and self.asked.get(one.request_id, "version") not in {"version", one.title}
+            sighting.request_id
+            for sighting in list(self.seen)
+            if sighting.status == "ok"
+            and self.asked.get(sighting.request_id, "version") not in {"version", sighting.title}
         ]
 
     def out_of_order(self) -> list[str]:
         """Requests whose answer came after that of a later request of the same key."""
         last: dict[str, int] = {}
         late = []
-        for one in self.seen:
-            if one.request_id not in self.sent:
+        for sighting in self.seen:
+            if sighting.request_id not in self.sent:
                 continue
-            key, number = self.sent[one.request_id], int(one.request_id.rpartition("-")[2])
+            key, number = self.sent[sighting.request_id], int(sighting.request_id.rpartition("-")[2])
             if number < last.get(key, -1):
-                late.append(one.request_id)
+                late.append(sighting.request_id)
             last[key] = max(number, last.get(key, -1))
         return late
 
@@ -180,9 +181,9 @@ class History:
             self._unsent.append(f"{message.key()!r}: {error}")
 
     def _read(self) -> None:
-        found = [self._consumer.list_topics(result, timeout=30).topics[result] for result in self._results]
+        topics = [self._consumer.list_topics(result, timeout=30).topics[result] for result in self._results]
         self._consumer.assign(
-            [TopicPartition(one.topic, number, OFFSET_BEGINNING) for one in found for number in one.partitions]
+            [TopicPartition(topic.topic, number, OFFSET_BEGINNING) for topic in topics for number in topic.partitions]
         )
         self._started.set()
         while not self._ended.is_set():
@@ -201,9 +202,9 @@ class History:
 
     def _ends(self, topic: str) -> dict[int, int]:
         """The end of each partition, as a read_committed reader sees it."""
-        found = self._asking.list_topics(topic, timeout=30).topics[topic]
-        places = [TopicPartition(topic, number) for number in found.partitions]
-        return {place.partition: both_ends(self._asking, place)[1] for place in places}
+        metadata = self._asking.list_topics(topic, timeout=30).topics[topic]
+        partitions = [TopicPartition(topic, number) for number in metadata.partitions]
+        return {partition.partition: both_ends(self._asking, partition)[1] for partition in partitions}
 
     def _is_served(self) -> bool:
         ends = self._ends(self._requests)
@@ -211,8 +212,8 @@ class History:
             done = self._asking.committed([TopicPartition(self._requests, number) for number in ends], timeout=30)
         except KafkaException:  # a slow broker has no coordinator for a moment
             return False
-        return all(max(one.offset, 0) >= ends[one.partition] for one in done)
+        return all(max(position.offset, 0) >= ends[position.partition] for position in done)
 
     def _has_read(self, ends: dict[tuple[str, int], int]) -> bool:
         """By the ends that the reader came to: its position does not count the markers behind the last answer."""
-        return all(self._read_to.get(place, 0) >= end for place, end in ends.items())
+        return all(self._read_to.get(partition, 0) >= end for partition, end in ends.items())

@@ -63,7 +63,7 @@ class PaperMember(MemberState):
         super().__init__(slot, model)
         self.nursery = nursery
         self.pid, self.fence = 4000, None
-        self.told: list[Message] = []
+        self.received: list[Message] = []
 
     @property
     def heartbeat(self) -> PaperMember:
@@ -73,7 +73,7 @@ class PaperMember(MemberState):
         return HeartbeatReading(0.0, None, ())
 
     def send(self, message: Message) -> bool:
-        self.told.append(message)
+        self.received.append(message)
         return True
 
     def kill(self) -> None:
@@ -179,12 +179,12 @@ class Stage:
 
     def obey(self, member: PaperMember) -> bool:
         """The process does the next thing that it has to do; False: there is nothing."""
-        if member.state == "starting" and member.identity is None and not member.told:
+        if member.state == "starting" and member.identity is None and not member.received:
             self.replicas.said(cast(Member, member), Ready([]))
             return True
-        if not member.told:
+        if not member.received:
             return False
-        order = member.told.pop(0)
+        order = member.received.pop(0)
         if isinstance(order, Activate):
             self.replicas.said(cast(Member, member), Serving({"search.requests": [0, 1]}))
         elif isinstance(order, StopOrder):

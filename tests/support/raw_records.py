@@ -47,7 +47,7 @@ def batch(records: Sequence[Raw], compression: str = "none", at: int | None = No
     """A batch of these records, the first at offset `base`; Kafka soon deletes those of a time long past."""
     at = time.time_ns() // 1_000_000 if at is None else at
     number, compress = CODECS[compression]
-    packed = compress(b"".join(record.packed(place) for place, record in enumerate(records)))
+    packed = compress(b"".join(record.packed(index) for index, record in enumerate(records)))
     count = len(records)
     tail = struct.pack(">hiqqqhii", number, count - 1, at, at, -1, -1, -1, count) + packed
     return struct.pack(">qiibI", base, 9 + len(tail), -1, 2, calc_crc32c(tail)) + tail
@@ -67,20 +67,20 @@ def refusal(admin: AdminClient, topic: str, partition: int, data: bytes) -> int:
 
 def _answer(admin: AdminClient, topic: str, partition: int, data: bytes) -> tuple[int, int]:
     """Error and first offset; a topic just made has no leader for a moment."""
-    found: list[tuple[int, int]] = []
+    answers: list[tuple[int, int]] = []
 
     def sent() -> bool:
-        found.append(_send(admin, topic, partition, data))
-        return found[-1][0] not in _NO_LEADER_YET
+        answers.append(_send(admin, topic, partition, data))
+        return answers[-1][0] not in _NO_LEADER_YET
 
     wait_until(sent, every=0.2, what="a leader")
-    return found[-1]
+    return answers[-1]
 
 
 def _send(admin: AdminClient, topic: str, partition: int, data: bytes) -> tuple[int, int]:
     about = admin.list_topics(topic, timeout=30)
-    place = about.topics[topic].partitions.get(partition)
-    broker = about.brokers.get(place.leader) if place else None
+    metadata = about.topics[topic].partitions.get(partition)
+    broker = about.brokers.get(metadata.leader) if metadata else None
     if broker is None:
         return _NO_LEADER_YET[0], -1
     name = struct.pack(">h", len(topic)) + topic.encode()

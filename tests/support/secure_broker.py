@@ -29,7 +29,7 @@ class SecureBroker(broker.Node):
     def __init__(self, folder: Path) -> None:
         first, second, third = new_layout(3).nodes
         super().__init__(folder, Layout("secure0000000000000000", [first]), first)
-        self.named, self.misnamed = (f"127.0.0.1:{one.broker}" for one in (second, third))
+        self.named, self.misnamed = (f"127.0.0.1:{ports.broker}" for ports in (second, third))
         self._pems = folder / "pem"
 
     def start(self) -> None:
@@ -87,7 +87,7 @@ class SecureBroker(broker.Node):
     def _listener(self, name: str) -> dict[str, str]:
         secret = PASSWORD.replace("\\", "\\\\").replace('"', '\\"')
         logins = "org.apache.kafka.common.security"
-        own = {
+        config = {
             "ssl.client.auth": "required",
             "ssl.keystore.type": "PEM",
             "ssl.keystore.location": str(self._pems / f"{name}.both"),
@@ -98,7 +98,7 @@ class SecureBroker(broker.Node):
             "scram-sha-256.sasl.jaas.config": f"{logins}.scram.ScramLoginModule required;",
             "scram-sha-512.sasl.jaas.config": f"{logins}.scram.ScramLoginModule required;",
         }
-        return {f"listener.name.{name}.{key}": value for key, value in own.items()}
+        return {f"listener.name.{name}.{key}": value for key, value in config.items()}
 
 
 def _certificates(folder: Path) -> None:

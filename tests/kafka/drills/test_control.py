@@ -30,9 +30,9 @@ WAIT_S = 60.0
 def stage(state: Path, broker: str, unique: str) -> Iterator[Stage]:
     settings = Settings(kafka=KafkaSettings(bootstrap_servers=broker, topic_prefix=f"{unique}.", partitions=1))
     topics.apply(AdminClient(clients.base(settings, "test")), settings.kafka)
-    found = Stage(settings)
-    yield found
-    found.close()
+    stage = Stage(settings)
+    yield stage
+    stage.close()
 
 
 @pytest.fixture
@@ -53,9 +53,9 @@ def endings(stage: Stage, count: int) -> list[DrillEvent]:
         last = [outcome.event for outcome in stage.outcomes() if outcome.event.phase in FINAL]
         return last if len(last) >= count else []
 
-    found = wait_until(seen, WAIT_S, every=0.2, what=f"{count} last events")
-    assert len(found) == count, found
-    return found
+    events = wait_until(seen, WAIT_S, every=0.2, what=f"{count} last events")
+    assert len(events) == count, events
+    return events
 
 
 def topic_id(stage: Stage) -> str:
@@ -86,13 +86,13 @@ def test_commands_of_a_topic_that_was_made_again_are_answered(
     made_again(desk, stage)
     for _ in range(4):  # more than there were: the place that was read to is inside the new topic
         stage.order(drill="none")
-    found = endings(stage, 6)
+    events = endings(stage, 6)
     fresh = topic_id(stage)
-    own = [f"{stage.topic}-0-{number}" for number in range(4)]
-    assert [one.command for one in found[2:]] == [f"{name}@{fresh}" for name in own]
-    assert [one.drill_id for one in found[2:]] == own
-    assert [one.drill_id for one in first] == own[:2]
-    assert len({one.command for one in found}) == 6
+    ids = [f"{stage.topic}-0-{number}" for number in range(4)]
+    assert [event.command for event in events[2:]] == [f"{name}@{fresh}" for name in ids]
+    assert [event.drill_id for event in events[2:]] == ids
+    assert [event.drill_id for event in first] == ids[:2]
+    assert len({event.command for event in events}) == 6
 
 
 def test_a_topic_made_again_while_no_runner_lived_is_read_from_its_beginning(stage: Stage, desk: Desk) -> None:
@@ -193,8 +193,8 @@ def test_the_committed_offset_carries_the_id_of_its_topic(stage: Stage, runner: 
     endings(stage, 1)
     control = Control(stage.settings, lambda: True)
     try:
-        (place,) = control._consumer.committed([TopicPartition(stage.topic, 0)], 10)
-        assert (place.offset, place.metadata) == (1, topic_id(stage))
+        (committed,) = control._consumer.committed([TopicPartition(stage.topic, 0)], 10)
+        assert (committed.offset, committed.metadata) == (1, topic_id(stage))
     finally:
         control.close()
 

@@ -66,4 +66,4 @@ def test_no_request_is_given_up_so_that_none_is_numbered_anew(
     load = Load(settings, service("search", settings), "patient", 5.0, ())
     load.start()
     load.close()
-    assert [(one["enable.idempotence"], one["message.timeout.ms"]) for one in made] == [(True, 0)]
+    assert [(config["enable.idempotence"], config["message.timeout.ms"]) for config in made] == [(True, 0)]

@@ -36,9 +36,9 @@ HOPELESS = {"recover_within_s": 1.5, "rto_ms": 1000, "answer_within_s": 5.0, "re
 @pytest.fixture
 def stage(state: Path, broker: str, unique: str) -> Iterator[Stage]:
     settings = Settings(kafka=KafkaSettings(bootstrap_servers=broker, topic_prefix=f"{unique}.", partitions=3))
-    found = Stage(settings)
-    yield found
-    found.close()
+    stage = Stage(settings)
+    yield stage
+    stage.close()
 
 
 @pytest.fixture
@@ -89,7 +89,7 @@ def test_a_successor_that_swaps_its_answers_fails_the_drill(stage: Stage) -> Non
         stage.order(drill="worker-kill", drill_id="d1", params=QUICK)
         last = stage.last("d1")
     assert (last.verdict, last.held, last.undone, last.lost, last.score) == ("failed", "failed", "passed", 0, 0.0)
-    assert any("answers that cannot be to their requests" in one for one in last.findings or ())
+    assert any("answers that cannot be to their requests" in finding for finding in last.findings or ())
 
 
 def test_a_system_that_does_not_answer_is_not_broken_further(stage: Stage) -> None:
@@ -123,10 +123,10 @@ def test_what_cannot_run_is_refused_with_the_reason_and_the_runner_goes_on(stage
         stage.send(value)
     before = system.pids()
     with RunnerProcess(stage.settings) as runner:
-        for number, (value, said) in enumerate(orders):
+        for number, (value, reason) in enumerate(orders):
             last = stage.last(f"{stage.topic}-0-{number}", within=15)
             assert (last.phase, last.verdict) == ("rejected", "rejected")
-            assert said in (last.reason or ""), value
+            assert reason in (last.reason or ""), value
         assert runner.process.poll() is None
     assert len(stage.outcomes()) == len(orders)
     assert system.pids() == before
@@ -228,11 +228,11 @@ def test_the_command_line_runs_a_drill_and_reports_it(stage: Stage, system: Smal
 
     sets = [f"--set={key}={value}" for key, value in QUICK.items()]
     with RunnerProcess(stage.settings):
-        found = call("run", "worker-kill", "--target", "worker=search-1", "--json", *sets)
-    assert found.returncode == 0, found.stderr
-    last = msgspec.json.decode(found.stdout, type=DrillEvent)
+        finished = call("run", "worker-kill", "--target", "worker=search-1", "--json", *sets)
+    assert finished.returncode == 0, finished.stderr
+    last = msgspec.json.decode(finished.stdout, type=DrillEvent)
     assert (last.verdict, last.phase) == ("passed", "completed")
-    assert "steady_state" in found.stderr
+    assert "steady_state" in finished.stderr
     page = tmp_path / "drills.html"
     assert call("report", "--html", str(page)).returncode == 0
     assert last.drill_id in page.read_text()
@@ -288,10 +288,10 @@ def test_a_drill_run_that_is_given_up_or_interrupted_calls_it_off_and_says_so(
             process, drill_id = begun(*(["--timeout=5"] if how is None else []))
             if how is not None:
                 process.send_signal(how)
-            _, said = process.communicate(timeout=60)
-            assert process.returncode == code, said
-            assert f"{drill_id} {'was interrupted' if how else 'had not ended after 5 s'}" in said
-            assert "it was called off: aborted, nothing was injected" in said
+            _, stderr = process.communicate(timeout=60)
+            assert process.returncode == code, stderr
+            assert f"{drill_id} {'was interrupted' if how else 'had not ended after 5 s'}" in stderr
+            assert "it was called off: aborted, nothing was injected" in stderr
             assert stage.last(drill_id).phase == "aborted"
         runner.process.send_signal(signal.SIGSTOP)
         silent = subprocess.run(
@@ -339,20 +339,20 @@ def test_a_drill_that_hangs_ends_its_runner_and_the_next_one_ends_the_drill(
     monkeypatch.setattr(runner_module, "_HANGS_AFTER_S", 1.0)
     hangs = threading.Event()
     monkeypatch.setattr(toy_fault.Mark, "undo", lambda _self: hangs.wait())
-    said: list[DrillError] = []
+    errors: list[DrillError] = []
 
     def run() -> None:
         try:
             runner_module.Runner(stage.settings, Codec(), threading.Event()).run()
         except DrillError as error:
-            said.append(error)
+            errors.append(error)
 
     running = threading.Thread(target=run, daemon=True)
     running.start()
     stage.order(drill="toy-mark", drill_id="d1", duration_s=4.0, params=QUICK)
     running.join(60)
     hangs.set()
-    assert "d1 should have ended" in str(said[0])
+    assert "d1 should have ended" in str(errors[0])
     with runner_in_a_thread(stage.settings):
         last = stage.last("d1")
         stage.order(drill="none", drill_id="d2")

@@ -65,7 +65,7 @@ def files() -> list[Path]:
 
 
 def threads() -> set[str]:
-    return {one.name for one in threading.enumerate()}
+    return {thread.name for thread in threading.enumerate()}
 
 
 def is_stopped(system: SmallSystem) -> bool:
@@ -104,10 +104,10 @@ def test_a_runner_killed_leaves_nothing_to_the_next_but_to_undo(
 ) -> None:
     drill_id = f"{drill}-{moment.replace(' ', '-')}"
     before = system.pids()
-    own = {"at_most_s": 0.5, "target": {"worker": "search-0"}} if drill == "toy-hang" else {}
-    target = own.pop("target", {})
+    extra = {"at_most_s": 0.5, "target": {"worker": "search-0"}} if drill == "toy-hang" else {}
+    target = extra.pop("target", {})
     runner.start(DIES=moment)
-    stage.order(drill=drill, drill_id=drill_id, params=QUICK | own, target=target)
+    stage.order(drill=drill, drill_id=drill_id, params=QUICK | extra, target=target)
     died(runner, moment)
     assert len(files()) == 1
     assert (is_stopped(system), toy_fault.mark().exists()) == {

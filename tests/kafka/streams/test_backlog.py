@@ -30,11 +30,11 @@ def fill(shop: Shop) -> None:
 
 def counted(traffic: Reading) -> Counter[str]:
     """Records by topic in all windows so far."""
-    found: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
     for message in traffic.more():
         window, _ = CODEC.decode(message.value(), TrafficWindow)
-        found[window.topic.partition(".")[2]] += window.records
-    return found
+        counts[window.topic.partition(".")[2]] += window.records
+    return counts
 
 
 def test_a_backlog_is_counted_whole_and_held_in_small_parts(broker: str, unique: str, tmp_path: Path) -> None:

@@ -84,8 +84,8 @@ class Host:
 
     def _is(self, partitions: int) -> None:
         def count() -> int:
-            found: Any = self.admin.list_topics(timeout=5).topics.get(self.topic)
-            return len(found.partitions) if found is not None else 0
+            metadata: Any = self.admin.list_topics(timeout=5).topics.get(self.topic)
+            return len(metadata.partitions) if metadata is not None else 0
 
         wait_until(lambda: count() == partitions, what="the topic")
 
@@ -169,7 +169,7 @@ def test_a_store_without_room_is_no_end_and_answers_are_degraded(host: Host) -> 
     host.follow()
     host.knows("u", "a")
     for number in range(30):
-        seen = {f"{number}-{one:0120}": 1 for one in range(5000)}
+        seen = {f"{number}-{item:0120}": 1 for item in range(5000)}
         profile = Profile(user_id=f"u{number}", items=[], earlier=seen, updated_at=1)
         host.put(f"u{number}", value=Codec().encode(profile, Encoding.JSON))
     wait_until(lambda: not host.histories.known("u").complete, 60, what="answers that say so")

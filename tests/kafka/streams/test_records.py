@@ -69,11 +69,11 @@ def counted(shop: Shop, of: Counter[str]) -> None:
     traffic = shop.read("traffic")
 
     def records() -> Counter[str]:
-        found: Counter[str] = Counter()
+        counts: Counter[str] = Counter()
         for message in traffic.more():
             window, _ = CODEC.decode(message.value(), TrafficWindow)
-            found[window.topic.removeprefix(shop.prefix)] += window.records
-        return found
+            counts[window.topic.removeprefix(shop.prefix)] += window.records
+        return counts
 
     wait_until(lambda: all(records()[topic] >= many for topic, many in of.items()), what=f"windows with {of}")
     traffic.close()
@@ -131,7 +131,7 @@ def test_a_batch_that_unpacks_to_too_much_is_set_aside(shop: Shop, admin: AdminC
     send(admin, f"{shop.prefix}interactions", 0, batch([Raw(purchase("behind"), b"behind")]))
     profiled(shop, "behind")
     wanted = {("error-offset", str(offset).encode()), ("error-partition", b"0")}
-    wait_until(lambda: any(wanted <= set(one.headers() or ()) for one in letters.more()), what="dead letter")
+    wait_until(lambda: any(wanted <= set(letter.headers() or ()) for letter in letters.more()), what="dead letter")
     letters.close()
 
 
@@ -139,7 +139,7 @@ def test_an_unreadable_record_with_such_a_name_is_a_dead_letter(shop: Shop, admi
     letters = shop.read("interactions.dlq", 1)
     offset = send(admin, f"{shop.prefix}interactions", 0, batch([Raw(b"no purchase", headers=_ODD)]))
     wanted = {("caf\\xe9", b"x"), ("error-offset", str(offset).encode()), ("error-partition", b"0")}
-    wait_until(lambda: any(wanted <= set(one.headers() or ()) for one in letters.more()), what="dead letter")
+    wait_until(lambda: any(wanted <= set(letter.headers() or ()) for letter in letters.more()), what="dead letter")
     letters.close()
 
 
@@ -149,7 +149,9 @@ def test_a_record_without_a_time_is_folded_as_of_now(shop: Shop, admin: AdminCli
     profiles = shop.read("profiles")
     send(admin, f"{shop.prefix}interactions", 2, batch([Raw(purchase(user), user.encode())], at=at))
     wait_until(lambda: len(profiles.items_of(user)) == 1, 90, what="profile")
-    profile = next(CODEC.decode(one.value(), Profile)[0] for one in profiles.seen if one.key() == user.encode())
+    profile = next(
+        CODEC.decode(message.value(), Profile)[0] for message in profiles.seen if message.key() == user.encode()
+    )
     assert min(profile.items[0].timestamp, profile.updated_at) >= began
     profiles.close()
 
@@ -158,11 +160,11 @@ def test_a_profile_that_somebody_deletes_stays_deleted(shop: Shop) -> None:
     profiles = shop.read("profiles")
     shop.send(purchase("erased", "before"), key="erased")
     wait_until(lambda: profiles.items_of("erased") == ["before"], what="first profile")
-    place = next(one.partition() for one in profiles.seen if one.key() == b"erased")
-    shop.producer.produce(f"{shop.prefix}profiles", key="erased", value=None, partition=place)
+    partition = next(message.partition() for message in profiles.seen if message.key() == b"erased")
+    shop.producer.produce(f"{shop.prefix}profiles", key="erased", value=None, partition=partition)
     assert shop.producer.flush(30) == 0
     deletions = [None, None]  # ours, and the one of the stream processor, which has heard of it
-    wait_until(lambda: [one.value() for one in profiles.more() if one.key() == b"erased"][1:] == deletions)
+    wait_until(lambda: [message.value() for message in profiles.more() if message.key() == b"erased"][1:] == deletions)
     shop.send(purchase("erased", "after"), key="erased")
     wait_until(lambda: profiles.items_of("erased") == ["after"], what="profile begun anew")
     profiles.close()

@@ -65,11 +65,11 @@ def test_a_profile_lies_where_its_interactions_lie_whatever_their_key(shop: Shop
 
     def merged() -> bool:
         mine = {m.partition(): CODEC.decode(m.value(), Profile)[0] for m in profiles.more() if m.key() == b"roaming"}
-        found = {place: {seen.item_id for seen in profile.items} for place, profile in mine.items()}
+        by_partition = {partition: {seen.item_id for seen in profile.items} for partition, profile in mine.items()}
         return (
-            bool(found)
-            and all(found.get(place, set()) <= items for place, items in expected.items())
-            and (set().union(*found.values()) == {f"item-{key}" for key in "abcd"})
+            bool(by_partition)
+            and all(by_partition.get(partition, set()) <= items for partition, items in expected.items())
+            and (set().union(*by_partition.values()) == {f"item-{key}" for key in "abcd"})
         )
 
     wait_until(merged, what="profiles by partition")
@@ -116,7 +116,7 @@ def test_an_interaction_in_avro_counts_as_one_in_json(shop: Shop) -> None:
     profiles = shop.read("profiles")
     shop.buy("avro", "one", Encoding.JSON)
     shop.buy("avro", "two", Encoding.AVRO)
-    assert wait_until(lambda: len(found := profiles.items_of("avro")) == 2 and found) == ["one", "two"]
+    assert wait_until(lambda: len(items := profiles.items_of("avro")) == 2 and items) == ["one", "two"]
     profiles.close()
 
 
@@ -133,15 +133,15 @@ def test_windows_count_committed_answers_only(shop: Shop) -> None:
     traffic, topic = shop.read("traffic"), f"{shop.prefix}search.results"
 
     def windows() -> dict[int, TrafficWindow]:
-        some = [CODEC.decode(m.value(), TrafficWindow)[0] for m in traffic.more() if m.key() == topic.encode()]
-        assert len({window.start for window in some}) == len(some), "a window was published twice"
-        return {window.start: window for window in some if window.records}
+        published = [CODEC.decode(m.value(), TrafficWindow)[0] for m in traffic.more() if m.key() == topic.encode()]
+        assert len({window.start for window in published}) == len(published), "a window was published twice"
+        return {window.start: window for window in published if window.records}
 
     wait_until(lambda: sum(window.records for window in windows().values()) >= 4, what="windows of search.results")
-    found = windows().values()
-    assert sum(window.records for window in found) == 4
-    assert {window.latency_p99_ms for window in found} == {5.0}
-    assert sum(window.by_status["ok"] for window in found) == 4
+    final = windows().values()
+    assert sum(window.records for window in final) == 4
+    assert {window.latency_p99_ms for window in final} == {5.0}
+    assert sum(window.by_status["ok"] for window in final) == 4
     traffic.close()
 
 

@@ -68,8 +68,8 @@ class Mortal:
 def mortal(kind: Kind) -> Kind:
     """The same kind of fault, made by a runner that may die."""
 
-    def make(scene: RunningSystem, aim: Aim) -> Injector:
-        made: Injector = Mortal(kind.make(scene, aim))  # type: ignore[assignment] - the rest is passed on
+    def make(system: RunningSystem, aim: Aim) -> Injector:
+        made: Injector = Mortal(kind.make(system, aim))  # type: ignore[assignment] - the rest is passed on
         return made
 
     return replace(kind, make=make)
@@ -81,7 +81,7 @@ def keep(intent: intents.Intent, written: Any = intents.keep) -> None:
 
 
 if __name__ == "__main__":
-    for one in (MARK, replace(HANG, drill=TOY_HANG)):
-        FAULTS[one.name] = mortal(one)
+    for fault in (MARK, replace(HANG, drill=TOY_HANG)):
+        FAULTS[fault.name] = mortal(fault)
     intents.keep = keep
     sys.exit(main())

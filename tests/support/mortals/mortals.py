@@ -51,7 +51,7 @@ class Mortals(Toys):
 
     def counts(self, pid: int) -> Counts:
         """What a worker or standby has counted so far."""
-        found = self.home / f"counts-{pid}"
-        found.unlink(missing_ok=True)
+        file = self.home / f"counts-{pid}"
+        file.unlink(missing_ok=True)
         self.kill(pid, signal.SIGUSR1)
-        return msgspec.json.decode(wait_until(lambda: found.exists() and found.read_bytes(), 30), type=Counts)
+        return msgspec.json.decode(wait_until(lambda: file.exists() and file.read_bytes(), 30), type=Counts)

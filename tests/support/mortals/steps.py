@@ -75,10 +75,10 @@ class Steps:
         stand_ins[messages.send] = self._step(_message_name("send"), messages.send)
         stand_ins[messages.offer] = self._step(_message_name("offer"), messages.offer)
         stand_ins[messages.receive] = self._step("receive", messages.receive)
-        for module in [one for name, one in sys.modules.items() if name.startswith("consumers.")]:
-            for own, value in list(vars(module).items()):
+        for module in [loaded for name, loaded in sys.modules.items() if name.startswith("consumers.")]:
+            for attribute, value in list(vars(module).items()):
                 if inspect.isroutine(value) or inspect.isclass(value):
-                    setattr(module, own, stand_ins.get(value, value))
+                    setattr(module, attribute, stand_ins.get(value, value))
 
     def _stand_in(self, kind: type) -> type:
         """A client all of whose methods are steps, and the calls of its rebalance callbacks too."""
@@ -97,8 +97,8 @@ class Steps:
     def _subscribing(self, subscribe: Function) -> Function:
         def subscribing(consumer: Any, topics: list[str], **more: Function) -> None:
             steps = {
-                name: self._callback(f"{consumer.known_as}.{name}", one) if name in _CALLBACKS else one
-                for name, one in more.items()
+                name: self._callback(f"{consumer.known_as}.{name}", function) if name in _CALLBACKS else function
+                for name, function in more.items()
             }
             subscribe(consumer, topics, **steps)
 
@@ -125,44 +125,44 @@ class Steps:
             outer = getattr(self._here, "within", None)
             if os.getpid() == self._nursery or (outermost is not None and outer == outermost):
                 return function(*arguments, **more)
-            own = name if isinstance(name, str) else name(*arguments)
-            full = self._begin(own, arguments)
+            call = name if isinstance(name, str) else name(*arguments)
+            full = self._begin(call, arguments)
             self._here.within = outermost
             try:
                 result = function(*arguments, **more)
             finally:
                 self._here.within = outer
-            self._learn(own, arguments, result)
+            self._learn(call, arguments, result)
             self._orders.after(full)
             return result
 
         return step
 
-    def _begin(self, own: str, arguments: tuple[Any, ...]) -> str:
-        if own == "Committer.close":
+    def _begin(self, call: str, arguments: tuple[Any, ...]) -> str:
+        if call == "Committer.close":
             self._phase = "stop"
-        full = f"{self._role()}: {own}"
+        full = f"{self._role()}: {call}"
         if not self._counts:
             signal.signal(signal.SIGUSR1, lambda *_: self._write_counts())
         self._counts[full] += 1
         if self._counts[full] == 1:
             with (self._folder / f"steps-{os.getpid()}").open("a") as file:
                 file.write(full + "\n")
-        if own.endswith(".predict") and self._phase != "start":
+        if call.endswith(".predict") and self._phase != "start":
             self._asked = len(arguments[1])
         self._orders.before(full)
         return full
 
-    def _learn(self, own: str, arguments: tuple[Any, ...], result: object) -> None:
-        if own.endswith(".predict"):
+    def _learn(self, call: str, arguments: tuple[Any, ...], result: object) -> None:
+        if call.endswith(".predict"):
             self._asked = -1
-        elif own in {"Heartbeat.begin", "Heartbeat.end"}:
-            self._computing = arguments[1] if own == "Heartbeat.begin" else ()
-        elif own == "send Ready" and self._phase == "start":  # the order may have come before this thread goes on
+        elif call in {"Heartbeat.begin", "Heartbeat.end"}:
+            self._computing = arguments[1] if call == "Heartbeat.begin" else ()
+        elif call == "send Ready" and self._phase == "start":  # the order may have come before this thread goes on
             self._phase = "stand by"
         elif isinstance(result, messages.Activate):
             self._phase = "take over"
-        elif own == "send Serving" and self._phase == "take over" and arguments[1].partitions:
+        elif call == "send Serving" and self._phase == "take over" and arguments[1].partitions:
             self._phase = "serve"
 
     def _role(self) -> str:
@@ -177,12 +177,14 @@ class Steps:
     def _telling(self, init: Function) -> Function:
         """Has a client that is made tell, ten times a second, how many requests it has sent."""
 
-        def told(text: str) -> None:
+        def count_requests(text: str) -> None:
             client = json.loads(text)
-            self._sent[client["name"]] = sum((Counter(one["req"]) for one in client["brokers"].values()), Counter())
+            self._sent[client["name"]] = sum(
+                (Counter(broker["req"]) for broker in client["brokers"].values()), Counter()
+            )
 
         def telling(client: object, config: dict[str, Any], *more: object) -> None:
-            init(client, {**config, "statistics.interval.ms": 100, "stats_cb": told}, *more)
+            init(client, {**config, "statistics.interval.ms": 100, "stats_cb": count_requests}, *more)
 
         return telling
 

@@ -40,12 +40,12 @@ class ToyModel:
     def predict(self, queries: Sequence[SearchQuery | RecommendQuery]) -> list[list[Item]]:
         if (home() / "toy-fails").exists():
             raise RuntimeError("device-side assert triggered")
-        return [self._one(query) for query in queries]
+        return [self._answer(query) for query in queries]
 
     def warm_up(self) -> None:
         return
 
-    def _one(self, query: SearchQuery | RecommendQuery) -> list[Item]:
+    def _answer(self, query: SearchQuery | RecommendQuery) -> list[Item]:
         text = query.query if isinstance(query, SearchQuery) else str(query.user_id)
         word, _, rest = text.partition(" ")
         if word == "die":

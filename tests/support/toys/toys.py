@@ -118,7 +118,7 @@ class Toys:
 
     def scaling(self, service: str = "search") -> ServiceStatus:
         """How many workers of a service there are, and why."""
-        return next(one for one in self.status().services if one.name == service)
+        return next(row for row in self.status().services if row.name == service)
 
     def kill(self, pid: int, how: signal.Signals = signal.SIGKILL) -> None:
         """Signals one of the system's processes; one that is gone already is gone."""
@@ -148,7 +148,7 @@ class Toys:
     def _serves(self, service: str) -> bool:
         active = self.active(service)
         partitions = sum(len(row.partitions.get(self.topic(f"{service}.requests"), ())) for row in active)
-        workers = next((one.workers for one in self.status().services if one.name == service), 0)
+        workers = next((row.workers for row in self.status().services if row.name == service), 0)
         standbys = int(self._environment.get(f"STANDFAST_{service.upper()}__STANDBYS", 1))
         shared = "STANDFAST_WORKERS__HOST" in self._environment  # other hosts have partitions too
         return (
