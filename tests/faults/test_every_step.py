@@ -110,7 +110,7 @@ def every(*tables: Table) -> pytest.MarkDecorator:
     return pytest.mark.parametrize(("step", "when"), rows, ids=[f"{when} {step}" for step, when in rows])
 
 
-def with_both_lanes(mortals: Mortals) -> WorkerStatus:
+def with_bulk(mortals: Mortals) -> WorkerStatus:
     """A worker that serves bulk requests too, which it does a second after it took over."""
     bulk = mortals.topic("search.requests.bulk")
     return wait_until(lambda: next((worker for worker in mortals.active() if worker.partitions.get(bulk)), None), 30)
@@ -182,7 +182,7 @@ def strike(mortals: Mortals, step: str) -> None:
     elif phase == "stand by":
         mortals.kill(mortals.standbys()[0].pid, signal.SIGTERM)
     elif step in STOPPING:
-        mortals.kill(with_both_lanes(mortals).pid, signal.SIGTERM)
+        mortals.kill(with_bulk(mortals).pid, signal.SIGTERM)
     elif phase == "orders" or step in TAKING_OVER | BULK:
         mortals.kill(mortals.active()[0].pid)
 
@@ -268,7 +268,7 @@ def test_no_step_is_forgotten(stage: Stage) -> None:
     mortals.scale(2)
     mortals.whole()
     mortals.kill(mortals.standbys()[0].pid, signal.SIGTERM)
-    worker = with_both_lanes(mortals)
+    worker = with_bulk(mortals)
     mortals.kill(worker.pid, signal.SIGTERM)
     history.send("sleep 0.3")
     stage.check(history)

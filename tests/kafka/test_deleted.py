@@ -23,7 +23,7 @@ from tests.support.shop import PARTITIONS, Shop
 from tests.waiting import wait_until
 
 DELETED = "records were deleted before they were read"
-Told = list[tuple[int, int, int]]
+OffsetRanges = list[tuple[int, int, int]]
 
 
 class Topic:
@@ -91,7 +91,7 @@ def reading(topic: Topic, unique: str) -> Iterator[Callable[[], Reading]]:
         opened.consumer.close()
 
 
-def said(lines: list[Any], topic: str) -> Told:
+def deletions(lines: list[Any], topic: str) -> OffsetRanges:
     """Partition, first and last offset of each line about the topic."""
     assert all(line["log_level"] == "warning" for line in lines if line["event"] == DELETED)
     about_topic = [line for line in lines if line["event"] == DELETED and line["topic"] == topic]
@@ -108,7 +108,7 @@ def test_a_worker_tells_what_was_deleted_while_it_lived(topic: Topic, reading: C
     worker.consumer.resume([TopicPartition(topic.name, 0)])
     with structlog.testing.capture_logs() as lines:
         worker.until(6)
-    assert said(lines, topic.name) == [(0, 3, 4)]
+    assert deletions(lines, topic.name) == [(0, 3, 4)]
     assert topic.counted() == 2
 
 
@@ -118,8 +118,8 @@ def test_a_worker_tells_what_was_deleted_up_to_the_end(topic: Topic, reading: Ca
     topic.delete(3, partition=1)
     worker = reading()
     with structlog.testing.capture_logs() as lines:
-        wait_until(lambda: worker.reader.fill(0.05) or said(lines, topic.name), 30, what="a line")  # type: ignore[func-returns-value]
-    assert said(lines, topic.name) == [(1, 0, 2)]
+        wait_until(lambda: worker.reader.fill(0.05) or deletions(lines, topic.name), 30, what="a line")  # type: ignore[func-returns-value]
+    assert deletions(lines, topic.name) == [(1, 0, 2)]
 
 
 def test_a_worker_tells_what_was_deleted_before_its_group_had_committed(
@@ -131,7 +131,7 @@ def test_a_worker_tells_what_was_deleted_before_its_group_had_committed(
     worker = reading()
     with structlog.testing.capture_logs() as lines:
         worker.until(3)
-    assert said(lines, topic.name) == [(0, 0, 2)]
+    assert deletions(lines, topic.name) == [(0, 0, 2)]
     assert topic.counted() == 3
 
 
@@ -147,7 +147,7 @@ def test_a_successor_tells_what_was_deleted_behind_the_committed_offset(
     second = reading()
     with structlog.testing.capture_logs() as lines:
         second.until(7)
-    assert said(lines, topic.name) == [(0, 4, 5)]
+    assert deletions(lines, topic.name) == [(0, 4, 5)]
     assert [record.offset for record in second.reader.waiting] == [6, 7]
 
 
@@ -159,7 +159,7 @@ def test_what_was_read_before_it_was_deleted_is_not_told(topic: Topic, reading: 
     topic.write(1)
     with structlog.testing.capture_logs() as lines:
         worker.until(4)
-    assert said(lines, topic.name) == []
+    assert deletions(lines, topic.name) == []
 
 
 def test_the_drill_runner_tells_of_commands(broker: str, unique: str) -> None:
@@ -170,7 +170,7 @@ def test_the_drill_runner_tells_of_commands(broker: str, unique: str) -> None:
     control.open()
     with structlog.testing.capture_logs() as lines:
         message = wait_until(lambda: control.next(0.1), 30, what="a command")
-    assert (message.offset(), said(lines, topic.name)) == (2, [(0, 0, 1)])
+    assert (message.offset(), deletions(lines, topic.name)) == (2, [(0, 0, 1)])
     control.close()
 
 
@@ -183,11 +183,11 @@ def test_the_follower_of_profiles_tells_of_them(broker: str, unique: str, tmp_pa
     with structlog.testing.capture_logs() as lines:
         follower.start()
         try:
-            wait_until(lambda: said(lines, topic.name), 30, what="a line")
+            wait_until(lambda: deletions(lines, topic.name), 30, what="a line")
         finally:
             stop.set()
             follower.join()
-    assert said(lines, topic.name) == [(0, 0, 1)]
+    assert deletions(lines, topic.name) == [(0, 0, 1)]
 
 
 def test_the_stream_processor_tells_of_interactions(

@@ -50,7 +50,7 @@ def statuses(settings: Settings) -> Iterator[HostStatuses]:
         yield made
 
 
-def said(host: str, detail: str = "") -> SystemStatus:
+def system_status(host: str, detail: str = "") -> SystemStatus:
     return SystemStatus(
         state="ready", at=0, supervisor_pid=1, bootstrap_servers="", metrics_url="", host=host, detail=detail
     )
@@ -73,7 +73,7 @@ def put(settings: Settings, host: str, value: bytes | None) -> None:
 
 
 def status_of(detail: str = "") -> bytes:
-    return msgspec.json.encode(said("x", detail))
+    return msgspec.json.encode(system_status("x", detail))
 
 
 def test_a_running_system_is_seen_and_what_happens_to_it(toys: Toys) -> None:
@@ -200,7 +200,7 @@ def test_nobody_is_gone_while_kafka_is_away_and_it_goes_on_when_it_is_back(tmp_p
         def speaks(until: str) -> bool:
             nonlocal number, gone
             number += 1
-            topic.say(said("a", str(number)))
+            topic.say(system_status("a", str(number)))
             seen = hosts(statuses, 0.2).get("a")
             gone = gone or (seen is not None and seen.gone)
             return seen is not None and int(seen.status.detail) > int(until)

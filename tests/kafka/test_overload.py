@@ -52,12 +52,12 @@ def answers(reader: Reader, ids: Sequence[str]) -> dict[str, tuple[str, Message]
     """Status and record of the one answer to each request; fails if there are two."""
     wanted = set(ids)
 
-    def found() -> list[tuple[str, str, Message]]:
+    def arrived() -> list[tuple[str, str, Message]]:
         reader.read(0.1)
         fields = [(json.loads(message.value() or b""), message) for message in reader.messages]
         return [(row["request_id"], row["status"], message) for row, message in fields if row["request_id"] in wanted]
 
-    rows = wait_until(lambda: rows if len(rows := found()) >= len(ids) else None, 90, what="an answer to each")
+    rows = wait_until(lambda: rows if len(rows := arrived()) >= len(ids) else None, 90, what="an answer to each")
     assert len(rows) == len({name for name, *_ in rows}), "answered twice"
     return {name: (status, message) for name, status, message in rows}
 

@@ -102,7 +102,7 @@ class Desk:
             else:
                 errors.append(error)
 
-        def taken() -> bool:
+        def is_accepted() -> bool:
             """False for a partition that was just added: the producer learns of it a little later."""
             try:
                 self._producer.produce(self.topic(name), value, key, partition, delivered, headers=list(headers))
@@ -113,7 +113,7 @@ class Desk:
                 return False
             return True
 
-        wait_until(taken, WAIT_S, what=f"a producer that knows partition {partition} of {name}")
+        wait_until(is_accepted, WAIT_S, what=f"a producer that knows partition {partition} of {name}")
         assert self._producer.flush(WAIT_S) == 0
         if errors:
             raise RefusedByKafka(errors[0].name())

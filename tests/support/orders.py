@@ -54,7 +54,7 @@ class Orders:
 
     def before(self, step: str) -> None:
         """Dies, or fails, where it was ordered."""
-        order = self._found()
+        order = self._order()
         if order is None:
             return
         if self._is_due(order, step, "before"):
@@ -65,14 +65,14 @@ class Orders:
 
     def after(self, step: str) -> None:
         """Dies, or fails, where it was ordered."""
-        order = self._found()
+        order = self._order()
         if order is None:
             return
         if self._is_due(order, step, "after") or (self._mine and self._is_due(order, step, "in")):
             self._die()
         self._fail(order, step, done=True)
 
-    def _found(self) -> Order | None:
+    def _order(self) -> Order | None:
         try:
             return self._mine or msgspec.json.decode((self._folder / "order").read_bytes(), type=Order)
         except FileNotFoundError:

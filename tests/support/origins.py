@@ -14,11 +14,11 @@ def origin(
     value: bytes | None = b'{"query": "heart"}',
     headers: Headers = (),
     key: bytes | None = None,
-    place: tuple[int, int] = (2, 41),
+    position: tuple[int, int] = (2, 41),
     topic: str = "search.requests",
 ) -> Origin:
     """A record at `place`: partition and offset."""
-    return Origin(topic, *place, 1_700_000_000_000, key, value, list(headers))
+    return Origin(topic, *position, 1_700_000_000_000, key, value, list(headers))
 
 
 @dataclass

@@ -15,7 +15,7 @@ from standfast.core.errors import SetupError, UsageError
 
 
 def test_peers_are_chosen_by_name_each_once_in_the_order_given() -> None:
-    assert [one.name for one in chosen("plain-eos,plain,plain-eos,raw")] == ["plain-eos", "plain"]
+    assert [peer.name for peer in chosen("plain-eos,plain,plain-eos,raw")] == ["plain-eos", "plain"]
 
 
 def test_the_raw_limit_alone_needs_no_peer() -> None:

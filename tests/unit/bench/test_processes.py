@@ -71,9 +71,9 @@ def test_every_thread_is_moved_to_the_core(stubborn: subprocess.Popen[str]) -> N
 
 def test_one_core_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: {5})
-    found = layout.layout()
-    assert (found.model, found.rest) == (None, None)
-    assert "nothing is pinned" in str(found)
+    cores = layout.layout()
+    assert (cores.model, cores.rest) == (None, None)
+    assert "nothing is pinned" in str(cores)
 
 
 def test_a_process_costs_memory_and_time(stubborn: subprocess.Popen[str]) -> None:

@@ -168,9 +168,9 @@ def test_a_damaged_store_costs_no_answer_and_is_begun_anew(how: str, store: Stor
     tell(store)
     histories = ProfileHistories(tmp_path)
     histories.start()
-    found = [histories.known(user) for user in users]
-    assert _UNKNOWN in found
-    assert found[-1] == _UNKNOWN, "what is damaged is given up"
+    known = [histories.known(user) for user in users]
+    assert _UNKNOWN in known
+    assert known[-1] == _UNKNOWN, "what is damaged is given up"
     assert damaged(store.path).exists(), "and whoever follows the topic is told"
     histories.close()
     again = opened(tmp_path, "one", _LIMIT)
@@ -240,14 +240,14 @@ def test_a_writer_that_is_killed_at_any_moment_has_written_all_of_a_batch_or_not
     for run in range(3):
         writer = subprocess.Popen([sys.executable, "-c", _WRITER, str(tmp_path)], stdout=subprocess.PIPE, text=True)
         assert writer.stdout is not None
-        said = [int(writer.stdout.readline()) for _ in range(20 + 7 * run)]
+        numbers = [int(writer.stdout.readline()) for _ in range(20 + 7 * run)]
         writer.send_signal(signal.SIGKILL)
         writer.wait()
-        said += [int(line) for line in writer.stdout]
+        numbers += [int(line) for line in writer.stdout]
         writer.stdout.close()
         store = opened(tmp_path, "one", _LIMIT)
         position = store.positions[0]
-        assert position >= said[-1] + 1
+        assert position >= numbers[-1] + 1
         tell(store)
         if not run:
             reader.start()

@@ -124,11 +124,11 @@ def test_a_state_folder_that_cannot_be_is_one_line(how: str, tmp_path: Path) -> 
     (tmp_path / "file").write_text("")
     (tmp_path / "link").symlink_to(tmp_path / "file" / "nowhere")
     (tmp_path / "circle").symlink_to(tmp_path / "circle")
-    place = {
+    home = {
         "a file": tmp_path / "file", "a dangling link": tmp_path / "link", "an unknown user": "~nosuchuser/x",
         "a circle": tmp_path / "circle", "nobody's": "/proc/here",
     }[how]  # fmt: skip
-    done = _run("status", "--json", env={**launching.environment(), "STANDFAST_HOME": str(place)})
+    done = _run("status", "--json", env={**launching.environment(), "STANDFAST_HOME": str(home)})
     assert done.returncode == 1
     assert done.stderr.startswith("error: ")
     assert "set STANDFAST_HOME to a folder" in done.stderr

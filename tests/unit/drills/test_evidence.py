@@ -37,9 +37,9 @@ def test_a_request_that_was_under_way_counts_too() -> None:
 
 
 def test_what_the_victim_had_written_itself_does_not_count_whenever_it_was_seen() -> None:
-    own = request(0, AT - 0.01, AT + 0.002, written=AT - 0.001)
+    victims = request(0, AT - 0.01, AT + 0.002, written=AT - 0.001)
     in_the_same_millisecond = request(1, AT - 0.01, AT + 0.003, written=AT)
-    assert judged(own, in_the_same_millisecond, request(0, AT, AT + 0.04)).answered_ms(STRUCK) == pytest.approx(40)
+    assert judged(victims, in_the_same_millisecond, request(0, AT, AT + 0.04)).answered_ms(STRUCK) == pytest.approx(40)
 
 
 def test_of_two_victims_the_last_to_be_replaced_counts() -> None:

@@ -198,7 +198,7 @@ def test_a_fault_that_refuses_has_done_nothing_and_one_that_refuses_later_is_tak
 def test_an_undo_that_fails_is_a_finding_and_the_last_event_comes() -> None:
     last = Drill(undo=raising(RuntimeError("stuck"))).ended()
     assert (last.phase, last.verdict, last.undone) == ("completed", "failed", "failed")
-    assert any("could not be taken away (RuntimeError: stuck)" in one for one in last.findings or ())
+    assert any("could not be taken away (RuntimeError: stuck)" in finding for finding in last.findings or ())
     last = Drill(undo=raising(RuntimeError("stuck")), lasted=raising(ValueError("broken"))).ended()
     assert (last.phase, last.injected, last.undone) == ("aborted", "passed", "failed")
     assert "broken" in (last.reason or "")

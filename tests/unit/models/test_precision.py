@@ -83,20 +83,20 @@ def test_bfloat16_ranks_scifacts_documents_as_well_as_float32(exact: Encoder, tm
         for row in map(json.loads, gzip.decompress((folder / "queries.jsonl.gz").read_bytes()).splitlines())
     }
     texts = [f"{row['title']} {row['text']}" for row in rows]
-    place = {row["_id"]: number for number, row in enumerate(rows)}
+    row_of = {row["_id"]: number for number, row in enumerate(rows)}
     wanted: dict[str, set[int]] = {}
     for line in (folder / "qrels-test.tsv").read_text().splitlines()[1:]:
         query, document, grade = line.split("\t")
         if int(grade) > 0:
-            wanted.setdefault(query, set()).add(place[document])
-    asked = [queries[query] for query in wanted]
+            wanted.setdefault(query, set()).add(row_of[document])
+    texts_asked = [queries[query] for query in wanted]
     build_lexical(texts, tmp_path)
-    lexical = torch.from_numpy(load_lexical(tmp_path, len(texts)).scores(asked))
+    lexical = torch.from_numpy(load_lexical(tmp_path, len(texts)).scores(texts_asked))
     lexical /= lexical.amax(dim=1, keepdim=True).clamp(min=1e-6)
     vectors = exact.encode(texts)
     quality = {}
     for name, encoder in (("fp32", exact), ("bf16", load_encoder("bundled", "cpu"))):
-        scores = LEXICAL_WEIGHT * lexical + (1 - LEXICAL_WEIGHT) * encoder.encode(asked) @ vectors.T
+        scores = LEXICAL_WEIGHT * lexical + (1 - LEXICAL_WEIGHT) * encoder.encode(texts_asked) @ vectors.T
         ranked = scores.topk(10, dim=1).indices.tolist()
         quality[name] = sum(map(ndcg, ranked, wanted.values())) / len(wanted)
     assert quality["fp32"] > 0.72, quality

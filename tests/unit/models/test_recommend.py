@@ -61,7 +61,7 @@ def test_what_was_bought_last_weighs_most(recommend_model: Recommender) -> None:
 
 def test_products_seen_are_left_out_unless_asked_for(recommend_model: Recommender) -> None:
     seen = recommend_model.seen(RecommendQuery("17850", 1))
-    ids = {recommend_model._config.item_ids[place] for place in seen}
+    ids = {recommend_model._config.item_ids[item] for item in seen}
     everything = set(_ids(recommend_model, "17850", k=5000))
     assert not everything & ids
     assert len(everything) == 3747 - len(ids)
@@ -120,7 +120,7 @@ def test_any_query_is_answered_in_order_within_k_and_as_it_is_alone(
 
 def _plain_scores(model: Recommender, ease: Tensor, vectors: Tensor, seen: list[int]) -> Tensor:
     """The formula at the top of models/recommend/model.py, term by term."""
-    use, known = model._config.parameters, [place for place in seen if place < len(ease)]
+    use, known = model._config.parameters, [item for item in seen if item < len(ease)]
     scores = use.trend_weight * model._trend.double()
     latest = sum((0.5 ** (age / use.history_half_life) * vectors[p] for age, p in enumerate(seen[: use.latest])), 0)
     if seen:
@@ -188,9 +188,9 @@ def test_the_published_figures_beat_popularity_trend_and_markov(trained_shop: Pa
     from models.registry import Manifest
 
     path = trained_shop / "models" / "recommend" / "1" / "manifest.json"
-    found = msgspec.json.decode(path.read_bytes(), type=Manifest).metrics
-    assert found["ndcg_10"] > 0.12
-    assert found["ndcg_10"] > 1.2 * max(found[f"{name}_ndcg_10"] for name in ("popularity", "trend", "markov"))
+    metrics = msgspec.json.decode(path.read_bytes(), type=Manifest).metrics
+    assert metrics["ndcg_10"] > 0.12
+    assert metrics["ndcg_10"] > 1.2 * max(metrics[f"{name}_ndcg_10"] for name in ("popularity", "trend", "markov"))
 
 
 def test_ease_keeps_its_quality_on_movielens() -> None:
@@ -199,8 +199,8 @@ def test_ease_keeps_its_quality_on_movielens() -> None:
     rows = np.array([line.split("\t")[:2] for line in lines], np.int64) - 1
     draw, test = np.random.default_rng(42), np.zeros(len(rows), bool)
     for item in range(rows[:, 1].max() + 1):
-        places = draw.permutation(np.flatnonzero(rows[:, 1] == item))
-        test[places[round(0.75 * len(places)) :]] = True
+        shuffled = draw.permutation(np.flatnonzero(rows[:, 1] == item))
+        test[shuffled[round(0.75 * len(shuffled)) :]] = True
     train = torch.zeros(943, 1682)
     train[rows[~test, 0], rows[~test, 1]] = 1
     scores = train @ fit_ease(train.T.to_sparse_coo().coalesce(), 400.0, torch.device("cpu"))

@@ -84,15 +84,15 @@ def test_a_line_break_in_a_heading_is_part_of_its_name(tmp_path: Path, delimiter
 
 
 @pytest.mark.parametrize(
-    ("heading", "said"),
+    ("heading", "message"),
     [
         ('item_id,"title\n(en)"', r"found: item_id, title \(en\)"),
         ('item_id,"title', "line 1: .*never closed.*heading"),
         ("item_id,title,title", "two columns are called title"),
     ],
 )
-def test_a_heading_that_cannot_be_used_is_one_error(tmp_path: Path, heading: str, said: str) -> None:
-    with pytest.raises(DataError, match=said):
+def test_a_heading_that_cannot_be_used_is_one_error(tmp_path: Path, heading: str, message: str) -> None:
+    with pytest.raises(DataError, match=message):
         read_catalogue(_catalogue(tmp_path / "c.csv", ["a,b,c"] * 2_000, heading))
 
 

@@ -63,8 +63,8 @@ def test_a_record_has_the_fields_and_defaults_of_its_schema(kind: type[Record]) 
 def test_what_is_written_is_read_again(record: Record, encoding: Encoding) -> None:
     data = CODEC.encode(record, encoding)
     assert sniff(data) is encoding
-    read, found = CODEC.decode(data, type(record))
-    assert found is encoding
+    read, read_encoding = CODEC.decode(data, type(record))
+    assert read_encoding is encoding
     assert read == record
 
 

@@ -37,11 +37,11 @@ def server() -> Iterator[Registry]:
 def make(server: Registry, tmp_path: Path) -> Iterator[Make]:
     made: list[SchemaRegistry] = []
 
-    def one(url: str = server.url, folder: str = "one", patience_s: float = 20.0) -> SchemaRegistry:
+    def build(url: str = server.url, folder: str = "one", patience_s: float = 20.0) -> SchemaRegistry:
         made.append(SchemaRegistry(url.replace("//", "//user:s3cr3t@"), tmp_path / folder, patience_s))
         return made[-1]
 
-    yield one
+    yield build
     for registry in made:
         registry.close()
 
@@ -266,15 +266,15 @@ def test_the_settings_say_whether_there_is_a_registry(
     codec = codec_for(settings, sent={SearchRequest: "search.requests"}, answers={Result: "search.results"})
     data = codec.encode(_REQUEST, Encoding.CONFLUENT)
     wait_until(lambda: len(server.asked) == 2)
-    assert set(server.asked) == {f"/subjects/search.{one}-value/versions" for one in ("requests", "results")}
-    asked = len(server.asked)
+    assert set(server.asked) == {f"/subjects/search.{kind}-value/versions" for kind in ("requests", "results")}
+    before = len(server.asked)
     assert codec_for(settings).decode(data, SearchRequest) == (_REQUEST, Encoding.CONFLUENT)
-    assert len(server.asked) == asked, "it was kept in the state folder"
+    assert len(server.asked) == before, "it was kept in the state folder"
 
 
 def test_who_has_no_registry_does_not_load_its_client() -> None:
     """It takes 0.3 s of every start."""
     program = "import sys; from schemas.configured import codec_for as c; from standfast.core.settings import Settings"
-    told = "c(Settings()); print('httpx' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", f"{program}; {told}"], capture_output=True, text=True, check=True)
+    check = "c(Settings()); print('httpx' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", f"{program}; {check}"], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"

@@ -85,7 +85,7 @@ def test_help_does_not_import_what_its_commands_need(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "said"),
+    ("arguments", "code", "message"),
     [
         (["--no-such-option"], 2, "No such option"),
         (["serch", "heart"], 2, "Did you mean 'search'"),
@@ -101,10 +101,10 @@ def test_help_does_not_import_what_its_commands_need(tmp_path: Path) -> None:
         (["status", "--all-hosts"], 1, "standfast up --detach"),
     ],
 )
-def test_exit_codes_and_what_is_said(arguments: list[str], code: int, said: str, tmp_path: Path) -> None:
+def test_exit_codes_and_what_is_said(arguments: list[str], code: int, message: str, tmp_path: Path) -> None:
     done = standfast(*arguments, home=tmp_path)
     assert done.returncode == code, done.stderr
-    assert said in done.stderr
+    assert message in done.stderr
     assert "Traceback" not in done.stderr
     assert done.stdout == ""
 
@@ -123,20 +123,20 @@ def test_an_unknown_setting_names_key_and_remedy(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("command", "code"), [("status", 1), ("down", 0), ("scale", 1)])
 @pytest.mark.parametrize(
-    ("variable", "said"),
+    ("variable", "message"),
     [
         ("STANDFAST_SEARCH__WORKRS", "search.workrs: no such setting; did you mean workers?"),
         ("KAFKA_SOCKET_TIMEOUT_MZ", "KAFKA_<NAME>"),
     ],
 )
 def test_what_needs_no_settings_goes_on_and_says_what_is_wrong_with_them(
-    command: str, code: int, variable: str, said: str, tmp_path: Path
+    command: str, code: int, variable: str, message: str, tmp_path: Path
 ) -> None:
     done = standfast(command, home=tmp_path, **{variable: "3"})
     assert (done.returncode, done.stdout) == (code, "")
     warning, after = done.stderr.splitlines()
     assert warning.startswith("warning: nothing would start with these settings: ")
-    assert said in warning
+    assert message in warning
     assert "running" in after
 
 

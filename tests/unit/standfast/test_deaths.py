@@ -46,15 +46,15 @@ def test_a_role_that_cannot_even_be_imported_says_so_in_the_status(tmp_path: Pat
         while not role.status().failing:
             assert time.monotonic() < deadline
             await asyncio.sleep(0.05)
-        found = role.status()
+        ended = role.status()
         await role.stop(5)
-        return found
+        return ended
 
-    found = asyncio.run(watch())
-    assert "No module named 'nothing_of_this_name'" in found.failing
-    assert found.state != "running"
-    assert found.restarts >= 3
-    assert found.since > 0
+    ended = asyncio.run(watch())
+    assert "No module named 'nothing_of_this_name'" in ended.failing
+    assert ended.state != "running"
+    assert ended.restarts >= 3
+    assert ended.since > 0
 
 
 @pytest.mark.usefixtures("state")
@@ -82,8 +82,8 @@ def test_a_system_whose_role_keeps_ending_is_degraded() -> None:
     supervisor = Supervisor(Settings(), (), (), embedded=False)
     supervisor._state = "ready"
     supervisor._roles.append(_Failing())  # type: ignore[arg-type]
-    found = supervisor._status()
-    assert (found.state, found.detail) == ("degraded", "stream keeps ending: why")
+    system_status = supervisor._status()
+    assert (system_status.state, system_status.detail) == ("degraded", "stream keeps ending: why")
 
 
 @pytest.mark.usefixtures("state")

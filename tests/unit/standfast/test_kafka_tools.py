@@ -103,8 +103,8 @@ def test_credentials_reach_the_tool_in_its_own_words_and_never_a_file(
     args = _connected(TOOLS["topics"], ["--list"])
     path = args[args.index("--command-config") + 1]
     descriptor = int(path.rpartition("/")[2])
-    told = subprocess.run(["cat", path], pass_fds=[descriptor], capture_output=True, text=True, check=True)  # noqa: S607
-    assert told.stdout == text
+    passed_on = subprocess.run(["cat", path], pass_fds=[descriptor], capture_output=True, text=True, check=True)  # noqa: S607
+    assert passed_on.stdout == text
     for tool, given in (
         ("topics", ["--command-config=mine", "--list"]),
         ("topics", ["--command", "mine", "--list"]),

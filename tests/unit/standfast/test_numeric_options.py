@@ -11,9 +11,9 @@ import typer
 from standfast.cli import OnDemand, command
 
 
-def floats(found: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:
+def floats(entry: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:
     """Every option that takes a float, of this command and those below it."""
-    real = found.real() if isinstance(found, OnDemand) else found
+    real = entry.real() if isinstance(entry, OnDemand) else entry
     for option in real.params:
         if option.type_descriptor.annotation is float:
             yield " ".join((*path, option.opts[0])), (real, option)

@@ -43,5 +43,5 @@ def answer(server: socket.socket, codes: list[int]) -> None:
         with connection:
             (size,) = struct.unpack(">i", connection.recv(4))
             connection.recv(size)
-            said = struct.pack(">ibih", 1, 0, 0, code) + b"\0\0"
-            connection.sendall(struct.pack(">i", len(said)) + said)
+            response = struct.pack(">ibih", 1, 0, 0, code) + b"\0\0"
+            connection.sendall(struct.pack(">i", len(response)) + response)

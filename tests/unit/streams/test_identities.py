@@ -18,9 +18,9 @@ IDS = {"t.interactions": "i1", "t.profiles": "p1", "t.search.requests": "s1"}
 
 def noted(**changed: str) -> TopicIds:
     """The topics as above, but for those of another id."""
-    found = TopicIds(NAMES)
-    found.note({**IDS, **{f"t.{name}": number for name, number in changed.items()}})
-    return found
+    ids = TopicIds(NAMES)
+    ids.note({**IDS, **{f"t.{name}": number for name, number in changed.items()}})
+    return ids
 
 
 @pytest.mark.parametrize(

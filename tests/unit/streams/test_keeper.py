@@ -21,11 +21,11 @@ USER = b"u1"
 
 def written(keeper: Keeper) -> dict[tuple[int, bytes], list[str] | None]:
     """What is written of the changes so far: the items of each profile, None for a deletion."""
-    found: dict[tuple[int, bytes], list[str] | None] = {}
+    profiles: dict[tuple[int, bytes], list[str] | None] = {}
 
-    async def write(place: int, user: bytes, data: bytes | None) -> asyncio.Future[None]:
+    async def write(partition: int, user: bytes, data: bytes | None) -> asyncio.Future[None]:
         profile = Codec().decode(data, Profile)[0] if data is not None else None
-        found[place, user] = [item.item_id for item in profile.items] if profile else None
+        profiles[partition, user] = [item.item_id for item in profile.items] if profile else None
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         done.set_result(None)
         return done
@@ -36,7 +36,7 @@ def written(keeper: Keeper) -> dict[tuple[int, bytes], list[str] | None]:
         writing.cancel()
 
     asyncio.run(until_written())
-    return found
+    return profiles
 
 
 def buy(keeper: Keeper, item: str, at: int, partition: int = 0) -> None:
@@ -86,8 +86,8 @@ def test_a_deletion_of_what_is_not_known_writes_nothing(keeper: Keeper) -> None:
     assert written(keeper) == {}
 
 
-def items(kept: Kept, place: int = 0) -> list[str] | None:
-    data = kept.get((place, USER))
+def items(kept: Kept, partition: int = 0) -> list[str] | None:
+    data = kept.get((partition, USER))
     return [item.item_id for item in Codec().decode(data, Profile)[0].items] if data is not None else None
 
 

@@ -32,33 +32,33 @@ interactions = st.builds(
 )
 
 
-def folded(some: list[Interaction], keep: int) -> Profile | None:
+def folded(history: list[Interaction], keep: int) -> Profile | None:
     profile: Profile | None = None
-    for interaction in some:
+    for interaction in history:
         profile = fold(profile, interaction, at=50, keep=keep)
     return profile
 
 
 @given(st.lists(interactions, min_size=1, max_size=40), st.integers(1, 8), st.randoms())
-def test_order_and_redelivery_make_no_difference(some: list[Interaction], keep: int, random: Random) -> None:
-    again = some + random.sample(some, k=len(some) // 2)
+def test_order_and_redelivery_make_no_difference(history: list[Interaction], keep: int, random: Random) -> None:
+    again = history + random.sample(history, k=len(history) // 2)
     random.shuffle(again)
-    assert folded(again, keep) == folded(some, keep)
+    assert folded(again, keep) == folded(history, keep)
 
 
 @given(st.lists(interactions, min_size=1, max_size=40), st.integers(1, 8))
-def test_a_profile_is_the_newest_of_the_set_oldest_first(some: list[Interaction], keep: int) -> None:
-    profile = folded(some, keep)
+def test_a_profile_is_the_newest_of_the_set_oldest_first(history: list[Interaction], keep: int) -> None:
+    profile = folded(history, keep)
     assert profile is not None
     times = [seen.timestamp for seen in profile.items]
-    distinct = {(i.timestamp or 0, i.item_id, i.event, i.value) for i in some}
+    distinct = {(i.timestamp or 0, i.item_id, i.event, i.value) for i in history}
     assert times == sorted(moment for moment, *_ in distinct)[-keep:]
 
 
 @given(st.lists(interactions, min_size=1, max_size=40), st.integers(1, 8))
-def test_a_redelivered_interaction_changes_nothing(some: list[Interaction], keep: int) -> None:
-    profile = folded(some, keep)
-    for interaction in some:
+def test_a_redelivered_interaction_changes_nothing(history: list[Interaction], keep: int) -> None:
+    profile = folded(history, keep)
+    for interaction in history:
         assert fold(profile, interaction, at=60, keep=keep) is profile
 
 
@@ -74,14 +74,14 @@ def test_a_shorter_history_takes_effect_with_the_next_interaction() -> None:
 
 
 @given(st.lists(interactions, min_size=1, max_size=40), st.integers(1, 8))
-def test_every_product_ever_met_is_remembered_and_when_it_last_was(some: list[Interaction], keep: int) -> None:
-    profile = folded(some, keep)
+def test_every_product_ever_met_is_remembered_and_when_it_last_was(history: list[Interaction], keep: int) -> None:
+    profile = folded(history, keep)
     assert profile is not None
     recent = {seen.item_id for seen in profile.items}
-    met = {one.item_id: 0 for one in some if one.item_id not in recent}
-    for one in some:
-        if one.item_id in met:
-            met[one.item_id] = max(met[one.item_id], one.timestamp or 0)
+    met = {interaction.item_id: 0 for interaction in history if interaction.item_id not in recent}
+    for interaction in history:
+        if interaction.item_id in met:
+            met[interaction.item_id] = max(met[interaction.item_id], interaction.timestamp or 0)
     assert list(profile.earlier.items()) == sorted(met.items(), key=lambda pair: (pair[1], pair[0]))
 
 

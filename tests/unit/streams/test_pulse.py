@@ -42,10 +42,10 @@ def reader() -> Iterator[Reader]:
 
 @pytest.fixture
 def beats(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    found: list[float] = []
-    monkeypatch.setattr(role_word, "beat", lambda: found.append(time.monotonic()))
+    times: list[float] = []
+    monkeypatch.setattr(role_word, "beat", lambda: times.append(time.monotonic()))
     monkeypatch.setattr(main, "_BEAT_S", 0.01)
-    return found
+    return times
 
 
 async def more(beats: list[float], pulse: main._Pulse, within_s: float) -> bool:

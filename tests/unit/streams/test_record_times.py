@@ -34,12 +34,14 @@ def test_any_other_time_is_kept(timestamp: int) -> None:
     assert record_ms(timestamp) == timestamp
 
 
-@pytest.mark.parametrize("timestamp", [None, -0.001, *(one / 1000 for one in WITHOUT)], ids=["no", "below", *NAMES])
+@pytest.mark.parametrize(
+    "timestamp", [None, -0.001, *(timestamp_ms / 1000 for timestamp_ms in WITHOUT)], ids=["no", "below", *NAMES]
+)
 def test_to_the_stream_processor_too(timestamp: float | None) -> None:
     """Faust gives seconds, as a float; a profile's item was of 1970, and the first to be forgotten."""
     message = SimpleNamespace(topic="interactions", partition=2, offset=7, timestamp=timestamp)
-    place, offset, at = place_of(message)
-    assert (place, offset) == (("interactions", 2), 7)
+    partition, offset, at = place_of(message)
+    assert (partition, offset) == (("interactions", 2), 7)
     assert abs(at - time.time_ns() // 1_000_000) < DAY
 
 

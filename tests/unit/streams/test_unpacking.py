@@ -18,8 +18,8 @@ _ODD = (b"caf\xe9", b"x")
 
 def read(data: bytes, position: int = 0) -> list[Any]:
     """What aiokafka makes of an answer to a fetch from this position."""
-    place = TopicPartition("interactions", 0)
-    return list(PartitionRecords(place, RecordBatches(data), [], position, None, None, True, READ_COMMITTED))
+    partition = TopicPartition("interactions", 0)
+    return list(PartitionRecords(partition, RecordBatches(data), [], position, None, None, True, READ_COMMITTED))
 
 
 def with_codec(data: bytes, number: int) -> bytes:
@@ -33,7 +33,7 @@ def with_codec(data: bytes, number: int) -> bytes:
 @pytest.mark.parametrize("codec", CODECS)
 def test_every_codec_is_read(codec: str) -> None:
     data = batch([Raw(b"a" * 2000, b"k"), Raw(b"b")], codec, at=7)
-    assert [(one.offset, one.key, one.value, one.timestamp) for one in read(data)] == [
+    assert [(record.offset, record.key, record.value, record.timestamp) for record in read(data)] == [
         (0, b"k", b"a" * 2000, 7),
         (1, None, b"b", 7),
     ]
@@ -43,9 +43,9 @@ def test_every_codec_is_read(codec: str) -> None:
 @pytest.mark.parametrize("odd", [0, 1, 2])
 def test_a_header_name_that_is_no_text_costs_no_record(codec: str, odd: int) -> None:
     records = [Raw(b"%d" % number, headers=[_ODD] if number == odd else [(b"fine", b"y")]) for number in range(3)]
-    found = read(batch(records, codec) + batch([Raw(b"next")], codec, base=3))
-    assert [(one.offset, one.value) for one in found] == [(0, b"0"), (1, b"1"), (2, b"2"), (3, b"next")]
-    assert found[odd].headers == (("caf\\xe9", b"x"),)
+    records_read = read(batch(records, codec) + batch([Raw(b"next")], codec, base=3))
+    assert [(record.offset, record.value) for record in records_read] == [(0, b"0"), (1, b"1"), (2, b"2"), (3, b"next")]
+    assert records_read[odd].headers == (("caf\\xe9", b"x"),)
 
 
 @pytest.mark.parametrize(
@@ -97,12 +97,12 @@ def test_a_batch_that_unpacks_to_too_much_is_set_aside(
 def test_a_batch_of_just_the_limit_is_read(monkeypatch: pytest.MonkeyPatch, codec: str) -> None:
     whole = batch([Raw(b"a" * 300_000), Raw(b"b" * 300_000)], codec)
     monkeypatch.setattr(codecs, "LARGEST", len(batch([Raw(b"a" * 300_000), Raw(b"b" * 300_000)])) - 61)
-    assert [one.value[:1] for one in read(whole)] == [b"a", b"b"]
+    assert [record.value[:1] for record in read(whole)] == [b"a", b"b"]
 
 
 def test_gzip_in_two_members_is_read() -> None:
     """As Java and librdkafka read it."""
     first, second = Raw(b"a").packed(0), Raw(b"b").packed(1)
     two = batch([Raw(b"a"), Raw(b"b")], "gzip")[:61] + CODECS["gzip"][1](first) + CODECS["gzip"][1](second)
-    [one, other] = read(with_codec(two[:8] + struct.pack(">i", len(two) - 12) + two[12:], 1))
-    assert (one.value, other.value) == (b"a", b"b")
+    [first_read, second_read] = read(with_codec(two[:8] + struct.pack(">i", len(two) - 12) + two[12:], 1))
+    assert (first_read.value, second_read.value) == (b"a", b"b")

@@ -68,16 +68,16 @@ def transient() -> KafkaException:
 
 def work_of(*records: tuple[int, int]) -> Work:
     """Work that answers these records: partition and offset."""
-    outgoing = [Outgoing(origin(place=record), "out", None, b"%d" % record[1], []) for record in records]
+    outgoing = [Outgoing(origin(position=record), "out", None, b"%d" % record[1], []) for record in records]
     return Work(outgoing, {(TOPIC, partition): offset + 1 for partition, offset in records}, [])
 
 
 def written(works: list[Work]) -> list[tuple[int, int]]:
-    return [(one.origin.partition, one.origin.offset) for work in works for one in work.outgoing]
+    return [(outgoing.origin.partition, outgoing.origin.offset) for work in works for outgoing in work.outgoing]
 
 
-def instead(one: Outgoing, reason: str) -> Outgoing:
-    return structs.replace(one, topic="elsewhere", value=reason.encode())
+def instead(outgoing: Outgoing, reason: str) -> Outgoing:
+    return structs.replace(outgoing, topic="elsewhere", value=reason.encode())
 
 
 def committer_of(delivery: Script) -> tuple[Committer, list[Work]]:
@@ -192,7 +192,7 @@ def test_what_kafka_will_never_take_is_replaced_and_its_neighbours_are_not() -> 
     committer, _ = committer_of(script)
     committer.submit(work_of((0, 1), (0, 2), (0, 3)))
     assert committer.idle(60)
-    assert [(one.topic, one.value) for one in script.done[0].outgoing] == [
+    assert [(outgoing.topic, outgoing.value) for outgoing in script.done[0].outgoing] == [
         ("out", b"1"),
         ("elsewhere", b"TOO_LARGE"),
         ("out", b"3"),

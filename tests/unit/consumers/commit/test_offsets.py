@@ -50,8 +50,8 @@ def commit(offsets: Offsets, group: Group) -> bool:
     return offsets.commit({topic: cast(Consumer, group) for topic in (TOPIC, BULK)})
 
 
-def work(topic: str = TOPIC, **places: int) -> Work:
-    return Work([], {(topic, int(name[1:])): at for name, at in places.items()}, [])
+def work(topic: str = TOPIC, **offsets: int) -> Work:
+    return Work([], {(topic, int(name[1:])): at for name, at in offsets.items()}, [])
 
 
 def test_what_is_refused_is_committed_later_though_the_next_batch_is_of_another_partition(group: Group) -> None:
@@ -101,7 +101,7 @@ def test_at_the_end_all_is_committed_that_was_delivered_and_is_still_ours(
         batch = {(topic, partition): number for partition in partitions}
         offsets.submitted(Work([], batch, []))
         commit(offsets, group)
-        lost = {(topic, one) for one in gone}
+        lost = {(topic, partition) for partition in gone}
         offsets.forget(lost)
         owed = {key: at for key, at in {**owed, **batch}.items() if key not in lost}
     group.away, group.refuses = False, set()

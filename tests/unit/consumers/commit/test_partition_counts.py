@@ -33,11 +33,11 @@ class FakeAdmin:
 
     def _answer(self, name: str) -> Future[Any]:
         future: Future[Any] = Future()
-        found = self.topics.get(name, KafkaException(KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART)))
-        if isinstance(found, Exception):
-            future.set_exception(found)
+        count = self.topics.get(name, KafkaException(KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART)))
+        if isinstance(count, Exception):
+            future.set_exception(count)
         else:
-            future.set_result(SimpleNamespace(partitions=[None] * found))
+            future.set_result(SimpleNamespace(partitions=[None] * count))
         return future
 
 

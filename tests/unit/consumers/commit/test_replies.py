@@ -38,14 +38,14 @@ class FakeProducer:
 
     def produce(self, topic: str, _value: Any, _key: Any, partition: int, *, headers: Any, on_delivery: Any) -> None:
         assert headers == []
-        said = self.says.get(topic)
-        if isinstance(said, Exception):
-            raise said
+        answer = self.says.get(topic)
+        if isinstance(answer, Exception):
+            raise answer
         self.sent.append((topic, partition))
         if topic in self.silent:
             self.held.setdefault(topic, []).append(lambda error: on_delivery(error, None))
         else:
-            self._reports.append(lambda: on_delivery(said, None))
+            self._reports.append(lambda: on_delivery(answer, None))
 
     def poll(self, timeout: float) -> int:
         if not self._reports:
@@ -86,7 +86,7 @@ class Stage:
         """What is left for the transaction: topic and offset."""
         work = self.replies.deliver(Work(outgoing, {(TOPIC, 0): 100}, []))
         assert work.offsets == {(TOPIC, 0): 100}
-        return [(one.topic, one.origin.offset) for one in work.outgoing]
+        return [(outgoing.topic, outgoing.origin.offset) for outgoing in work.outgoing]
 
 
 @pytest.fixture
@@ -96,11 +96,11 @@ def stage(monkeypatch: pytest.MonkeyPatch) -> Stage:
 
 
 def ours(offset: int) -> Outgoing:
-    return Outgoing(origin(place=(0, offset)), OURS, b"k", b"v", [])
+    return Outgoing(origin(position=(0, offset)), OURS, b"k", b"v", [])
 
 
 def named(offset: int, topic: str = "theirs", partition: int = -1) -> Outgoing:
-    return Outgoing(origin(place=(0, offset)), topic, b"k", b"v", [], partition, to_named=True)
+    return Outgoing(origin(position=(0, offset)), topic, b"k", b"v", [], partition, to_named=True)
 
 
 def test_what_is_acknowledged_is_taken_out_and_the_rest_keeps_its_order(stage: Stage) -> None:
@@ -170,12 +170,12 @@ def test_a_silent_topic_is_waited_for_once(stage: Stage) -> None:
     assert stage.producer.sent.count(("theirs", -1)) == replies_module._PROBES, "they do not pile up"
 
 
-@pytest.mark.parametrize("said", [None, KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED)])
-def test_a_topic_that_speaks_again_is_waited_for_again(stage: Stage, said: KafkaError | None) -> None:
+@pytest.mark.parametrize("error", [None, KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED)])
+def test_a_topic_that_speaks_again_is_waited_for_again(stage: Stage, error: KafkaError | None) -> None:
     stage.producer.silent.add("theirs")
     stage.deliver(named(1))
     stage.producer.silent.clear()
-    stage.producer.hears("theirs", said)
+    stage.producer.hears("theirs", error)
     stage.deliver(named(2, "other"))
     assert stage.deliver(named(3)) == []
 

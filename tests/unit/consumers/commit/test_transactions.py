@@ -54,8 +54,8 @@ class FakeProducer:
     def produce(self, topic: str, *_: object, on_delivery: Any = None, **__: object) -> None:
         self._call(f"produce {topic}")
         if on_delivery is not None:
-            said = self._says.get(topic)
-            self._reports.append(lambda: on_delivery(KafkaError(said) if said else None, None))
+            code = self._says.get(topic)
+            self._reports.append(lambda: on_delivery(KafkaError(code) if code else None, None))
 
     def send_offsets_to_transaction(self, positions: list[TopicPartition], membership: object, _timeout: float) -> None:
         self._call(f"offsets {[(position.partition, position.offset) for position in positions]} {membership}")
@@ -119,21 +119,21 @@ class Stage:
         self.producers.append(FakeProducer(self.script, self.says, self.brokers))
         return cast(Producer, self.producers[-1])
 
-    def list_consumer_group_offsets(self, asked: list[Any], **_: object) -> dict[str, Future[Any]]:
+    def list_consumer_group_offsets(self, queries: list[Any], **_: object) -> dict[str, Future[Any]]:
         future: Future[Any] = Future()
         if self.unanswered:
             future.set_exception(self.unanswered.pop())
             return {"group": future}
-        found = [
+        offsets = [
             SimpleNamespace(
                 topic=partition.topic,
                 partition=partition.partition,
                 offset=self.committed.get(partition.partition, -1001),
                 error=self.unstable.pop() if self.unstable else None,
             )
-            for partition in asked[0].topic_partitions
+            for partition in queries[0].topic_partitions
         ]
-        future.set_result(SimpleNamespace(topic_partitions=found))
+        future.set_result(SimpleNamespace(topic_partitions=offsets))
         return {"group": future}
 
 
@@ -143,7 +143,7 @@ def stage(monkeypatch: pytest.MonkeyPatch) -> Stage:
 
 
 def answer(topic: str = "results", offset: int = 4) -> Outgoing:
-    return Outgoing(origin(place=(0, offset)), topic, None, b"", [])
+    return Outgoing(origin(position=(0, offset)), topic, None, b"", [])
 
 
 WORK = Work([answer(offset=4), answer(offset=5)], {(TOPIC, 0): 6, (TOPIC, 3): 9}, [], "member")

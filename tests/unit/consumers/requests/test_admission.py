@@ -37,9 +37,9 @@ class Profiles:
 
 def decide(value: bytes | None, headers: Headers = (), name: str = "search") -> Decision:
     """What is decided on the record."""
-    own = service(name, _SETTINGS)
-    admission = Admission(own, _SETTINGS, Codec(), Profiles())
-    return admission.decide(origin(value, headers, topic=own.requests))
+    named_service = service(name, _SETTINGS)
+    admission = Admission(named_service, _SETTINGS, Codec(), Profiles())
+    return admission.decide(origin(value, headers, topic=named_service.requests))
 
 
 def reason(value: bytes, headers: Headers = (), name: str = "search") -> str:
@@ -207,8 +207,8 @@ def test_a_header_name_that_is_not_utf_8_makes_a_record_unreadable() -> None:
             raise SystemError("returned a result with an exception set")
 
     read = origin_of(cast(Message, Broken(origin())))
-    own = service("search", _SETTINGS)
-    decision = Admission(own, _SETTINGS, Codec()).decide(read)
+    search_service = service("search", _SETTINGS)
+    decision = Admission(search_service, _SETTINGS, Codec()).decide(read)
     assert isinstance(decision, DeadLetter)
     assert "not UTF-8" in decision.reason
     assert decision.origin.value == origin().value
@@ -239,12 +239,12 @@ def _is_json(fields: object) -> bool:
 def admission(**more: object) -> tuple[Admission, Callable[..., Origin]]:
     """An admission, and what makes a record of so many milliseconds of age."""
     settings = Settings.model_validate({"search": more})
-    own = service("search", settings)
+    search_service = service("search", settings)
 
-    def aged(ms: int, headers: Headers = (), topic: str = own.requests) -> Origin:
+    def aged(ms: int, headers: Headers = (), topic: str = search_service.requests) -> Origin:
         return replace(origin(search(), headers, topic=topic), timestamp_ms=int(time.time() * 1000) - ms)
 
-    return Admission(own, settings, Codec()), aged
+    return Admission(search_service, settings, Codec()), aged
 
 
 def test_a_request_older_than_max_wait_is_answered_overloaded() -> None:

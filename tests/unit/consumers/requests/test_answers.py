@@ -158,7 +158,7 @@ def test_what_a_named_topic_refuses_goes_to_ours_and_to_the_dead_letters_and_the
         "error-value-bytes",
     ]
     assert answers().instead(least, "POLICY_VIOLATION").headers[:6] == least.headers[:6]
-    assert all(one.source == ("shop.search.requests", 2) for one in (named, ours, dead, least))
+    assert all(outgoing.source == ("shop.search.requests", 2) for outgoing in (named, ours, dead, least))
 
 
 def test_a_dead_letter_of_what_was_too_large_to_be_read_says_how_large_it_was() -> None:

@@ -49,13 +49,13 @@ class Ten:
 @pytest.fixture
 def batches(tmp_path: Path) -> Batches:
     settings = Settings()
-    own = service("search", settings)
+    search = service("search", settings)
     codec = Codec()
     heartbeat = Heartbeat(tmp_path / "slot")
     heartbeat.reset()
-    answers = Answers(own, codec, "search-0", "toy@1", lambda _: 0)
+    answers = Answers(search, codec, "search-0", "toy@1", lambda _: 0)
     ask = Breaker(Ten(), "search", lambda _: None).ask
-    made = Batches(Admission(own, settings, codec), ask, answers, heartbeat, Told(), "toy@1")
+    made = Batches(Admission(search, settings, codec), ask, answers, heartbeat, Told(), "toy@1")
     for _ in range(3):  # what is made once: labels, decoders
         made.work(requests())
     return made
@@ -64,7 +64,7 @@ def batches(tmp_path: Path) -> Batches:
 def requests(count: int = _BATCH, more: str = "") -> list[Origin]:
     """Searches in eight partitions."""
     value = {"request_id": "r-1", "query": "lunch bag", "k": 10} | ({"context": more} if more else {})
-    return [origin(json.dumps(value).encode(), place=(one % 8, one), key=b"key") for one in range(count)]
+    return [origin(json.dumps(value).encode(), position=(number % 8, number), key=b"key") for number in range(count)]
 
 
 def calls(function: Callable[[], object]) -> Counter[str]:

@@ -66,7 +66,7 @@ class Bench:
         self.batches = Batches(self.admission, ask, answers, self.heartbeat, self.suspects, self.model.label)
 
     def work(self, *records: tuple[int, int, bytes]) -> list[Outgoing]:
-        self.done = self.batches.work([origin(value, place=(number, offset)) for number, offset, value in records])
+        self.done = self.batches.work([origin(value, position=(number, offset)) for number, offset, value in records])
         return list(self.done.outgoing)
 
 
@@ -87,14 +87,14 @@ def query(text: str) -> bytes:
 
 def outcomes(written: list[Outgoing]) -> list[tuple[str, str]]:
     """For each record written: a dead letter, or an answer's id and status."""
-    found = []
-    for one in written:
-        if one.topic == _SERVICE.dead_letters:
-            found.append(("dead", (dict(one.headers)["error-reason"] or b"").decode()))
+    statuses = []
+    for outgoing in written:
+        if outgoing.topic == _SERVICE.dead_letters:
+            statuses.append(("dead", (dict(outgoing.headers)["error-reason"] or b"").decode()))
         else:
-            fields = json.loads(one.value or b"")
-            found.append((fields["request_id"], fields["status"]))
-    return found
+            fields = json.loads(outgoing.value or b"")
+            statuses.append((fields["request_id"], fields["status"]))
+    return statuses
 
 
 def test_answers_come_in_the_order_of_the_requests(bench: Bench) -> None:
@@ -123,7 +123,7 @@ def test_while_the_model_fails_on_everything_nothing_is_set_aside(bench: Bench) 
     bench.model.broken = True
     written = bench.work((0, 2, query("a")), (0, 3, query("b")), (0, 4, b"junk"))
     assert outcomes(written)[:2] == [("a", "overloaded"), ("b", "overloaded")]
-    assert [one.topic for one in written] == [_SERVICE.results, _SERVICE.results, _SERVICE.dead_letters]
+    assert [outgoing.topic for outgoing in written] == [_SERVICE.results, _SERVICE.results, _SERVICE.dead_letters]
     assert "the model toy@7 has failed on every request since" in json.loads(written[0].value or b"")["error"]
     assert bench.done.offsets == {("search.requests", 0): 5}
     assert overloaded._value.get() == before + 2
@@ -154,7 +154,7 @@ def test_whoever_dies_of_decoding_a_record_is_known_too(bench: Bench, monkeypatc
 
 
 def test_what_is_being_copied_is_named(bench: Bench) -> None:
-    bench.batches.reading([origin(place=(0, 4)), origin(place=(1, 5))])
+    bench.batches.reading([origin(position=(0, 4)), origin(position=(1, 5))])
     assert bench.heartbeat.read().computing == ((0, 4), (1, 5))
     bench.batches.reading(())
     assert bench.heartbeat.read().computing == ()
@@ -188,7 +188,9 @@ def test_offsets_are_next_to_read_and_nothing_is_left_out(
         for offset in range(10, 10 + count)
     ]
     written = bench.work(*records)
-    assert bench.done.offsets == {("search.requests", one): 10 + count for one, count in counts.items()}
-    assert {(one.origin.partition, one.origin.offset) for one in written} == {record[:2] for record in records}
+    assert bench.done.offsets == {("search.requests", partition): 10 + count for partition, count in counts.items()}
+    assert {(outgoing.origin.partition, outgoing.origin.offset) for outgoing in written} == {
+        record[:2] for record in records
+    }
     assert len(bench.done.timestamps_ms) == len(records)
     bench.heartbeat.close()

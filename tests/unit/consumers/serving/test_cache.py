@@ -27,14 +27,14 @@ class CountingModel:
 
     def ask(self, queries: Sequence[Query]) -> list[Outcome]:
         self.asked.append(list(queries))
-        return [self._one(query) for query in queries]
+        return [self._answer(query) for query in queries]
 
-    def _one(self, query: Query) -> Outcome:
+    def _answer(self, query: Query) -> Outcome:
         if isinstance(query, SearchQuery) and query.query == "raise":
             return NotComputed("invalid", "the model failed on it")
         if self.fixed is not None:
             return list(self.fixed)
-        return [Item(f"{query}", place / 3 + self.version, "title") for place in range(query.k)]
+        return [Item(f"{query}", rank / 3 + self.version, "title") for rank in range(query.k)]
 
 
 def cached(model: CountingModel, entries: int = 100, *, ignores_user: bool = False) -> Cache:
@@ -77,7 +77,7 @@ def test_what_was_asked_for_longest_ago_is_forgotten_first() -> None:
     cache = cached(model, entries=2)
     for word in ("a", "b", "a", "c", "a", "b"):
         cache.ask([SearchQuery(word, 1)])
-    assert [one[0].query for one in model.asked if isinstance(one[0], SearchQuery)] == ["a", "b", "c", "b"]
+    assert [batch[0].query for batch in model.asked if isinstance(batch[0], SearchQuery)] == ["a", "b", "c", "b"]
 
 
 def test_another_k_is_another_query_and_another_user_only_where_it_matters() -> None:
@@ -85,7 +85,7 @@ def test_another_k_is_another_query_and_another_user_only_where_it_matters() -> 
         model = CountingModel(fixed=[])
         cache = cached(model, ignores_user=ignores_user)
         cache.ask([SearchQuery("heart", k, user) for k in (10, 20) for user in ("u1", "u2")])
-        assert [len(one) for one in model.asked] == [asked]
+        assert [len(batch) for batch in model.asked] == [asked]
     assert HybridSearch.ignores_user
 
 
@@ -113,12 +113,12 @@ def test_failures_are_shared_in_a_batch_and_not_kept() -> None:
     bad = SearchQuery("raise", 1)
     assert cache.ask([bad, bad]) == [failed, failed]
     assert cache.ask([bad]) == [failed]
-    assert [len(one) for one in model.asked] == [1, 1]
+    assert [len(batch) for batch in model.asked] == [1, 1]
 
 
 def test_lookups_are_counted_by_how_they_ended() -> None:
     def counts() -> list[float]:
-        children = (telemetry.CACHE_LOOKUPS.labels("search.requests", one) for one in ("hit", "miss", "shared"))
+        children = (telemetry.CACHE_LOOKUPS.labels("search.requests", result) for result in ("hit", "miss", "shared"))
         return [child._value.get() for child in children]
 
     before = counts()

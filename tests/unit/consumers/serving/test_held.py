@@ -16,11 +16,11 @@ class Pauses:
     def __init__(self) -> None:
         self.paused: set[tuple[str, int]] = set()
 
-    def pause(self, places: list[TopicPartition]) -> None:
-        self.paused |= {(place.topic, place.partition) for place in places}
+    def pause(self, partitions: list[TopicPartition]) -> None:
+        self.paused |= {(partition.topic, partition.partition) for partition in partitions}
 
-    def resume(self, places: list[TopicPartition]) -> None:
-        self.paused -= {(place.topic, place.partition) for place in places}
+    def resume(self, partitions: list[TopicPartition]) -> None:
+        self.paused -= {(partition.topic, partition.partition) for partition in partitions}
 
 
 class Stage:
@@ -36,10 +36,10 @@ class Stage:
         return first.isdigit() and first not in self.known
 
     def sift(self, *records: Origin) -> list[bytes | None]:
-        return [one.value for one in self.held.sift(records)]
+        return [record.value for record in self.held.sift(records)]
 
     def released(self) -> list[bytes | None]:
-        return [one.value for one in self.held.released()]
+        return [record.value for record in self.held.released()]
 
 
 def record(partition: int, value: str) -> Origin:

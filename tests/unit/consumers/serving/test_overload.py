@@ -45,7 +45,7 @@ class Worker:
         waiting: deque[Origin] = deque()
         while now < _SECONDS:
             while sent < now * rate and len(waiting) < _WINDOW:
-                waiting.append(origin(str(sent).encode(), place=(0, sent)))
+                waiting.append(origin(str(sent).encode(), position=(0, sent)))
                 sent += 1
             if not waiting:
                 now += 0.001

@@ -18,7 +18,7 @@ from consumers.commit.work import Replying, Work
 from consumers.requests.admission import Origin
 from consumers.requests.answers import Outgoing
 from consumers.service import service
-from consumers.serving import partition_reader as lane_module
+from consumers.serving import partition_reader as reader_module
 from consumers.serving import worker as worker_module
 from consumers.serving.batches import Batches
 from consumers.serving.suspects import Told
@@ -71,14 +71,14 @@ class FakeConsumer:
         self.looked += 1
         return SimpleNamespace(brokers=dict.fromkeys(range(self.brokers)))
 
-    def committed(self, places: list[TopicPartition], _timeout: float) -> list[TopicPartition]:
-        return places
+    def committed(self, partitions: list[TopicPartition], _timeout: float) -> list[TopicPartition]:
+        return partitions
 
-    def incremental_assign(self, places: list[TopicPartition]) -> None:
-        self.assigned += [place.partition for place in places]
+    def incremental_assign(self, partitions: list[TopicPartition]) -> None:
+        self.assigned += [partition.partition for partition in partitions]
 
-    def offsets_for_times(self, places: list[TopicPartition], _timeout: float) -> None:
-        self.asked.append([place.partition for place in places])
+    def offsets_for_times(self, partitions: list[TopicPartition], _timeout: float) -> None:
+        self.asked.append([partition.partition for partition in partitions])
 
     def poll(self, _timeout: float) -> Message | None:
         if not self.steps:
@@ -96,13 +96,13 @@ class FakeConsumer:
     def consumer_group_metadata(self) -> int:
         return self.generation
 
-    def pause(self, places: list[TopicPartition]) -> None:
-        self.paused |= {place.partition for place in places}
+    def pause(self, partitions: list[TopicPartition]) -> None:
+        self.paused |= {partition.partition for partition in partitions}
 
-    def resume(self, places: list[TopicPartition]) -> None:
-        self.paused -= {place.partition for place in places}
+    def resume(self, partitions: list[TopicPartition]) -> None:
+        self.paused -= {partition.partition for partition in partitions}
 
-    def position(self, _places: list[TopicPartition]) -> list[TopicPartition]:
+    def position(self, _partitions: list[TopicPartition]) -> list[TopicPartition]:
         return []
 
     def close(self) -> None:
@@ -132,7 +132,7 @@ class SlowDelivery:
         self.work.append(work)
 
     def offsets(self) -> list[dict[int, int]]:
-        return [{partition: at for (_, partition), at in one.offsets.items()} for one in self.work]
+        return [{partition: at for (_, partition), at in work.offsets.items()} for work in self.work]
 
 
 class EchoBatches:
@@ -146,7 +146,7 @@ class EchoBatches:
         self.read: list[list[int]] = []
 
     def reading(self, records: Sequence[Origin]) -> None:
-        self.read.append([one.offset for one in records])
+        self.read.append([record.offset for record in records])
 
     def late(self, _record: Origin) -> bool:
         return False
@@ -158,20 +158,20 @@ class EchoBatches:
         return Tally(topic, "toy@1")
 
     def work(self, records: Sequence[Origin], _shed: int = 0) -> Work:
-        self.batches.append([(one.topic, one.partition, one.offset) for one in records])
-        outgoing = [Outgoing(one, "out", None, None, []) for one in records]
-        offsets = {(one.topic, one.partition): one.offset + 1 for one in records}
+        self.batches.append([(record.topic, record.partition, record.offset) for record in records])
+        outgoing = [Outgoing(record, "out", None, None, []) for record in records]
+        offsets = {(record.topic, record.partition): record.offset + 1 for record in records}
         return Work(outgoing, offsets, [])
 
     waits = None
 
-    def instead(self, one: Outgoing, _reason: str) -> Outgoing:
-        return one
+    def instead(self, outgoing: Outgoing, _reason: str) -> Outgoing:
+        return outgoing
 
 
 def record(partition: int, offset: int) -> Step:
     """A step: the poll returns this record."""
-    return lambda: cast(Message, FakeMessage(origin(b"small", place=(partition, offset))))
+    return lambda: cast(Message, FakeMessage(origin(b"small", position=(partition, offset))))
 
 
 class Stage:
@@ -182,7 +182,7 @@ class Stage:
         self.bulk = FakeConsumer([])
         self.batches = EchoBatches()
         self.delivery = SlowDelivery()
-        self.told: list[dict[str, list[int]]] = []
+        self.assignments: list[dict[str, list[int]]] = []
         self.done: list[dict[int, int]] | None = None
         self.loads: list[LoadReport] = []
         self.waited: list[str] = []
@@ -206,7 +206,7 @@ class Stage:
         elif isinstance(what, Done):
             self.done = self.delivery.offsets()
         else:
-            self.told.append(what)
+            self.assignments.append(what)
 
     def happens(self, what: str, *numbers: int) -> Step:
         """A step: partitions come or go, and the poll returns nothing."""
@@ -241,7 +241,7 @@ def stage(monkeypatch: pytest.MonkeyPatch) -> Stage:
 def test_records_of_assigned_partitions_are_delivered_and_the_assignment_told(stage: Stage) -> None:
     stage.deliver()
     assert stage.play(stage.happens("on_assign", 0, 1), record(0, 5), record(1, 7)) == [{0: 6}, {1: 8}]
-    assert stage.told == [{TOPIC: [0, 1]}]
+    assert stage.assignments == [{TOPIC: [0, 1]}]
 
 
 def test_a_successor_may_begin_when_all_is_committed(stage: Stage) -> None:
@@ -275,7 +275,9 @@ def test_a_record_of_a_partition_assigned_while_polling_is_paused_is_not_lost(st
         record(1, 71),
     )
     assert next(offset[1] for offset in offsets if 1 in offset) in {71, 72}
-    answered = [one.origin.offset for work in stage.delivery.work for one in work.outgoing if one.source[1] == 1]
+    answered = [
+        outgoing.origin.offset for work in stage.delivery.work for outgoing in work.outgoing if outgoing.source[1] == 1
+    ]
     assert answered == [70, 71]
     assert stage.consumer.paused == set()
 
@@ -291,7 +293,9 @@ def test_what_is_lost_and_got_back_meanwhile_is_not_answered_twice(stage: Stage)
         stage.deliver,
         record(1, 9),
     )
-    answered = [(one.source[1], one.origin.offset) for work in stage.delivery.work for one in work.outgoing]
+    answered = [
+        (outgoing.source[1], outgoing.origin.offset) for work in stage.delivery.work for outgoing in work.outgoing
+    ]
     assert sorted(answered) == [(0, 5), (1, 9)]
 
 
@@ -315,7 +319,7 @@ def test_a_revoke_waits_for_the_commit_in_hand(stage: Stage) -> None:
         stage.consumer.happens("on_revoke", 0)
 
     assert stage.play(stage.happens("on_assign", 0), record(0, 5), revoke) == [{0: 6}]
-    assert stage.told == [{TOPIC: [0]}, {}]
+    assert stage.assignments == [{TOPIC: [0]}, {}]
 
 
 def test_a_commit_in_hand_is_given_the_membership_of_the_rebalance_that_takes_its_partitions(stage: Stage) -> None:
@@ -344,7 +348,7 @@ def test_a_worker_that_leaves_commits_what_it_has_and_gives_its_place_up(stage: 
     assert stage.play(stage.happens("on_assign", 0, 1), record(0, 5), stage.worker.leave) == [{0: 6}]
     assert stage.left
     assert stage.consumer.memberid() is None
-    assert stage.told == [{TOPIC: [0, 1]}, {}]
+    assert stage.assignments == [{TOPIC: [0, 1]}, {}]
 
 
 def test_a_worker_that_cannot_leave_says_so(stage: Stage) -> None:
@@ -357,7 +361,7 @@ def test_a_worker_that_cannot_leave_says_so(stage: Stage) -> None:
 
 def test_a_newcomer_that_is_given_nothing_yet_asks_again_at_once(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     """By librdkafka's own back-off its partitions belonged to nobody for a second."""
-    monkeypatch.setattr(lane_module, "_ASK_AGAIN_S", 0.0)
+    monkeypatch.setattr(reader_module, "_ASK_AGAIN_S", 0.0)
     stage.deliver()
     stage.play(stage.happens("on_assign"), stage.happens("on_assign"), stage.happens("on_assign", 1), record(1, 5))
     assert stage.consumer.subscriptions == 3
@@ -408,15 +412,15 @@ def test_a_worker_that_waits_for_kafka_says_so_and_when_it_is_over(stage: Stage)
         stage.happens("on_assign", 0), record(0, 5), record(0, 6), *[lambda: None] * 3, stage.deliver, record(0, 7)
     )
     assert stage.waited[-1] == ""
-    assert all("for Kafka to take its last batch" in one for one in stage.waited if one)
+    assert all("for Kafka to take its last batch" in reason for reason in stage.waited if reason)
     assert any(stage.waited)
 
 
 def test_large_records_are_named_before_they_are_copied(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     """A worker that ended while it copied one was replaced by the next that did, and nobody was blamed."""
-    monkeypatch.setattr(lane_module, "_MOST_BYTES", 20)
+    monkeypatch.setattr(reader_module, "_MOST_BYTES", 20)
     stage.deliver()
-    large = FakeMessage(origin(b"x" * 21, place=(0, 6)))
+    large = FakeMessage(origin(b"x" * 21, position=(0, 6)))
     stage.play(stage.happens("on_assign", 0), record(0, 5), lambda: cast(Message, large), record(0, 7))
     assert stage.batches.read == [[6], []]
 
@@ -434,7 +438,7 @@ BULK = TOPIC + ".bulk"
 
 
 def bulk_record(partition: int, offset: int) -> Step:
-    return lambda: cast(Message, FakeMessage(origin(place=(partition, offset), topic=BULK)))
+    return lambda: cast(Message, FakeMessage(origin(position=(partition, offset), topic=BULK)))
 
 
 def test_interactive_requests_pass_bulk_ones(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -448,12 +452,12 @@ def test_interactive_requests_pass_bulk_ones(monkeypatch: pytest.MonkeyPatch) ->
     stage.play(
         stage.happens("on_assign", 0), *[lambda: None] * 3, *(record(0, n) for n in range(3)), *[lambda: None] * 9
     )
-    order = [one for batch in stage.batches.batches for one in batch]
+    order = [record for batch in stage.batches.batches for record in batch]
     assert {topic for topic, *_ in order} == {TOPIC, BULK}
     assert [offset for topic, _, offset in order if topic == BULK] == [0, 1, 2, 3]
     assert [offset for topic, _, offset in order if topic == TOPIC] == [0, 1, 2]
     assert all(len({topic for topic, *_ in batch}) == 1 for batch in stage.batches.batches), "never in one batch"
-    assert {TOPIC: [0], BULK: [0]} in stage.told
+    assert {TOPIC: [0], BULK: [0]} in stage.assignments
 
 
 def test_bulk_requests_wait_while_interactive_ones_do_not_end(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -59,14 +59,14 @@ def test_a_look_that_fails_is_not_the_last(monkeypatch: pytest.MonkeyPatch) -> N
     """Without descriptors no client can be made; the thread ended, and no later takeover was looked after."""
     looked: list[str] = []
 
-    def look(_one: object, topic: str) -> None:
+    def look(_orphans: object, topic: str) -> None:
         looked.append(topic)
         raise KafkaException(KafkaError(KafkaError._FAIL))
 
     monkeypatch.setattr(orphans.Orphans, "_look", look)
     monkeypatch.setattr(orphans, "_SETTLED_S", 0.01)
     monkeypatch.setattr(orphans, "_BULK_SETTLED_S", 0.01)
-    one = orphans.Orphans(service("search", SETTINGS), SETTINGS)
+    watch = orphans.Orphans(service("search", SETTINGS), SETTINGS)
     for times in (1, 2):
-        one.look_later()
+        watch.look_later()
         wait_until(lambda: len(looked) == 2 * times, what="both groups looked at")  # noqa: B023

@@ -30,7 +30,7 @@ class FakeReplicaSet:
         self.service = service("search", Settings(search=SearchSettings(workers=workers)))
         self.partitions = 6
         self.settled, self.is_renewing = True, False
-        self.said: list[LoadReport] = []
+        self.reports: list[LoadReport] = []
         self.scaled: list[int] = []
 
     @property
@@ -42,7 +42,7 @@ class FakeReplicaSet:
         return self
 
     def loads(self, since: float) -> list[LoadReport]:  # noqa: ARG002
-        return self.said
+        return self.reports
 
     def scale(self, workers: int) -> None:
         self.scaled.append(workers)
@@ -74,7 +74,7 @@ class Stage:
     def __init__(self, clock: Clock, **own: object) -> None:
         self.clock = clock
         self.replicas = FakeReplicaSet(2)
-        self.replicas.said = [flooded(), flooded()]
+        self.replicas.reports = [flooded(), flooded()]
         self.watch = FakeWatch()
         self.scaler = Scaler(
             cast(ReplicaSet, self.replicas),
@@ -108,20 +108,20 @@ def test_a_backlog_that_lasts_is_answered_with_more_workers_and_the_reason_is_to
 
 
 @pytest.mark.parametrize(
-    ("trouble", "told"),
+    ("trouble", "reason"),
     [
         (lambda stage: setattr(stage.watch, "problem", "Kafka says nothing"), "Kafka says nothing"),
         (lambda stage: setattr(stage.replicas, "settled", False), "started or replaced"),
         (lambda stage: setattr(stage.replicas, "is_renewing", True), "a new model"),
-        (lambda stage: stage.replicas.said.pop(), "1 workers have not said"),
-        (lambda stage: stage.replicas.said.append(flooded(waiting=None)), "where each partition ends"),
+        (lambda stage: stage.replicas.reports.pop(), "1 workers have not said"),
+        (lambda stage: stage.replicas.reports.append(flooded(waiting=None)), "where each partition ends"),
     ],
 )
-def test_while_something_is_not_known_nothing_changes(clock: Clock, trouble: object, told: str) -> None:
+def test_while_something_is_not_known_nothing_changes(clock: Clock, trouble: object, reason: str) -> None:
     stage = Stage(clock)
     trouble(stage)  # type: ignore[operator]
     assert stage.look(100) == []
-    assert told in stage.scaler.status().reason
+    assert reason in stage.scaler.status().reason
 
 
 def test_what_was_seen_before_a_gap_does_not_count_after_it(clock: Clock) -> None:

@@ -24,7 +24,7 @@ def staged() -> Iterator[Stage]:
 
 def serves(stage: Stage, version: int) -> None:
     """Everything is of this version, and complete."""
-    assert [one.version for one in stage.alive] == [version]
+    assert [nursery.version for nursery in stage.alive] == [version]
     assert {member.model for member in stage.members} == {f"search@{version}"}
     assert sorted(member.state for member in stage.members) == ["ready"] * 1 + ["serving"] * 2
     assert {member.identity for member in stage.members} == {"search-0", "search-1", None}
@@ -132,6 +132,6 @@ def test_when_the_nursery_dies_while_the_wanted_version_is_refused_the_last_good
         stage.fail(stage.loading[0])
         stage.fail(stage.alive[0])
         stage.loop.pass_time(1.0)
-        assert [one.version for one in stage.loading] == [1]
+        assert [nursery.version for nursery in stage.loading] == [1]
         stage.load(stage.loading[0])
         assert len(stage.members) == 3
