@@ -1,4 +1,4 @@
-"""Where each record went that was sent: answered, set aside, or neither."""
+"""Counts what became of each record a test sent: answered, written to a dead-letter topic, or neither."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ RecordPosition = tuple[str, int, int]
 
 
 class Accounts:
-    """Of all records that bear a number, in topics of answers and of dead letters."""
+    """Reads result and dead-letter topics from their beginning, in a thread; the header `NUMBERED` identifies a record.
+
+    `positions_set_aside` has the topic, partition and offset of each record that became a dead letter.
+    """
 
     def __init__(self, settings: Settings, topics: list[str]) -> None:
         self.answered: set[int] = set()
@@ -48,7 +51,7 @@ class Accounts:
         self._consumer.close()
 
     def know(self, number: int, position: RecordPosition | None = None) -> bool:
-        """Whether it was answered or set aside; by its place where its headers cannot be read."""
+        """Whether a record was answered or set aside; by its position where its headers cannot be read."""
         return number in self.answered or number in self.set_aside or position in self.positions_set_aside
 
     def _read(self) -> None:

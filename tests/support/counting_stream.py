@@ -1,5 +1,4 @@
-"""The stream processor, which writes to `held` in its state folder what it has held at most of what it read.
-
+"""The stream processor, which writes to the file `held` in its state folder how much it held in memory at most.
 Run as `python -m tests.support.counting_stream`.
 """
 
@@ -20,14 +19,14 @@ from streams.unpacking import RecordBatches
 
 
 class Held(msgspec.Struct):
-    """The most at any time: records that were made objects and not looked at yet, and bytes read ahead of those."""
+    """Maxima: records that were decoded but not processed yet, and bytes fetched but not decoded yet."""
 
     records: int = 0
     bytes: int = 0
 
 
 class Counting:
-    """Counts at every fetch; two threads take part, and each has a count of its own."""
+    """Counts at each fetch. Two threads count, each in its own attribute, so that no lock is needed."""
 
     def __init__(self) -> None:
         self._read = 0
@@ -35,7 +34,7 @@ class Counting:
         self._most = Held()
 
     def install(self) -> None:
-        """Has all that is read and looked at in this process counted."""
+        """Patches aiokafka and `OldestOffsets`, so that everything read and processed in this process is counted."""
         AIOKafkaConsumerThread._fetch_records = self._reading(AIOKafkaConsumerThread._fetch_records)
         OldestOffsets.took = self._looking(OldestOffsets.took)  # type: ignore[method-assign]
 
@@ -64,7 +63,7 @@ class Counting:
 
 
 def _bytes(read: Any) -> int:
-    """aiokafka keeps what it read as it came from Kafka, by partition."""
+    """Bytes of the batches that aiokafka has fetched, as they came from Kafka, and has not unpacked yet."""
     kept = [
         result._partition_records._records for result in read if isinstance(result, FetchResult) and result.has_more()
     ]

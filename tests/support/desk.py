@@ -1,4 +1,4 @@
-"""A caller that speaks plain Kafka: any bytes, keys and headers out; every record of a topic in."""
+"""A plain Kafka client for tests: sends any bytes, keys and headers, and reads every record of a topic."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Header = tuple[str, bytes | None]
 
 
 class Reader(AbstractContextManager["Reader"]):
-    """What is written to a topic from now on, or from its start, as a read_committed reader sees it."""
+    """Reads all partitions of a topic, from their end or from their beginning, with read_committed."""
 
     def __init__(self, settings: Settings, topic: str, *, from_the_start: bool = False) -> None:
         self.messages: list[Message] = []
@@ -45,7 +45,7 @@ class Reader(AbstractContextManager["Reader"]):
         self._consumer.close()
 
     def until(self, wanted: Callable[[Message], bool], timeout: float = WAIT_S) -> Message:
-        """The first message for which `wanted` is true; keeps all."""
+        """The first message for which `wanted` is true; fails after `timeout` seconds. Keeps every message it reads."""
         deadline = time.monotonic() + timeout
         looked = 0
         while True:
@@ -57,7 +57,7 @@ class Reader(AbstractContextManager["Reader"]):
             self.read(0.1)
 
     def read(self, timeout: float) -> list[Message]:
-        """What came within that time."""
+        """The messages that come within `timeout` seconds, at most 500."""
         fresh = [message for message in self._consumer.consume(500, timeout) if message.error() is None]
         self.messages.extend(fresh)
         return fresh
@@ -69,7 +69,7 @@ class Reader(AbstractContextManager["Reader"]):
 
 
 class Desk:
-    """Sends records to any topic."""
+    """Sends records to topics of one system, and creates, changes and deletes its topics."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -77,11 +77,11 @@ class Desk:
         self._admin = AdminClient(clients.base(settings, "desk"))
 
     def topic(self, name: str) -> str:
-        """A topic's full name."""
+        """The full name of a topic, with the prefix."""
         return self.settings.kafka.topic_prefix + name
 
     def reader(self, name: str) -> Reader:
-        """A reader of a topic, from now on."""
+        """A reader of a topic, from its present end."""
         return Reader(self.settings, self.topic(name))
 
     def send(
@@ -92,7 +92,7 @@ class Desk:
         headers: Sequence[Header] = (),
         partition: int = -1,
     ) -> tuple[int, int]:
-        """The partition and offset the record got; fails with Kafka's error if it got none."""
+        """The partition and offset of the record, once Kafka has it. Raises RefusedByKafka if Kafka refuses it."""
         positions: list[tuple[int, int]] = []
         errors: list[KafkaError] = []
 
@@ -103,7 +103,7 @@ class Desk:
                 errors.append(error)
 
         def is_accepted() -> bool:
-            """False for a partition that was just added: the producer learns of it a little later."""
+            """False if the producer does not know the partition yet: it learns of a new one with its next metadata."""
             try:
                 self._producer.produce(self.topic(name), value, key, partition, delivered, headers=list(headers))
             except KafkaException as refused:
@@ -120,7 +120,7 @@ class Desk:
         return positions[0]
 
     def create(self, name: str, partitions: int, **config: str) -> None:
-        """A topic of the caller's own; settings as Kafka's, with underscores for dots."""
+        """Creates a topic and waits for its leaders. `config` are topic settings, with underscores for dots."""
         topic_config = {key.replace("_", "."): value for key, value in config.items()}
         for done in self._admin.create_topics(
             [NewTopic(self.topic(name), partitions, 1, config=topic_config)]
@@ -129,13 +129,13 @@ class Desk:
         wait_until(lambda: self._has(name, partitions), WAIT_S, what=f"the topic {name}")
 
     def grow(self, name: str, partitions: int) -> None:
-        """Gives a topic more partitions."""
+        """Adds partitions to a topic, up to `partitions` in all, and waits for their leaders."""
         for done in self._admin.create_partitions([NewPartitions(self.topic(name), partitions)]).values():
             done.result(WAIT_S)
         wait_until(lambda: self._has(name, partitions), WAIT_S, what=f"{partitions} partitions of {name}")
 
     def delete(self, name: str) -> None:
-        """Takes a topic away again."""
+        """Deletes a topic and waits until it is gone."""
         for done in self._admin.delete_topics([self.topic(name)]).values():
             done.result(WAIT_S)
         wait_until(lambda: self._has(name, 0), WAIT_S, what=f"the end of {name}")
@@ -161,11 +161,11 @@ class Desk:
 
 
 class RefusedByKafka(Exception):
-    """Kafka did not take a record; the message is its error's name."""
+    """Kafka refused a record; the message is the name of the error."""
 
 
 def both_ends(consumer: Consumer, partition: TopicPartition) -> tuple[int, int]:
-    """Where a partition begins and ends; for a moment it may have no leader that knows: a fresh one, a slow broker."""
+    """The low and high watermark of a partition. Tries for `WAIT_S`, as a new partition may have no leader yet."""
     deadline = time.monotonic() + WAIT_S
     while True:
         try:

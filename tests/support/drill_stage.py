@@ -1,4 +1,4 @@
-"""The two drill topics of one test, as a user's own programs would use them, and runners."""
+"""The two drill topics of one test, used as a user's own programs would use them, and drill runners."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.waiting import wait_until
 
 
 class Stage:
-    """The two drill topics of one test, as a user's own programs would use them."""
+    """Sends commands to `drills.control` and reads events from `drills.results`, under the prefix of one test."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -105,7 +105,7 @@ class RunnerProcess:
 
 @contextmanager
 def runner_in_a_thread(settings: Settings) -> Iterator[threading.Thread]:
-    """A drill runner for the length of the block; it has no process of its own, so that it starts at once."""
+    """Runs a drill runner during the block, in a thread of this process, which starts sooner than a process."""
     stopping = threading.Event()
     running = threading.Thread(target=Runner(settings, Codec(), stopping).run, daemon=True)
     running.start()

@@ -1,9 +1,8 @@
-"""A small worker that really answers: read committed, answer and offset in one transaction, until it is killed.
+"""A small worker without a model: writes each answer and its offset in one transaction, until it is killed.
 
-Run as `python tests/support/echo_worker.py SERVERS PREFIX WORKER PARTITIONS MODE`; MODE is `once`, `twice` (every
-answer is written twice), `swapped` (each answer is that to the request before it) or `silent` (nothing is answered). It
-writes a line on stdout when it serves. It imports nothing of ours, so that it starts quickly and owes its answers to
-Kafka alone.
+Run as `python tests/support/echo_worker.py SERVERS PREFIX WORKER PARTITIONS MODE`. MODE is `once`, `twice` (writes each
+answer twice), `swapped` (gives each request the answer to the request before it) or `silent` (answers nothing). It
+prints a line when it serves. It imports nothing of Standfast, so that it starts quickly and depends on Kafka alone.
 """
 
 from __future__ import annotations
@@ -13,11 +12,11 @@ import sys
 
 from confluent_kafka import Consumer, Message, Producer, TopicPartition
 
-LAST: list[list[dict[str, object]]] = [[]]  # the products of the request before
+LAST: list[list[dict[str, object]]] = [[]]  # for `swapped`: the products of the request before
 
 
 def serve(servers: str, prefix: str, worker: str, partitions: list[int], mode: str) -> None:
-    """Never returns."""
+    """Answers requests of these partitions; never returns."""
     common = {"bootstrap.servers": servers, "transactional.id": prefix + worker, "retry.backoff.ms": 10}
     producer = Producer({**common, "retry.backoff.max.ms": 20, "partitioner": "murmur2_random"})
     producer.init_transactions(20)

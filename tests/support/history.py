@@ -1,4 +1,4 @@
-"""Numbered requests and every sighting of an answer, so that what was lost, doubled or out of order can be counted."""
+"""Numbered requests and all answers to them, to count what was lost, answered twice or answered out of order."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ANSWER_S = 120.0
 
 @dataclass(frozen=True)
 class Sighting:
-    """One answer as a read_committed reader saw it."""
+    """One answer as a read_committed consumer saw it; `at` is the monotonic time in seconds."""
 
     request_id: str
     status: str
@@ -36,8 +36,8 @@ class Sighting:
 class History:
     """Sends requests to one service and reads its result topic, in a thread, from the moment it is entered.
 
-    Every request has a key, and all of one key go through one partition on both sides: their answers must come in the
-    order of the requests. With `replies` they name that topic, and it is read beside the usual one.
+    Each request has a key. All requests of a key go through one request partition and one result partition, so their
+    answers must come in the order of the requests. With `replies`, requests name that reply topic, which is read too.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class History:
         self._producer = Producer(clients.producer(settings, f"{name}-history"))
         follower = {**clients.follower(settings, f"{name}-history"), "enable.partition.eof": True}
         self._consumer = Consumer(follower)
-        # A second one: confluent-kafka lets no other thread in while one polls.
+        # A second consumer for offsets: a confluent-kafka consumer serves no other thread while one polls it.
         self._asking = Consumer(clients.consumer(settings, f"{name}-history", f"{prefix}standfast-{service}{group}"))
         self._read_to: dict[tuple[str, int], int] = {}
         self._unsent: list[str] = []
@@ -78,7 +78,7 @@ class History:
         self._asking.close()
 
     def send(self, query: str = "heart", partition: int | None = None) -> str:
-        """Sends one request and returns its id; without waiting for Kafka."""
+        """Sends one request and returns its id, without waiting for its acknowledgement."""
         number = len(self.sent)
         request_id, key = f"{self.name}-{number}", f"{self.name}-key-{number % KEYS}"
         self.sent[request_id] = key if partition is None else f"{self.name}-partition-{partition}"
@@ -97,7 +97,7 @@ class History:
         return request_id
 
     def load(self, count: int, rate: float) -> None:
-        """Sends `count` requests at `rate` a second and returns when Kafka has them."""
+        """Sends `count` requests at `rate` per second and returns when Kafka has acknowledged them."""
         begin = time.monotonic()
         for number in range(count):
             self.send(f"heart {number}")
@@ -105,30 +105,30 @@ class History:
         self.flush()
 
     def flush(self) -> None:
-        """Returns when Kafka has everything that was sent."""
+        """Returns when Kafka has acknowledged everything that was sent."""
         assert self._producer.flush(60) == 0
         assert not self._unsent, self._unsent
 
     def answers(self, request_id: str) -> list[Sighting]:
-        """Every answer to a request."""
+        """All answers to a request, in the order they were read."""
         return [sighting for sighting in list(self.seen) if sighting.request_id == request_id]
 
     def settle(self, timeout: float = ANSWER_S) -> None:
-        """Returns when every request is committed as served and every answer is read, or fails."""
+        """Returns when the group has committed all requests and all answers are read; fails after `timeout` seconds."""
         self.flush()
         wait_until(self._is_served, timeout, every=0.1, what="requests all served")
         ends = {(topic, partition): end for topic in self._results for partition, end in self._ends(topic).items()}
         wait_until(lambda: self._has_read(ends), timeout, what="answers all read")
 
     def at_least_once(self, timeout: float = ANSWER_S) -> None:
-        """Asserts that every request has an answer; waits for the last of them."""
+        """Waits for all answers and asserts that each request has at least one."""
         self.settle(timeout)
         assert set(self.sent) - {sighting.request_id for sighting in self.seen} == set()
 
     def exactly_once(self, timeout: float = ANSWER_S, besides: tuple[str, ...] = ()) -> None:
-        """Asserts that every request but those `besides` has one answer, in order; waits for the last of them.
+        """Waits for all answers and asserts that each request except `besides` has exactly one, in order.
 
-        What our own producer has written to Kafka more than once is to have an answer each time.
+        A request that this producer wrote more than once must have one answer for each copy.
         """
         self.settle(timeout)
         counts = Counter(sighting.request_id for sighting in self.seen)
@@ -141,8 +141,8 @@ class History:
         assert problems == ([], [], [], []), f"lost, doubled, out of order, wrong of {len(self.sent)}: {problems}"
 
     def _written(self) -> Counter[str]:
-        """How often each request stands in the request topic."""
-        total = sum(self._ends(self._requests).values())  # nothing is deleted meanwhile, and nothing is transactional
+        """How often each request is in the request topic."""
+        total = sum(self._ends(self._requests).values())  # a count, as no record is deleted and none transactional
         with Reader(self._settings, self._requests, from_the_start=True) as reader:
             wait_until(lambda: reader.read(0.5) is not None and len(reader.messages) >= total, what="all requests read")
             values = [message.value() or b"" for message in reader.messages]
@@ -155,7 +155,7 @@ class History:
         return {name: value or b"" for name, value in letter.headers() or []}
 
     def wrong(self) -> list[str]:
-        """Requests whose answer is to another: the toy answers with the query itself, or with its version if asked."""
+        """Requests that got another request's answer: the toy model answers with the query, or with its version."""
         return [
             sighting.request_id
             for sighting in list(self.seen)
@@ -164,7 +164,7 @@ class History:
         ]
 
     def out_of_order(self) -> list[str]:
-        """Requests whose answer came after that of a later request of the same key."""
+        """Requests whose answer came after the answer to a later request with the same key."""
         last: dict[str, int] = {}
         late = []
         for sighting in self.seen:
@@ -201,7 +201,7 @@ class History:
             self.seen.append(Sighting(*seen, time.monotonic(), shown))
 
     def _ends(self, topic: str) -> dict[int, int]:
-        """The end of each partition, as a read_committed reader sees it."""
+        """The end offset of each partition, as a read_committed consumer sees it."""
         metadata = self._asking.list_topics(topic, timeout=30).topics[topic]
         partitions = [TopicPartition(topic, number) for number in metadata.partitions]
         return {partition.partition: both_ends(self._asking, partition)[1] for partition in partitions}
@@ -210,10 +210,14 @@ class History:
         ends = self._ends(self._requests)
         try:
             done = self._asking.committed([TopicPartition(self._requests, number) for number in ends], timeout=30)
-        except KafkaException:  # a slow broker has no coordinator for a moment
+        except KafkaException:  # on a slow broker the group may have no coordinator yet
             return False
         return all(max(position.offset, 0) >= ends[position.partition] for position in done)
 
     def _has_read(self, ends: dict[tuple[str, int], int]) -> bool:
-        """By the ends that the reader came to: its position does not count the markers behind the last answer."""
+        """Whether the consumer has reached these ends.
+
+        It compares end-of-partition events: the consumer's position does not pass transaction markers after the last
+        answer.
+        """
         return all(self._read_to.get(partition, 0) >= end for partition, end in ends.items())

@@ -1,4 +1,4 @@
-"""Requests as a worker gets them, without a Kafka."""
+"""Consumed requests, made without Kafka."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ def origin(
     position: tuple[int, int] = (2, 41),
     topic: str = "search.requests",
 ) -> Origin:
-    """A record at `place`: partition and offset."""
+    """A consumed record at `position`: its partition and offset."""
     return Origin(topic, *position, 1_700_000_000_000, key, value, list(headers))
 
 
 @dataclass
 class FakeMessage:
-    """As much of a consumed `confluent_kafka.Message` as workers look at."""
+    """The part of a consumed `confluent_kafka.Message` that workers use."""
 
     at: Origin
 

@@ -1,4 +1,4 @@
-"""Records as a client may write them that checks nothing: any bytes as header names, any time, any codec."""
+"""Record batches from a client that checks nothing: any bytes as header names, any timestamp, any codec."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.waiting import wait_until
 
 _PRODUCE_V7 = struct.pack(">hhih", 0, 7, 1, 3) + b"raw" + struct.pack(">hhii", -1, -1, 30_000, 1)
 _NO_LEADER_YET = (3, 5, 6)  # unknown partition, no leader, not the leader
-# By their number in a batch's attributes.
+# Name → the codec's number in the attributes of a batch, and its compress function.
 CODECS: dict[str, tuple[int, Callable[[bytes], bytes]]] = {
     "none": (0, bytes),
     "gzip": (1, codec.gzip_encode),
@@ -35,7 +35,7 @@ class Raw:
     headers: Sequence[tuple[bytes, bytes]] = ()
 
     def packed(self, number: int) -> bytes:
-        """Its bytes as the batch's so many-th record."""
+        """The record's bytes as number `number` of its batch."""
         body = b"\0" + _varint(0) + _varint(number) + _sized(self.key) + _sized(self.value)
         body += _varint(len(self.headers))
         for name, content in self.headers:
@@ -44,7 +44,10 @@ class Raw:
 
 
 def batch(records: Sequence[Raw], compression: str = "none", at: int | None = None, base: int = 0) -> bytes:
-    """A batch of these records, the first at offset `base`; Kafka soon deletes those of a time long past."""
+    """A batch (format v2) of these records, from offset `base` on. `at`: timestamp in ms, now by default.
+
+    Kafka soon deletes records with an old timestamp, because the topic's retention counts from it.
+    """
     at = time.time_ns() // 1_000_000 if at is None else at
     number, compress = CODECS[compression]
     packed = compress(b"".join(record.packed(index) for index, record in enumerate(records)))
@@ -61,12 +64,12 @@ def send(admin: AdminClient, topic: str, partition: int, data: bytes) -> int:
 
 
 def refusal(admin: AdminClient, topic: str, partition: int, data: bytes) -> int:
-    """The number of the error with which Kafka refuses the batch; 0: it took it."""
+    """The code of the error with which Kafka refuses the batch; 0 if it takes it."""
     return _answer(admin, topic, partition, data)[0]
 
 
 def _answer(admin: AdminClient, topic: str, partition: int, data: bytes) -> tuple[int, int]:
-    """Error and first offset; a topic just made has no leader for a moment."""
+    """Error code and first offset. Tries again while the partition of a new topic has no leader."""
     answers: list[tuple[int, int]] = []
 
     def sent() -> bool:

@@ -1,8 +1,8 @@
-"""The steps of a worker process: counted, and each a place to die at (`orders`).
+"""Counts the steps of a worker process, and kills the process at a step if a test has ordered it (`orders`).
 
-A step is a call that somebody outside its thread can notice: Kafka, the supervisor, a reader of the heartbeat, the
-other thread. A SIGKILL between two steps leaves the same behind wherever it comes, so the moments around steps are all
-there are. No list of steps is kept here: every method of every Kafka client is one, and of every class in `_OURS`.
+A step is a call with an effect outside its thread: on Kafka, the supervisor, a reader of the heartbeat, or another
+thread. A SIGKILL anywhere between two steps leaves the same behind, so tests need to kill only around steps. Every
+method of every Kafka client is a step, and every method of every class in `_OURS`.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from tests.support.orders import Death, Orders
 
 _OURS: tuple[type, ...] = (Committer, Heartbeat, LifeLock, Seats)
 _CLIENTS: tuple[type, ...] = (Consumer, Producer, AdminClient)
-# They only ask the client's own memory: whoever dies after one has done no more than who died before it.
+# They only read the client's memory: a process killed after one has done no more than one killed before it.
 _QUIET = {"assignment", "consumer_group_metadata", "get_watermark_offsets", "memberid", "position"}
 _CALLBACKS = {"on_assign", "on_revoke", "on_lost"}
 
@@ -48,9 +48,9 @@ class Counts(msgspec.Struct, frozen=True):
 
 
 class Steps:
-    """What the processes that are forked from this one do, step by step; SIGUSR1 has one write its `Counts`.
+    """Counts the steps of the processes forked from this one; on SIGUSR1 a process writes its `Counts`.
 
-    With `asks` it counts the requests to Kafka too, for which clients wake up ten times a second.
+    With `asks` it also counts the requests to Kafka, for which clients wake up ten times a second.
     """
 
     def __init__(self, folder: Path, *, asks: bool = False) -> None:
@@ -66,7 +66,7 @@ class Steps:
         self._asked = -1
 
     def install(self, model: type) -> None:
-        """Makes steps of all calls that the modules of this process, and its children, make from now on."""
+        """Makes every call of `_CLIENTS`, `_OURS` and `model` a step, in all modules of `consumers`."""
         for kind in (*_OURS, model):
             for name, method in list(vars(kind).items()):
                 if inspect.isfunction(method) and not name.startswith("_"):
@@ -81,7 +81,7 @@ class Steps:
                     setattr(module, attribute, stand_ins.get(value, value))
 
     def _stand_in(self, kind: type) -> type:
-        """A client all of whose methods are steps, and the calls of its rebalance callbacks too."""
+        """A subclass of a Kafka client whose methods and rebalance callbacks are steps."""
         made = type(kind.__name__, (kind,), {})
         for name in dir(kind):
             method = getattr(kind, name)
@@ -118,7 +118,7 @@ class Steps:
         return getattr(self._here, "callback", "")
 
     def _step(self, name: Name, function: Function, outermost: str | None = None) -> Function:
-        """The same as a step; within another step of the class `outermost` it is part of that one."""
+        """`function` as a step. Called within another step of the class `outermost`, it is part of that step."""
 
         @functools.wraps(function)
         def step(*arguments: Any, **more: Any) -> Any:
@@ -166,7 +166,7 @@ class Steps:
             self._phase = "serve"
 
     def _role(self) -> str:
-        """Who takes the step: the main thread in its present phase, or another thread."""
+        """The thread that takes the step; for the main thread, its present phase."""
         thread = threading.current_thread()
         if thread is threading.main_thread():
             return self._phase + self._callback_here()
@@ -175,7 +175,7 @@ class Steps:
         return ("aside" if thread.name.startswith("Thread-") else thread.name) + self._callback_here()
 
     def _telling(self, init: Function) -> Function:
-        """Has a client that is made tell, ten times a second, how many requests it has sent."""
+        """An `__init__` that makes the client report its request counts ten times a second (librdkafka statistics)."""
 
         def count_requests(text: str) -> None:
             client = json.loads(text)
@@ -196,9 +196,9 @@ class Steps:
 
 
 def _client_name(kind: str, method: str) -> Name:
-    """`Consumer.poll`, or `Bulk.poll` of a consumer of bulk requests; of making one just `Consumer` or `Bulk`.
+    """The step's name: `Consumer.poll`, or `Bulk.poll` for a consumer of bulk requests; for `__init__` only the class.
 
-    A producer of answers to topics that requests name is `Replies`.
+    The producer for reply topics is named `Replies`.
     """
     if kind == AdminClient.__name__:
         return kind if method == "__init__" else f"{kind}.{method}"

@@ -1,4 +1,4 @@
-"""A fault as somebody would add it: one file. It only leaves a mark, and takes it away again."""
+"""A fault as a contributor would add one, in one file. It creates a file and deletes it again."""
 
 from __future__ import annotations
 
@@ -31,38 +31,38 @@ class Mark:
         return self._target
 
     def inject(self) -> Fault:
-        """Leaves the mark."""
+        """Creates the file."""
         self._at = time.monotonic()
         mark().touch()
         return self._target.struck("mark", self._at)
 
     def injected(self, within_s: float) -> Finding:
-        """Whether it is there."""
+        """Whether the file is there."""
         return Finding("passed" if mark().exists() else "failed", f"the mark was seen within {within_s:g} s")
 
     def lasted(self) -> bool:
-        """For `lasts_s`."""
+        """Whether `lasts_s` are over."""
         return time.monotonic() > self._at + self._lasts_s
 
     def undo(self) -> None:
-        """Takes it away."""
+        """Deletes the file."""
         mark().unlink(missing_ok=True)
 
     def undone(self) -> Finding:
-        """Whether it is gone."""
+        """Whether the file is gone."""
         return Finding("failed" if mark().exists() else "passed", "the mark is gone")
 
     def resume(self, target: Target) -> Finding:
-        """Whether the mark is there; it may have been taken away since."""
+        """Whether the file is there; it may have been deleted since."""
         self._target = target
         return Finding("passed" if mark().exists() else "unknown", "the mark was looked for")
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Nothing to close."""
 
 
 def mark() -> Path:
-    """The file."""
+    """The path of the file."""
     return folder("run") / "mark"
 
 

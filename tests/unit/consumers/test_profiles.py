@@ -230,7 +230,7 @@ store = opened(Path(sys.argv[1]), "one", 64 << 20)
 for at in count(store.positions.get(0, 0)):
     seen = [Seen(item_id=f"i{at}", event="view", timestamp=at)]
     users = [f"u{n}" for n in range(20)]
-    store.write([Change(0, one, Profile(user_id=one, items=seen, updated_at=at)) for one in users], {0: at + 1})
+    store.write([Change(0, user, Profile(user_id=user, items=seen, updated_at=at)) for user in users], {0: at + 1})
     print(at, flush=True)
 """
 

@@ -24,8 +24,8 @@ def take():
     all_there.wait(30)
 
 threads = [threading.Thread(target=take) for _ in range(16)]
-for one in threads:
-    one.start()
+for thread in threads:
+    thread.start()
 all_there.wait(30)
 libc.malloc_info(0, ctypes.c_void_p(libc.fopen(b"/dev/stdout", b"w")))
 libc.fflush(None)
