@@ -1,7 +1,7 @@
-"""A worker killed between any two of its steps: nothing lost, nothing doubled, and nobody blamed who was not computed.
+"""A worker killed between any two of its steps: no request is lost or doubled, and none blamed that was not computed.
 
-A step is a call that somebody outside its thread can notice (`steps` in `tests.support.mortals`); `moments` there names
-them all. The last test finds any that is missing there: a new call in a worker's loop needs a line.
+A step is a call with an effect outside its thread (`steps` in `tests.support.mortals`); `moments` there lists them all.
+The last test finds steps that are missing there: a new call in a worker's loop needs a line.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ from tests.waiting import wait_until
 
 @dataclass
 class Stage:
-    """A system whose workers can be ordered to die, and all that was ever asked of it."""
+    """A system whose workers can be ordered to die, and all requests sent to it."""
 
     mortals: Mortals
     delivery: str
@@ -61,13 +61,13 @@ class Stage:
     is_whole: bool = True
 
     def suspects(self) -> Counter[tuple[int, int]]:
-        """Whom the supervisor has blamed so far, and how often; what is committed it suspects no more."""
+        """The records that the supervisor has blamed for a death so far, and how often."""
         lines = self.mortals.log_file.read_text(errors="replace").splitlines()
         reports = [json.loads(line) for line in lines if "records were being computed when their worker died" in line]
         return Counter((partition, offset) for report in reports for partition, offset in report["places"])
 
     def check(self, history: History) -> None:
-        """Nothing lost and every key in order; nothing doubled where that is promised."""
+        """Asserts that no answer is lost and each key is in order, and that none is doubled where that is promised."""
         if history is self.replies:
             history.at_least_once(60)
             return
@@ -105,24 +105,24 @@ def second_stage(broker: str, tmp_path_factory: pytest.TempPathFactory) -> Itera
 
 
 def every(*tables: Table) -> pytest.MarkDecorator:
-    """All moments of these tables."""
+    """One test for each moment in these tables."""
     rows = [(step, when) for table in tables for step, whens in table.items() for when in whens]
     return pytest.mark.parametrize(("step", "when"), rows, ids=[f"{when} {step}" for step, when in rows])
 
 
 def with_bulk(mortals: Mortals) -> WorkerStatus:
-    """A worker that serves bulk requests too, which it does a second after it took over."""
+    """A worker that serves bulk requests too, which it begins a second after its takeover."""
     bulk = mortals.topic("search.requests.bulk")
     return wait_until(lambda: next((worker for worker in mortals.active() if worker.partitions.get(bulk)), None), 30)
 
 
 @contextmanager
 def cause(mortals: Mortals, order: Order) -> Iterator[None]:
-    """Gives the order, and does what makes a process come to that step."""
+    """Gives the order, and makes a process come to the step."""
     if order.step in MOVING:
         shared_out(mortals, order.step)
         with guest_for(mortals, order.step) as guest:
-            if "on_assign" in order.step:  # by which the workers get back what the guest had
+            if "on_assign" in order.step:  # comes when the workers get the guest's partitions back
                 guest.settle()
             mortals.order(order)
             if "on_assign" in order.step:
@@ -155,9 +155,10 @@ def to_one_worker(mortals: Mortals) -> None:
 
 
 def shared_out(mortals: Mortals, step: str) -> None:
-    """Returns when all partitions are living workers', and each has some.
+    """Returns when living workers have all partitions, and each worker has some.
 
-    Before that, a guest could have those of the dead, and nobody gave any up; and who leaves might have none itself.
+    Before that, a guest could get a dead worker's partitions, so that no worker revokes any, and a worker that leaves
+    could have none to give up.
     """
     topic = mortals.topic("search.requests.bulk" if "Bulk" in step else "search.requests")
 
@@ -168,14 +169,14 @@ def shared_out(mortals: Mortals, step: str) -> None:
 
 
 def guest_for(mortals: Mortals, step: str) -> Guest:
-    """A guest in the group in which partitions are to move."""
+    """A guest in the consumer group whose partitions are to move."""
     search = service("search", mortals.settings)
     group, topic = (search.bulk_group, search.bulk_requests) if "Bulk" in step else (search.group, search.requests)
     return Guest(clients.consumer(mortals.settings, "guest", group), topic)
 
 
 def strike(mortals: Mortals, step: str) -> None:
-    """Ends or stops the process whose end or stop makes one come to the step, if there must be one."""
+    """Kills or stops the process whose end makes another come to the step; most steps need none."""
     phase = step.partition(": ")[0]
     if phase == "start" or step == "reply-topics: AdminClient":
         mortals.kill(mortals.standbys()[0].pid)
@@ -188,7 +189,7 @@ def strike(mortals: Mortals, step: str) -> None:
 
 
 def died(stage: Stage, order: Order, query: str = "sleep 0.002", every_s: float = 0.005) -> Death:
-    """The death that was ordered, under load; all that was asked of the system is answered as it is promised."""
+    """The death that was ordered, under load. Asserts that all requests are answered and only computed ones blamed."""
     assert stage.is_whole, "an earlier test has left it broken"
     mortals, deadline, stage.is_whole = stage.mortals, time.monotonic() + 60, False
     before, history = stage.suspects(), stage.bulk if "Bulk" in order.step else stage.history
@@ -209,7 +210,7 @@ def died(stage: Stage, order: Order, query: str = "sleep 0.002", every_s: float 
     stage.is_whole = True
     blamed = stage.suspects() - before
     computing = Counter(dict.fromkeys(death.computing[:SAID], 1))
-    if order.step.startswith("commit"):  # on a thread of its own: the batch may have been computed before the death
+    if order.step.startswith("commit"):  # in another thread: the model may have finished before the death
         assert blamed in (computing, Counter())
     else:
         assert blamed == computing
@@ -226,7 +227,7 @@ def test_a_worker_killed(stage: Stage, step: str, when: When) -> None:
 
 @every(REPLYING)
 def test_a_worker_killed_while_it_sends_replies(stage: Stage, step: str, when: When) -> None:
-    """They go beside the transaction: each is there, in the topic that was named or in the usual one."""
+    """Replies are not part of the transaction: each answer is in the reply topic or in the result topic."""
     died(stage, Order(step, when))
 
 
@@ -256,7 +257,7 @@ def test_a_worker_killed_while_partitions_move(stage: Stage, step: str, when: Wh
 
 
 def test_no_step_is_forgotten(stage: Stage) -> None:
-    """All that workers did in the tests above, and in a life in which nobody is killed."""
+    """Of all steps that workers took in the tests above, and in a run in which no process is killed."""
     mortals, history = stage.mortals, stage.history
     for step in ("Consumer", "Bulk"):
         with guest_for(mortals, step) as guest:
@@ -276,5 +277,5 @@ def test_no_step_is_forgotten(stage: Stage) -> None:
     tables = EXACTLY_ONCE | REPLYING | MOVING | JOINING | LEAVING | LONG_BATCH | IN_DOUBT | NOT_DONE
     forgotten = mortals.steps() - set(tables) - SOMETIMES
     assert not forgotten, (
-        f"workers do what no test kills them at; add it to tests/support/mortals/moments.py: {forgotten}"
+        f"no test kills workers at these steps; add them to tests/support/mortals/moments.py: {forgotten}"
     )

@@ -1,4 +1,4 @@
-"""Whatever dies, no request is lost, none is answered twice, and every key's answers keep their order."""
+"""Whatever process dies, no request is lost, none is answered twice, and the answers of each key stay in order."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ def loading(history: History, count: int, rate: float) -> threading.Thread:
 
 
 def serving(toys: Toys, number: int) -> WorkerStatus:
-    """One of the workers, waited for."""
+    """Worker number `number` of those that serve; waits until there is one."""
     workers = wait_until(toys.active, 60, what="a worker that serves")
     return workers[number % len(workers)]
 
 
 def under_load(toys: Toys, history: History, how: signal.Signals, times: int) -> None:
-    """1,000 requests at 200 a second while that many workers get the signal, one after the other was replaced."""
+    """1,000 requests at 200 per second while `times` workers get the signal, each after the one before was replaced."""
     load = loading(history, 1000, 200)
     for number in range(times):
         before = len(history.seen)
@@ -72,7 +72,7 @@ def test_a_record_that_kills_its_worker_is_put_aside_after_the_second_death(
     toys: Toys, history: History, word: str
 ) -> None:
     (partition, *_) = serving(toys, 0).partitions[toys.topic("search.requests")]
-    history.send(_TOGETHER, partition)  # the next ones wait behind it, and so make one batch
+    history.send(_TOGETHER, partition)  # 0.5 s: the next requests wait behind it and so make one batch
     neighbours = [history.send("before", partition), history.send("before", partition)]
     poison = history.send(word, partition)
     neighbours += [history.send("after", partition), history.send("after", partition)]

@@ -1,7 +1,7 @@
-"""Random records on every topic that is read, in every encoding and codec, while the whole system runs.
+"""Random records on every topic that the system reads, in every encoding and codec, while the whole system runs.
 
-Each is answered, set aside or left with a log line; nobody ends of any, and afterwards all is as before.
-`STANDFAST_FUZZ_RECORDS` says how many the slow ones send, `STANDFAST_FUZZ_SEED` which:
+Each record is answered, set aside or skipped with a log line; no process ends, and afterwards the system is as before.
+The slow tests send `STANDFAST_FUZZ_RECORDS` records made from the seed `STANDFAST_FUZZ_SEED`:
 `make test ARGS='-m slow -n 0 tests/faults/test_fuzz.py'`.
 """
 
@@ -43,20 +43,24 @@ ANSWERS = ("search.results", "search.results.bulk", "recommend.results", "recomm
 LETTERS = tuple(f"{topic}.dlq" for topic in ("search.requests", "recommend.requests", "interactions", "drills.control"))
 STRANGERS = ("search.results", "recommend.results")
 NO_PROGRESS_S = 120.0
-# Taken out of the environment: the system refuses to start with what it does not know as a setting of its own.
+# Removed from the environment: the system refuses to start with a STANDFAST_ variable that is no setting.
 MANY = int(os.environ.pop("STANDFAST_FUZZ_RECORDS", "1000000"))
 SEED = int(os.environ.pop("STANDFAST_FUZZ_SEED", "10"))
 _slow = [pytest.mark.slow, pytest.mark.timeout(6 * 3600)]
 
 
 class Whole(Toys):
-    """With the stream processor, the drill runner and the profiles."""
+    """A toy system with the stream processor, the drill runner and the profiles role."""
 
     module = "tests.support.toys.toy_whole"
 
 
 class Sender:
-    """Sends them in every codec, some with headers no client of ours can write; knows what is to become of them."""
+    """Sends random records in every codec, some with headers that our clients cannot write, and keeps what is expected.
+
+    `sent` has each record's position by topic and number, None until it is known; `good` the numbers of readable
+    records; `bought` the items by user; `refused` Kafka's error by number.
+    """
 
     def __init__(self, toys: Toys, fuzz: Fuzz, oracle: Codec) -> None:
         self.sent: dict[str, dict[int, RecordPosition | None]] = defaultdict(dict)
@@ -72,7 +76,7 @@ class Sender:
         self._chance = random.Random(SEED)
 
     def send(self, count: int) -> None:
-        """Returns when Kafka has them or has refused them."""
+        """Sends `count` records and returns when Kafka has taken or refused each."""
         for number in range(count):
             if number % 400 == 399:
                 self._raw(number)
@@ -126,7 +130,7 @@ class Sender:
             return None
 
     def _raw(self, number: int) -> None:
-        """A batch of one with names of headers that are no text."""
+        """Sends a batch of one record whose header names are not UTF-8."""
         fuzzed = self._fuzz.record(number, self._chance.choice([*REQUESTS, "interactions"]))
         topic, partition = self._toys.topic(fuzzed.topic), self._chance.randrange(4)
         named = [(name.encode(), value or b"") for name, value in fuzzed.headers] + self._fuzz.odd_names()
@@ -170,7 +174,7 @@ def _system(home: Path, broker: str, unique: str, registry: bool) -> Iterator[tu
             desk = Desk(toys.settings)
             desk.create("fuzz.replies", 2)
             for topic in TABLE:
-                if not topic.compacted:  # Kafka deletes within minutes, read or not, what its sender dated 1970
+                if not topic.compacted:  # otherwise Kafka deletes records with a timestamp of 1970 within minutes
                     desk.configure(topic.name, retention_ms="-1")
             yield toys, Sender(toys, Fuzz(SEED, codec, registry=registry), codec)
         finally:
@@ -193,7 +197,7 @@ def _processes(toys: Toys) -> dict[str, tuple[int, int]]:
 
 
 def _accounted(toys: Toys, sender: Sender, accounts: Accounts) -> None:
-    """Returns when every request is, and the stream processor and the drill runner have committed all they read."""
+    """Returns when every request is answered or set aside, and the stream processor and drill runner have no lag."""
     unanswered = {number: position for topic in REQUESTS for number, position in sender.sent[topic].items()}
 
     def left() -> int:
@@ -235,13 +239,13 @@ def _behind(toys: Toys, role: str, topic: str) -> int:
 
 
 def _unaccounted_interactions(sender: Sender, accounts: Accounts) -> list[int]:
-    """Neither counted nor set aside, or both."""
+    """Numbers of interactions that were neither counted nor set aside, or both."""
     sent = sender.sent["interactions"]
     return [number for number, position in sent.items() if accounts.know(number, position) == (number in sender.good)]
 
 
 def _missing_in_profiles(toys: Toys, sender: Sender) -> dict[str, set[str]]:
-    profiled: dict[tuple[str, int], set[str]] = {}  # a user has a profile in each partition his records came through
+    profiled: dict[tuple[str, int], set[str]] = {}  # a user has a profile in each partition with his interactions
     for partition, key, value in _all(toys, "profiles"):
         if value and (user := (key or b"").decode(errors="replace")) in sender.bought:
             profiled[user, partition] = {item.item_id for item in Codec().decode(value, Profile)[0].items}
@@ -261,7 +265,7 @@ def _unanswered_commands(toys: Toys, sender: Sender) -> set[str]:
 
 
 def _left_without_a_word(toys: Toys, sender: Sender) -> set[RecordPosition]:
-    """Profiles and answers of strangers that nothing can be made of."""
+    """Unreadable profiles and foreign answers that no log line names."""
     wanted = {
         position
         for topic in ("profiles", *STRANGERS)

@@ -1,4 +1,4 @@
-"""Roles that do nothing any more although they run: they are noticed, killed and started again. Who waits is let be."""
+"""Roles that run but hang are noticed, killed and restarted; a role that only waits for Kafka is left alone."""
 
 from __future__ import annotations
 
@@ -83,9 +83,9 @@ def test_a_role_that_hangs_is_said_then_killed_and_started_again(
 
 @pytest.mark.usefixtures("state")
 def test_a_role_that_waits_for_kafka_makes_steps(unique: str) -> None:
-    """Without them it would be killed after a minute, and again and again."""
+    """Without steps the supervisor would take it for hanging and kill it every minute."""
     with socket.socket() as nobody:
-        nobody.bind(("127.0.0.1", 0))  # not listening: it refuses
+        nobody.bind(("127.0.0.1", 0))  # bound but not listening: connections are refused
 
         async def life() -> None:
             _, roles = the_roles(f"127.0.0.1:{nobody.getsockname()[1]}", f"away-{unique}.")

@@ -1,4 +1,4 @@
-"""The whole system stopped, killed or cut off from Kafka, and started again: nothing is lost, nothing is doubled."""
+"""The whole system is stopped, killed or cut off from Kafka, and started again: no request is lost or doubled."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_a_killed_supervisor_leaves_nobody_behind_and_what_waited_is_answered(to
 
 
 def test_a_crash_loop_waits_longer_and_says_so(toys: Toys) -> None:
-    """Four poisoned records in one partition kill its worker eight times."""
+    """Four poison records in one partition kill its worker eight times, each record two of them."""
     with History(toys.settings, "loop") as history:
         (partition, *_) = toys.active()[0].partitions[toys.topic("search.requests")]
         poison = [history.send("die", partition) for _ in range(4)]
@@ -72,7 +72,7 @@ def test_a_crash_loop_waits_longer_and_says_so(toys: Toys) -> None:
 
 
 def test_a_kafka_that_stands_still_for_a_while(unique: str, tmp_path: Path) -> None:
-    """Longer than a commit may take: whether the last one went through is in doubt, and is found out afterwards."""
+    """15 s, longer than a commit may take: the workers must find out afterwards whether their last commit was done."""
     with Cluster(brokers=1, folder=tmp_path / "kafka") as cluster:
         toys = Toys(tmp_path / "home", cluster.bootstrap_servers, f"{unique}.", ("search",))
         toys.start()

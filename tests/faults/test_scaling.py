@@ -1,4 +1,4 @@
-"""More workers and fewer under load: no request is lost or answered twice, and who keeps a partition goes on."""
+"""Scaling up and down under load: no request is lost or answered twice, and partitions that stay are served on."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.support.history import History, Sighting
 from tests.support.toys.toys import PARTITIONS, Toys
 from tests.waiting import wait_until
 
-# What a member's partitions would wait for that goes without a word.
+# session.timeout.ms of the workers: after it Kafka reassigns the partitions of a member that did not leave the group.
 SESSION_S = 30
 
 
@@ -38,7 +38,7 @@ def toys(broker: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Toys
 
 @contextmanager
 def load(history: History, rate: float, query: str = "heart") -> Iterator[None]:
-    """Requests to every partition in turn, for as long as the block lasts."""
+    """Sends requests to the partitions in turn during the block, at `rate` per second."""
     over = threading.Event()
 
     def send() -> None:
@@ -58,12 +58,12 @@ def load(history: History, rate: float, query: str = "heart") -> Iterator[None]:
 
 
 def owners(toys: Toys) -> dict[int, str]:
-    """Who serves each partition."""
+    """The worker that serves each partition."""
     return {number: row.id for row in toys.active() for number in row.partitions.get(toys.topic("search.requests"), ())}
 
 
 def answers(history: History, partition: int, since: float) -> list[Sighting]:
-    """What was answered since then from one partition."""
+    """The answers to requests of one partition since a monotonic time."""
     key = f"{history.name}-partition-{partition}"
     return [
         sighting

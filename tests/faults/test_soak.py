@@ -1,4 +1,4 @@
-"""Worker after worker killed under a steady load of both services: nothing lost, nothing doubled. In short."""
+"""A short soak: worker after worker is killed under a steady load of both services; no request is lost or doubled."""
 
 from __future__ import annotations
 

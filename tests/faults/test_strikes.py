@@ -1,4 +1,4 @@
-"""Every strike of `standfast bench failover`, in short: somebody else answers, nothing is lost, nothing is doubled."""
+"""Every fault of `standfast bench failover`, in short: another process answers, no request is lost or doubled."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ON_A_RUNNING_SYSTEM = [name for name, strike in FAULTS.items() if strike.brokers
 
 
 def holds(result: Failover) -> None:
-    """The promise, and that each strike was followed by an answer of somebody else."""
+    """Asserts that no request is lost, doubled or out of order, and that another process answered after each fault."""
     assert (result.lost, result.doubled, result.out_of_order, result.not_ok) == (0, 0, 0, {})
     assert max(result.figure_ms) < math.inf
     assert max(result.waited_ms) < math.inf

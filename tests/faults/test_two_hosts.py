@@ -1,4 +1,4 @@
-"""Two supervisors on one Kafka, each with its own processes: when one dies as a whole, the other goes on for both."""
+"""Two supervisors on one Kafka, each with its own processes: when one host dies, the other serves its partitions."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def owned(host: Toys) -> int:
 
 
 def heard(statuses: HostStatuses) -> dict[str, bool]:
-    """Whether each host is gone, by its name."""
+    """Host name → whether the host is gone."""
     statuses.update(0.05)
     return {seen.host.rpartition("-")[0]: seen.gone for seen in statuses.hosts()}
 

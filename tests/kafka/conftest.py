@@ -1,4 +1,4 @@
-"""For modules that talk to a toy system of their own, which they name `toys`."""
+"""Fixtures for modules with a toy system of their own, in a fixture named `toys`."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from tests.support.toys.toys import Toys
 
 @pytest.fixture(scope="module")
 def desk(toys: Toys) -> Desk:
-    """Sends to the system, and reads from it."""
+    """A client of the system."""
     return Desk(toys.settings)
 
 
 @pytest.fixture
 def results(desk: Desk) -> Iterator[Reader]:
-    """Reads the answers to searches."""
+    """A reader of `search.results`, from the start of the test on."""
     with desk.reader("search.results") as reader:
         yield reader

@@ -1,4 +1,4 @@
-"""A model that fails for ever says so and recovers; an answer is kept for as long as the model that gave it serves."""
+"""A model that fails on every request is reported and recovers; cached answers live as long as the model's version."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def toys(broker: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Toys
 
 
 class Caller:
-    """Asks one search after the other."""
+    """Sends one search at a time and waits for its answer."""
 
     def __init__(self, desk: Desk, results: Reader, name: str) -> None:
         self._desk, self._results, self._name = desk, results, name
@@ -49,7 +49,7 @@ def caller(desk: Desk, results: Reader, unique: str) -> Caller:
 
 
 def metric(toys: Toys, name: str, **labels: str) -> float:
-    """A metric as Prometheus would read it; 0 for one that is not there."""
+    """The value of a metric as Prometheus scrapes it; 0 if the metric is not there."""
     page = httpx.get(toys.status().metrics_url, timeout=30).text
     samples = [sample for family in text_string_to_metric_families(page) for sample in family.samples]
     return sum(sample.value for sample in samples if sample.name == name and labels.items() <= sample.labels.items())

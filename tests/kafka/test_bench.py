@@ -1,4 +1,4 @@
-"""The benchmarks against real contenders: what is measured is right, and nothing is left of it."""
+"""The benchmarks with real contenders: the figures are plausible, and no process or file is left."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from standfast.core.processes import launching
 from standfast.core.settings import KafkaSettings, Settings
 from tests.waiting import wait_until
 
-pytestmark = pytest.mark.timeout(600)  # it starts several systems, on a machine that may be busy
+pytestmark = pytest.mark.timeout(600)  # a test starts several systems, perhaps on a busy machine
 
 
 class Bench:
-    """`standfast bench …` as a user starts it, with a folder for temporary files that nobody else uses."""
+    """`standfast bench …` as a user starts it, with its own folder for temporary files."""
 
     def __init__(self, home: Path, folder: Path) -> None:
         self.folder = folder
@@ -43,12 +43,12 @@ class Bench:
         return subprocess.Popen(
             command, env=self._environment, stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
-            # Whoever runs the tests in the background has Ctrl-C ignored, and a child would inherit that.
+            # Tests that run in the background ignore SIGINT, and a child process would inherit that.
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - takes no lock
         )  # fmt: skip
 
     def report(self, *words: str) -> dict[str, Any]:
-        """What it reports as JSON."""
+        """The report of a benchmark with these arguments."""
         with self.start(*words, "--json") as process:
             out, err = process.communicate()
         assert process.returncode == 0, err
@@ -56,7 +56,7 @@ class Bench:
         return report
 
     def leftovers(self) -> list[str]:
-        """Files in its folder, and the command lines of processes that were given it."""
+        """Files in the folder, and the command lines of processes that have the folder in their environment."""
         theirs = [pid for pid in Path("/proc").glob("[0-9]*") if os.fsencode(self.folder) in _read(pid / "environ")]
         return [*map(str, self.folder.iterdir()), *(_read(pid / "cmdline").decode() for pid in theirs)]
 
@@ -167,7 +167,7 @@ def test_whoever_interrupts_it_finds_nothing_left(
 
 @pytest.fixture
 def settings(broker: str, unique: str) -> Settings:
-    """Settings whose topics for recommendations are there, and nobody else's."""
+    """Settings of a system of which only the topics for recommendations exist."""
     made = Settings(kafka=KafkaSettings(bootstrap_servers=broker, topic_prefix=f"{unique}-", partitions=3))
     recommend, admin = service("recommend", made), AdminClient({"bootstrap.servers": broker})
     for created in admin.create_topics(
@@ -179,7 +179,7 @@ def settings(broker: str, unique: str) -> Settings:
 
 @pytest.fixture
 def bare(settings: Settings, unique: str, tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """The bare peer on these topics."""
+    """The peer `bare` on these topics."""
     recommend, servers = service("recommend", settings), settings.kafka.bootstrap_servers
     task = Task(
         service="recommend", device="cpu", batch=16, pid_file=str(tmp_path / "pid"), servers=servers,

@@ -1,4 +1,4 @@
-"""One of two hosts is killed by the benchmark: the other's first answers are timed, and nothing is lost or doubled."""
+"""The benchmark kills one of two hosts and times the first answers of the other; none is lost or doubled."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The embedded Kafka: it starts, keeps its data, explains what is in the way and dies with its parent."""
+"""The embedded Kafka: it starts, keeps its data, says why it cannot start, and dies with its parent."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ def test_whoever_answers_goes_before_the_compiler_also_after_a_restart(folder: P
 
 
 def test_a_half_written_folder_is_repaired_and_data_without_identity_is_refused(folder: Path) -> None:
-    """A kill during the very first start leaves either no identity at all or one under another name."""
+    """A kill during the first start leaves a data folder without meta.properties, or one under its temporary name."""
     (folder / "node-1" / "data.new").mkdir(parents=True)
     (folder / "node-1" / "data.new" / "meta.properties").write_text("versi")
     (folder / "node-1" / "data").mkdir()
@@ -172,7 +172,7 @@ def test_the_broker_dies_with_its_parent(folder: Path, tmp_path: Path, how: sign
 
 
 def test_brokers_listen_on_loopback_only(cluster: Cluster) -> None:
-    """On Linux all of 127/8 is this machine: a socket bound to every address would answer on 127.0.0.2 too."""
+    """On Linux all of 127/8 is loopback: a socket bound to 0.0.0.0 would answer on 127.0.0.2 too."""
     port = int(cluster.bootstrap_servers.rpartition(":")[2])
     assert not is_free(port)
     with socket.socket() as probe:
@@ -243,7 +243,7 @@ def test_a_single_broker_is_not_written_off(cluster: Cluster) -> None:
 
 
 def test_a_broker_in_any_folder_that_outlives_its_supervisor_is_ended(tmp_path: Path) -> None:
-    """A comma made two folders of one; and `up` said that `down` stops what `down` said was not there."""
+    """Kafka read a comma in the path as two folders; and `up` advised `down`, which found nothing to stop."""
     folder, pid_file = tmp_path / "Müller, Söhne \\ 100% [x]" / "kafka", tmp_path / "told"
     folder.mkdir(parents=True)
     environment = {**launching.environment(), "LC_ALL": "C", "JAVA_TOOL_OPTIONS": "-Xnonsense"}

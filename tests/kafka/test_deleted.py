@@ -1,4 +1,4 @@
-"""Records that Kafka deleted before they were read: every reader tells of them with their offsets, and counts them."""
+"""Records that Kafka deleted before they were read: every reader logs their offsets and counts them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ OffsetRanges = list[tuple[int, int, int]]
 
 
 class Topic:
-    """A topic of two partitions, from whose first records can be deleted."""
+    """A topic with two partitions, of which a test can delete the first records."""
 
     def __init__(self, broker: str, prefix: str, name: str) -> None:
         self.settings = Settings(kafka=KafkaSettings(bootstrap_servers=broker, topic_prefix=prefix))
@@ -37,24 +37,24 @@ class Topic:
         self._producer = Producer(clients.producer(self.settings, "test"))
 
     def write(self, count: int, partition: int = 0) -> None:
-        """So many records."""
+        """Writes `count` records."""
         for _ in range(count):
             self._producer.produce(self.name, b"none", partition=partition)
         assert self._producer.flush(30) == 0
 
     def delete(self, before: int, partition: int = 0) -> None:
-        """All records before that offset."""
+        """Deletes all records before an offset."""
         end = TopicPartition(self.name, partition, before)
         for done in self.admin.delete_records([end]).values():
             done.result(30)
 
     def counted(self) -> float:
-        """What the metric says."""
+        """The metric's count of deleted records of this topic."""
         return telemetry.DELETED_UNREAD.labels(self.name)._value.get()  # type: ignore[no-any-return]
 
 
 class Reading:
-    """A worker's reader on a topic."""
+    """A worker's `PartitionReader` on a topic."""
 
     def __init__(self, topic: Topic, group: str) -> None:
         self.consumer = Consumer(clients.worker(topic.settings, group, "worker-0", "slot-0"))
@@ -64,7 +64,7 @@ class Reading:
         self.reader.join()
 
     def until(self, offset: int, partition: int = 0) -> None:
-        """Until the record at that offset was read, which is the last of its partition."""
+        """Reads until the record at this offset, the last of its partition, was read."""
 
         def is_read() -> bool:
             self.reader.fill(0.05)
@@ -92,7 +92,7 @@ def reading(topic: Topic, unique: str) -> Iterator[Callable[[], Reading]]:
 
 
 def deletions(lines: list[Any], topic: str) -> OffsetRanges:
-    """Partition, first and last offset of each line about the topic."""
+    """Partition, first and last offset in each warning about the topic."""
     assert all(line["log_level"] == "warning" for line in lines if line["event"] == DELETED)
     about_topic = [line for line in lines if line["event"] == DELETED and line["topic"] == topic]
     return [(line["partition"], line["from_offset"], line["to_offset"]) for line in about_topic]
@@ -113,7 +113,7 @@ def test_a_worker_tells_what_was_deleted_while_it_lived(topic: Topic, reading: C
 
 
 def test_a_worker_tells_what_was_deleted_up_to_the_end(topic: Topic, reading: Callable[[], Reading]) -> None:
-    """Nothing follows what is gone."""
+    """No record follows the deleted ones."""
     topic.write(3, partition=1)
     topic.delete(3, partition=1)
     worker = reading()
@@ -125,7 +125,7 @@ def test_a_worker_tells_what_was_deleted_up_to_the_end(topic: Topic, reading: Ca
 def test_a_worker_tells_what_was_deleted_before_its_group_had_committed(
     topic: Topic, reading: Callable[[], Reading]
 ) -> None:
-    """It begins at what is left, of which its client says nothing where it knows of no offset."""
+    """Without a committed offset the client starts at the first record that is left, and logs no offset reset."""
     topic.write(4)
     topic.delete(3)
     worker = reading()

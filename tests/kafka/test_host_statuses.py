@@ -1,4 +1,4 @@
-"""Each host's status on Kafka: there while it runs, gone when it is silent, deleted when it leaves."""
+"""Each host's status on Kafka: alive while it writes, gone when it is silent, deleted when the host stops."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def toys(broker: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Toys
 
 @pytest.fixture
 def settings(broker: str, unique: str) -> Settings:
-    """A system's own topics, and nobody who runs."""
+    """The topics of a system that does not run."""
     made = Settings(kafka=KafkaSettings(bootstrap_servers=broker, topic_prefix=f"{unique}.", partitions=1))
     topics.apply(AdminClient(clients.base(made, "test")), made.kafka)
     return made
@@ -66,7 +66,7 @@ def alive(statuses: HostStatuses) -> set[str]:
 
 
 def put(settings: Settings, host: str, value: bytes | None) -> None:
-    """One record, as a host writes it that says nothing further."""
+    """Writes one status record, as a host would that writes no further one."""
     producer = Producer(clients.producer(settings, "test"))
     producer.produce(f"{settings.kafka.topic_prefix}status", value, host)
     assert producer.flush(30) == 0
@@ -97,7 +97,7 @@ def test_a_running_system_is_seen_and_what_happens_to_it(toys: Toys) -> None:
 
 def test_the_command_line_shows_every_host(toys: Toys) -> None:
     put(toys.settings, "dead\x1b[2J", status_of("[bold]"))
-    time.sleep(GONE_S)  # so long must a host be silent
+    time.sleep(GONE_S)  # a host counts as gone after this silence
     host = toys.status().host
     environment = {**os.environ, **toys._environment}
     words = [sys.executable, "-m", "standfast", "status", "--all-hosts"]
@@ -145,7 +145,7 @@ def test_what_lay_there_long_ago_is_gone_at_once_and_no_second_passes_for_it(
     settings: Settings, statuses: HostStatuses
 ) -> None:
     put(settings, "old", status_of())
-    time.sleep(GONE_S)  # so long must a host be silent
+    time.sleep(GONE_S)  # a host counts as gone after this silence
     put(settings, "new", status_of())
     statuses.settle(30)
     assert {host: seen.gone for host, seen in hosts(statuses).items()} == {"new": False, "old": True}

@@ -1,4 +1,4 @@
-"""Past its limit a worker answers what can still be used, refuses the rest at once, and is itself again afterwards."""
+"""An overloaded worker answers the requests that it can answer in time, refuses the others at once, and recovers."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def toys(broker: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Toys
 
 
 def flood(desk: Desk, name: str, topic: str, count: int, headers: Sequence[Header] = ()) -> list[str]:
-    """Sends so many requests at once, of 20 ms of work each; returns their ids."""
+    """Sends `count` requests at once, of 20 ms of work each (`_EACH_S`); returns their ids."""
     producer = Producer(clients.producer(desk.settings, "flood"))
     ids = [f"{name}-{number}" for number in range(count)]
     for request_id in ids:
@@ -49,7 +49,7 @@ def flood(desk: Desk, name: str, topic: str, count: int, headers: Sequence[Heade
 
 
 def answers(reader: Reader, ids: Sequence[str]) -> dict[str, tuple[str, Message]]:
-    """Status and record of the one answer to each request; fails if there are two."""
+    """The status and the record of the answer to each request; fails if a request has two."""
     wanted = set(ids)
 
     def arrived() -> list[tuple[str, str, Message]]:
@@ -93,7 +93,7 @@ def test_with_newest_first_the_oldest_make_room(
     with toys_of(broker, tmp_path_factory, "newest", STANDFAST_SEARCH__ORDER="newest") as toys:
         desk = Desk(toys.settings)
         with desk.reader("search.results") as results:
-            answers(results, flood(desk, f"{unique}-first", "search.requests", 2 * _BATCH))  # so it knows its pace
+            answers(results, flood(desk, f"{unique}-first", "search.requests", 2 * _BATCH))  # it learns its pace
             ids = flood(desk, unique, "search.requests", 300)
             rows = answers(results, ids)
             by_age = [rows[request_id][0] for request_id in ids]

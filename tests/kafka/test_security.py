@@ -1,4 +1,4 @@
-"""A Kafka with TLS, client certificates and passwords: the same settings get every client of ours in."""
+"""A Kafka with TLS, client certificates and passwords: every client of ours connects with the same settings."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ TOPIC = "secured"
 
 @pytest.fixture(scope="module")
 def secure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecureBroker]:
-    """Started once for all of these tests, with a topic."""
+    """A secure broker with a topic, started once for all tests of this module."""
     node = SecureBroker(tmp_path_factory.mktemp("secure"))
     try:
         node.start()
@@ -40,11 +40,11 @@ def secure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecureBroker]:
 
 
 class Refused(Exception):
-    """The broker, or rather its certificate, is not what it should be."""
+    """The client refused the broker's certificate."""
 
 
 class Clients:
-    """One of each kind that we have, by the settings of one user."""
+    """The three kinds of clients that we have, with the settings of one user."""
 
     def __init__(self, servers: str, client: dict[str, str], home: Path) -> None:
         self._servers = servers
@@ -53,7 +53,7 @@ class Clients:
         self._settings = Settings.model_validate({"kafka": {"bootstrap_servers": servers, "client": client}})
 
     def librdkafka(self) -> None:
-        """A worker's: reads what a transaction of its own wrote."""
+        """A worker's clients: reads what its own transaction wrote."""
         clients.check(self._settings)
         self._connect()
         producer = Producer(clients.transactional(self._settings, "test", "test"))
@@ -85,7 +85,7 @@ class Clients:
         raise TimeoutError(errors)
 
     def faust(self) -> None:
-        """The stream processor's, which is aiokafka."""
+        """The stream processor's client, which is aiokafka's."""
         asyncio.run(self._aiokafka())
 
     async def _aiokafka(self) -> None:
@@ -102,7 +102,7 @@ class Clients:
             await producer.stop()
 
     def java(self) -> None:
-        """A console tool's."""
+        """A console tool's client."""
         named = {f"KAFKA_{key}".upper().replace(".", "_"): value for key, value in self._client.items()}
         environment = {
             **os.environ,
@@ -119,7 +119,7 @@ class Clients:
 
 
 def texts(client: dict[str, str]) -> dict[str, str]:
-    """The same with certificates and keys as texts instead of files."""
+    """The same settings with certificates and keys as texts (`.pem`) instead of files (`.location`)."""
     return {
         key.replace(".location", ".pem"): Path(value).read_text() if key.endswith(".location") else value
         for key, value in client.items()
@@ -133,7 +133,7 @@ KINDS: dict[str, Callable[[Clients], None]] = {
 }
 
 
-# A tool of Java's takes 5 s; PLAIN gets it in below, and SCRAM differs by its number only.
+# A Java tool takes 5 s, so it is run with SCRAM-SHA-512 only; the tests below run it with PLAIN.
 _WAYS = [(mechanism, kind) for mechanism in MECHANISMS for kind in KINDS if kind != "java" or mechanism[-1] == "2"]
 
 
@@ -159,7 +159,7 @@ def test_a_broker_of_another_name_is_refused_unless_names_are_not_checked(
 def test_a_broker_of_an_unknown_authority_is_refused_unless_certificates_are_not_checked(
     secure: SecureBroker, tmp_path: Path, kind: str
 ) -> None:
-    """Java has no such setting: the tools say so."""
+    """Java has no such setting, and the tools refuse it with an error."""
     client = secure.client()
     client["ssl.ca.location"] = client["ssl.certificate.location"]
     with pytest.raises(Refused):

@@ -1,4 +1,4 @@
-"""What callers get for what they send, from real workers with toy models on a real Kafka."""
+"""The answers to all kinds of requests, from real workers with toy models on a real Kafka."""
 
 from __future__ import annotations
 
@@ -146,7 +146,7 @@ def test_a_reply_topic_that_cannot_be_meant_is_not_used(desk: Desk, results: Rea
 
 
 def test_a_reply_topic_that_refuses_the_answer_holds_nobody_up(desk: Desk, results: Reader, unique: str) -> None:
-    """Kafka's own topics take no records: every try of the batch failed, for ever."""
+    """Kafka's internal topics take no records: every try of the batch failed, for ever."""
     desk.send("search.requests", search(unique), b"k", [("kafka_replyTopic", b"__consumer_offsets")])
     desk.send("search.requests", search(f"{unique}-next"), b"k")
     assert results.answer(unique)["status"] == "ok"
@@ -156,7 +156,7 @@ def test_a_reply_topic_that_refuses_the_answer_holds_nobody_up(desk: Desk, resul
 def test_a_reply_topic_whose_limits_refuse_the_answer_costs_only_its_caller_the_reply(
     desk: Desk, results: Reader, dead: Reader, unique: str
 ) -> None:
-    """It refused the transaction's marker too: nothing of that worker was answered, not after a restart either."""
+    """The topic refused the transaction marker too: the worker answered nothing any more, not even after a restart."""
     desk.create(unique, 1, message_timestamp_before_max_ms="0")
     named: list[Header] = [("kafka_replyTopic", desk.topic(unique).encode()), ("n", unique.encode())]
     desk.send("search.requests", search(unique), b"k", named)
@@ -169,7 +169,7 @@ def test_a_reply_topic_whose_limits_refuse_the_answer_costs_only_its_caller_the_
 
 
 def test_many_missing_reply_topics_hold_nobody_up(desk: Desk, results: Reader, unique: str) -> None:
-    """Each cost half a second, in series: the innocent behind 64 of them waited 25 s."""
+    """Each missing topic cost 0.5 s, one after the other: a request behind 64 of them waited 25 s."""
     began = time.monotonic()
     for number in range(64):
         headers: list[Header] = [("kafka_replyTopic", f"{unique}-missing-{number}".encode())]
@@ -183,7 +183,7 @@ def test_many_missing_reply_topics_hold_nobody_up(desk: Desk, results: Reader, u
 
 
 def test_a_reply_topic_that_is_deleted_holds_nobody_up(desk: Desk, results: Reader, unique: str) -> None:
-    """Callers make reply topics for themselves and take them away when they go."""
+    """Callers create reply topics for themselves and delete them when they end."""
     desk.create(unique, 1)
     named: list[Header] = [("kafka_replyTopic", desk.topic(unique).encode())]
     with desk.reader(unique) as replies:
@@ -261,7 +261,7 @@ def test_unreadable_records_keep_their_order_and_are_read_once(desk: Desk, dead:
     group.close()
 
 
-# A client that lets header names be any bytes, as some do; run without its C extension, which does not.
+# A client that sends header names of any bytes, as some clients do; aiokafka's C extension would not.
 _ODD_CLIENT = """
 import asyncio, sys
 from aiokafka import AIOKafkaProducer
@@ -279,7 +279,7 @@ asyncio.run(send())
 
 
 def test_a_header_name_that_is_not_utf_8_makes_a_dead_letter(toys: Toys, desk: Desk, dead: Reader, unique: str) -> None:
-    """confluent-kafka raises SystemError for it: it ended one worker after the other."""
+    """confluent-kafka raises SystemError for such a header, which ended one worker after the other."""
     subprocess.run(
         [
             sys.executable,
@@ -328,7 +328,7 @@ def test_every_record_of_random_bytes_is_answered_or_kept(
 
 
 def _frame(registry: Registry) -> bytes:
-    """A request in a schema that nobody has asked the registry for."""
+    """A request in a schema that no client has asked the registry for yet."""
     fields = [{"name": "query", "type": "string"}, {"name": f"more_{len(registry.schemas)}", "type": "string"}]
     registry.schemas.append(
         json.dumps({"type": "record", "name": "SearchRequest", "namespace": "shop", "fields": fields})
@@ -355,7 +355,7 @@ def test_while_the_registry_is_away_only_what_needs_it_waits(
     finally:
         registry.failing = None
         registry.hanging.set()
-    for name in (b"frame", b"behind"):  # in different result partitions, so that either may be read first
+    for name in (b"frame", b"behind"):  # in different result partitions: either may be read first
         results.until(has("n", mark + name))
     seen = [value for message in results.messages for _, value in message.headers() or [] if value.startswith(mark)]
     assert sorted(seen) == sorted(mark + name for name in (b"beside", b"frame", b"behind"))
@@ -417,7 +417,7 @@ def test_kafkas_own_console_tools_are_answered(toys: Toys, desk: Desk, tmp_path:
 
 @pytest.mark.parametrize("bulk", ["", ".bulk"])
 def test_partitions_that_are_added_are_read_soon(desk: Desk, unique: str, bulk: str) -> None:
-    """Requests in them waited up to five minutes."""
+    """Requests in new partitions waited up to five minutes (topic.metadata.refresh.interval.ms)."""
     desk.grow(f"search.requests{bulk}", PARTITIONS + 1)
     with desk.reader(f"search.results{bulk}") as results:
         desk.send(f"search.requests{bulk}", search(unique), partition=PARTITIONS)

@@ -1,4 +1,4 @@
-"""Whether Kafka can be asked about a topic is known, and so is that it cannot."""
+"""The watch knows a topic's partitions, or why Kafka has not said them."""
 
 from __future__ import annotations
 

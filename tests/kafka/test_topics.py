@@ -1,4 +1,4 @@
-"""The topic table on a real Kafka: what is missing is created, once; what differs is told and left alone."""
+"""The topic table on a real Kafka: missing topics are created, once; topics that differ are reported and left alone."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def test_a_compacted_request_topic_is_told_and_the_printed_commands_mend_it(
 
 
 def packed(admin: AdminClient, settings: Settings) -> list[list[str]]:
-    """The topics of each warning that a start gives."""
+    """The topics in each warning that a start logs."""
     with structlog.testing.capture_logs() as lines:
         topics.apply(admin, settings.kafka)
     return [line["topics"] for line in lines if line["event"].startswith("these topics do not unpack records")]

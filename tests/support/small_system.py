@@ -21,7 +21,7 @@ from tests.waiting import wait_until
 
 
 class SmallSystem:
-    """Two workers of `search` in `mode`. `successor` is the mode of a dead worker's replacement; None: there is none."""
+    """Two workers of `search` in `mode`. `successor` is the mode of their replacements, None for no replacement."""
 
     def __init__(self, settings: Settings, mode: str = "once", successor: str | None = "once") -> None:
         self._settings = settings

@@ -1,4 +1,4 @@
-"""Whatever comes on drills.control, and whatever happens to that topic, each command has exactly one last event."""
+"""Each command on drills.control gets exactly one last event, whatever its record is and if the topic is recreated."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def desk(stage: Stage) -> Desk:
 
 
 def endings(stage: Stage, count: int) -> list[DrillEvent]:
-    """The last events, when there are so many."""
+    """The last events of all drills, once there are `count` of them."""
 
     def seen() -> list[DrillEvent]:
         last = [outcome.event for outcome in stage.outcomes() if outcome.event.phase in FINAL]
@@ -84,7 +84,7 @@ def test_commands_of_a_topic_that_was_made_again_are_answered(
         stage.order(drill="none")
     first = endings(stage, 2)
     made_again(desk, stage)
-    for _ in range(4):  # more than there were: the place that was read to is inside the new topic
+    for _ in range(4):  # more than before, so that the offset reached in the old topic exists in the new one
         stage.order(drill="none")
     events = endings(stage, 6)
     fresh = topic_id(stage)
@@ -202,7 +202,7 @@ def test_the_committed_offset_carries_the_id_of_its_topic(stage: Stage, runner: 
 def test_a_command_read_just_after_a_look_at_a_topic_that_is_gone_meanwhile_is_of_the_new_topic(
     stage: Stage, desk: Desk
 ) -> None:
-    """A look before the command came says nothing about the command: one such was answered under the old topic's id."""
+    """The topic id known before a command came may be the old topic's: a command was answered under that id."""
     control = Control(stage.settings, lambda: False)
     try:
         control.open()

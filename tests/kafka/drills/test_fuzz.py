@@ -1,4 +1,4 @@
-"""Thousands of random records on drills.control: each has exactly one last event, and the runner lives."""
+"""Thousands of random records on drills.control: each gets exactly one last event, and the runner survives."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _FIELDS = [*DrillCommand.__struct_fields__, "request_id", "unknown"]
 
 
 def record(chance: random.Random) -> bytes | None:
-    """One record: bytes of no form, almost a command, or a command with anything in it; none that could strike."""
+    """One record: random bytes, a damaged command, or a command with odd fields; none can inject a fault."""
     kind = chance.randrange(8)
     if kind == 0:
         return chance.choice(

@@ -1,4 +1,4 @@
-"""Drills on a real Kafka: real processes die, and the outcome stream tells it as it was."""
+"""Drills on a real Kafka: real processes die, and the events on drills.results say what happened."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from tests.support.small_system import SmallSystem
 from tests.support.toys import toy_fault
 from tests.waiting import wait_until
 
-# Objectives that a crowded machine meets too: what is tested is the drill, not the machine.
+# Objectives that a busy machine meets too: the drill is tested, not the machine.
 QUICK = {"rate": 150.0, "before_s": 1.0, "after_s": 1.0, "p99_ms": 30_000, "rto_ms": 30_000}
 HOPELESS = {"recover_within_s": 1.5, "rto_ms": 1000, "answer_within_s": 5.0, "restore_within_s": 0.5}
 
@@ -244,7 +244,7 @@ def test_the_command_line_runs_a_drill_and_reports_it(stage: Stage, system: Smal
 
 
 def test_a_drill_called_off_while_its_runner_stood_still_does_not_strike(stage: Stage, system: SmallSystem) -> None:
-    """The steady state is long over when the runner goes on; the abort is read before the fault, not after."""
+    """When the runner goes on, the steady state is over; it must read the abort before it injects the fault."""
     before = system.pids()
     with RunnerProcess(stage.settings) as runner:
         stage.order(drill="worker-kill", drill_id="d1", params=QUICK)
@@ -334,7 +334,7 @@ def test_a_second_fault_is_one_file_and_a_line_in_the_table(
 def test_a_drill_that_hangs_ends_its_runner_and_the_next_one_ends_the_drill(
     stage: Stage, system: SmallSystem, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The runner made its steps and was never noticed, and every later drill was refused: it was busy."""
+    """The runner went on beating, so its hang was not noticed, and it rejected every later drill as busy."""
     monkeypatch.setitem(FAULTS, toy_fault.MARK.name, toy_fault.MARK)
     monkeypatch.setattr(runner_module, "_HANGS_AFTER_S", 1.0)
     hangs = threading.Event()

@@ -1,4 +1,4 @@
-"""A drill runner killed at any step: the next one leaves nothing injected, and the drill has exactly one last event."""
+"""A drill runner killed at any step: the next runner undoes the fault, and the drill gets exactly one last event."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from tests.support.small_system import SmallSystem
 from tests.support.toys import toy_fault
 from tests.waiting import wait_until
 
-# Objectives that a crowded machine meets too. Nobody takes over from a worker that only stands still.
+# Objectives that a busy machine meets too; a short wait for recovery, as no worker takes over from a stopped one.
 QUICK = {"rate": 60.0, "before_s": 1.0, "after_s": 1.0, "p99_ms": 30_000, "rto_ms": 500, "recover_within_s": 0.5}
 MODULE = "tests.support.mortals.mortal_runner"
 
@@ -52,7 +52,7 @@ def system(stage: Stage) -> Iterator[SmallSystem]:
 @pytest.fixture
 def runner(stage: Stage) -> Iterator[RunnerProcess]:
     with RunnerProcess(stage.settings, MODULE) as made:
-        made.end(signal.SIGKILL)  # each test starts its own
+        made.end(signal.SIGKILL)  # each test starts it with its own variables
         yield made
 
 
@@ -77,7 +77,7 @@ def is_stopped(system: SmallSystem) -> bool:
 
 
 def ended(stage: Stage, runner: RunnerProcess, drill_id: str) -> DrillEvent:
-    """The last event, by a runner that lives; it is the only one, and nothing is left."""
+    """The last event of the drill, written by the next runner; asserts that it is the only one and no file is left."""
     runner.start()
     last = stage.last(drill_id)
     stage.order(drill="none", drill_id=f"after-{drill_id}")
@@ -154,7 +154,7 @@ def test_the_event_tells_what_is_to_be_undone_where_the_file_is_lost(
 def test_an_ended_drill_whose_file_stayed_is_undone_and_not_told_again(
     stage: Stage, system: SmallSystem, runner: RunnerProcess
 ) -> None:
-    """As of a runner that was killed right after it had written the last event."""
+    """A runner killed right after it has written the last event leaves the intent's file behind."""
     runner.start(DIES="after keep")
     stage.order(drill="toy-mark", drill_id="stayed", params=QUICK)
     died(runner, "after keep")
@@ -183,7 +183,7 @@ def test_nothing_is_injected_before_kafka_has_acknowledged_the_intent(
     with runner_in_a_thread(stage.settings):
         stage.order(drill="worker-kill", drill_id="unwritten", params=QUICK | {"before_s": 3.0})
         stage.reached("unwritten", "accepted")
-        # No event is acknowledged any more; the markers of transactions, of some 80 bytes, still have room.
+        # From here on Kafka refuses every event; transaction markers, of about 80 bytes, still fit.
         desk.configure("drills.results", max_message_bytes="200")
         try:
             wait_until(files, 30, what="the intent's file")
@@ -203,7 +203,7 @@ def test_a_runner_stopped_while_kafka_takes_no_event_takes_the_fault_away(
     desk = Desk(stage.settings)
 
     class Cutting(toy_fault.Mark):
-        """From the moment it strikes no event is written."""
+        """A fault after whose injection Kafka refuses every event."""
 
         def inject(self) -> Fault:
             fault = super().inject()

@@ -1,4 +1,4 @@
-"""A stream processor that has a lot to catch up with: it counts everything, and holds little of it at a time."""
+"""A stream processor with a large lag counts every record and holds few of them in memory at a time."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _RECORDS = 10_000
 
 
 def fill(shop: Shop) -> None:
-    """So many requests and as many answers, about 300 bytes each."""
+    """Writes `_RECORDS` requests and as many answers, of about 300 bytes each."""
     for number in range(_RECORDS):
         name = f"request-{number}"
         request = RecommendRequest(user_id=f"user-{number}", request_id=name, context={"page": "x" * 150})
@@ -29,7 +29,7 @@ def fill(shop: Shop) -> None:
 
 
 def counted(traffic: Reading) -> Counter[str]:
-    """Records by topic in all windows so far."""
+    """The records of each topic, summed over all windows so far."""
     counts: Counter[str] = Counter()
     for message in traffic.more():
         window, _ = CODEC.decode(message.value(), TrafficWindow)

@@ -1,4 +1,4 @@
-"""Records, topics and partitions as other programs make them: the stream processor reads on."""
+"""Records, topics and partitions as other programs make them: the stream processor goes on reading."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ from tests.support.shop import CODEC, PARTITIONS, Shop
 from tests.waiting import wait_until
 
 _ODD = [(b"caf\xe9", b"x")]
-# A record is sent uncompressed where compressing it would not make it smaller.
+# Long, so that compression makes it smaller: otherwise the client sends the batch uncompressed.
 _LONG = "a" * 2000
 
 
 @pytest.fixture(scope="module")
 def shop(broker: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
-    """A system whose stream processor serves all these tests."""
+    """A system whose one stream processor serves all tests of this module."""
     shop = Shop(broker, f"r{time.time_ns()}.", tmp_path_factory.mktemp("shop"))
     shop.start()
     try:
@@ -58,14 +58,14 @@ def purchase(user: str, item: str = _LONG) -> bytes:
 
 
 def profiled(shop: Shop, *users: str) -> None:
-    """Waits until each has a profile of one item."""
+    """Waits until each user has a profile with one item."""
     profiles = shop.read("profiles")
     wait_until(lambda: all(len(profiles.items_of(user)) == 1 for user in users), 90, what=f"profiles of {users}")
     profiles.close()
 
 
 def counted(shop: Shop, of: Counter[str]) -> None:
-    """Waits until windows have counted so many more records of each topic than there were."""
+    """Waits until the windows have counted at least this many records of each topic."""
     traffic = shop.read("traffic")
 
     def records() -> Counter[str]:
@@ -80,7 +80,7 @@ def counted(shop: Shop, of: Counter[str]) -> None:
 
 
 def stored_as(admin: AdminClient, topic: str, compression: str) -> None:
-    """Has the broker store a topic's records in this way; our own topics of requests it unpacks."""
+    """Sets `compression.type` of a topic. In our table request topics have `uncompressed`: the broker unpacks them."""
     entry = ConfigEntry("compression.type", compression, incremental_operation=AlterConfigOpType.SET)
     resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[entry])
     for done in admin.incremental_alter_configs([resource]).values():
@@ -88,7 +88,7 @@ def stored_as(admin: AdminClient, topic: str, compression: str) -> None:
 
 
 def test_every_codec_is_read_on_every_topic(shop: Shop, admin: AdminClient) -> None:
-    """Also where somebody else has made the topic."""
+    """Also on topics that another program has created, with `compression.type` = `producer`."""
     for topic in ("interactions", "search.requests", "recommend.requests"):
         stored_as(admin, shop.prefix + topic, "producer")
     answer = Result(request_id="r", status="ok", model=_LONG)
@@ -105,7 +105,7 @@ def test_every_codec_is_read_on_every_topic(shop: Shop, admin: AdminClient) -> N
 
 
 def test_a_topic_that_compresses_is_read(shop: Shop, admin: AdminClient) -> None:
-    """Kafka itself compresses with Java's libraries, which frame snappy in a way of their own."""
+    """The broker compresses with Java's libraries, whose snappy framing differs from librdkafka's."""
     for codec in ("snappy", "lz4", "zstd", "gzip", "producer"):
         stored_as(admin, f"{shop.prefix}interactions", codec)
         shop.send(purchase(f"topic-{codec}"), key=codec)
@@ -163,7 +163,7 @@ def test_a_profile_that_somebody_deletes_stays_deleted(shop: Shop) -> None:
     partition = next(message.partition() for message in profiles.seen if message.key() == b"erased")
     shop.producer.produce(f"{shop.prefix}profiles", key="erased", value=None, partition=partition)
     assert shop.producer.flush(30) == 0
-    deletions = [None, None]  # ours, and the one of the stream processor, which has heard of it
+    deletions = [None, None]  # the test's, and the one that the stream processor writes when it reads it
     wait_until(lambda: [message.value() for message in profiles.more() if message.key() == b"erased"][1:] == deletions)
     shop.send(purchase("erased", "after"), key="erased")
     wait_until(lambda: profiles.items_of("erased") == ["after"], what="profile begun anew")
@@ -206,7 +206,7 @@ def test_a_topic_made_again_is_read_from_its_beginning(shop: Shop, admin: AdminC
         shop.kill()
     _made_again(admin, topic)
     users = [f"{word}-{number}" for number in range(30)]
-    for user in users:  # past the offset it had reached in the topic before
+    for user in users:  # more than the 20 of the old topic: its offset exists in the new topic
         send(admin, topic, 0, batch([Raw(purchase(user), user.encode())]))
     if while_down:
         shop.start()

@@ -1,4 +1,4 @@
-"""The stream processor as a process of its own, on a real Kafka."""
+"""The stream processor as a process, on a real Kafka."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ def shop_of(broker: str, tmp: Path, prefix: str) -> Iterator[Shop]:
 
 @pytest.fixture(scope="module")
 def shop(broker: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
-    """A system whose stream processor serves several tests."""
+    """A system whose one stream processor serves several tests."""
     yield from shop_of(broker, tmp_path_factory.mktemp("shop"), f"s{time.time_ns()}.")
 
 
 @pytest.fixture
 def own_shop(broker: str, tmp_path: Path, unique: str) -> Iterator[Shop]:
-    """A system of this test alone."""
+    """A system for one test only."""
     yield from shop_of(broker, tmp_path, f"{unique}.")
 
 

@@ -1,4 +1,4 @@
-"""What a benchmark asks: never the same twice, always the same for everybody."""
+"""A benchmark's requests: no two are the same, and every contender gets the same ones."""
 
 from __future__ import annotations
 

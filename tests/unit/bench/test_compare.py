@@ -1,4 +1,4 @@
-"""How a comparison goes round: what is asked, in which order, and what becomes of one who fails."""
+"""The rounds of a comparison: which requests, in which order, and what happens if a contender fails."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def text(requests: object) -> list[str]:
 
 
 def test_no_request_is_in_two_loads_or_warm_ups() -> None:
-    """One that is asked again could be answered from a cache."""
+    """A repeated request could be answered from a cache."""
     work = loads(service("search", Settings()), {1: 60, 64: 300}, long=False)
     asked = [query for load in work for query in (*text(load.warm.requests), *text(load.asked.requests))]
     assert len(asked) == len(set(asked))
@@ -42,7 +42,7 @@ def test_a_mixed_load_goes_with_a_uniform_one() -> None:
 
 
 class Recorder:
-    """Contenders and the raw limit that only note what is done with them; `fails` does not start."""
+    """Replaces contenders and the raw limit, and records their runs in `done`. The contender `fails` does not start."""
 
     def __init__(self, fails: str) -> None:
         self.fails = fails

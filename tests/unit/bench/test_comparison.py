@@ -1,4 +1,4 @@
-"""What several rounds come to: ratios are taken within a round, against what was measured beside them."""
+"""The summary of several rounds: each ratio is taken within a round, to what was measured in that round."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def summary_of(runs: list[Run], contender: str, load: str = "64 in flight") -> S
 
 
 def test_a_ratio_is_taken_to_the_raw_limit_of_the_same_round() -> None:
-    """A neighbour that halves the machine in one round halves both, and the ratio stays."""
+    """Another load that halves the machine's speed in one round halves both figures, and the ratio stays."""
     summary = summary_of(
         [run("standfast", 1, 90, 100), run("standfast", 2, 45, 50), run("standfast", 3, 99, 100)], "standfast"
     )

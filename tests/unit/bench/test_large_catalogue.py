@@ -1,4 +1,4 @@
-"""Catalogues made for the benchmark: as many titles as asked, none twice, and vectors like those of an encoder."""
+"""Catalogues generated for the benchmark: as many titles as asked, all distinct, and vectors like an encoder's."""
 
 from __future__ import annotations
 

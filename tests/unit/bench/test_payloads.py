@@ -1,4 +1,4 @@
-"""Requests of a given size: as large as they are said to be, and never one twice."""
+"""Requests of a given size: they have that size, and no two are the same."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ pytestmark = pytest.mark.usefixtures("empty_home")
 
 
 def mean_size(payload: Payload, count: int = 50) -> float:
-    """Products' ids are not all of one length."""
+    """The mean size in bytes, with headers: the ids of products differ in length."""
     headers = sum(len(value) for _, value in payload.headers)
     return headers + sum(len(msgspec.json.encode(request)) for request in payload.ask(count)) / count
 

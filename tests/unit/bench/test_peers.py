@@ -1,4 +1,4 @@
-"""Whom one may be measured against, and what is said where that cannot be."""
+"""The peers of a comparison: how they are chosen, and the error if one cannot be used."""
 
 from __future__ import annotations
 

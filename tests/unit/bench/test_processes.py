@@ -1,4 +1,4 @@
-"""Nothing that a benchmark starts outlives it, and everything it starts is pinned."""
+"""No process that a benchmark starts outlives it, and each is pinned to its core."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bench import cores as layout
 from bench import processes
 from tests.waiting import wait_until
 
-# A child that ignores SIGTERM, with a child of its own and a second thread; says so when all of it is there.
+# A process that ignores SIGTERM, with a child process and a second thread; prints a line when it has both.
 STUBBORN = """
 import signal, subprocess, sys, threading, time
 signal.signal(signal.SIGTERM, signal.SIG_IGN)

@@ -1,4 +1,4 @@
-"""The figures to reach: which there are, when a row is reached, and what becomes of one that cannot be measured."""
+"""The rows of figures to reach: which there are, when one is reached, and what one shows that cannot be measured."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def test_what_could_not_be_measured_beside_it_is_a_reason_too() -> None:
 
 
 class Cleared:
-    """A stand that only notes how often it was cleared."""
+    """A shared system that only counts how often it was cleared."""
 
     times = 0
 

@@ -1,4 +1,4 @@
-"""When a load has settled, and that nobody waits for ever until it has."""
+"""When the latency of a load has settled, and that the wait for it is bounded."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ RISING = [number / 80 for number in range(80)]
 
 
 class Answering:
-    """A load of which so many requests are under way at each look."""
+    """A load with these numbers of unanswered requests, one for each look."""
 
     def __init__(self, under_way: Iterator[int]) -> None:
         self._under_way = under_way

@@ -1,4 +1,4 @@
-"""The store of profiles: what a reader finds in it, and what it says where there may be more or nothing can be read."""
+"""The profile store: what a reader finds in it, and what it returns if the store is incomplete or damaged."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _UNKNOWN = Known((), complete=False)
 
 
 def profile(user: str, *items: str, at: int = 1000, earlier: tuple[str, ...] = ()) -> Profile:
-    """Items a second apart from `at` on."""
+    """A profile with items one second apart, from `at` (ms) on."""
     seen = [Seen(item_id=item, event="view", timestamp=at + 1000 * n) for n, item in enumerate(items)]
     return Profile(user_id=user, items=seen, earlier=dict.fromkeys(earlier, 1), updated_at=at)
 

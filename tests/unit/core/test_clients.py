@@ -1,4 +1,4 @@
-"""What a user's `KAFKA_*` settings do to our clients: they win, or are refused with the reason."""
+"""A user's `KAFKA_*` settings win over ours in every client, or are refused with the reason."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from standfast.core.clients_fixed import FIXED
 from standfast.core.errors import SettingsError
 from standfast.core.settings import Settings
 
-# Not what any of our clients has.
+# Settings a user may change, with values that no client of ours uses.
 _OTHERS = {
     "reconnect.backoff.ms": "33",
     "reconnect.backoff.max.ms": "900",
@@ -62,7 +62,7 @@ def kinds(settings: Settings) -> dict[str, clients.Config]:
 
 
 def test_every_setting_of_ours_either_gives_way_or_is_refused() -> None:
-    """A new one in `clients` must be put on one of the two sides."""
+    """A new setting in `clients` must be added to `FIXED` or to `_OTHERS`."""
     ours = {name for config in kinds(given()).values() for name in config} - {"logger"}
     assert ours <= FIXED.keys() | _OTHERS.keys()
     assert not FIXED.keys() & _OTHERS.keys()
@@ -122,7 +122,7 @@ def test_another_name_of_a_setting_wins_too() -> None:
 def test_what_only_some_of_our_clients_refuse_is_said_before_anything_starts(
     name: str, value: str, message: str
 ) -> None:
-    """A plain consumer takes it; every worker ended by it, again and again."""
+    """A plain consumer accepts the setting, but every worker ended on it, again and again."""
     with pytest.raises(SettingsError, match=message):
         clients.check(given(**{name: value}))
 
@@ -143,7 +143,7 @@ def test_what_only_some_of_our_clients_refuse_is_said_before_anything_starts(
     ],
 )
 def test_up_ends_with_one_line(tmp_path: Path, variables: dict[str, str], message: str) -> None:
-    """Begun all the same, the role would end again and again, or wait for ever."""
+    """If it started, a role would end again and again, or wait for ever."""
     environment = {**os.environ, "STANDFAST_HOME": str(tmp_path), **variables}
     words = [sys.executable, "-m", "standfast", "up"]
     done = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=150, check=False)

@@ -1,4 +1,4 @@
-"""What a reader makes of its client's word that an offset is gone: one line, once it is known what is left."""
+"""How a reader reports deleted offsets after its client has logged an offset reset: one line with the whole range."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ TEMPLATE = "%s [%s] %s"  # as confluent-kafka calls its logger
 
 
 def client_logs(offset: int, partition: int = 1, topic: str = TOPIC, to: str = "BEGINNING (leader epoch -1)") -> None:
-    """The client's line."""
+    """Logs an offset reset as librdkafka does."""
     at = f"at offset {offset} (leader epoch 0), broker 1"
     text = f"[thrd:main]: {topic} [{partition}]: offset reset ({at}) to offset {to}: {GONE}"
     deleted.ClientLog().log(logging.WARNING, TEMPLATE, "OFFSET", "search-0@s0#consumer-4", text)
@@ -30,7 +30,7 @@ def message(offset: int | None, partition: int | None = 1, error: int | None = N
 
 
 class Ends:
-    """A consumer that knows where the partition begins and ends."""
+    """A consumer that knows the watermarks of the partition: 0 and `end`; None: Kafka does not answer."""
 
     def __init__(self, end: int | None = 100) -> None:
         self._end = end
@@ -43,7 +43,7 @@ class Ends:
 
 
 def read(unread: deleted.Unread, *messages: Message, consumer: Ends | None = None) -> list[Any]:
-    """What is said."""
+    """The events that the reader logs, each with its first and last offset."""
     with structlog.testing.capture_logs() as lines:
         unread.read(cast(Consumer, consumer or Ends()), messages)
     return [(line["event"], line.get("from_offset"), line.get("to_offset")) for line in lines]

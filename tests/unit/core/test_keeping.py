@@ -1,4 +1,4 @@
-"""Small files are there whole or as they were before, whoever writes them and whatever fails."""
+"""Small files are written whole or stay as they were, whatever fails and with several writers."""
 
 from __future__ import annotations
 

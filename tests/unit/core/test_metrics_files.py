@@ -1,4 +1,4 @@
-"""A torn metrics file costs its own values, a full disk costs nobody's life."""
+"""A torn metrics file loses only its own values, and a full disk ends no process."""
 
 from __future__ import annotations
 

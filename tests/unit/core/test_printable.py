@@ -1,4 +1,4 @@
-"""No text of a stranger is obeyed by a terminal, whatever prints it."""
+"""No control sequence in foreign text reaches a terminal, whatever prints the text."""
 
 from __future__ import annotations
 

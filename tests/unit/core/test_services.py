@@ -1,4 +1,4 @@
-"""The table of services: what each names is there, and what nobody lists is not."""
+"""The table of services: everything that a service names exists, and an unknown service is an error."""
 
 from __future__ import annotations
 

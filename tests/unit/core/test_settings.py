@@ -1,4 +1,4 @@
-"""Settings: flags over environment over file; what is wrong is named; secrets are never shown."""
+"""Settings: flags win over environment over file; wrong settings are named; secrets are never shown."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _HOSTILE = "s3cr3t-never-shown"
 
 @pytest.fixture(autouse=True)
 def _alone(state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No settings of the machine that runs the tests."""
+    """Removes the settings of the machine that runs the tests."""
     import os
 
     for name in os.environ:
@@ -218,7 +218,7 @@ def test_what_librdkafka_refuses_is_said_before_anything_starts(
         clients.check(load())
 
 
-# A value that is not the default, for each key whose value is no plain number.
+# A value other than the default for each key whose value is no plain number; numbers are increased by 1.
 _OTHER: dict[str, object] = {
     "kafka.bootstrap_servers": "kafka:9092",
     "kafka.brokers": 3,

@@ -1,4 +1,4 @@
-"""Asking whether a system runs changes nothing, and names no process but the one that runs it."""
+"""Asking whether a system runs changes nothing, and finds no process but the supervisor."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def _written(pid: int, started: int) -> status.SystemStatus:
 
 @pytest.mark.usefixtures("state")
 def test_readers_never_take_each_other_for_a_supervisor() -> None:
-    """They did: 221 of 12,000 polls of two readers found a dead system ready."""
+    """With an exclusive lock in readers, 221 of 12,000 polls of two readers found a dead system ready."""
     _written(1, 0)
     seen: list[status.SystemStatus | None] = []
     readers = [threading.Thread(target=lambda: seen.extend(status.read() for _ in range(500))) for _ in range(4)]
@@ -66,7 +66,7 @@ def test_a_system_starts_while_it_is_asked_for_and_no_older_ones_status_is_read_
                 assert status.is_running()
                 assert status.read() is None
             assert not status.is_running()
-            # A status written between a reader's two looks would be one of a system that lived at the first.
+            # Each reader must begin a new read now: one that saw the lock held would accept a status written after it.
             before = list(polls)
             wait_until(lambda at=before: all(now > then + 1 for now, then in zip(polls, at, strict=True)), 30)
     finally:
@@ -109,7 +109,7 @@ def test_a_process_is_named_by_its_start() -> None:
 
 
 def test_a_program_is_not_begun_for_a_parent_that_is_gone(tmp_path: Path) -> None:
-    """It asks for the signal too late then, and would live on for ever."""
+    """Then the program asks for the parent-death signal too late and would live on for ever."""
     begun = tmp_path / "begun"
     for parent, code in ((os.getpid(), 0), (os.getppid(), 1)):
         begun.unlink(missing_ok=True)
@@ -137,7 +137,7 @@ def test_what_start_child_begins_dies_with_who_began_it(tmp_path: Path) -> None:
 
 
 def test_a_child_dies_with_who_waits_for_it_until_it_is_cut_loose(tmp_path: Path) -> None:
-    """`up --detach` was killed, and the system started all the same."""
+    """`up --detach` was killed, and the system started nevertheless."""
     program = (
         "import os, signal, sys, time\n"
         "from standfast.core.processes.parent_death import cut_loose, tie_to_parent\n"

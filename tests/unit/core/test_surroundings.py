@@ -1,4 +1,4 @@
-"""Variables and folders of other programs do not get in; what a caller left of streams and signals is put right."""
+"""Variables and modules of other programs are kept out; closed streams and ignored signals are handled."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_what_others_set_for_others_is_not_ours(name: str, value: str) -> None:
      ("STANDFAST_METRICS_PORT", "9464")],
 )  # fmt: skip
 def test_what_is_meant_for_us_is_kept(name: str, value: str) -> None:
-    """The last is a typing error: it must be refused by name, and not be taken for Kubernetes'."""
+    """The last is a typing error: it must be refused by name, not dropped as one of Kubernetes' variables."""
     assert surroundings.is_ours(name, value)
 
 

@@ -1,4 +1,4 @@
-"""The checker and the verdict: what a history proves, and what it never may."""
+"""The checker and the verdict: what a history of a drill proves, and what must never pass."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ CHECKS: list[Check] = ["passed", "failed", "unknown"]
 
 @cache
 def healthy(count: int = 600, partitions: int = 3, outage: float = 0.2) -> History:
-    """20 s of requests, all answered in 5 ms, those of partition 0 after the kill not before the outage is over."""
+    """20 s of requests answered in 5 ms; partition 0 answers nothing for `outage` seconds after the kill."""
     requests = []
     for number in range(count):
         at = number * 20 / count
@@ -97,7 +97,7 @@ def test_a_doubled_answer_never_passes_unless_it_is_allowed(number: int, more: i
 
 @given(st.integers(0, 599))
 def test_a_request_written_twice_and_answered_twice_says_something_of_the_load_alone(number: int) -> None:
-    """138 of 1,180 requests were: the load's own producer wrote them again when a broker had been killed."""
+    """The load's own producer wrote 138 of 1,180 requests twice when a broker had been killed."""
     history = healthy()
     first = history.requests[number].answers[0]
     second = replace(first, at=24.0, offset=10_000)
@@ -241,7 +241,7 @@ def test_any_history_is_judged_and_a_bad_one_never_passes(requests: list[Request
 
 
 def with_items(history: History, sizes: int = 23) -> History:
-    """The same, each request asking for some products, and each answer having them."""
+    """The same history; each request asks for 1 to `sizes` products, and its answer has as many."""
     requests = tuple(
         replace(
             request,

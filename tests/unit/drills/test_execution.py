@@ -1,4 +1,4 @@
-"""A drill's own thread: what is written before the fault, and that the last event comes whatever goes wrong."""
+"""A drill's thread: what it writes before the fault, and that it emits a last event whatever goes wrong."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ WHOSE = Whose("x.drills.results", "d1", None)
 
 
 class FakeLoad:
-    """One request that was answered, and all is well after the fault."""
+    """A load with one answered request, which recovers at once after the fault."""
 
     broken = None
 
@@ -66,7 +66,7 @@ class FakeLoad:
 
 
 class Toy(toy_fault.Mark):
-    """The toy fault on no system, with a note of what is called."""
+    """The toy fault without a system; `called` records `inject`."""
 
     called: list[str]
 
@@ -80,7 +80,7 @@ class Toy(toy_fault.Mark):
 
 
 class Drill:
-    """One drill of the toy fault, the runner played by the test."""
+    """One drill with the toy fault; the test plays the runner."""
 
     def __init__(self, *, acknowledges: bool = True, **overridden: Callable[..., Any]) -> None:
         self.events: list[DrillEvent] = []
@@ -165,7 +165,7 @@ def test_nothing_is_injected_where_the_intent_cannot_be_written(monkeypatch: pyt
 
 
 def test_nothing_is_injected_when_another_runner_has_ended_the_drill() -> None:
-    """It has fenced this one and taken the file away; this one was stopped meanwhile and knows nothing of it."""
+    """The other runner has fenced this one and deleted the file while this one was stopped."""
     drill = Drill(acknowledges=False)
     drill.execution.start()
     wait_until(lambda: intents.is_kept(WHOSE), what="the file")

@@ -1,4 +1,4 @@
-"""The intent of a drill: what is written is read again, whatever it is, and what is not ours is left alone."""
+"""The intent of a drill: whatever is written is read again, and intents of other systems are left alone."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def test_a_file_is_there_until_it_is_forgotten_and_another_systems_is_left_alone
 
 
 def test_two_drills_of_one_id_have_a_file_each(state: Path) -> None:
-    """As where drills.control was deleted and made again, and drills are named after their records' places."""
+    """Drills without an id are named after partition and offset, so a recreated drills.control repeats their ids."""
     first, second = an_intent(), an_intent(whose=Whose(TOPIC, "d1", "drills.control-0-0@second"))
     intents.keep(first)
     intents.keep(second)
@@ -158,11 +158,11 @@ def test_the_event_carries_it_in_every_encoding_and_one_that_is_too_long_is_no_h
     assert bounded(long).intent is None
 
 
-# what is undone from it ---------------------------------------------------------------------------------------------
+# What is undone from an intent --------------------------------------------------------------------------------------
 
 
 class FakePlace:
-    """A system that somebody else has started."""
+    """A running system that this process did not start and may not restart."""
 
     def __init__(self, running: SystemStatus) -> None:
         self.running = running
@@ -194,7 +194,7 @@ def sleepers() -> Iterator[list[subprocess.Popen[bytes]]]:
 
 @pytest.fixture
 def system(sleepers: list[subprocess.Popen[bytes]], monkeypatch: pytest.MonkeyPatch) -> RunningSystem:
-    """Two workers, a standby, a broker and a supervisor, as far as their processes go."""
+    """A system whose two workers, standby, broker and supervisor are sleeping processes."""
     first, second, standby, broker, supervisor = (sleeper.pid for sleeper in sleepers)
     group, requests = "x.standfast-search", "x.search.requests"
 
@@ -238,8 +238,8 @@ def test_every_fault_is_resumed_from_what_was_written(
     with closing(kind.make(system, again.aim)) as resumed:
         struck = resumed.resume(again.target)
         resumed.undo()
-        if target.what != "broker":  # of which Kafka would be asked
-            assert resumed.undone().check == "passed", "nobody was struck, so nothing is left"
+        if target.what != "broker":  # for a broker, `undone` would ask Kafka
+            assert resumed.undone().check == "passed", "no process was struck, so nothing is left"
     assert struck.check == ("unknown" if name == "hang" else "failed")
     for sleeper in sleepers:
         sleeper.kill()
@@ -366,7 +366,7 @@ def broken(_fault: toy_fault.Mark) -> None:
 
 
 def test_what_the_file_tells_of_is_undone_before_kafka_answers(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Kafka may be what was struck: then it does not answer before the fault is taken away."""
+    """If Kafka itself was struck, it does not answer until the fault is undone."""
     monkeypatch.setitem(FAULTS, toy_fault.MARK.name, toy_fault.MARK)
     monkeypatch.setattr(runner, "_STOP_WITHIN_S", 0.1)
     monkeypatch.setattr(reader, "_TIMEOUT_S", 0.5)

@@ -1,4 +1,4 @@
-"""From a command to a plan: what is taken, and what is refused with which words."""
+"""From a command to a plan: what is accepted, and what is rejected with which reason."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ TWO = system(("search-0", "active", [0, 1, 2]), ("search-1", "active", [3]), ("s
 
 
 def chosen(status: SystemStatus | None, **fields: Any) -> str:
-    """The worker that worker-kill strikes in a system that says this of itself."""
+    """The worker that worker-kill chooses in a system with this status."""
     wanted = plan(**fields)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("standfast.core.status.read", lambda: status)

@@ -1,4 +1,4 @@
-"""What a starting runner makes of the outcome stream it finds, and how the stream is told to people."""
+"""What a starting runner does about drills without a last event, and how reports show the events."""
 
 from __future__ import annotations
 
@@ -152,7 +152,7 @@ def test_the_page_loads_nothing_and_escapes_what_others_wrote(state: object) -> 
 
 
 def test_charts_escape_what_others_wrote_too(state: object) -> None:
-    """The name of a fault comes from the history's file."""
+    """The name of a fault comes from the file of the history, which others may have written."""
     answer = Sighting(10.01, 0, 0, "ok", "search-0", 0, 5)
     requests = (Request("d1-0", 0, 10.0, 10.0, answers=(answer,)), Request("d1-1", 0, 11.0, 11.0))
     keep("d1", History(requests=requests, faults=(Fault(10.5, frozenset({0}), name="<script>&"),), ended=12.0))

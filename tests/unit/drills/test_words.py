@@ -1,4 +1,4 @@
-"""What the drill's load asks for: never the same thing twice, or a cache would answer in the model's place."""
+"""The queries of the drill's load: no two are the same, or a cache would answer instead of the model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What runs on CUDA, with only the device itself stood in for: its attention kernel, its graphs, its lack of memory."""
+"""The CUDA code path without a CUDA device: attention kernel and graphs are replaced, and so is a lack of memory."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _TEXTS = ["lunch bag", "", "a", "white hanging heart t-light holder", "long " * 
 
 
 def _kernel(query: Tensor, key: Tensor, value: Tensor, starts: Tensor, _: Tensor, *longest: int) -> Tensor:
-    """Flash attention over texts that lie one after another; like it, leaves rows of no text as they happen to be."""
+    """Flash attention over packed texts, whose limits are `starts`; like it, leaves rows of no text undefined (NaN)."""
     attended = torch.full_like(query, torch.nan)
     assert starts.dtype is torch.int32
     for begin, end in zip(starts.tolist(), starts.tolist()[1:], strict=False):
@@ -36,7 +36,7 @@ def _kernel(query: Tensor, key: Tensor, value: Tensor, starts: Tensor, _: Tensor
 
 @pytest.fixture
 def replays(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The CUDA device stood in for; the sizes of the graphs that were replayed."""
+    """Replaces the CUDA kernel and graphs; has the size of each graph that was replayed."""
     seen: list[int] = []
 
     def captured(compute: Callable[[], Tensor]) -> Callable[[], Tensor]:

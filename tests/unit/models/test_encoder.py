@@ -1,4 +1,4 @@
-"""Vectors: the same for a text whatever it is encoded with, equal to transformers' own, found again in the cache."""
+"""Vectors do not depend on the other texts in a batch, equal those of transformers, and are cached."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ print(len(os.listdir("/proc/self/task")), (anonymous() - before) // 1024)
 
 @pytest.mark.skipif(not Path("/proc/self/smaps_rollup").exists(), reason="measures memory as Linux tells it")
 def test_a_loaded_encoder_meets_no_length_that_costs_it_memory_and_has_started_no_thread() -> None:
-    """Kernels made after the fork were 130-370 MB of each worker's own."""
+    """Kernels made after the fork took 130 to 370 MB in each worker."""
     one_thread = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
     done = subprocess.run([sys.executable, "-c", _GROWTH], env=one_thread, capture_output=True, text=True, check=True)
     threads, grown_mb = map(int, done.stdout.split())

@@ -1,4 +1,4 @@
-"""An encoder folder of a user's own: the vectors that transformers gives, pooled as it says, or one clear line."""
+"""A user's encoder folder: it gives the vectors that transformers gives, pooled as it says, or one line of error."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def _copy(folder: Path, into: Path) -> Path:
 
 
 def _pooled_by(folder: Path, mode: str, **sentence: object) -> None:
-    """Writes what sentence-transformers writes beside a transformer."""
+    """Writes the files that sentence-transformers adds to a transformer's folder."""
     modules = [{"path": "", "type": "a.b.Transformer"}, {"path": "1_Pooling", "type": "a.b.Pooling"}]
     (folder / "modules.json").write_text(json.dumps(modules))
     (folder / "1_Pooling").mkdir()

@@ -1,4 +1,4 @@
-"""Search by cells: the ranking of all, less what training has measured to be missing."""
+"""Search in an inverted file: the exact ranking, except for the recall lost that training has measured."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _ITEMS = 3747
 
 @pytest.fixture(scope="module")
 def by_cells(trained_shop: Path, search_model: HybridSearch, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The sample shop's search in cells, in this folder."""
+    """A folder with the sample shop's search as an inverted file."""
     folder = tmp_path_factory.mktemp("cells")
     vectors = load_file(trained_shop / "models" / "search" / "1" / "vectors.safetensors")["vectors"]
     metrics = build_search(load_catalogue(), vectors, search_model._encoder, folder, exact_up_to=1000)
@@ -94,7 +94,7 @@ def test_a_live_model_does_not_change_with_its_files(by_cells: Path, cells_model
 
 
 def test_an_index_that_finds_too_little_is_refused(search_model: HybridSearch, tmp_path: Path) -> None:
-    """Vectors without any order have no neighbourhoods: half of the cells misses a third of the best."""
+    """Random vectors have no clusters: half of the cells miss a third of the ten best."""
     vectors = F.normalize(torch.randn(3000, 384, generator=torch.Generator().manual_seed(1)), dim=1)
     names = [f"word{number}" for number in range(3000)]
     with pytest.raises(ModelError, match=r"finds 0\.\d+ of the ten best .* set search.exact_up_to to 3000"):
@@ -133,7 +133,7 @@ def test_cells_hold_every_product_once_and_are_the_same_each_time() -> None:
 def test_the_ten_best_of_all_are_those_of_float32(
     search_model: HybridSearch, cached: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Row by row, as for a large catalogue, and all rows of a batch at once."""
+    """With scores row by row (`_CACHED` = 0), as for a large catalogue, and for all rows of a batch at once."""
     monkeypatch.setattr("models.search.ranking._CACHED", cached)
     encoder: Encoder = search_model._encoder
     ranking, texts = search_model._ranking, [f"{title} case" for title in load_catalogue().titles[::40]]
@@ -168,7 +168,7 @@ print(len(os.listdir("/proc/self/task")), (anonymous() - before) // 1024)
 def test_a_loaded_search_meets_no_batch_that_costs_it_memory_and_has_started_no_thread(
     kind: str, by_cells: Path, trained_shop: Path
 ) -> None:
-    """A kernel of oneDNN is 0.8 MB: 25 MB for batches of up to 32, in each worker, were they not filled up."""
+    """A oneDNN kernel is 0.8 MB: without padding, batches of up to 32 would take 25 MB in each worker."""
     folder = by_cells if kind == "cells" else trained_shop / "models" / "search" / "1"
     one_thread = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
     done = subprocess.run(

@@ -1,4 +1,4 @@
-"""What counts as liking: kinds and signs of events, each customer once a product, events that are about products."""
+"""Which events count as liking: their kind and sign, each customer once for each product, only known products."""
 
 from __future__ import annotations
 
@@ -212,7 +212,7 @@ def test_events_may_be_loaded_before_their_catalogue(empty_home: Path, tmp_path:
 
 
 def test_the_strength_of_a_take_back_is_compared_within_its_pair_alone(tmp_path: Path) -> None:
-    """Many pairs, some with a refund: numbers of groups and strengths must not run into each other."""
+    """With many pairs, some of them refunded, the numbers of pairs and the strengths must not get mixed."""
     draw = np.random.default_rng(0)
     kinds = ["view", "cart", "purchase", "remove_from_cart", "refund"]
     rows: list[_Row] = [

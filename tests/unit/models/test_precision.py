@@ -1,4 +1,4 @@
-"""bfloat16 loses no search quality: on the sample shop at every run, on SciFact's documents with -m slow."""
+"""bfloat16 loses no search quality: on the sample shop in every run, on SciFact's documents with -m slow."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def exact() -> Encoder:
 
 
 def _with_bits(bits: int, patch: pytest.MonkeyPatch) -> Encoder:
-    """The encoder with so many bits of each weight's fraction: bfloat16 has 7."""
+    """The encoder with `bits` bits in the fraction of each weight; bfloat16 has 7."""
     plain = Linear.__init__
 
     def coarse(layer: Linear, weight: torch.Tensor, bias: torch.Tensor | None, dtype: torch.dtype) -> None:

@@ -1,4 +1,4 @@
-"""Recommendation: personal for known users, sensible for unknown ones, moved by what happened a moment ago."""
+"""Recommendation: personal for known users, what sells for unknown ones, and changed by the latest events."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_products_seen_are_left_out_unless_asked_for(recommend_model: Recommende
 
 
 def test_nothing_of_a_long_history_is_recommended(recommend_model: Recommender) -> None:
-    """What sells best comes first, and so is the oldest of a thousand products."""
+    """The best-selling products are the oldest of a history of a thousand, and would come first."""
     best = _ids(recommend_model, None, k=100)
     history = tuple(dict.fromkeys([*best, *recommend_model._config.item_ids]))[:1000]
     assert not set(_ids(recommend_model, None, history, k=100)) & set(history)
@@ -146,9 +146,9 @@ def test_scores_are_what_the_formula_says_for_histories_of_any_lengths(seen: lis
 
 
 def _rounding(use: Parameters, ease: Tensor, seen: list[int]) -> float:
-    """What a score may be off. Sums are of bytes: half a step of 1/255 of the row, whose numbers are 2 apart at most.
+    """How far a score may be off. Sums are of bytes: half a step of 1/255 of the row's range, which is 2 at most.
 
-    Likeness is of vectors of eight such numbers, taken in bfloat16, which rounds both of them and the result (2**-9).
+    Likeness is a product of vectors of eight such numbers in bfloat16, which rounds factors and result (2**-9 each).
     """
     weights = [(0.5 ** (age / use.history_half_life), p) for age, p in enumerate(seen) if p < len(ease)]
     likeness = use.content_weight * (3 * 2**-9 + 8**0.5 * 2 / 510)
@@ -156,7 +156,7 @@ def _rounding(use: Parameters, ease: Tensor, seen: list[int]) -> float:
         return likeness + 1e-5
     best = float(sum(weight * ease[p] for weight, p in weights).max())  # type: ignore[union-attr]
     half_steps = sum(weight * float(ease[p].max()) for weight, p in weights) / 510
-    return likeness + 2 * half_steps / (best - half_steps) + 1e-5  # of the number itself, and of what it is divided by
+    return likeness + 2 * half_steps / (best - half_steps) + 1e-5  # numerator and divisor are both rounded
 
 
 def test_a_new_product_nobody_bought_yet_is_recommended_by_its_text(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Published models: whole or not there, and every byte as published."""
+"""Published models: a version is complete or not there, and every byte is as published."""
 
 from __future__ import annotations
 
@@ -186,7 +186,7 @@ def test_a_damaged_pointer_is_named_and_mended_by_activating(empty_home: Path) -
 
 
 def _published(count: int) -> Path:
-    """So many versions of search, the last one active; returns their folder."""
+    """Publishes `count` versions of search and activates the last; returns their folder."""
     for version in range(1, count + 1):
         registry.publish("search", _fill)
         registry.activate("search", version)

@@ -1,4 +1,4 @@
-"""A damaged table: what is left out is said with its place, and damage never spreads over the rows beside it."""
+"""A damaged table: skipped rows are reported with their line, and damage never spreads to other rows."""
 
 from __future__ import annotations
 

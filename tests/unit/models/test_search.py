@@ -1,4 +1,4 @@
-"""Search: sensible products for what people type, bounded answers, quality that does not fall."""
+"""Search: it finds the products people type, answers within k, and keeps its measured quality."""
 
 from __future__ import annotations
 

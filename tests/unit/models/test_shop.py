@@ -1,4 +1,4 @@
-"""A user's own files: every format read, every flaw named with its place and what to do."""
+"""A user's files: every format is read, and every error names its line and the remedy."""
 
 from __future__ import annotations
 

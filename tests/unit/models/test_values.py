@@ -1,4 +1,4 @@
-"""Ids, times and numbers: one rule in CSV, JSON lines and Parquet, whatever type a column has."""
+"""Ids, times and numbers follow one rule in CSV, JSON lines and Parquet, whatever type a column has."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def _csv_of(ids: list[str], path: Path) -> Path:
 
 
 def test_whole_number_ids_are_the_same_ids_in_every_format_and_type(tmp_path: Path) -> None:
-    """pandas makes floats of a column of ids when one of them is missing."""
+    """pandas turns a column of whole-number ids into floats when an id is missing."""
     items_by_format = {
         "float": _parquet(tmp_path, item_id=pa.array([float(number) for number in _IDS] + [1e10] * 10))[0].items,
         "decimal": _parquet(
@@ -191,7 +191,7 @@ def test_a_clock_of_another_zone_is_no_reason_to_lose_an_event(days: float) -> N
     ],
 )
 def test_parquet_times_are_what_they_say(tmp_path: Path, column: pa.Array, kept: int) -> None:
-    """1971 as a time stamp of its own type was taken for seconds and became a time in the year 3554."""
+    """A Parquet timestamp in 1971 was taken for seconds and became a time in the year 3554."""
     events, skipped = _parquet(tmp_path, timestamp=column)
     assert (len(events), skipped.total) == (kept, _ROWS - kept)
     assert {at // 86_400_000 for at in events.at.tolist()} == {_AT // 86_400_000}

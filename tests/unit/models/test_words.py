@@ -1,4 +1,4 @@
-"""What is typed is what is indexed: codes with signs, other scripts, other Unicode forms, HTML; the exact one first."""
+"""Queries and products become the same words: codes with signs, scripts, Unicode forms, HTML; exact matches come first."""
 
 from __future__ import annotations
 
@@ -204,7 +204,7 @@ def test_a_catalogue_is_read_without_html(tmp_path: Path) -> None:
 
 
 def _word_by_word(text: str, *, single: bool) -> list[str]:
-    """The words as they are meant: one rule for every script, whatever it costs."""
+    """The reference for `words` and `asked`: one slow rule for every script."""
     text, parts = folded(text), list[str]()
     for match in lexical._WORD.finditer(text):
         word = match[0]

@@ -1,4 +1,4 @@
-"""Bytes to records and back: what is written is read again, and no bytes can do harm."""
+"""Records to bytes and back: what is written is read again, and no bytes do harm."""
 
 from __future__ import annotations
 

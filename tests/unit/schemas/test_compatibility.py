@@ -1,4 +1,4 @@
-"""Every released schema can read what the one before it wrote, and ours agree with the reference implementation."""
+"""Every released schema reads what its predecessor wrote; its fingerprint is that of Avro's reference implementation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The Confluent frame, against a small schema registry on loopback that may be away, hang or answer nonsense."""
+"""The Confluent frame, with a small schema registry on loopback that may be away, hang or answer nonsense."""
 
 from __future__ import annotations
 
@@ -273,7 +273,7 @@ def test_the_settings_say_whether_there_is_a_registry(
 
 
 def test_who_has_no_registry_does_not_load_its_client() -> None:
-    """It takes 0.3 s of every start."""
+    """Importing httpx takes 0.3 s at every start."""
     program = "import sys; from schemas.configured import codec_for as c; from standfast.core.settings import Settings"
     check = "c(Settings()); print('httpx' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", f"{program}; {check}"], capture_output=True, text=True, check=True)

@@ -1,4 +1,4 @@
-"""Brokers that end, that cannot be started again, and that run but answer nothing."""
+"""Brokers that end, that cannot be restarted, and that run but do not answer."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from standfast.core.status import RoleStatus
 
 
 class PaperNode:
-    """In place of a broker: it lives once it could be launched, and answers if it is told to."""
+    """A fake broker. `launches` says which of its launches succeed."""
 
     id = 1
     address = "127.0.0.1:1"
@@ -44,7 +44,7 @@ class PaperNode:
 
 
 class PaperCluster:
-    """In place of a cluster with one node."""
+    """A fake cluster with one node."""
 
     def __init__(self, node: PaperNode) -> None:
         self.nodes = [node]
@@ -74,7 +74,7 @@ def run(play: Callable[[asyncio.Event], Coroutine[Any, Any, None]]) -> None:
 
 
 def test_a_broker_that_cannot_be_started_again_is_tried_with_waits_and_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Twenty times a second it would take the processor from those that serve."""
+    """Starting Java twenty times a second would take the CPU from the serving processes."""
     monkeypatch.setattr(broker_watch, "_AGAIN_S", 0.3)
     node = PaperNode([False, False, False, False, True])
     watches: list[BrokerWatch] = []
@@ -96,7 +96,7 @@ def test_a_broker_that_cannot_be_started_again_is_tried_with_waits_and_said(monk
 def test_only_a_broker_that_answered_before_is_killed_for_its_silence(
     limit: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One that starts may have to read its log for minutes; 0: never."""
+    """A starting broker may recover its log for minutes. A limit of 0 means never."""
     says = [False]
 
     async def asked(_address: str) -> bool:

@@ -1,4 +1,4 @@
-"""The command line: its help, its exit codes, and one line on stderr for what went wrong on purpose."""
+"""The command line: its help, its exit codes, and one line on stderr for each error."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ COMMANDS = dict(_walked(cli.command(), "standfast"))
 
 
 def standfast(*arguments: str, home: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Runs the command as a shell would, on a state folder of its own."""
+    """Runs the command as a shell would, with `home` as its state folder."""
     inherited = {key: value for key, value in os.environ.items() if not key.startswith(("STANDFAST_", "KAFKA_"))}
     return subprocess.run(
         launching.command(*arguments),

@@ -1,4 +1,4 @@
-"""A process that keeps ending is told from one that ended, and the supervisor says which, since when and why."""
+"""A process that keeps ending is told from one that ended once; the status says which, since when and why."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_two_deaths_are_no_loop_and_three_are(monkeypatch: pytest.MonkeyPatch) -
 
 @pytest.mark.usefixtures("state")
 def test_a_role_that_cannot_even_be_imported_says_so_in_the_status(tmp_path: Path) -> None:
-    """It left the state `ready` with nothing said."""
+    """The system's state stayed `ready`, and the status did not name the role."""
     (tmp_path / "broken.py").write_text("import nothing_of_this_name")
 
     async def watch() -> status.RoleStatus:
@@ -71,7 +71,7 @@ def test_what_a_role_says_is_heard_until_it_is_started_again(monkeypatch: pytest
 
 
 class _Failing:
-    """In place of a role."""
+    """A fake role that keeps ending."""
 
     def status(self) -> status.RoleStatus:
         return status.RoleStatus(id="stream", pid=0, state="backing_off", failing="stream keeps ending: why", since=1)
@@ -122,7 +122,7 @@ def test_a_hang_up_stops_the_supervisor_in_order() -> None:
 
 
 def test_one_that_hangs_for_long_each_time_keeps_ending(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It lived for longer than a minute each time, and did nothing in it."""
+    """A life of more than a minute does not count as steady if the process hung in it."""
     now = 1000.0
     monkeypatch.setattr(deaths.time, "monotonic", lambda: now)
     seen = Deaths("stream")

@@ -22,7 +22,7 @@ BYTES = {"alpha": b"first jar" * 100, "beta": b"second jar" * 100}
 
 @dataclass
 class Repository:
-    """A Maven repository that serves `BYTES`, unless told to serve something else."""
+    """A Maven repository that serves the jars in `served` (`BYTES` by default); `asked` are the jars requested."""
 
     url: str = ""
     served: dict[str, bytes] = field(default_factory=lambda: dict(BYTES))

@@ -1,4 +1,4 @@
-"""What `standfast kafka` adds to the arguments of Kafka's own tools."""
+"""What `standfast kafka` adds to the arguments of Kafka's tools."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test_every_tool_is_a_class_in_the_jars() -> None:
 
 
 def test_java_is_told_of_a_logging_configuration_that_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It goes on without one, and writes its own errors where the tool's answer is expected."""
+    """Without the file Java goes on, and prints logging errors where the tool's output is expected."""
     commands: list[list[str]] = []
     monkeypatch.setattr(os, "execv", lambda _path, command: commands.append(command))
     kafka_tool("topics", ["--help"])
@@ -69,7 +69,7 @@ def test_the_configured_kafka_is_added_only_where_the_user_named_none(
     ],
 )
 def test_a_beginning_of_the_address_option_does_for_every_tool(state: Path, given: list[str], full: list[str]) -> None:
-    """`topics` and others know their options by the whole name only."""
+    """`topics` and other tools accept options only by their full name."""
     assert _connected(TOOLS["topics"], [*given, "--list"]) == [*full, "--list"]
 
 
@@ -132,7 +132,7 @@ def test_java_is_told_of_a_log_configuration_that_is_there() -> None:
 
 _TRIPLE_DES, _AES = (
     f"-----BEGIN ENCRYPTED PRIVATE KEY-----\n{coded}\n-----END ENCRYPTED PRIVATE KEY-----\n"
-    for coded in ("MBQGCCqGSIb3DQMH", "YIZIAWUDBAEq")  # no more of it than the name of its cipher
+    for coded in ("MBQGCCqGSIb3DQMH", "YIZIAWUDBAEq")  # base64 with the OID of the cipher only
 )
 
 

@@ -1,4 +1,4 @@
-"""What the controllers are told when theirs is dead, byte by byte as Kafka's protocol wants it."""
+"""The request that makes controllers elect another leader, byte by byte as in Kafka's protocol."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The supervisor says how it is as often as it likes: few records come of it, the last word wins, nothing waits."""
+"""The supervisor may report its status often: few records are written, the last one wins, and no call blocks."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ OnDelivery = Callable[[KafkaError | None, object], None]
 
 
 class PaperProducer:
-    """Takes what it is given when the test lets it (`taking`); refuses it at once while there is an `error`."""
+    """A producer that acknowledges records with `error` while `taking` is set; with `refuses_at_once` produce raises."""
 
     def __init__(self) -> None:
         self.records: list[tuple[str, bytes | None, bytes]] = []
@@ -85,7 +85,7 @@ def test_of_a_thousand_words_in_a_row_the_last_is_written(topic: StatusTopic, pr
 
 
 def test_nothing_is_written_that_nobody_said(topic: StatusTopic, producer: PaperProducer) -> None:
-    """A supervisor that hangs is silent: repeated for it, its last word would make it look alive."""
+    """A hanging supervisor must be silent: if its last status were written again, it would look alive."""
     topic.say(status_at(1))
     wait_until(lambda: len(producer.records) == 1)
     threading.Event().wait(10 * status_topic._GATHERED_S)

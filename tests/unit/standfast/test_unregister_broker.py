@@ -1,4 +1,4 @@
-"""The request that writes a dead broker off, byte by byte as Kafka's protocol wants it."""
+"""The UnregisterBroker request for a dead broker, byte by byte as in Kafka's protocol."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_it_is_asked_again_until_it_is_done_or_time_is_up(codes: list[int], done
 
 
 def answer(server: socket.socket, codes: list[int]) -> None:
-    """Answers one connection after the other."""
+    """Answers one connection for each error code."""
     for code in codes:
         connection, _ = server.accept()
         with connection:

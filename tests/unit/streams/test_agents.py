@@ -1,4 +1,4 @@
-"""The stream processor's agents where Kafka takes nothing: a crash, unless it is stopping anyway."""
+"""The stream processor's agents while Kafka takes no records: the app crashes, unless it is stopping anyway."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_what_cannot_be_set_aside_is_a_crash_and_not_the_silent_end_of_one_agent
 
 
 def _interactions(app: MagicMock, letters: MagicMock, key: bytes | None, value: bytes | None) -> None:
-    """Has the agent read one such record."""
+    """Has the interactions agent read one record with this key and value."""
     app.topic.return_value = letters
     oldest = OldestOffsets()
     oldest.rewound()

@@ -1,4 +1,4 @@
-"""The profiles as the stream processor knows them: where they lie, what is left of one that somebody deletes."""
+"""The stream processor's profiles: in which partition they are, and what is left of one that is deleted."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ USER = b"u1"
 
 
 def written(keeper: Keeper) -> dict[tuple[int, bytes], list[str] | None]:
-    """What is written of the changes so far: the items of each profile, None for a deletion."""
+    """Writes the changes so far; returns the items of each written profile, None for a deletion."""
     profiles: dict[tuple[int, bytes], list[str] | None] = {}
 
     async def write(partition: int, user: bytes, data: bytes | None) -> asyncio.Future[None]:
@@ -52,7 +52,7 @@ def kept(tmp_path: Path) -> Iterator[Kept]:
 
 @pytest.fixture
 def keeper(kept: Kept) -> Keeper:
-    """Of two partitions, with nothing in them."""
+    """A keeper of two empty partitions."""
     keeper = Keeper(OldestOffsets(), keep=10)
     keeper.restart_from(kept, 2)
     return keeper
@@ -114,7 +114,7 @@ def test_a_user_is_not_named_in_the_file(keeper: Keeper, kept: Kept, tmp_path: P
 
 
 def test_a_full_disk_keeps_what_changed_in_memory(keeper: Keeper, kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
-    """And the place in the topic stays, so that a new start reads it again."""
+    """The stored position stays too, so that a restart reads these records again."""
 
     def full(*_: object) -> None:
         raise sqlite3.OperationalError("database or disk is full")
@@ -141,7 +141,7 @@ def test_what_comes_while_profiles_are_read_back_is_read_again(keeper: Keeper) -
 
 
 def test_a_file_from_before_a_new_start_is_not_put_into(keeper: Keeper, kept: Kept, tmp_path: Path) -> None:
-    """Its last changes come again with their interactions; put late, they could bring a deleted user back."""
+    """Changes acknowledged late come again with their interactions; stored late, they could restore a deleted user."""
     buy(keeper, "a", 1)
     keeper.pause()
     again = Kept(tmp_path / "again.db")

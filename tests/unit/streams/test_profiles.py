@@ -93,7 +93,7 @@ def test_of_too_many_products_the_oldest_are_forgotten(monkeypatch: pytest.Monke
 
 
 def test_a_profile_of_the_first_schema_is_read_and_remembers_from_then_on() -> None:
-    """Bytes written before there was `earlier`: JSON without the field, Avro with the first schema's fingerprint."""
+    """Bytes from before the field `earlier`: JSON without it, Avro with the first schema's fingerprint."""
     profile = Codec().decode(b'{"user_id":"u","items":[],"updated_at":1}', Profile)[0]
     assert profile.earlier == {}
     first = bytes.fromhex(_FIRST)
@@ -105,7 +105,7 @@ def test_a_profile_of_the_first_schema_is_read_and_remembers_from_then_on() -> N
 
 
 def test_products_of_long_ago_give_way_where_a_profile_would_not_fit_into_a_record(tmp_path: Path) -> None:
-    """700 ids of 2,000 characters: the recent ones are all kept, and of the others as many as there is room for."""
+    """Of 700 ids with 2,000 characters all recent ones are kept, and as many of the others as fit."""
     keeper, codec, kept_file = Keeper(OldestOffsets(), keep=50), Codec(), opened(tmp_path, "topic")
     keeper.restart_from(kept_file, 1)
     for at in range(700):

@@ -1,4 +1,4 @@
-"""The stream processor makes steps only while both of its loops do: a thread that hangs or has ended is noticed."""
+"""The stream processor beats only while both of its event loops run: a thread that hangs or has ended is noticed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from streams import transport
 
 
 class Reader:
-    """The loop of Faust's consumer, in a thread of its own."""
+    """The event loop of Faust's consumer thread."""
 
     def __init__(self) -> None:
         self.loop = asyncio.new_event_loop()
@@ -49,7 +49,7 @@ def beats(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 
 async def more(beats: list[float], pulse: main._Pulse, within_s: float) -> bool:
-    """Whether a step is made within that time."""
+    """Whether a beat comes within `within_s` seconds."""
     seen, beating = len(beats), asyncio.create_task(pulse.beat())
     until = time.monotonic() + within_s
     while len(beats) == seen and time.monotonic() < until:

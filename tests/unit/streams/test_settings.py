@@ -1,4 +1,4 @@
-"""What the stream processor makes of the settings and of an interaction's fields."""
+"""The stream processor's Kafka credentials from the settings, and its checks of an interaction's fields."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whatever a fetched batch is made of, the records behind it are read."""
+"""Whatever a fetched batch contains, the records after it are read."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ _ODD = (b"caf\xe9", b"x")
 
 
 def read(data: bytes, position: int = 0) -> list[Any]:
-    """What aiokafka makes of an answer to a fetch from this position."""
+    """The records that aiokafka reads from a fetch response, from this position on."""
     partition = TopicPartition("interactions", 0)
     return list(PartitionRecords(partition, RecordBatches(data), [], position, None, None, True, READ_COMMITTED))
 
 
 def with_codec(data: bytes, number: int) -> bytes:
-    """The same batch that says it was compressed by another codec."""
+    """The same batch with another codec number in its attributes."""
     from aiokafka.record.util import calc_crc32c
 
     tail = struct.pack(">h", number) + data[23:]
@@ -83,7 +83,7 @@ def test_what_comes_before_the_damage_is_read() -> None:
 def test_a_batch_that_unpacks_to_too_much_is_set_aside(
     monkeypatch: pytest.MonkeyPatch, codec: str, header: tuple[bytes, bytes]
 ) -> None:
-    """Compressed, hundreds of megabytes fit into what a topic takes."""
+    """Compressed, hundreds of megabytes fit into max.message.bytes."""
     monkeypatch.setattr(codecs, "LARGEST", 1 << 20)
     bomb = batch([Raw(b"small", headers=[header]), Raw(b" " * (1 << 20), headers=[header])], codec)
     damaged, following = read(bomb + batch([Raw(b"next")], codec, base=2))
@@ -101,7 +101,7 @@ def test_a_batch_of_just_the_limit_is_read(monkeypatch: pytest.MonkeyPatch, code
 
 
 def test_gzip_in_two_members_is_read() -> None:
-    """As Java and librdkafka read it."""
+    """Java and librdkafka read it too."""
     first, second = Raw(b"a").packed(0), Raw(b"b").packed(1)
     two = batch([Raw(b"a"), Raw(b"b")], "gzip")[:61] + CODECS["gzip"][1](first) + CODECS["gzip"][1](second)
     [first_read, second_read] = read(with_codec(two[:8] + struct.pack(">i", len(two) - 12) + two[12:], 1))

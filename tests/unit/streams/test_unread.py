@@ -1,4 +1,4 @@
-"""What the stream processor makes of aiokafka's word that an offset is gone, and of Faust's look at its partition."""
+"""How the stream processor reports deleted offsets; Faust's check of a partition without a position does no harm."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PARTITION = TopicPartition("interactions", 1)
 
 
 class Consumer:
-    """Has a position, or an error in its place."""
+    """A consumer whose `position` returns an offset or raises an error."""
 
     def __init__(self, position: int | Exception) -> None:
         self._position = position
@@ -44,7 +44,7 @@ def watcher() -> Any:
 
 
 def gone(offset: int) -> None:
-    """As aiokafka says it."""
+    """Logs an offset reset as aiokafka does."""
     fetcher = logging.getLogger("aiokafka.consumer.fetcher")
     fetcher.info("Fetch offset %s is out of range for partition %s, resetting offset", offset, PARTITION)
 
@@ -76,7 +76,7 @@ def test_a_partition_that_was_given_up_is_left_to_who_has_it(watcher: unread.Unr
 
 
 def test_faust_looking_at_a_partition_without_a_position_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It looks every 2.5 s, and a position is looked up whenever an offset is gone."""
+    """Faust checks every 2.5 s, and while an offset is reset the partition has no position."""
 
     def looked(*_: object) -> None:
         raise AssertionError

@@ -1,4 +1,4 @@
-"""Windows, the oldest of what is still needed, and when a window may be published."""
+"""Traffic windows, the oldest offsets still needed, and when a window may be published."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_the_oldest_held_record_decides_what_is_committed() -> None:
 
 
 class Standing:
-    """A consumer that stands at a position in one partition."""
+    """A consumer with one partition, its position in it, and the partition's end."""
 
     def __init__(self, partition: Partition, position: int, end: int | None) -> None:
         self.partition, self.at, self.end = partition, position, end

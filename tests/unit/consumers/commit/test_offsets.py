@@ -1,4 +1,4 @@
-"""At least once: an offset is owed until Kafka has taken it, whatever comes in between."""
+"""At least once: an offset is kept and committed again until Kafka has taken it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ TOPIC, BULK = "search.requests", "search.requests.bulk"
 
 
 class Group:
-    """What Kafka has of a group's offsets; refuses all of a commit, or those of some partitions."""
+    """A consumer group's committed offsets. Refuses a whole commit (`away`) or that of some partitions (`refuses`)."""
 
     def __init__(self) -> None:
         self.committed: dict[tuple[str, int], int] = {}
@@ -55,7 +55,7 @@ def work(topic: str = TOPIC, **offsets: int) -> Work:
 
 
 def test_what_is_refused_is_committed_later_though_the_next_batch_is_of_another_partition(group: Group) -> None:
-    """The next batch took the place of what was owed: it was never committed, and answered again after a restart."""
+    """The next batch's offsets replaced the refused ones, which were never committed: a restart answered them again."""
     offsets = Offsets()
     group.away = True
     offsets.submitted(work(p0=6))
@@ -68,7 +68,7 @@ def test_what_is_refused_is_committed_later_though_the_next_batch_is_of_another_
 
 
 def test_what_kafka_says_of_each_partition_is_heard(group: Group) -> None:
-    """A commit of several partitions is not refused as a whole where one of them is."""
+    """Kafka refuses single partitions of a commit and takes the others."""
     offsets = Offsets()
     group.refuses = {1}
     offsets.submitted(work(p0=6, p1=9))

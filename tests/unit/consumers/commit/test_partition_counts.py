@@ -1,4 +1,4 @@
-"""What is known of reply topics, and that nobody who asks waits for Kafka."""
+"""What is known about reply topics; who asks for it never waits for Kafka."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.waiting import wait_until
 
 
 class FakeAdmin:
-    """Answers when it is let; `asked` are its questions."""
+    """Answers `describe_topics` while `let` is set; `asked` are the topics of each call."""
 
     def __init__(self) -> None:
         self.topics: dict[str, int | KafkaException | Exception] = {}
@@ -52,7 +52,7 @@ def counts(admin: FakeAdmin) -> PartitionCounts:
 
 
 def test_whoever_asks_does_not_wait(admin: FakeAdmin, counts: PartitionCounts) -> None:
-    """Each request that named a missing topic held all the others for half a second, in series."""
+    """Each request that named a missing topic held up all others for 0.5 s, one after the other."""
     admin.let.clear()
     assert [counts(f"missing-{number}") for number in range(64)] == [None] * 64
     admin.let.set()

@@ -1,4 +1,4 @@
-"""Answers to topics that callers name: acknowledged, or replaced in time; one silent topic delays nobody for long."""
+"""Answers to reply topics: acknowledged, or replaced in time; a silent topic delays other answers only briefly."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Says = KafkaError | Exception | None
 
 
 class FakeProducer:
-    """Reports at the next poll what the topic says; of a topic in `silent` only when it is told to."""
+    """Reports a topic's answer at the next poll; for a topic in `silent` only after `hears`."""
 
     def __init__(self) -> None:
         self.says: dict[str, Says] = {}
@@ -55,13 +55,13 @@ class FakeProducer:
         return 0
 
     def hears(self, topic: str, error: KafkaError | None = None) -> None:
-        """What was held is reported with the next poll."""
+        """Has the next poll report what was held back."""
         for report in self.held.pop(topic, []):
             self._reports.append(lambda report=report: report(error))  # type: ignore[misc]
 
 
 class Counts:
-    """Topics and their partitions; None: Kafka has not said."""
+    """Numbers of partitions by topic; None: Kafka has not answered yet."""
 
     def __init__(self) -> None:
         self.counts: dict[str, int | None] = {"theirs": 3, "other": 1, "missing": 0, "unknown": None}
@@ -83,7 +83,7 @@ class Stage:
         self.replies = Replies(lambda: cast(Producer, self.producer), counts, answers)
 
     def deliver(self, *outgoing: Outgoing) -> list[tuple[str, int]]:
-        """What is left for the transaction: topic and offset."""
+        """Topic and offset of each record that is left for the transaction."""
         work = self.replies.deliver(Work(outgoing, {(TOPIC, 0): 100}, []))
         assert work.offsets == {(TOPIC, 0): 100}
         return [(outgoing.topic, outgoing.origin.offset) for outgoing in work.outgoing]
@@ -142,7 +142,7 @@ def test_a_topic_of_which_kafka_says_nothing_is_not_written_to(stage: Stage) -> 
     ],
 )
 def test_whatever_a_topic_refuses_is_replaced_at_once_and_the_others_are_not(stage: Stage, code: int) -> None:
-    """Errors were known by an enumeration: one that was not in it stopped the partition for ever."""
+    """Errors were listed one by one, and an error that was not listed blocked the partition for ever."""
     stage.producer.says["other"] = KafkaError(code)
     for offset in range(3):
         assert stage.deliver(named(offset, "other"), named(offset), ours(offset)) == [
@@ -207,7 +207,7 @@ def test_many_names_are_not_remembered_for_ever(stage: Stage, monkeypatch: pytes
 
 @given(st.lists(st.tuples(st.floats(0, 20), st.booleans()), max_size=60))
 def test_waits_in_vain_take_a_twentieth_of_the_time_and_a_little(waits: list[tuple[float, bool]]) -> None:
-    """Each: the time until the next batch, and whether its topics are silent."""
+    """Each wait: the seconds until the next batch, and whether its topics are silent."""
     now = [0.0]
     allowance = Allowance(lambda: now[0])
     in_vain = least = 0.0

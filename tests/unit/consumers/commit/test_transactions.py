@@ -1,4 +1,4 @@
-"""What a worker does when a transaction fails, on a scripted producer: nothing is left half done or done twice."""
+"""What a worker does when a transaction fails, with a scripted producer: nothing is lost, half done or done twice."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ Script = dict[str, list[KafkaException | threading.Event]]
 
 
 class FakeProducer:
-    """Remembers its calls; each call fails, or does not return before an event, as the script says, once."""
+    """Records its calls. A call named in the script fails, or blocks until an event, once for each entry."""
 
     def __init__(self, script: Script, says: dict[str, int], brokers: int) -> None:
         self.calls: list[str] = []
@@ -100,7 +100,7 @@ class FakeProducer:
 
 
 class Stage:
-    """An ExactlyOnce whose producers are scripted. `committed` is what Kafka has of the group's offsets."""
+    """An ExactlyOnce with scripted producers. `committed` are the group's offsets in Kafka."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.script: Script = {}
@@ -250,7 +250,7 @@ def test_a_commit_in_doubt_counts_as_gone_through_only_as_a_whole(stage: Stage, 
 
 @pytest.mark.parametrize("failure", [TIMED_OUT, TimeoutError()])
 def test_the_doubt_remains_while_kafka_does_not_answer(stage: Stage, failure: Exception) -> None:
-    """Futures time out with an error that is none of Kafka's: it ended the worker."""
+    """Futures time out with TimeoutError, which is no KafkaException: it ended the worker."""
     stage.script["commit"] = [TIMED_OUT]
     with pytest.raises(KafkaException):
         stage.delivery.deliver(WORK)
@@ -263,7 +263,7 @@ def test_the_doubt_remains_while_kafka_does_not_answer(stage: Stage, failure: Ex
 
 
 def test_offsets_that_are_not_stable_yet_settle_nothing(stage: Stage) -> None:
-    """They come without a number: taken for none, a batch that had gone through was done again."""
+    """Unstable offsets come without a value. Taken for "none", they had a committed batch written again."""
     stage.script["commit"] = [TIMED_OUT]
     with pytest.raises(KafkaException):
         stage.delivery.deliver(WORK)
@@ -287,7 +287,7 @@ def test_an_abort_that_times_out_is_in_doubt_too(stage: Stage) -> None:
 def test_offsets_that_never_come_back_are_given_up_with_their_producer(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A coordinator that left the cluster: librdkafka waited for it for ever, and the worker with it."""
+    """When the coordinator had left the cluster, librdkafka waited for it for ever, and so did the worker."""
     monkeypatch.setattr(transactions, "_OFFSETS_S", 0.05)
     never = threading.Event()
     stage.script["offsets"] = [never]
@@ -303,7 +303,7 @@ def test_offsets_that_never_come_back_are_given_up_with_their_producer(
 def test_with_several_brokers_a_producer_that_finds_no_coordinator_is_replaced_soon(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The first connection may wait for Kafka to start; later ones are made because a broker is gone."""
+    """The first connection may have to wait until Kafka has started; later ones are made because a broker is gone."""
     monkeypatch.setattr(transactions, "_RECONNECT_S", 0.0)
     stage.script["init"] = [TIMED_OUT] * 2
     stage.delivery.connect()
@@ -314,7 +314,7 @@ def test_with_several_brokers_a_producer_that_finds_no_coordinator_is_replaced_s
 
 
 def test_a_producer_that_is_refused_is_replaced_at_once(stage: Stage) -> None:
-    """Kafka ends its last transaction first, in a few milliseconds; librdkafka would ask again after 500."""
+    """Kafka first ends the identity's last transaction, in a few ms; librdkafka would ask again only after 500 ms."""
     stage.script["init"] = [error(KafkaError.CONCURRENT_TRANSACTIONS)]
     stage.delivery.connect()
     assert [producer.calls for producer in stage.producers] == [["init"], ["init"]]
@@ -324,7 +324,7 @@ def test_a_producer_that_is_refused_is_replaced_at_once(stage: Stage) -> None:
 def test_with_one_broker_too_offsets_that_never_come_back_are_given_up(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It stood still for longer than its session: the worker waited for ever, when Kafka had long gone on."""
+    """The broker was stopped for longer than the session: the worker waited for ever, though Kafka had gone on."""
     monkeypatch.setattr(transactions, "_ONE_BROKER_S", 0.05)
     stage.brokers = 1
     never = threading.Event()
@@ -346,7 +346,7 @@ def test_transactions_are_initialised_until_it_works_with_a_new_producer_each_ti
 def test_a_worker_whose_transactions_kafka_does_not_initialise_ends_so_that_a_standby_takes_over(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It tried on for ever, with its partitions, and its state was "serving"."""
+    """It tried for ever and kept its partitions, with the state "serving"."""
     monkeypatch.setattr(transactions, "_INITIALISE_S", 0.05)
     stage.script["init"] = [error(KafkaError.CONCURRENT_TRANSACTIONS) for _ in range(100_000)]
     with pytest.raises(NotInitialised, match="for 0 s"):
@@ -377,7 +377,7 @@ def test_being_fenced_is_said_and_nothing_more_is_tried(stage: Stage, code: int,
 
 
 def test_a_record_too_large_is_found_though_the_commit_only_times_out(stage: Stage) -> None:
-    """So it is when other records wait behind it in the same partition."""
+    """The commit times out if other records wait behind it in the same partition."""
     stage.says["large"] = KafkaError.MSG_SIZE_TOO_LARGE
     stage.script["commit"] = [TIMED_OUT, TIMED_OUT]
     large = answer("large")

@@ -1,4 +1,4 @@
-"""Where answers go, in which encoding, under which key, and what becomes of one that Kafka will never take."""
+"""An answer's topic, encoding and key, and what replaces an answer that Kafka refuses."""
 
 from __future__ import annotations
 

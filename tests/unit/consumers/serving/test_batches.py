@@ -1,4 +1,4 @@
-"""What one batch owes to Kafka: an answer or a dead letter for every record, and no record fails its neighbours."""
+"""The output of one batch: an answer or a dead letter for every record, and no record makes another fail."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _SERVICE = service("search", _SETTINGS)
 
 
 class SpyModel:
-    """Answers with the query; fails on any group with `raise` in it. Remembers what the heartbeat said meanwhile."""
+    """Answers with the query; raises for a group with the query `raise`. Records the heartbeat during each call."""
 
     label = "toy@7"
 
@@ -52,7 +52,7 @@ class SpyModel:
 
 
 class Bench:
-    """Batches on a model that is watched."""
+    """Batches with a `SpyModel`."""
 
     def __init__(self, folder: Path) -> None:
         self.heartbeat = Heartbeat(folder / "slot")
@@ -86,7 +86,7 @@ def query(text: str) -> bytes:
 
 
 def outcomes(written: list[Outgoing]) -> list[tuple[str, str]]:
-    """For each record written: a dead letter, or an answer's id and status."""
+    """For each record: ("dead", reason) of a dead letter, or (request id, status) of an answer."""
     statuses = []
     for outgoing in written:
         if outgoing.topic == _SERVICE.dead_letters:
@@ -138,7 +138,7 @@ def test_a_suspect_is_computed_alone_with_only_its_name_in_the_heartbeat(bench: 
 
 
 def test_whoever_dies_of_decoding_a_record_is_known_too(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The heartbeat named records once they were computed: what killed in the decoder was given to every successor."""
+    """The heartbeat named records only while computing: a record that killed in the decoder killed every successor."""
     suspect(bench, {(0, 2): 1})
     decide, named = bench.admission.decide, []
 

@@ -1,4 +1,4 @@
-"""Who is to blame when a model raises: the request, alone; or the model, and then nobody's request is set aside."""
+"""What is blamed when a model raises: the request alone; or the model, and then no request is set aside."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ GOOD, BAD = "heart", "raise"
 
 
 class FrailModel:
-    """Raises for `raise`, and for everything while `broken`; remembers what it was asked."""
+    """Raises for the query `raise`, and for every query while `broken`; `asked` has the size of each call."""
 
     label = "toy@7"
 
@@ -36,7 +36,7 @@ class FrailModel:
 
 
 class Bench:
-    """A breaker whose clock is turned by hand."""
+    """A breaker whose clock only tests move (`now`, in seconds)."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -45,7 +45,7 @@ class Bench:
         self.breaker = Breaker(self.model, "search", self.reasons.append, lambda: self.now)
 
     def ask(self, *texts: str) -> list[str]:
-        """`ok`, or the status of what was not computed."""
+        """For each text `ok`, or the status of the request that was not computed."""
         return [_status(outcome) for outcome in self.outcomes(*texts)]
 
     def outcomes(self, *texts: str) -> list[Outcome]:

@@ -1,4 +1,4 @@
-"""A cache changes nothing but the time: same answers, bounded memory, each query of a batch computed once."""
+"""A cache gives the model's answers, in bounded memory, and computes each query of a batch once."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from standfast.core import telemetry
 
 
 class CountingModel:
-    """Answers by the whole query, and by its version; `raise` fails. Remembers what it was asked."""
+    """Its answers depend on the whole query and on its version; the query `raise` fails. `asked` has each call."""
 
     def __init__(self, version: int = 1, fixed: list[Item] | None = None) -> None:
         self.version = version
@@ -130,7 +130,7 @@ def test_lookups_are_counted_by_how_they_ended() -> None:
 
 
 def filled(answer: list[Item], entries: int, words: Iterable[str]) -> tuple[Cache, int]:
-    """A cache after these searches, and the bytes the interpreter took for it."""
+    """A cache after these searches, and the bytes that Python allocated for it."""
     cache = Cache(lambda queries: [answer] * len(queries), entries, "search.requests", ignores_user=True)
     tracemalloc.start()
     for word in words:
@@ -141,7 +141,7 @@ def filled(answer: list[Item], entries: int, words: Iterable[str]) -> tuple[Cach
 
 
 def test_the_bound_is_what_python_really_takes() -> None:
-    """Long queries, a hundred long titles each: as many bytes as were promised, by the interpreter's own count."""
+    """With long queries and a hundred long titles each, the cache stays within its bound by tracemalloc's count."""
     entries = 1000
     answer = [Item(f"item-{number}", number / 7, "a product with a long title " * 2) for number in range(100)]
     cache, held = filled(answer, entries, (f"{number} {'ü' * 1900}" for number in range(2 * entries)))

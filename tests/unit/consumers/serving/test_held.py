@@ -1,4 +1,4 @@
-"""A record that waits for the schema registry holds back its own partition and no other."""
+"""A record that waits for the schema registry holds up its own partition and no other."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from consumers.serving.held import HeldPartitions
 
 
 class Pauses:
-    """A consumer of which only the pauses matter."""
+    """A consumer that only tracks which partitions are paused."""
 
     def __init__(self) -> None:
         self.paused: set[tuple[str, int]] = set()
@@ -24,7 +24,7 @@ class Pauses:
 
 
 class Stage:
-    """Values that start with a digit wait until that digit is known."""
+    """Held partitions in which a value that starts with a digit waits until the digit is in `known`."""
 
     def __init__(self) -> None:
         self.consumer = Pauses()

@@ -1,4 +1,4 @@
-"""A batch is a run of the oldest records, as long as its limits allow, and nobody is forgotten."""
+"""A batch is a run of the oldest records, as long as its limits allow; no record is skipped."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _RECORD = st.tuples(st.integers(0, 50), st.booleans())
 
 
 def waiting_of(records: list[tuple[int, bool]]) -> deque[Origin]:
-    """Records of so many bytes; late ones have the key b"late"."""
+    """Records with these sizes in bytes; late ones have the key b"late"."""
     return deque(
         origin(b"x" * size, key=b"late" if late else None, position=(0, number))
         for number, (size, late) in enumerate(records)
@@ -133,13 +133,13 @@ def test_newest_first_sheds_by_age_over_all_partitions_and_each_keeps_its_order(
         assert ordered == list(range(offsets[partition]))
     shed, kept = picked.records[: picked.shed], picked.records[picked.shed :]
     assert len(shed) == max(0, len(records) - keep)
-    for old in shed:  # nobody is shed for a request that is older, except one that its partition has behind it
+    for old in shed:  # a kept record may be older than a shed one only if a record before it in its partition is not
         ahead = [older for older in kept if older.timestamp_ms < old.timestamp_ms]
         assert all(_behind(older, picked.records) >= old.timestamp_ms for older in ahead)
 
 
 def _behind(record: Origin, records: list[Origin]) -> int:
-    """The latest timestamp in its partition up to its own offset."""
+    """The latest timestamp in the record's partition up to its offset."""
     return max(
         each.timestamp_ms for each in records if each.partition == record.partition and each.offset <= record.offset
     )

@@ -1,4 +1,4 @@
-"""Which records are suspected of killing workers, and how long what keeps dying has to wait."""
+"""Which records are suspected of killing workers, and how long a process that keeps dying waits for its next start."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TOPICS = ("search.requests", "search.requests.bulk")
 
 
 def kept(path: Path, **ids: str) -> Suspects:
-    """As the supervisor has them once Kafka has told the ids of its topics."""
+    """The suspects in the file, once the ids of both topics are known."""
     made = Suspects(path, TOPICS)
     made.identify(TOPICS[0], ids.get("requests", "id-1"))
     made.identify(TOPICS[1], ids.get("bulk", "id-2"))
@@ -107,7 +107,7 @@ def test_what_is_committed_is_not_suspected_any_more() -> None:
 
 
 class Clock:
-    """A clock that tests set."""
+    """A clock that only tests move."""
 
     def __init__(self) -> None:
         self.now = 1000.0

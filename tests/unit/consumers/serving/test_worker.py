@@ -1,4 +1,4 @@
-"""What a worker does with records while partitions come and go: each is answered once, by whoever has its partition."""
+"""What a worker does with records during rebalances: each is answered once, by the owner of its partition."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ Step = Callable[[], Message | None]
 
 
 class FakeConsumer:
-    """Plays a script: each poll takes the next step. When it is over the worker is told to stop."""
+    """A scripted consumer: each poll takes the next step. After the last step it stops the worker."""
 
     def __init__(self, steps: Sequence[Step]) -> None:
         self.steps = deque(steps)
@@ -55,7 +55,7 @@ class FakeConsumer:
         self._callbacks = callbacks
 
     def unsubscribe(self) -> None:
-        """As librdkafka does it: the partitions are given up with the next poll, and then the place in the group."""
+        """As in librdkafka: the next poll revokes the partitions and then leaves the group."""
 
         def leave() -> None:
             self.happens("on_revoke", *self.assigned)
@@ -111,7 +111,7 @@ class FakeConsumer:
 
 @dataclass
 class SlowDelivery:
-    """Delivers when it is let; `work` is what was delivered."""
+    """Delivers once `let` is set; `work` is what was delivered."""
 
     commits_offsets: bool = True
     replies: Replying = field(default_factory=NoReplies)
@@ -136,7 +136,7 @@ class SlowDelivery:
 
 
 class EchoBatches:
-    """Owes one answer for each record, without a model."""
+    """Makes one answer for each record, without a model."""
 
     ahead_ms = 0.0
 
@@ -209,11 +209,11 @@ class Stage:
             self.assignments.append(what)
 
     def happens(self, what: str, *numbers: int) -> Step:
-        """A step: partitions come or go, and the poll returns nothing."""
+        """A step: partitions are assigned or revoked, and the poll returns no message."""
         return lambda: self.consumer.happens(what, *numbers)
 
     def also(self, what: str, *numbers: int, then: Step) -> Step:
-        """A step: partitions come or go, and the very same poll returns a record."""
+        """A step: partitions are assigned or revoked, and the same poll returns a record."""
 
         def step() -> Message | None:
             self.consumer.happens(what, *numbers)
@@ -222,11 +222,11 @@ class Stage:
         return step
 
     def deliver(self) -> None:
-        """A step: Kafka, slow until now, takes what it is given."""
+        """A step: Kafka takes the batch in hand, and the following ones at once."""
         self.delivery.let.set()
 
     def play(self, *steps: Step) -> list[dict[int, int]]:
-        """The offsets committed, batch by batch."""
+        """Plays these steps; returns the offsets committed by each batch."""
         self.consumer.steps.extend(steps)
         self.left = self.worker.serve()
         return self.delivery.offsets()
@@ -251,7 +251,7 @@ def test_a_successor_may_begin_when_all_is_committed(stage: Stage) -> None:
 
 
 def test_no_consumer_is_closed(stage: Stage) -> None:
-    """An assignment that comes while librdkafka closes one stops all threads: the stop took its 10 s."""
+    """An assignment during librdkafka's close holds Python's lock for ever: the stop took its full 10 s."""
     stage.deliver()
     assert stage.play(stage.happens("on_assign", 0), record(0, 5)) == [{0: 6}]
     assert not stage.consumer.closed
@@ -265,7 +265,7 @@ def test_nobody_is_to_succeed_while_the_last_batch_is_not_committed(stage: Stage
 
 
 def test_a_record_of_a_partition_assigned_while_polling_is_paused_is_not_lost(stage: Stage) -> None:
-    """It was polled, dropped, and the next commit passed it."""
+    """Such a record was polled and dropped, and the next commit skipped it."""
     offsets = stage.play(
         stage.happens("on_assign", 0),
         record(0, 5),
@@ -283,7 +283,7 @@ def test_a_record_of_a_partition_assigned_while_polling_is_paused_is_not_lost(st
 
 
 def test_what_is_lost_and_got_back_meanwhile_is_not_answered_twice(stage: Stage) -> None:
-    """The consumer reads it again from the committed offset: the batch that was computed before must be dropped."""
+    """The consumer reads the record again from the committed offset, so the batch computed before must be dropped."""
     stage.play(
         stage.happens("on_assign", 0, 1),
         record(0, 5),
@@ -300,7 +300,7 @@ def test_what_is_lost_and_got_back_meanwhile_is_not_answered_twice(stage: Stage)
 
 
 def test_a_partition_lost_while_it_is_paused_is_read_again_when_it_comes_back(stage: Stage) -> None:
-    """A pause outlives the assignment in librdkafka: the partition stood still for ever."""
+    """In librdkafka a pause outlives the assignment: the partition stood still for ever."""
     stage.play(
         stage.happens("on_assign", 0, 1),
         record(0, 5),
@@ -323,7 +323,7 @@ def test_a_revoke_waits_for_the_commit_in_hand(stage: Stage) -> None:
 
 
 def test_a_commit_in_hand_is_given_the_membership_of_the_rebalance_that_takes_its_partitions(stage: Stage) -> None:
-    """It was tried with the old one until the deadline: the partitions stood still for ten seconds."""
+    """The commit was tried with the old membership until the deadline: the partitions stood still for 10 s."""
     stage.delivery.takes = lambda work: work.membership == stage.consumer.generation
 
     def revoke() -> None:
@@ -343,7 +343,7 @@ def test_a_worker_that_stops_keeps_its_place_for_a_successor(stage: Stage) -> No
 
 
 def test_a_worker_that_leaves_commits_what_it_has_and_gives_its_place_up(stage: Stage) -> None:
-    """A static member's place outlives its consumer: its partitions stood still until the session timed out."""
+    """A static member stays in the group after its consumer: its partitions stood still until the session timed out."""
     threading.Timer(0.2, stage.deliver).start()
     assert stage.play(stage.happens("on_assign", 0, 1), record(0, 5), stage.worker.leave) == [{0: 6}]
     assert stage.left
@@ -360,7 +360,7 @@ def test_a_worker_that_cannot_leave_says_so(stage: Stage) -> None:
 
 
 def test_a_newcomer_that_is_given_nothing_yet_asks_again_at_once(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By librdkafka's own back-off its partitions belonged to nobody for a second."""
+    """With librdkafka's own back-off its partitions belonged to no member for a second."""
     monkeypatch.setattr(reader_module, "_ASK_AGAIN_S", 0.0)
     stage.deliver()
     stage.play(stage.happens("on_assign"), stage.happens("on_assign"), stage.happens("on_assign", 1), record(1, 5))
@@ -369,7 +369,7 @@ def test_a_newcomer_that_is_given_nothing_yet_asks_again_at_once(stage: Stage, m
 
 
 def test_after_a_rebalance_what_is_kept_is_fetched_at_once(stage: Stage) -> None:
-    """It stood still for up to a second."""
+    """Partitions that the worker kept were not fetched for up to a second."""
     stage.deliver()
     stage.play(
         stage.happens("on_assign", 0, 1), stage.happens("on_revoke", 1), stage.happens("on_assign"), record(0, 5)
@@ -407,7 +407,7 @@ def test_a_commit_that_takes_long_is_given_the_present_membership(stage: Stage) 
 
 
 def test_a_worker_that_waits_for_kafka_says_so_and_when_it_is_over(stage: Stage) -> None:
-    """Its state was "serving", whatever it waited for."""
+    """The state was "serving" whatever the worker waited for."""
     stage.play(
         stage.happens("on_assign", 0), record(0, 5), record(0, 6), *[lambda: None] * 3, stage.deliver, record(0, 7)
     )
@@ -417,7 +417,7 @@ def test_a_worker_that_waits_for_kafka_says_so_and_when_it_is_over(stage: Stage)
 
 
 def test_large_records_are_named_before_they_are_copied(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A worker that ended while it copied one was replaced by the next that did, and nobody was blamed."""
+    """A worker that died copying a large record was replaced by one that died of it too, and no record was blamed."""
     monkeypatch.setattr(reader_module, "_MOST_BYTES", 20)
     stage.deliver()
     large = FakeMessage(origin(b"x" * 21, position=(0, 6)))
@@ -470,7 +470,7 @@ def test_bulk_requests_wait_while_interactive_ones_do_not_end(monkeypatch: pytes
 
 
 def test_offsets_that_kafka_does_not_take_just_now_are_committed_later(stage: Stage) -> None:
-    """At least once: a rebalance in progress ended the worker."""
+    """With at_least_once a refusal with REBALANCE_IN_PROGRESS ended the worker."""
     refusals = [KafkaException(KafkaError(KafkaError.REBALANCE_IN_PROGRESS))] * 2
     committed: list[int] = []
 

@@ -1,4 +1,4 @@
-"""Whose identity is vacant, and for how long it stays so."""
+"""Which worker identities are vacant, and when a standby may take one over."""
 
 from __future__ import annotations
 

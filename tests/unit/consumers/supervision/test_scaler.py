@@ -1,4 +1,4 @@
-"""The number of workers follows what was asked for by hand, or the load; what is not known for sure changes nothing."""
+"""The number of workers follows an order by hand, or the load; while the load is not known it does not change."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def flooded(waiting: int | None = 5000) -> LoadReport:
 
 
 class FakeReplicaSet:
-    """Has what it is told to have at once."""
+    """A replica set that only records the numbers of workers it is scaled to."""
 
     def __init__(self, workers: int) -> None:
         self.service = service("search", Settings(search=SearchSettings(workers=workers)))
@@ -49,7 +49,7 @@ class FakeReplicaSet:
 
 
 class FakeWatch:
-    """A Kafka that answers, until it has a problem."""
+    """A topic watch with six partitions, and no problem unless a test sets one."""
 
     def __init__(self) -> None:
         self.problem, self.partitions = "", 6
@@ -69,7 +69,7 @@ class Clock:
 
 
 class Stage:
-    """A scaler on two workers, with a second between two looks."""
+    """A scaler with two flooded workers, one second between two looks, and the service settings `own`."""
 
     def __init__(self, clock: Clock, **own: object) -> None:
         self.clock = clock

@@ -1,4 +1,4 @@
-"""The rule adds workers only for a wait that lasts, takes them away only from long leisure, and keeps its limits."""
+"""The rule adds workers only for a wait that lasts, removes them only after long idleness, and keeps its limits."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def load(
 
 
 def history(*loads: LoadReport, seconds: int = 100) -> list[Sample]:
-    """Every worker said the same for so long."""
+    """Samples of the last `seconds` in which every worker reported the same load."""
     return [Sample(NOW - ago, loads) for ago in range(seconds, -1, -1)]
 
 

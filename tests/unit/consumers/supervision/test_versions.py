@@ -1,4 +1,4 @@
-"""The version that serves is in the end the one that is wanted, whatever came between, and nobody dies for it."""
+"""In the end the wanted version serves, whatever happened in between, and no worker dies for the change."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def staged() -> Iterator[Stage]:
 
 
 def serves(stage: Stage, version: int) -> None:
-    """Everything is of this version, and complete."""
+    """Asserts that all processes have this version and none is missing."""
     assert [nursery.version for nursery in stage.alive] == [version]
     assert {member.model for member in stage.members} == {f"search@{version}"}
     assert sorted(member.state for member in stage.members) == ["ready"] * 1 + ["serving"] * 2
@@ -34,7 +34,7 @@ def serves(stage: Stage, version: int) -> None:
 
 
 def step(stage: Stage, word: str, number: int) -> None:
-    """One of the things that can happen, to one of those to which it can."""
+    """Does one event, on the nursery or process number `number` of those it can happen to."""
     if word.startswith("activate"):
         stage.replicas.follow(int(word[-1]))
     elif word == "wait":
