@@ -25,7 +25,7 @@ RUNNABLE = [block for block in blocks() if block.language in RUN and not block.w
 pytestmark = pytest.mark.timeout(600)  # the first start trains the models, perhaps on a busy machine
 # A drill is rejected while another drill runs, and while answers are slow because the machine is busy.
 NOT_NOW = ("busy with", "the steady state is already broken")
-AGAIN_S = 120.0
+AGAIN_S = 120.0  # for how long a block is tried again then
 METRICS = "http://127.0.0.1:9464/metrics"
 
 

@@ -40,9 +40,11 @@ from tests.support.toys.toys import Toys
 
 REQUESTS = ("search.requests", "search.requests.bulk", "recommend.requests", "recommend.requests.bulk")
 ANSWERS = ("search.results", "search.results.bulk", "recommend.results", "recommend.results.bulk", "fuzz.replies")
-LETTERS = tuple(f"{topic}.dlq" for topic in ("search.requests", "recommend.requests", "interactions", "drills.control"))
-STRANGERS = ("search.results", "recommend.results")
-NO_PROGRESS_S = 120.0
+DEAD_LETTERS = tuple(
+    f"{topic}.dlq" for topic in ("search.requests", "recommend.requests", "interactions", "drills.control")
+)
+FOREIGN_RESULTS = ("search.results", "recommend.results")
+NO_PROGRESS_S = 120.0  # the test fails after this time without progress
 # Removed from the environment: the system refuses to start with a STANDFAST_ variable that is no setting.
 MANY = int(os.environ.pop("STANDFAST_FUZZ_RECORDS", "1000000"))
 SEED = int(os.environ.pop("STANDFAST_FUZZ_SEED", "10"))
@@ -110,7 +112,7 @@ class Sender:
     def _expect(self, fuzzed: Fuzzed, position: RecordPosition | None = None) -> None:
         self.sent[fuzzed.topic][fuzzed.number] = position
         if fuzzed.value is None and fuzzed.topic == "profiles":
-            self.good.add(fuzzed.number)  # a user is forgotten
+            self.good.add(fuzzed.number)  # deletes a user's profile
             return
         record = self._decoded(fuzzed.value, fuzzed.kind)
         if isinstance(record, Interaction):
@@ -149,7 +151,7 @@ def test_every_record_is_accounted_for_and_nobody_ends_of_any(
 ) -> None:
     with _system(tmp_path, broker, unique, registry) as (toys, sender):
         before = _processes(toys)
-        topics = [toys.topic(topic) for topic in (*ANSWERS, *LETTERS)]
+        topics = [toys.topic(topic) for topic in (*ANSWERS, *DEAD_LETTERS)]
         with Accounts(toys.settings, topics) as accounts:
             sender.send(count)
             _accounted(toys, sender, accounts)
@@ -268,7 +270,7 @@ def _left_without_a_word(toys: Toys, sender: Sender) -> set[RecordPosition]:
     """Unreadable profiles and foreign answers that no log line names."""
     wanted = {
         position
-        for topic in ("profiles", *STRANGERS)
+        for topic in ("profiles", *FOREIGN_RESULTS)
         for number, position in sender.sent[topic].items()
         if position and number not in sender.good
     }

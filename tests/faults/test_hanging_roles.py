@@ -22,7 +22,7 @@ from standfast.core.status import RoleStatus
 from standfast.role import Role
 
 _ROLES = ("profiles", "stream", "drills")
-_SILENT_S = 20.0
+_SILENT_S = 20.0  # instead of a minute, so that the test is shorter
 
 
 async def until(condition: Callable[[], bool], what: str, within_s: float = 180.0) -> None:

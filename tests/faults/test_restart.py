@@ -15,7 +15,7 @@ from tests.support.history import History
 from tests.support.toys.toys import Toys, is_alive
 from tests.waiting import wait_until
 
-_OUTAGE_S = 15.0
+_OUTAGE_S = 15.0  # longer than transaction.timeout.ms, 10 s
 
 
 @pytest.fixture

@@ -115,7 +115,7 @@ def test_a_worker_that_dies_before_it_has_left_is_replaced_and_its_successor_lea
     with History(toys.settings, unique) as history:
         with load(history, 100):
             wait_until(lambda: len(history.seen) > 50, 60, what="answers before the step")
-            toys.kill(victim.pid, signal.SIGSTOP)  # it cannot obey, and will be killed for that
+            toys.kill(victim.pid, signal.SIGSTOP)  # a stopped process cannot leave, and is killed for that
             toys.scale(1)
             assert len(set(owners(toys).values())) == 1
         history.exactly_once()

@@ -129,7 +129,7 @@ def test_what_a_transaction_asks_of_kafka(asking: Mortals) -> None:
     for name in sent.keys() - timed:
         most = 1.1 if name in _OF_A_TRANSACTION else 0.1  # measured: 1.0 and 0.0
         assert sent[name] <= most, f"{name} is asked of Kafka {sent[name]:.2f} times for one request: {sent}"
-    assert sent.keys() >= _OF_A_TRANSACTION, "the clients have not told what they ask"
+    assert sent.keys() >= _OF_A_TRANSACTION, "the clients have not reported their requests"
 
 
 def test_threads_and_open_files(quiet: Mortals) -> None:

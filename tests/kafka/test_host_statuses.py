@@ -160,7 +160,7 @@ def test_a_reader_whose_clock_is_wrong_sees_who_speaks(
     late = time.time() + 3600
     monkeypatch.setattr(time, "time", lambda: late)
     wait_until(lambda: len(hosts(statuses)) == 2)
-    assert not alive(statuses), "nothing says that they live"
+    assert not alive(statuses), "no new record shows that they live"
     put(settings, "alive", status_of("second"))
     statuses.settle(30)
     assert alive(statuses) == {"alive"}

@@ -49,7 +49,7 @@ def test_a_small_record_that_holds_much_is_refused(toys: Toys, codec: str) -> No
     """Kafka judged it by its compressed size, and every client that fetched it had to unpack all of it."""
     pids, admin = toys.pids(), AdminClient(clients.base(toys.settings, "test"))
     bomb = batch([Raw(b" " * 20 * MIB)], codec)
-    assert len(bomb) < MIB, "as it comes, the topics would take it"
+    assert len(bomb) < MIB, "compressed, the topics would take it"
     for topic in ("search.requests", "search.requests.bulk", "recommend.requests", "interactions", "drills.control"):
         assert refusal(admin, toys.topic(topic), 0, bomb) == KafkaError.MSG_SIZE_TOO_LARGE, topic
     desk = Desk(toys.settings)

@@ -162,7 +162,7 @@ def test_a_reply_topic_whose_limits_refuse_the_answer_costs_only_its_caller_the_
     desk.send("search.requests", search(unique), b"k", named)
     desk.send("search.requests", search(f"{unique}-next"), b"k")
     assert results.answer(f"{unique}-next")["status"] == "ok"
-    assert results.answer(unique)["status"] == "ok", "it goes to the usual topic, as where there is no reply topic"
+    assert results.answer(unique)["status"] == "ok", "it goes to the result topic, as without a reply topic"
     letter = dead.until(has("n", unique.encode()))
     assert letter.value() == search(unique)
     assert b"INVALID_TIMESTAMP" in (dict(letter.headers() or [])["error-reason"] or b"")
@@ -351,7 +351,7 @@ def test_while_the_registry_is_away_only_what_needs_it_waits(
         desk.send("search.requests", search(unique), headers=[("n", mark + b"beside")], partition=1)
         results.until(has("n", mark + b"beside"))
         seen = [value for message in results.messages for _, value in message.headers() or [] if value.startswith(mark)]
-        assert seen == [mark + b"beside"], "what needs the registry waits, and what is behind it in its partition"
+        assert seen == [mark + b"beside"], "what needs the registry waits, and the records after it in its partition"
     finally:
         registry.failing = None
         registry.hanging.set()

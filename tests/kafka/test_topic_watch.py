@@ -1,4 +1,4 @@
-"""The watch knows a topic's partitions, or why Kafka has not said them."""
+"""The watch knows how many partitions a topic has, or why it does not know."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
 """The stream processor, which writes to the file `held` in its state folder how much it held in memory at most.
+
 Run as `python -m tests.support.counting_stream`.
 """
 

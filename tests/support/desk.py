@@ -23,7 +23,7 @@ from standfast.core import clients
 from standfast.core.settings import Settings
 from tests.waiting import wait_until
 
-WAIT_S = 60.0
+WAIT_S = 60.0  # bounds each call to Kafka and each wait for its effect
 Header = tuple[str, bytes | None]
 
 

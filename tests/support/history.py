@@ -17,8 +17,8 @@ from standfast.core.settings import Settings
 from tests.support.desk import Reader, both_ends
 from tests.waiting import wait_until
 
-KEYS = 16
-ANSWER_S = 120.0
+KEYS = 16  # several for each partition
+ANSWER_S = 120.0  # bounds a wait for answers, on a busy machine
 
 
 @dataclass(frozen=True)

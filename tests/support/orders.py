@@ -15,7 +15,7 @@ from typing import Literal
 import msgspec
 from confluent_kafka import KafkaError, KafkaException
 
-NOTE_SIZE = 65_536
+NOTE_SIZE = 65_536  # bytes of the file `death`: bounds the JSON of a `Death`
 _WITHIN_S = 0.001  # how long after the start of a step a process dies "in" it
 # Read at import: another thread that dies sets it to 1000 s, and a thread that read it then spun for 50 minutes.
 _INTERVAL_S = sys.getswitchinterval()

@@ -15,7 +15,7 @@ from confluent_kafka.admin import AdminClient
 from tests.waiting import wait_until
 
 _PRODUCE_V7 = struct.pack(">hhih", 0, 7, 1, 3) + b"raw" + struct.pack(">hhii", -1, -1, 30_000, 1)
-_NO_LEADER_YET = (3, 5, 6)  # unknown partition, no leader, not the leader
+_NO_LEADER_YET = (3, 5, 6)  # Kafka's UNKNOWN_TOPIC_OR_PARTITION, LEADER_NOT_AVAILABLE, NOT_LEADER_OR_FOLLOWER
 # Name → the codec's number in the attributes of a batch, and its compress function.
 CODECS: dict[str, tuple[int, Callable[[bytes], bytes]]] = {
     "none": (0, bytes),

@@ -63,7 +63,7 @@ def topic_id(stage: Stage) -> str:
 
 
 def made_again(desk: Desk, stage: Stage) -> None:
-    """Deletes drills.control and makes it again."""
+    """Deletes drills.control and creates it again."""
     admin = AdminClient(clients.base(stage.settings, "test"))
     desk.delete("drills.control")
 
@@ -108,7 +108,7 @@ def test_a_topic_made_again_while_no_runner_lived_is_read_from_its_beginning(sta
 
 
 def test_a_command_that_comes_twice_is_answered_once(stage: Stage) -> None:
-    """As after `kafka-consumer-groups --reset-offsets`, or when the group's offsets have expired."""
+    """It comes twice after `kafka-consumer-groups --reset-offsets`, or when the group's offsets have expired."""
     with runner_in_a_thread(stage.settings):
         stage.order(drill="none")
         stage.order(drill="none", drill_id="named")

@@ -116,7 +116,9 @@ def test_a_runner_killed_leaves_nothing_to_the_next_but_to_undo(
         ("toy-mark", "after inject"): (False, True),
     }.get((drill, moment), (False, False))
     assert not any(phase in FINAL for phase in stage.phases(drill_id))
-    assert ("steady_state" in stage.phases(drill_id)) == (moment != "after keep"), "Kafka has it before the fault"
+    assert ("steady_state" in stage.phases(drill_id)) == (moment != "after keep"), (
+        "the intent is in Kafka before the fault"
+    )
     last = ended(stage, runner, drill_id)
     assert (last.verdict, last.injected, last.undone) == ("aborted", injected, "passed"), last
     assert not is_stopped(system)

@@ -50,4 +50,4 @@ def test_a_backlog_is_counted_whole_and_held_in_small_parts(broker: str, unique:
         shop.kill()
         traffic.close()
     assert held.bytes <= AHEAD_BYTES
-    assert held.records <= 2 * AT_ONCE, "what is looked at, and what waits for it"
+    assert held.records <= 2 * AT_ONCE, "one part that is processed, and one that waits"

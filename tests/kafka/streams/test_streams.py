@@ -164,7 +164,7 @@ def test_killed_in_mid_stream_it_goes_on_from_the_topics_alone(own_shop: Shop) -
     wait_until(lambda: all(profiles.items_of(user) == items for user, items in expected.items()), 90)
     own_shop.buy("u3", "after", at=began + 1000)
     wait_until(lambda: profiles.items_of("u3")[-1:] == ["after"], what="a profile after the restart")
-    assert len(profiles.items_of("u3")) == 26, "what was known before the restart is still in it"
+    assert len(profiles.items_of("u3")) == 26, "the profile from before the restart is still in it"
     assert own_shop.process is not None
     own_shop.process.terminate()
     assert own_shop.process.wait(10) == 0

@@ -86,7 +86,7 @@ class Steps:
         for name in dir(kind):
             method = getattr(kind, name)
             if name == "__init__":
-                method = self._telling(method) if self._asks else method
+                method = self._with_statistics(method) if self._asks else method
             elif name in _QUIET or name.startswith("_") or not callable(method):
                 continue
             elif name == "subscribe":
@@ -158,7 +158,7 @@ class Steps:
             self._asked = -1
         elif call in {"Heartbeat.begin", "Heartbeat.end"}:
             self._computing = arguments[1] if call == "Heartbeat.begin" else ()
-        elif call == "send Ready" and self._phase == "start":  # the order may have come before this thread goes on
+        elif call == "send Ready" and self._phase == "start":  # unless another thread has received Activate already
             self._phase = "stand by"
         elif isinstance(result, messages.Activate):
             self._phase = "take over"
@@ -174,7 +174,7 @@ class Steps:
             return "commit"
         return ("aside" if thread.name.startswith("Thread-") else thread.name) + self._callback_here()
 
-    def _telling(self, init: Function) -> Function:
+    def _with_statistics(self, init: Function) -> Function:
         """An `__init__` that makes the client report its request counts ten times a second (librdkafka statistics)."""
 
         def count_requests(text: str) -> None:
@@ -183,10 +183,10 @@ class Steps:
                 (Counter(broker["req"]) for broker in client["brokers"].values()), Counter()
             )
 
-        def telling(client: object, config: dict[str, Any], *more: object) -> None:
+        def init_with_statistics(client: object, config: dict[str, Any], *more: object) -> None:
             init(client, {**config, "statistics.interval.ms": 100, "stats_cb": count_requests}, *more)
 
-        return telling
+        return init_with_statistics
 
     def _write_counts(self) -> None:
         counts = Counts(self._counts, sum(self._sent.values(), Counter()))

@@ -14,7 +14,7 @@ from standfast.core.settings import KafkaSettings, Settings
 from standfast.core.status import ServiceStatus, SystemStatus, WorkerStatus
 from tests.waiting import wait_until
 
-START_S = 90.0
+START_S = 90.0  # bounds a start, which takes a second on an idle machine
 PARTITIONS = 4
 
 

@@ -1,4 +1,4 @@
-"""The rows of figures to reach: which there are, when one is reached, and what one shows that cannot be measured."""
+"""The rows of figures to reach: their names, when one is reached, and what is shown if it cannot be measured."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def test_a_row_that_cannot_be_measured_says_why_and_the_others_are() -> None:
         ("first", False, "Kafka is gone"), ("second", True, ""),
     ]  # fmt: skip
     assert outcomes[0].measured == "not measured"
-    assert stand.times == 1, "the next one does not begin on what the first may have broken"
+    assert stand.times == 1, "the next row does not begin on a system that the first may have broken"
     assert messages[0] == "1 of 2, what first is"
 
 

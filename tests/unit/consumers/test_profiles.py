@@ -103,7 +103,7 @@ def test_profiles_of_one_user_in_two_partitions_are_merged_by_time(store: Store,
 
 def test_until_it_is_complete_and_when_nobody_follows_answers_say_so(store: Store, histories: ProfileHistories) -> None:
     histories.start()
-    assert histories.known("u") == _UNKNOWN, "nothing was told yet"
+    assert histories.known("u") == _UNKNOWN, "there is no bulletin yet"
     store.write([change("u", "a")], {0: 1})
     tell(store, complete=False)
     wait_until(lambda: histories.known("u").items, what="the part that is there")
@@ -113,7 +113,7 @@ def test_until_it_is_complete_and_when_nobody_follows_answers_say_so(store: Stor
     wait_until(lambda: histories.known("u").complete, what="completeness")
     tell(store, at=int(time.time() * 1000) - 60_000)
     wait_until(lambda: not histories.known("u").complete, what="a follower that is gone to be noticed")
-    assert histories.known("u").items == ("a",), "what is there is used all the same"
+    assert histories.known("u").items == ("a",), "the profiles that are there are used"
 
 
 def test_another_topics_store_is_read_in_place_of_the_first(
@@ -170,8 +170,8 @@ def test_a_damaged_store_costs_no_answer_and_is_begun_anew(how: str, store: Stor
     histories.start()
     known = [histories.known(user) for user in users]
     assert _UNKNOWN in known
-    assert known[-1] == _UNKNOWN, "what is damaged is given up"
-    assert damaged(store.path).exists(), "and whoever follows the topic is told"
+    assert known[-1] == _UNKNOWN, "a damaged store is given up"
+    assert damaged(store.path).exists(), "and the follower sees it"
     histories.close()
     again = opened(tmp_path, "one", _LIMIT)
     assert (again.positions, again.users) == ({}, 0)
@@ -187,7 +187,7 @@ def test_a_store_that_is_deleted_under_its_readers_is_still_read(store: Store, h
     assert store.is_there()
     remove(store.path.parent, but=[])
     assert histories.known("u").items == ("a",)
-    assert not store.is_there(), "its follower sees that it must begin anew"
+    assert not store.is_there(), "its follower sees that it must start again"
 
 
 def test_a_full_store_keeps_what_it_has_and_its_place(tmp_path: Path, histories: ProfileHistories) -> None:

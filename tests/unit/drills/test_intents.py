@@ -161,7 +161,7 @@ def test_the_event_carries_it_in_every_encoding_and_one_that_is_too_long_is_no_h
 # What is undone from an intent --------------------------------------------------------------------------------------
 
 
-class FakePlace:
+class ForeignSystem:
     """A running system that this process did not start and may not restart."""
 
     def __init__(self, running: SystemStatus) -> None:
@@ -220,7 +220,7 @@ def system(sleepers: list[subprocess.Popen[bytes]], monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(status, "read", lambda: running)
     monkeypatch.setattr(leader.KillLeader, "victim", lambda _: 1)
     monkeypatch.setattr(controller.KillController, "victim", lambda _: 1)
-    return RunningSystem(SETTINGS, service("search", SETTINGS), FakePlace(running))
+    return RunningSystem(SETTINGS, service("search", SETTINGS), ForeignSystem(running))
 
 
 @pytest.mark.parametrize("name", sorted(FAULTS))

@@ -29,7 +29,7 @@ _ITEMS = 3747
 
 
 @pytest.fixture(scope="module")
-def by_cells(trained_shop: Path, search_model: HybridSearch, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def inverted_folder(trained_shop: Path, search_model: HybridSearch, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the sample shop's search as an inverted file."""
     folder = tmp_path_factory.mktemp("cells")
     vectors = load_file(trained_shop / "models" / "search" / "1" / "vectors.safetensors")["vectors"]
@@ -41,28 +41,28 @@ def by_cells(trained_shop: Path, search_model: HybridSearch, tmp_path_factory: p
 
 
 @pytest.fixture(scope="module")
-def cells_model(by_cells: Path) -> HybridSearch:
-    return load_search(by_cells, "search@2", "cpu")
+def inverted_model(inverted_folder: Path) -> HybridSearch:
+    return load_search(inverted_folder, "search@2", "cpu")
 
 
 def _best(model: HybridSearch, query: str, k: int = 10) -> list[Item]:
     return model.predict([SearchQuery(query, k)])[0]
 
 
-def test_a_typed_product_code_or_title_is_found(cells_model: HybridSearch) -> None:
-    assert _best(cells_model, "85123a", 1)[0].item_id == "85123A"
+def test_a_typed_product_code_or_title_is_found(inverted_model: HybridSearch) -> None:
+    assert _best(inverted_model, "85123a", 1)[0].item_id == "85123A"
     catalogue = load_catalogue()
     for item_id, title in list(zip(catalogue.item_ids, catalogue.titles, strict=True))[::100]:
-        assert _best(cells_model, f"{title} {item_id}", 1)[0].item_id == item_id
+        assert _best(inverted_model, f"{title} {item_id}", 1)[0].item_id == item_id
 
 
 @settings(max_examples=30)
 @given(text=st.text(max_size=30) | st.sampled_from(["", "the", "timepiece", "bag", "red spotty cup", "☃"]))
 def test_every_answer_has_the_score_it_has_in_the_ranking_of_all(
-    search_model: HybridSearch, cells_model: HybridSearch, text: str
+    search_model: HybridSearch, inverted_model: HybridSearch, text: str
 ) -> None:
     every = {item.item_id: item.score for item in _best(search_model, text, _ITEMS)}
-    items = _best(cells_model, text, 20)
+    items = _best(inverted_model, text, 20)
     assert len({item.item_id for item in items}) == 20
     assert [item.score for item in items] == sorted((item.score for item in items), reverse=True)
     assert [item.score for item in items] == pytest.approx([every[item.item_id] for item in items], abs=1e-4)
@@ -71,24 +71,24 @@ def test_every_answer_has_the_score_it_has_in_the_ranking_of_all(
 @settings(max_examples=10)
 @given(st.lists(st.tuples(st.text(max_size=40), st.integers(0, 5000)), max_size=4))
 def test_any_texts_and_sizes_are_answered_with_k_products_or_all(
-    cells_model: HybridSearch, queries: list[tuple[str, int]]
+    inverted_model: HybridSearch, queries: list[tuple[str, int]]
 ) -> None:
-    answers = cells_model.predict([SearchQuery(text, k) for text, k in queries])
+    answers = inverted_model.predict([SearchQuery(text, k) for text, k in queries])
     assert [len({item.item_id for item in answer}) for answer in answers] == [min(k, _ITEMS) for _, k in queries]
 
 
-def test_more_products_than_there_are_reads_all_cells(search_model: HybridSearch, cells_model: HybridSearch) -> None:
-    every, by_cell = (_best(model, "lunch bag", 10_000) for model in (search_model, cells_model))
-    assert [item.score for item in by_cell] == pytest.approx([item.score for item in every], abs=1e-4)
+def test_more_products_than_there_are_reads_all_cells(search_model: HybridSearch, inverted_model: HybridSearch) -> None:
+    every, inverted = (_best(model, "lunch bag", 10_000) for model in (search_model, inverted_model))
+    assert [item.score for item in inverted] == pytest.approx([item.score for item in every], abs=1e-4)
 
 
-def test_a_live_model_does_not_change_with_its_files(by_cells: Path, cells_model: HybridSearch) -> None:
-    before, file = _best(cells_model, "christmas decoration"), by_cells / "vectors.safetensors"
+def test_a_live_model_does_not_change_with_its_files(inverted_folder: Path, inverted_model: HybridSearch) -> None:
+    before, file = _best(inverted_model, "christmas decoration"), inverted_folder / "vectors.safetensors"
     kept = file.read_bytes()
     with file.open("r+b") as open_file:
         open_file.seek(len(kept) // 2)
         open_file.write(bytes(len(kept) // 2))
-    again = _best(cells_model, "christmas decoration")
+    again = _best(inverted_model, "christmas decoration")
     file.write_bytes(kept)
     assert again == before
 
@@ -166,10 +166,10 @@ print(len(os.listdir("/proc/self/task")), (anonymous() - before) // 1024)
 @pytest.mark.skipif(not Path("/proc/self/smaps_rollup").exists(), reason="measures memory as Linux tells it")
 @pytest.mark.parametrize("kind", ["all", "cells"])
 def test_a_loaded_search_meets_no_batch_that_costs_it_memory_and_has_started_no_thread(
-    kind: str, by_cells: Path, trained_shop: Path
+    kind: str, inverted_folder: Path, trained_shop: Path
 ) -> None:
     """A oneDNN kernel is 0.8 MB: without padding, batches of up to 32 would take 25 MB in each worker."""
-    folder = by_cells if kind == "cells" else trained_shop / "models" / "search" / "1"
+    folder = inverted_folder if kind == "cells" else trained_shop / "models" / "search" / "1"
     one_thread = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
     done = subprocess.run(
         [sys.executable, "-c", _GROWTH, str(folder)], env=one_thread, capture_output=True, text=True, check=True

@@ -250,7 +250,7 @@ def test_an_active_version_that_is_gone_is_found_and_its_remedy_works() -> None:
     with pytest.raises(ModelError, match="search@3 is not published") as refused:
         registry.checked("search")
     _run(str(refused.value))
-    assert registry.active("search") == 1, "the newest that is whole"
+    assert registry.active("search") == 1, "the newest complete version"
 
 
 def test_with_no_whole_version_left_the_remedy_is_training() -> None:

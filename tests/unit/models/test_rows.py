@@ -65,7 +65,7 @@ def test_events_behind_an_open_quote_are_read(tmp_path: Path) -> None:
 def test_a_row_with_more_cells_than_the_heading_is_left_out_with_the_remedy(tmp_path: Path) -> None:
     path = _catalogue(tmp_path / "c.csv", [*_GOOD, "x,red scarf, wool,c", "y,fine,c,,"])
     catalogue, skipped = read_catalogue(path)
-    assert catalogue.item_ids[-1] == "y", "empty cells too many are nothing lost"
+    assert catalogue.item_ids[-1] == "y", "surplus empty cells lose nothing"
     assert skipped.lines() == [
         "1 skipped: more cells than the heading; quote a cell that holds ',' (first: line 102, value 'c')"
     ]

@@ -1,4 +1,4 @@
-"""Queries and products become the same words: codes with signs, scripts, Unicode forms, HTML; exact matches come first."""
+"""Queries and products become the same words: codes with signs, scripts, Unicode forms, HTML; exact matches first."""
 
 from __future__ import annotations
 

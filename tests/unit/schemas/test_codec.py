@@ -215,7 +215,7 @@ def test_whatever_rfc_8259_allows_is_read_or_refused_under_its_id(
     except Malformed as error:
         assert error.text("request_id") == "r1"  # noqa: PT017
     else:
-        if "k" not in kind.__struct_fields__:  # its range is admission's to tell, and nobody writes it again
+        if "k" not in kind.__struct_fields__:  # admission checks its range; requests are not written again
             assert CODEC.encode(record, Encoding.AVRO), "what was read can be written"
 
 

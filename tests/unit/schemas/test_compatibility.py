@@ -1,4 +1,4 @@
-"""Every released schema reads what its predecessor wrote; its fingerprint is that of Avro's reference implementation."""
+"""Every released schema reads what its predecessor wrote; its fingerprint is that of Avro's own implementation."""
 
 from __future__ import annotations
 

@@ -137,7 +137,7 @@ def test_an_address_where_nobody_answers_and_one_where_nobody_is() -> None:
         address = f"127.0.0.1:{listener.getsockname()[1]}"
         assert not asyncio.run(answers(address, 2.0)), "nobody listens"
         listener.listen()
-        assert not asyncio.run(answers(address, 0.2)), "taken by the kernel, answered by nobody"
+        assert not asyncio.run(answers(address, 0.2)), "the kernel accepts the connection, no process answers"
 
 
 def test_a_lack_of_our_own_is_not_taken_for_a_silent_broker(monkeypatch: pytest.MonkeyPatch) -> None:

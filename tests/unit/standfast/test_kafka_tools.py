@@ -45,7 +45,9 @@ def test_the_configured_kafka_is_added_only_where_the_user_named_none(
     added = ["--bootstrap-server", "broker:9092"]
     assert _connected(TOOLS["topics"], ["--list"]) == [*added, "--list"]
     assert _connected(TOOLS["cluster"], ["cluster-id"]) == ["cluster-id", *added]
-    assert _connected(TOOLS["log-dirs"], ["--describe", "--broker-list", "1"])[:2] == added, "ids, no addresses"
+    assert _connected(TOOLS["log-dirs"], ["--describe", "--broker-list", "1"])[:2] == added, (
+        "these are ids, not addresses"
+    )
     assert _connected(TOOLS["console-producer"], ["--batch-size", "1"])[:2] == added
     for given in (
         ["--bootstrap-server", "x:1"],

@@ -19,7 +19,7 @@ OnDelivery = Callable[[KafkaError | None, object], None]
 
 
 class PaperProducer:
-    """A producer that acknowledges records with `error` while `taking` is set; with `refuses_at_once` produce raises."""
+    """Acknowledges records with `error` while `taking` is set; with `refuses_at_once`, produce raises."""
 
     def __init__(self) -> None:
         self.records: list[tuple[str, bytes | None, bytes]] = []
@@ -124,7 +124,7 @@ def test_the_last_record_is_a_tombstone(topic: StatusTopic, producer: PaperProdu
     assert producer.records[-1] == ("shop.status", None, b"a-12345678")
     topic.say(status_at(2))
     threading.Event().wait(3 * status_topic._GATHERED_S)
-    assert producer.records[-1][1] is None, "who has left is not there again"
+    assert producer.records[-1][1] is None, "a host that has left does not come back"
 
 
 def test_the_end_does_not_wait_for_a_kafka_that_is_away(topic: StatusTopic, producer: PaperProducer) -> None:

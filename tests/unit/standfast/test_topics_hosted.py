@@ -58,7 +58,7 @@ def test_a_kafka_that_lets_nobody_choose_how_it_compacts_gets_the_topic_all_the_
     hosted = Hosted(lambda new: KafkaError.POLICY_VIOLATION if "segment.ms" in new.config else 0)
     apply(hosted)
     assert hosted.made["status"] == {"cleanup.policy": "compact", "max.message.bytes": "1048576"}
-    assert hosted.made["interactions"]["compression.type"] == "uncompressed", "others are as they should be"
+    assert hosted.made["interactions"]["compression.type"] == "uncompressed", "other topics have the table's settings"
 
 
 def test_a_topic_that_is_refused_for_another_reason_is_named() -> None:

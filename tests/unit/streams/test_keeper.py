@@ -76,7 +76,7 @@ def test_what_happened_before_a_deletion_is_forgotten(keeper: Keeper) -> None:
 def test_a_deleted_profile_is_deleted_again_and_begun_anew(keeper: Keeper) -> None:
     buy(keeper, "before", 1)
     keeper.erase(0, USER, 2)
-    assert written(keeper) == {(0, USER): None}, "it may have been written before the deletion was heard of"
+    assert written(keeper) == {(0, USER): None}, "it may have been written before the deletion was read"
     buy(keeper, "after", 3)
     assert written(keeper) == {(0, USER): ["after"]}
 

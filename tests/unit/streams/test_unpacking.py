@@ -65,7 +65,7 @@ def test_a_damaged_batch_is_one_record_that_says_so(bad: bytes, position: int) -
     assert (following.offset, following.value) == (2, b"next")
     assert isinstance(damaged.value, Damaged)
     assert damaged.value == bad
-    assert damaged.offset == 1, "where a reader that stood in the middle of the batch still meets it"
+    assert damaged.offset == 1, "a reader that starts in the middle of the batch still meets it"
     assert "offsets 0 to 1 cannot be unpacked" in damaged.value.reason
 
 

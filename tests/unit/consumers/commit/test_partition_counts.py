@@ -1,4 +1,4 @@
-"""What is known about reply topics; who asks for it never waits for Kafka."""
+"""What is known about reply topics; asking for it never waits for Kafka."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_whoever_asks_does_not_wait(admin: FakeAdmin, counts: PartitionCounts) -
     admin.let.set()
     counts.wait([f"missing-{number}" for number in range(64)], 60)
     assert [counts(f"missing-{number}") for number in range(64)] == [0] * 64
-    assert len(admin.asked) <= 2, "all in one question, but for those that came when the first was on its way"
+    assert len(admin.asked) <= 2, "all in one call, but for those that came while the first was under way"
 
 
 def test_a_miss_is_remembered_like_any_answer(admin: FakeAdmin, counts: PartitionCounts) -> None:

@@ -297,7 +297,7 @@ def test_offsets_that_never_come_back_are_given_up_with_their_producer(
     stage.delivery.deliver(WORK)
     never.set()
     assert stage.producers[0].calls == ["init", *ONCE[:2]]
-    assert stage.producers[1].calls == ["init", *ONCE], "nothing is asked about: no commit was on its way"
+    assert stage.producers[1].calls == ["init", *ONCE], "Kafka is not asked: no commit was under way"
 
 
 def test_with_several_brokers_a_producer_that_finds_no_coordinator_is_replaced_soon(
@@ -307,7 +307,7 @@ def test_with_several_brokers_a_producer_that_finds_no_coordinator_is_replaced_s
     monkeypatch.setattr(transactions, "_RECONNECT_S", 0.0)
     stage.script["init"] = [TIMED_OUT] * 2
     stage.delivery.connect()
-    assert len(stage.producers) == 1, "whoever has not answered is asked on"
+    assert len(stage.producers) == 1, "a coordinator that has not answered is asked again"
     stage.script["init"] = [TIMED_OUT]
     stage.delivery.connect()
     assert len(stage.producers) == 2

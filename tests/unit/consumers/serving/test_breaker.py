@@ -119,7 +119,7 @@ def test_a_model_that_never_answered_anything_needs_five_batches_and_three_secon
     for _ in range(11):
         bench.now += 0.25
         assert bench.ask(*["a"] * 32) == ["invalid"] * 4 + ["overloaded"] * 28
-        assert bench.model.asked == [32] + [1] * 4, "blamed are only those that were asked alone"
+        assert bench.model.asked == [32] + [1] * 4, "only requests that were computed alone are blamed"
     bench.now += 0.25
     assert bench.ask(*["a"] * 32) == ["overloaded"] * 32, "three seconds"
     assert [bool(reason) for reason in bench.reasons] == [True]
@@ -129,7 +129,7 @@ def test_a_model_that_never_answered_anything_needs_five_batches_and_three_secon
     assert bench.ask("a") == ["overloaded"], "a trial that fails blames nobody"
     bench.model.broken = False
     bench.now += 1.0
-    assert bench.ask(BAD, BAD, BAD, BAD, BAD, "a") == ["overloaded"] * 6, "nothing that shows that it works"
+    assert bench.ask(BAD, BAD, BAD, BAD, BAD, "a") == ["overloaded"] * 6, "no answer shows that the model works"
     bench.now += 1.0
     assert bench.ask(BAD, "a", BAD, "b", "c", BAD) == ["invalid", "ok", "invalid", "ok", "ok", "invalid"]
     assert bench.reasons[-1] == ""

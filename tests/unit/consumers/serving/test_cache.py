@@ -97,7 +97,7 @@ def test_a_purchase_changes_the_next_recommendation() -> None:
     assert len(model.asked) == 2
     assert before != after
     cache.ask([RecommendQuery("u2", 3, ("a", "b"))])
-    assert len(model.asked) == 3, "nor is one user's answer given to another"
+    assert len(model.asked) == 3, "one user's answer is not given to another"
 
 
 def test_two_models_share_nothing() -> None:

@@ -15,8 +15,9 @@ from consumers.serving.selection import Limits, pick
 from standfast.core.settings import Settings
 from tests.support.origins import origin
 
-_DEADLINE_S, _SECONDS, _WINDOW = 1.0, 30.0, 2_000
-_REFUSING_S = 50e-6
+_DEADLINE_S, _SECONDS = 1.0, 30.0
+_WINDOW = 2_000  # records that wait in the consumer at most
+_REFUSING_S = 50e-6  # assumed time to refuse a record
 
 
 @dataclass

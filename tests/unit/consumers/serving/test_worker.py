@@ -392,7 +392,7 @@ def test_the_load_is_told(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None
 def test_what_is_not_committed_before_a_revoke_ends_is_left_to_the_next_owner(stage: Stage) -> None:
     stage.worker._stop_within_s = 0.05
     offsets = stage.play(stage.happens("on_assign", 0, 1), record(0, 5), stage.happens("on_revoke", 0), stage.deliver)
-    assert offsets in ([], [{0: 6}]), "one attempt was under way already; Kafka refuses it by its generation"
+    assert offsets in ([], [{0: 6}]), "one try may have been under way; Kafka refuses it by its generation"
 
 
 def test_a_commit_that_takes_long_is_given_the_present_membership(stage: Stage) -> None:

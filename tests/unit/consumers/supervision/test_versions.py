@@ -86,7 +86,7 @@ def test_a_roll_back_while_workers_are_replaced_goes_to_the_nursery_that_is_ther
         stage.replicas.follow(2)
         stage.load(stage.loading[0])
         stage.replicas.follow(1)
-        assert not stage.loading, "nothing is loaded anew"
+        assert not stage.loading, "no model is loaded again"
         stage.settle()
         serves(stage, 1)
         assert [nursery.version for nursery in stage.nurseries] == [1, 2]
