@@ -25,31 +25,31 @@ def origin(
 class FakeMessage:
     """The part of a consumed `confluent_kafka.Message` that workers use."""
 
-    at: Origin
+    record: Origin
 
     def topic(self) -> str:
-        return self.at.topic
+        return self.record.topic
 
     def partition(self) -> int:
-        return self.at.partition
+        return self.record.partition
 
     def offset(self) -> int:
-        return self.at.offset
+        return self.record.offset
 
     def timestamp(self) -> tuple[int, int]:
-        return 1, self.at.timestamp_ms
+        return 1, self.record.timestamp_ms
 
     def key(self) -> bytes | None:
-        return self.at.key
+        return self.record.key
 
     def value(self) -> bytes | None:
-        return self.at.value
+        return self.record.value
 
     def headers(self) -> list[tuple[str, bytes | None]] | None:
-        return self.at.headers or None
+        return self.record.headers or None
 
     def __len__(self) -> int:
-        return len(self.at.value or b"")
+        return len(self.record.value or b"")
 
     def error(self) -> None:
         return None

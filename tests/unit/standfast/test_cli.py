@@ -55,7 +55,7 @@ def test_every_command_has_help_and_an_example_of_itself(path: str) -> None:
 
 @pytest.mark.parametrize("path", list(COMMANDS))
 def test_every_option_has_help(path: str) -> None:
-    options = [each for each in COMMANDS[path].params if each.param_type_name == "option"]
+    options = [option for option in COMMANDS[path].params if option.param_type_name == "option"]
     assert all(option.help for option in options), [option.name for option in options if not option.help]
 
 

@@ -289,14 +289,14 @@ def test_what_is_shed_is_answered_overloaded() -> None:
 def test_a_record_without_a_time_counts_as_new_when_it_is_read(timestamp_ms: int) -> None:
     """By its timestamp it had waited for 57 years: it was refused where the wait is bounded, and it ruined averages."""
     now = time.time() * 1000
-    at = origin_of(cast(Message, FakeMessage(replace(origin(), timestamp_ms=timestamp_ms))))
-    assert now - 1 <= at.timestamp_ms <= time.time() * 1000
+    record = origin_of(cast(Message, FakeMessage(replace(origin(), timestamp_ms=timestamp_ms))))
+    assert now - 1 <= record.timestamp_ms <= time.time() * 1000
 
 
 @pytest.mark.parametrize("timestamp_ms", [1_293_840_000_000, 1_700_000_000_000])
 def test_any_other_time_is_kept(timestamp_ms: int) -> None:
-    at = origin_of(cast(Message, FakeMessage(replace(origin(), timestamp_ms=timestamp_ms))))
-    assert at.timestamp_ms == timestamp_ms
+    record = origin_of(cast(Message, FakeMessage(replace(origin(), timestamp_ms=timestamp_ms))))
+    assert record.timestamp_ms == timestamp_ms
 
 
 def test_what_is_too_large_to_be_read_is_not_copied_and_set_aside(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -141,5 +141,5 @@ def test_newest_first_sheds_by_age_over_all_partitions_and_each_keeps_its_order(
 def _behind(record: Origin, records: list[Origin]) -> int:
     """The latest timestamp in the record's partition up to its offset."""
     return max(
-        each.timestamp_ms for each in records if each.partition == record.partition and each.offset <= record.offset
+        other.timestamp_ms for other in records if other.partition == record.partition and other.offset <= record.offset
     )

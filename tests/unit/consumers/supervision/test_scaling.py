@@ -101,7 +101,9 @@ def test_a_longer_backlog_never_leads_to_fewer_workers(samples: list[Sample], ru
     longer = [
         Sample(
             sample.at,
-            tuple(LoadReport(**{**as_fields(each), "waiting": (each.waiting or 0) + more}) for each in sample.loads),
+            tuple(
+                LoadReport(**{**as_fields(report), "waiting": (report.waiting or 0) + more}) for report in sample.loads
+            ),
         )
         for sample in samples
     ]
