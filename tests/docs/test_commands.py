@@ -29,7 +29,7 @@ AGAIN_S = 120.0  # for how long a block is tried again then
 METRICS = "http://127.0.0.1:9464/metrics"
 
 
-class Reader:
+class Checkout:
     """Runs commands as a reader in a fresh checkout would, with its own state folder."""
 
     def __init__(self, folder: Path) -> None:
@@ -64,8 +64,8 @@ class Reader:
 
 
 @pytest.fixture(scope="module")
-def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
-    reader = Reader(tmp_path_factory.mktemp("reader"))
+def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
+    reader = Checkout(tmp_path_factory.mktemp("reader"))
     try:
         yield reader
     finally:
@@ -73,7 +73,7 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
 
 
 @pytest.mark.parametrize("block", RUNNABLE, ids=str)
-def test_the_block_runs_as_written(block: Block, reader: Reader) -> None:
+def test_the_block_runs_as_written(block: Block, reader: Checkout) -> None:
     if "curl" in block.text and shutil.which("curl") is None:
         pytest.skip("curl is not installed here")
     if "up --detach" not in block.text:

@@ -24,7 +24,7 @@ from standfast.core import clients
 from standfast.core.status import WorkerStatus
 from tests.support.desk import Desk
 from tests.support.guest import Guest
-from tests.support.history import History
+from tests.support.history import RequestHistory
 from tests.support.mortals.moments import (
     AT_LEAST_ONCE,
     BULK,
@@ -50,14 +50,14 @@ from tests.waiting import wait_until
 
 
 @dataclass
-class Stage:
+class KillStage:
     """A system whose workers can be ordered to die, and all requests sent to it."""
 
     mortals: Mortals
     delivery: str
-    history: History
-    bulk: History
-    replies: History
+    history: RequestHistory
+    bulk: RequestHistory
+    replies: RequestHistory
     is_whole: bool = True
 
     def suspects(self) -> Counter[tuple[int, int]]:
@@ -66,7 +66,7 @@ class Stage:
         reports = [json.loads(line) for line in lines if "records were being computed when their worker died" in line]
         return Counter((partition, offset) for report in reports for partition, offset in report["places"])
 
-    def check(self, history: History) -> None:
+    def check(self, history: RequestHistory) -> None:
         """Asserts that no answer is lost and each key is in order, and that none is doubled where that is promised."""
         if history is self.replies:
             history.at_least_once(60)
@@ -78,29 +78,29 @@ class Stage:
         history.exactly_once(60)
 
 
-def staged(delivery: str, broker: str, home: Path) -> Iterator[Stage]:
+def staged(delivery: str, broker: str, home: Path) -> Iterator[KillStage]:
     settings = {"STANDFAST_SEARCH__STANDBYS": "2", "STANDFAST_WORKERS__DELIVERY": delivery}
     mortals = Mortals(home, broker, f"every-{delivery.replace('_', '-')}.", ("search",), **settings)
     try:
         mortals.start()
         Desk(mortals.settings).create("replies", PARTITIONS)
         with (
-            History(mortals.settings, uuid.uuid4().hex) as history,
-            History(mortals.settings, uuid.uuid4().hex, bulk=True) as bulk,
-            History(mortals.settings, uuid.uuid4().hex, replies=mortals.topic("replies")) as replies,
+            RequestHistory(mortals.settings, uuid.uuid4().hex) as history,
+            RequestHistory(mortals.settings, uuid.uuid4().hex, bulk=True) as bulk,
+            RequestHistory(mortals.settings, uuid.uuid4().hex, replies=mortals.topic("replies")) as replies,
         ):
-            yield Stage(mortals, delivery, history, bulk, replies)
+            yield KillStage(mortals, delivery, history, bulk, replies)
     finally:
         mortals.stop()
 
 
 @pytest.fixture(scope="module")
-def stage(broker: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+def stage(broker: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[KillStage]:
     yield from staged("exactly_once", broker, tmp_path_factory.mktemp("stage"))
 
 
 @pytest.fixture(scope="module")
-def second_stage(broker: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+def second_stage(broker: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[KillStage]:
     yield from staged("at_least_once", broker, tmp_path_factory.mktemp("second"))
 
 
@@ -188,7 +188,7 @@ def strike(mortals: Mortals, step: str) -> None:
         mortals.kill(mortals.active()[0].pid)
 
 
-def died(stage: Stage, order: Order, query: str = "sleep 0.002", every_s: float = 0.005) -> Death:
+def died(stage: KillStage, order: Order, query: str = "sleep 0.002", every_s: float = 0.005) -> Death:
     """The death that was ordered, under load. Asserts that all requests are answered and only computed ones blamed."""
     assert stage.is_whole, "an earlier test has left it broken"
     mortals, deadline, stage.is_whole = stage.mortals, time.monotonic() + 60, False
@@ -219,44 +219,46 @@ def died(stage: Stage, order: Order, query: str = "sleep 0.002", every_s: float 
 
 
 @every(EXACTLY_ONCE)
-def test_a_worker_killed(stage: Stage, step: str, when: When) -> None:
+def test_a_worker_killed(stage: KillStage, step: str, when: When) -> None:
     death = died(stage, Order(step, when))
     if step.startswith("serve"):
         assert bool(death.computing) == ((step, when) in COMPUTING), death
 
 
 @every(REPLYING)
-def test_a_worker_killed_while_it_sends_replies(stage: Stage, step: str, when: When) -> None:
+def test_a_worker_killed_while_it_sends_replies(stage: KillStage, step: str, when: When) -> None:
     """Replies are not part of the transaction: each answer is in the reply topic or in the result topic."""
     died(stage, Order(step, when))
 
 
 @every(LONG_BATCH)
-def test_a_worker_killed_while_its_batch_takes_long(stage: Stage, step: str, when: When) -> None:
+def test_a_worker_killed_while_its_batch_takes_long(stage: KillStage, step: str, when: When) -> None:
     assert died(stage, Order(step, when), "sleep 0.3", 0.5).computing != []
 
 
 @every(IN_DOUBT)
-def test_a_worker_killed_while_it_does_not_know_whether_it_has_committed(stage: Stage, step: str, when: When) -> None:
+def test_a_worker_killed_while_it_does_not_know_whether_it_has_committed(
+    stage: KillStage, step: str, when: When
+) -> None:
     died(stage, Order(step, when, fails=COMMIT))
 
 
 @every(IN_DOUBT | NOT_DONE)
-def test_a_worker_killed_while_it_tries_again(stage: Stage, step: str, when: When) -> None:
+def test_a_worker_killed_while_it_tries_again(stage: KillStage, step: str, when: When) -> None:
     died(stage, Order(step, when, fails=COMMIT, done=False))
 
 
 @every(AT_LEAST_ONCE)
-def test_a_worker_killed_that_may_answer_twice(second_stage: Stage, step: str, when: When) -> None:
+def test_a_worker_killed_that_may_answer_twice(second_stage: KillStage, step: str, when: When) -> None:
     died(second_stage, Order(step, when))
 
 
 @every(MOVING, JOINING, LEAVING)
-def test_a_worker_killed_while_partitions_move(stage: Stage, step: str, when: When) -> None:
+def test_a_worker_killed_while_partitions_move(stage: KillStage, step: str, when: When) -> None:
     assert died(stage, Order(step, when)).computing == []
 
 
-def test_no_step_is_forgotten(stage: Stage) -> None:
+def test_no_step_is_forgotten(stage: KillStage) -> None:
     """Of all steps that workers took in the tests above, and in a run in which no process is killed."""
     mortals, history = stage.mortals, stage.history
     for step in ("Consumer", "Bulk"):

@@ -34,7 +34,7 @@ from streams.interactions import check
 from tests.support.accounts import Accounts, RecordPosition
 from tests.support.desk import Desk, both_ends
 from tests.support.fuzzed import Fuzz, Fuzzed
-from tests.support.raw_records import CODECS, Raw, batch, send
+from tests.support.raw_records import CODECS, RawRecord, batch, send
 from tests.support.registry import running_registry
 from tests.support.toys.toys import Toys
 
@@ -136,7 +136,7 @@ class Sender:
         fuzzed = self._fuzz.record(number, self._chance.choice([*REQUESTS, "interactions"]))
         topic, partition = self._toys.topic(fuzzed.topic), self._chance.randrange(4)
         named = [(name.encode(), value or b"") for name, value in fuzzed.headers] + self._fuzz.odd_names()
-        packed = batch([Raw(fuzzed.value or b"", fuzzed.key, named)], self._chance.choice(list(CODECS)))
+        packed = batch([RawRecord(fuzzed.value or b"", fuzzed.key, named)], self._chance.choice(list(CODECS)))
         self._expect(fuzzed)
         self.sent[fuzzed.topic][number] = (topic, partition, send(self._admin, topic, partition, packed))
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.support.history import History, Sighting
+from tests.support.history import RequestHistory, SeenAnswer
 from tests.support.toys.toys import PARTITIONS, Toys
 from tests.waiting import wait_until
 
@@ -37,7 +37,7 @@ def toys(broker: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Toys
 
 
 @contextmanager
-def load(history: History, rate: float, query: str = "heart") -> Iterator[None]:
+def load(history: RequestHistory, rate: float, query: str = "heart") -> Iterator[None]:
     """Sends requests to the partitions in turn during the block, at `rate` per second."""
     over = threading.Event()
 
@@ -62,7 +62,7 @@ def owners(toys: Toys) -> dict[int, str]:
     return {number: row.id for row in toys.active() for number in row.partitions.get(toys.topic("search.requests"), ())}
 
 
-def answers(history: History, partition: int, since: float) -> list[Sighting]:
+def answers(history: RequestHistory, partition: int, since: float) -> list[SeenAnswer]:
     """The answers to requests of one partition since a monotonic time."""
     key = f"{history.name}-partition-{partition}"
     return [
@@ -72,13 +72,13 @@ def answers(history: History, partition: int, since: float) -> list[Sighting]:
     ]
 
 
-def longest_silence(seen: list[Sighting]) -> float:
+def longest_silence(seen: list[SeenAnswer]) -> float:
     return max(later.at - earlier.at for earlier, later in itertools.pairwise(seen))
 
 
 def test_up_and_down_under_load(toys: Toys, unique: str) -> None:
     toys.whole()
-    with History(toys.settings, unique) as history:
+    with RequestHistory(toys.settings, unique) as history:
         with load(history, 200):
             for workers in (3, 1):
                 before = owners(toys)
@@ -112,7 +112,7 @@ def test_a_worker_that_dies_before_it_has_left_is_replaced_and_its_successor_lea
     toys.whole()
     victim = next(row for row in toys.active() if row.id == "search-1")
     left = toys.logged("worker has left")
-    with History(toys.settings, unique) as history:
+    with RequestHistory(toys.settings, unique) as history:
         with load(history, 100):
             wait_until(lambda: len(history.seen) > 50, 60, what="answers before the step")
             toys.kill(victim.pid, signal.SIGSTOP)  # a stopped process cannot leave, and is killed for that
@@ -125,7 +125,7 @@ def test_a_worker_that_dies_before_it_has_left_is_replaced_and_its_successor_lea
 
 def test_more_are_wanted_again_before_the_last_one_has_left(toys: Toys, unique: str) -> None:
     toys.scale(3)
-    with History(toys.settings, unique) as history:
+    with RequestHistory(toys.settings, unique) as history:
         with load(history, 100):
             wait_until(lambda: len(history.seen) > 50, 60, what="answers before the step")
             for workers in (1, 3, 2, 3, 1):
@@ -166,7 +166,7 @@ def test_the_load_decides(broker: str, tmp_path: Path, unique: str) -> None:
     toys.start()
     try:
         assert toys.scaling().workers == 1
-        with History(toys.settings, unique) as history:
+        with RequestHistory(toys.settings, unique) as history:
             with load(history, 60, "sleep 0.03"):  # twice what one worker can do
                 wait_until(lambda: toys.scaling().workers > 1, 60, what="a further worker")
             history.exactly_once()

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from standfast.core.hosts.host_statuses import HostStatuses
-from tests.support.history import History
+from tests.support.history import RequestHistory
 from tests.support.toys.toys import PARTITIONS, Toys
 from tests.waiting import wait_until
 
@@ -48,7 +48,7 @@ def heard(statuses: HostStatuses) -> dict[str, bool]:
 def test_when_a_whole_host_is_killed_the_other_answers_for_it(hosts: tuple[Toys, Toys], unique: str) -> None:
     first, second = hosts
     wait_until(lambda: owned(first) and owned(second), 60, what="both hosts with partitions of their own")
-    with History(first.settings, unique) as history, HostStatuses(first.settings) as statuses:
+    with RequestHistory(first.settings, unique) as history, HostStatuses(first.settings) as statuses:
         wait_until(lambda: heard(statuses) == {"a": False, "b": False}, what="both hosts on the topic")
         history.load(100, 100)
         os.kill(first.status().supervisor_pid, signal.SIGKILL)

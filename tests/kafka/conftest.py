@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.desk import Desk, Reader
+from tests.support.desk import Desk, TopicReader
 from tests.support.toys.toys import Toys
 
 
@@ -17,7 +17,7 @@ def desk(toys: Toys) -> Desk:
 
 
 @pytest.fixture
-def results(desk: Desk) -> Iterator[Reader]:
+def results(desk: Desk) -> Iterator[TopicReader]:
     """A reader of `search.results`, from the start of the test on."""
     with desk.reader("search.results") as reader:
         yield reader

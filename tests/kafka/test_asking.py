@@ -9,7 +9,7 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.support.desk import Desk, Reader
+from tests.support.desk import Desk, TopicReader
 from tests.support.toys.toys import Toys
 from tests.waiting import wait_until
 
@@ -23,10 +23,10 @@ def toys(broker: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Toys
     made.stop()
 
 
-class Caller:
+class Asker:
     """Sends one search at a time and waits for its answer."""
 
-    def __init__(self, desk: Desk, results: Reader, name: str) -> None:
+    def __init__(self, desk: Desk, results: TopicReader, name: str) -> None:
         self._desk, self._results, self._name = desk, results, name
         self._asked = 0
 
@@ -44,8 +44,8 @@ class Caller:
 
 
 @pytest.fixture
-def caller(desk: Desk, results: Reader, unique: str) -> Caller:
-    return Caller(desk, results, unique)
+def caller(desk: Desk, results: TopicReader, unique: str) -> Asker:
+    return Asker(desk, results, unique)
 
 
 def metric(toys: Toys, name: str, **labels: str) -> float:
@@ -55,7 +55,7 @@ def metric(toys: Toys, name: str, **labels: str) -> float:
     return sum(sample.value for sample in samples if sample.name == name and labels.items() <= sample.labels.items())
 
 
-def test_a_model_that_fails_for_ever_says_so_and_recovers(toys: Toys, desk: Desk, caller: Caller, unique: str) -> None:
+def test_a_model_that_fails_for_ever_says_so_and_recovers(toys: Toys, desk: Desk, caller: Asker, unique: str) -> None:
     fails = toys.home / "toy-fails"
     topic = toys.topic("search.requests")
     assert caller.status(f"{unique} before") == "ok"
@@ -78,7 +78,7 @@ def test_a_model_that_fails_for_ever_says_so_and_recovers(toys: Toys, desk: Desk
     assert (toys.logged("the breaker is open"), toys.logged("the breaker is closed")) == (1, 1)
 
 
-def test_a_query_is_computed_once_for_each_version_of_the_model(toys: Toys, caller: Caller) -> None:
+def test_a_query_is_computed_once_for_each_version_of_the_model(toys: Toys, caller: Asker) -> None:
     def looked_up(result: str) -> float:
         return metric(toys, "standfast_cache_lookups_total", topic=toys.topic("search.requests"), result=result)
 

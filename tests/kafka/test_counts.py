@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.history import History
+from tests.support.history import RequestHistory
 from tests.support.mortals.mortals import Mortals
 from tests.support.mortals.steps import Counts
 from tests.waiting import wait_until
@@ -55,7 +55,7 @@ def worker(mortals: Mortals) -> int:
     return mortals.active()[0].pid
 
 
-def one_by_one(history: History, count: int) -> None:
+def one_by_one(history: RequestHistory, count: int) -> None:
     """Sends `count` requests, each after the answer to the one before."""
     for _ in range(count):
         request = history.send("heart", 0)
@@ -63,7 +63,7 @@ def one_by_one(history: History, count: int) -> None:
         wait_until(lambda sent=request: history.answers(sent), 60, 0.001, what="an answer")  # type: ignore[misc]
 
 
-def all_at_once(history: History, count: int) -> None:
+def all_at_once(history: RequestHistory, count: int) -> None:
     """Sends `count` requests that gather while one of 0.5 s is computed."""
     history.send("sleep 0.5", 0)
     for _ in range(count):
@@ -83,7 +83,7 @@ def steps(after: Counts, before: Counts) -> Counter[str]:
 
 def test_one_request_in_flight(quiet: Mortals) -> None:
     pid = worker(quiet)
-    with History(quiet.settings, uuid.uuid4().hex) as history:
+    with RequestHistory(quiet.settings, uuid.uuid4().hex) as history:
         one_by_one(history, 5)
         before, calls_before = quiet.counts(pid), written(pid)
         one_by_one(history, _ONE_BY_ONE)
@@ -101,7 +101,7 @@ def test_one_request_in_flight(quiet: Mortals) -> None:
 
 def test_sixty_four_requests_in_flight(quiet: Mortals) -> None:
     pid = worker(quiet)
-    with History(quiet.settings, uuid.uuid4().hex) as history:
+    with RequestHistory(quiet.settings, uuid.uuid4().hex) as history:
         before, calls_before = quiet.counts(pid), written(pid)
         all_at_once(history, 64)
         done, calls = steps(quiet.counts(pid), before), written(pid) - calls_before
@@ -115,7 +115,7 @@ def test_sixty_four_requests_in_flight(quiet: Mortals) -> None:
 
 def test_what_a_transaction_asks_of_kafka(asking: Mortals) -> None:
     pid = worker(asking)
-    with History(asking.settings, uuid.uuid4().hex) as history:
+    with RequestHistory(asking.settings, uuid.uuid4().hex) as history:
         one_by_one(history, 5)
         time.sleep(_TOLD_S)
         one_by_one(history, 1)

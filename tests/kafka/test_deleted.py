@@ -19,14 +19,14 @@ from drills.control.reader import Control
 from schemas.codec import Codec
 from standfast.core import clients, telemetry
 from standfast.core.settings import KafkaSettings, Settings
-from tests.support.shop import PARTITIONS, Shop
+from tests.support.shop import PARTITIONS, ShopSystem
 from tests.waiting import wait_until
 
 DELETED = "records were deleted before they were read"
 OffsetRanges = list[tuple[int, int, int]]
 
 
-class Topic:
+class ShortenedTopic:
     """A topic with two partitions, of which a test can delete the first records."""
 
     def __init__(self, broker: str, prefix: str, name: str) -> None:
@@ -53,10 +53,10 @@ class Topic:
         return telemetry.DELETED_UNREAD.labels(self.name)._value.get()  # type: ignore[no-any-return]
 
 
-class Reading:
+class WorkerReader:
     """A worker's `PartitionReader` on a topic."""
 
-    def __init__(self, topic: Topic, group: str) -> None:
+    def __init__(self, topic: ShortenedTopic, group: str) -> None:
         self.consumer = Consumer(clients.worker(topic.settings, group, "worker-0", "slot-0"))
         self.reader = PartitionReader(
             self.consumer, topic.name, 1000, lambda _gone, _lost: None, lambda: None, lambda _: None
@@ -74,16 +74,16 @@ class Reading:
 
 
 @pytest.fixture
-def topic(broker: str, unique: str) -> Topic:
-    return Topic(broker, f"{unique}.", "requests")
+def topic(broker: str, unique: str) -> ShortenedTopic:
+    return ShortenedTopic(broker, f"{unique}.", "requests")
 
 
 @pytest.fixture
-def reading(topic: Topic, unique: str) -> Iterator[Callable[[], Reading]]:
-    made: list[Reading] = []
+def reading(topic: ShortenedTopic, unique: str) -> Iterator[Callable[[], WorkerReader]]:
+    made: list[WorkerReader] = []
 
-    def begun() -> Reading:
-        made.append(Reading(topic, unique))
+    def begun() -> WorkerReader:
+        made.append(WorkerReader(topic, unique))
         return made[-1]
 
     yield begun
@@ -98,7 +98,9 @@ def deletions(lines: list[Any], topic: str) -> OffsetRanges:
     return [(line["partition"], line["from_offset"], line["to_offset"]) for line in about_topic]
 
 
-def test_a_worker_tells_what_was_deleted_while_it_lived(topic: Topic, reading: Callable[[], Reading]) -> None:
+def test_a_worker_tells_what_was_deleted_while_it_lived(
+    topic: ShortenedTopic, reading: Callable[[], WorkerReader]
+) -> None:
     topic.write(3)
     worker = reading()
     worker.until(2)
@@ -112,7 +114,9 @@ def test_a_worker_tells_what_was_deleted_while_it_lived(topic: Topic, reading: C
     assert topic.counted() == 2
 
 
-def test_a_worker_tells_what_was_deleted_up_to_the_end(topic: Topic, reading: Callable[[], Reading]) -> None:
+def test_a_worker_tells_what_was_deleted_up_to_the_end(
+    topic: ShortenedTopic, reading: Callable[[], WorkerReader]
+) -> None:
     """No record follows the deleted ones."""
     topic.write(3, partition=1)
     topic.delete(3, partition=1)
@@ -123,7 +127,7 @@ def test_a_worker_tells_what_was_deleted_up_to_the_end(topic: Topic, reading: Ca
 
 
 def test_a_worker_tells_what_was_deleted_before_its_group_had_committed(
-    topic: Topic, reading: Callable[[], Reading]
+    topic: ShortenedTopic, reading: Callable[[], WorkerReader]
 ) -> None:
     """Without a committed offset the client starts at the first record that is left, and logs no offset reset."""
     topic.write(4)
@@ -136,7 +140,7 @@ def test_a_worker_tells_what_was_deleted_before_its_group_had_committed(
 
 
 def test_a_successor_tells_what_was_deleted_behind_the_committed_offset(
-    topic: Topic, reading: Callable[[], Reading]
+    topic: ShortenedTopic, reading: Callable[[], WorkerReader]
 ) -> None:
     topic.write(8)
     first = reading()
@@ -151,7 +155,9 @@ def test_a_successor_tells_what_was_deleted_behind_the_committed_offset(
     assert [record.offset for record in second.reader.waiting] == [6, 7]
 
 
-def test_what_was_read_before_it_was_deleted_is_not_told(topic: Topic, reading: Callable[[], Reading]) -> None:
+def test_what_was_read_before_it_was_deleted_is_not_told(
+    topic: ShortenedTopic, reading: Callable[[], WorkerReader]
+) -> None:
     topic.write(4)
     worker = reading()
     worker.until(3)
@@ -163,7 +169,7 @@ def test_what_was_read_before_it_was_deleted_is_not_told(topic: Topic, reading: 
 
 
 def test_the_drill_runner_tells_of_commands(broker: str, unique: str) -> None:
-    topic = Topic(broker, f"{unique}.", "drills.control")
+    topic = ShortenedTopic(broker, f"{unique}.", "drills.control")
     topic.write(3)
     topic.delete(2)
     control = Control(topic.settings, lambda: False)
@@ -175,7 +181,7 @@ def test_the_drill_runner_tells_of_commands(broker: str, unique: str) -> None:
 
 
 def test_the_follower_of_profiles_tells_of_them(broker: str, unique: str, tmp_path: Path) -> None:
-    topic = Topic(broker, f"{unique}.", "profiles")
+    topic = ShortenedTopic(broker, f"{unique}.", "profiles")
     topic.write(3)
     topic.delete(2)
     stop = threading.Event()
@@ -193,7 +199,7 @@ def test_the_follower_of_profiles_tells_of_them(broker: str, unique: str, tmp_pa
 def test_the_stream_processor_tells_of_interactions(
     broker: str, unique: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    shop = Shop(broker, f"{unique}.", tmp_path)
+    shop = ShopSystem(broker, f"{unique}.", tmp_path)
     topics = [f"{unique}.interactions", f"{unique}.search.requests"]
     admin = AdminClient(clients.base(shop.settings, "test"))
     for topic in topics:

@@ -23,7 +23,7 @@ from standfast.core.settings import KafkaSettings, Settings
 from standfast.core.status import SystemStatus
 from standfast.kafka.cluster import Cluster
 from standfast.status_topic import StatusTopic
-from tests.support.desk import Reader
+from tests.support.desk import TopicReader
 from tests.support.toys.toys import Toys
 from tests.waiting import wait_until
 
@@ -90,7 +90,7 @@ def test_a_running_system_is_seen_and_what_happens_to_it(toys: Toys) -> None:
         )
         toys.whole((worker.pid,))
         wait_until(lambda: worker.pid not in {row.pid for row in hosts(statuses)[host].status.workers})
-    with Reader(toys.settings, toys.topic("status")) as reader:
+    with TopicReader(toys.settings, toys.topic("status")) as reader:
         record = reader.until(lambda message: message.key() == host.encode())
         assert json.loads(record.value()).keys() == json.loads((toys.home / "run" / "status.json").read_text()).keys()
 
@@ -131,7 +131,7 @@ def test_a_killed_system_is_gone_and_one_that_stops_is_deleted(toys: Toys) -> No
         toys.stop(signal.SIGKILL)
         toys.start()
         wait_until(lambda: alive(statuses) == {host}, what="the same host again")
-        with Reader(toys.settings, toys.topic("status")) as records:
+        with TopicReader(toys.settings, toys.topic("status")) as records:
             os.kill(toys.status().supervisor_pid, signal.SIGTERM)
             wait_until(lambda: not hosts(statuses), what="a host that has left")
             records.until(lambda record: record.value() is None)

@@ -12,7 +12,7 @@ from confluent_kafka.admin import AdminClient
 from standfast.core import clients
 from standfast.kafka.cluster import Cluster
 from tests.support.desk import Desk, has
-from tests.support.raw_records import Raw, batch, refusal, send
+from tests.support.raw_records import RawRecord, batch, refusal, send
 from tests.support.toys.toys import Toys
 
 MIB = 1 << 20
@@ -48,13 +48,15 @@ def test_an_answer_too_large_for_its_topic_is_kept_as_a_dead_letter(toys: Toys) 
 def test_a_small_record_that_holds_much_is_refused(toys: Toys, codec: str) -> None:
     """Kafka judged it by its compressed size, and every client that fetched it had to unpack all of it."""
     pids, admin = toys.pids(), AdminClient(clients.base(toys.settings, "test"))
-    bomb = batch([Raw(b" " * 20 * MIB)], codec)
+    bomb = batch([RawRecord(b" " * 20 * MIB)], codec)
     assert len(bomb) < MIB, "compressed, the topics would take it"
     for topic in ("search.requests", "search.requests.bulk", "recommend.requests", "interactions", "drills.control"):
         assert refusal(admin, toys.topic(topic), 0, bomb) == KafkaError.MSG_SIZE_TOO_LARGE, topic
     desk = Desk(toys.settings)
     with desk.reader("search.results") as results:
-        send(admin, toys.topic("search.requests"), 0, batch([Raw(search(f"{codec}-{n}")) for n in range(9)], codec))
+        send(
+            admin, toys.topic("search.requests"), 0, batch([RawRecord(search(f"{codec}-{n}")) for n in range(9)], codec)
+        )
         assert [results.answer(f"{codec}-{n}")["status"] for n in range(9)] == ["ok"] * 9
     assert toys.pids() == pids, "a worker died of it"
 

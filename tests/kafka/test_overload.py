@@ -12,7 +12,7 @@ import pytest
 from confluent_kafka import Message, Producer
 
 from standfast.core import clients
-from tests.support.desk import Desk, Header, Reader
+from tests.support.desk import Desk, Header, TopicReader
 from tests.support.toys.toys import Toys
 from tests.waiting import wait_until
 
@@ -48,7 +48,7 @@ def flood(desk: Desk, name: str, topic: str, count: int, headers: Sequence[Heade
     return ids
 
 
-def answers(reader: Reader, ids: Sequence[str]) -> dict[str, tuple[str, Message]]:
+def answers(reader: TopicReader, ids: Sequence[str]) -> dict[str, tuple[str, Message]]:
     """The status and the record of the answer to each request; fails if a request has two."""
     wanted = set(ids)
 

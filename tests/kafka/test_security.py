@@ -39,7 +39,7 @@ def secure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecureBroker]:
         node.stop()
 
 
-class Refused(Exception):
+class CertificateRefused(Exception):
     """The client refused the broker's certificate."""
 
 
@@ -79,7 +79,7 @@ class Clients:
             except KafkaException:
                 admin.poll(0)
                 if any(error.code() == KafkaError._SSL for error in errors):
-                    raise Refused(errors) from None
+                    raise CertificateRefused(errors) from None
             else:
                 return
         raise TimeoutError(errors)
@@ -97,7 +97,7 @@ class Clients:
             await producer.start()
             await producer.send_and_wait(TOPIC, b"from faust")
         except KafkaConnectionError:
-            raise Refused from None
+            raise CertificateRefused from None
         finally:
             await producer.stop()
 
@@ -113,7 +113,7 @@ class Clients:
         words = [sys.executable, "-m", "standfast", "kafka", "get-offsets", "--topic", TOPIC]
         done = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=150, check=False)
         if "SSL handshake failed" in done.stderr:
-            raise Refused(done.stderr)
+            raise CertificateRefused(done.stderr)
         assert done.returncode == 0, done.stderr
         assert done.stdout.startswith(f"{TOPIC}:0:")
 
@@ -149,7 +149,7 @@ def test_a_certificate_and_a_password_get_every_client_in(
 def test_a_broker_of_another_name_is_refused_unless_names_are_not_checked(
     secure: SecureBroker, tmp_path: Path, kind: str
 ) -> None:
-    with pytest.raises(Refused):
+    with pytest.raises(CertificateRefused):
         KINDS[kind](Clients(secure.misnamed, secure.client(), tmp_path))
     unchecked = secure.client(**{"ssl.endpoint.identification.algorithm": "none"})
     KINDS[kind](Clients(secure.misnamed, unchecked, tmp_path))
@@ -162,7 +162,7 @@ def test_a_broker_of_an_unknown_authority_is_refused_unless_certificates_are_not
     """Java has no such setting, and the tools refuse it with an error."""
     client = secure.client()
     client["ssl.ca.location"] = client["ssl.certificate.location"]
-    with pytest.raises(Refused):
+    with pytest.raises(CertificateRefused):
         KINDS[kind](Clients(secure.named, client, tmp_path))
     unchecked = {**client, "enable.ssl.certificate.verification": "false"}
     KINDS[kind](Clients(secure.named, unchecked, tmp_path))

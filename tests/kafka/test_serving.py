@@ -19,8 +19,8 @@ from schemas.codec import Codec, Encoding
 from schemas.records import RecommendRequest, Result, SearchRequest
 from schemas.registry import SchemaRegistry
 from standfast.core import clients
-from tests.support.desk import Desk, Header, Reader, RefusedByKafka, has
-from tests.support.history import History
+from tests.support.desk import Desk, Header, RefusedByKafka, TopicReader, has
+from tests.support.history import RequestHistory
 from tests.support.registry import Registry, running_registry
 from tests.support.toys.toys import PARTITIONS, Toys
 from tests.waiting import wait_until
@@ -50,7 +50,7 @@ def toys(broker: str, registry_url: str, tmp_path_factory: pytest.TempPathFactor
 
 
 @pytest.fixture
-def dead(desk: Desk) -> Iterator[Reader]:
+def dead(desk: Desk) -> Iterator[TopicReader]:
     with desk.reader("search.requests.dlq") as reader:
         yield reader
 
@@ -75,7 +75,7 @@ def first_byte(value: bytes) -> bytes:
 
 @pytest.mark.parametrize("encoding", list(Encoding))
 def test_a_search_is_answered_in_kind(
-    desk: Desk, codec: Codec, results: Reader, encoding: Encoding, unique: str
+    desk: Desk, codec: Codec, results: TopicReader, encoding: Encoding, unique: str
 ) -> None:
     value = codec.encode(SearchRequest(request_id=unique, query="lunch bag", k=1, user_id="u7"), encoding)
     desk.send("search.requests", value, b"own-key", [("n", unique.encode())])
@@ -100,14 +100,14 @@ def test_a_recommendation_is_answered_in_kind(desk: Desk, codec: Codec, encoding
     assert message.key() == b"u7"
 
 
-def test_a_request_without_id_and_key_is_answered_under_its_place(desk: Desk, results: Reader) -> None:
+def test_a_request_without_id_and_key_is_answered_under_its_place(desk: Desk, results: TopicReader) -> None:
     partition, offset = desk.send("search.requests", b'{"query": "no name"}')
     request_id = f"{desk.topic('search.requests')}-{partition}-{offset}"
     assert results.answer(request_id)["status"] == "ok"
     assert results.messages[-1].key() == request_id.encode()
 
 
-def test_all_headers_come_back(desk: Desk, results: Reader, unique: str) -> None:
+def test_all_headers_come_back(desk: Desk, results: TopicReader, unique: str) -> None:
     headers: list[Header] = [
         ("kafka_correlationId", b"\x00\xff" * 8),
         ("traceparent", b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"),
@@ -122,7 +122,7 @@ def test_all_headers_come_back(desk: Desk, results: Reader, unique: str) -> None
 
 
 def test_an_answer_goes_to_the_reply_topic_and_partition_that_are_asked_for(
-    desk: Desk, results: Reader, unique: str
+    desk: Desk, results: TopicReader, unique: str
 ) -> None:
     desk.create(unique, 3)
     named: list[Header] = [("kafka_replyTopic", desk.topic(unique).encode())]
@@ -140,12 +140,14 @@ def test_an_answer_goes_to_the_reply_topic_and_partition_that_are_asked_for(
 @pytest.mark.parametrize(
     "topic", [b"serving.search.requests", b"serving.search.requests.dlq", b"serving.profiles", b"not.there", b"\xff \0"]
 )
-def test_a_reply_topic_that_cannot_be_meant_is_not_used(desk: Desk, results: Reader, unique: str, topic: bytes) -> None:
+def test_a_reply_topic_that_cannot_be_meant_is_not_used(
+    desk: Desk, results: TopicReader, unique: str, topic: bytes
+) -> None:
     desk.send("search.requests", search(unique), headers=[("kafka_replyTopic", topic)])
     assert results.answer(unique)["status"] == "ok"
 
 
-def test_a_reply_topic_that_refuses_the_answer_holds_nobody_up(desk: Desk, results: Reader, unique: str) -> None:
+def test_a_reply_topic_that_refuses_the_answer_holds_nobody_up(desk: Desk, results: TopicReader, unique: str) -> None:
     """Kafka's internal topics take no records: every try of the batch failed, for ever."""
     desk.send("search.requests", search(unique), b"k", [("kafka_replyTopic", b"__consumer_offsets")])
     desk.send("search.requests", search(f"{unique}-next"), b"k")
@@ -154,7 +156,7 @@ def test_a_reply_topic_that_refuses_the_answer_holds_nobody_up(desk: Desk, resul
 
 
 def test_a_reply_topic_whose_limits_refuse_the_answer_costs_only_its_caller_the_reply(
-    desk: Desk, results: Reader, dead: Reader, unique: str
+    desk: Desk, results: TopicReader, dead: TopicReader, unique: str
 ) -> None:
     """The topic refused the transaction marker too: the worker answered nothing any more, not even after a restart."""
     desk.create(unique, 1, message_timestamp_before_max_ms="0")
@@ -168,7 +170,7 @@ def test_a_reply_topic_whose_limits_refuse_the_answer_costs_only_its_caller_the_
     assert b"INVALID_TIMESTAMP" in (dict(letter.headers() or [])["error-reason"] or b"")
 
 
-def test_many_missing_reply_topics_hold_nobody_up(desk: Desk, results: Reader, unique: str) -> None:
+def test_many_missing_reply_topics_hold_nobody_up(desk: Desk, results: TopicReader, unique: str) -> None:
     """Each missing topic cost 0.5 s, one after the other: a request behind 64 of them waited 25 s."""
     began = time.monotonic()
     for number in range(64):
@@ -182,7 +184,7 @@ def test_many_missing_reply_topics_hold_nobody_up(desk: Desk, results: Reader, u
         assert results.answer(f"{unique}-{number}")["status"] == "ok"
 
 
-def test_a_reply_topic_that_is_deleted_holds_nobody_up(desk: Desk, results: Reader, unique: str) -> None:
+def test_a_reply_topic_that_is_deleted_holds_nobody_up(desk: Desk, results: TopicReader, unique: str) -> None:
     """Callers create reply topics for themselves and delete them when they end."""
     desk.create(unique, 1)
     named: list[Header] = [("kafka_replyTopic", desk.topic(unique).encode())]
@@ -194,7 +196,7 @@ def test_a_reply_topic_that_is_deleted_holds_nobody_up(desk: Desk, results: Read
     assert results.answer(f"{unique}-gone")["status"] == "ok"
 
 
-def test_a_request_that_is_too_late_is_told_so(desk: Desk, results: Reader, unique: str) -> None:
+def test_a_request_that_is_too_late_is_told_so(desk: Desk, results: TopicReader, unique: str) -> None:
     now = int(time.time() * 1000)
     for name, deadline in (("late", now - 1000), ("early", now + 600_000)):
         desk.send("search.requests", search(f"{unique}-{name}"), headers=[("deadline-ms", b"%d" % deadline)])
@@ -213,7 +215,7 @@ def test_a_request_that_is_too_late_is_told_so(desk: Desk, results: Reader, uniq
     ],
 )
 def test_a_wrong_request_is_answered_with_what_is_wrong(
-    desk: Desk, results: Reader, unique: str, fields: dict[str, object], error: str
+    desk: Desk, results: TopicReader, unique: str, fields: dict[str, object], error: str
 ) -> None:
     desk.send("search.requests", json.dumps({"request_id": unique, **fields}).encode())
     answer = results.answer(unique)
@@ -222,7 +224,7 @@ def test_a_wrong_request_is_answered_with_what_is_wrong(
 
 
 def test_a_request_the_model_fails_on_is_answered_and_kept(
-    desk: Desk, results: Reader, dead: Reader, unique: str
+    desk: Desk, results: TopicReader, dead: TopicReader, unique: str
 ) -> None:
     value = search(unique, "raise")
     desk.send("search.requests", value, b"k", [("n", unique.encode())])
@@ -232,7 +234,7 @@ def test_a_request_the_model_fails_on_is_answered_and_kept(
 
 @pytest.mark.parametrize("value", [None, b"", b"not json", b"\xc3\x01\0\0\0\0\0\0\0\0x", b"\0\0\0\0\x63x"])
 def test_an_unreadable_record_is_kept_as_it_was_with_the_reason(
-    desk: Desk, dead: Reader, unique: str, value: bytes | None
+    desk: Desk, dead: TopicReader, unique: str, value: bytes | None
 ) -> None:
     sent_headers: list[Header] = [("n", unique.encode()), ("x", None)]
     partition, offset = desk.send("search.requests", value, b"\xffkey", sent_headers)
@@ -248,7 +250,7 @@ def test_an_unreadable_record_is_kept_as_it_was_with_the_reason(
     assert abs(int(error_headers["error-timestamp"] or 0) - time.time() * 1000) < 600_000
 
 
-def test_unreadable_records_keep_their_order_and_are_read_once(desk: Desk, dead: Reader, unique: str) -> None:
+def test_unreadable_records_keep_their_order_and_are_read_once(desk: Desk, dead: TopicReader, unique: str) -> None:
     sent = [b"junk %d" % number for number in range(30)]
     for value in sent:
         partition, offset = desk.send("search.requests", value, unique.encode())
@@ -278,7 +280,9 @@ asyncio.run(send())
 """
 
 
-def test_a_header_name_that_is_not_utf_8_makes_a_dead_letter(toys: Toys, desk: Desk, dead: Reader, unique: str) -> None:
+def test_a_header_name_that_is_not_utf_8_makes_a_dead_letter(
+    toys: Toys, desk: Desk, dead: TopicReader, unique: str
+) -> None:
     """confluent-kafka raises SystemError for such a header, which ended one worker after the other."""
     subprocess.run(
         [
@@ -338,7 +342,7 @@ def _frame(registry: Registry) -> bytes:
 
 @pytest.mark.parametrize("fault", ["says 503", "hangs"])
 def test_while_the_registry_is_away_only_what_needs_it_waits(
-    desk: Desk, results: Reader, registry: Registry, fault: str, unique: str
+    desk: Desk, results: TopicReader, registry: Registry, fault: str, unique: str
 ) -> None:
     mark = unique.encode()
     if fault == "hangs":
@@ -361,7 +365,9 @@ def test_while_the_registry_is_away_only_what_needs_it_waits(
     assert sorted(seen) == sorted(mark + name for name in (b"beside", b"frame", b"behind"))
 
 
-def test_a_takeover_asks_no_registry(toys: Toys, desk: Desk, results: Reader, registry: Registry, unique: str) -> None:
+def test_a_takeover_asks_no_registry(
+    toys: Toys, desk: Desk, results: TopicReader, registry: Registry, unique: str
+) -> None:
     mark, frame = unique.encode(), _frame(registry)
     desk.send("search.requests", frame, headers=[("n", mark + b"before")], partition=0)
     results.until(has("n", mark + b"before"))
@@ -385,7 +391,7 @@ def test_a_record_of_20_mb_is_refused_by_a_topic_of_the_table(desk: Desk) -> Non
 
 
 def test_a_committed_reader_sees_every_answer_once_and_in_order(toys: Toys) -> None:
-    with History(toys.settings, "once") as history:
+    with RequestHistory(toys.settings, "once") as history:
         history.load(300, 600)
         history.exactly_once()
         assert {sighting.status for sighting in history.seen} == {"ok"}
@@ -429,7 +435,7 @@ def test_at_least_once_answers_too(broker: str, tmp_path_factory: pytest.TempPat
     toys = Toys(tmp_path_factory.mktemp("least"), broker, "least.", ("search",), **more)
     toys.start()
     try:
-        with History(toys.settings, "least") as history:
+        with RequestHistory(toys.settings, "least") as history:
             history.load(100, 400)
             history.exactly_once()
             refused = history.send("raise")

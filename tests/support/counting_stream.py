@@ -19,7 +19,7 @@ from streams.oldest_offsets import OldestOffsets
 from streams.unpacking import RecordBatches
 
 
-class Held(msgspec.Struct):
+class MostHeld(msgspec.Struct):
     """Maxima: records that were decoded but not processed yet, and bytes fetched but not decoded yet."""
 
     records: int = 0
@@ -32,7 +32,7 @@ class Counting:
     def __init__(self) -> None:
         self._read = 0
         self._looked_at = 0
-        self._most = Held()
+        self._most = MostHeld()
 
     def install(self) -> None:
         """Patches aiokafka and `OldestOffsets`, so that everything read and processed in this process is counted."""
@@ -44,7 +44,7 @@ class Counting:
             ahead = _bytes(consumer._fetcher._records.values())
             records = await fetch(thread, consumer, *args, **named)
             self._read += sum(map(len, records.values()))
-            self._note(Held(self._read - self._looked_at, ahead))
+            self._note(MostHeld(self._read - self._looked_at, ahead))
             return records
 
         return fetching
@@ -56,8 +56,8 @@ class Counting:
 
         return looking
 
-    def _note(self, now: Held) -> None:
-        self._most = Held(max(self._most.records, now.records), max(self._most.bytes, now.bytes))
+    def _note(self, now: MostHeld) -> None:
+        self._most = MostHeld(max(self._most.records, now.records), max(self._most.bytes, now.bytes))
         fresh = home() / "held.new"
         fresh.write_bytes(msgspec.json.encode(self._most))
         fresh.replace(home() / "held")

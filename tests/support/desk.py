@@ -27,7 +27,7 @@ WAIT_S = 60.0  # bounds each call to Kafka and each wait for its effect
 Header = tuple[str, bytes | None]
 
 
-class Reader(AbstractContextManager["Reader"]):
+class TopicReader(AbstractContextManager["TopicReader"]):
     """Reads all partitions of a topic, from their end or from their beginning, with read_committed."""
 
     def __init__(self, settings: Settings, topic: str, *, from_the_start: bool = False) -> None:
@@ -80,9 +80,9 @@ class Desk:
         """The full name of a topic, with the prefix."""
         return self.settings.kafka.topic_prefix + name
 
-    def reader(self, name: str) -> Reader:
+    def reader(self, name: str) -> TopicReader:
         """A reader of a topic, from its present end."""
-        return Reader(self.settings, self.topic(name))
+        return TopicReader(self.settings, self.topic(name))
 
     def send(
         self,

@@ -23,7 +23,7 @@ from standfast.core.settings import Settings
 from tests.waiting import wait_until
 
 
-class Stage:
+class DrillStage:
     """Sends commands to `drills.control` and reads events from `drills.results`, under the prefix of one test."""
 
     def __init__(self, settings: Settings) -> None:

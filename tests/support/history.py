@@ -14,7 +14,7 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaExcepti
 from schemas.topics import BULK_SUFFIX
 from standfast.core import clients
 from standfast.core.settings import Settings
-from tests.support.desk import Reader, both_ends
+from tests.support.desk import TopicReader, both_ends
 from tests.waiting import wait_until
 
 KEYS = 16  # several for each partition
@@ -22,7 +22,7 @@ ANSWER_S = 120.0  # bounds a wait for answers, on a busy machine
 
 
 @dataclass(frozen=True)
-class Sighting:
+class SeenAnswer:
     """One answer as a read_committed consumer saw it; `at` is the monotonic time in seconds."""
 
     request_id: str
@@ -33,7 +33,7 @@ class Sighting:
     title: str = ""
 
 
-class History:
+class RequestHistory:
     """Sends requests to one service and reads its result topic, in a thread, from the moment it is entered.
 
     Each request has a key. All requests of a key go through one request partition and one result partition, so their
@@ -48,7 +48,7 @@ class History:
         self.name = name
         self.sent: dict[str, str] = {}
         self.asked: dict[str, str] = {}
-        self.seen: list[Sighting] = []
+        self.seen: list[SeenAnswer] = []
         self._settings = settings
         self._requests = f"{prefix}{service}.requests{suffix}"
         self._headers = [("kafka_replyTopic", replies.encode())] if replies else []
@@ -64,7 +64,7 @@ class History:
         self._started = threading.Event()
         self._thread = threading.Thread(target=self._read, name="history", daemon=True)
 
-    def __enter__(self) -> History:
+    def __enter__(self) -> RequestHistory:
         self._thread.start()
         assert self._started.wait(60), "the reader did not start"
         return self
@@ -109,7 +109,7 @@ class History:
         assert self._producer.flush(60) == 0
         assert not self._unsent, self._unsent
 
-    def answers(self, request_id: str) -> list[Sighting]:
+    def answers(self, request_id: str) -> list[SeenAnswer]:
         """All answers to a request, in the order they were read."""
         return [sighting for sighting in list(self.seen) if sighting.request_id == request_id]
 
@@ -143,14 +143,14 @@ class History:
     def _written(self) -> Counter[str]:
         """How often each request is in the request topic."""
         total = sum(self._ends(self._requests).values())  # a count, as no record is deleted and none transactional
-        with Reader(self._settings, self._requests, from_the_start=True) as reader:
+        with TopicReader(self._settings, self._requests, from_the_start=True) as reader:
             wait_until(lambda: reader.read(0.5) is not None and len(reader.messages) >= total, what="all requests read")
             values = [message.value() or b"" for message in reader.messages]
         return Counter(json.loads(value)["request_id"] for value in values if f'"{self.name}-'.encode() in value)
 
     def dead_letter(self, request_id: str) -> dict[str, bytes]:
         """The headers of a request's dead letter."""
-        with Reader(self._settings, f"{self._requests}.dlq", from_the_start=True) as dead:
+        with TopicReader(self._settings, f"{self._requests}.dlq", from_the_start=True) as dead:
             letter = dead.until(lambda message: f'"{request_id}"'.encode() in (message.value() or b""))
         return {name: value or b"" for name, value in letter.headers() or []}
 
@@ -198,7 +198,7 @@ class History:
             fields = json.loads(message.value() or b"")
             shown = fields["items"][0]["title"] if fields["items"] else ""
             seen = (fields["request_id"], fields["status"], fields["worker"], fields["model"])
-            self.seen.append(Sighting(*seen, time.monotonic(), shown))
+            self.seen.append(SeenAnswer(*seen, time.monotonic(), shown))
 
     def _ends(self, topic: str) -> dict[int, int]:
         """The end offset of each partition, as a read_committed consumer sees it."""

@@ -21,7 +21,7 @@ from standfast.core import backoff
 from standfast.core.settings import Settings
 
 
-class Loop:
+class FakeLoop:
     """An event loop and a clock that only tests move."""
 
     def __init__(self) -> None:
@@ -83,7 +83,7 @@ class PaperMember(MemberState):
 class PaperNursery:
     """A fake `NurseryHandle`."""
 
-    def __init__(self, stage: Stage, version: int) -> None:
+    def __init__(self, stage: ReplicaStage, version: int) -> None:
         self._stage = stage
         self.version = version
         self.model = ""
@@ -117,11 +117,11 @@ class PaperNursery:
         self.ended = True
 
 
-class Stage:
+class ReplicaStage:
     """A replica set of a service with two workers and one standby, and everything that can happen to it."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.loop = Loop()
+        self.loop = FakeLoop()
         self.nurseries: list[PaperNursery] = []
         for module in (backoff, identities, member_state, replica_set, sizing):
             monkeypatch.setattr(module, "time", self.loop)

@@ -27,7 +27,7 @@ CODECS: dict[str, tuple[int, Callable[[bytes], bytes]]] = {
 
 
 @dataclass(frozen=True)
-class Raw:
+class RawRecord:
     """One record of a batch."""
 
     value: bytes
@@ -43,7 +43,7 @@ class Raw:
         return _sized(body)
 
 
-def batch(records: Sequence[Raw], compression: str = "none", at: int | None = None, base: int = 0) -> bytes:
+def batch(records: Sequence[RawRecord], compression: str = "none", at: int | None = None, base: int = 0) -> bytes:
     """A batch (format v2) of these records, from offset `base` on. `at`: timestamp in ms, now by default.
 
     Kafka soon deletes records with an old timestamp, because the topic's retention counts from it.

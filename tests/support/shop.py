@@ -20,7 +20,7 @@ CODEC = Codec()
 PARTITIONS = 3
 
 
-class Shop:
+class ShopSystem:
     """Topics under one prefix, and a stream processor that runs `module` once `start` is called."""
 
     def __init__(self, broker: str, prefix: str, home: Path, module: str = "streams") -> None:

@@ -22,7 +22,7 @@ from standfast import topics
 from standfast.core import clients
 from standfast.core.settings import KafkaSettings, Settings
 from tests.support.desk import Desk
-from tests.support.drill_stage import RunnerProcess, Stage, runner_in_a_thread
+from tests.support.drill_stage import DrillStage, RunnerProcess, runner_in_a_thread
 from tests.support.small_system import SmallSystem
 from tests.support.toys import toy_fault
 from tests.waiting import wait_until
@@ -33,24 +33,24 @@ MODULE = "tests.support.mortals.mortal_runner"
 
 
 @pytest.fixture(scope="module")
-def stage(broker: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+def stage(broker: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[DrillStage]:
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv("STANDFAST_HOME", str(tmp_path_factory.mktemp("state")))
         settings = Settings(kafka=KafkaSettings(bootstrap_servers=broker, topic_prefix="killed.", partitions=3))
         topics.apply(AdminClient(clients.base(settings, "test")), settings.kafka)
-        made = Stage(settings)
+        made = DrillStage(settings)
         yield made
         made.close()
 
 
 @pytest.fixture(scope="module")
-def system(stage: Stage) -> Iterator[SmallSystem]:
+def system(stage: DrillStage) -> Iterator[SmallSystem]:
     with SmallSystem(stage.settings) as running:
         yield running
 
 
 @pytest.fixture
-def runner(stage: Stage) -> Iterator[RunnerProcess]:
+def runner(stage: DrillStage) -> Iterator[RunnerProcess]:
     with RunnerProcess(stage.settings, MODULE) as made:
         made.end(signal.SIGKILL)  # each test starts it with its own variables
         yield made
@@ -76,7 +76,7 @@ def is_stopped(system: SmallSystem) -> bool:
         held.close()
 
 
-def ended(stage: Stage, runner: RunnerProcess, drill_id: str) -> DrillEvent:
+def ended(stage: DrillStage, runner: RunnerProcess, drill_id: str) -> DrillEvent:
     """The last event of the drill, written by the next runner; asserts that it is the only one and no file is left."""
     runner.start()
     last = stage.last(drill_id)
@@ -100,7 +100,7 @@ def ended(stage: Stage, runner: RunnerProcess, drill_id: str) -> DrillEvent:
     ],
 )
 def test_a_runner_killed_leaves_nothing_to_the_next_but_to_undo(
-    stage: Stage, system: SmallSystem, runner: RunnerProcess, drill: str, moment: str, injected: str
+    stage: DrillStage, system: SmallSystem, runner: RunnerProcess, drill: str, moment: str, injected: str
 ) -> None:
     drill_id = f"{drill}-{moment.replace(' ', '-')}"
     before = system.pids()
@@ -126,7 +126,7 @@ def test_a_runner_killed_leaves_nothing_to_the_next_but_to_undo(
 
 
 def test_who_is_killed_while_it_undoes_what_another_left_does_no_harm(
-    stage: Stage, system: SmallSystem, runner: RunnerProcess
+    stage: DrillStage, system: SmallSystem, runner: RunnerProcess
 ) -> None:
     runner.start(DIES="after inject")
     stage.order(drill="toy-hang", drill_id="twice", params=QUICK, target={"worker": "search-0"})
@@ -141,7 +141,7 @@ def test_who_is_killed_while_it_undoes_what_another_left_does_no_harm(
 
 
 def test_the_event_tells_what_is_to_be_undone_where_the_file_is_lost(
-    stage: Stage, system: SmallSystem, runner: RunnerProcess
+    stage: DrillStage, system: SmallSystem, runner: RunnerProcess
 ) -> None:
     runner.start(DIES="after inject")
     stage.order(drill="toy-hang", drill_id="lost", params=QUICK, target={"worker": "search-0"})
@@ -154,7 +154,7 @@ def test_the_event_tells_what_is_to_be_undone_where_the_file_is_lost(
 
 
 def test_an_ended_drill_whose_file_stayed_is_undone_and_not_told_again(
-    stage: Stage, system: SmallSystem, runner: RunnerProcess
+    stage: DrillStage, system: SmallSystem, runner: RunnerProcess
 ) -> None:
     """A runner killed right after it has written the last event leaves the intent's file behind."""
     runner.start(DIES="after keep")
@@ -178,7 +178,7 @@ def test_an_ended_drill_whose_file_stayed_is_undone_and_not_told_again(
 
 
 def test_nothing_is_injected_before_kafka_has_acknowledged_the_intent(
-    stage: Stage, system: SmallSystem, monkeypatch: pytest.MonkeyPatch
+    stage: DrillStage, system: SmallSystem, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(execution, "_WRITTEN_WITHIN_S", 1.0)
     desk, before = Desk(stage.settings), system.pids()
@@ -200,7 +200,7 @@ def test_nothing_is_injected_before_kafka_has_acknowledged_the_intent(
 
 
 def test_a_runner_stopped_while_kafka_takes_no_event_takes_the_fault_away(
-    stage: Stage, runner: RunnerProcess, system: SmallSystem, monkeypatch: pytest.MonkeyPatch
+    stage: DrillStage, runner: RunnerProcess, system: SmallSystem, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     desk = Desk(stage.settings)
 

@@ -10,14 +10,14 @@ import msgspec
 from schemas.codec import Encoding
 from schemas.records import RecommendRequest, Result, TrafficWindow
 from streams.transport import AHEAD_BYTES, AT_ONCE
-from tests.support.counting_stream import Held
-from tests.support.shop import CODEC, Reading, Shop
+from tests.support.counting_stream import MostHeld
+from tests.support.shop import CODEC, Reading, ShopSystem
 from tests.waiting import wait_until
 
 _RECORDS = 10_000
 
 
-def fill(shop: Shop) -> None:
+def fill(shop: ShopSystem) -> None:
     """Writes `_RECORDS` requests and as many answers, of about 300 bytes each."""
     for number in range(_RECORDS):
         name = f"request-{number}"
@@ -38,14 +38,14 @@ def counted(traffic: Reading) -> Counter[str]:
 
 
 def test_a_backlog_is_counted_whole_and_held_in_small_parts(broker: str, unique: str, tmp_path: Path) -> None:
-    shop = Shop(broker, f"{unique}.", tmp_path, "tests.support.counting_stream")
+    shop = ShopSystem(broker, f"{unique}.", tmp_path, "tests.support.counting_stream")
     fill(shop)
     traffic = shop.read("traffic")
     shop.start()
     try:
         wait_until(lambda: counted(traffic).total() >= 2 * _RECORDS, 60, what="windows of all records")
         assert counted(traffic) == Counter({"recommend.requests": _RECORDS, "recommend.results": _RECORDS})
-        held = msgspec.json.decode((tmp_path / "held").read_bytes(), type=Held)
+        held = msgspec.json.decode((tmp_path / "held").read_bytes(), type=MostHeld)
     finally:
         shop.kill()
         traffic.close()

@@ -16,12 +16,12 @@ from confluent_kafka import Producer
 from schemas.codec import Encoding
 from schemas.records import Profile, Result, TrafficWindow
 from standfast.core import clients
-from tests.support.shop import CODEC, Shop
+from tests.support.shop import CODEC, ShopSystem
 from tests.waiting import wait_until
 
 
-def shop_of(broker: str, tmp: Path, prefix: str) -> Iterator[Shop]:
-    shop = Shop(broker, prefix, tmp)
+def shop_of(broker: str, tmp: Path, prefix: str) -> Iterator[ShopSystem]:
+    shop = ShopSystem(broker, prefix, tmp)
     shop.start()
     try:
         yield shop
@@ -30,18 +30,18 @@ def shop_of(broker: str, tmp: Path, prefix: str) -> Iterator[Shop]:
 
 
 @pytest.fixture(scope="module")
-def shop(broker: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+def shop(broker: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ShopSystem]:
     """A system whose one stream processor serves several tests."""
     yield from shop_of(broker, tmp_path_factory.mktemp("shop"), f"s{time.time_ns()}.")
 
 
 @pytest.fixture
-def own_shop(broker: str, tmp_path: Path, unique: str) -> Iterator[Shop]:
+def own_shop(broker: str, tmp_path: Path, unique: str) -> Iterator[ShopSystem]:
     """A system for one test only."""
     yield from shop_of(broker, tmp_path, f"{unique}.")
 
 
-def test_a_purchase_is_in_the_profile_within_two_seconds(shop: Shop) -> None:
+def test_a_purchase_is_in_the_profile_within_two_seconds(shop: ShopSystem) -> None:
     profiles = shop.read("profiles")
     shop.buy("warm", "up")
     wait_until(lambda: profiles.items_of("warm"), what="first profile")
@@ -52,7 +52,7 @@ def test_a_purchase_is_in_the_profile_within_two_seconds(shop: Shop) -> None:
     profiles.close()
 
 
-def test_a_profile_lies_where_its_interactions_lie_whatever_their_key(shop: Shop) -> None:
+def test_a_profile_lies_where_its_interactions_lie_whatever_their_key(shop: ShopSystem) -> None:
     profiles, read = shop.read("profiles"), shop.read("interactions")
     for key in ("a", "b", "c", "d"):
         shop.buy("roaming", f"item-{key}", key=key)
@@ -87,7 +87,7 @@ def test_a_profile_lies_where_its_interactions_lie_whatever_their_key(shop: Shop
         (b'{"item_id": "a"}', b"user_id"),
     ],
 )
-def test_a_bad_interaction_is_set_aside_and_later_ones_go_on(shop: Shop, bad: bytes, reason: bytes) -> None:
+def test_a_bad_interaction_is_set_aside_and_later_ones_go_on(shop: ShopSystem, bad: bytes, reason: bytes) -> None:
     letters, profiles = shop.read("interactions.dlq", 1), shop.read("profiles")
     marked = bad + b" " if bad.startswith(b"{") else bad
     shop.producer.produce(shop.prefix + "interactions", value=marked, key="k", headers=[("traceparent", b"00-1")])
@@ -105,14 +105,14 @@ def test_a_bad_interaction_is_set_aside_and_later_ones_go_on(shop: Shop, bad: by
     profiles.close()
 
 
-def test_nothing_at_all_is_a_dead_letter_too(shop: Shop) -> None:
+def test_nothing_at_all_is_a_dead_letter_too(shop: ShopSystem) -> None:
     letters = shop.read("interactions.dlq", 1)
     shop.producer.produce(shop.prefix + "interactions", value=None, key="nothing")
     wait_until(lambda: any(m.key() == b"nothing" for m in letters.more()), what="dead letter")
     letters.close()
 
 
-def test_an_interaction_in_avro_counts_as_one_in_json(shop: Shop) -> None:
+def test_an_interaction_in_avro_counts_as_one_in_json(shop: ShopSystem) -> None:
     profiles = shop.read("profiles")
     shop.buy("avro", "one", Encoding.JSON)
     shop.buy("avro", "two", Encoding.AVRO)
@@ -120,7 +120,7 @@ def test_an_interaction_in_avro_counts_as_one_in_json(shop: Shop) -> None:
     profiles.close()
 
 
-def test_windows_count_committed_answers_only(shop: Shop) -> None:
+def test_windows_count_committed_answers_only(shop: ShopSystem) -> None:
     answers = Producer(clients.transactional(shop.settings, "test", f"{shop.prefix}answers"))
     answers.init_transactions(20)
     for end, latency, many in ((answers.abort_transaction, 900.0, 7), (answers.commit_transaction, 5.0, 4)):
@@ -145,7 +145,7 @@ def test_windows_count_committed_answers_only(shop: Shop) -> None:
     traffic.close()
 
 
-def test_killed_in_mid_stream_it_goes_on_from_the_topics_alone(own_shop: Shop) -> None:
+def test_killed_in_mid_stream_it_goes_on_from_the_topics_alone(own_shop: ShopSystem) -> None:
     profiles = own_shop.read("profiles")
     began = time.time_ns() // 1_000_000
     own_shop.buy("u0", "before", at=began - 1)

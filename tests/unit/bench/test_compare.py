@@ -41,7 +41,7 @@ def test_a_mixed_load_goes_with_a_uniform_one() -> None:
     assert (len(uniform.asked.long), len(mixed.asked.long)) == (0, 10)
 
 
-class Recorder:
+class RunRecorder:
     """Replaces contenders and the raw limit, and records their runs in `done`. The contender `fails` does not start."""
 
     def __init__(self, fails: str) -> None:
@@ -55,11 +55,11 @@ class Recorder:
         return Timings(seconds=[0.01] * len(requests), elapsed=1.0)
 
     @contextmanager
-    def raw(self, *_arguments: object) -> Iterator[Recorder]:
+    def raw(self, *_arguments: object) -> Iterator[RunRecorder]:
         yield self
 
     @contextmanager
-    def running(self, contender: Contender, *_arguments: object) -> Iterator[tuple[Recorder, Recorder]]:
+    def running(self, contender: Contender, *_arguments: object) -> Iterator[tuple[RunRecorder, RunRecorder]]:
         if contender.name == self.fails:
             raise ClusterError(f"{contender.name} ended (1): no memory")
         self.who = contender.name
@@ -75,8 +75,8 @@ class Recorder:
         return 1.0
 
 
-def measured(monkeypatch: pytest.MonkeyPatch, fails: str = "") -> tuple[Recorder, list[Run | str]]:
-    recorder = Recorder(fails)
+def measured(monkeypatch: pytest.MonkeyPatch, fails: str = "") -> tuple[RunRecorder, list[Run | str]]:
+    recorder = RunRecorder(fails)
     monkeypatch.setattr(compare, "raw", recorder.raw)
     monkeypatch.setattr(compare, "running", recorder.running)
     stage = Environment(Settings(), Path("nowhere"), CoreLayout(None, None))

@@ -99,7 +99,7 @@ def test_what_could_not_be_measured_beside_it_is_a_reason_too() -> None:
     assert (result.reached, result.reason) == (False, "round 2: no memory")
 
 
-class Cleared:
+class FakeSharedSystem:
     """A shared system that only counts how often it was cleared."""
 
     times = 0
@@ -108,8 +108,8 @@ class Cleared:
         self.times += 1
 
 
-def run(*rows: Row) -> tuple[list[RowOutcome], Cleared, list[str]]:
-    stand, messages = Cleared(), list[str]()
+def run(*rows: Row) -> tuple[list[RowOutcome], FakeSharedSystem, list[str]]:
+    stand, messages = FakeSharedSystem(), list[str]()
     return each(rows, lambda _: RowContext(cast("SharedSystem", stand), True, "raw", messages.append)), stand, messages
 
 
@@ -183,7 +183,7 @@ def test_p99_is_not_compared_with_that_of_a_backlog(
     )  # fmt: skip
     monkeypatch.setattr(soaking, "soak", lambda *_: soak)
     monkeypatch.setattr(
-        Cleared, "at", lambda *_: RunningSystem(Settings(), service("search", Settings())), raising=False
+        FakeSharedSystem, "at", lambda *_: RunningSystem(Settings(), service("search", Settings())), raising=False
     )
     (row,) = [row for row in ROWS if row.name == "soak"]
     (outcome,), _, _ = run(row)

@@ -15,7 +15,7 @@ from consumers.commit.work import Work
 TOPIC, BULK = "search.requests", "search.requests.bulk"
 
 
-class Group:
+class FakeGroup:
     """A consumer group's committed offsets. Refuses a whole commit (`away`) or that of some partitions (`refuses`)."""
 
     def __init__(self) -> None:
@@ -42,11 +42,11 @@ class Answer:
 
 
 @pytest.fixture
-def group() -> Group:
-    return Group()
+def group() -> FakeGroup:
+    return FakeGroup()
 
 
-def commit(offsets: Offsets, group: Group) -> bool:
+def commit(offsets: Offsets, group: FakeGroup) -> bool:
     return offsets.commit({topic: cast(Consumer, group) for topic in (TOPIC, BULK)})
 
 
@@ -54,7 +54,7 @@ def work(topic: str = TOPIC, **offsets: int) -> Work:
     return Work([], {(topic, int(name[1:])): at for name, at in offsets.items()}, [])
 
 
-def test_what_is_refused_is_committed_later_though_the_next_batch_is_of_another_partition(group: Group) -> None:
+def test_what_is_refused_is_committed_later_though_the_next_batch_is_of_another_partition(group: FakeGroup) -> None:
     """The next batch's offsets replaced the refused ones, which were never committed: a restart answered them again."""
     offsets = Offsets()
     group.away = True
@@ -67,7 +67,7 @@ def test_what_is_refused_is_committed_later_though_the_next_batch_is_of_another_
     assert group.committed == {(TOPIC, 0): 6, (BULK, 1): 3}
 
 
-def test_what_kafka_says_of_each_partition_is_heard(group: Group) -> None:
+def test_what_kafka_says_of_each_partition_is_heard(group: FakeGroup) -> None:
     """Kafka refuses single partitions of a commit and takes the others."""
     offsets = Offsets()
     group.refuses = {1}
@@ -95,7 +95,7 @@ def test_at_the_end_all_is_committed_that_was_delivered_and_is_still_ours(
     steps: list[tuple[str, set[int], bool, set[int], set[int]]],
 ) -> None:
     """Each: a batch, whether Kafka is away, partitions that it refuses, and partitions given up afterwards."""
-    group, offsets = Group(), Offsets()
+    group, offsets = FakeGroup(), Offsets()
     owed: dict[tuple[str, int], int] = {}
     for number, (topic, partitions, group.away, group.refuses, gone) in enumerate(steps):
         batch = {(topic, partition): number for partition in partitions}

@@ -60,7 +60,7 @@ class FakeProducer:
             self._reports.append(lambda report=report: report(error))  # type: ignore[misc]
 
 
-class Counts:
+class FakePartitionCounts:
     """Numbers of partitions by topic; None: Kafka has not answered yet."""
 
     def __init__(self) -> None:
@@ -74,10 +74,10 @@ class Counts:
         self.waited_for.append(set(topics))
 
 
-class Stage:
+class ReplyStage:
     def __init__(self) -> None:
         self.producer = FakeProducer()
-        self.counts = Counts()
+        self.counts = FakePartitionCounts()
         counts = cast(PartitionCounts, self.counts)
         answers = Answers(service("search", Settings()), Codec(), "search-0", "toy@1", counts)
         self.replies = Replies(lambda: cast(Producer, self.producer), counts, answers)
@@ -90,9 +90,9 @@ class Stage:
 
 
 @pytest.fixture
-def stage(monkeypatch: pytest.MonkeyPatch) -> Stage:
+def stage(monkeypatch: pytest.MonkeyPatch) -> ReplyStage:
     monkeypatch.setattr(replies_module, "_FIRST_S", 0.02)
-    return Stage()
+    return ReplyStage()
 
 
 def ours(offset: int) -> Outgoing:
@@ -103,28 +103,28 @@ def named(offset: int, topic: str = "theirs", partition: int = -1) -> Outgoing:
     return Outgoing(origin(position=(0, offset)), topic, b"k", b"v", [], partition, to_named=True)
 
 
-def test_what_is_acknowledged_is_taken_out_and_the_rest_keeps_its_order(stage: Stage) -> None:
+def test_what_is_acknowledged_is_taken_out_and_the_rest_keeps_its_order(stage: ReplyStage) -> None:
     assert stage.deliver(ours(1), named(2), ours(3), named(4, partition=2)) == [(OURS, 1), (OURS, 3)]
     assert stage.producer.sent == [("theirs", -1), ("theirs", 2)]
 
 
-def test_without_named_topics_nothing_is_asked_or_made(stage: Stage) -> None:
+def test_without_named_topics_nothing_is_asked_or_made(stage: ReplyStage) -> None:
     assert stage.deliver(ours(1)) == [(OURS, 1)]
     assert stage.counts.waited_for == []
     assert stage.replies._made is None
 
 
-def test_a_partition_that_the_topic_turns_out_not_to_have_is_left_to_the_key(stage: Stage) -> None:
+def test_a_partition_that_the_topic_turns_out_not_to_have_is_left_to_the_key(stage: ReplyStage) -> None:
     stage.deliver(named(1, partition=3))
     assert stage.producer.sent == [("theirs", -1)]
 
 
-def test_a_topic_that_turns_out_not_to_exist_costs_nothing_and_the_answer_goes_to_ours(stage: Stage) -> None:
+def test_a_topic_that_turns_out_not_to_exist_costs_nothing_and_the_answer_goes_to_ours(stage: ReplyStage) -> None:
     assert stage.deliver(named(1, "missing")) == [(OURS, 1)]
     assert stage.producer.sent == []
 
 
-def test_a_topic_of_which_kafka_says_nothing_is_not_written_to(stage: Stage) -> None:
+def test_a_topic_of_which_kafka_says_nothing_is_not_written_to(stage: ReplyStage) -> None:
     assert stage.deliver(named(1, "unknown")) == [(OURS, 1), (DEAD, 1)]
     assert stage.producer.sent == []
 
@@ -141,7 +141,7 @@ def test_a_topic_of_which_kafka_says_nothing_is_not_written_to(stage: Stage) -> 
         KafkaError._UNKNOWN_TOPIC,
     ],
 )
-def test_whatever_a_topic_refuses_is_replaced_at_once_and_the_others_are_not(stage: Stage, code: int) -> None:
+def test_whatever_a_topic_refuses_is_replaced_at_once_and_the_others_are_not(stage: ReplyStage, code: int) -> None:
     """Errors were listed one by one, and an error that was not listed blocked the partition for ever."""
     stage.producer.says["other"] = KafkaError(code)
     for offset in range(3):
@@ -154,12 +154,12 @@ def test_whatever_a_topic_refuses_is_replaced_at_once_and_the_others_are_not(sta
 
 
 @pytest.mark.parametrize("error", [BufferError(), KafkaException(KafkaError(KafkaError.MSG_SIZE_TOO_LARGE))])
-def test_what_the_client_itself_refuses_is_replaced_too(stage: Stage, error: Exception) -> None:
+def test_what_the_client_itself_refuses_is_replaced_too(stage: ReplyStage, error: Exception) -> None:
     stage.producer.says["theirs"] = error
     assert stage.deliver(named(1)) == [(OURS, 1), (DEAD, 1)]
 
 
-def test_a_silent_topic_is_waited_for_once(stage: Stage) -> None:
+def test_a_silent_topic_is_waited_for_once(stage: ReplyStage) -> None:
     stage.producer.silent.add("theirs")
     assert stage.deliver(named(1), named(2, "other"), ours(3)) == [(OURS, 1), (DEAD, 1), (OURS, 3)]
     stage.replies._allowance._saved = 60.0
@@ -171,7 +171,7 @@ def test_a_silent_topic_is_waited_for_once(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize("error", [None, KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED)])
-def test_a_topic_that_speaks_again_is_waited_for_again(stage: Stage, error: KafkaError | None) -> None:
+def test_a_topic_that_speaks_again_is_waited_for_again(stage: ReplyStage, error: KafkaError | None) -> None:
     stage.producer.silent.add("theirs")
     stage.deliver(named(1))
     stage.producer.silent.clear()
@@ -180,7 +180,7 @@ def test_a_topic_that_speaks_again_is_waited_for_again(stage: Stage, error: Kafk
     assert stage.deliver(named(3)) == []
 
 
-def test_a_topic_whose_answers_expire_stays_silent_and_is_tried_on(stage: Stage) -> None:
+def test_a_topic_whose_answers_expire_stays_silent_and_is_tried_on(stage: ReplyStage) -> None:
     stage.producer.silent.add("theirs")
     for offset in range(40):
         stage.deliver(named(offset))
@@ -190,14 +190,14 @@ def test_a_topic_whose_answers_expire_stays_silent_and_is_tried_on(stage: Stage)
     assert len(stage.producer.held["theirs"]) == 1
 
 
-def test_one_partition_that_is_silent_says_nothing_of_the_others(stage: Stage) -> None:
+def test_one_partition_that_is_silent_says_nothing_of_the_others(stage: ReplyStage) -> None:
     stage.producer.silent.add("theirs")
     stage.deliver(named(1, partition=0))
     stage.producer.silent.clear()
     assert stage.deliver(named(2, partition=1)) == []
 
 
-def test_many_names_are_not_remembered_for_ever(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_names_are_not_remembered_for_ever(stage: ReplyStage, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(replies_module, "_PLACES", 10)
     for number in range(50):
         stage.counts.counts[f"t{number}"] = 1

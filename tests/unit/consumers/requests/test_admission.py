@@ -202,11 +202,11 @@ def test_json_is_always_answered_or_computed(fields: object) -> None:
 def test_a_header_name_that_is_not_utf_8_makes_a_record_unreadable() -> None:
     """confluent-kafka raises SystemError for such a header, which ended one worker after the other."""
 
-    class Broken(FakeMessage):
+    class BrokenHeaders(FakeMessage):
         def headers(self) -> list[tuple[str, bytes | None]] | None:
             raise SystemError("returned a result with an exception set")
 
-    read = origin_of(cast(Message, Broken(origin())))
+    read = origin_of(cast(Message, BrokenHeaders(origin())))
     search_service = service("search", _SETTINGS)
     decision = Admission(search_service, _SETTINGS, Codec()).decide(read)
     assert isinstance(decision, DeadLetter)

@@ -35,7 +35,7 @@ class FrailModel:
         return
 
 
-class Bench:
+class BreakerBench:
     """A breaker whose clock only tests move (`now`, in seconds)."""
 
     def __init__(self) -> None:
@@ -58,7 +58,7 @@ def _status(outcome: Outcome) -> str:
 
 
 def test_a_model_that_stops_answering_is_found_out_by_what_it_answered_before() -> None:
-    bench = Bench()
+    bench = BreakerBench()
     assert bench.ask(GOOD) == ["ok"]
     bench.model.broken = True
     assert bench.ask(*["new"] * 32) == ["overloaded"] * 32
@@ -74,7 +74,7 @@ def test_a_model_that_stops_answering_is_found_out_by_what_it_answered_before() 
 
 
 def test_an_open_breaker_asks_once_a_second_and_closes_with_the_first_answer() -> None:
-    bench = Bench()
+    bench = BreakerBench()
     bench.ask(GOOD)
     bench.model.broken = True
     bench.ask(GOOD)
@@ -91,7 +91,7 @@ def test_an_open_breaker_asks_once_a_second_and_closes_with_the_first_answer() -
 
 
 def test_a_trial_batch_with_a_bad_request_in_it_closes_it_too() -> None:
-    bench = Bench()
+    bench = BreakerBench()
     bench.ask(GOOD)
     bench.model.broken = True
     bench.ask(GOOD)
@@ -102,7 +102,7 @@ def test_a_trial_batch_with_a_bad_request_in_it_closes_it_too() -> None:
 
 
 def test_a_caller_who_sends_nothing_but_bad_requests_opens_nothing() -> None:
-    bench = Bench()
+    bench = BreakerBench()
     bench.ask(GOOD)
     for _ in range(50):
         bench.now += 1.0
@@ -112,7 +112,7 @@ def test_a_caller_who_sends_nothing_but_bad_requests_opens_nothing() -> None:
 
 
 def test_a_model_that_never_answered_anything_needs_five_batches_and_three_seconds() -> None:
-    bench = Bench()
+    bench = BreakerBench()
     bench.model.broken = True
     assert bench.ask(*["a"] * 32) == ["invalid"] * 32
     assert bench.model.asked == [32] + [1] * 32
@@ -136,7 +136,7 @@ def test_a_model_that_never_answered_anything_needs_five_batches_and_three_secon
 
 
 def test_five_batches_in_less_than_three_seconds_open_nothing() -> None:
-    bench = Bench()
+    bench = BreakerBench()
     for _ in range(100):
         bench.now += 0.02
         assert bench.ask(BAD) == ["invalid"]
@@ -146,7 +146,7 @@ def test_five_batches_in_less_than_three_seconds_open_nothing() -> None:
 
 
 def test_a_model_that_gives_too_few_answers_has_failed() -> None:
-    bench = Bench()
+    bench = BreakerBench()
     bench.model.predict = lambda _: []  # type: ignore[method-assign]
     (outcome,) = bench.outcomes("a")
     assert outcome == NotComputed(
@@ -159,7 +159,7 @@ _BATCHES = st.lists(st.lists(st.sampled_from([GOOD, "bag", BAD]), min_size=1, ma
 
 @given(_BATCHES, st.floats(0, 2))
 def test_one_bad_request_fails_alone_whatever_its_company(batches: list[list[str]], apart: float) -> None:
-    bench = Bench()
+    bench = BreakerBench()
     bench.ask(GOOD)
     for batch in batches:
         bench.now += apart
@@ -175,7 +175,7 @@ def test_one_bad_request_fails_alone_whatever_its_company(batches: list[list[str
 
 @given(st.lists(st.tuples(st.booleans(), st.integers(1, 40), st.floats(0, 3)), max_size=20))
 def test_a_model_that_comes_and_goes_loses_no_request(course: list[tuple[bool, int, float]]) -> None:
-    bench = Bench()
+    bench = BreakerBench()
     bench.ask(GOOD)
     for broken, count, pause in course:
         bench.now += pause

@@ -23,7 +23,7 @@ class Pauses:
         self.paused -= {(partition.topic, partition.partition) for partition in partitions}
 
 
-class Stage:
+class HeldStage:
     """Held partitions in which a value that starts with a digit waits until the digit is in `known`."""
 
     def __init__(self) -> None:
@@ -47,7 +47,7 @@ def record(partition: int, value: str) -> Origin:
 
 
 def test_what_is_behind_it_waits_and_other_partitions_go_on() -> None:
-    stage = Stage()
+    stage = HeldStage()
     read = [record(0, "a"), record(0, "1"), record(0, "b"), record(1, "c"), record(0, "2")]
     assert stage.sift(*read) == [b"a", b"c"]
     assert stage.consumer.paused == {("t", 0)}
@@ -57,7 +57,7 @@ def test_what_is_behind_it_waits_and_other_partitions_go_on() -> None:
 
 
 def test_they_come_back_in_their_order_and_the_partition_is_read_again() -> None:
-    stage = Stage()
+    stage = HeldStage()
     stage.sift(record(0, "1"), record(0, "b"), record(0, "2"), record(0, "c"))
     stage.known = "1"
     assert stage.released() == [b"1", b"b"]
@@ -69,7 +69,7 @@ def test_they_come_back_in_their_order_and_the_partition_is_read_again() -> None
 
 
 def test_a_partition_that_is_given_up_is_forgotten() -> None:
-    stage = Stage()
+    stage = HeldStage()
     stage.sift(record(0, "1"), record(1, "1"))
     stage.held.drop({("t", 0)})
     assert stage.held.places == {("t", 1)}

@@ -21,7 +21,7 @@ _REFUSING_S = 50e-6  # assumed time to refuse a record
 
 
 @dataclass
-class Worker:
+class SimulatedWorker:
     """A simulated worker: computes a batch while it commits the one before, as `consumers.serving.worker` does."""
 
     per_record_s: float
@@ -87,11 +87,11 @@ def test_whatever_a_record_costs_a_flood_leaves_most_of_what_can_be_computed(
     per_record_ms: float, times: float, noise: float
 ) -> None:
     """At 14 ms per record a batch takes half its deadline: two in three were refused that could have been computed."""
-    worker = Worker(per_record_ms / 1000, 0.02, noise)
+    worker = SimulatedWorker(per_record_ms / 1000, 0.02, noise)
     assert worker.serve(times * worker.capacity) > 0.8 * worker.capacity
 
 
 def test_one_stall_does_not_have_everything_refused_afterwards() -> None:
     """The pace is learnt from computed batches. After one stall it allowed no record, so none was computed again."""
-    worker = Worker(0.003, 0.02, 0.1, stall_at=5.0)
+    worker = SimulatedWorker(0.003, 0.02, 0.1, stall_at=5.0)
     assert worker.serve(1_000) > 0.75 * worker.capacity

@@ -174,7 +174,7 @@ def record(partition: int, offset: int) -> Step:
     return lambda: cast(Message, FakeMessage(origin(b"small", position=(partition, offset))))
 
 
-class Stage:
+class WorkerStage:
     """A worker on a scripted consumer."""
 
     def __init__(self) -> None:
@@ -233,38 +233,38 @@ class Stage:
 
 
 @pytest.fixture
-def stage(monkeypatch: pytest.MonkeyPatch) -> Stage:
+def stage(monkeypatch: pytest.MonkeyPatch) -> WorkerStage:
     monkeypatch.setattr(worker_module, "_COMMIT_WAIT_S", 0.01)
-    return Stage()
+    return WorkerStage()
 
 
-def test_records_of_assigned_partitions_are_delivered_and_the_assignment_told(stage: Stage) -> None:
+def test_records_of_assigned_partitions_are_delivered_and_the_assignment_told(stage: WorkerStage) -> None:
     stage.deliver()
     assert stage.play(stage.happens("on_assign", 0, 1), record(0, 5), record(1, 7)) == [{0: 6}, {1: 8}]
     assert stage.assignments == [{TOPIC: [0, 1]}]
 
 
-def test_a_successor_may_begin_when_all_is_committed(stage: Stage) -> None:
+def test_a_successor_may_begin_when_all_is_committed(stage: WorkerStage) -> None:
     stage.deliver()
     stage.play(stage.happens("on_assign", 0), record(0, 5))
     assert stage.done == [{0: 6}]
 
 
-def test_no_consumer_is_closed(stage: Stage) -> None:
+def test_no_consumer_is_closed(stage: WorkerStage) -> None:
     """An assignment during librdkafka's close holds Python's lock for ever: the stop took its full 10 s."""
     stage.deliver()
     assert stage.play(stage.happens("on_assign", 0), record(0, 5)) == [{0: 6}]
     assert not stage.consumer.closed
 
 
-def test_nobody_is_to_succeed_while_the_last_batch_is_not_committed(stage: Stage) -> None:
+def test_nobody_is_to_succeed_while_the_last_batch_is_not_committed(stage: WorkerStage) -> None:
     stage.worker._stop_within_s = 0.05
     stage.play(stage.happens("on_assign", 0), record(0, 5))
     stage.deliver()
     assert stage.done is None
 
 
-def test_a_record_of_a_partition_assigned_while_polling_is_paused_is_not_lost(stage: Stage) -> None:
+def test_a_record_of_a_partition_assigned_while_polling_is_paused_is_not_lost(stage: WorkerStage) -> None:
     """Such a record was polled and dropped, and the next commit skipped it."""
     offsets = stage.play(
         stage.happens("on_assign", 0),
@@ -282,7 +282,7 @@ def test_a_record_of_a_partition_assigned_while_polling_is_paused_is_not_lost(st
     assert stage.consumer.paused == set()
 
 
-def test_what_is_lost_and_got_back_meanwhile_is_not_answered_twice(stage: Stage) -> None:
+def test_what_is_lost_and_got_back_meanwhile_is_not_answered_twice(stage: WorkerStage) -> None:
     """The consumer reads the record again from the committed offset, so the batch computed before must be dropped."""
     stage.play(
         stage.happens("on_assign", 0, 1),
@@ -299,7 +299,7 @@ def test_what_is_lost_and_got_back_meanwhile_is_not_answered_twice(stage: Stage)
     assert sorted(answered) == [(0, 5), (1, 9)]
 
 
-def test_a_partition_lost_while_it_is_paused_is_read_again_when_it_comes_back(stage: Stage) -> None:
+def test_a_partition_lost_while_it_is_paused_is_read_again_when_it_comes_back(stage: WorkerStage) -> None:
     """In librdkafka a pause outlives the assignment: the partition stood still for ever."""
     stage.play(
         stage.happens("on_assign", 0, 1),
@@ -313,7 +313,7 @@ def test_a_partition_lost_while_it_is_paused_is_read_again_when_it_comes_back(st
     assert stage.consumer.paused == set()
 
 
-def test_a_revoke_waits_for_the_commit_in_hand(stage: Stage) -> None:
+def test_a_revoke_waits_for_the_commit_in_hand(stage: WorkerStage) -> None:
     def revoke() -> None:
         threading.Timer(0.2, stage.deliver).start()
         stage.consumer.happens("on_revoke", 0)
@@ -322,7 +322,9 @@ def test_a_revoke_waits_for_the_commit_in_hand(stage: Stage) -> None:
     assert stage.assignments == [{TOPIC: [0]}, {}]
 
 
-def test_a_commit_in_hand_is_given_the_membership_of_the_rebalance_that_takes_its_partitions(stage: Stage) -> None:
+def test_a_commit_in_hand_is_given_the_membership_of_the_rebalance_that_takes_its_partitions(
+    stage: WorkerStage,
+) -> None:
     """The commit was tried with the old membership until the deadline: the partitions stood still for 10 s."""
     stage.delivery.takes = lambda work: work.membership == stage.consumer.generation
 
@@ -335,14 +337,14 @@ def test_a_commit_in_hand_is_given_the_membership_of_the_rebalance_that_takes_it
     assert time.monotonic() - began < stage.worker._stop_within_s
 
 
-def test_a_worker_that_stops_keeps_its_place_for_a_successor(stage: Stage) -> None:
+def test_a_worker_that_stops_keeps_its_place_for_a_successor(stage: WorkerStage) -> None:
     stage.deliver()
     stage.play(stage.happens("on_assign", 0, 1), record(0, 5))
     assert not stage.left
     assert stage.consumer.memberid() is not None
 
 
-def test_a_worker_that_leaves_commits_what_it_has_and_gives_its_place_up(stage: Stage) -> None:
+def test_a_worker_that_leaves_commits_what_it_has_and_gives_its_place_up(stage: WorkerStage) -> None:
     """A static member stays in the group after its consumer: its partitions stood still until the session timed out."""
     threading.Timer(0.2, stage.deliver).start()
     assert stage.play(stage.happens("on_assign", 0, 1), record(0, 5), stage.worker.leave) == [{0: 6}]
@@ -351,7 +353,7 @@ def test_a_worker_that_leaves_commits_what_it_has_and_gives_its_place_up(stage: 
     assert stage.assignments == [{TOPIC: [0, 1]}, {}]
 
 
-def test_a_worker_that_cannot_leave_says_so(stage: Stage) -> None:
+def test_a_worker_that_cannot_leave_says_so(stage: WorkerStage) -> None:
     stage.deliver()
     stage.worker._stop_within_s = 0.05
     stage.consumer.unsubscribe = lambda: None  # type: ignore[method-assign]
@@ -359,7 +361,9 @@ def test_a_worker_that_cannot_leave_says_so(stage: Stage) -> None:
     assert not stage.left
 
 
-def test_a_newcomer_that_is_given_nothing_yet_asks_again_at_once(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_newcomer_that_is_given_nothing_yet_asks_again_at_once(
+    stage: WorkerStage, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """With librdkafka's own back-off its partitions belonged to no member for a second."""
     monkeypatch.setattr(reader_module, "_ASK_AGAIN_S", 0.0)
     stage.deliver()
@@ -368,7 +372,7 @@ def test_a_newcomer_that_is_given_nothing_yet_asks_again_at_once(stage: Stage, m
     assert stage.consumer.asked == []
 
 
-def test_after_a_rebalance_what_is_kept_is_fetched_at_once(stage: Stage) -> None:
+def test_after_a_rebalance_what_is_kept_is_fetched_at_once(stage: WorkerStage) -> None:
     """Partitions that the worker kept were not fetched for up to a second."""
     stage.deliver()
     stage.play(
@@ -378,7 +382,7 @@ def test_after_a_rebalance_what_is_kept_is_fetched_at_once(stage: Stage) -> None
     assert stage.consumer.subscriptions == 1
 
 
-def test_the_load_is_told(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_load_is_told(stage: WorkerStage, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(worker_module, "_REPORT_EVERY_S", 0.0)
     stage.worker._report_due = 0.0
     stage.deliver()
@@ -389,13 +393,13 @@ def test_the_load_is_told(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None
     assert {load.waiting for load in stage.loads} == {None}, "where the partitions end is not known"
 
 
-def test_what_is_not_committed_before_a_revoke_ends_is_left_to_the_next_owner(stage: Stage) -> None:
+def test_what_is_not_committed_before_a_revoke_ends_is_left_to_the_next_owner(stage: WorkerStage) -> None:
     stage.worker._stop_within_s = 0.05
     offsets = stage.play(stage.happens("on_assign", 0, 1), record(0, 5), stage.happens("on_revoke", 0), stage.deliver)
     assert offsets in ([], [{0: 6}]), "one try may have been under way; Kafka refuses it by its generation"
 
 
-def test_a_commit_that_takes_long_is_given_the_present_membership(stage: Stage) -> None:
+def test_a_commit_that_takes_long_is_given_the_present_membership(stage: WorkerStage) -> None:
     seen: list[Any] = []
 
     def renewed() -> None:
@@ -406,7 +410,7 @@ def test_a_commit_that_takes_long_is_given_the_present_membership(stage: Stage) 
     assert stage.delivery.work[-1].membership == stage.consumer.generation
 
 
-def test_a_worker_that_waits_for_kafka_says_so_and_when_it_is_over(stage: Stage) -> None:
+def test_a_worker_that_waits_for_kafka_says_so_and_when_it_is_over(stage: WorkerStage) -> None:
     """The state was "serving" whatever the worker waited for."""
     stage.play(
         stage.happens("on_assign", 0), record(0, 5), record(0, 6), *[lambda: None] * 3, stage.deliver, record(0, 7)
@@ -416,7 +420,7 @@ def test_a_worker_that_waits_for_kafka_says_so_and_when_it_is_over(stage: Stage)
     assert any(stage.waited)
 
 
-def test_large_records_are_named_before_they_are_copied(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_large_records_are_named_before_they_are_copied(stage: WorkerStage, monkeypatch: pytest.MonkeyPatch) -> None:
     """A worker that died copying a large record was replaced by one that died of it too, and no record was blamed."""
     monkeypatch.setattr(reader_module, "_MOST_BYTES", 20)
     stage.deliver()
@@ -425,13 +429,13 @@ def test_large_records_are_named_before_they_are_copied(stage: Stage, monkeypatc
     assert stage.batches.read == [[6], []]
 
 
-def test_a_place_in_the_group_that_was_taken_ends_the_worker(stage: Stage) -> None:
-    class Broken(FakeMessage):
+def test_a_place_in_the_group_that_was_taken_ends_the_worker(stage: WorkerStage) -> None:
+    class FencedMessage(FakeMessage):
         def error(self) -> KafkaError:
             return KafkaError(KafkaError.FENCED_INSTANCE_ID)
 
     with pytest.raises(Fenced):
-        stage.play(lambda: cast(Message, Broken(origin())))
+        stage.play(lambda: cast(Message, FencedMessage(origin())))
 
 
 BULK = TOPIC + ".bulk"
@@ -443,7 +447,7 @@ def bulk_record(partition: int, offset: int) -> Step:
 
 def test_interactive_requests_pass_bulk_ones(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(worker_module, "_BULK_EVERY_S", 0.0)
-    stage = Stage()
+    stage = WorkerStage()
     stage.deliver()
     stage.bulk.steps.extend(
         [lambda: stage.bulk.happens("on_assign", 0, topic=BULK), *(bulk_record(0, number) for number in range(4))]
@@ -461,7 +465,7 @@ def test_interactive_requests_pass_bulk_ones(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_bulk_requests_wait_while_interactive_ones_do_not_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    stage = Stage()
+    stage = WorkerStage()
     stage.deliver()
     stage.worker._bulk_due = float("inf")
     stage.bulk.steps.append(lambda: pytest.fail("bulk requests were looked for"))
@@ -469,7 +473,7 @@ def test_bulk_requests_wait_while_interactive_ones_do_not_end(monkeypatch: pytes
     assert len(stage.batches.batches) == 50
 
 
-def test_offsets_that_kafka_does_not_take_just_now_are_committed_later(stage: Stage) -> None:
+def test_offsets_that_kafka_does_not_take_just_now_are_committed_later(stage: WorkerStage) -> None:
     """With at_least_once a refusal with REBALANCE_IN_PROGRESS ended the worker."""
     refusals = [KafkaException(KafkaError(KafkaError.REBALANCE_IN_PROGRESS))] * 2
     committed: list[int] = []
@@ -491,12 +495,12 @@ def test_offsets_that_kafka_does_not_take_just_now_are_committed_later(stage: St
     assert committed == [6, 7]
 
 
-def test_with_nothing_to_read_new_leaders_are_looked_for_where_there_are_several_brokers(stage: Stage) -> None:
+def test_with_nothing_to_read_new_leaders_are_looked_for_where_there_are_several_brokers(stage: WorkerStage) -> None:
     stage.consumer.brokers = 3
     stage.play(*[lambda: None] * 3)
     assert stage.consumer.looked >= 3
 
 
-def test_a_single_broker_is_asked_for_others_once(stage: Stage) -> None:
+def test_a_single_broker_is_asked_for_others_once(stage: WorkerStage) -> None:
     stage.play(*[lambda: None] * 3)
     assert stage.consumer.looked == 1

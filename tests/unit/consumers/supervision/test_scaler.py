@@ -68,7 +68,7 @@ class Clock:
         return self.now
 
 
-class Stage:
+class ScalerStage:
     """A scaler with two flooded workers, one second between two looks, and the service settings `own`."""
 
     def __init__(self, clock: Clock, **own: object) -> None:
@@ -100,7 +100,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 def test_a_backlog_that_lasts_is_answered_with_more_workers_and_the_reason_is_told(clock: Clock) -> None:
-    stage = Stage(clock)
+    stage = ScalerStage(clock)
     assert stage.look(3) == []
     assert stage.look() == [4]
     assert "the backlog would have taken" in stage.scaler.status().reason
@@ -118,14 +118,14 @@ def test_a_backlog_that_lasts_is_answered_with_more_workers_and_the_reason_is_to
     ],
 )
 def test_while_something_is_not_known_nothing_changes(clock: Clock, trouble: object, reason: str) -> None:
-    stage = Stage(clock)
+    stage = ScalerStage(clock)
     trouble(stage)  # type: ignore[operator]
     assert stage.look(100) == []
     assert reason in stage.scaler.status().reason
 
 
 def test_what_was_seen_before_a_gap_does_not_count_after_it(clock: Clock) -> None:
-    stage = Stage(clock)
+    stage = ScalerStage(clock)
     stage.look(3)
     stage.watch.problem = "Kafka says nothing"
     stage.look()
@@ -135,7 +135,7 @@ def test_what_was_seen_before_a_gap_does_not_count_after_it(clock: Clock) -> Non
 
 
 def test_an_order_by_hand_wins_over_load_and_settings_until_it_is_taken_back(clock: Clock) -> None:
-    stage = Stage(clock)
+    stage = ScalerStage(clock)
     orders.give("search", 3)
     assert stage.look() == [3]
     assert not stage.scaler.status().auto
@@ -157,15 +157,15 @@ def test_what_is_no_order_is_none() -> None:
 
 @pytest.mark.parametrize(("most", "partitions", "allowed"), [(5, 6, 5), (50, 6, 6), (5, 3, 3)])
 def test_there_are_never_more_workers_than_partitions(clock: Clock, most: int, partitions: int, allowed: int) -> None:
-    stage = Stage(clock, max_workers=most)
+    stage = ScalerStage(clock, max_workers=most)
     stage.watch.partitions = partitions
     assert stage.scaler.status().most == allowed
 
 
 def test_the_wait_that_is_aimed_at_is_half_of_the_longest_allowed(clock: Clock) -> None:
-    assert Stage(clock, max_wait_ms=300).scaler._rule().wait == 0.15
-    assert Stage(clock, max_wait_ms=9000).scaler._rule().wait == 1.0
-    assert Stage(clock).scaler._rule().wait == 1.0
+    assert ScalerStage(clock, max_wait_ms=300).scaler._rule().wait == 0.15
+    assert ScalerStage(clock, max_wait_ms=9000).scaler._rule().wait == 1.0
+    assert ScalerStage(clock).scaler._rule().wait == 1.0
 
 
 def test_a_state_folder_knows_no_orders_at_first(state: Path) -> None:

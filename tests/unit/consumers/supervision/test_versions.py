@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.support.paper_replicas import Stage
+from tests.support.paper_replicas import ReplicaStage
 
 STEPS = st.sampled_from(
     ["activate 1", "activate 2", "activate 3", "load", "fail", "kill", "die", "obey", "wait", "hang"]
@@ -17,12 +17,12 @@ STEPS = st.sampled_from(
 
 
 @contextmanager
-def staged() -> Iterator[Stage]:
+def staged() -> Iterator[ReplicaStage]:
     with pytest.MonkeyPatch.context() as patch:
-        yield Stage(patch)
+        yield ReplicaStage(patch)
 
 
-def serves(stage: Stage, version: int) -> None:
+def serves(stage: ReplicaStage, version: int) -> None:
     """Asserts that all processes have this version and none is missing."""
     assert [nursery.version for nursery in stage.alive] == [version]
     assert {member.model for member in stage.members} == {f"search@{version}"}
@@ -33,7 +33,7 @@ def serves(stage: Stage, version: int) -> None:
     assert stage.replicas.failure is None
 
 
-def step(stage: Stage, word: str, number: int) -> None:
+def step(stage: ReplicaStage, word: str, number: int) -> None:
     """Does one event, on the nursery or process number `number` of those it can happen to."""
     if word.startswith("activate"):
         stage.replicas.follow(int(word[-1]))
