@@ -61,7 +61,7 @@ class KillStage:
     is_whole: bool = True
 
     def suspects(self) -> Counter[tuple[int, int]]:
-        """The records that the supervisor has blamed for a death so far, and how often."""
+        """The records that the supervisor has blamed for a death so far, and how often; it blames no committed ones."""
         lines = self.mortals.log_file.read_text(errors="replace").splitlines()
         reports = [json.loads(line) for line in lines if "records were being computed when their worker died" in line]
         return Counter((partition, offset) for report in reports for partition, offset in report["places"])

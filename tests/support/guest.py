@@ -12,7 +12,7 @@ from tests.waiting import wait_until
 
 
 class Guest:
-    """A member of the group during the block. It never leaves before it has had partitions."""
+    """A member of the group during the block. It leaves only after it has had partitions: no rebalance waits for it."""
 
     def __init__(self, config: clients.Config, topic: str) -> None:
         # With the default interval of 3 s the guest learned of its partitions 3 s after the workers had revoked them.
