@@ -1,4 +1,4 @@
-"""What all tests share: one real Kafka for the whole run, names nobody else uses, and a state folder of their own."""
+"""Fixtures of all tests: one real Kafka for each test run, unique names, and a state folder for each test."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from standfast.kafka.cluster import Cluster
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-# A crowded machine is slow, not wrong: no time limit for one example.
+# No deadline for a Hypothesis example: on a busy machine an example is slow, not wrong.
 hypothesis.settings.register_profile("standfast", deadline=None)
 hypothesis.settings.load_profile("standfast")
 pytest_plugins = ["tests.fixtures_models"]
@@ -21,7 +21,7 @@ pytest_plugins = ["tests.fixtures_models"]
 
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """The embedded Kafka of this test run, one broker; don't stop it."""
+    """The embedded Kafka of this test run, with one broker. All tests share it: don't stop it."""
     with Cluster(brokers=1, folder=tmp_path_factory.mktemp("kafka")) as running:
         yield running
 
@@ -40,12 +40,12 @@ def bootstrap(broker: str) -> str:
 
 @pytest.fixture
 def unique() -> str:
-    """A short string no other test has: for topics, groups and transactional ids."""
+    """A short random string for topics, groups and transactional ids, so that tests cannot meet on them."""
     return uuid.uuid4().hex[:10]
 
 
 @pytest.fixture
 def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty state folder that `standfast.core.home` uses for the length of the test."""
+    """An empty state folder, which `standfast.core.home` uses during the test (`STANDFAST_HOME`)."""
     monkeypatch.setenv("STANDFAST_HOME", str(tmp_path / "state"))
     return tmp_path / "state"

@@ -1,4 +1,4 @@
-"""The sample shop, trained once a test run, and the data sets that lie beside the checkout where there are any."""
+"""Models of the sample shop, trained once for each test run, and the optional data sets beside the checkout."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def sample_home(trained_shop: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def empty_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A state folder and a cache of one test's own."""
+    """An empty state folder and an empty cache folder for one test."""
     monkeypatch.setenv("STANDFAST_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     return tmp_path / "home"
@@ -43,7 +43,7 @@ def empty_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture(scope="session")
 def search_model(trained_shop: Path) -> HybridSearch:
-    """The sample shop's search."""
+    """The search model of the sample shop, on the CPU."""
     from models.search.model import load_search
 
     return load_search(trained_shop / "models" / "search" / "1", "search@1", "cpu")
@@ -51,14 +51,14 @@ def search_model(trained_shop: Path) -> HybridSearch:
 
 @pytest.fixture(scope="session")
 def recommend_model(trained_shop: Path) -> Recommender:
-    """The sample shop's recommendation."""
+    """The recommendation model of the sample shop, on the CPU."""
     from models.recommend.model import load_recommender
 
     return load_recommender(trained_shop / "models" / "recommend" / "1", "recommend@1", "cpu")
 
 
 def shared_data(name: str) -> Path:
-    """A data set's folder; skips the test where it is not there."""
+    """The folder of a data set. Skips the test if the data set is not there."""
     folder = _SHARED / name
     if not folder.is_dir():
         pytest.skip(f"the data set {name} is not beside this checkout")

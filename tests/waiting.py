@@ -1,4 +1,4 @@
-"""Waiting for something to become true, with a deadline instead of a sleep."""
+"""Waiting for a condition, with a deadline instead of a fixed sleep."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ T = TypeVar("T")
 
 
 def wait_until(condition: Callable[[], T], timeout: float = 30.0, every: float = 0.02, what: str = "") -> T:
-    """The first truthy value of `condition`; fails the test after `timeout` seconds, naming the last value."""
+    """The first truthy value of `condition`, called every `every` seconds.
+
+    Raises AssertionError after `timeout` seconds, with `what` was waited for and the last value.
+    """
     deadline = time.monotonic() + timeout
     while True:
         value = condition()

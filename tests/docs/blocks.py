@@ -1,4 +1,4 @@
-"""The fenced blocks of the documentation, and which of them are run."""
+"""The fenced code blocks of the documentation, and which of them the tests run."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _FENCE = re.compile(r"^```(\S*)\n(.*?)^```\n(?:<!-- not run: (.+?) -->)?", re.MU
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """One fenced block. `why_not` says why it is not run, empty if it is."""
+    """One fenced block. `why_not` is the reason why tests do not run it; empty if they do."""
 
     page: str
     line: int
@@ -27,13 +27,13 @@ class Block:
 
 
 def pages() -> list[Path]:
-    """Every page a reader is led to, the front page first."""
-    own = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"]
-    return own + sorted((ROOT / "docs").rglob("*.md"))
+    """All pages of the documentation, README.md first."""
+    root_pages = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"]
+    return root_pages + sorted((ROOT / "docs").rglob("*.md"))
 
 
 def blocks() -> list[Block]:
-    """Every fenced block of every page, in the order a reader meets them."""
+    """All fenced blocks of all pages, in the order of the pages."""
     return [block for page in pages() for block in _blocks_of(page)]
 
 

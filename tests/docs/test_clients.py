@@ -1,4 +1,4 @@
-"""The clients in other languages that the documentation shows, run as written, answered by real workers."""
+"""The documentation's clients in other languages, run as written and answered by a running system."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _KAFKAJS = "kafkajs@2.2.4"
 
 @pytest.fixture(scope="module")
 def toys(broker: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Toys]:
-    """Topics without a prefix, as the page has them."""
+    """A system whose topics have no prefix, like those in the documentation."""
     made = Toys(tmp_path_factory.mktemp("clients"), broker, "", ("search",))
     try:
         made.start()
@@ -34,7 +34,7 @@ def _shown(language: str) -> str:
 
 
 def _answer_to(command: list[str], toys: Toys, folder: Path) -> dict[str, object]:
-    """What the program prints last: the answer."""
+    """The answer: the last line that the program prints."""
     environment = {**os.environ, "KAFKA": toys.settings.kafka.bootstrap_servers}
     done = subprocess.run(
         command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120, check=False

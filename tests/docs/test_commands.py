@@ -1,7 +1,7 @@
-"""Every command and snippet in the documentation is run as written, against one running system.
+"""Every command and snippet of the documentation is run as written, against one running system.
 
-`standfast up --detach` and `down` are run as every other command; the system is started again for the blocks after a
-`down` that expect one.
+`standfast up --detach` and `down` are run like every other command. Blocks after a `down` that need a system get it
+started again.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from tests.docs.blocks import ROOT, RUN, SHOWN, Block, blocks
 COMMAND = ".venv/bin/standfast"
 UP = [COMMAND, "up", "--detach"]
 RUNNABLE = [block for block in blocks() if block.language in RUN and not block.why_not]
-pytestmark = pytest.mark.timeout(600)  # the first start trains the models, on a machine that may be busy
-# A drill refuses to begin while the one before it runs, and while answers are slow, as they are beside other work.
+pytestmark = pytest.mark.timeout(600)  # the first start trains the models, perhaps on a busy machine
+# A drill is rejected while another drill runs, and while answers are slow because the machine is busy.
 NOT_NOW = ("busy with", "the steady state is already broken")
-AGAIN_S = 120.0
+AGAIN_S = 120.0  # for how long a block is tried again then
 METRICS = "http://127.0.0.1:9464/metrics"
 
 
-class Reader:
-    """Somebody who follows the documentation in a fresh checkout, with a state folder of their own."""
+class Checkout:
+    """Runs commands as a reader in a fresh checkout would, with its own state folder."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -54,8 +54,8 @@ class Reader:
         )  # fmt: skip
 
     def status(self) -> dict[str, object]:
-        found: dict[str, object] = json.loads(self.run([COMMAND, "status", "--json"]).stdout)
-        return found
+        status: dict[str, object] = json.loads(self.run([COMMAND, "status", "--json"]).stdout)
+        return status
 
     def ensure_up(self) -> None:
         if self.status()["state"] != "ready":
@@ -64,8 +64,8 @@ class Reader:
 
 
 @pytest.fixture(scope="module")
-def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
-    reader = Reader(tmp_path_factory.mktemp("reader"))
+def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
+    reader = Checkout(tmp_path_factory.mktemp("reader"))
     try:
         yield reader
     finally:
@@ -73,7 +73,7 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
 
 
 @pytest.mark.parametrize("block", RUNNABLE, ids=str)
-def test_the_block_runs_as_written(block: Block, reader: Reader) -> None:
+def test_the_block_runs_as_written(block: Block, reader: Checkout) -> None:
     if "curl" in block.text and shutil.which("curl") is None:
         pytest.skip("curl is not installed here")
     if "up --detach" not in block.text:
@@ -90,7 +90,7 @@ def test_the_block_runs_as_written(block: Block, reader: Reader) -> None:
 
 @pytest.mark.parametrize("block", blocks(), ids=str)
 def test_every_block_says_what_it_is(block: Block) -> None:
-    """A block with another label would be neither run nor known not to be."""
+    """A block with any other label would be neither run nor listed as not run."""
     assert block.language in RUN + SHOWN
     assert not block.why_not or block.language in RUN
 

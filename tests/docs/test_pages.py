@@ -1,4 +1,4 @@
-"""Links lead somewhere, and the reference pages are what the code says today."""
+"""Links have a target, and the reference pages agree with the code."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_every_setting_named_in_a_page_exists(page: Path) -> None:
 
 
 def test_every_file_and_name_of_the_code_that_is_cited_exists() -> None:
-    """In the pages, and in comments and docstrings, where one stood for long that had been moved."""
+    """In pages, comments and docstrings: a docstring cited a module long after it had been moved."""
     sources = [path for folder in CODE for path in (ROOT / folder).rglob("*.py")]
     cited = {
         (path.relative_to(ROOT).as_posix(), name)
@@ -100,7 +100,7 @@ def test_what_is_not_there_would_be_noticed(name: str) -> None:
 
 
 def is_there(name: str) -> bool:
-    """Whether it is a file or folder, a module, or a name in a module."""
+    """Whether `name` is a file, a folder, a module, or a name in a module."""
     if "/" in name:
         return (ROOT / name).exists()
     whole = ROOT.joinpath(*name.split("."))

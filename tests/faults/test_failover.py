@@ -1,4 +1,4 @@
-"""Whatever dies, no request is lost, none is answered twice, and every key's answers keep their order."""
+"""Whatever process dies, no request is lost, none is answered twice, and the answers of each key stay in order."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from standfast.core.status import WorkerStatus
-from tests.support.history import History
+from tests.support.history import RequestHistory
 from tests.support.toys.toys import Toys, is_alive
 from tests.waiting import wait_until
 
@@ -25,13 +25,13 @@ def toys(broker: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Toys
 
 
 @pytest.fixture
-def history(toys: Toys, unique: str) -> Iterator[History]:
+def history(toys: Toys, unique: str) -> Iterator[RequestHistory]:
     toys.whole()
-    with History(toys.settings, unique) as made:
+    with RequestHistory(toys.settings, unique) as made:
         yield made
 
 
-def loading(history: History, count: int, rate: float) -> threading.Thread:
+def loading(history: RequestHistory, count: int, rate: float) -> threading.Thread:
     """Sends requests in the background."""
     thread = threading.Thread(target=history.load, args=(count, rate))
     thread.start()
@@ -39,13 +39,13 @@ def loading(history: History, count: int, rate: float) -> threading.Thread:
 
 
 def serving(toys: Toys, number: int) -> WorkerStatus:
-    """One of the workers, waited for."""
-    found = wait_until(toys.active, 60, what="a worker that serves")
-    return found[number % len(found)]
+    """Worker number `number` of those that serve; waits until there is one."""
+    workers = wait_until(toys.active, 60, what="a worker that serves")
+    return workers[number % len(workers)]
 
 
-def under_load(toys: Toys, history: History, how: signal.Signals, times: int) -> None:
-    """1,000 requests at 200 a second while that many workers get the signal, one after the other was replaced."""
+def under_load(toys: Toys, history: RequestHistory, how: signal.Signals, times: int) -> None:
+    """1,000 requests at 200 per second while `times` workers get the signal, each after the one before was replaced."""
     load = loading(history, 1000, 200)
     for number in range(times):
         before = len(history.seen)
@@ -57,22 +57,22 @@ def under_load(toys: Toys, history: History, how: signal.Signals, times: int) ->
     history.exactly_once()
 
 
-def test_workers_killed_under_load(toys: Toys, history: History) -> None:
+def test_workers_killed_under_load(toys: Toys, history: RequestHistory) -> None:
     under_load(toys, history, signal.SIGKILL, 4)
     toys.whole()
 
 
-def test_workers_asked_to_stop_under_load(toys: Toys, history: History) -> None:
+def test_workers_asked_to_stop_under_load(toys: Toys, history: RequestHistory) -> None:
     under_load(toys, history, signal.SIGTERM, 4)
     toys.whole()
 
 
 @pytest.mark.parametrize("word", ["die", "crash"])
 def test_a_record_that_kills_its_worker_is_put_aside_after_the_second_death(
-    toys: Toys, history: History, word: str
+    toys: Toys, history: RequestHistory, word: str
 ) -> None:
     (partition, *_) = serving(toys, 0).partitions[toys.topic("search.requests")]
-    history.send(_TOGETHER, partition)  # the next ones wait behind it, and so make one batch
+    history.send(_TOGETHER, partition)  # 0.5 s: the next requests wait behind it and so make one batch
     neighbours = [history.send("before", partition), history.send("before", partition)]
     poison = history.send(word, partition)
     neighbours += [history.send("after", partition), history.send("after", partition)]
@@ -84,7 +84,7 @@ def test_a_record_that_kills_its_worker_is_put_aside_after_the_second_death(
     assert letter["error-partition"] == b"%d" % partition
 
 
-def test_a_stopped_worker_is_replaced_and_cannot_come_back(toys: Toys, history: History) -> None:
+def test_a_stopped_worker_is_replaced_and_cannot_come_back(toys: Toys, history: RequestHistory) -> None:
     load = loading(history, 400, 100)
     wait_until(lambda: len(history.seen) > 50, 60, what="answers before the worker is stopped")
     victim = serving(toys, 0)
@@ -97,7 +97,7 @@ def test_a_stopped_worker_is_replaced_and_cannot_come_back(toys: Toys, history: 
     toys.whole((victim.pid,))
 
 
-def test_a_standby_killed_while_it_takes_over(toys: Toys, history: History) -> None:
+def test_a_standby_killed_while_it_takes_over(toys: Toys, history: RequestHistory) -> None:
     load = loading(history, 400, 100)
     victim = serving(toys, 0)
     heirs = [standby.pid for standby in toys.standbys()]
@@ -109,7 +109,7 @@ def test_a_standby_killed_while_it_takes_over(toys: Toys, history: History) -> N
     toys.whole((victim.pid, *heirs))
 
 
-def test_all_workers_killed_at_once(toys: Toys, history: History) -> None:
+def test_all_workers_killed_at_once(toys: Toys, history: RequestHistory) -> None:
     load = loading(history, 400, 100)
     wait_until(lambda: len(history.seen) > 50, 60, what="answers before the kill")
     gone = toys.pids()
@@ -120,7 +120,7 @@ def test_all_workers_killed_at_once(toys: Toys, history: History) -> None:
     toys.whole(tuple(gone))
 
 
-def test_the_nursery_killed(toys: Toys, history: History) -> None:
+def test_the_nursery_killed(toys: Toys, history: RequestHistory) -> None:
     load = loading(history, 400, 100)
     wait_until(lambda: len(history.seen) > 50, 60, what="answers before the kill")
     gone, (nursery,) = toys.pids(), toys.nurseries()
@@ -131,7 +131,7 @@ def test_the_nursery_killed(toys: Toys, history: History) -> None:
     toys.whole(tuple(gone))
 
 
-def test_a_stopped_nursery_is_replaced_and_nobody_waits_for_it(toys: Toys, history: History) -> None:
+def test_a_stopped_nursery_is_replaced_and_nobody_waits_for_it(toys: Toys, history: RequestHistory) -> None:
     load = loading(history, 400, 100)
     wait_until(lambda: len(history.seen) > 50, 60, what="answers before the stop")
     gone, (nursery,) = toys.pids(), toys.nurseries()
@@ -143,12 +143,12 @@ def test_a_stopped_nursery_is_replaced_and_nobody_waits_for_it(toys: Toys, histo
     toys.whole(tuple(gone))
 
 
-def test_a_new_model_is_brought_in_under_load(toys: Toys, history: History) -> None:
+def test_a_new_model_is_brought_in_under_load(toys: Toys, history: RequestHistory) -> None:
     load = loading(history, 600, 100)
     wait_until(lambda: len(history.seen) > 50, 60, what="answers of the old model")
     (toys.home / "toy-version").write_text("2")
-    wait_until(lambda: {one.model for one in toys.active()} == {"toy@2"}, 90, what="workers with the new model")
+    wait_until(lambda: {worker.model for worker in toys.active()} == {"toy@2"}, 90, what="workers with the new model")
     load.join(120)
     history.exactly_once()
-    assert [one.model for one in history.seen[:10]] == ["toy@1"] * 10
+    assert [sighting.model for sighting in history.seen[:10]] == ["toy@1"] * 10
     toys.whole()

@@ -1,4 +1,4 @@
-"""A broker of the embedded Kafka that is stopped by a signal is said, and in the end killed and started again."""
+"""A broker of the embedded Kafka stopped by SIGSTOP is reported in the status, and later killed and restarted."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ def test_a_frozen_broker_is_said_and_left_for_its_time_then_started_again(tmp_pa
             await until(lambda _row: kept._has_answered, "an answer")
             first = watch.rows()[0].pid
             os.kill(first, signal.SIGSTOP)
-            said = await until(lambda row: bool(row.failing), "a word about it")
-            assert said.failing.startswith("kafka-1 runs but has answered nothing since ")
-            assert said.failing.endswith("; after 20 s it is killed and started again")
-            assert (said.pid, said.restarts) == (first, 0), "whoever froze it has his time"
+            frozen = await until(lambda row: bool(row.failing), "a word about it")
+            assert frozen.failing.startswith("kafka-1 runs but has answered nothing since ")
+            assert frozen.failing.endswith("; after 20 s it is killed and started again")
+            assert (frozen.pid, frozen.restarts) == (first, 0), "whoever stopped it has time to let it go on"
             os.kill(first, signal.SIGCONT)
             await until(lambda row: not row.failing, "an answer")
             assert watch.rows()[0].pid == first

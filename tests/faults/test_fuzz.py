@@ -1,7 +1,7 @@
-"""Random records on every topic that is read, in every encoding and codec, while the whole system runs.
+"""Random records on every topic that the system reads, in every encoding and codec, while the whole system runs.
 
-Each is answered, set aside or left with a log line; nobody ends of any, and afterwards all is as before.
-`STANDFAST_FUZZ_RECORDS` says how many the slow ones send, `STANDFAST_FUZZ_SEED` which:
+Each record is answered, set aside or skipped with a log line; no process ends, and afterwards the system is as before.
+The slow tests send `STANDFAST_FUZZ_RECORDS` records made from the seed `STANDFAST_FUZZ_SEED`:
 `make test ARGS='-m slow -n 0 tests/faults/test_fuzz.py'`.
 """
 
@@ -31,71 +31,77 @@ from standfast.core import clients
 from standfast.core.errors import SchemaError
 from standfast.core.topics.topic_ids import identity_of
 from streams.interactions import check
-from tests.support.accounts import Accounts, Place
+from tests.support.accounts import Accounts, RecordPosition
 from tests.support.desk import Desk, both_ends
 from tests.support.fuzzed import Fuzz, Fuzzed
-from tests.support.raw_records import CODECS, Raw, batch, send
+from tests.support.raw_records import CODECS, RawRecord, batch, send
 from tests.support.registry import running_registry
 from tests.support.toys.toys import Toys
 
 REQUESTS = ("search.requests", "search.requests.bulk", "recommend.requests", "recommend.requests.bulk")
 ANSWERS = ("search.results", "search.results.bulk", "recommend.results", "recommend.results.bulk", "fuzz.replies")
-LETTERS = tuple(f"{one}.dlq" for one in ("search.requests", "recommend.requests", "interactions", "drills.control"))
-STRANGERS = ("search.results", "recommend.results")
-NO_PROGRESS_S = 120.0
-# Taken out of the environment: the system refuses to start with what it does not know as a setting of its own.
+DEAD_LETTERS = tuple(
+    f"{topic}.dlq" for topic in ("search.requests", "recommend.requests", "interactions", "drills.control")
+)
+FOREIGN_RESULTS = ("search.results", "recommend.results")
+NO_PROGRESS_S = 120.0  # the test fails after this time without progress
+# Removed from the environment: the system refuses to start with a STANDFAST_ variable that is no setting.
 MANY = int(os.environ.pop("STANDFAST_FUZZ_RECORDS", "1000000"))
 SEED = int(os.environ.pop("STANDFAST_FUZZ_SEED", "10"))
 _slow = [pytest.mark.slow, pytest.mark.timeout(6 * 3600)]
 
 
 class Whole(Toys):
-    """With the stream processor, the drill runner and the profiles."""
+    """A toy system with the stream processor, the drill runner and the profiles role."""
 
     module = "tests.support.toys.toy_whole"
 
 
 class Sender:
-    """Sends them in every codec, some with headers no client of ours can write; knows what is to become of them."""
+    """Sends random records in every codec, some with headers that our clients cannot write, and keeps what is expected.
+
+    `sent` has each record's position by topic and number, None until it is known; `good` the numbers of readable
+    records; `bought` the items by user; `refused` Kafka's error by number.
+    """
 
     def __init__(self, toys: Toys, fuzz: Fuzz, oracle: Codec) -> None:
-        self.sent: dict[str, dict[int, Place | None]] = defaultdict(dict)
+        self.sent: dict[str, dict[int, RecordPosition | None]] = defaultdict(dict)
         self.good: set[int] = set()
         self.bought: dict[str, set[str]] = defaultdict(set)
         self.refused: dict[int, str] = {}
         self._toys, self._fuzz, self.oracle = toys, fuzz, oracle
         more = {"linger.ms": 5, "queue.buffering.max.kbytes": 65_536}
         self._producers = [
-            Producer(clients.producer(toys.settings, "fuzz", **{"compression.type": one}, **more)) for one in CODECS
+            Producer(clients.producer(toys.settings, "fuzz", **{"compression.type": codec}, **more)) for codec in CODECS
         ]
         self._admin = AdminClient(clients.base(toys.settings, "fuzz"))
         self._chance = random.Random(SEED)
 
     def send(self, count: int) -> None:
-        """Returns when Kafka has them or has refused them."""
+        """Sends `count` records and returns when Kafka has taken or refused each."""
         for number in range(count):
             if number % 400 == 399:
                 self._raw(number)
             else:
-                self._one(self._fuzz.one(number))
+                self._produce(self._fuzz.record(number))
         for producer in self._producers:
             assert producer.flush(300) == 0
 
-    def _one(self, one: Fuzzed) -> None:
-        topic, producer = self._toys.topic(one.topic), self._chance.choice(self._producers)
-        self._expect(one)
+    def _produce(self, fuzzed: Fuzzed) -> None:
+        topic, producer = self._toys.topic(fuzzed.topic), self._chance.choice(self._producers)
+        self._expect(fuzzed)
 
         def delivered(error: KafkaError | None, message: Message) -> None:
             if error is not None:
-                self.refused[one.number] = error.name()
-                del self.sent[one.topic][one.number]
-            elif one.topic not in REQUESTS:
-                self.sent[one.topic][one.number] = (topic, message.partition(), message.offset())
+                self.refused[fuzzed.number] = error.name()
+                del self.sent[fuzzed.topic][fuzzed.number]
+            elif fuzzed.topic not in REQUESTS:
+                self.sent[fuzzed.topic][fuzzed.number] = (topic, message.partition(), message.offset())
 
         while True:
             try:
                 producer.produce(
-                    topic, one.value, one.key, on_delivery=delivered, headers=one.headers, timestamp=one.at
+                    topic, fuzzed.value, fuzzed.key, on_delivery=delivered, headers=fuzzed.headers, timestamp=fuzzed.at
                 )
             except BufferError:
                 producer.poll(0.1)
@@ -103,21 +109,21 @@ class Sender:
                 break
         producer.poll(0)
 
-    def _expect(self, one: Fuzzed, place: Place | None = None) -> None:
-        self.sent[one.topic][one.number] = place
-        if one.value is None and one.topic == "profiles":
-            self.good.add(one.number)  # a user is forgotten
+    def _expect(self, fuzzed: Fuzzed, position: RecordPosition | None = None) -> None:
+        self.sent[fuzzed.topic][fuzzed.number] = position
+        if fuzzed.value is None and fuzzed.topic == "profiles":
+            self.good.add(fuzzed.number)  # deletes a user's profile
             return
-        record = self._decoded(one.value, one.kind)
+        record = self._decoded(fuzzed.value, fuzzed.kind)
         if isinstance(record, Interaction):
             try:
-                check(record, record_ms(one.at))
+                check(record, record_ms(fuzzed.at))
             except SchemaError:
                 return
-            if one.right:
+            if fuzzed.right:
                 self.bought[record.user_id].add(record.item_id)
         if record is not None:
-            self.good.add(one.number)
+            self.good.add(fuzzed.number)
 
     def _decoded(self, value: bytes | None, kind: type[Record]) -> Record | None:
         try:
@@ -126,13 +132,13 @@ class Sender:
             return None
 
     def _raw(self, number: int) -> None:
-        """A batch of one with names of headers that are no text."""
-        one = self._fuzz.one(number, self._chance.choice([*REQUESTS, "interactions"]))
-        topic, partition = self._toys.topic(one.topic), self._chance.randrange(4)
-        named = [(name.encode(), value or b"") for name, value in one.headers] + self._fuzz.odd_names()
-        packed = batch([Raw(one.value or b"", one.key, named)], self._chance.choice(list(CODECS)))
-        self._expect(one)
-        self.sent[one.topic][number] = (topic, partition, send(self._admin, topic, partition, packed))
+        """Sends a batch of one record whose header names are not UTF-8."""
+        fuzzed = self._fuzz.record(number, self._chance.choice([*REQUESTS, "interactions"]))
+        topic, partition = self._toys.topic(fuzzed.topic), self._chance.randrange(4)
+        named = [(name.encode(), value or b"") for name, value in fuzzed.headers] + self._fuzz.odd_names()
+        packed = batch([RawRecord(fuzzed.value or b"", fuzzed.key, named)], self._chance.choice(list(CODECS)))
+        self._expect(fuzzed)
+        self.sent[fuzzed.topic][number] = (topic, partition, send(self._admin, topic, partition, packed))
 
 
 @pytest.mark.parametrize(
@@ -145,7 +151,7 @@ def test_every_record_is_accounted_for_and_nobody_ends_of_any(
 ) -> None:
     with _system(tmp_path, broker, unique, registry) as (toys, sender):
         before = _processes(toys)
-        topics = [toys.topic(one) for one in (*ANSWERS, *LETTERS)]
+        topics = [toys.topic(topic) for topic in (*ANSWERS, *DEAD_LETTERS)]
         with Accounts(toys.settings, topics) as accounts:
             sender.send(count)
             _accounted(toys, sender, accounts)
@@ -170,7 +176,7 @@ def _system(home: Path, broker: str, unique: str, registry: bool) -> Iterator[tu
             desk = Desk(toys.settings)
             desk.create("fuzz.replies", 2)
             for topic in TABLE:
-                if not topic.compacted:  # Kafka deletes within minutes, read or not, what its sender dated 1970
+                if not topic.compacted:  # otherwise Kafka deletes records with a timestamp of 1970 within minutes
                     desk.configure(topic.name, retention_ms="-1")
             yield toys, Sender(toys, Fuzz(SEED, codec, registry=registry), codec)
         finally:
@@ -189,19 +195,19 @@ def _codec(url: str, kept_in: Path) -> Codec:
 
 def _processes(toys: Toys) -> dict[str, tuple[int, int]]:
     seen = toys.status()
-    return {one.id: (one.pid, one.restarts) for one in (*seen.workers, *seen.roles)}
+    return {row.id: (row.pid, row.restarts) for row in (*seen.workers, *seen.roles)}
 
 
 def _accounted(toys: Toys, sender: Sender, accounts: Accounts) -> None:
-    """Returns when every request is, and the stream processor and the drill runner have committed all they read."""
-    open_ones = {number: place for one in REQUESTS for number, place in sender.sent[one].items()}
+    """Returns when every request is answered or set aside, and the stream processor and drill runner have no lag."""
+    unanswered = {number: position for topic in REQUESTS for number, position in sender.sent[topic].items()}
 
     def left() -> int:
-        for number in [number for number, place in open_ones.items() if accounts.know(number, place)]:
-            del open_ones[number]
-        return len(open_ones)
+        for number in [number for number, position in unanswered.items() if accounts.know(number, position)]:
+            del unanswered[number]
+        return len(unanswered)
 
-    _progressing(left, lambda: f"requests without an answer: {dict(list(open_ones.items())[:20])}")
+    _progressing(left, lambda: f"requests without an answer: {dict(list(unanswered.items())[:20])}")
     _progressing(lambda: _behind(toys, "stream", "interactions"), lambda: "interactions not committed")
     _progressing(lambda: _behind(toys, "drills", "drills.control"), lambda: "commands not committed")
 
@@ -221,58 +227,61 @@ def _behind(toys: Toys, role: str, topic: str) -> int:
     consumer = Consumer(clients.consumer(toys.settings, "fuzz", group))
     try:
         name = toys.topic(topic)
-        places = [
+        partitions = [
             TopicPartition(name, partition)
             for partition in consumer.list_topics(name, timeout=30).topics[name].partitions
         ]
-        ends = {place.partition: both_ends(consumer, place)[1] for place in places}
-        return sum(max(0, ends[one.partition] - max(0, one.offset)) for one in consumer.committed(places, timeout=30))
+        ends = {partition.partition: both_ends(consumer, partition)[1] for partition in partitions}
+        return sum(
+            max(0, ends[committed.partition] - max(0, committed.offset))
+            for committed in consumer.committed(partitions, timeout=30)
+        )
     finally:
         consumer.close()
 
 
 def _unaccounted_interactions(sender: Sender, accounts: Accounts) -> list[int]:
-    """Neither counted nor set aside, or both."""
+    """Numbers of interactions that were neither counted nor set aside, or both."""
     sent = sender.sent["interactions"]
-    return [one for one, place in sent.items() if accounts.know(one, place) == (one in sender.good)]
+    return [number for number, position in sent.items() if accounts.know(number, position) == (number in sender.good)]
 
 
 def _missing_in_profiles(toys: Toys, sender: Sender) -> dict[str, set[str]]:
-    found: dict[tuple[str, int], set[str]] = {}  # a user has a profile in each partition his records came through
+    profiled: dict[tuple[str, int], set[str]] = {}  # a user has a profile in each partition with his interactions
     for partition, key, value in _all(toys, "profiles"):
         if value and (user := (key or b"").decode(errors="replace")) in sender.bought:
-            found[user, partition] = {item.item_id for item in Codec().decode(value, Profile)[0].items}
+            profiled[user, partition] = {item.item_id for item in Codec().decode(value, Profile)[0].items}
     known: dict[str, set[str]] = defaultdict(set)
-    for (user, _), items in found.items():
+    for (user, _), items in profiled.items():
         known[user] |= items
     return {user: items - known[user] for user, items in sender.bought.items() if items - known[user]}
 
 
 def _unanswered_commands(toys: Toys, sender: Sender) -> set[str]:
     outcomes = Outcomes(toys.settings, sender.oracle, "fuzz")  # events come in the encoding of their commands
-    ended = {one.event.command for one in outcomes.from_the_start() if one.event.phase in FINAL}
+    ended = {outcome.event.command for outcome in outcomes.from_the_start() if outcome.event.phase in FINAL}
     outcomes.close()
     topic_id = identity_of(AdminClient(clients.base(toys.settings, "fuzz")), toys.topic("drills.control")).topic_id
-    places = [place for place in sender.sent["drills.control"].values() if place]
-    return {f"{topic}-{partition}-{offset}@{topic_id}" for topic, partition, offset in places} - {*ended, None}
+    positions = [position for position in sender.sent["drills.control"].values() if position]
+    return {f"{topic}-{partition}-{offset}@{topic_id}" for topic, partition, offset in positions} - {*ended, None}
 
 
-def _left_without_a_word(toys: Toys, sender: Sender) -> set[Place]:
-    """Profiles and answers of strangers that nothing can be made of."""
+def _left_without_a_word(toys: Toys, sender: Sender) -> set[RecordPosition]:
+    """Unreadable profiles and foreign answers that no log line names."""
     wanted = {
-        place
-        for one in ("profiles", *STRANGERS)
-        for number, place in sender.sent[one].items()
-        if place and number not in sender.good
+        position
+        for topic in ("profiles", *FOREIGN_RESULTS)
+        for number, position in sender.sent[topic].items()
+        if position and number not in sender.good
     }
 
-    def silent() -> set[Place]:
-        said: set[Place] = set()
+    def silent() -> set[RecordPosition]:
+        logged: set[RecordPosition] = set()
         for line in _log(toys):
             if "a profile cannot be read" in line or "not an answer" in line:
                 about = json.loads(line)
-                said.add((about.get("topic", toys.topic("profiles")), about["partition"], about["offset"]))
-        return wanted - said
+                logged.add((about.get("topic", toys.topic("profiles")), about["partition"], about["offset"]))
+        return wanted - logged
 
     until = time.monotonic() + 60
     while (left := silent()) and time.monotonic() < until:
@@ -284,7 +293,7 @@ def _all(toys: Toys, topic: str) -> Iterator[tuple[int, bytes | None, bytes | No
     consumer = Consumer({**clients.follower(toys.settings, "fuzz"), "enable.partition.eof": True})
     name = toys.topic(topic)
     left = set(consumer.list_topics(name, timeout=30).topics[name].partitions)
-    consumer.assign([TopicPartition(name, one, 0) for one in left])
+    consumer.assign([TopicPartition(name, partition, 0) for partition in left])
     while left:
         for message in consumer.consume(1000, 1):
             if message.error() is None:

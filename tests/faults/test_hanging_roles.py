@@ -1,4 +1,4 @@
-"""Roles that do nothing any more although they run: they are noticed, killed and started again. Who waits is let be."""
+"""Roles that run but hang are noticed, killed and restarted; a role that only waits for Kafka is left alone."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from standfast.core.status import RoleStatus
 from standfast.role import Role
 
 _ROLES = ("profiles", "stream", "drills")
-_SILENT_S = 20.0
+_SILENT_S = 20.0  # instead of a minute, so that the test is shorter
 
 
 async def until(condition: Callable[[], bool], what: str, within_s: float = 180.0) -> None:
@@ -57,21 +57,21 @@ def test_a_role_that_hangs_is_said_then_killed_and_started_again(
         try:
             await until(lambda: all(role.status().state == "running" for role in roles.values()), "three roles")
             before = {name: role.status() for name, role in roles.items()}
-            said: dict[str, RoleStatus] = {}
+            reported: dict[str, RoleStatus] = {}
             for row in before.values():
                 os.kill(row.pid, signal.SIGUSR1)
 
             def are_others() -> bool:
                 for name, role in roles.items():
                     if role.status().failing:
-                        said.setdefault(name, role.status())
+                        reported.setdefault(name, role.status())
                 return all(role.status().pid not in {0, before[name].pid} for name, role in roles.items())
 
             await until(are_others, "other processes")
             for name, role in roles.items():
-                assert said[name].failing.startswith(f"{name} has made no step since ")
-                assert said[name].since > 0
-                assert said[name].pid == before[name].pid
+                assert reported[name].failing.startswith(f"{name} has made no step since ")
+                assert reported[name].since > 0
+                assert reported[name].pid == before[name].pid
                 assert "made no step for" in role.status().ended
                 assert (role.status().restarts, before[name].restarts) == (1, 0)
             await until(lambda: all(role.status().state == "running" for role in roles.values()), "three roles again")
@@ -83,9 +83,9 @@ def test_a_role_that_hangs_is_said_then_killed_and_started_again(
 
 @pytest.mark.usefixtures("state")
 def test_a_role_that_waits_for_kafka_makes_steps(unique: str) -> None:
-    """Without them it would be killed after a minute, and again and again."""
+    """Without steps the supervisor would take it for hanging and kill it every minute."""
     with socket.socket() as nobody:
-        nobody.bind(("127.0.0.1", 0))  # not listening: it refuses
+        nobody.bind(("127.0.0.1", 0))  # bound but not listening: connections are refused
 
         async def life() -> None:
             _, roles = the_roles(f"127.0.0.1:{nobody.getsockname()[1]}", f"away-{unique}.")

@@ -1,4 +1,4 @@
-"""The whole system stopped, killed or cut off from Kafka, and started again: nothing is lost, nothing is doubled."""
+"""The whole system is stopped, killed or cut off from Kafka, and started again: no request is lost or doubled."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from standfast.kafka.cluster import Cluster
-from tests.support.history import History
+from tests.support.history import RequestHistory
 from tests.support.toys.toys import Toys, is_alive
 from tests.waiting import wait_until
 
-_OUTAGE_S = 15.0
+_OUTAGE_S = 15.0  # longer than transaction.timeout.ms, 10 s
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def toys(broker: str, unique: str, tmp_path: Path) -> Iterator[Toys]:
     made.stop()
 
 
-def loading(history: History, count: int, rate: float) -> threading.Thread:
+def loading(history: RequestHistory, count: int, rate: float) -> threading.Thread:
     """Sends requests in the background."""
     thread = threading.Thread(target=history.load, args=(count, rate))
     thread.start()
@@ -34,7 +34,7 @@ def loading(history: History, count: int, rate: float) -> threading.Thread:
 
 
 def test_a_system_stopped_under_load_and_started_again(toys: Toys) -> None:
-    with History(toys.settings, "stop") as history:
+    with RequestHistory(toys.settings, "stop") as history:
         load = loading(history, 800, 100)
         wait_until(lambda: len(history.seen) > 100, 60, what="answers before the stop")
         gone = toys.pids()
@@ -47,7 +47,7 @@ def test_a_system_stopped_under_load_and_started_again(toys: Toys) -> None:
 
 
 def test_a_killed_supervisor_leaves_nobody_behind_and_what_waited_is_answered(toys: Toys) -> None:
-    with History(toys.settings, "kill") as history:
+    with RequestHistory(toys.settings, "kill") as history:
         load = loading(history, 800, 100)
         wait_until(lambda: len(history.seen) > 100, 60, what="answers before the kill")
         gone = [*toys.pids(), *toys.nurseries()]
@@ -59,25 +59,25 @@ def test_a_killed_supervisor_leaves_nobody_behind_and_what_waited_is_answered(to
 
 
 def test_a_crash_loop_waits_longer_and_says_so(toys: Toys) -> None:
-    """Four poisoned records in one partition kill its worker eight times."""
-    with History(toys.settings, "loop") as history:
+    """Four poison records in one partition kill its worker eight times, each record two of them."""
+    with RequestHistory(toys.settings, "loop") as history:
         (partition, *_) = toys.active()[0].partitions[toys.topic("search.requests")]
         poison = [history.send("die", partition) for _ in range(4)]
         good = [history.send("heart", partition) for _ in range(4)]
         wait_until(lambda: "backing_off" in {worker.state for worker in toys.status().workers}, 90, what="a back-off")
         history.exactly_once(besides=tuple(poison))
-        assert [len(history.answers(one)) for one in good] == [1, 1, 1, 1]
+        assert [len(history.answers(request_id)) for request_id in good] == [1, 1, 1, 1]
         assert toys.logged("worker keeps dying; its next start waits") > 0
         toys.whole()
 
 
 def test_a_kafka_that_stands_still_for_a_while(unique: str, tmp_path: Path) -> None:
-    """Longer than a commit may take: whether the last one went through is in doubt, and is found out afterwards."""
+    """15 s, longer than a commit may take: the workers must find out afterwards whether their last commit was done."""
     with Cluster(brokers=1, folder=tmp_path / "kafka") as cluster:
         toys = Toys(tmp_path / "home", cluster.bootstrap_servers, f"{unique}.", ("search",))
         toys.start()
         try:
-            with History(toys.settings, "still") as history:
+            with RequestHistory(toys.settings, "still") as history:
                 load = loading(history, 3000, 100)
                 wait_until(lambda: len(history.seen) > 200, 60, what="answers before the outage")
                 (node,) = cluster.nodes

@@ -1,4 +1,4 @@
-"""More workers and fewer under load: no request is lost or answered twice, and who keeps a partition goes on."""
+"""Scaling up and down under load: no request is lost or answered twice, and partitions that stay are served on."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.support.history import History, Sighting
+from tests.support.history import RequestHistory, SeenAnswer
 from tests.support.toys.toys import PARTITIONS, Toys
 from tests.waiting import wait_until
 
-# What a member's partitions would wait for that goes without a word.
+# session.timeout.ms of the workers: after it Kafka reassigns the partitions of a member that did not leave the group.
 SESSION_S = 30
 
 
@@ -37,8 +37,8 @@ def toys(broker: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Toys
 
 
 @contextmanager
-def load(history: History, rate: float, query: str = "heart") -> Iterator[None]:
-    """Requests to every partition in turn, for as long as the block lasts."""
+def load(history: RequestHistory, rate: float, query: str = "heart") -> Iterator[None]:
+    """Sends requests to the partitions in turn during the block, at `rate` per second."""
     over = threading.Event()
 
     def send() -> None:
@@ -58,23 +58,27 @@ def load(history: History, rate: float, query: str = "heart") -> Iterator[None]:
 
 
 def owners(toys: Toys) -> dict[int, str]:
-    """Who serves each partition."""
+    """The worker that serves each partition."""
     return {number: row.id for row in toys.active() for number in row.partitions.get(toys.topic("search.requests"), ())}
 
 
-def answers(history: History, partition: int, since: float) -> list[Sighting]:
-    """What was answered since then from one partition."""
+def answers(history: RequestHistory, partition: int, since: float) -> list[SeenAnswer]:
+    """The answers to requests of one partition since a monotonic time."""
     key = f"{history.name}-partition-{partition}"
-    return [one for one in list(history.seen) if one.at >= since and history.sent.get(one.request_id) == key]
+    return [
+        sighting
+        for sighting in list(history.seen)
+        if sighting.at >= since and history.sent.get(sighting.request_id) == key
+    ]
 
 
-def longest_silence(seen: list[Sighting]) -> float:
+def longest_silence(seen: list[SeenAnswer]) -> float:
     return max(later.at - earlier.at for earlier, later in itertools.pairwise(seen))
 
 
 def test_up_and_down_under_load(toys: Toys, unique: str) -> None:
     toys.whole()
-    with History(toys.settings, unique) as history:
+    with RequestHistory(toys.settings, unique) as history:
         with load(history, 200):
             for workers in (3, 1):
                 before = owners(toys)
@@ -93,8 +97,10 @@ def test_up_and_down_under_load(toys: Toys, unique: str) -> None:
                     seen = answers(history, partition, began)
                     assert longest_silence(seen) < SESSION_S / 2
                     if before[partition] == after[partition]:
-                        assert {one.worker for one in seen} == {after[partition]}
-                        assert any(one.at < settled for one in seen), f"{partition} stood still, and nobody wanted it"
+                        assert {sighting.worker for sighting in seen} == {after[partition]}
+                        assert any(sighting.at < settled for sighting in seen), (
+                            f"{partition} stood still, and nobody wanted it"
+                        )
         history.exactly_once()
     assert toys.logged("worker has left") == 2
     assert toys.scaling().reason == "asked for by hand"
@@ -106,10 +112,10 @@ def test_a_worker_that_dies_before_it_has_left_is_replaced_and_its_successor_lea
     toys.whole()
     victim = next(row for row in toys.active() if row.id == "search-1")
     left = toys.logged("worker has left")
-    with History(toys.settings, unique) as history:
+    with RequestHistory(toys.settings, unique) as history:
         with load(history, 100):
             wait_until(lambda: len(history.seen) > 50, 60, what="answers before the step")
-            toys.kill(victim.pid, signal.SIGSTOP)  # it cannot obey, and will be killed for that
+            toys.kill(victim.pid, signal.SIGSTOP)  # a stopped process cannot leave, and is killed for that
             toys.scale(1)
             assert len(set(owners(toys).values())) == 1
         history.exactly_once()
@@ -119,7 +125,7 @@ def test_a_worker_that_dies_before_it_has_left_is_replaced_and_its_successor_lea
 
 def test_more_are_wanted_again_before_the_last_one_has_left(toys: Toys, unique: str) -> None:
     toys.scale(3)
-    with History(toys.settings, unique) as history:
+    with RequestHistory(toys.settings, unique) as history:
         with load(history, 100):
             wait_until(lambda: len(history.seen) > 50, 60, what="answers before the step")
             for workers in (1, 3, 2, 3, 1):
@@ -160,7 +166,7 @@ def test_the_load_decides(broker: str, tmp_path: Path, unique: str) -> None:
     toys.start()
     try:
         assert toys.scaling().workers == 1
-        with History(toys.settings, unique) as history:
+        with RequestHistory(toys.settings, unique) as history:
             with load(history, 60, "sleep 0.03"):  # twice what one worker can do
                 wait_until(lambda: toys.scaling().workers > 1, 60, what="a further worker")
             history.exactly_once()

@@ -1,4 +1,4 @@
-"""Worker after worker killed under a steady load of both services: nothing lost, nothing doubled. In short."""
+"""A short soak: worker after worker is killed under a steady load of both services; no request is lost or doubled."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ def test_workers_of_both_services_die_one_after_the_other(
     monkeypatch.setenv("STANDFAST_HOME", str(toys.home))
     try:
         toys.start()
-        found = soak(toys.settings, {"search": 30, "recommend": 60}, _SECONDS, _EVERY_S)
+        result = soak(toys.settings, {"search": 30, "recommend": 60}, _SECONDS, _EVERY_S)
     finally:
         toys.stop()
-    assert [one.service for one in found.served] == ["search", "recommend"]
-    for one in found.served:
-        assert (one.lost, one.doubled, one.out_of_order, one.not_ok) == (0, 0, 0, {})
-        assert one.requests > one.rate * _SECONDS / 2
-        assert one.calm_p99_ms, "there was a time without kills to compare with"
-    assert sum(one.kills for one in found.served) >= 2
-    assert found.workers == 4
-    assert found.warm_up.seconds > 0
-    for at in found.weights:
+    assert [served.service for served in result.served] == ["search", "recommend"]
+    for served in result.served:
+        assert (served.lost, served.doubled, served.out_of_order, served.not_ok) == (0, 0, 0, {})
+        assert served.requests > served.rate * _SECONDS / 2
+        assert served.calm_p99_ms, "there was a time without kills to compare with"
+    assert sum(served.kills for served in result.served) >= 2
+    assert result.workers == 4
+    assert result.warm_up.seconds > 0
+    for at in result.weights:
         assert set(at.each_mb) == {
             "supervisor",
-            *(f"nursery of {one.service}" for one in found.served),
+            *(f"nursery of {served.service}" for served in result.served),
         }
         assert min(at.worker_mb, at.others_mb, *at.each_mb.values()) > 1

@@ -1,4 +1,4 @@
-"""Every strike of `standfast bench failover`, in short: somebody else answers, nothing is lost, nothing is doubled."""
+"""Every fault of `standfast bench failover`, in short: another process answers, no request is lost or doubled."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ TOYS_ALONE = "tests.support.toys.toy_alone"
 ON_A_RUNNING_SYSTEM = [name for name, strike in FAULTS.items() if strike.brokers is None]
 
 
-def holds(found: Failover) -> None:
-    """The promise, and that each strike was followed by an answer of somebody else."""
-    assert (found.lost, found.doubled, found.out_of_order, found.not_ok) == (0, 0, 0, {})
-    assert max(found.figure_ms) < math.inf
-    assert max(found.waited_ms) < math.inf
-    assert None not in found.rto_ms
-    assert found.requests > 100
+def holds(result: Failover) -> None:
+    """Asserts that no request is lost, doubled or out of order, and that another process answered after each fault."""
+    assert (result.lost, result.doubled, result.out_of_order, result.not_ok) == (0, 0, 0, {})
+    assert max(result.figure_ms) < math.inf
+    assert max(result.waited_ms) < math.inf
+    assert None not in result.rto_ms
+    assert result.requests > 100
 
 
 @pytest.fixture(scope="module")
@@ -41,8 +41,8 @@ def test_a_running_system_is_struck(toys: Toys, name: str, monkeypatch: pytest.M
     monkeypatch.setenv("STANDFAST_HOME", str(toys.home))
     toys.whole()
     before = set(toys.pids())
-    found = failover(RunningSystem(toys.settings, service("search", toys.settings)), name, 2, 100.0, 0.5)
-    holds(found)
+    result = failover(RunningSystem(toys.settings, service("search", toys.settings)), name, 2, 100.0, 0.5)
+    holds(result)
     assert len(before - set(toys.pids())) >= 2
     kept = toys.home / "run" / "suspects-search.json"
     wait_until(lambda: not kept.exists() or kept.read_bytes() == b"[]", 20, what="the end of all suspicion")
@@ -51,8 +51,8 @@ def test_a_running_system_is_struck(toys: Toys, name: str, monkeypatch: pytest.M
 @pytest.fixture(scope="module")
 def three(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSystem]:
     settings = Settings(kafka=KafkaSettings(partitions=4))
-    with own_scene(settings, "search", 3, tmp_path_factory.mktemp("three"), TOYS_ALONE) as scene:
-        yield scene
+    with own_scene(settings, "search", 3, tmp_path_factory.mktemp("three"), TOYS_ALONE) as system:
+        yield system
 
 
 @pytest.mark.timeout(300)
@@ -70,7 +70,7 @@ def test_the_supervisor_is_killed_and_started_again(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
     settings = Settings(kafka=KafkaSettings(partitions=4))
-    with own_scene(settings, "search", 1, tmp_path_factory.mktemp("alone"), TOYS_ALONE) as scene:
-        before = scene.status().supervisor_pid
-        holds(failover(scene, "supervisor", 1, 50.0, 1.0))
-        assert scene.status().supervisor_pid != before
+    with own_scene(settings, "search", 1, tmp_path_factory.mktemp("alone"), TOYS_ALONE) as system:
+        before = system.status().supervisor_pid
+        holds(failover(system, "supervisor", 1, 50.0, 1.0))
+        assert system.status().supervisor_pid != before

@@ -1,4 +1,4 @@
-"""The promise at full length: the whole system with its real models, from outside, while its workers are killed."""
+"""10,000 requests from a plain client to the whole system with its real models, while workers are killed."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ IN_FLIGHT = 200
 
 @pytest.fixture
 def system(trained_shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SystemStatus]:
-    """`standfast up` with the sample shop's models on a state folder of its own."""
+    """`standfast up` with the sample shop's models, on its own state folder."""
     home = tmp_path / "home"
     shutil.copytree(trained_shop / "models", home / "models")
     monkeypatch.setenv("STANDFAST_HOME", str(home))
@@ -56,18 +56,18 @@ def test_ten_thousand_requests_come_back_once_while_a_worker_is_killed_every_fiv
     try:
         sent = _send(system.bootstrap_servers, seen)
         wait_until(lambda: sent <= seen.keys(), 300, what="every request answered")
-        time.sleep(KILL_EVERY_S)  # a second answer would be seen by then
+        time.sleep(KILL_EVERY_S)  # time for a second answer to come
     finally:
         stop.set()
         reader.join()
         killer.join()
     assert len(sent) == 2 * EACH
-    assert {one: count for one, count in seen.items() if count != 1} == {}
+    assert {request_id: count for request_id, count in seen.items() if count != 1} == {}
     assert seen.keys() == sent
 
 
 def _send(servers: str, seen: Counter[str]) -> set[str]:
-    """Both services in turn, never more than so many unanswered."""
+    """Sends to both services in turn, with at most `IN_FLIGHT` requests unanswered; returns the request ids."""
     producer = Producer({"bootstrap.servers": servers})
     sent: set[str] = set()
     words = zip(range(EACH), itertools.cycle(QUERIES), itertools.cycle(USERS), strict=False)
@@ -101,7 +101,7 @@ def _read(servers: str, seen: Counter[str], stop: threading.Event) -> None:
 
 
 def _kill(stop: threading.Event) -> None:
-    """A plain kill -9, which nobody announces to the system."""
+    """Kills a random serving worker with SIGKILL every `KILL_EVERY_S`."""
     while not stop.wait(KILL_EVERY_S):
         running = status.read()
         serving = [worker for worker in running.workers if worker.state == "serving"] if running else []

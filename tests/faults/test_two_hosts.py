@@ -1,4 +1,4 @@
-"""Two supervisors on one Kafka, each with its own processes: when one dies as a whole, the other goes on for both."""
+"""Two supervisors on one Kafka, each with its own processes: when one host dies, the other serves its partitions."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from standfast.core.hosts.host_statuses import HostStatuses
-from tests.support.history import History
+from tests.support.history import RequestHistory
 from tests.support.toys.toys import PARTITIONS, Toys
 from tests.waiting import wait_until
 
@@ -28,11 +28,11 @@ def hosts(broker: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tup
         )
         for name in ("a", "b")
     ]
-    for one in made:
-        one.start()
+    for host in made:
+        host.start()
     yield made[0], made[1]
-    for one in made:
-        one.stop()
+    for host in made:
+        host.stop()
 
 
 def owned(host: Toys) -> int:
@@ -40,7 +40,7 @@ def owned(host: Toys) -> int:
 
 
 def heard(statuses: HostStatuses) -> dict[str, bool]:
-    """Whether each host is gone, by its name."""
+    """Host name → whether the host is gone."""
     statuses.update(0.05)
     return {seen.host.rpartition("-")[0]: seen.gone for seen in statuses.hosts()}
 
@@ -48,7 +48,7 @@ def heard(statuses: HostStatuses) -> dict[str, bool]:
 def test_when_a_whole_host_is_killed_the_other_answers_for_it(hosts: tuple[Toys, Toys], unique: str) -> None:
     first, second = hosts
     wait_until(lambda: owned(first) and owned(second), 60, what="both hosts with partitions of their own")
-    with History(first.settings, unique) as history, HostStatuses(first.settings) as statuses:
+    with RequestHistory(first.settings, unique) as history, HostStatuses(first.settings) as statuses:
         wait_until(lambda: heard(statuses) == {"a": False, "b": False}, what="both hosts on the topic")
         history.load(100, 100)
         os.kill(first.status().supervisor_pid, signal.SIGKILL)

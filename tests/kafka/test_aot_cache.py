@@ -1,4 +1,4 @@
-"""What set-up prepares for Kafka: Java takes it for every way in which Kafka is started."""
+"""Java accepts the AOT cache that set-up prepares, for every way in which Kafka is started."""
 
 from __future__ import annotations
 
@@ -13,6 +13,6 @@ from standfast.kafka.distribution import QUICK_TO_START, aot_cache_file, java_co
 @pytest.mark.parametrize("heap", ["512m", "384m"])
 def test_java_takes_what_was_prepared(heap: str, options: list[str]) -> None:
     assert aot_cache_file().is_file(), "make setup prepares it"
-    strict = [*options, "-XX:AOTMode=on"]  # without this Java goes on without a file that does not fit
-    said = subprocess.run(java_command("kafka.Kafka", heap, strict), capture_output=True, text=True, check=False)
-    assert "USAGE" in said.stdout + said.stderr
+    strict = [*options, "-XX:AOTMode=on"]  # otherwise Java silently ignores a cache that does not fit
+    done = subprocess.run(java_command("kafka.Kafka", heap, strict), capture_output=True, text=True, check=False)
+    assert "USAGE" in done.stdout + done.stderr

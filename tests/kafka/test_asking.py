@@ -1,4 +1,4 @@
-"""A model that fails for ever says so and recovers; an answer is kept for as long as the model that gave it serves."""
+"""A model that fails on every request is reported and recovers; cached answers live as long as the model's version."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.support.desk import Desk, Reader
+from tests.support.desk import Desk, TopicReader
 from tests.support.toys.toys import Toys
 from tests.waiting import wait_until
 
@@ -23,10 +23,10 @@ def toys(broker: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Toys
     made.stop()
 
 
-class Caller:
-    """Asks one search after the other."""
+class Asker:
+    """Sends one search at a time and waits for its answer."""
 
-    def __init__(self, desk: Desk, results: Reader, name: str) -> None:
+    def __init__(self, desk: Desk, results: TopicReader, name: str) -> None:
         self._desk, self._results, self._name = desk, results, name
         self._asked = 0
 
@@ -44,18 +44,18 @@ class Caller:
 
 
 @pytest.fixture
-def caller(desk: Desk, results: Reader, unique: str) -> Caller:
-    return Caller(desk, results, unique)
+def caller(desk: Desk, results: TopicReader, unique: str) -> Asker:
+    return Asker(desk, results, unique)
 
 
 def metric(toys: Toys, name: str, **labels: str) -> float:
-    """A metric as Prometheus would read it; 0 for one that is not there."""
+    """The value of a metric as Prometheus scrapes it; 0 if the metric is not there."""
     page = httpx.get(toys.status().metrics_url, timeout=30).text
     samples = [sample for family in text_string_to_metric_families(page) for sample in family.samples]
     return sum(sample.value for sample in samples if sample.name == name and labels.items() <= sample.labels.items())
 
 
-def test_a_model_that_fails_for_ever_says_so_and_recovers(toys: Toys, desk: Desk, caller: Caller, unique: str) -> None:
+def test_a_model_that_fails_for_ever_says_so_and_recovers(toys: Toys, desk: Desk, caller: Asker, unique: str) -> None:
     fails = toys.home / "toy-fails"
     topic = toys.topic("search.requests")
     assert caller.status(f"{unique} before") == "ok"
@@ -67,7 +67,7 @@ def test_a_model_that_fails_for_ever_says_so_and_recovers(toys: Toys, desk: Desk
             assert part in str(answers[0]["error"])
         assert caller.status(f"{unique} before") == "ok", "what is known is still answered"
         wait_until(lambda: "RuntimeError" in toys.status().detail, what="a status that says it")
-        assert [one.failing for one in toys.active()] == [toys.status().detail]
+        assert [worker.failing for worker in toys.active()] == [toys.status().detail]
         wait_until(lambda: metric(toys, "standfast_breaker_open", topic=topic) == 1, what="a metric that says it")
         fails.unlink()
         wait_until(lambda: caller.status(f"{unique} after") == "ok", what="an answer of the model that works again")
@@ -78,7 +78,7 @@ def test_a_model_that_fails_for_ever_says_so_and_recovers(toys: Toys, desk: Desk
     assert (toys.logged("the breaker is open"), toys.logged("the breaker is closed")) == (1, 1)
 
 
-def test_a_query_is_computed_once_for_each_version_of_the_model(toys: Toys, caller: Caller) -> None:
+def test_a_query_is_computed_once_for_each_version_of_the_model(toys: Toys, caller: Asker) -> None:
     def looked_up(result: str) -> float:
         return metric(toys, "standfast_cache_lookups_total", topic=toys.topic("search.requests"), result=result)
 
@@ -95,7 +95,7 @@ def test_a_query_is_computed_once_for_each_version_of_the_model(toys: Toys, call
     assert (looked_up("hit") - hits, looked_up("miss") - misses) == (2, 1)
     assert answered() == before + 3, "an answer from the cache is an answer"
     (toys.home / "toy-version").write_text("2")
-    wait_until(lambda: {one.model for one in toys.active()} == {"toy@2"}, 90, what="a worker with the new model")
+    wait_until(lambda: {worker.model for worker in toys.active()} == {"toy@2"}, 90, what="a worker with the new model")
     toys.whole()
     answer = caller.ask("version", "u1")
     assert (answer["model"], titles(answer)) == ("toy@2", ["toy@2"])

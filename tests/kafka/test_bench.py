@@ -1,4 +1,4 @@
-"""The benchmarks against real contenders: what is measured is right, and nothing is left of it."""
+"""The benchmarks with real contenders: the figures are plausible, and no process or file is left."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from standfast.core.processes import launching
 from standfast.core.settings import KafkaSettings, Settings
 from tests.waiting import wait_until
 
-pytestmark = pytest.mark.timeout(600)  # it starts several systems, on a machine that may be busy
+pytestmark = pytest.mark.timeout(600)  # a test starts several systems, perhaps on a busy machine
 
 
 class Bench:
-    """`standfast bench …` as a user starts it, with a folder for temporary files that nobody else uses."""
+    """`standfast bench …` as a user starts it, with its own folder for temporary files."""
 
     def __init__(self, home: Path, folder: Path) -> None:
         self.folder = folder
@@ -43,20 +43,20 @@ class Bench:
         return subprocess.Popen(
             command, env=self._environment, stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
-            # Whoever runs the tests in the background has Ctrl-C ignored, and a child would inherit that.
+            # Tests that run in the background ignore SIGINT, and a child process would inherit that.
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - takes no lock
         )  # fmt: skip
 
     def report(self, *words: str) -> dict[str, Any]:
-        """What it reports as JSON."""
+        """The report of a benchmark with these arguments."""
         with self.start(*words, "--json") as process:
             out, err = process.communicate()
         assert process.returncode == 0, err
-        found: dict[str, Any] = json.loads(out)
-        return found
+        report: dict[str, Any] = json.loads(out)
+        return report
 
     def leftovers(self) -> list[str]:
-        """Files in its folder, and the command lines of processes that were given it."""
+        """Files in the folder, and the command lines of processes that have the folder in their environment."""
         theirs = [pid for pid in Path("/proc").glob("[0-9]*") if os.fsencode(self.folder) in _read(pid / "environ")]
         return [*map(str, self.folder.iterdir()), *(_read(pid / "cmdline").decode() for pid in theirs)]
 
@@ -75,33 +75,33 @@ def bench(sample_home: Path, tmp_path: Path) -> Bench:
 
 
 def test_the_raw_limit_standfast_and_peers_answer_the_same_requests_and_leave_nothing(bench: Bench) -> None:
-    asked = ("--services", "recommend", "--against", "plain,plain-eos", "--rounds", "1", "--requests", "200")
-    found = bench.report("throughput", *asked)
-    assert [one["contender"] for one in found["summary"]] == ["raw", "standfast", "bare", "plain", "plain-eos"]
-    for one in found["runs"]:
-        assert (one["not_ok"], one["doubled"]) == (0, 0), one
-        assert one["per_second"] > 0
-        assert one["raw"]["per_second"] > 0
-        assert 0 < one["p50_ms"] <= one["p99_ms"]
-        assert one["start_s"] > 0
-        assert one["memory_mb"] > 1
-    assert found["machine"]["cores"] == os.cpu_count()
-    assert {"layout", "kafka", "torch", "standfast", "plain", "bare"} <= set(found["settings"])
+    options = ("--services", "recommend", "--against", "plain,plain-eos", "--rounds", "1", "--requests", "200")
+    report = bench.report("throughput", *options)
+    assert [row["contender"] for row in report["summary"]] == ["raw", "standfast", "bare", "plain", "plain-eos"]
+    for run in report["runs"]:
+        assert (run["not_ok"], run["doubled"]) == (0, 0), run
+        assert run["per_second"] > 0
+        assert run["raw"]["per_second"] > 0
+        assert 0 < run["p50_ms"] <= run["p99_ms"]
+        assert run["start_s"] > 0
+        assert run["memory_mb"] > 1
+    assert report["machine"]["cores"] == os.cpu_count()
+    assert {"layout", "kafka", "torch", "standfast", "plain", "bare"} <= set(report["settings"])
     assert bench.leftovers() == []
 
 
 @pytest.mark.slow
 def test_a_mixed_load_is_held_against_the_sorted_limit_and_a_uniform_load(bench: Bench) -> None:
-    found = bench.report("throughput", "--mix", "long", "--rounds", "1", "--requests", "200")
-    mixed = next(one for one in found["summary"] if "longer" in one["load"] and one["contender"] == "standfast")
+    report = bench.report("throughput", "--mix", "long", "--rounds", "1", "--requests", "200")
+    mixed = next(row for row in report["summary"] if "longer" in row["load"] and row["contender"] == "standfast")
     assert mixed["of_sorted"]["median"] > 0
     assert mixed["short_times_uniform"]["median"] > 0
-    assert {one["service"] for one in found["summary"]} == {"search"}
+    assert {row["service"] for row in report["summary"]} == {"search"}
 
 
 def test_a_start_is_told_step_by_step(bench: Bench) -> None:
-    found = bench.report("startup", "--rounds", "1")
-    (steps,) = found["rounds"]
+    report = bench.report("startup", "--rounds", "1")
+    (steps,) = report["rounds"]
     assert list(steps) == sorted(steps, key=steps.get)
     assert next(iter(steps)) == "the command runs"
     assert {"Kafka answers", "first answer of search", "first answer of recommend"} < set(steps)
@@ -109,15 +109,15 @@ def test_a_start_is_told_step_by_step(bench: Bench) -> None:
 
 
 def test_all_rows_or_some_are_measured_on_systems_of_their_own_of_which_nothing_is_left(bench: Bench) -> None:
-    found = bench.report("all", "--quick", "--only", "quality,memory")
-    assert [row["name"] for row in found["rows"]] == ["memory", "quality"]
-    for row in found["rows"]:
+    report = bench.report("all", "--quick", "--only", "quality,memory")
+    assert [row["name"] for row in report["rows"]] == ["memory", "quality"]
+    for row in report["rows"]:
         assert row["reached"], row
         assert row["to_reach"]
         assert row["others"] >= 0
-    assert len(found["rows"][0]["detail"]["megabytes"]) == 6, "two workers and a standby of each service"
-    assert found["machine"]["cores"] == os.cpu_count()
-    assert {"kafka", "torch", "search", "recommend"} <= set(found["settings"])
+    assert len(report["rows"][0]["detail"]["megabytes"]) == 6, "two workers and a standby of each service"
+    assert report["machine"]["cores"] == os.cpu_count()
+    assert {"kafka", "torch", "search", "recommend"} <= set(report["settings"])
     assert bench.leftovers() == []
 
 
@@ -150,14 +150,14 @@ INTERRUPTED = [
 ]
 
 
-@pytest.mark.parametrize(("words", "told", "started"), INTERRUPTED)
+@pytest.mark.parametrize(("words", "announced", "started"), INTERRUPTED)
 @pytest.mark.parametrize("how", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_whoever_interrupts_it_finds_nothing_left(
-    bench: Bench, words: tuple[str, ...], told: str, started: str, how: signal.Signals
+    bench: Bench, words: tuple[str, ...], announced: str, started: str, how: signal.Signals
 ) -> None:
     with bench.start(*words) as process:
         assert process.stderr is not None
-        assert any(told in line for line in process.stderr), "it ended before it began"
+        assert any(announced in line for line in process.stderr), "it ended before it began"
         wait_until(lambda: any(started in leftover for leftover in bench.leftovers()), what="standfast")
         process.send_signal(how)
         process.communicate(timeout=60)
@@ -167,21 +167,23 @@ def test_whoever_interrupts_it_finds_nothing_left(
 
 @pytest.fixture
 def settings(broker: str, unique: str) -> Settings:
-    """Settings whose topics for recommendations are there, and nobody else's."""
+    """Settings of a system of which only the topics for recommendations exist."""
     made = Settings(kafka=KafkaSettings(bootstrap_servers=broker, topic_prefix=f"{unique}-", partitions=3))
-    own, admin = service("recommend", made), AdminClient({"bootstrap.servers": broker})
-    for created in admin.create_topics([NewTopic(topic, 3, 1) for topic in (own.requests, own.results)]).values():
+    recommend, admin = service("recommend", made), AdminClient({"bootstrap.servers": broker})
+    for created in admin.create_topics(
+        [NewTopic(topic, 3, 1) for topic in (recommend.requests, recommend.results)]
+    ).values():
         created.result(30)
     return made
 
 
 @pytest.fixture
 def bare(settings: Settings, unique: str, tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """The bare peer on these topics."""
-    own, servers = service("recommend", settings), settings.kafka.bootstrap_servers
+    """The peer `bare` on these topics."""
+    recommend, servers = service("recommend", settings), settings.kafka.bootstrap_servers
     task = Task(
         service="recommend", device="cpu", batch=16, pid_file=str(tmp_path / "pid"), servers=servers,
-        requests=own.requests, results=own.results, group=unique,
+        requests=recommend.requests, results=recommend.results, group=unique,
     )  # fmt: skip
     command = [sys.executable, "-P", "-m", "bench.peers.bare", task.argument()]
     with subprocess.Popen(command, env={**launching.environment(), "KAFKA_BOOTSTRAP_SERVERS": servers}) as peer:

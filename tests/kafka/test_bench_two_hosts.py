@@ -1,4 +1,4 @@
-"""One of two hosts is killed by the benchmark: the other's first answers are timed, and nothing is lost or doubled."""
+"""The benchmark kills one of two hosts and times the first answers of the other; none is lost or doubled."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ TOYS = "tests.support.toys.toy_system"
 def test_the_other_host_answers_for_the_killed_one(tmp_path: Path) -> None:
     (tmp_path / "home" / "models").mkdir(parents=True)
     settings = Settings(kafka=KafkaSettings(partitions=4), search=SearchSettings(workers=1, standbys=0))
-    with two_hosts(settings, "search", tmp_path / "home", TOYS) as scene:
-        before = scene.hosts[0].pids()
-        found = failover(scene, "host", 1, 50.0, 0.5)
-        serving = {worker.pid for worker in scene.workers()}
+    with two_hosts(settings, "search", tmp_path / "home", TOYS) as system:
+        before = system.hosts[0].pids()
+        result = failover(system, "host", 1, 50.0, 0.5)
+        serving = {worker.pid for worker in system.workers()}
     assert len(serving) == 2
     assert not serving & before, "both hosts serve again, the killed one with new processes"
-    assert (found.lost, found.doubled, found.out_of_order, found.not_ok) == (0, 0, 0, {})
-    assert 500 < found.worst_ms < math.inf, "no sooner than its session ends"
+    assert (result.lost, result.doubled, result.out_of_order, result.not_ok) == (0, 0, 0, {})
+    assert 500 < result.worst_ms < math.inf, "no sooner than its session ends"
 
 
 def test_a_single_host_is_not_killed() -> None:

@@ -1,4 +1,4 @@
-"""A caller's requests and the answers it waits for, on a real Kafka with a little answerer in the workers' place."""
+"""A caller's requests and the answers it waits for, on a real Kafka with a thread that answers instead of workers."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from standfast.core.settings import KafkaSettings, Settings
 
 @pytest.fixture
 def settings(broker: str, unique: str) -> Settings:
-    """Settings of a system whose topics nobody else has."""
+    """Settings of a system whose topics no other test uses."""
     made = Settings(kafka=KafkaSettings(bootstrap_servers=broker, topic_prefix=f"{unique}.", partitions=3))
     topics.apply(AdminClient(clients.base(made, "test")), made.kafka)
     return made
 
 
 class Answerer(threading.Thread):
-    """Answers every request with its query as the title, in transactions; each aborted once with a wrong answer."""
+    """Answers every request with its query as the title, after an aborted transaction with a wrong answer."""
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(daemon=True)

@@ -1,4 +1,4 @@
-"""The embedded Kafka: it starts, keeps its data, explains what is in the way and dies with its parent."""
+"""The embedded Kafka: it starts, keeps its data, says why it cannot start, and dies with its parent."""
 
 from __future__ import annotations
 
@@ -72,19 +72,19 @@ def produce(servers: str, topic: str, values: list[bytes]) -> None:
 def consume(servers: str, topic: str, count: int) -> list[bytes]:
     consumer = Consumer({"bootstrap.servers": servers, "group.id": uuid.uuid4().hex, "auto.offset.reset": "earliest"})
     consumer.subscribe([topic])
-    found: list[bytes] = []
+    values: list[bytes] = []
 
     def enough() -> bool:
         message = consumer.poll(0.2)
         if message is not None and message.error() is None:
-            found.append(message.value())
-        return len(found) >= count
+            values.append(message.value())
+        return len(values) >= count
 
     try:
         wait_until(enough, 30, every=0, what=f"{count} records of {topic}")
     finally:
         consumer.close()
-    return found
+    return values
 
 
 def test_a_restart_finds_its_data_and_its_ports(folder: Path, unique: str) -> None:
@@ -118,7 +118,7 @@ def test_whoever_answers_goes_before_the_compiler_also_after_a_restart(folder: P
 
 
 def test_a_half_written_folder_is_repaired_and_data_without_identity_is_refused(folder: Path) -> None:
-    """A kill during the very first start leaves either no identity at all or one under another name."""
+    """A kill during the first start leaves a data folder without meta.properties, or one under its temporary name."""
     (folder / "node-1" / "data.new").mkdir(parents=True)
     (folder / "node-1" / "data.new" / "meta.properties").write_text("versi")
     (folder / "node-1" / "data").mkdir()
@@ -158,10 +158,10 @@ def test_a_start_that_fails_shows_kafkas_own_reason_and_leaves_nothing_behind(
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
 def test_the_broker_dies_with_its_parent(folder: Path, tmp_path: Path, how: signal.Signals) -> None:
-    told = tmp_path / "pid"
-    parent = subprocess.Popen([sys.executable, "-c", PARENT, str(folder), str(told)])
+    pid_file = tmp_path / "pid"
+    parent = subprocess.Popen([sys.executable, "-c", PARENT, str(folder), str(pid_file)])
     try:
-        pid = int(wait_until(lambda: told.exists() and told.read_text(), 120))
+        pid = int(wait_until(lambda: pid_file.exists() and pid_file.read_text(), 120))
         assert runs(pid)
     finally:
         parent.send_signal(how)
@@ -172,7 +172,7 @@ def test_the_broker_dies_with_its_parent(folder: Path, tmp_path: Path, how: sign
 
 
 def test_brokers_listen_on_loopback_only(cluster: Cluster) -> None:
-    """On Linux all of 127/8 is this machine: a socket bound to every address would answer on 127.0.0.2 too."""
+    """On Linux all of 127/8 is loopback: a socket bound to 0.0.0.0 would answer on 127.0.0.2 too."""
     port = int(cluster.bootstrap_servers.rpartition(":")[2])
     assert not is_free(port)
     with socket.socket() as probe:
@@ -243,15 +243,15 @@ def test_a_single_broker_is_not_written_off(cluster: Cluster) -> None:
 
 
 def test_a_broker_in_any_folder_that_outlives_its_supervisor_is_ended(tmp_path: Path) -> None:
-    """A comma made two folders of one; and `up` said that `down` stops what `down` said was not there."""
-    folder, told = tmp_path / "Müller, Söhne \\ 100% [x]" / "kafka", tmp_path / "told"
+    """Kafka read a comma in the path as two folders; and `up` advised `down`, which found nothing to stop."""
+    folder, pid_file = tmp_path / "Müller, Söhne \\ 100% [x]" / "kafka", tmp_path / "told"
     folder.mkdir(parents=True)
     environment = {**launching.environment(), "LC_ALL": "C", "JAVA_TOOL_OPTIONS": "-Xnonsense"}
-    with subprocess.Popen([sys.executable, "-P", "-c", PARENT, str(folder), str(told)], env=environment) as parent:
-        wait_until(lambda: told.exists() and bool(told.read_text()), 120)
+    with subprocess.Popen([sys.executable, "-P", "-c", PARENT, str(folder), str(pid_file)], env=environment) as parent:
+        wait_until(lambda: pid_file.exists() and bool(pid_file.read_text()), 120)
         assert (folder / "node-1" / "data" / "__cluster_metadata-0").is_dir()
         assert (folder / "node-1" / "logs" / "server.log").stat().st_size
-        pid = int(told.read_text())
+        pid = int(pid_file.read_text())
         os.kill(pid, signal.SIGSTOP)
         parent.kill()
         parent.wait()

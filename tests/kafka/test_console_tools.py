@@ -1,4 +1,4 @@
-"""Kafka's console tools from the jars, run as a user would."""
+"""Kafka's console tools from the jars, run as `standfast kafka …`."""
 
 from __future__ import annotations
 
@@ -55,6 +55,6 @@ def test_a_tool_keeps_its_own_help_and_exit_code(kafka: Call, unique: str) -> No
 
 
 def test_the_quorum_and_cluster_tools_connect_too(kafka: Call) -> None:
-    """Their sub-commands want the connection options on different sides."""
+    """`metadata-quorum` takes the connection options before its sub-command, `cluster` after it."""
     assert "LeaderId" in kafka("metadata-quorum", "describe", "--status").stdout
     assert "Cluster ID" in kafka("cluster", "cluster-id").stdout

@@ -1,7 +1,7 @@
-"""What a worker does for its requests, in counts that are the same on every machine: a rise is a regression.
+"""Counts of what a worker does for its requests. They hardly depend on the machine: a rise is a regression.
 
-A bound is the measured value, in the comment behind it, and what a busy machine adds. `test_batch_counts` counts what
-happens within a batch.
+Each bound is the measured value, which stands in the comment after it, with a margin for a busy machine.
+`test_batch_counts` counts what happens within a batch.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.history import History
+from tests.support.history import RequestHistory
 from tests.support.mortals.mortals import Mortals
 from tests.support.mortals.steps import Counts
 from tests.waiting import wait_until
 
 _ONE_BY_ONE = 40
 _IDLE_S = 3.0
-_TOLD_S = 0.3  # clients tell what they ask of Kafka every 0.1 s
+_TOLD_S = 0.3  # clients report their request counts every 0.1 s (statistics.interval.ms)
 _OF_A_TRANSACTION = {"AddOffsetsToTxn", "TxnOffsetCommit", "AddPartitionsToTxn", "Produce", "EndTxn"}
 
 
@@ -45,7 +45,7 @@ def quiet(broker: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mor
 
 @pytest.fixture(scope="module")
 def asking(broker: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mortals]:
-    """The same, whose clients count what they ask of Kafka."""
+    """The same, with clients that count their requests to Kafka."""
     home = tmp_path_factory.mktemp("asking")
     (home / "asks").touch()
     yield from system(broker, home, "asking.")
@@ -55,16 +55,16 @@ def worker(mortals: Mortals) -> int:
     return mortals.active()[0].pid
 
 
-def one_by_one(history: History, count: int) -> None:
-    """One request in flight, all the time."""
+def one_by_one(history: RequestHistory, count: int) -> None:
+    """Sends `count` requests, each after the answer to the one before."""
     for _ in range(count):
         request = history.send("heart", 0)
         history.flush()
-        wait_until(lambda one=request: history.answers(one), 60, 0.001, what="an answer")  # type: ignore[misc]
+        wait_until(lambda sent=request: history.answers(sent), 60, 0.001, what="an answer")  # type: ignore[misc]
 
 
-def all_at_once(history: History, count: int) -> None:
-    """So many in flight: they gather behind one that takes a while."""
+def all_at_once(history: RequestHistory, count: int) -> None:
+    """Sends `count` requests that gather while one of 0.5 s is computed."""
     history.send("sleep 0.5", 0)
     for _ in range(count):
         history.send("heart", 0)
@@ -72,7 +72,7 @@ def all_at_once(history: History, count: int) -> None:
 
 
 def steps(after: Counts, before: Counts) -> Counter[str]:
-    """What was done between the two, without the phase: `Producer.produce`."""
+    """How often each step was done between the two, by name without the phase: `Producer.produce`."""
     done = Counter(after.steps)
     done.subtract(before.steps)
     by_call: Counter[str] = Counter()
@@ -83,7 +83,7 @@ def steps(after: Counts, before: Counts) -> Counter[str]:
 
 def test_one_request_in_flight(quiet: Mortals) -> None:
     pid = worker(quiet)
-    with History(quiet.settings, uuid.uuid4().hex) as history:
+    with RequestHistory(quiet.settings, uuid.uuid4().hex) as history:
         one_by_one(history, 5)
         before, calls_before = quiet.counts(pid), written(pid)
         one_by_one(history, _ONE_BY_ONE)
@@ -93,7 +93,7 @@ def test_one_request_in_flight(quiet: Mortals) -> None:
     once += ["Producer.produce", "Producer.commit_transaction", "Committer.submit"]
     assert {name: each.get(name) for name in once} == dict.fromkeys(once, 1.0), f"not once for each request: {each}"
     assert each["Heartbeat.begin"] == 2.0, f"named while it is decoded and while it is computed: {each}"
-    # 1.0, 1.0 and 1.0; more where an answer takes longer than a poll waits
+    # Measured: 1.0, 1.0 and 1.0; more if an answer takes longer than a poll waits.
     for name, most in {"Consumer.poll": 3, "Consumer.consume": 2, "Committer.idle": 3}.items():
         assert each[name] <= most, f"{name} is called {each[name]} times for one request: {each}"
     assert calls / _ONE_BY_ONE <= 50, f"{calls / _ONE_BY_ONE:.1f} reads and writes for one request"  # 34
@@ -101,7 +101,7 @@ def test_one_request_in_flight(quiet: Mortals) -> None:
 
 def test_sixty_four_requests_in_flight(quiet: Mortals) -> None:
     pid = worker(quiet)
-    with History(quiet.settings, uuid.uuid4().hex) as history:
+    with RequestHistory(quiet.settings, uuid.uuid4().hex) as history:
         before, calls_before = quiet.counts(pid), written(pid)
         all_at_once(history, 64)
         done, calls = steps(quiet.counts(pid), before), written(pid) - calls_before
@@ -115,21 +115,21 @@ def test_sixty_four_requests_in_flight(quiet: Mortals) -> None:
 
 def test_what_a_transaction_asks_of_kafka(asking: Mortals) -> None:
     pid = worker(asking)
-    with History(asking.settings, uuid.uuid4().hex) as history:
+    with RequestHistory(asking.settings, uuid.uuid4().hex) as history:
         one_by_one(history, 5)
         time.sleep(_TOLD_S)
         one_by_one(history, 1)
         before = asking.counts(pid)
         one_by_one(history, _ONE_BY_ONE)
         time.sleep(_TOLD_S)
-        one_by_one(history, 1)  # a client hands over what it has to tell when it is used
+        one_by_one(history, 1)  # librdkafka calls `stats_cb` only while the client is polled
         after = asking.counts(pid)
     sent = {name: (count - before.sent.get(name, 0)) / (_ONE_BY_ONE + 1) for name, count in after.sent.items()}
-    timed = {"Heartbeat", "Fetch"}  # as many as the time allows, not as there are requests
+    timed = {"Heartbeat", "Fetch"}  # their number depends on the time, not on the requests
     for name in sent.keys() - timed:
-        most = 1.1 if name in _OF_A_TRANSACTION else 0.1  # 1.0 and 0.0
+        most = 1.1 if name in _OF_A_TRANSACTION else 0.1  # measured: 1.0 and 0.0
         assert sent[name] <= most, f"{name} is asked of Kafka {sent[name]:.2f} times for one request: {sent}"
-    assert sent.keys() >= _OF_A_TRANSACTION, "the clients have not told what they ask"
+    assert sent.keys() >= _OF_A_TRANSACTION, "the clients have not reported their requests"
 
 
 def test_threads_and_open_files(quiet: Mortals) -> None:
@@ -144,8 +144,8 @@ def test_threads_and_open_files(quiet: Mortals) -> None:
         what,
         pid,
     ), most in limits.items():  # 24, 19, 47 and 40: two of the clients are for replies
-        found = len(list(Path(f"/proc/{pid}/{'task' if what == 'threads' else 'fd'}").iterdir()))
-        assert found <= most, f"a {'worker' if pid == active else 'standby'} has {found} {what}"
+        count = len(list(Path(f"/proc/{pid}/{'task' if what == 'threads' else 'fd'}").iterdir()))
+        assert count <= most, f"a {'worker' if pid == active else 'standby'} has {count} {what}"
 
 
 def test_wake_ups_with_nothing_to_do(quiet: Mortals) -> None:
@@ -160,12 +160,12 @@ def test_wake_ups_with_nothing_to_do(quiet: Mortals) -> None:
 
 
 def switches(pid: int) -> int:
-    """How often a process's threads have gone to sleep."""
-    texts = [one.read_text() for one in Path(f"/proc/{pid}/task").glob("*/status")]
+    """How often the threads of a process have gone to sleep: their voluntary context switches."""
+    texts = [status_file.read_text() for status_file in Path(f"/proc/{pid}/task").glob("*/status")]
     return sum(int(text.partition("\nvoluntary_ctxt_switches:")[2].split()[0]) for text in texts)
 
 
 def written(pid: int) -> int:
-    """Its read and write system calls so far; what goes to and from sockets by sendmsg and recvmsg is not counted."""
-    found = dict(line.split(": ") for line in Path(f"/proc/{pid}/io").read_text().splitlines())
-    return int(found["syscr"]) + int(found["syscw"])
+    """The read and write system calls of a process so far. Linux does not count sendmsg and recvmsg on sockets."""
+    counters = dict(line.split(": ") for line in Path(f"/proc/{pid}/io").read_text().splitlines())
+    return int(counters["syscr"]) + int(counters["syscw"])

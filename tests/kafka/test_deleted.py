@@ -1,4 +1,4 @@
-"""Records that Kafka deleted before they were read: every reader tells of them with their offsets, and counts them."""
+"""Records that Kafka deleted before they were read: every reader logs their offsets and counts them."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from drills.control.reader import Control
 from schemas.codec import Codec
 from standfast.core import clients, telemetry
 from standfast.core.settings import KafkaSettings, Settings
-from tests.support.shop import PARTITIONS, Shop
+from tests.support.shop import PARTITIONS, ShopSystem
 from tests.waiting import wait_until
 
 DELETED = "records were deleted before they were read"
-Told = list[tuple[int, int, int]]
+OffsetRanges = list[tuple[int, int, int]]
 
 
-class Topic:
-    """A topic of two partitions, from whose first records can be deleted."""
+class ShortenedTopic:
+    """A topic with two partitions, of which a test can delete the first records."""
 
     def __init__(self, broker: str, prefix: str, name: str) -> None:
         self.settings = Settings(kafka=KafkaSettings(bootstrap_servers=broker, topic_prefix=prefix))
@@ -37,26 +37,26 @@ class Topic:
         self._producer = Producer(clients.producer(self.settings, "test"))
 
     def write(self, count: int, partition: int = 0) -> None:
-        """So many records."""
+        """Writes `count` records."""
         for _ in range(count):
             self._producer.produce(self.name, b"none", partition=partition)
         assert self._producer.flush(30) == 0
 
     def delete(self, before: int, partition: int = 0) -> None:
-        """All records before that offset."""
-        place = TopicPartition(self.name, partition, before)
-        for done in self.admin.delete_records([place]).values():
+        """Deletes all records before an offset."""
+        end = TopicPartition(self.name, partition, before)
+        for done in self.admin.delete_records([end]).values():
             done.result(30)
 
     def counted(self) -> float:
-        """What the metric says."""
+        """The metric's count of deleted records of this topic."""
         return telemetry.DELETED_UNREAD.labels(self.name)._value.get()  # type: ignore[no-any-return]
 
 
-class Reading:
-    """A worker's reader on a topic."""
+class WorkerReader:
+    """A worker's `PartitionReader` on a topic."""
 
-    def __init__(self, topic: Topic, group: str) -> None:
+    def __init__(self, topic: ShortenedTopic, group: str) -> None:
         self.consumer = Consumer(clients.worker(topic.settings, group, "worker-0", "slot-0"))
         self.reader = PartitionReader(
             self.consumer, topic.name, 1000, lambda _gone, _lost: None, lambda: None, lambda _: None
@@ -64,79 +64,83 @@ class Reading:
         self.reader.join()
 
     def until(self, offset: int, partition: int = 0) -> None:
-        """Until the record at that offset was read, which is the last of its partition."""
+        """Reads until the record at this offset, the last of its partition, was read."""
 
         def is_read() -> bool:
             self.reader.fill(0.05)
-            return any((one.partition, one.offset) == (partition, offset) for one in self.reader.waiting)
+            return any((record.partition, record.offset) == (partition, offset) for record in self.reader.waiting)
 
         wait_until(is_read, 30, what=f"offset {offset} read")
 
 
 @pytest.fixture
-def topic(broker: str, unique: str) -> Topic:
-    return Topic(broker, f"{unique}.", "requests")
+def topic(broker: str, unique: str) -> ShortenedTopic:
+    return ShortenedTopic(broker, f"{unique}.", "requests")
 
 
 @pytest.fixture
-def reading(topic: Topic, unique: str) -> Iterator[Callable[[], Reading]]:
-    made: list[Reading] = []
+def reading(topic: ShortenedTopic, unique: str) -> Iterator[Callable[[], WorkerReader]]:
+    made: list[WorkerReader] = []
 
-    def begun() -> Reading:
-        made.append(Reading(topic, unique))
+    def begun() -> WorkerReader:
+        made.append(WorkerReader(topic, unique))
         return made[-1]
 
     yield begun
-    for one in made:
-        one.consumer.close()
+    for opened in made:
+        opened.consumer.close()
 
 
-def said(lines: list[Any], topic: str) -> Told:
-    """Partition, first and last offset of each line about the topic."""
+def deletions(lines: list[Any], topic: str) -> OffsetRanges:
+    """Partition, first and last offset in each warning about the topic."""
     assert all(line["log_level"] == "warning" for line in lines if line["event"] == DELETED)
-    found = [line for line in lines if line["event"] == DELETED and line["topic"] == topic]
-    return [(one["partition"], one["from_offset"], one["to_offset"]) for one in found]
+    about_topic = [line for line in lines if line["event"] == DELETED and line["topic"] == topic]
+    return [(line["partition"], line["from_offset"], line["to_offset"]) for line in about_topic]
 
 
-def test_a_worker_tells_what_was_deleted_while_it_lived(topic: Topic, reading: Callable[[], Reading]) -> None:
+def test_a_worker_tells_what_was_deleted_while_it_lived(
+    topic: ShortenedTopic, reading: Callable[[], WorkerReader]
+) -> None:
     topic.write(3)
-    own = reading()
-    own.until(2)
-    own.consumer.pause([TopicPartition(topic.name, 0)])
+    worker = reading()
+    worker.until(2)
+    worker.consumer.pause([TopicPartition(topic.name, 0)])
     topic.write(4)
     topic.delete(5)
-    own.consumer.resume([TopicPartition(topic.name, 0)])
+    worker.consumer.resume([TopicPartition(topic.name, 0)])
     with structlog.testing.capture_logs() as lines:
-        own.until(6)
-    assert said(lines, topic.name) == [(0, 3, 4)]
+        worker.until(6)
+    assert deletions(lines, topic.name) == [(0, 3, 4)]
     assert topic.counted() == 2
 
 
-def test_a_worker_tells_what_was_deleted_up_to_the_end(topic: Topic, reading: Callable[[], Reading]) -> None:
-    """Nothing follows what is gone."""
+def test_a_worker_tells_what_was_deleted_up_to_the_end(
+    topic: ShortenedTopic, reading: Callable[[], WorkerReader]
+) -> None:
+    """No record follows the deleted ones."""
     topic.write(3, partition=1)
     topic.delete(3, partition=1)
-    own = reading()
+    worker = reading()
     with structlog.testing.capture_logs() as lines:
-        wait_until(lambda: own.reader.fill(0.05) or said(lines, topic.name), 30, what="a line")  # type: ignore[func-returns-value]
-    assert said(lines, topic.name) == [(1, 0, 2)]
+        wait_until(lambda: worker.reader.fill(0.05) or deletions(lines, topic.name), 30, what="a line")  # type: ignore[func-returns-value]
+    assert deletions(lines, topic.name) == [(1, 0, 2)]
 
 
 def test_a_worker_tells_what_was_deleted_before_its_group_had_committed(
-    topic: Topic, reading: Callable[[], Reading]
+    topic: ShortenedTopic, reading: Callable[[], WorkerReader]
 ) -> None:
-    """It begins at what is left, of which its client says nothing where it knows of no offset."""
+    """Without a committed offset the client starts at the first record that is left, and logs no offset reset."""
     topic.write(4)
     topic.delete(3)
-    own = reading()
+    worker = reading()
     with structlog.testing.capture_logs() as lines:
-        own.until(3)
-    assert said(lines, topic.name) == [(0, 0, 2)]
+        worker.until(3)
+    assert deletions(lines, topic.name) == [(0, 0, 2)]
     assert topic.counted() == 3
 
 
 def test_a_successor_tells_what_was_deleted_behind_the_committed_offset(
-    topic: Topic, reading: Callable[[], Reading]
+    topic: ShortenedTopic, reading: Callable[[], WorkerReader]
 ) -> None:
     topic.write(8)
     first = reading()
@@ -147,35 +151,37 @@ def test_a_successor_tells_what_was_deleted_behind_the_committed_offset(
     second = reading()
     with structlog.testing.capture_logs() as lines:
         second.until(7)
-    assert said(lines, topic.name) == [(0, 4, 5)]
-    assert [one.offset for one in second.reader.waiting] == [6, 7]
+    assert deletions(lines, topic.name) == [(0, 4, 5)]
+    assert [record.offset for record in second.reader.waiting] == [6, 7]
 
 
-def test_what_was_read_before_it_was_deleted_is_not_told(topic: Topic, reading: Callable[[], Reading]) -> None:
+def test_what_was_read_before_it_was_deleted_is_not_told(
+    topic: ShortenedTopic, reading: Callable[[], WorkerReader]
+) -> None:
     topic.write(4)
-    own = reading()
-    own.until(3)
+    worker = reading()
+    worker.until(3)
     topic.delete(4)
     topic.write(1)
     with structlog.testing.capture_logs() as lines:
-        own.until(4)
-    assert said(lines, topic.name) == []
+        worker.until(4)
+    assert deletions(lines, topic.name) == []
 
 
 def test_the_drill_runner_tells_of_commands(broker: str, unique: str) -> None:
-    topic = Topic(broker, f"{unique}.", "drills.control")
+    topic = ShortenedTopic(broker, f"{unique}.", "drills.control")
     topic.write(3)
     topic.delete(2)
     control = Control(topic.settings, lambda: False)
     control.open()
     with structlog.testing.capture_logs() as lines:
         message = wait_until(lambda: control.next(0.1), 30, what="a command")
-    assert (message.offset(), said(lines, topic.name)) == (2, [(0, 0, 1)])
+    assert (message.offset(), deletions(lines, topic.name)) == (2, [(0, 0, 1)])
     control.close()
 
 
 def test_the_follower_of_profiles_tells_of_them(broker: str, unique: str, tmp_path: Path) -> None:
-    topic = Topic(broker, f"{unique}.", "profiles")
+    topic = ShortenedTopic(broker, f"{unique}.", "profiles")
     topic.write(3)
     topic.delete(2)
     stop = threading.Event()
@@ -183,17 +189,17 @@ def test_the_follower_of_profiles_tells_of_them(broker: str, unique: str, tmp_pa
     with structlog.testing.capture_logs() as lines:
         follower.start()
         try:
-            wait_until(lambda: said(lines, topic.name), 30, what="a line")
+            wait_until(lambda: deletions(lines, topic.name), 30, what="a line")
         finally:
             stop.set()
             follower.join()
-    assert said(lines, topic.name) == [(0, 0, 1)]
+    assert deletions(lines, topic.name) == [(0, 0, 1)]
 
 
 def test_the_stream_processor_tells_of_interactions(
     broker: str, unique: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    shop = Shop(broker, f"{unique}.", tmp_path)
+    shop = ShopSystem(broker, f"{unique}.", tmp_path)
     topics = [f"{unique}.interactions", f"{unique}.search.requests"]
     admin = AdminClient(clients.base(shop.settings, "test"))
     for topic in topics:
@@ -213,7 +219,7 @@ def test_the_stream_processor_tells_of_interactions(
 
     try:
         shop.start()
-        found = wait_until(lambda: len(seen := heard()) == len(topics) and seen, 90, every=0.2, what="two lines")
+        reported = wait_until(lambda: len(seen := heard()) == len(topics) and seen, 90, every=0.2, what="two lines")
     finally:
         shop.kill()
-    assert found == dict.fromkeys(topics, (PARTITIONS - 1, 0, 1))
+    assert reported == dict.fromkeys(topics, (PARTITIONS - 1, 0, 1))

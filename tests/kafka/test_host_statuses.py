@@ -1,4 +1,4 @@
-"""Each host's status on Kafka: there while it runs, gone when it is silent, deleted when it leaves."""
+"""Each host's status on Kafka: alive while it writes, gone when it is silent, deleted when the host stops."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from standfast.core.settings import KafkaSettings, Settings
 from standfast.core.status import SystemStatus
 from standfast.kafka.cluster import Cluster
 from standfast.status_topic import StatusTopic
-from tests.support.desk import Reader
+from tests.support.desk import TopicReader
 from tests.support.toys.toys import Toys
 from tests.waiting import wait_until
 
@@ -38,7 +38,7 @@ def toys(broker: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Toys
 
 @pytest.fixture
 def settings(broker: str, unique: str) -> Settings:
-    """A system's own topics, and nobody who runs."""
+    """The topics of a system that does not run."""
     made = Settings(kafka=KafkaSettings(bootstrap_servers=broker, topic_prefix=f"{unique}.", partitions=1))
     topics.apply(AdminClient(clients.base(made, "test")), made.kafka)
     return made
@@ -50,7 +50,7 @@ def statuses(settings: Settings) -> Iterator[HostStatuses]:
         yield made
 
 
-def said(host: str, detail: str = "") -> SystemStatus:
+def system_status(host: str, detail: str = "") -> SystemStatus:
     return SystemStatus(
         state="ready", at=0, supervisor_pid=1, bootstrap_servers="", metrics_url="", host=host, detail=detail
     )
@@ -66,47 +66,47 @@ def alive(statuses: HostStatuses) -> set[str]:
 
 
 def put(settings: Settings, host: str, value: bytes | None) -> None:
-    """One record, as a host writes it that says nothing further."""
+    """Writes one status record, as a host would that writes no further one."""
     producer = Producer(clients.producer(settings, "test"))
     producer.produce(f"{settings.kafka.topic_prefix}status", value, host)
     assert producer.flush(30) == 0
 
 
 def status_of(detail: str = "") -> bytes:
-    return msgspec.json.encode(said("x", detail))
+    return msgspec.json.encode(system_status("x", detail))
 
 
 def test_a_running_system_is_seen_and_what_happens_to_it(toys: Toys) -> None:
-    own = toys.status().host
-    assert own.startswith("a-")
+    host = toys.status().host
+    assert host.startswith("a-")
     with HostStatuses(toys.settings) as statuses:
         statuses.settle(30)
-        assert alive(statuses) == {own}
+        assert alive(statuses) == {host}
         worker = toys.active()[0]
         toys.kill(worker.pid)
         wait_until(
-            lambda: any(row.id == worker.id and row.restarts for row in hosts(statuses)[own].status.workers),
+            lambda: any(row.id == worker.id and row.restarts for row in hosts(statuses)[host].status.workers),
             what="a worker that was replaced",
         )
         toys.whole((worker.pid,))
-        wait_until(lambda: worker.pid not in {row.pid for row in hosts(statuses)[own].status.workers})
-    with Reader(toys.settings, toys.topic("status")) as reader:
-        record = reader.until(lambda message: message.key() == own.encode())
+        wait_until(lambda: worker.pid not in {row.pid for row in hosts(statuses)[host].status.workers})
+    with TopicReader(toys.settings, toys.topic("status")) as reader:
+        record = reader.until(lambda message: message.key() == host.encode())
         assert json.loads(record.value()).keys() == json.loads((toys.home / "run" / "status.json").read_text()).keys()
 
 
 def test_the_command_line_shows_every_host(toys: Toys) -> None:
     put(toys.settings, "dead\x1b[2J", status_of("[bold]"))
-    time.sleep(GONE_S)  # so long must a host be silent
-    own = toys.status().host
+    time.sleep(GONE_S)  # a host counts as gone after this silence
+    host = toys.status().host
     environment = {**os.environ, **toys._environment}
     words = [sys.executable, "-m", "standfast", "status", "--all-hosts"]
     done = subprocess.run([*words, "--json"], env=environment, capture_output=True, text=True, timeout=100, check=True)
     shown = json.loads(done.stdout)
-    assert shown["host"] == own
-    assert {seen["host"]: seen["gone"] for seen in shown["hosts"]} == {own: False, "dead\x1b[2J": True}
+    assert shown["host"] == host
+    assert {seen["host"]: seen["gone"] for seen in shown["hosts"]} == {host: False, "dead\x1b[2J": True}
     plain = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=100, check=True).stdout
-    assert f"{own} (here)" in plain
+    assert f"{host} (here)" in plain
     assert "gone" in plain
     assert "\x1b" not in plain
     put(toys.settings, "dead\x1b[2J", None)
@@ -123,20 +123,20 @@ def test_the_command_line_answers_from_the_file_while_kafka_is_away(toys: Toys) 
 
 
 def test_a_killed_system_is_gone_and_one_that_stops_is_deleted(toys: Toys) -> None:
-    own = toys.status().host
+    host = toys.status().host
     with HostStatuses(toys.settings) as statuses:
         statuses.settle(30)
         os.kill(toys.status().supervisor_pid, signal.SIGKILL)
-        wait_until(lambda: hosts(statuses)[own].gone, what="a host that is gone")
+        wait_until(lambda: hosts(statuses)[host].gone, what="a host that is gone")
         toys.stop(signal.SIGKILL)
         toys.start()
-        wait_until(lambda: alive(statuses) == {own}, what="the same host again")
-        with Reader(toys.settings, toys.topic("status")) as records:
+        wait_until(lambda: alive(statuses) == {host}, what="the same host again")
+        with TopicReader(toys.settings, toys.topic("status")) as records:
             os.kill(toys.status().supervisor_pid, signal.SIGTERM)
             wait_until(lambda: not hosts(statuses), what="a host that has left")
             records.until(lambda record: record.value() is None)
-        said = [json.loads(record.value())["state"] for record in records.messages if record.value()]
-        assert said[-1] == "stopping"
+        states = [json.loads(record.value())["state"] for record in records.messages if record.value()]
+        assert states[-1] == "stopping"
         toys.stop(signal.SIGKILL)
         toys.start()
 
@@ -145,7 +145,7 @@ def test_what_lay_there_long_ago_is_gone_at_once_and_no_second_passes_for_it(
     settings: Settings, statuses: HostStatuses
 ) -> None:
     put(settings, "old", status_of())
-    time.sleep(GONE_S)  # so long must a host be silent
+    time.sleep(GONE_S)  # a host counts as gone after this silence
     put(settings, "new", status_of())
     statuses.settle(30)
     assert {host: seen.gone for host, seen in hosts(statuses).items()} == {"new": False, "old": True}
@@ -160,7 +160,7 @@ def test_a_reader_whose_clock_is_wrong_sees_who_speaks(
     late = time.time() + 3600
     monkeypatch.setattr(time, "time", lambda: late)
     wait_until(lambda: len(hosts(statuses)) == 2)
-    assert not alive(statuses), "nothing says that they live"
+    assert not alive(statuses), "no new record shows that they live"
     put(settings, "alive", status_of("second"))
     statuses.settle(30)
     assert alive(statuses) == {"alive"}
@@ -200,7 +200,7 @@ def test_nobody_is_gone_while_kafka_is_away_and_it_goes_on_when_it_is_back(tmp_p
         def speaks(until: str) -> bool:
             nonlocal number, gone
             number += 1
-            topic.publish(said("a", str(number)))
+            topic.publish(system_status("a", str(number)))
             seen = hosts(statuses, 0.2).get("a")
             gone = gone or (seen is not None and seen.gone)
             return seen is not None and int(seen.status.detail) > int(until)

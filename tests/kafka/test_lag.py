@@ -1,4 +1,4 @@
-"""Lag is what still has to be answered: markers of transactions are not, and where nothing ever was there is none."""
+"""Lag counts unanswered requests: no transaction markers, and it is 0 for a partition that never had a record."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def reader(settings: Settings, unique: str) -> Iterator[PartitionReader]:
 
 
 def lags(reader: PartitionReader) -> dict[int, int]:
-    """By partition, after one poll."""
+    """The lag of each partition after one poll."""
     reader.fill(0.05)
     return {partition: lag for (_, partition), lag in reader.lags().items()}
 

@@ -1,4 +1,4 @@
-"""Records near and beyond what topics take: nobody is held up by one. On a Kafka of their own, which they fill."""
+"""Records near and beyond `max.message.bytes` hold up no other request. They have their own Kafka, which they fill."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from confluent_kafka.admin import AdminClient
 from standfast.core import clients
 from standfast.kafka.cluster import Cluster
 from tests.support.desk import Desk, has
-from tests.support.raw_records import Raw, batch, refusal, send
+from tests.support.raw_records import RawRecord, batch, refusal, send
 from tests.support.toys.toys import Toys
 
 MIB = 1 << 20
@@ -33,7 +33,7 @@ def search(request_id: str, query: str = "heart", **more: object) -> bytes:
 
 
 def test_an_answer_too_large_for_its_topic_is_kept_as_a_dead_letter(toys: Toys) -> None:
-    """All headers come back, and headers that fit the request's topic need not fit the answer's."""
+    """An answer has all headers of its request; with them it may be too large for the result topic."""
     desk = Desk(toys.settings)
     with desk.reader("search.results") as results, desk.reader("search.requests.dlq") as dead:
         desk.send("search.requests", search("r1"), b"k", [("n", b"1"), ("bulk", b"x" * (MIB - 200))])
@@ -46,21 +46,23 @@ def test_an_answer_too_large_for_its_topic_is_kept_as_a_dead_letter(toys: Toys) 
 
 @pytest.mark.parametrize("codec", ["gzip", "snappy", "lz4", "zstd"])
 def test_a_small_record_that_holds_much_is_refused(toys: Toys, codec: str) -> None:
-    """Kafka took it for its size when compressed, and each client that fetched it unpacked all of it."""
+    """Kafka judged it by its compressed size, and every client that fetched it had to unpack all of it."""
     pids, admin = toys.pids(), AdminClient(clients.base(toys.settings, "test"))
-    bomb = batch([Raw(b" " * 20 * MIB)], codec)
-    assert len(bomb) < MIB, "as it comes, the topics would take it"
+    bomb = batch([RawRecord(b" " * 20 * MIB)], codec)
+    assert len(bomb) < MIB, "compressed, the topics would take it"
     for topic in ("search.requests", "search.requests.bulk", "recommend.requests", "interactions", "drills.control"):
         assert refusal(admin, toys.topic(topic), 0, bomb) == KafkaError.MSG_SIZE_TOO_LARGE, topic
     desk = Desk(toys.settings)
     with desk.reader("search.results") as results:
-        send(admin, toys.topic("search.requests"), 0, batch([Raw(search(f"{codec}-{n}")) for n in range(9)], codec))
+        send(
+            admin, toys.topic("search.requests"), 0, batch([RawRecord(search(f"{codec}-{n}")) for n in range(9)], codec)
+        )
         assert [results.answer(f"{codec}-{n}")["status"] for n in range(9)] == ["ok"] * 9
     assert toys.pids() == pids, "a worker died of it"
 
 
 def test_records_of_20_mb_are_survived_where_they_are_allowed(toys: Toys) -> None:
-    """A dead letter too large for its topic held its partition up for ever."""
+    """A dead letter too large for its topic blocked its partition for ever."""
     pids = toys.pids()
     desk = Desk(toys.settings)
     desk.configure("search.requests", max_message_bytes=str(32 * MIB))

@@ -1,4 +1,4 @@
-"""Past its limit a worker answers what can still be used, refuses the rest at once, and is itself again afterwards."""
+"""An overloaded worker answers the requests that it can answer in time, refuses the others at once, and recovers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from confluent_kafka import Message, Producer
 
 from standfast.core import clients
-from tests.support.desk import Desk, Header, Reader
+from tests.support.desk import Desk, Header, TopicReader
 from tests.support.toys.toys import Toys
 from tests.waiting import wait_until
 
@@ -22,8 +22,8 @@ _BATCH = 4
 
 @contextmanager
 def toys_of(broker: str, tmp_path_factory: pytest.TempPathFactory, name: str, **more: str) -> Iterator[Toys]:
-    own = {"STANDFAST_SEARCH__WORKERS": "1", "STANDFAST_SEARCH__BATCH": str(_BATCH), **more}
-    made = Toys(tmp_path_factory.mktemp(name), broker, f"{name}.", ("search",), **own)
+    settings = {"STANDFAST_SEARCH__WORKERS": "1", "STANDFAST_SEARCH__BATCH": str(_BATCH), **more}
+    made = Toys(tmp_path_factory.mktemp(name), broker, f"{name}.", ("search",), **settings)
     try:
         made.start()
         yield made
@@ -38,28 +38,28 @@ def toys(broker: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Toys
 
 
 def flood(desk: Desk, name: str, topic: str, count: int, headers: Sequence[Header] = ()) -> list[str]:
-    """Sends so many requests at once, of 20 ms of work each; returns their ids."""
+    """Sends `count` requests at once, of 20 ms of work each (`_EACH_S`); returns their ids."""
     producer = Producer(clients.producer(desk.settings, "flood"))
     ids = [f"{name}-{number}" for number in range(count)]
-    for one in ids:
-        value = json.dumps({"request_id": one, "query": f"sleep {_EACH_S}"}).encode()
-        producer.produce(desk.topic(topic), value, one, headers=list(headers))
+    for request_id in ids:
+        value = json.dumps({"request_id": request_id, "query": f"sleep {_EACH_S}"}).encode()
+        producer.produce(desk.topic(topic), value, request_id, headers=list(headers))
     assert producer.flush(60) == 0
     return ids
 
 
-def answers(reader: Reader, ids: Sequence[str]) -> dict[str, tuple[str, Message]]:
-    """Status and record of the one answer to each request; fails if there are two."""
+def answers(reader: TopicReader, ids: Sequence[str]) -> dict[str, tuple[str, Message]]:
+    """The status and the record of the answer to each request; fails if a request has two."""
     wanted = set(ids)
 
-    def found() -> list[tuple[str, str, Message]]:
+    def arrived() -> list[tuple[str, str, Message]]:
         reader.read(0.1)
         fields = [(json.loads(message.value() or b""), message) for message in reader.messages]
-        return [(row["request_id"], row["status"], one) for row, one in fields if row["request_id"] in wanted]
+        return [(row["request_id"], row["status"], message) for row, message in fields if row["request_id"] in wanted]
 
-    rows = wait_until(lambda: rows if len(rows := found()) >= len(ids) else None, 90, what="an answer to each")
+    rows = wait_until(lambda: rows if len(rows := arrived()) >= len(ids) else None, 90, what="an answer to each")
     assert len(rows) == len({name for name, *_ in rows}), "answered twice"
-    return {name: (status, one) for name, status, one in rows}
+    return {name: (status, message) for name, status, message in rows}
 
 
 def test_of_a_flood_what_can_be_answered_in_time_is_and_the_rest_is_refused(desk: Desk, unique: str) -> None:
@@ -70,8 +70,8 @@ def test_of_a_flood_what_can_be_answered_in_time_is_and_the_rest_is_refused(desk
         statuses = [status for status, _ in rows.values()]
         assert set(statuses) == {"ok", "deadline_exceeded"}
         computed = statuses.count("ok")
-        assert computed * _EACH_S <= 2.5, "nothing was computed for whoever had gone"
-        late = sum(one.timestamp()[1] > deadline_ms + 500 for status, one in rows.values() if status == "ok")
+        assert computed * _EACH_S <= 2.5, "no request was computed after its deadline"
+        late = sum(message.timestamp()[1] > deadline_ms + 500 for status, message in rows.values() if status == "ok")
         assert late <= computed / 4, "what was computed came in time"
         (again,) = flood(desk, unique + "-again", "search.requests", 1)
         assert answers(results, [again])[again][0] == "ok", "it recovers by itself"
@@ -93,11 +93,11 @@ def test_with_newest_first_the_oldest_make_room(
     with toys_of(broker, tmp_path_factory, "newest", STANDFAST_SEARCH__ORDER="newest") as toys:
         desk = Desk(toys.settings)
         with desk.reader("search.results") as results:
-            answers(results, flood(desk, f"{unique}-first", "search.requests", 2 * _BATCH))  # so it knows its pace
+            answers(results, flood(desk, f"{unique}-first", "search.requests", 2 * _BATCH))  # it learns its pace
             ids = flood(desk, unique, "search.requests", 300)
             rows = answers(results, ids)
-            by_age = [rows[one][0] for one in ids]
+            by_age = [rows[request_id][0] for request_id in ids]
             assert set(by_age) == {"ok", "overloaded"}
-            age = {status: mean(n for n, one in enumerate(by_age) if one == status) for status in set(by_age)}
+            age = {status: mean(n for n, actual in enumerate(by_age) if actual == status) for status in set(by_age)}
             assert age["ok"] > age["overloaded"], "those that came later are answered"
             assert by_age.count("ok") * _EACH_S < 300 * _EACH_S / 2

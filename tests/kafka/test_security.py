@@ -1,4 +1,4 @@
-"""A Kafka with TLS, client certificates and passwords: the same settings get every client of ours in."""
+"""A Kafka with TLS, client certificates and passwords: every client of ours connects with the same settings."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ TOPIC = "secured"
 
 @pytest.fixture(scope="module")
 def secure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecureBroker]:
-    """Started once for all of these tests, with a topic."""
+    """A secure broker with a topic, started once for all tests of this module."""
     node = SecureBroker(tmp_path_factory.mktemp("secure"))
     try:
         node.start()
@@ -39,12 +39,12 @@ def secure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecureBroker]:
         node.stop()
 
 
-class Refused(Exception):
-    """The broker, or rather its certificate, is not what it should be."""
+class CertificateRefused(Exception):
+    """The client refused the broker's certificate."""
 
 
 class Clients:
-    """One of each kind that we have, by the settings of one user."""
+    """The three kinds of clients that we have, with the settings of one user."""
 
     def __init__(self, servers: str, client: dict[str, str], home: Path) -> None:
         self._servers = servers
@@ -53,7 +53,7 @@ class Clients:
         self._settings = Settings.model_validate({"kafka": {"bootstrap_servers": servers, "client": client}})
 
     def librdkafka(self) -> None:
-        """A worker's: reads what a transaction of its own wrote."""
+        """A worker's clients: reads what its own transaction wrote."""
         clients.check(self._settings)
         self._connect()
         producer = Producer(clients.transactional(self._settings, "test", "test"))
@@ -70,39 +70,39 @@ class Clients:
             consumer.close()
 
     def _connect(self) -> None:
-        told: list[KafkaError] = []
-        admin = AdminClient({**clients.base(self._settings, "test"), "error_cb": told.append})
+        errors: list[KafkaError] = []
+        admin = AdminClient({**clients.base(self._settings, "test"), "error_cb": errors.append})
         until = time.monotonic() + 20
         while time.monotonic() < until:
             try:
                 admin.list_topics(TOPIC, timeout=0.5)
             except KafkaException:
                 admin.poll(0)
-                if any(error.code() == KafkaError._SSL for error in told):
-                    raise Refused(told) from None
+                if any(error.code() == KafkaError._SSL for error in errors):
+                    raise CertificateRefused(errors) from None
             else:
                 return
-        raise TimeoutError(told)
+        raise TimeoutError(errors)
 
     def faust(self) -> None:
-        """The stream processor's, which is aiokafka."""
+        """The stream processor's client, which is aiokafka's."""
         asyncio.run(self._aiokafka())
 
     async def _aiokafka(self) -> None:
-        found = credentials(self._client)
-        assert isinstance(found, faust.SASLCredentials)
-        auth = credentials_to_aiokafka_auth(found, found.ssl_context)
+        sasl = credentials(self._client)
+        assert isinstance(sasl, faust.SASLCredentials)
+        auth = credentials_to_aiokafka_auth(sasl, sasl.ssl_context)
         producer = aiokafka.AIOKafkaProducer(bootstrap_servers=self._servers, request_timeout_ms=20_000, **auth)
         try:
             await producer.start()
             await producer.send_and_wait(TOPIC, b"from faust")
         except KafkaConnectionError:
-            raise Refused from None
+            raise CertificateRefused from None
         finally:
             await producer.stop()
 
     def java(self) -> None:
-        """A console tool's."""
+        """A console tool's client."""
         named = {f"KAFKA_{key}".upper().replace(".", "_"): value for key, value in self._client.items()}
         environment = {
             **os.environ,
@@ -113,13 +113,13 @@ class Clients:
         words = [sys.executable, "-m", "standfast", "kafka", "get-offsets", "--topic", TOPIC]
         done = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=150, check=False)
         if "SSL handshake failed" in done.stderr:
-            raise Refused(done.stderr)
+            raise CertificateRefused(done.stderr)
         assert done.returncode == 0, done.stderr
         assert done.stdout.startswith(f"{TOPIC}:0:")
 
 
 def texts(client: dict[str, str]) -> dict[str, str]:
-    """The same with certificates and keys as texts instead of files."""
+    """The same settings with certificates and keys as texts (`.pem`) instead of files (`.location`)."""
     return {
         key.replace(".location", ".pem"): Path(value).read_text() if key.endswith(".location") else value
         for key, value in client.items()
@@ -133,7 +133,7 @@ KINDS: dict[str, Callable[[Clients], None]] = {
 }
 
 
-# A tool of Java's takes 5 s; PLAIN gets it in below, and SCRAM differs by its number only.
+# A Java tool takes 5 s, so it is run with SCRAM-SHA-512 only; the tests below run it with PLAIN.
 _WAYS = [(mechanism, kind) for mechanism in MECHANISMS for kind in KINDS if kind != "java" or mechanism[-1] == "2"]
 
 
@@ -149,7 +149,7 @@ def test_a_certificate_and_a_password_get_every_client_in(
 def test_a_broker_of_another_name_is_refused_unless_names_are_not_checked(
     secure: SecureBroker, tmp_path: Path, kind: str
 ) -> None:
-    with pytest.raises(Refused):
+    with pytest.raises(CertificateRefused):
         KINDS[kind](Clients(secure.misnamed, secure.client(), tmp_path))
     unchecked = secure.client(**{"ssl.endpoint.identification.algorithm": "none"})
     KINDS[kind](Clients(secure.misnamed, unchecked, tmp_path))
@@ -159,10 +159,10 @@ def test_a_broker_of_another_name_is_refused_unless_names_are_not_checked(
 def test_a_broker_of_an_unknown_authority_is_refused_unless_certificates_are_not_checked(
     secure: SecureBroker, tmp_path: Path, kind: str
 ) -> None:
-    """Java has no such setting: the tools say so."""
+    """Java has no such setting, and the tools refuse it with an error."""
     client = secure.client()
     client["ssl.ca.location"] = client["ssl.certificate.location"]
-    with pytest.raises(Refused):
+    with pytest.raises(CertificateRefused):
         KINDS[kind](Clients(secure.named, client, tmp_path))
     unchecked = {**client, "enable.ssl.certificate.verification": "false"}
     KINDS[kind](Clients(secure.named, unchecked, tmp_path))

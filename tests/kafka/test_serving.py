@@ -1,4 +1,4 @@
-"""What callers get for what they send, from real workers with toy models on a real Kafka."""
+"""The answers to all kinds of requests, from real workers with toy models on a real Kafka."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from schemas.codec import Codec, Encoding
 from schemas.records import RecommendRequest, Result, SearchRequest
 from schemas.registry import SchemaRegistry
 from standfast.core import clients
-from tests.support.desk import Desk, Header, Reader, RefusedByKafka, has
-from tests.support.history import History
+from tests.support.desk import Desk, Header, RefusedByKafka, TopicReader, has
+from tests.support.history import RequestHistory
 from tests.support.registry import Registry, running_registry
 from tests.support.toys.toys import PARTITIONS, Toys
 from tests.waiting import wait_until
@@ -50,7 +50,7 @@ def toys(broker: str, registry_url: str, tmp_path_factory: pytest.TempPathFactor
 
 
 @pytest.fixture
-def dead(desk: Desk) -> Iterator[Reader]:
+def dead(desk: Desk) -> Iterator[TopicReader]:
     with desk.reader("search.requests.dlq") as reader:
         yield reader
 
@@ -75,7 +75,7 @@ def first_byte(value: bytes) -> bytes:
 
 @pytest.mark.parametrize("encoding", list(Encoding))
 def test_a_search_is_answered_in_kind(
-    desk: Desk, codec: Codec, results: Reader, encoding: Encoding, unique: str
+    desk: Desk, codec: Codec, results: TopicReader, encoding: Encoding, unique: str
 ) -> None:
     value = codec.encode(SearchRequest(request_id=unique, query="lunch bag", k=1, user_id="u7"), encoding)
     desk.send("search.requests", value, b"own-key", [("n", unique.encode())])
@@ -100,14 +100,14 @@ def test_a_recommendation_is_answered_in_kind(desk: Desk, codec: Codec, encoding
     assert message.key() == b"u7"
 
 
-def test_a_request_without_id_and_key_is_answered_under_its_place(desk: Desk, results: Reader) -> None:
+def test_a_request_without_id_and_key_is_answered_under_its_place(desk: Desk, results: TopicReader) -> None:
     partition, offset = desk.send("search.requests", b'{"query": "no name"}')
     request_id = f"{desk.topic('search.requests')}-{partition}-{offset}"
     assert results.answer(request_id)["status"] == "ok"
     assert results.messages[-1].key() == request_id.encode()
 
 
-def test_all_headers_come_back(desk: Desk, results: Reader, unique: str) -> None:
+def test_all_headers_come_back(desk: Desk, results: TopicReader, unique: str) -> None:
     headers: list[Header] = [
         ("kafka_correlationId", b"\x00\xff" * 8),
         ("traceparent", b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"),
@@ -122,7 +122,7 @@ def test_all_headers_come_back(desk: Desk, results: Reader, unique: str) -> None
 
 
 def test_an_answer_goes_to_the_reply_topic_and_partition_that_are_asked_for(
-    desk: Desk, results: Reader, unique: str
+    desk: Desk, results: TopicReader, unique: str
 ) -> None:
     desk.create(unique, 3)
     named: list[Header] = [("kafka_replyTopic", desk.topic(unique).encode())]
@@ -140,13 +140,15 @@ def test_an_answer_goes_to_the_reply_topic_and_partition_that_are_asked_for(
 @pytest.mark.parametrize(
     "topic", [b"serving.search.requests", b"serving.search.requests.dlq", b"serving.profiles", b"not.there", b"\xff \0"]
 )
-def test_a_reply_topic_that_cannot_be_meant_is_not_used(desk: Desk, results: Reader, unique: str, topic: bytes) -> None:
+def test_a_reply_topic_that_cannot_be_meant_is_not_used(
+    desk: Desk, results: TopicReader, unique: str, topic: bytes
+) -> None:
     desk.send("search.requests", search(unique), headers=[("kafka_replyTopic", topic)])
     assert results.answer(unique)["status"] == "ok"
 
 
-def test_a_reply_topic_that_refuses_the_answer_holds_nobody_up(desk: Desk, results: Reader, unique: str) -> None:
-    """Kafka's own topics take no records: every try of the batch failed, for ever."""
+def test_a_reply_topic_that_refuses_the_answer_holds_nobody_up(desk: Desk, results: TopicReader, unique: str) -> None:
+    """Kafka's internal topics take no records: every try of the batch failed, for ever."""
     desk.send("search.requests", search(unique), b"k", [("kafka_replyTopic", b"__consumer_offsets")])
     desk.send("search.requests", search(f"{unique}-next"), b"k")
     assert results.answer(unique)["status"] == "ok"
@@ -154,22 +156,22 @@ def test_a_reply_topic_that_refuses_the_answer_holds_nobody_up(desk: Desk, resul
 
 
 def test_a_reply_topic_whose_limits_refuse_the_answer_costs_only_its_caller_the_reply(
-    desk: Desk, results: Reader, dead: Reader, unique: str
+    desk: Desk, results: TopicReader, dead: TopicReader, unique: str
 ) -> None:
-    """It refused the transaction's marker too: nothing of that worker was answered, not after a restart either."""
+    """The topic refused the transaction marker too: the worker answered nothing any more, not even after a restart."""
     desk.create(unique, 1, message_timestamp_before_max_ms="0")
     named: list[Header] = [("kafka_replyTopic", desk.topic(unique).encode()), ("n", unique.encode())]
     desk.send("search.requests", search(unique), b"k", named)
     desk.send("search.requests", search(f"{unique}-next"), b"k")
     assert results.answer(f"{unique}-next")["status"] == "ok"
-    assert results.answer(unique)["status"] == "ok", "it goes to the usual topic, as where there is no reply topic"
+    assert results.answer(unique)["status"] == "ok", "it goes to the result topic, as without a reply topic"
     letter = dead.until(has("n", unique.encode()))
     assert letter.value() == search(unique)
     assert b"INVALID_TIMESTAMP" in (dict(letter.headers() or [])["error-reason"] or b"")
 
 
-def test_many_missing_reply_topics_hold_nobody_up(desk: Desk, results: Reader, unique: str) -> None:
-    """Each cost half a second, in series: the innocent behind 64 of them waited 25 s."""
+def test_many_missing_reply_topics_hold_nobody_up(desk: Desk, results: TopicReader, unique: str) -> None:
+    """Each missing topic cost 0.5 s, one after the other: a request behind 64 of them waited 25 s."""
     began = time.monotonic()
     for number in range(64):
         headers: list[Header] = [("kafka_replyTopic", f"{unique}-missing-{number}".encode())]
@@ -182,8 +184,8 @@ def test_many_missing_reply_topics_hold_nobody_up(desk: Desk, results: Reader, u
         assert results.answer(f"{unique}-{number}")["status"] == "ok"
 
 
-def test_a_reply_topic_that_is_deleted_holds_nobody_up(desk: Desk, results: Reader, unique: str) -> None:
-    """Callers make reply topics for themselves and take them away when they go."""
+def test_a_reply_topic_that_is_deleted_holds_nobody_up(desk: Desk, results: TopicReader, unique: str) -> None:
+    """Callers create reply topics for themselves and delete them when they end."""
     desk.create(unique, 1)
     named: list[Header] = [("kafka_replyTopic", desk.topic(unique).encode())]
     with desk.reader(unique) as replies:
@@ -194,7 +196,7 @@ def test_a_reply_topic_that_is_deleted_holds_nobody_up(desk: Desk, results: Read
     assert results.answer(f"{unique}-gone")["status"] == "ok"
 
 
-def test_a_request_that_is_too_late_is_told_so(desk: Desk, results: Reader, unique: str) -> None:
+def test_a_request_that_is_too_late_is_told_so(desk: Desk, results: TopicReader, unique: str) -> None:
     now = int(time.time() * 1000)
     for name, deadline in (("late", now - 1000), ("early", now + 600_000)):
         desk.send("search.requests", search(f"{unique}-{name}"), headers=[("deadline-ms", b"%d" % deadline)])
@@ -213,7 +215,7 @@ def test_a_request_that_is_too_late_is_told_so(desk: Desk, results: Reader, uniq
     ],
 )
 def test_a_wrong_request_is_answered_with_what_is_wrong(
-    desk: Desk, results: Reader, unique: str, fields: dict[str, object], error: str
+    desk: Desk, results: TopicReader, unique: str, fields: dict[str, object], error: str
 ) -> None:
     desk.send("search.requests", json.dumps({"request_id": unique, **fields}).encode())
     answer = results.answer(unique)
@@ -222,7 +224,7 @@ def test_a_wrong_request_is_answered_with_what_is_wrong(
 
 
 def test_a_request_the_model_fails_on_is_answered_and_kept(
-    desk: Desk, results: Reader, dead: Reader, unique: str
+    desk: Desk, results: TopicReader, dead: TopicReader, unique: str
 ) -> None:
     value = search(unique, "raise")
     desk.send("search.requests", value, b"k", [("n", unique.encode())])
@@ -232,36 +234,36 @@ def test_a_request_the_model_fails_on_is_answered_and_kept(
 
 @pytest.mark.parametrize("value", [None, b"", b"not json", b"\xc3\x01\0\0\0\0\0\0\0\0x", b"\0\0\0\0\x63x"])
 def test_an_unreadable_record_is_kept_as_it_was_with_the_reason(
-    desk: Desk, dead: Reader, unique: str, value: bytes | None
+    desk: Desk, dead: TopicReader, unique: str, value: bytes | None
 ) -> None:
-    own: list[Header] = [("n", unique.encode()), ("x", None)]
-    partition, offset = desk.send("search.requests", value, b"\xffkey", own)
+    sent_headers: list[Header] = [("n", unique.encode()), ("x", None)]
+    partition, offset = desk.send("search.requests", value, b"\xffkey", sent_headers)
     letter = dead.until(has("n", unique.encode()))
     assert (letter.value() or None, letter.key()) == (value or None, b"\xffkey")
     headers = letter.headers() or []
-    assert headers[:2] == own
-    found = dict(headers[2:])
-    assert found["error-topic"] == desk.topic("search.requests").encode()
-    assert (found["error-partition"], found["error-offset"]) == (b"%d" % partition, b"%d" % offset)
-    assert found["error-reason"]
-    assert (found["error-worker"] or b"").startswith(b"search-")
-    assert abs(int(found["error-timestamp"] or 0) - time.time() * 1000) < 600_000
+    assert headers[:2] == sent_headers
+    error_headers = dict(headers[2:])
+    assert error_headers["error-topic"] == desk.topic("search.requests").encode()
+    assert (error_headers["error-partition"], error_headers["error-offset"]) == (b"%d" % partition, b"%d" % offset)
+    assert error_headers["error-reason"]
+    assert (error_headers["error-worker"] or b"").startswith(b"search-")
+    assert abs(int(error_headers["error-timestamp"] or 0) - time.time() * 1000) < 600_000
 
 
-def test_unreadable_records_keep_their_order_and_are_read_once(desk: Desk, dead: Reader, unique: str) -> None:
+def test_unreadable_records_keep_their_order_and_are_read_once(desk: Desk, dead: TopicReader, unique: str) -> None:
     sent = [b"junk %d" % number for number in range(30)]
     for value in sent:
         partition, offset = desk.send("search.requests", value, unique.encode())
     dead.until(lambda message: message.value() == sent[-1])
-    own = [message.value() for message in dead.messages if message.key() == unique.encode()]
-    assert own == sent
+    values = [message.value() for message in dead.messages if message.key() == unique.encode()]
+    assert values == sent
     group = Consumer(clients.consumer(desk.settings, "look", "serving.standfast-search"))
-    place = TopicPartition(desk.topic("search.requests"), partition)
-    wait_until(lambda: group.committed([place], timeout=10)[0].offset > offset, what="the committed offset")
+    request_partition = TopicPartition(desk.topic("search.requests"), partition)
+    wait_until(lambda: group.committed([request_partition], timeout=10)[0].offset > offset, what="the committed offset")
     group.close()
 
 
-# A client that lets header names be any bytes, as some do; run without its C extension, which does not.
+# A client that sends header names of any bytes, as some clients do; aiokafka's C extension would not.
 _ODD_CLIENT = """
 import asyncio, sys
 from aiokafka import AIOKafkaProducer
@@ -278,8 +280,10 @@ asyncio.run(send())
 """
 
 
-def test_a_header_name_that_is_not_utf_8_makes_a_dead_letter(toys: Toys, desk: Desk, dead: Reader, unique: str) -> None:
-    """confluent-kafka raises SystemError for it: it ended one worker after the other."""
+def test_a_header_name_that_is_not_utf_8_makes_a_dead_letter(
+    toys: Toys, desk: Desk, dead: TopicReader, unique: str
+) -> None:
+    """confluent-kafka raises SystemError for such a header, which ended one worker after the other."""
     subprocess.run(
         [
             sys.executable,
@@ -320,15 +324,15 @@ def test_every_record_of_random_bytes_is_answered_or_kept(
 
         def left() -> bool:
             both = [*results.read(0.1), *dead.read(0.1), *results.messages, *dead.messages]
-            found = {dict(message.headers() or []).get("n") for message in both}
-            return set(tags) <= found
+            seen = {dict(message.headers() or []).get("n") for message in both}
+            return set(tags) <= seen
 
         wait_until(left, 60, what="every record answered or kept")
     assert toys.pids() == pids, "a worker died of it"
 
 
 def _frame(registry: Registry) -> bytes:
-    """A request in a schema that nobody has asked the registry for."""
+    """A request in a schema that no client has asked the registry for yet."""
     fields = [{"name": "query", "type": "string"}, {"name": f"more_{len(registry.schemas)}", "type": "string"}]
     registry.schemas.append(
         json.dumps({"type": "record", "name": "SearchRequest", "namespace": "shop", "fields": fields})
@@ -338,7 +342,7 @@ def _frame(registry: Registry) -> bytes:
 
 @pytest.mark.parametrize("fault", ["says 503", "hangs"])
 def test_while_the_registry_is_away_only_what_needs_it_waits(
-    desk: Desk, results: Reader, registry: Registry, fault: str, unique: str
+    desk: Desk, results: TopicReader, registry: Registry, fault: str, unique: str
 ) -> None:
     mark = unique.encode()
     if fault == "hangs":
@@ -351,17 +355,19 @@ def test_while_the_registry_is_away_only_what_needs_it_waits(
         desk.send("search.requests", search(unique), headers=[("n", mark + b"beside")], partition=1)
         results.until(has("n", mark + b"beside"))
         seen = [value for message in results.messages for _, value in message.headers() or [] if value.startswith(mark)]
-        assert seen == [mark + b"beside"], "what needs the registry waits, and what is behind it in its partition"
+        assert seen == [mark + b"beside"], "what needs the registry waits, and the records after it in its partition"
     finally:
         registry.failing = None
         registry.hanging.set()
-    for name in (b"frame", b"behind"):  # in different result partitions, so that either may be read first
+    for name in (b"frame", b"behind"):  # in different result partitions: either may be read first
         results.until(has("n", mark + name))
     seen = [value for message in results.messages for _, value in message.headers() or [] if value.startswith(mark)]
     assert sorted(seen) == sorted(mark + name for name in (b"beside", b"frame", b"behind"))
 
 
-def test_a_takeover_asks_no_registry(toys: Toys, desk: Desk, results: Reader, registry: Registry, unique: str) -> None:
+def test_a_takeover_asks_no_registry(
+    toys: Toys, desk: Desk, results: TopicReader, registry: Registry, unique: str
+) -> None:
     mark, frame = unique.encode(), _frame(registry)
     desk.send("search.requests", frame, headers=[("n", mark + b"before")], partition=0)
     results.until(has("n", mark + b"before"))
@@ -370,7 +376,7 @@ def test_a_takeover_asks_no_registry(toys: Toys, desk: Desk, results: Reader, re
         topic = desk.topic("search.requests")
         for _ in range(2):  # the second standby is made while the registry is away
             wait_until(lambda: bool(toys.standbys()), 60, what="a standby is there")
-            [owner] = [one for one in toys.active() if 0 in one.partitions.get(topic, [])]
+            [owner] = [worker for worker in toys.active() if 0 in worker.partitions.get(topic, [])]
             toys.kill(owner.pid)
             name = mark + str(owner.pid).encode()
             desk.send("search.requests", frame, headers=[("n", name)], partition=0)
@@ -385,10 +391,10 @@ def test_a_record_of_20_mb_is_refused_by_a_topic_of_the_table(desk: Desk) -> Non
 
 
 def test_a_committed_reader_sees_every_answer_once_and_in_order(toys: Toys) -> None:
-    with History(toys.settings, "once") as history:
+    with RequestHistory(toys.settings, "once") as history:
         history.load(300, 600)
         history.exactly_once()
-        assert {one.status for one in history.seen} == {"ok"}
+        assert {sighting.status for sighting in history.seen} == {"ok"}
 
 
 def test_kafkas_own_console_tools_are_answered(toys: Toys, desk: Desk, tmp_path: Path, unique: str) -> None:
@@ -408,8 +414,8 @@ def test_kafkas_own_console_tools_are_answered(toys: Toys, desk: Desk, tmp_path:
     with desk.reader("search.results") as results:
         console("console-producer", "--topic", desk.topic("search.requests"), stdin=search(unique).decode() + "\n")
         results.answer(unique)
-        place = results.messages[-1]
-    start = ["--partition", str(place.partition()), "--offset", str(place.offset()), "--max-messages", "1"]
+        message = results.messages[-1]
+    start = ["--partition", str(message.partition()), "--offset", str(message.offset()), "--max-messages", "1"]
     shown = console("console-consumer", "--topic", desk.topic("search.results"), *start)
     answer = json.loads(shown)
     assert (answer["request_id"], answer["status"], answer["items"][0]["title"]) == (unique, "ok", "heart")
@@ -417,7 +423,7 @@ def test_kafkas_own_console_tools_are_answered(toys: Toys, desk: Desk, tmp_path:
 
 @pytest.mark.parametrize("bulk", ["", ".bulk"])
 def test_partitions_that_are_added_are_read_soon(desk: Desk, unique: str, bulk: str) -> None:
-    """Requests in them waited up to five minutes."""
+    """Requests in new partitions waited up to five minutes (topic.metadata.refresh.interval.ms)."""
     desk.grow(f"search.requests{bulk}", PARTITIONS + 1)
     with desk.reader(f"search.results{bulk}") as results:
         desk.send(f"search.requests{bulk}", search(unique), partition=PARTITIONS)
@@ -429,7 +435,7 @@ def test_at_least_once_answers_too(broker: str, tmp_path_factory: pytest.TempPat
     toys = Toys(tmp_path_factory.mktemp("least"), broker, "least.", ("search",), **more)
     toys.start()
     try:
-        with History(toys.settings, "least") as history:
+        with RequestHistory(toys.settings, "least") as history:
             history.load(100, 400)
             history.exactly_once()
             refused = history.send("raise")

@@ -1,4 +1,4 @@
-"""A third service is one file: it is served, configured and taken over as the others are."""
+"""A third service needs one file only: it is served, configured and taken over like the others."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.support.toys.toys import Toys
 
 
 class ThirdSystem(Toys):
-    """A system in which the third service lies among the services, and is the only one that is run."""
+    """A system that runs the third service only."""
 
     module = "tests.support.toys.third_system"
 

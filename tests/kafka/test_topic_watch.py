@@ -1,4 +1,4 @@
-"""Whether Kafka can be asked about a topic is known, and so is that it cannot."""
+"""The watch knows how many partitions a topic has, or why it does not know."""
 
 from __future__ import annotations
 
@@ -22,29 +22,29 @@ def create(servers: str, topic: str, partitions: int) -> None:
 
 def test_a_topic_that_is_there(broker: str, unique: str) -> None:
     create(broker, unique, 3)
-    found = watch(broker, unique)
-    assert "nothing" in found.problem, "nobody has asked yet"
-    wait_until(lambda: found.ask() or not found.problem, what="an answer")  # type: ignore[func-returns-value]
-    assert found.partitions == 3
+    watcher = watch(broker, unique)
+    assert "nothing" in watcher.problem, "nobody has asked yet"
+    wait_until(lambda: watcher.ask() or not watcher.problem, what="an answer")  # type: ignore[func-returns-value]
+    assert watcher.partitions == 3
 
 
 def test_an_answer_that_is_too_old_counts_as_none(broker: str, unique: str, monkeypatch: pytest.MonkeyPatch) -> None:
     create(broker, unique, 1)
-    found = watch(broker, unique)
-    wait_until(lambda: found.ask() or not found.problem, what="an answer")  # type: ignore[func-returns-value]
+    watcher = watch(broker, unique)
+    wait_until(lambda: watcher.ask() or not watcher.problem, what="an answer")  # type: ignore[func-returns-value]
     monkeypatch.setattr(topic_watch, "_STALE_S", 0.0)
-    assert "nothing" in found.problem
+    assert "nothing" in watcher.problem
 
 
 def test_a_topic_that_is_not_there(broker: str, unique: str) -> None:
-    found = watch(broker, unique)
-    found.ask()
-    wait_until(lambda: "Unknown topic" in found.problem, what="a problem")
+    watcher = watch(broker, unique)
+    watcher.ask()
+    wait_until(lambda: "Unknown topic" in watcher.problem, what="a problem")
 
 
 def test_a_kafka_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(topic_watch, "_ASK_S", 0.2)
-    found = watch("127.0.0.1:1", "search.requests")
-    found.ask()
-    wait_until(lambda: found._problem, what="a problem")
-    assert "search.requests" in found.problem
+    watcher = watch("127.0.0.1:1", "search.requests")
+    watcher.ask()
+    wait_until(lambda: watcher._problem, what="a problem")
+    assert "search.requests" in watcher.problem

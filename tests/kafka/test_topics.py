@@ -1,4 +1,4 @@
-"""The topic table on a real Kafka: what is missing is created, once; what differs is told and left alone."""
+"""The topic table on a real Kafka: missing topics are created, once; topics that differ are reported and left alone."""
 
 from __future__ import annotations
 
@@ -45,9 +45,9 @@ def test_what_is_missing_is_created_as_the_table_says_and_only_once(admin: Admin
     wait_until(lambda: states(admin, settings) == ["ok"] * len(TABLE), what="every topic is as the table says")
     again = topics.apply(admin, settings.kafka)
     assert {row.state for row in again} == {"ok"}
-    found = {row.topic.name: (row.actual_partitions, row.actual_replication) for row in again}
-    assert found["search.requests"] == (2, 1)
-    assert found["drills.results"] == (1, 1)
+    sizes = {row.topic.name: (row.actual_partitions, row.actual_replication) for row in again}
+    assert sizes["search.requests"] == (2, 1)
+    assert sizes["drills.results"] == (1, 1)
 
 
 def test_a_topic_that_differs_is_told_and_left_alone(admin: AdminClient, settings: Settings) -> None:
@@ -91,7 +91,7 @@ def test_a_compacted_request_topic_is_told_and_the_printed_commands_mend_it(
 
 
 def packed(admin: AdminClient, settings: Settings) -> list[list[str]]:
-    """The topics of each warning that a start gives."""
+    """The topics in each warning that a start logs."""
     with structlog.testing.capture_logs() as lines:
         topics.apply(admin, settings.kafka)
     return [line["topics"] for line in lines if line["event"].startswith("these topics do not unpack records")]

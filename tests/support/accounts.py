@@ -1,4 +1,4 @@
-"""Where each record went that was sent: answered, set aside, or neither."""
+"""Counts what became of each record a test sent: answered, written to a dead-letter topic, or neither."""
 
 from __future__ import annotations
 
@@ -13,21 +13,28 @@ from standfast.core import clients
 from standfast.core.settings import Settings
 from tests.support.fuzzed import NUMBERED
 
-Place = tuple[str, int, int]
+RecordPosition = tuple[str, int, int]
 
 
 class Accounts:
-    """Of all records that bear a number, in topics of answers and of dead letters."""
+    """Reads result and dead-letter topics from their beginning, in a thread; the header `NUMBERED` identifies a record.
+
+    `positions_set_aside` has the topic, partition and offset of each record that became a dead letter.
+    """
 
     def __init__(self, settings: Settings, topics: list[str]) -> None:
         self.answered: set[int] = set()
         self.set_aside: set[int] = set()
-        self.places_set_aside: set[Place] = set()
+        self.positions_set_aside: set[RecordPosition] = set()
         self.read: Counter[str] = Counter()
         self._consumer = Consumer(clients.follower(settings, "accounts"))
-        found = self._consumer.list_topics(timeout=30).topics
+        metadata = self._consumer.list_topics(timeout=30).topics
         self._consumer.assign(
-            [TopicPartition(topic, number, OFFSET_BEGINNING) for topic in topics for number in found[topic].partitions]
+            [
+                TopicPartition(topic, number, OFFSET_BEGINNING)
+                for topic in topics
+                for number in metadata[topic].partitions
+            ]
         )
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._read, name="accounts", daemon=True)
@@ -43,9 +50,9 @@ class Accounts:
         self._thread.join(30)
         self._consumer.close()
 
-    def know(self, number: int, place: Place | None = None) -> bool:
-        """Whether it was answered or set aside; by its place where its headers cannot be read."""
-        return number in self.answered or number in self.set_aside or place in self.places_set_aside
+    def know(self, number: int, position: RecordPosition | None = None) -> bool:
+        """Whether a record was answered or set aside; by its position where its headers cannot be read."""
+        return number in self.answered or number in self.set_aside or position in self.positions_set_aside
 
     def _read(self) -> None:
         while not self._ended.is_set():
@@ -59,7 +66,7 @@ class Accounts:
         number = headers.get(NUMBERED)
         dead = message.topic().endswith(".dlq")
         if dead:
-            topic, partition, offset = (headers[f"error-{one}"] or b"" for one in ("topic", "partition", "offset"))
-            self.places_set_aside.add((topic.decode(), int(partition), int(offset)))
+            topic, partition, offset = (headers[f"error-{name}"] or b"" for name in ("topic", "partition", "offset"))
+            self.positions_set_aside.add((topic.decode(), int(partition), int(offset)))
         if number:
             (self.set_aside if dead else self.answered).add(int(number))

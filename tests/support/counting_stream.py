@@ -1,4 +1,4 @@
-"""The stream processor, which writes to `held` in its state folder what it has held at most of what it read.
+"""The stream processor, which writes to the file `held` in its state folder how much it held in memory at most.
 
 Run as `python -m tests.support.counting_stream`.
 """
@@ -19,23 +19,23 @@ from streams.oldest_offsets import OldestOffsets
 from streams.unpacking import RecordBatches
 
 
-class Held(msgspec.Struct):
-    """The most at any time: records that were made objects and not looked at yet, and bytes read ahead of those."""
+class MostHeld(msgspec.Struct):
+    """Maxima: records that were decoded but not processed yet, and bytes fetched but not decoded yet."""
 
     records: int = 0
     bytes: int = 0
 
 
 class Counting:
-    """Counts at every fetch; two threads take part, and each has a count of its own."""
+    """Counts at each fetch. Two threads count, each in its own attribute, so that no lock is needed."""
 
     def __init__(self) -> None:
         self._read = 0
         self._looked_at = 0
-        self._most = Held()
+        self._most = MostHeld()
 
     def install(self) -> None:
-        """Has all that is read and looked at in this process counted."""
+        """Patches aiokafka and `OldestOffsets`, so that everything read and processed in this process is counted."""
         AIOKafkaConsumerThread._fetch_records = self._reading(AIOKafkaConsumerThread._fetch_records)
         OldestOffsets.took = self._looking(OldestOffsets.took)  # type: ignore[method-assign]
 
@@ -44,7 +44,7 @@ class Counting:
             ahead = _bytes(consumer._fetcher._records.values())
             records = await fetch(thread, consumer, *args, **named)
             self._read += sum(map(len, records.values()))
-            self._note(Held(self._read - self._looked_at, ahead))
+            self._note(MostHeld(self._read - self._looked_at, ahead))
             return records
 
         return fetching
@@ -56,17 +56,19 @@ class Counting:
 
         return looking
 
-    def _note(self, now: Held) -> None:
-        self._most = Held(max(self._most.records, now.records), max(self._most.bytes, now.bytes))
+    def _note(self, now: MostHeld) -> None:
+        self._most = MostHeld(max(self._most.records, now.records), max(self._most.bytes, now.bytes))
         fresh = home() / "held.new"
         fresh.write_bytes(msgspec.json.encode(self._most))
         fresh.replace(home() / "held")
 
 
 def _bytes(read: Any) -> int:
-    """aiokafka keeps what it read as it came from Kafka, by partition."""
-    kept = [one._partition_records._records for one in read if isinstance(one, FetchResult) and one.has_more()]
-    return sum(one.size_in_bytes() for one in kept if isinstance(one, RecordBatches))
+    """Bytes of the batches that aiokafka has fetched, as they came from Kafka, and has not unpacked yet."""
+    kept = [
+        result._partition_records._records for result in read if isinstance(result, FetchResult) and result.has_more()
+    ]
+    return sum(batches.size_in_bytes() for batches in kept if isinstance(batches, RecordBatches))
 
 
 if __name__ == "__main__":

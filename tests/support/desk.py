@@ -1,4 +1,4 @@
-"""A caller that speaks plain Kafka: any bytes, keys and headers out; every record of a topic in."""
+"""A plain Kafka client for tests: sends any bytes, keys and headers, and reads every record of a topic."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ from standfast.core import clients
 from standfast.core.settings import Settings
 from tests.waiting import wait_until
 
-WAIT_S = 60.0
+WAIT_S = 60.0  # bounds each call to Kafka and each wait for its effect
 Header = tuple[str, bytes | None]
 
 
-class Reader(AbstractContextManager["Reader"]):
-    """What is written to a topic from now on, or from its start, as a read_committed reader sees it."""
+class TopicReader(AbstractContextManager["TopicReader"]):
+    """Reads all partitions of a topic, from their end or from their beginning, with read_committed."""
 
     def __init__(self, settings: Settings, topic: str, *, from_the_start: bool = False) -> None:
         self.messages: list[Message] = []
         self._consumer = Consumer(clients.follower(settings, "reader"))
-        found = self._consumer.list_topics(topic, timeout=30).topics[topic]
-        places = [TopicPartition(topic, number) for number in found.partitions]
-        for place in places:
-            place.offset = both_ends(self._consumer, place)[0 if from_the_start else 1]
-        self._consumer.assign(places)
+        metadata = self._consumer.list_topics(topic, timeout=30).topics[topic]
+        partitions = [TopicPartition(topic, number) for number in metadata.partitions]
+        for partition in partitions:
+            partition.offset = both_ends(self._consumer, partition)[0 if from_the_start else 1]
+        self._consumer.assign(partitions)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -45,7 +45,7 @@ class Reader(AbstractContextManager["Reader"]):
         self._consumer.close()
 
     def until(self, wanted: Callable[[Message], bool], timeout: float = WAIT_S) -> Message:
-        """The first message for which `wanted` is true; keeps all."""
+        """The first message for which `wanted` is true; fails after `timeout` seconds. Keeps every message it reads."""
         deadline = time.monotonic() + timeout
         looked = 0
         while True:
@@ -57,8 +57,8 @@ class Reader(AbstractContextManager["Reader"]):
             self.read(0.1)
 
     def read(self, timeout: float) -> list[Message]:
-        """What came within that time."""
-        fresh = [one for one in self._consumer.consume(500, timeout) if one.error() is None]
+        """The messages that come within `timeout` seconds, at most 500."""
+        fresh = [message for message in self._consumer.consume(500, timeout) if message.error() is None]
         self.messages.extend(fresh)
         return fresh
 
@@ -69,7 +69,7 @@ class Reader(AbstractContextManager["Reader"]):
 
 
 class Desk:
-    """Sends records to any topic."""
+    """Sends records to topics of one system, and creates, changes and deletes its topics."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -77,12 +77,12 @@ class Desk:
         self._admin = AdminClient(clients.base(settings, "desk"))
 
     def topic(self, name: str) -> str:
-        """A topic's full name."""
+        """The full name of a topic, with the prefix."""
         return self.settings.kafka.topic_prefix + name
 
-    def reader(self, name: str) -> Reader:
-        """A reader of a topic, from now on."""
-        return Reader(self.settings, self.topic(name))
+    def reader(self, name: str) -> TopicReader:
+        """A reader of a topic, from its present end."""
+        return TopicReader(self.settings, self.topic(name))
 
     def send(
         self,
@@ -92,18 +92,18 @@ class Desk:
         headers: Sequence[Header] = (),
         partition: int = -1,
     ) -> tuple[int, int]:
-        """The partition and offset the record got; fails with Kafka's error if it got none."""
-        place: list[tuple[int, int]] = []
+        """The partition and offset of the record, once Kafka has it. Raises RefusedByKafka if Kafka refuses it."""
+        positions: list[tuple[int, int]] = []
         errors: list[KafkaError] = []
 
         def delivered(error: KafkaError | None, message: Message) -> None:
             if error is None:
-                place.append((message.partition(), message.offset()))
+                positions.append((message.partition(), message.offset()))
             else:
                 errors.append(error)
 
-        def taken() -> bool:
-            """False for a partition that was just added: the producer learns of it a little later."""
+        def is_accepted() -> bool:
+            """False if the producer does not know the partition yet: it learns of a new one with its next metadata."""
             try:
                 self._producer.produce(self.topic(name), value, key, partition, delivered, headers=list(headers))
             except KafkaException as refused:
@@ -113,35 +113,39 @@ class Desk:
                 return False
             return True
 
-        wait_until(taken, WAIT_S, what=f"a producer that knows partition {partition} of {name}")
+        wait_until(is_accepted, WAIT_S, what=f"a producer that knows partition {partition} of {name}")
         assert self._producer.flush(WAIT_S) == 0
         if errors:
             raise RefusedByKafka(errors[0].name())
-        return place[0]
+        return positions[0]
 
     def create(self, name: str, partitions: int, **config: str) -> None:
-        """A topic of the caller's own; settings as Kafka's, with underscores for dots."""
-        own = {key.replace("_", "."): value for key, value in config.items()}
-        for done in self._admin.create_topics([NewTopic(self.topic(name), partitions, 1, config=own)]).values():
+        """Creates a topic and waits for its leaders. `config` are topic settings, with underscores for dots."""
+        topic_config = {key.replace("_", "."): value for key, value in config.items()}
+        for done in self._admin.create_topics(
+            [NewTopic(self.topic(name), partitions, 1, config=topic_config)]
+        ).values():
             done.result(WAIT_S)
         wait_until(lambda: self._has(name, partitions), WAIT_S, what=f"the topic {name}")
 
     def grow(self, name: str, partitions: int) -> None:
-        """Gives a topic more partitions."""
+        """Adds partitions to a topic, up to `partitions` in all, and waits for their leaders."""
         for done in self._admin.create_partitions([NewPartitions(self.topic(name), partitions)]).values():
             done.result(WAIT_S)
         wait_until(lambda: self._has(name, partitions), WAIT_S, what=f"{partitions} partitions of {name}")
 
     def delete(self, name: str) -> None:
-        """Takes a topic away again."""
+        """Deletes a topic and waits until it is gone."""
         for done in self._admin.delete_topics([self.topic(name)]).values():
             done.result(WAIT_S)
         wait_until(lambda: self._has(name, 0), WAIT_S, what=f"the end of {name}")
 
     def _has(self, name: str, partitions: int) -> bool:
-        found = self._admin.list_topics(timeout=WAIT_S).topics.get(self.topic(name))
+        metadata = self._admin.list_topics(timeout=WAIT_S).topics.get(self.topic(name))
         led = (
-            [partition for partition in found.partitions.values() if partition.leader >= 0] if found is not None else []
+            [partition for partition in metadata.partitions.values() if partition.leader >= 0]
+            if metadata is not None
+            else []
         )
         return len(led) == partitions
 
@@ -151,27 +155,27 @@ class Desk:
             ConfigEntry(key.replace("_", "."), value, incremental_operation=AlterConfigOpType.SET)
             for key, value in config.items()
         ]
-        asked = [ConfigResource(ResourceType.TOPIC, self.topic(name), incremental_configs=entry)]
-        for done in self._admin.incremental_alter_configs(asked).values():
+        resources = [ConfigResource(ResourceType.TOPIC, self.topic(name), incremental_configs=entry)]
+        for done in self._admin.incremental_alter_configs(resources).values():
             done.result(WAIT_S)
 
 
 class RefusedByKafka(Exception):
-    """Kafka did not take a record; the message is its error's name."""
+    """Kafka refused a record; the message is the name of the error."""
 
 
-def both_ends(consumer: Consumer, place: TopicPartition) -> tuple[int, int]:
-    """Where a partition begins and ends; for a moment it may have no leader that knows: a fresh one, a slow broker."""
+def both_ends(consumer: Consumer, partition: TopicPartition) -> tuple[int, int]:
+    """The low and high watermark of a partition. Tries for `WAIT_S`, as a new partition may have no leader yet."""
     deadline = time.monotonic() + WAIT_S
     while True:
         try:
-            found: tuple[int, int] = consumer.get_watermark_offsets(place, timeout=WAIT_S)
+            ends: tuple[int, int] = consumer.get_watermark_offsets(partition, timeout=WAIT_S)
         except KafkaException:
             if time.monotonic() > deadline:
                 raise
             time.sleep(0.05)
         else:
-            return found
+            return ends
 
 
 def is_answer_to(request_id: str) -> Callable[[Message], bool]:

@@ -1,4 +1,4 @@
-"""The two drill topics of one test, as a user's own programs would use them, and runners."""
+"""The two drill topics of one test, used as a user's own programs would use them, and drill runners."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from standfast.core.settings import Settings
 from tests.waiting import wait_until
 
 
-class Stage:
-    """The two drill topics of one test, as a user's own programs would use them."""
+class DrillStage:
+    """Sends commands to `drills.control` and reads events from `drills.results`, under the prefix of one test."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -65,11 +65,11 @@ class Stage:
     def dead_letters(self) -> list[tuple[bytes, dict[str, bytes]]]:
         consumer = Consumer(clients.consumer(self.settings, "test", "test"))
         consumer.assign([TopicPartition(f"{self.topic}.dlq", 0, 0)])
-        found: list[tuple[bytes, dict[str, bytes]]] = []
-        while (message := consumer.poll(1 if found else 10)) is not None:
-            found.append((message.value(), dict(message.headers() or ())))
+        letters: list[tuple[bytes, dict[str, bytes]]] = []
+        while (message := consumer.poll(1 if letters else 10)) is not None:
+            letters.append((message.value(), dict(message.headers() or ())))
         consumer.close()
-        return found
+        return letters
 
 
 class RunnerProcess:
@@ -105,7 +105,7 @@ class RunnerProcess:
 
 @contextmanager
 def runner_in_a_thread(settings: Settings) -> Iterator[threading.Thread]:
-    """A drill runner for the length of the block; it has no process of its own, so that it starts at once."""
+    """Runs a drill runner during the block, in a thread of this process, which starts sooner than a process."""
     stopping = threading.Event()
     running = threading.Thread(target=Runner(settings, Codec(), stopping).run, daemon=True)
     running.start()

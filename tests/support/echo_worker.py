@@ -1,9 +1,8 @@
-"""A small worker that really answers: read committed, answer and offset in one transaction, until it is killed.
+"""A small worker without a model: writes each answer and its offset in one transaction, until it is killed.
 
-Run as `python tests/support/echo_worker.py SERVERS PREFIX WORKER PARTITIONS MODE`; MODE is `once`, `twice` (every
-answer is written twice), `swapped` (each answer is that to the request before it) or `silent` (nothing is answered). It
-writes a line on stdout when it serves. It imports nothing of ours, so that it starts quickly and owes its answers to
-Kafka alone.
+Run as `python tests/support/echo_worker.py SERVERS PREFIX WORKER PARTITIONS MODE`. MODE is `once`, `twice` (writes each
+answer twice), `swapped` (gives each request the answer to the request before it) or `silent` (answers nothing). It
+prints a line when it serves. It imports nothing of Standfast, so that it starts quickly and depends on Kafka alone.
 """
 
 from __future__ import annotations
@@ -13,23 +12,23 @@ import sys
 
 from confluent_kafka import Consumer, Message, Producer, TopicPartition
 
-LAST: list[list[dict[str, object]]] = [[]]  # the products of the request before
+LAST: list[list[dict[str, object]]] = [[]]  # for `swapped`: the products of the request before
 
 
 def serve(servers: str, prefix: str, worker: str, partitions: list[int], mode: str) -> None:
-    """Never returns."""
-    own = {"bootstrap.servers": servers, "transactional.id": prefix + worker, "retry.backoff.ms": 10}
-    producer = Producer({**own, "retry.backoff.max.ms": 20, "partitioner": "murmur2_random"})
+    """Answers requests of these partitions; never returns."""
+    common = {"bootstrap.servers": servers, "transactional.id": prefix + worker, "retry.backoff.ms": 10}
+    producer = Producer({**common, "retry.backoff.max.ms": 20, "partitioner": "murmur2_random"})
     producer.init_transactions(20)
     group = {"bootstrap.servers": servers, "group.id": f"{prefix}echo", "enable.auto.commit": False}
     consumer = Consumer({**group, "auto.offset.reset": "earliest"})
-    places = consumer.committed([TopicPartition(f"{prefix}search.requests", number) for number in partitions], 20)
-    for place in places:
-        place.offset = max(place.offset, 0)
-    consumer.assign(places)
+    positions = consumer.committed([TopicPartition(f"{prefix}search.requests", number) for number in partitions], 20)
+    for position in positions:
+        position.offset = max(position.offset, 0)
+    consumer.assign(positions)
     print("serving", flush=True)  # noqa: T201 - read by the test
     while True:
-        messages = [one for one in consumer.consume(50, 0.01) if one.error() is None]
+        messages = [message for message in consumer.consume(50, 0.01) if message.error() is None]
         if messages and mode != "silent":
             answer(messages, producer, consumer, worker, mode, prefix)
 
@@ -40,16 +39,16 @@ def answer(
     producer.begin_transaction()
     offsets: dict[int, int] = {}
     for message in messages:
-        asked = json.loads(message.value())
-        items = [{"item_id": str(number), "score": 1.0, "title": ""} for number in range(asked["k"])]
+        request = json.loads(message.value())
+        items = [{"item_id": str(number), "score": 1.0, "title": ""} for number in range(request["k"])]
         LAST.append(items)
         shown = LAST.pop(0) if mode == "swapped" else LAST.pop()
-        result = {"request_id": asked["request_id"], "status": "ok", "worker": worker, "items": shown}
+        result = {"request_id": request["request_id"], "status": "ok", "worker": worker, "items": shown}
         for _ in range(2 if mode == "twice" else 1):
             producer.produce(f"{prefix}search.results", json.dumps(result), message.key())
         offsets[message.partition()] = message.offset() + 1
-    ahead = [TopicPartition(f"{prefix}search.requests", number, offset) for number, offset in offsets.items()]
-    producer.send_offsets_to_transaction(ahead, consumer.consumer_group_metadata(), 20)
+    next_offsets = [TopicPartition(f"{prefix}search.requests", number, offset) for number, offset in offsets.items()]
+    producer.send_offsets_to_transaction(next_offsets, consumer.consumer_group_metadata(), 20)
     producer.commit_transaction(20)
 
 

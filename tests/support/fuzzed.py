@@ -1,4 +1,4 @@
-"""Random records as real and unreal clients may send them, the same for the same seed."""
+"""Random records, valid and broken, as clients may send them. The same seed gives the same records."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from schemas.records import (
     Seen,
 )
 
-NUMBERED = "fuzz-number"  # the header by which an answer or dead letter is known
+NUMBERED = "fuzz-number"  # header with a record's number; answers and dead letters carry it too
 _WORDS = [
     "red heart",
     "",
@@ -88,7 +88,7 @@ _WEIGHTS = [28, 4, 25, 4, 27, 4, 3, 3, 1, 1]
 
 @dataclass(frozen=True)
 class Fuzzed:
-    """One record to send. `right`: nothing about it is odd but its encoding."""
+    """One record to send. `right`: it is valid and has no odd header or timestamp. `at`: timestamp in ms, 0 for now."""
 
     number: int
     topic: str
@@ -100,27 +100,27 @@ class Fuzzed:
 
     @property
     def kind(self) -> type[Record]:
-        """What it should be."""
+        """The record type that belongs on this topic."""
         return _KINDS[self.topic]
 
 
 class Fuzz:
-    """Makes them; `codec` encodes, in the Confluent frame too if it has a registry."""
+    """Makes random records. `codec` encodes them, also in the Confluent frame if there is a `registry`."""
 
     def __init__(self, seed: int, codec: Codec, *, registry: bool) -> None:
         self._chance = random.Random(seed)
         self._codec = codec
         self._encodings = [Encoding.JSON, Encoding.AVRO, *([Encoding.CONFLUENT] if registry else [])]
 
-    def one(self, number: int, topic: str = "") -> Fuzzed:
-        """The next one."""
+    def record(self, number: int, topic: str = "") -> Fuzzed:
+        """The next record, for `topic` or for a random one."""
         chance = self._chance
         topic = topic or chance.choices(list(_KINDS), _WEIGHTS)[0]
         value, right = self._value(_KINDS[topic], number)
         if topic == "drills.control" and value is not None and b"kill" in value.lower():
-            value = b"no-such-drill"  # one that is well-formed would strike
+            value = b"no-such-drill"  # a valid command would start a drill
         key = chance.choice([None, b"", b"\xff", b"key", b"%d" % (number % 97)])
-        if topic == "profiles":  # Kafka takes none without a key, and keeps one of each
+        if topic == "profiles":  # compacted: Kafka refuses a record without a key, and keeps one record of each key
             key = b"p%d" % number
         right = right and chance.random() < 0.5
         headers = [] if right else self._headers()
@@ -128,7 +128,7 @@ class Fuzz:
         return Fuzzed(number, topic, value, key, [*headers, (NUMBERED, b"%d" % number)], at, right)
 
     def odd_names(self) -> list[tuple[bytes, bytes]]:
-        """Headers whose names may be no text."""
+        """Two headers, whose names need not be UTF-8."""
         chance = self._chance
         return [(chance.choice([b"caf\xe9", b"\xff\xfe", b"name", b""]), chance.randbytes(3)) for _ in range(2)]
 

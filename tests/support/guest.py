@@ -1,4 +1,4 @@
-"""A member of the workers' consumer group that comes, takes partitions, answers nothing and leaves: two rebalances."""
+"""A consumer that joins the workers' group, gets partitions, answers nothing and leaves: this causes two rebalances."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from tests.waiting import wait_until
 
 
 class Guest:
-    """In the group while it is entered; leaves when it has partitions, or had them, so that nobody waits for it."""
+    """A member of the group during the block. It leaves only after it has had partitions: no rebalance waits for it."""
 
     def __init__(self, config: clients.Config, topic: str) -> None:
-        # A guest that listens as seldom as by default has its partitions 3 s after their workers have given them up.
+        # With the default interval of 3 s the guest learned of its partitions 3 s after the workers had revoked them.
         self._consumer = Consumer({**config, "heartbeat.interval.ms": 100})
         self._topic = topic
         self._partitions: list[TopicPartition] = []
@@ -33,11 +33,11 @@ class Guest:
         self._thread.join(60)
 
     def settle(self) -> None:
-        """Returns when it has partitions, which their workers have given up by then."""
+        """Returns when the guest has partitions, and so the workers have revoked them."""
         wait_until(lambda: self._partitions, 60, what="partitions for a guest")
 
     def leave(self) -> None:
-        """Gives its partitions back."""
+        """Has the guest leave the group, which gives its partitions back."""
         self._leaving.set()
 
     def _stay(self) -> None:

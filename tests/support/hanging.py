@@ -1,6 +1,6 @@
-"""A role's real process that hangs in its own code once it gets SIGUSR1: its main thread sleeps, all others go on.
+"""A role's real process that hangs when it gets SIGUSR1: its main thread sleeps, its other threads go on.
 
-Run by `standfast.role_process` in the place of the role's module; its slot says which role it is.
+`standfast.role_process` runs it instead of the role's module; the slot variable says which role it is.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""To die at a step: what a test orders, and how a worker carries it out."""
+"""Orders to die at a step: how a test gives one, and how a worker process carries it out."""
 
 from __future__ import annotations
 
@@ -15,18 +15,19 @@ from typing import Literal
 import msgspec
 from confluent_kafka import KafkaError, KafkaException
 
-NOTE_SIZE = 65_536
-_WITHIN_S = 0.001
-# Asked for later it may be what another thread that dies has set: this one then kept the interpreter for 50 minutes.
+NOTE_SIZE = 65_536  # bytes of the file `death`: bounds the JSON of a `Death`
+_WITHIN_S = 0.001  # how long after the start of a step a process dies "in" it
+# Read at import: another thread that dies sets it to 1000 s, and a thread that read it then spun for 50 minutes.
 _INTERVAL_S = sys.getswitchinterval()
 
 When = Literal["before", "in", "after"]
 
 
 class Order(msgspec.Struct, frozen=True):
-    """To whoever comes to this step first: die before it, a millisecond into it (or as it ends), or after it.
+    """Kills the first process that comes to `step`: before it, a millisecond into it (or when it ends), or after it.
 
-    With `fails` it is for whoever comes to that step first: let it time out, done or not, and die at the other later.
+    With `fails`, the first process that comes to the step `fails` sees that step time out, after Kafka has done it
+    (`done`) or before, and dies later at `step`.
     """
 
     step: str
@@ -36,7 +37,7 @@ class Order(msgspec.Struct, frozen=True):
 
 
 class Death(msgspec.Struct, frozen=True):
-    """Who died, the records that the heartbeat named then, and how many the model was computing (-1: none)."""
+    """The process that died, the records its heartbeat named, and how many the model was computing (-1: none)."""
 
     pid: int
     computing: Sequence[tuple[int, int]] = ()
@@ -44,7 +45,7 @@ class Death(msgspec.Struct, frozen=True):
 
 
 class Orders:
-    """The order that lies in the folder, if there is one; `last_words` gives what is to be noted of a death."""
+    """Reads the file `order` in `folder`, if there is one. `last_words` describes a death just before it."""
 
     def __init__(self, folder: Path, last_words: Callable[[], Death]) -> None:
         self._folder = folder
@@ -53,8 +54,8 @@ class Orders:
         self._has_failed = False
 
     def before(self, step: str) -> None:
-        """Dies, or fails, where it was ordered."""
-        order = self._found()
+        """Dies or raises before a step, or starts the timer to die in it, if that was ordered."""
+        order = self._order()
         if order is None:
             return
         if self._is_due(order, step, "before"):
@@ -64,15 +65,15 @@ class Orders:
             threading.Timer(_WITHIN_S, self._die).start()
 
     def after(self, step: str) -> None:
-        """Dies, or fails, where it was ordered."""
-        order = self._found()
+        """Dies or raises after a step, if that was ordered."""
+        order = self._order()
         if order is None:
             return
         if self._is_due(order, step, "after") or (self._mine and self._is_due(order, step, "in")):
             self._die()
         self._fail(order, step, done=True)
 
-    def _found(self) -> Order | None:
+    def _order(self) -> Order | None:
         try:
             return self._mine or msgspec.json.decode((self._folder / "order").read_bytes(), type=Order)
         except FileNotFoundError:
@@ -84,7 +85,7 @@ class Orders:
         return self._is_mine(order)
 
     def _is_mine(self, order: Order) -> bool:
-        """Whether the order is for this process: it is for the first that comes."""
+        """Whether this process has the order: the first process that renames the file gets it."""
         if self._mine is None:
             try:
                 (self._folder / "order").rename(self._folder / "claimed")
@@ -102,7 +103,7 @@ class Orders:
         with (self._folder / "death").open("r+b") as file:
             page = mmap.mmap(file.fileno(), NOTE_SIZE)
         _keep_the_interpreter()
-        # From here on no other thread gets the interpreter: what the note says is so when the process dies.
+        # From here on no other thread runs Python code, so the note is still true when the process dies.
         note = msgspec.json.encode(self._last_words())
         page[: len(note)] = note
         os.kill(os.getpid(), signal.SIGKILL)
@@ -110,10 +111,11 @@ class Orders:
 
 
 def _keep_the_interpreter() -> None:
-    """Has Python take it from this thread no more.
+    """Keeps Python's global interpreter lock in this thread.
 
-    A thread that waits for it asks for it after the switch interval. On a slow machine one asked between the note and
-    the kill, began to compute, and was blamed for what the note did not name. Those that wait already ask once more.
+    A waiting thread asks for the lock after each switch interval. On a slow machine a thread got it between the note
+    and the kill, began to compute, and was blamed for records that the note did not name. Threads that wait already
+    ask once more at the old interval; the loop lasts until they have.
     """
     sys.setswitchinterval(1000)
     until = time.monotonic() + 3 * _INTERVAL_S

@@ -1,4 +1,4 @@
-"""Requests as a worker gets them, without a Kafka."""
+"""Consumed requests, made without Kafka."""
 
 from __future__ import annotations
 
@@ -14,42 +14,42 @@ def origin(
     value: bytes | None = b'{"query": "heart"}',
     headers: Headers = (),
     key: bytes | None = None,
-    place: tuple[int, int] = (2, 41),
+    position: tuple[int, int] = (2, 41),
     topic: str = "search.requests",
 ) -> Origin:
-    """A record at `place`: partition and offset."""
-    return Origin(topic, *place, 1_700_000_000_000, key, value, list(headers))
+    """A consumed record at `position`: its partition and offset."""
+    return Origin(topic, *position, 1_700_000_000_000, key, value, list(headers))
 
 
 @dataclass
 class FakeMessage:
-    """As much of a consumed `confluent_kafka.Message` as workers look at."""
+    """The part of a consumed `confluent_kafka.Message` that workers use."""
 
-    at: Origin
+    record: Origin
 
     def topic(self) -> str:
-        return self.at.topic
+        return self.record.topic
 
     def partition(self) -> int:
-        return self.at.partition
+        return self.record.partition
 
     def offset(self) -> int:
-        return self.at.offset
+        return self.record.offset
 
     def timestamp(self) -> tuple[int, int]:
-        return 1, self.at.timestamp_ms
+        return 1, self.record.timestamp_ms
 
     def key(self) -> bytes | None:
-        return self.at.key
+        return self.record.key
 
     def value(self) -> bytes | None:
-        return self.at.value
+        return self.record.value
 
     def headers(self) -> list[tuple[str, bytes | None]] | None:
-        return self.at.headers or None
+        return self.record.headers or None
 
     def __len__(self) -> int:
-        return len(self.at.value or b"")
+        return len(self.record.value or b"")
 
     def error(self) -> None:
         return None

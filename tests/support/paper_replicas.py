@@ -1,4 +1,4 @@
-"""A real `ReplicaSet` of processes on paper: what they say, and when they die, is the test's to choose."""
+"""A real `ReplicaSet` with fake processes: the test decides what they report and when they die."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from standfast.core import backoff
 from standfast.core.settings import Settings
 
 
-class Loop:
+class FakeLoop:
     """An event loop and a clock that only tests move."""
 
     def __init__(self) -> None:
@@ -57,13 +57,13 @@ class Loop:
 
 
 class PaperMember(MemberState):
-    """A process as the replica set sees it; remembers what it was told."""
+    """A fake worker process as the replica set sees it; `received` are the messages sent to it and not obeyed yet."""
 
     def __init__(self, slot: str, model: str, nursery: PaperNursery) -> None:
         super().__init__(slot, model)
         self.nursery = nursery
         self.pid, self.fence = 4000, None
-        self.told: list[Message] = []
+        self.received: list[Message] = []
 
     @property
     def heartbeat(self) -> PaperMember:
@@ -73,7 +73,7 @@ class PaperMember(MemberState):
         return HeartbeatReading(0.0, None, ())
 
     def send(self, message: Message) -> bool:
-        self.told.append(message)
+        self.received.append(message)
         return True
 
     def kill(self) -> None:
@@ -81,9 +81,9 @@ class PaperMember(MemberState):
 
 
 class PaperNursery:
-    """In the place of `NurseryHandle`."""
+    """A fake `NurseryHandle`."""
 
-    def __init__(self, stage: Stage, version: int) -> None:
+    def __init__(self, stage: ReplicaStage, version: int) -> None:
         self._stage = stage
         self.version = version
         self.model = ""
@@ -117,11 +117,11 @@ class PaperNursery:
         self.ended = True
 
 
-class Stage:
-    """The replicas of a service with two workers and a standby, and all that can happen to it."""
+class ReplicaStage:
+    """A replica set of a service with two workers and one standby, and everything that can happen to it."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.loop = Loop()
+        self.loop = FakeLoop()
         self.nurseries: list[PaperNursery] = []
         for module in (backoff, identities, member_state, replica_set, sizing):
             monkeypatch.setattr(module, "time", self.loop)
@@ -136,14 +136,14 @@ class Stage:
         self.replicas.sizing.partitions = 4
 
     def start(self) -> None:
-        """In the place of the watch over what hangs."""
+        """Replaces `HangWatch.start`: nothing hangs unless the test says so."""
 
     def look_later(self) -> None:
-        """In the place of the search for orphans."""
+        """Replaces `Orphans.look_later`."""
 
     @property
     def loading(self) -> list[PaperNursery]:
-        """Nurseries without a model yet."""
+        """Nurseries that are loading their model."""
         return [nursery for nursery in self.nurseries if nursery.started and not nursery.ended and not nursery.model]
 
     @property
@@ -153,38 +153,38 @@ class Stage:
 
     @property
     def members(self) -> list[PaperMember]:
-        """All processes."""
+        """All worker and standby processes."""
         return [member for nursery in self.nurseries for member in nursery.members]
 
     def load(self, nursery: PaperNursery) -> None:
-        """Its model is in memory."""
+        """The nursery has loaded its model."""
         nursery.model = f"search@{nursery.version}"
         self.replicas.loaded(cast(Any, nursery), nursery.model)
 
     def hang(self, nursery: PaperNursery) -> None:
-        """It does nothing any more; its processes live."""
+        """The nursery hangs; its worker processes live on."""
         self.replicas.nursery_hangs(cast(Any, nursery))
 
     def fail(self, nursery: PaperNursery) -> None:
-        """It ends; the kernel ends its processes, of which the replica set hears one by one."""
+        """The nursery ends, and the kernel kills its worker processes; the replica set hears of each."""
         nursery.ended = True
         self.replicas.nursery_failed(cast(Any, nursery), "it ended")
         for member in list(nursery.members):
             self.die(member)
 
     def die(self, member: PaperMember) -> None:
-        """A process ends."""
+        """A worker process ends."""
         del member.nursery._members[member.slot]
         self.replicas.gone(cast(Member, member))
 
     def obey(self, member: PaperMember) -> bool:
-        """The process does the next thing that it has to do; False: there is nothing."""
-        if member.state == "starting" and member.identity is None and not member.told:
+        """The process does its next step; False if it has nothing to do."""
+        if member.state == "starting" and member.identity is None and not member.received:
             self.replicas.received(cast(Member, member), Ready([]))
             return True
-        if not member.told:
+        if not member.received:
             return False
-        order = member.told.pop(0)
+        order = member.received.pop(0)
         if isinstance(order, Activate):
             self.replicas.received(cast(Member, member), Serving({"search.requests": [0, 1]}))
         elif isinstance(order, StopOrder):
@@ -196,7 +196,7 @@ class Stage:
         return True
 
     def settle(self) -> None:
-        """All that was begun goes well from now on, for as long as it takes."""
+        """Lets everything that was begun succeed, until nothing is left to do."""
         for _ in range(200):
             for nursery in self.loading:
                 self.load(nursery)

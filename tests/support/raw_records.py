@@ -1,4 +1,4 @@
-"""Records as a client may write them that checks nothing: any bytes as header names, any time, any codec."""
+"""Record batches from a client that checks nothing: any bytes as header names, any timestamp, any codec."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from confluent_kafka.admin import AdminClient
 from tests.waiting import wait_until
 
 _PRODUCE_V7 = struct.pack(">hhih", 0, 7, 1, 3) + b"raw" + struct.pack(">hhii", -1, -1, 30_000, 1)
-_NO_LEADER_YET = (3, 5, 6)  # unknown partition, no leader, not the leader
-# By their number in a batch's attributes.
+_NO_LEADER_YET = (3, 5, 6)  # Kafka's UNKNOWN_TOPIC_OR_PARTITION, LEADER_NOT_AVAILABLE, NOT_LEADER_OR_FOLLOWER
+# Name → the codec's number in the attributes of a batch, and its compress function.
 CODECS: dict[str, tuple[int, Callable[[bytes], bytes]]] = {
     "none": (0, bytes),
     "gzip": (1, codec.gzip_encode),
@@ -27,7 +27,7 @@ CODECS: dict[str, tuple[int, Callable[[bytes], bytes]]] = {
 
 
 @dataclass(frozen=True)
-class Raw:
+class RawRecord:
     """One record of a batch."""
 
     value: bytes
@@ -35,7 +35,7 @@ class Raw:
     headers: Sequence[tuple[bytes, bytes]] = ()
 
     def packed(self, number: int) -> bytes:
-        """Its bytes as the batch's so many-th record."""
+        """The record's bytes as number `number` of its batch."""
         body = b"\0" + _varint(0) + _varint(number) + _sized(self.key) + _sized(self.value)
         body += _varint(len(self.headers))
         for name, content in self.headers:
@@ -43,11 +43,14 @@ class Raw:
         return _sized(body)
 
 
-def batch(records: Sequence[Raw], compression: str = "none", at: int | None = None, base: int = 0) -> bytes:
-    """A batch of these records, the first at offset `base`; Kafka soon deletes those of a time long past."""
+def batch(records: Sequence[RawRecord], compression: str = "none", at: int | None = None, base: int = 0) -> bytes:
+    """A batch (format v2) of these records, from offset `base` on. `at`: timestamp in ms, now by default.
+
+    Kafka soon deletes records with an old timestamp, because the topic's retention counts from it.
+    """
     at = time.time_ns() // 1_000_000 if at is None else at
     number, compress = CODECS[compression]
-    packed = compress(b"".join(record.packed(place) for place, record in enumerate(records)))
+    packed = compress(b"".join(record.packed(index) for index, record in enumerate(records)))
     count = len(records)
     tail = struct.pack(">hiqqqhii", number, count - 1, at, at, -1, -1, -1, count) + packed
     return struct.pack(">qiibI", base, 9 + len(tail), -1, 2, calc_crc32c(tail)) + tail
@@ -61,26 +64,26 @@ def send(admin: AdminClient, topic: str, partition: int, data: bytes) -> int:
 
 
 def refusal(admin: AdminClient, topic: str, partition: int, data: bytes) -> int:
-    """The number of the error with which Kafka refuses the batch; 0: it took it."""
+    """The code of the error with which Kafka refuses the batch; 0 if it takes it."""
     return _answer(admin, topic, partition, data)[0]
 
 
 def _answer(admin: AdminClient, topic: str, partition: int, data: bytes) -> tuple[int, int]:
-    """Error and first offset; a topic just made has no leader for a moment."""
-    found: list[tuple[int, int]] = []
+    """Error code and first offset. Tries again while the partition of a new topic has no leader."""
+    answers: list[tuple[int, int]] = []
 
     def sent() -> bool:
-        found.append(_send(admin, topic, partition, data))
-        return found[-1][0] not in _NO_LEADER_YET
+        answers.append(_send(admin, topic, partition, data))
+        return answers[-1][0] not in _NO_LEADER_YET
 
     wait_until(sent, every=0.2, what="a leader")
-    return found[-1]
+    return answers[-1]
 
 
 def _send(admin: AdminClient, topic: str, partition: int, data: bytes) -> tuple[int, int]:
     about = admin.list_topics(topic, timeout=30)
-    place = about.topics[topic].partitions.get(partition)
-    broker = about.brokers.get(place.leader) if place else None
+    metadata = about.topics[topic].partitions.get(partition)
+    broker = about.brokers.get(metadata.leader) if metadata else None
     if broker is None:
         return _NO_LEADER_YET[0], -1
     name = struct.pack(">h", len(topic)) + topic.encode()

@@ -1,4 +1,4 @@
-"""A schema registry on loopback with the two calls of its interface that are used, and the faults of real ones."""
+"""A schema registry on loopback: the two REST calls that clients use, and the faults of real registries."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
 class Registry(ThreadingHTTPServer):
-    """Remembers schemas by id."""
+    """Keeps schemas in memory; a schema's id is its index + 1."""
 
     daemon_threads = True
 
@@ -18,8 +18,8 @@ class Registry(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.schemas: list[str] = []
         self.asked: list[str] = []
-        self.failing: tuple[int, object] | None = None  # status and answer to everything
-        self.hanging = threading.Event()
+        self.failing: tuple[int, object] | None = None  # status and body of every response
+        self.hanging = threading.Event()  # every request waits for it: cleared, the registry hangs
         self.hanging.set()
 
     @property
@@ -28,7 +28,7 @@ class Registry(ThreadingHTTPServer):
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Registering a schema, and reading one by its id."""
+    """Registers a schema (POST), and returns one by its id (GET)."""
 
     server: Registry
 
@@ -57,7 +57,7 @@ class Handler(BaseHTTPRequestHandler):
         return self.server.failing is not None
 
     def log_message(self, *_: object) -> None:
-        """Says nothing."""
+        """Logs nothing."""
 
     def _answer(self, status: int, fields: object) -> None:
         body = fields if isinstance(fields, bytes) else json.dumps(fields).encode()
@@ -69,7 +69,7 @@ class Handler(BaseHTTPRequestHandler):
 
 @contextmanager
 def running_registry() -> Iterator[Registry]:
-    """A registry that answers in a thread."""
+    """A registry that serves in a thread during the block."""
     with Registry() as running:
         thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
         thread.start()

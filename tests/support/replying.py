@@ -1,4 +1,4 @@
-"""No reply topics: for tests of what comes after them."""
+"""A `Replying` without reply topics, for tests of what comes after it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from consumers.commit.work import Work
 
 
 class NoReplies:
-    """Gives every work back as it is."""
+    """Returns the work unchanged."""
 
     def deliver(self, work: Work) -> Work:
         return work

@@ -1,4 +1,4 @@
-"""A Kafka that lets in only whom it knows: TLS with the client's own certificate, and a password beside it."""
+"""A Kafka broker with mutual TLS and SASL: clients need a certificate and a password."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from standfast.kafka.broker_config import Layout, is_free, new_layout
 from standfast.kafka.java_properties import REWRITE_KEY, escaped
 from tests.waiting import wait_until
 
-# With SCRAM Kafka itself does not find a user whose name is not ASCII.
+# SCRAM has a user of its own: there Kafka does not find users whose names are not ASCII.
 USER, SCRAM_USER = "käthe", "shop"
 PASSWORD, KEY_PASSWORD = 'p"a\\s= s€\N{GRINNING FACE}', "géheim"
 MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
@@ -21,19 +21,19 @@ _SCRAM = {"SCRAM-SHA-256": ScramMechanism.SCRAM_SHA_256, "SCRAM-SHA-512": ScramM
 
 
 class SecureBroker(broker.Node):
-    """One broker with two such listeners.
+    """One broker with two SASL_SSL listeners.
 
-    `named` shows a certificate for the address that it is at, `misnamed` one for another.
+    The certificate of `named` is for the listener's address, that of `misnamed` for another host.
     """
 
     def __init__(self, folder: Path) -> None:
         first, second, third = new_layout(3).nodes
         super().__init__(folder, Layout("secure0000000000000000", [first]), first)
-        self.named, self.misnamed = (f"127.0.0.1:{one.broker}" for one in (second, third))
+        self.named, self.misnamed = (f"127.0.0.1:{ports.broker}" for ports in (second, third))
         self._pems = folder / "pem"
 
     def start(self) -> None:
-        """Returns when it answers and knows the user."""
+        """Returns when the broker answers and has the SCRAM user."""
         self._pems.mkdir(parents=True)
         _certificates(self._pems)
         self.write_config()
@@ -49,12 +49,12 @@ class SecureBroker(broker.Node):
                 done.result(60)
 
     def stop(self) -> None:
-        """Returns when it is gone."""
+        """Returns when the broker has ended."""
         self.terminate()
         self.wait(time.monotonic() + 20)
 
     def client(self, mechanism: str = "PLAIN", **more: str) -> dict[str, str]:
-        """The librdkafka settings that get a client in, from files."""
+        """The librdkafka settings with which a client gets in, with certificates and key as files."""
         return {
             "security.protocol": "SASL_SSL",
             "sasl.mechanism": mechanism,
@@ -68,7 +68,7 @@ class SecureBroker(broker.Node):
         }
 
     def _config(self, name: str, text: str) -> str:
-        """As the embedded Kafka's, with the listeners; of two lines with one name Java takes the later."""
+        """The embedded Kafka's configuration and the listeners. Of two lines with one name Java takes the later."""
         if name.endswith("server.properties"):
             text += "".join(f"{key}={escaped(value)}\n" for key, value in self._listeners().items())
         return super()._config(name, text)
@@ -87,7 +87,7 @@ class SecureBroker(broker.Node):
     def _listener(self, name: str) -> dict[str, str]:
         secret = PASSWORD.replace("\\", "\\\\").replace('"', '\\"')
         logins = "org.apache.kafka.common.security"
-        own = {
+        config = {
             "ssl.client.auth": "required",
             "ssl.keystore.type": "PEM",
             "ssl.keystore.location": str(self._pems / f"{name}.both"),
@@ -98,11 +98,11 @@ class SecureBroker(broker.Node):
             "scram-sha-256.sasl.jaas.config": f"{logins}.scram.ScramLoginModule required;",
             "scram-sha-512.sasl.jaas.config": f"{logins}.scram.ScramLoginModule required;",
         }
-        return {f"listener.name.{name}.{key}": value for key, value in own.items()}
+        return {f"listener.name.{name}.{key}": value for key, value in config.items()}
 
 
 def _certificates(folder: Path) -> None:
-    """An authority, and what it has signed: two for the broker, one for the client with a key that is encrypted."""
+    """Writes a CA and the certificates it signs: two for the broker, one for the client, whose key is encrypted."""
     _signed(folder, "ca", "-addext", "keyUsage=critical,keyCertSign,cRLSign")
     ours = ("-CA", "ca.pem", "-CAkey", "ca.key")
     _signed(folder, "named", *ours, "-addext", "subjectAltName=IP:127.0.0.1")

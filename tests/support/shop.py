@@ -1,4 +1,4 @@
-"""A small shop on a Kafka: its topics, what is sent to them and read from them, and its stream processor."""
+"""A small system for stream tests: its topics, a producer, readers of its topics, and its stream processor."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ CODEC = Codec()
 PARTITIONS = 3
 
 
-class Shop:
-    """One system's. `module` is what runs as its stream processor, once it is started."""
+class ShopSystem:
+    """Topics under one prefix, and a stream processor that runs `module` once `start` is called."""
 
     def __init__(self, broker: str, prefix: str, home: Path, module: str = "streams") -> None:
         self.prefix = prefix
@@ -63,7 +63,7 @@ class Shop:
 
 
 class Reading:
-    """Everything in one topic so far."""
+    """All records of one topic so far; `seen` keeps them."""
 
     def __init__(self, settings: Settings, topic: str, partitions: int) -> None:
         self._consumer = Consumer(clients.consumer(settings, "test", "nobody", **{"fetch.wait.max.ms": 20}))
@@ -75,7 +75,7 @@ class Reading:
         return self.seen
 
     def items_of(self, user: str) -> list[str]:
-        """The items in the last profile of this user, none if that was deleted."""
+        """The items in the last profile of this user; none if the profile was deleted."""
         mine = [message for message in self.more() if message.key() == user.encode()]
         return (
             [seen.item_id for seen in CODEC.decode(mine[-1].value(), Profile)[0].items]

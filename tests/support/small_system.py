@@ -1,4 +1,4 @@
-"""A system small enough to be drilled in a test: real workers, a supervisor's status, a replacement or none."""
+"""A small system for drills: real worker processes, a status file as the supervisor writes it, replacements or none."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.waiting import wait_until
 
 
 class SmallSystem:
-    """Two workers of `search`. `successor` is the mode of a dead one's replacement, None for no replacement."""
+    """Two workers of `search` in `mode`. `successor` is the mode of their replacements, None for no replacement."""
 
     def __init__(self, settings: Settings, mode: str = "once", successor: str | None = "once") -> None:
         self._settings = settings
@@ -57,7 +57,7 @@ class SmallSystem:
         self._end()
 
     def pids(self) -> dict[str, int]:
-        """The workers' processes."""
+        """The process id of each worker."""
         return {name: worker.pid for name, worker in self.workers.items()}
 
     def _end(self) -> None:

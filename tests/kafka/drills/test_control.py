@@ -1,4 +1,4 @@
-"""Whatever comes on drills.control, and whatever happens to that topic, each command has exactly one last event."""
+"""Each command on drills.control gets exactly one last event, whatever its record is and if the topic is recreated."""
 
 from __future__ import annotations
 
@@ -20,50 +20,50 @@ from standfast.core.consumed import Consumed
 from standfast.core.settings import KafkaSettings, Settings
 from standfast.core.topics.topic_ids import identity_of
 from tests.support.desk import Desk, RefusedByKafka
-from tests.support.drill_stage import Stage, runner_in_a_thread
+from tests.support.drill_stage import DrillStage, runner_in_a_thread
 from tests.waiting import wait_until
 
 WAIT_S = 60.0
 
 
 @pytest.fixture
-def stage(state: Path, broker: str, unique: str) -> Iterator[Stage]:
+def stage(state: Path, broker: str, unique: str) -> Iterator[DrillStage]:
     settings = Settings(kafka=KafkaSettings(bootstrap_servers=broker, topic_prefix=f"{unique}.", partitions=1))
     topics.apply(AdminClient(clients.base(settings, "test")), settings.kafka)
-    found = Stage(settings)
-    yield found
-    found.close()
+    stage = DrillStage(settings)
+    yield stage
+    stage.close()
 
 
 @pytest.fixture
-def runner(stage: Stage) -> Iterator[threading.Thread]:
+def runner(stage: DrillStage) -> Iterator[threading.Thread]:
     with runner_in_a_thread(stage.settings) as running:
         yield running
 
 
 @pytest.fixture
-def desk(stage: Stage) -> Desk:
+def desk(stage: DrillStage) -> Desk:
     return Desk(stage.settings)
 
 
-def endings(stage: Stage, count: int) -> list[DrillEvent]:
-    """The last events, when there are so many."""
+def endings(stage: DrillStage, count: int) -> list[DrillEvent]:
+    """The last events of all drills, once there are `count` of them."""
 
     def seen() -> list[DrillEvent]:
         last = [outcome.event for outcome in stage.outcomes() if outcome.event.phase in FINAL]
         return last if len(last) >= count else []
 
-    found = wait_until(seen, WAIT_S, every=0.2, what=f"{count} last events")
-    assert len(found) == count, found
-    return found
+    events = wait_until(seen, WAIT_S, every=0.2, what=f"{count} last events")
+    assert len(events) == count, events
+    return events
 
 
-def topic_id(stage: Stage) -> str:
+def topic_id(stage: DrillStage) -> str:
     return identity_of(AdminClient(clients.base(stage.settings, "test")), stage.topic).topic_id
 
 
-def made_again(desk: Desk, stage: Stage) -> None:
-    """Deletes drills.control and makes it again."""
+def made_again(desk: Desk, stage: DrillStage) -> None:
+    """Deletes drills.control and creates it again."""
     admin = AdminClient(clients.base(stage.settings, "test"))
     desk.delete("drills.control")
 
@@ -78,24 +78,24 @@ def made_again(desk: Desk, stage: Stage) -> None:
 
 
 def test_commands_of_a_topic_that_was_made_again_are_answered(
-    stage: Stage, runner: threading.Thread, desk: Desk
+    stage: DrillStage, runner: threading.Thread, desk: Desk
 ) -> None:
     for _ in range(2):
         stage.order(drill="none")
     first = endings(stage, 2)
     made_again(desk, stage)
-    for _ in range(4):  # more than there were: the place that was read to is inside the new topic
+    for _ in range(4):  # more than before, so that the offset reached in the old topic exists in the new one
         stage.order(drill="none")
-    found = endings(stage, 6)
+    events = endings(stage, 6)
     fresh = topic_id(stage)
-    own = [f"{stage.topic}-0-{number}" for number in range(4)]
-    assert [one.command for one in found[2:]] == [f"{name}@{fresh}" for name in own]
-    assert [one.drill_id for one in found[2:]] == own
-    assert [one.drill_id for one in first] == own[:2]
-    assert len({one.command for one in found}) == 6
+    ids = [f"{stage.topic}-0-{number}" for number in range(4)]
+    assert [event.command for event in events[2:]] == [f"{name}@{fresh}" for name in ids]
+    assert [event.drill_id for event in events[2:]] == ids
+    assert [event.drill_id for event in first] == ids[:2]
+    assert len({event.command for event in events}) == 6
 
 
-def test_a_topic_made_again_while_no_runner_lived_is_read_from_its_beginning(stage: Stage, desk: Desk) -> None:
+def test_a_topic_made_again_while_no_runner_lived_is_read_from_its_beginning(stage: DrillStage, desk: Desk) -> None:
     with runner_in_a_thread(stage.settings):
         for _ in range(2):
             stage.order(drill="none")
@@ -107,8 +107,8 @@ def test_a_topic_made_again_while_no_runner_lived_is_read_from_its_beginning(sta
         assert len({ending.command for ending in endings(stage, 5)}) == 5
 
 
-def test_a_command_that_comes_twice_is_answered_once(stage: Stage) -> None:
-    """As after `kafka-consumer-groups --reset-offsets`, or when the group's offsets have expired."""
+def test_a_command_that_comes_twice_is_answered_once(stage: DrillStage) -> None:
+    """It comes twice after `kafka-consumer-groups --reset-offsets`, or when the group's offsets have expired."""
     with runner_in_a_thread(stage.settings):
         stage.order(drill="none")
         stage.order(drill="none", drill_id="named")
@@ -130,7 +130,7 @@ def is_deleted(admin: AdminClient, group: str) -> bool:
     return True
 
 
-def test_an_id_like_that_of_a_later_command_hides_no_command(stage: Stage, runner: threading.Thread) -> None:
+def test_an_id_like_that_of_a_later_command_hides_no_command(stage: DrillStage, runner: threading.Thread) -> None:
     taken = f"{stage.topic}-0-1"
     stage.order(drill="none", drill_id=taken, requested_by="first")
     stage.order(drill="none", requested_by="second")
@@ -142,7 +142,7 @@ def test_an_id_like_that_of_a_later_command_hides_no_command(stage: Stage, runne
 
 
 def test_a_command_in_a_partition_that_was_added_is_answered(
-    stage: Stage, runner: threading.Thread, desk: Desk
+    stage: DrillStage, runner: threading.Thread, desk: Desk
 ) -> None:
     stage.order(drill="none")
     endings(stage, 1)
@@ -154,7 +154,7 @@ def test_a_command_in_a_partition_that_was_added_is_answered(
 
 
 def test_a_dead_letter_that_its_topic_does_not_take_is_shortened(
-    stage: Stage, runner: threading.Thread, desk: Desk
+    stage: DrillStage, runner: threading.Thread, desk: Desk
 ) -> None:
     desk.configure("drills.control", max_message_bytes=str(5_000_000))
     wait_until(lambda: takes(desk, b"\x01" * 3_000_000), WAIT_S, what="a topic that takes large records")
@@ -174,7 +174,7 @@ def takes(desk: Desk, value: bytes) -> bool:
 
 
 def test_a_dead_letter_without_a_topic_does_not_stop_the_next_command(
-    stage: Stage, runner: threading.Thread, desk: Desk
+    stage: DrillStage, runner: threading.Thread, desk: Desk
 ) -> None:
     desk.delete("drills.control.dlq")
     stage.send(b"\x01 no command")
@@ -183,26 +183,26 @@ def test_a_dead_letter_without_a_topic_does_not_stop_the_next_command(
     assert "neither JSON" in (stage.last(f"{stage.topic}-0-0").reason or "")
 
 
-def test_a_command_whose_sender_has_given_up_is_refused(stage: Stage, runner: threading.Thread) -> None:
+def test_a_command_whose_sender_has_given_up_is_refused(stage: DrillStage, runner: threading.Thread) -> None:
     stage.order(drill="worker-kill", drill_id="late", valid_until=1_700_000_000_000)
     assert "nothing is begun; send it again" in (stage.last("late").reason or "")
 
 
-def test_the_committed_offset_carries_the_id_of_its_topic(stage: Stage, runner: threading.Thread) -> None:
+def test_the_committed_offset_carries_the_id_of_its_topic(stage: DrillStage, runner: threading.Thread) -> None:
     stage.order(drill="none")
     endings(stage, 1)
     control = Control(stage.settings, lambda: True)
     try:
-        (place,) = control._consumer.committed([TopicPartition(stage.topic, 0)], 10)
-        assert (place.offset, place.metadata) == (1, topic_id(stage))
+        (committed,) = control._consumer.committed([TopicPartition(stage.topic, 0)], 10)
+        assert (committed.offset, committed.metadata) == (1, topic_id(stage))
     finally:
         control.close()
 
 
 def test_a_command_read_just_after_a_look_at_a_topic_that_is_gone_meanwhile_is_of_the_new_topic(
-    stage: Stage, desk: Desk
+    stage: DrillStage, desk: Desk
 ) -> None:
-    """A look before the command came says nothing about the command: one such was answered under the old topic's id."""
+    """The topic id known before a command came may be the old topic's: a command was answered under that id."""
     control = Control(stage.settings, lambda: False)
     try:
         control.open()

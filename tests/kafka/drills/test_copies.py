@@ -1,4 +1,4 @@
-"""Whose fault a second answer is: the load reads in Kafka how often it has written the request."""
+"""A second answer counts as doubled only if the load wrote the request once: it reads its own requests from Kafka."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_an_answer_a_copy_is_no_doubled_answer(settings: Settings, written: int,
 def test_no_request_is_given_up_so_that_none_is_numbered_anew(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With a time-out of 15 s, 138 and 263 requests were written twice over the death of a broker on a busy machine."""
+    """With message.timeout.ms = 15 s, 138 and 263 requests were written twice when a broker died on a busy machine."""
     made: list[dict[str, object]] = []
 
     def producer(config: dict[str, object]) -> Producer:
@@ -66,4 +66,4 @@ def test_no_request_is_given_up_so_that_none_is_numbered_anew(
     load = Load(settings, service("search", settings), "patient", 5.0, ())
     load.start()
     load.close()
-    assert [(one["enable.idempotence"], one["message.timeout.ms"]) for one in made] == [(True, 0)]
+    assert [(config["enable.idempotence"], config["message.timeout.ms"]) for config in made] == [(True, 0)]

@@ -1,4 +1,4 @@
-"""Thousands of random records on drills.control: each has exactly one last event, and the runner lives."""
+"""Thousands of random records on drills.control: each gets exactly one last event, and the runner survives."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from standfast import topics
 from standfast.core import clients
 from standfast.core.settings import KafkaSettings, Settings
 from standfast.core.topics.topic_ids import identity_of
-from tests.support.drill_stage import Stage, runner_in_a_thread
+from tests.support.drill_stage import DrillStage, runner_in_a_thread
 from tests.waiting import wait_until
 
 _WORDS = [
@@ -38,7 +38,7 @@ _FIELDS = [*DrillCommand.__struct_fields__, "request_id", "unknown"]
 
 
 def record(chance: random.Random) -> bytes | None:
-    """One record: bytes of no form, almost a command, or a command with anything in it; none that could strike."""
+    """One record: random bytes, a damaged command, or a command with odd fields; none can inject a fault."""
     kind = chance.randrange(8)
     if kind == 0:
         return chance.choice(
@@ -72,7 +72,7 @@ def test_every_record_has_one_last_event_and_the_runner_lives(
 ) -> None:
     settings = Settings(kafka=KafkaSettings(bootstrap_servers=broker, topic_prefix=f"{unique}.", partitions=1))
     topics.apply(AdminClient(clients.base(settings, "test")), settings.kafka)
-    stage = Stage(settings)
+    stage = DrillStage(settings)
     chance = random.Random(count)
     producer = Producer(clients.producer(settings, "fuzz"))
     for _ in range(count):

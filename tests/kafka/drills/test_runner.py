@@ -1,4 +1,4 @@
-"""Drills on a real Kafka: real processes die, and the outcome stream tells it as it was."""
+"""Drills on a real Kafka: real processes die, and the events on drills.results say what happened."""
 
 from __future__ import annotations
 
@@ -23,31 +23,31 @@ from schemas.codec import Codec, Encoding
 from schemas.records import DrillEvent
 from standfast.core.errors import DrillError
 from standfast.core.settings import KafkaSettings, Settings
-from tests.support.drill_stage import RunnerProcess, Stage, runner_in_a_thread
+from tests.support.drill_stage import DrillStage, RunnerProcess, runner_in_a_thread
 from tests.support.small_system import SmallSystem
 from tests.support.toys import toy_fault
 from tests.waiting import wait_until
 
-# Objectives that a crowded machine meets too: what is tested is the drill, not the machine.
+# Objectives that a busy machine meets too: the drill is tested, not the machine.
 QUICK = {"rate": 150.0, "before_s": 1.0, "after_s": 1.0, "p99_ms": 30_000, "rto_ms": 30_000}
 HOPELESS = {"recover_within_s": 1.5, "rto_ms": 1000, "answer_within_s": 5.0, "restore_within_s": 0.5}
 
 
 @pytest.fixture
-def stage(state: Path, broker: str, unique: str) -> Iterator[Stage]:
+def stage(state: Path, broker: str, unique: str) -> Iterator[DrillStage]:
     settings = Settings(kafka=KafkaSettings(bootstrap_servers=broker, topic_prefix=f"{unique}.", partitions=3))
-    found = Stage(settings)
-    yield found
-    found.close()
+    stage = DrillStage(settings)
+    yield stage
+    stage.close()
 
 
 @pytest.fixture
-def system(stage: Stage) -> Iterator[SmallSystem]:
+def system(stage: DrillStage) -> Iterator[SmallSystem]:
     with SmallSystem(stage.settings) as running:
         yield running
 
 
-def test_the_busiest_worker_is_killed_and_its_successor_loses_nothing(stage: Stage, system: SmallSystem) -> None:
+def test_the_busiest_worker_is_killed_and_its_successor_loses_nothing(stage: DrillStage, system: SmallSystem) -> None:
     before = system.pids()
     with RunnerProcess(stage.settings):
         stage.order(drill="worker-kill", drill_id="d1", params=QUICK)
@@ -66,7 +66,7 @@ def test_the_busiest_worker_is_killed_and_its_successor_loses_nothing(stage: Sta
     assert {"search-1": before["search-1"]}.items() <= system.pids().items()
 
 
-def test_a_worker_that_nobody_replaces_fails_the_drill(stage: Stage) -> None:
+def test_a_worker_that_nobody_replaces_fails_the_drill(stage: DrillStage) -> None:
     with SmallSystem(stage.settings, successor=None), RunnerProcess(stage.settings):
         stage.order(drill="worker-kill", drill_id="d1", params=QUICK | HOPELESS)
         last = stage.last("d1")
@@ -76,7 +76,7 @@ def test_a_worker_that_nobody_replaces_fails_the_drill(stage: Stage) -> None:
     assert last.lost
 
 
-def test_a_successor_that_answers_twice_fails_the_drill(stage: Stage) -> None:
+def test_a_successor_that_answers_twice_fails_the_drill(stage: DrillStage) -> None:
     with SmallSystem(stage.settings, successor="twice"), RunnerProcess(stage.settings):
         stage.order(drill="worker-kill", drill_id="d1", params=QUICK)
         last = stage.last("d1")
@@ -84,15 +84,15 @@ def test_a_successor_that_answers_twice_fails_the_drill(stage: Stage) -> None:
     assert last.duplicated
 
 
-def test_a_successor_that_swaps_its_answers_fails_the_drill(stage: Stage) -> None:
+def test_a_successor_that_swaps_its_answers_fails_the_drill(stage: DrillStage) -> None:
     with SmallSystem(stage.settings, successor="swapped"), RunnerProcess(stage.settings):
         stage.order(drill="worker-kill", drill_id="d1", params=QUICK)
         last = stage.last("d1")
     assert (last.verdict, last.held, last.undone, last.lost, last.score) == ("failed", "failed", "passed", 0, 0.0)
-    assert any("answers that cannot be to their requests" in one for one in last.findings or ())
+    assert any("answers that cannot be to their requests" in finding for finding in last.findings or ())
 
 
-def test_a_system_that_does_not_answer_is_not_broken_further(stage: Stage) -> None:
+def test_a_system_that_does_not_answer_is_not_broken_further(stage: DrillStage) -> None:
     with SmallSystem(stage.settings, mode="silent") as silent, RunnerProcess(stage.settings):
         before = silent.pids()
         stage.order(drill="worker-kill", drill_id="d1", params=QUICK | {"answer_within_s": 0.5})
@@ -103,7 +103,9 @@ def test_a_system_that_does_not_answer_is_not_broken_further(stage: Stage) -> No
     assert "the steady state is already broken, so nothing was injected: 1" in last.reason
 
 
-def test_what_cannot_run_is_refused_with_the_reason_and_the_runner_goes_on(stage: Stage, system: SmallSystem) -> None:
+def test_what_cannot_run_is_refused_with_the_reason_and_the_runner_goes_on(
+    stage: DrillStage, system: SmallSystem
+) -> None:
     orders: list[tuple[bytes | None, str]] = [
         (b"worker-kil", "did you mean worker-kill?"),
         (b'{"drill": "worker-kill", "params": {"rate": "many"}}', "rate = 'many': give a number (1 to 2000)"),
@@ -123,10 +125,10 @@ def test_what_cannot_run_is_refused_with_the_reason_and_the_runner_goes_on(stage
         stage.send(value)
     before = system.pids()
     with RunnerProcess(stage.settings) as runner:
-        for number, (value, said) in enumerate(orders):
+        for number, (value, reason) in enumerate(orders):
             last = stage.last(f"{stage.topic}-0-{number}", within=15)
             assert (last.phase, last.verdict) == ("rejected", "rejected")
-            assert said in (last.reason or ""), value
+            assert reason in (last.reason or ""), value
         assert runner.process.poll() is None
     assert len(stage.outcomes()) == len(orders)
     assert system.pids() == before
@@ -137,7 +139,7 @@ def test_what_cannot_run_is_refused_with_the_reason_and_the_runner_goes_on(stage
 
 
 def test_a_dry_run_names_its_target_in_the_encoding_of_the_command_and_touches_nothing(
-    stage: Stage, system: SmallSystem
+    stage: DrillStage, system: SmallSystem
 ) -> None:
     before = system.pids()
     with RunnerProcess(stage.settings):
@@ -150,7 +152,7 @@ def test_a_dry_run_names_its_target_in_the_encoding_of_the_command_and_touches_n
     assert system.pids() == before
 
 
-def test_the_bare_word_from_a_console_is_a_drill_with_all_defaults(stage: Stage, system: SmallSystem) -> None:
+def test_the_bare_word_from_a_console_is_a_drill_with_all_defaults(stage: DrillStage, system: SmallSystem) -> None:
     stage.send(b"worker-kill\n")
     with RunnerProcess(stage.settings):
         drill_id = f"{stage.topic}-0-0"
@@ -161,7 +163,7 @@ def test_the_bare_word_from_a_console_is_a_drill_with_all_defaults(stage: Stage,
     assert accepted.params == {param.name: param.default for param in WORKER_KILL.params}
 
 
-def test_one_drill_at_a_time_and_an_abort_stops_it(stage: Stage, system: SmallSystem) -> None:
+def test_one_drill_at_a_time_and_an_abort_stops_it(stage: DrillStage, system: SmallSystem) -> None:
     before = system.pids()
     with RunnerProcess(stage.settings):
         stage.order(drill="worker-kill", drill_id="long", params={"before_s": 60})
@@ -179,7 +181,7 @@ def test_one_drill_at_a_time_and_an_abort_stops_it(stage: Stage, system: SmallSy
 
 
 def test_a_runner_killed_in_mid_drill_ends_it_as_aborted_once_and_runs_it_no_second_time(
-    stage: Stage, system: SmallSystem
+    stage: DrillStage, system: SmallSystem
 ) -> None:
     with RunnerProcess(stage.settings) as runner:
         stage.order(drill="worker-kill", drill_id="d1", params=QUICK | {"after_s": 100})
@@ -198,7 +200,7 @@ def test_a_runner_killed_in_mid_drill_ends_it_as_aborted_once_and_runs_it_no_sec
     assert system.pids() == killed
 
 
-def test_sigterm_ends_the_running_drill_as_aborted_and_undone(stage: Stage, system: SmallSystem) -> None:
+def test_sigterm_ends_the_running_drill_as_aborted_and_undone(stage: DrillStage, system: SmallSystem) -> None:
     with RunnerProcess(stage.settings) as runner:
         stage.order(drill="worker-kill", drill_id="d1", params=QUICK | {"after_s": 100})
         stage.reached("d1", "recovered")
@@ -208,7 +210,7 @@ def test_sigterm_ends_the_running_drill_as_aborted_and_undone(stage: Stage, syst
     assert (last.verdict, last.injected, last.undone) == ("aborted", "passed", "passed")
 
 
-def test_a_second_runner_takes_over_and_the_first_one_ends(stage: Stage, system: SmallSystem) -> None:
+def test_a_second_runner_takes_over_and_the_first_one_ends(stage: DrillStage, system: SmallSystem) -> None:
     with RunnerProcess(stage.settings) as first:
         stage.order(drill="worker-kill", drill_id="d1", params={"before_s": 60})
         stage.reached("d1", "accepted")
@@ -219,7 +221,7 @@ def test_a_second_runner_takes_over_and_the_first_one_ends(stage: Stage, system:
             assert first.process.poll() is None or first.process.returncode == 1
 
 
-def test_the_command_line_runs_a_drill_and_reports_it(stage: Stage, system: SmallSystem, tmp_path: Path) -> None:
+def test_the_command_line_runs_a_drill_and_reports_it(stage: DrillStage, system: SmallSystem, tmp_path: Path) -> None:
     environment = {**os.environ, "STANDFAST_KAFKA__TOPIC_PREFIX": stage.settings.kafka.topic_prefix}
 
     def call(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -228,11 +230,11 @@ def test_the_command_line_runs_a_drill_and_reports_it(stage: Stage, system: Smal
 
     sets = [f"--set={key}={value}" for key, value in QUICK.items()]
     with RunnerProcess(stage.settings):
-        found = call("run", "worker-kill", "--target", "worker=search-1", "--json", *sets)
-    assert found.returncode == 0, found.stderr
-    last = msgspec.json.decode(found.stdout, type=DrillEvent)
+        finished = call("run", "worker-kill", "--target", "worker=search-1", "--json", *sets)
+    assert finished.returncode == 0, finished.stderr
+    last = msgspec.json.decode(finished.stdout, type=DrillEvent)
     assert (last.verdict, last.phase) == ("passed", "completed")
-    assert "steady_state" in found.stderr
+    assert "steady_state" in finished.stderr
     page = tmp_path / "drills.html"
     assert call("report", "--html", str(page)).returncode == 0
     assert last.drill_id in page.read_text()
@@ -243,8 +245,10 @@ def test_the_command_line_runs_a_drill_and_reports_it(stage: Stage, system: Smal
     assert "no drill runner took" in alone.stderr
 
 
-def test_a_drill_called_off_while_its_runner_stood_still_does_not_strike(stage: Stage, system: SmallSystem) -> None:
-    """The steady state is long over when the runner goes on; the abort is read before the fault, not after."""
+def test_a_drill_called_off_while_its_runner_stood_still_does_not_strike(
+    stage: DrillStage, system: SmallSystem
+) -> None:
+    """When the runner goes on, the steady state is over; it must read the abort before it injects the fault."""
     before = system.pids()
     with RunnerProcess(stage.settings) as runner:
         stage.order(drill="worker-kill", drill_id="d1", params=QUICK)
@@ -259,7 +263,7 @@ def test_a_drill_called_off_while_its_runner_stood_still_does_not_strike(stage: 
 
 
 def test_a_drill_run_that_is_given_up_or_interrupted_calls_it_off_and_says_so(
-    stage: Stage, system: SmallSystem
+    stage: DrillStage, system: SmallSystem
 ) -> None:
     before = system.pids()
     environment = {**os.environ, "STANDFAST_KAFKA__TOPIC_PREFIX": stage.settings.kafka.topic_prefix}
@@ -288,10 +292,10 @@ def test_a_drill_run_that_is_given_up_or_interrupted_calls_it_off_and_says_so(
             process, drill_id = begun(*(["--timeout=5"] if how is None else []))
             if how is not None:
                 process.send_signal(how)
-            _, said = process.communicate(timeout=60)
-            assert process.returncode == code, said
-            assert f"{drill_id} {'was interrupted' if how else 'had not ended after 5 s'}" in said
-            assert "it was called off: aborted, nothing was injected" in said
+            _, stderr = process.communicate(timeout=60)
+            assert process.returncode == code, stderr
+            assert f"{drill_id} {'was interrupted' if how else 'had not ended after 5 s'}" in stderr
+            assert "it was called off: aborted, nothing was injected" in stderr
             assert stage.last(drill_id).phase == "aborted"
         runner.process.send_signal(signal.SIGSTOP)
         silent = subprocess.run(
@@ -307,7 +311,7 @@ def test_a_drill_run_that_is_given_up_or_interrupted_calls_it_off_and_says_so(
 
 
 def test_a_second_fault_is_one_file_and_a_line_in_the_table(
-    stage: Stage, system: SmallSystem, monkeypatch: pytest.MonkeyPatch
+    stage: DrillStage, system: SmallSystem, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(FAULTS, toy_fault.MARK.name, toy_fault.MARK)
     before = system.pids()
@@ -332,27 +336,27 @@ def test_a_second_fault_is_one_file_and_a_line_in_the_table(
 
 
 def test_a_drill_that_hangs_ends_its_runner_and_the_next_one_ends_the_drill(
-    stage: Stage, system: SmallSystem, monkeypatch: pytest.MonkeyPatch
+    stage: DrillStage, system: SmallSystem, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The runner made its steps and was never noticed, and every later drill was refused: it was busy."""
+    """The runner went on beating, so its hang was not noticed, and it rejected every later drill as busy."""
     monkeypatch.setitem(FAULTS, toy_fault.MARK.name, toy_fault.MARK)
     monkeypatch.setattr(runner_module, "_HANGS_AFTER_S", 1.0)
     hangs = threading.Event()
     monkeypatch.setattr(toy_fault.Mark, "undo", lambda _self: hangs.wait())
-    said: list[DrillError] = []
+    errors: list[DrillError] = []
 
     def run() -> None:
         try:
             runner_module.Runner(stage.settings, Codec(), threading.Event()).run()
         except DrillError as error:
-            said.append(error)
+            errors.append(error)
 
     running = threading.Thread(target=run, daemon=True)
     running.start()
     stage.order(drill="toy-mark", drill_id="d1", duration_s=4.0, params=QUICK)
     running.join(60)
     hangs.set()
-    assert "d1 should have ended" in str(said[0])
+    assert "d1 should have ended" in str(errors[0])
     with runner_in_a_thread(stage.settings):
         last = stage.last("d1")
         stage.order(drill="none", drill_id="d2")

@@ -1,4 +1,4 @@
-"""A drill runner killed at any step: the next one leaves nothing injected, and the drill has exactly one last event."""
+"""A drill runner killed at any step: the next runner undoes the fault, and the drill gets exactly one last event."""
 
 from __future__ import annotations
 
@@ -22,37 +22,37 @@ from standfast import topics
 from standfast.core import clients
 from standfast.core.settings import KafkaSettings, Settings
 from tests.support.desk import Desk
-from tests.support.drill_stage import RunnerProcess, Stage, runner_in_a_thread
+from tests.support.drill_stage import DrillStage, RunnerProcess, runner_in_a_thread
 from tests.support.small_system import SmallSystem
 from tests.support.toys import toy_fault
 from tests.waiting import wait_until
 
-# Objectives that a crowded machine meets too. Nobody takes over from a worker that only stands still.
+# Objectives that a busy machine meets too; a short wait for recovery, as no worker takes over from a stopped one.
 QUICK = {"rate": 60.0, "before_s": 1.0, "after_s": 1.0, "p99_ms": 30_000, "rto_ms": 500, "recover_within_s": 0.5}
 MODULE = "tests.support.mortals.mortal_runner"
 
 
 @pytest.fixture(scope="module")
-def stage(broker: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+def stage(broker: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[DrillStage]:
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv("STANDFAST_HOME", str(tmp_path_factory.mktemp("state")))
         settings = Settings(kafka=KafkaSettings(bootstrap_servers=broker, topic_prefix="killed.", partitions=3))
         topics.apply(AdminClient(clients.base(settings, "test")), settings.kafka)
-        made = Stage(settings)
+        made = DrillStage(settings)
         yield made
         made.close()
 
 
 @pytest.fixture(scope="module")
-def system(stage: Stage) -> Iterator[SmallSystem]:
+def system(stage: DrillStage) -> Iterator[SmallSystem]:
     with SmallSystem(stage.settings) as running:
         yield running
 
 
 @pytest.fixture
-def runner(stage: Stage) -> Iterator[RunnerProcess]:
+def runner(stage: DrillStage) -> Iterator[RunnerProcess]:
     with RunnerProcess(stage.settings, MODULE) as made:
-        made.end(signal.SIGKILL)  # each test starts its own
+        made.end(signal.SIGKILL)  # each test starts it with its own variables
         yield made
 
 
@@ -65,7 +65,7 @@ def files() -> list[Path]:
 
 
 def threads() -> set[str]:
-    return {one.name for one in threading.enumerate()}
+    return {thread.name for thread in threading.enumerate()}
 
 
 def is_stopped(system: SmallSystem) -> bool:
@@ -76,8 +76,8 @@ def is_stopped(system: SmallSystem) -> bool:
         held.close()
 
 
-def ended(stage: Stage, runner: RunnerProcess, drill_id: str) -> DrillEvent:
-    """The last event, by a runner that lives; it is the only one, and nothing is left."""
+def ended(stage: DrillStage, runner: RunnerProcess, drill_id: str) -> DrillEvent:
+    """The last event of the drill, written by the next runner; asserts that it is the only one and no file is left."""
     runner.start()
     last = stage.last(drill_id)
     stage.order(drill="none", drill_id=f"after-{drill_id}")
@@ -100,14 +100,14 @@ def ended(stage: Stage, runner: RunnerProcess, drill_id: str) -> DrillEvent:
     ],
 )
 def test_a_runner_killed_leaves_nothing_to_the_next_but_to_undo(
-    stage: Stage, system: SmallSystem, runner: RunnerProcess, drill: str, moment: str, injected: str
+    stage: DrillStage, system: SmallSystem, runner: RunnerProcess, drill: str, moment: str, injected: str
 ) -> None:
     drill_id = f"{drill}-{moment.replace(' ', '-')}"
     before = system.pids()
-    own = {"at_most_s": 0.5, "target": {"worker": "search-0"}} if drill == "toy-hang" else {}
-    target = own.pop("target", {})
+    extra = {"at_most_s": 0.5, "target": {"worker": "search-0"}} if drill == "toy-hang" else {}
+    target = extra.pop("target", {})
     runner.start(DIES=moment)
-    stage.order(drill=drill, drill_id=drill_id, params=QUICK | own, target=target)
+    stage.order(drill=drill, drill_id=drill_id, params=QUICK | extra, target=target)
     died(runner, moment)
     assert len(files()) == 1
     assert (is_stopped(system), toy_fault.mark().exists()) == {
@@ -116,7 +116,9 @@ def test_a_runner_killed_leaves_nothing_to_the_next_but_to_undo(
         ("toy-mark", "after inject"): (False, True),
     }.get((drill, moment), (False, False))
     assert not any(phase in FINAL for phase in stage.phases(drill_id))
-    assert ("steady_state" in stage.phases(drill_id)) == (moment != "after keep"), "Kafka has it before the fault"
+    assert ("steady_state" in stage.phases(drill_id)) == (moment != "after keep"), (
+        "the intent is in Kafka before the fault"
+    )
     last = ended(stage, runner, drill_id)
     assert (last.verdict, last.injected, last.undone) == ("aborted", injected, "passed"), last
     assert not is_stopped(system)
@@ -124,7 +126,7 @@ def test_a_runner_killed_leaves_nothing_to_the_next_but_to_undo(
 
 
 def test_who_is_killed_while_it_undoes_what_another_left_does_no_harm(
-    stage: Stage, system: SmallSystem, runner: RunnerProcess
+    stage: DrillStage, system: SmallSystem, runner: RunnerProcess
 ) -> None:
     runner.start(DIES="after inject")
     stage.order(drill="toy-hang", drill_id="twice", params=QUICK, target={"worker": "search-0"})
@@ -139,7 +141,7 @@ def test_who_is_killed_while_it_undoes_what_another_left_does_no_harm(
 
 
 def test_the_event_tells_what_is_to_be_undone_where_the_file_is_lost(
-    stage: Stage, system: SmallSystem, runner: RunnerProcess
+    stage: DrillStage, system: SmallSystem, runner: RunnerProcess
 ) -> None:
     runner.start(DIES="after inject")
     stage.order(drill="toy-hang", drill_id="lost", params=QUICK, target={"worker": "search-0"})
@@ -152,9 +154,9 @@ def test_the_event_tells_what_is_to_be_undone_where_the_file_is_lost(
 
 
 def test_an_ended_drill_whose_file_stayed_is_undone_and_not_told_again(
-    stage: Stage, system: SmallSystem, runner: RunnerProcess
+    stage: DrillStage, system: SmallSystem, runner: RunnerProcess
 ) -> None:
-    """As of a runner that was killed right after it had written the last event."""
+    """A runner killed right after it has written the last event leaves the intent's file behind."""
     runner.start(DIES="after keep")
     stage.order(drill="toy-mark", drill_id="stayed", params=QUICK)
     died(runner, "after keep")
@@ -176,14 +178,14 @@ def test_an_ended_drill_whose_file_stayed_is_undone_and_not_told_again(
 
 
 def test_nothing_is_injected_before_kafka_has_acknowledged_the_intent(
-    stage: Stage, system: SmallSystem, monkeypatch: pytest.MonkeyPatch
+    stage: DrillStage, system: SmallSystem, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(execution, "_WRITTEN_WITHIN_S", 1.0)
     desk, before = Desk(stage.settings), system.pids()
     with runner_in_a_thread(stage.settings):
         stage.order(drill="worker-kill", drill_id="unwritten", params=QUICK | {"before_s": 3.0})
         stage.reached("unwritten", "accepted")
-        # No event is acknowledged any more; the markers of transactions, of some 80 bytes, still have room.
+        # From here on Kafka refuses every event; transaction markers, of about 80 bytes, still fit.
         desk.configure("drills.results", max_message_bytes="200")
         try:
             wait_until(files, 30, what="the intent's file")
@@ -198,12 +200,12 @@ def test_nothing_is_injected_before_kafka_has_acknowledged_the_intent(
 
 
 def test_a_runner_stopped_while_kafka_takes_no_event_takes_the_fault_away(
-    stage: Stage, runner: RunnerProcess, system: SmallSystem, monkeypatch: pytest.MonkeyPatch
+    stage: DrillStage, runner: RunnerProcess, system: SmallSystem, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     desk = Desk(stage.settings)
 
     class Cutting(toy_fault.Mark):
-        """From the moment it strikes no event is written."""
+        """A fault after whose injection Kafka refuses every event."""
 
         def inject(self) -> Fault:
             fault = super().inject()

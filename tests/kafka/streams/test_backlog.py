@@ -1,4 +1,4 @@
-"""A stream processor that has a lot to catch up with: it counts everything, and holds little of it at a time."""
+"""A stream processor with a large lag counts every record and holds few of them in memory at a time."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ import msgspec
 from schemas.codec import Encoding
 from schemas.records import RecommendRequest, Result, TrafficWindow
 from streams.transport import AHEAD_BYTES, AT_ONCE
-from tests.support.counting_stream import Held
-from tests.support.shop import CODEC, Reading, Shop
+from tests.support.counting_stream import MostHeld
+from tests.support.shop import CODEC, Reading, ShopSystem
 from tests.waiting import wait_until
 
 _RECORDS = 10_000
 
 
-def fill(shop: Shop) -> None:
-    """So many requests and as many answers, about 300 bytes each."""
+def fill(shop: ShopSystem) -> None:
+    """Writes `_RECORDS` requests and as many answers, of about 300 bytes each."""
     for number in range(_RECORDS):
         name = f"request-{number}"
         request = RecommendRequest(user_id=f"user-{number}", request_id=name, context={"page": "x" * 150})
@@ -29,25 +29,25 @@ def fill(shop: Shop) -> None:
 
 
 def counted(traffic: Reading) -> Counter[str]:
-    """Records by topic in all windows so far."""
-    found: Counter[str] = Counter()
+    """The records of each topic, summed over all windows so far."""
+    counts: Counter[str] = Counter()
     for message in traffic.more():
         window, _ = CODEC.decode(message.value(), TrafficWindow)
-        found[window.topic.partition(".")[2]] += window.records
-    return found
+        counts[window.topic.partition(".")[2]] += window.records
+    return counts
 
 
 def test_a_backlog_is_counted_whole_and_held_in_small_parts(broker: str, unique: str, tmp_path: Path) -> None:
-    shop = Shop(broker, f"{unique}.", tmp_path, "tests.support.counting_stream")
+    shop = ShopSystem(broker, f"{unique}.", tmp_path, "tests.support.counting_stream")
     fill(shop)
     traffic = shop.read("traffic")
     shop.start()
     try:
         wait_until(lambda: counted(traffic).total() >= 2 * _RECORDS, 60, what="windows of all records")
         assert counted(traffic) == Counter({"recommend.requests": _RECORDS, "recommend.results": _RECORDS})
-        held = msgspec.json.decode((tmp_path / "held").read_bytes(), type=Held)
+        held = msgspec.json.decode((tmp_path / "held").read_bytes(), type=MostHeld)
     finally:
         shop.kill()
         traffic.close()
     assert held.bytes <= AHEAD_BYTES
-    assert held.records <= 2 * AT_ONCE, "what is looked at, and what waits for it"
+    assert held.records <= 2 * AT_ONCE, "one part that is processed, and one that waits"

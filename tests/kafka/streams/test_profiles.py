@@ -1,4 +1,4 @@
-"""The follower of `profiles` on a real Kafka: what it stores is what the topic holds, whatever happens to either."""
+"""The follower of `profiles` on a real Kafka: its store has what the topic has, after damage to either."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tests.waiting import wait_until
 
 
 class Host:
-    """A topic of its own, and a host that follows it."""
+    """A profiles topic, and a host whose follower reads it."""
 
     def __init__(self, servers: str, prefix: str, where: Path) -> None:
         kafka = KafkaSettings(bootstrap_servers=servers, topic_prefix=prefix)
@@ -39,25 +39,25 @@ class Host:
         self._thread: threading.Thread | None = None
 
     def create(self, partitions: int = 2) -> None:
-        """Makes the topic."""
+        """Creates the topic."""
         wanted = NewTopic(self.topic, partitions, 1, config={"cleanup.policy": "compact"})
         self.admin.create_topics([wanted])[self.topic].result()
         self._is(partitions)
 
     def recreate(self) -> None:
-        """Deletes the topic and makes it again."""
+        """Deletes the topic and creates it again."""
         self.admin.delete_topics([self.topic])[self.topic].result()
         wait_until(lambda: self.topic not in self.admin.list_topics(timeout=5).topics, what="the topic to be gone")
         self.create()
 
     def grow(self, partitions: int) -> None:
-        """Gives the topic more partitions."""
+        """Adds partitions to the topic, up to `partitions` in all."""
         self.admin.create_partitions([NewPartitions(self.topic, partitions)])[self.topic].result()
         self._is(partitions)
-        self._producer = Producer(clients.producer(self.settings, "test"))  # the first would learn of them in minutes
+        self._producer = Producer(clients.producer(self.settings, "test"))  # the old one would learn of them in minutes
 
     def put(self, user: str, *items: str, partition: int = 0, value: bytes | None = None) -> None:
-        """Writes a profile, or the bytes given."""
+        """Writes a profile with these items, or `value` if there are none; None deletes the profile."""
         seen = [Seen(item_id=item, event="view", timestamp=1000 + n) for n, item in enumerate(items)]
         data = Codec().encode(Profile(user_id=user, items=seen, updated_at=1), Encoding.JSON) if items else value
         self._producer.produce(self.topic, data, user.encode(), partition)
@@ -70,13 +70,13 @@ class Host:
         self._thread.start()
 
     def unfollow(self) -> None:
-        """Stops it."""
+        """Stops the follower."""
         self._stop.set()
         if self._thread is not None:
             self._thread.join()
 
     def knows(self, user: str, *items: str) -> None:
-        """Waits until that is what is known of the user."""
+        """Waits until the store has exactly these items for the user."""
         wait_until(lambda: self.histories.known(user) == Known(items, complete=True), what=f"{user} with {items}")
 
     def _run(self) -> None:
@@ -84,8 +84,8 @@ class Host:
 
     def _is(self, partitions: int) -> None:
         def count() -> int:
-            found: Any = self.admin.list_topics(timeout=5).topics.get(self.topic)
-            return len(found.partitions) if found is not None else 0
+            metadata: Any = self.admin.list_topics(timeout=5).topics.get(self.topic)
+            return len(metadata.partitions) if metadata is not None else 0
 
         wait_until(lambda: count() == partitions, what="the topic")
 
@@ -155,7 +155,7 @@ def test_a_damaged_store_is_read_from_kafka_again(host: Host, found_by: str) -> 
         damaged(store).touch()
     else:
         host.unfollow()
-        with closing(sqlite3.connect(store)) as connection:  # what was written ahead would mend it
+        with closing(sqlite3.connect(store)) as connection:  # otherwise SQLite repairs the file from its WAL
             connection.execute("pragma wal_checkpoint(truncate)")
         store.write_bytes(os.urandom(store.stat().st_size))
         host.follow()
@@ -164,12 +164,12 @@ def test_a_damaged_store_is_read_from_kafka_again(host: Host, found_by: str) -> 
 
 
 def test_a_store_without_room_is_no_end_and_answers_are_degraded(host: Host) -> None:
-    """16 MiB are full after some users of 5,000 products each; what fitted is still read."""
+    """16 MiB are full after some users with 5,000 products each; profiles that were stored before are still read."""
     host.put("u", "a")
     host.follow()
     host.knows("u", "a")
     for number in range(30):
-        seen = {f"{number}-{one:0120}": 1 for one in range(5000)}
+        seen = {f"{number}-{item:0120}": 1 for item in range(5000)}
         profile = Profile(user_id=f"u{number}", items=[], earlier=seen, updated_at=1)
         host.put(f"u{number}", value=Codec().encode(profile, Encoding.JSON))
     wait_until(lambda: not host.histories.known("u").complete, 60, what="answers that say so")

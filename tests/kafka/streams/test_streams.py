@@ -1,4 +1,4 @@
-"""The stream processor as a process of its own, on a real Kafka."""
+"""The stream processor as a process, on a real Kafka."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from confluent_kafka import Producer
 from schemas.codec import Encoding
 from schemas.records import Profile, Result, TrafficWindow
 from standfast.core import clients
-from tests.support.shop import CODEC, Shop
+from tests.support.shop import CODEC, ShopSystem
 from tests.waiting import wait_until
 
 
-def shop_of(broker: str, tmp: Path, prefix: str) -> Iterator[Shop]:
-    shop = Shop(broker, prefix, tmp)
+def shop_of(broker: str, tmp: Path, prefix: str) -> Iterator[ShopSystem]:
+    shop = ShopSystem(broker, prefix, tmp)
     shop.start()
     try:
         yield shop
@@ -30,18 +30,18 @@ def shop_of(broker: str, tmp: Path, prefix: str) -> Iterator[Shop]:
 
 
 @pytest.fixture(scope="module")
-def shop(broker: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
-    """A system whose stream processor serves several tests."""
+def shop(broker: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ShopSystem]:
+    """A system whose one stream processor serves several tests."""
     yield from shop_of(broker, tmp_path_factory.mktemp("shop"), f"s{time.time_ns()}.")
 
 
 @pytest.fixture
-def own_shop(broker: str, tmp_path: Path, unique: str) -> Iterator[Shop]:
-    """A system of this test alone."""
+def own_shop(broker: str, tmp_path: Path, unique: str) -> Iterator[ShopSystem]:
+    """A system for one test only."""
     yield from shop_of(broker, tmp_path, f"{unique}.")
 
 
-def test_a_purchase_is_in_the_profile_within_two_seconds(shop: Shop) -> None:
+def test_a_purchase_is_in_the_profile_within_two_seconds(shop: ShopSystem) -> None:
     profiles = shop.read("profiles")
     shop.buy("warm", "up")
     wait_until(lambda: profiles.items_of("warm"), what="first profile")
@@ -52,7 +52,7 @@ def test_a_purchase_is_in_the_profile_within_two_seconds(shop: Shop) -> None:
     profiles.close()
 
 
-def test_a_profile_lies_where_its_interactions_lie_whatever_their_key(shop: Shop) -> None:
+def test_a_profile_lies_where_its_interactions_lie_whatever_their_key(shop: ShopSystem) -> None:
     profiles, read = shop.read("profiles"), shop.read("interactions")
     for key in ("a", "b", "c", "d"):
         shop.buy("roaming", f"item-{key}", key=key)
@@ -65,11 +65,11 @@ def test_a_profile_lies_where_its_interactions_lie_whatever_their_key(shop: Shop
 
     def merged() -> bool:
         mine = {m.partition(): CODEC.decode(m.value(), Profile)[0] for m in profiles.more() if m.key() == b"roaming"}
-        found = {place: {seen.item_id for seen in profile.items} for place, profile in mine.items()}
+        by_partition = {partition: {seen.item_id for seen in profile.items} for partition, profile in mine.items()}
         return (
-            bool(found)
-            and all(found.get(place, set()) <= items for place, items in expected.items())
-            and (set().union(*found.values()) == {f"item-{key}" for key in "abcd"})
+            bool(by_partition)
+            and all(by_partition.get(partition, set()) <= items for partition, items in expected.items())
+            and (set().union(*by_partition.values()) == {f"item-{key}" for key in "abcd"})
         )
 
     wait_until(merged, what="profiles by partition")
@@ -87,7 +87,7 @@ def test_a_profile_lies_where_its_interactions_lie_whatever_their_key(shop: Shop
         (b'{"item_id": "a"}', b"user_id"),
     ],
 )
-def test_a_bad_interaction_is_set_aside_and_later_ones_go_on(shop: Shop, bad: bytes, reason: bytes) -> None:
+def test_a_bad_interaction_is_set_aside_and_later_ones_go_on(shop: ShopSystem, bad: bytes, reason: bytes) -> None:
     letters, profiles = shop.read("interactions.dlq", 1), shop.read("profiles")
     marked = bad + b" " if bad.startswith(b"{") else bad
     shop.producer.produce(shop.prefix + "interactions", value=marked, key="k", headers=[("traceparent", b"00-1")])
@@ -105,22 +105,22 @@ def test_a_bad_interaction_is_set_aside_and_later_ones_go_on(shop: Shop, bad: by
     profiles.close()
 
 
-def test_nothing_at_all_is_a_dead_letter_too(shop: Shop) -> None:
+def test_nothing_at_all_is_a_dead_letter_too(shop: ShopSystem) -> None:
     letters = shop.read("interactions.dlq", 1)
     shop.producer.produce(shop.prefix + "interactions", value=None, key="nothing")
     wait_until(lambda: any(m.key() == b"nothing" for m in letters.more()), what="dead letter")
     letters.close()
 
 
-def test_an_interaction_in_avro_counts_as_one_in_json(shop: Shop) -> None:
+def test_an_interaction_in_avro_counts_as_one_in_json(shop: ShopSystem) -> None:
     profiles = shop.read("profiles")
     shop.buy("avro", "one", Encoding.JSON)
     shop.buy("avro", "two", Encoding.AVRO)
-    assert wait_until(lambda: len(found := profiles.items_of("avro")) == 2 and found) == ["one", "two"]
+    assert wait_until(lambda: len(items := profiles.items_of("avro")) == 2 and items) == ["one", "two"]
     profiles.close()
 
 
-def test_windows_count_committed_answers_only(shop: Shop) -> None:
+def test_windows_count_committed_answers_only(shop: ShopSystem) -> None:
     answers = Producer(clients.transactional(shop.settings, "test", f"{shop.prefix}answers"))
     answers.init_transactions(20)
     for end, latency, many in ((answers.abort_transaction, 900.0, 7), (answers.commit_transaction, 5.0, 4)):
@@ -133,19 +133,19 @@ def test_windows_count_committed_answers_only(shop: Shop) -> None:
     traffic, topic = shop.read("traffic"), f"{shop.prefix}search.results"
 
     def windows() -> dict[int, TrafficWindow]:
-        some = [CODEC.decode(m.value(), TrafficWindow)[0] for m in traffic.more() if m.key() == topic.encode()]
-        assert len({window.start for window in some}) == len(some), "a window was published twice"
-        return {window.start: window for window in some if window.records}
+        published = [CODEC.decode(m.value(), TrafficWindow)[0] for m in traffic.more() if m.key() == topic.encode()]
+        assert len({window.start for window in published}) == len(published), "a window was published twice"
+        return {window.start: window for window in published if window.records}
 
     wait_until(lambda: sum(window.records for window in windows().values()) >= 4, what="windows of search.results")
-    found = windows().values()
-    assert sum(window.records for window in found) == 4
-    assert {window.latency_p99_ms for window in found} == {5.0}
-    assert sum(window.by_status["ok"] for window in found) == 4
+    final = windows().values()
+    assert sum(window.records for window in final) == 4
+    assert {window.latency_p99_ms for window in final} == {5.0}
+    assert sum(window.by_status["ok"] for window in final) == 4
     traffic.close()
 
 
-def test_killed_in_mid_stream_it_goes_on_from_the_topics_alone(own_shop: Shop) -> None:
+def test_killed_in_mid_stream_it_goes_on_from_the_topics_alone(own_shop: ShopSystem) -> None:
     profiles = own_shop.read("profiles")
     began = time.time_ns() // 1_000_000
     own_shop.buy("u0", "before", at=began - 1)
@@ -164,7 +164,7 @@ def test_killed_in_mid_stream_it_goes_on_from_the_topics_alone(own_shop: Shop) -
     wait_until(lambda: all(profiles.items_of(user) == items for user, items in expected.items()), 90)
     own_shop.buy("u3", "after", at=began + 1000)
     wait_until(lambda: profiles.items_of("u3")[-1:] == ["after"], what="a profile after the restart")
-    assert len(profiles.items_of("u3")) == 26, "what was known before the restart is still in it"
+    assert len(profiles.items_of("u3")) == 26, "the profile from before the restart is still in it"
     assert own_shop.process is not None
     own_shop.process.terminate()
     assert own_shop.process.wait(10) == 0

@@ -1,1 +1,1 @@
-"""Processes that die at a named step, and the steps there are."""
+"""Worker processes that die at a named step, and the list of all steps."""

@@ -1,7 +1,7 @@
-"""Every step of a worker process (`steps`), and the moments around it at which tests kill it.
+"""Every step of a worker process (`steps`), and the moments around each step at which tests kill the process.
 
-After each step is enough where one step follows another; before it too where what came before was repeated, and within
-it where Kafka does its part meanwhile.
+AFTER is enough where one step follows another. AROUND also kills before the step, where steps repeat. WITHIN also kills
+during the step, where Kafka does its part meanwhile.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ AFTER: tuple[When, ...] = ("after",)
 AROUND: tuple[When, ...] = ("before", "after")
 WITHIN: tuple[When, ...] = ("before", "in", "after")
 
-# Of a new process, until it stands by with everything but an identity.
+# A new process, until it is a standby: it has everything but an identity.
 STARTING: Table = {
     "start: Heartbeat.reset": AFTER,
     "start: LifeLock.hold": AFTER,
     "start: ToyModel.warm_up": AFTER,
-    "start: ToyModel.predict": WITHIN,  # the rehearsal, of a request that nobody sent
+    "start: ToyModel.predict": WITHIN,  # the rehearsal with a made-up request
     "start: Producer": AFTER,
     "start: Replies": AFTER,
     "start: Replies.list_topics": AFTER,
@@ -28,7 +28,7 @@ STARTING: Table = {
     "start: Seats.connect": AFTER,
     "start: send Ready": AFTER,
 }
-# From the order to take over an identity to its partitions.
+# From the order to take over an identity until its partitions are assigned.
 TAKING_OVER: Table = {
     "take over: Seats.take": AROUND,
     "take over: Consumer.subscribe": AFTER,
@@ -39,7 +39,7 @@ TAKING_OVER: Table = {
     "aside: Seats.close": AFTER,
     "aside: Consumer.close": AFTER,
 }
-# One batch after the other, in the thread that polls and computes.
+# Batches, in the thread that polls and computes.
 SERVING: Table = {
     "serve: Consumer.poll": AROUND,
     "serve: Consumer.consume": AFTER,
@@ -51,7 +51,7 @@ SERVING: Table = {
     "serve: Committer.submit": AROUND,
     "serve: offer LoadReport": AFTER,
 }
-# Its transaction, in the thread that commits; what may hang is called in one beside it (`standfast.core.bounded`).
+# A batch's transaction, in the committing thread. Calls that may hang run in another thread (`standfast.core.bounded`).
 COMMITTING: Table = {
     "start: Producer.list_topics": AFTER,
     "start: Producer.init_transactions": ("in", "after"),
@@ -60,13 +60,13 @@ COMMITTING: Table = {
     "commit: Producer.produce": AROUND,
     "commit: Producer.commit_transaction": WITHIN,
 }
-# What goes to topics that requests name, before that transaction; and the thread that asks about those topics.
+# Answers to reply topics, written before that transaction; and the thread that asks Kafka about reply topics.
 REPLYING: Table = {
     "commit: Replies.produce": WITHIN,
     "commit: Replies.poll": WITHIN,
     "reply-topics: AdminClient.describe_topics": AROUND,
 }
-# Partitions given up and got back.
+# Partitions revoked and assigned again.
 MOVING: Table = {
     "serve: Consumer.on_revoke": AROUND,
     "serve/Consumer.on_revoke: Committer.idle": AFTER,
@@ -81,14 +81,14 @@ MOVING: Table = {
     "serve/Bulk.on_revoke: Bulk.resume": AFTER,
     "serve/Bulk.on_revoke: send Serving": AFTER,
 }
-# A worker more than before, and one fewer.
+# Scaling up by one worker, and down by one.
 JOINING: Table = {"take over/Consumer.on_assign: Consumer.subscribe": AROUND}
 LEAVING: Table = {
     "serve: Consumer.unsubscribe": WITHIN,
     "serve: Bulk.unsubscribe": WITHIN,
     "stop: send Left": AROUND,
 }
-# The second reader, a second after the first.
+# The consumer of bulk requests, which starts a second after the first consumer.
 BULK: Table = {
     "serve: Bulk": AROUND,
     "serve: Bulk.subscribe": AFTER,
@@ -105,7 +105,7 @@ STOPPING: Table = {
     "stand by: Seats.close": AROUND,
     "stand by: Consumer.close": AFTER,
 }
-# Threads that only listen, and show that the process lives.
+# The threads that receive orders and tick the heartbeat.
 BESIDE: Table = {"orders: receive": AFTER, "tick: Heartbeat.tick": AROUND}
 
 EXACTLY_ONCE = STARTING | TAKING_OVER | SERVING | COMMITTING | BULK | STOPPING | BESIDE
@@ -115,10 +115,10 @@ AT_LEAST_ONCE: Table = {
     "serve: Consumer.commit": WITHIN,
     "serve: Bulk.commit": AROUND,
 }
-# A batch that is computed for longer than its transaction is kept open.
+# A batch that takes longer to compute than a transaction is kept open for it.
 LONG_BATCH: Table = {"commit: Producer.abort_transaction": WITHIN}
 COMMIT = "commit: Producer.commit_transaction"
-# A commit that timed out: whether it was done is asked of Kafka, by a new producer that has fenced the old one.
+# A commit that timed out: a new producer fences the old one and asks Kafka whether the commit was done.
 IN_DOUBT: Table = {
     "aside: Producer.purge": AFTER,
     "commit: Producer": AFTER,
@@ -135,28 +135,28 @@ NOT_DONE: Table = {
     "commit: Producer.poll": AROUND,
     "commit: Producer.commit_transaction": WITHIN,
 }
-# Not among the moments: they come when a rebalance meets a commit, a newcomer waits long for its first partitions, or
-# the machine is slow, and are the same that others die at in their usual place.
+# Steps without a test of their own. They happen only when a rebalance meets a commit, when a new member waits long for
+# its first partitions, or on a slow machine; in their usual phase the tables above have them.
 SOMETIMES = {
-    # What a worker does once it serves, where its first records come before it has told of its partitions.
+    # Serving steps in the phase "take over": the first records may come before the worker has reported its partitions.
     *(step.replace("serve: ", "take over: ", 1) for step in SERVING | BULK if step.startswith("serve: ")),
-    # Fenced by the next to take over its identity: the last word of a process that owes nothing any more.
+    # A worker that is fenced, because another process has taken over its identity.
     *(f"{phase}: send Failed" for phase in ("take over", "serve")),
     "take over: Consumer",
     "take over: offer LoadReport",
-    # of what somebody died of before
+    # records under suspicion that are committed now
     *(f"{where}: send Cleared" for where in ("take over", "serve", "stop", "commit")),
     "take over: Consumer.list_topics",
     "serve: Consumer.list_topics",
     *(f"{phase}: send Waiting" for phase in ("take over", "serve")),
-    "serve/Consumer.on_assign: Consumer.subscribe",  # had partitions, lost all, and asks again as a newcomer does
+    "serve/Consumer.on_assign: Consumer.subscribe",  # has lost all its partitions and subscribes again, as a new member
     "take over: Bulk",
     *(f"take over: Bulk.{call}" for call in ("subscribe", "poll", "on_assign")),
     *(f"take over/Bulk.on_assign: {call}" for call in ("Bulk.incremental_assign", "send Serving")),
     "serve/Bulk.on_assign: Bulk.offsets_for_times",
     *(f"serve: {client}.{call}" for client in ("Consumer", "Bulk") for call in ("pause", "resume")),
     *(f"{where}: Committer.renew" for where in ("serve", "serve/Consumer.on_revoke", "serve/Bulk.on_revoke")),
-    "stop: Consumer.close",  # of a spare seat, where a worker is stopped within a second of its takeover
+    "stop: Consumer.close",  # closes a spare seat, if the worker is stopped within a second of its takeover
 }
 COMPUTING = {
     ("serve: Heartbeat.begin", "after"),

@@ -1,6 +1,6 @@
-"""The toy nursery (`toy_nursery`), whose workers count each step that they take and die at the one that was ordered.
+"""The toy nursery (`toy_nursery`), whose workers count their steps and die at the step that a test orders.
 
-A file `asks` in the state folder has them count their requests to Kafka too.
+With a file `asks` in the state folder they count their requests to Kafka too.
 """
 
 from __future__ import annotations
@@ -13,6 +13,6 @@ from tests.support.mortals.steps import Steps
 from tests.support.toys import toy_nursery
 
 if __name__ == "__main__":
-    committer._PREPARED_S = 0.2  # so that a batch need not take two seconds to outlive its transaction
+    committer._PREPARED_S = 0.2  # instead of 2 s: a batch outlives its transaction sooner, and the test is shorter
     Steps(home(), asks=(home() / "asks").exists()).install(toy_nursery.ToyModel)
     sys.exit(toy_nursery.main(sys.argv[1:]))

@@ -1,7 +1,7 @@
-"""A drill runner that dies by SIGKILL at the moment that `DIES` names, such as `before inject`; without it, never.
+"""A drill runner that kills itself with SIGKILL at the moment in the variable `DIES`, such as `before inject`.
 
-`python -m tests.support.mortals.mortal_runner` in the place of `python -m drills`. It also knows two drills more:
-`toy-mark`, and `toy-hang`, which makes the real fault `hang`.
+Run as `python -m tests.support.mortals.mortal_runner` instead of `python -m drills`. It knows two more drills:
+`toy-mark`, and `toy-hang`, which injects the real fault `hang`.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ TOY_HANG = Drill(
 
 @contextmanager
 def moment(what: str) -> Iterator[None]:
-    """A step of the runner; it may die before or after it."""
+    """A step of the runner, before or after which it may die."""
     for when in ("before", "after"):
         if when == "after":
             yield
@@ -48,7 +48,7 @@ def moment(what: str) -> Iterator[None]:
 
 
 class Mortal:
-    """An injector whose process may die around what changes the world."""
+    """An injector whose process may die before or after `inject` and `undo`."""
 
     def __init__(self, injector: Injector) -> None:
         self._injector = injector
@@ -66,10 +66,10 @@ class Mortal:
 
 
 def mortal(kind: Kind) -> Kind:
-    """The same kind of fault, made by a runner that may die."""
+    """The same kind of fault, injected by a runner that may die."""
 
-    def make(scene: RunningSystem, aim: Aim) -> Injector:
-        made: Injector = Mortal(kind.make(scene, aim))  # type: ignore[assignment] - the rest is passed on
+    def make(system: RunningSystem, aim: Aim) -> Injector:
+        made: Injector = Mortal(kind.make(system, aim))  # type: ignore[assignment] - the rest is passed on
         return made
 
     return replace(kind, make=make)
@@ -81,7 +81,7 @@ def keep(intent: intents.Intent, written: Any = intents.keep) -> None:
 
 
 if __name__ == "__main__":
-    for one in (MARK, replace(HANG, drill=TOY_HANG)):
-        FAULTS[one.name] = mortal(one)
+    for fault in (MARK, replace(HANG, drill=TOY_HANG)):
+        FAULTS[fault.name] = mortal(fault)
     intents.keep = keep
     sys.exit(main())

@@ -1,4 +1,4 @@
-"""The toy system (`toy_system`) on mortal nurseries; its supervisor replaces at once whoever dies young."""
+"""The toy system (`toy_system`) with mortal nurseries. Its supervisor does not wait before it replaces a worker."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _NURSERY = "tests.support.mortals.mortal_nursery"
 
 
 def mortal_command(name: str, channel: int, version: int) -> list[str]:
-    """In the place of `consumers.process.nursery.command`."""
+    """Replaces `consumers.process.nursery.command`."""
     return [
         sys.executable,
         "-m",

@@ -13,12 +13,12 @@ from tests.waiting import wait_until
 
 
 class Mortals(Toys):
-    """One order at a time: a new one takes the place of one that nobody has carried out."""
+    """A toy system under orders. There is one order at a time: a new one replaces one that no process has claimed."""
 
     module = "tests.support.mortals.mortal_system"
 
     def scale(self, workers: int) -> None:
-        """Asks for so many workers, as `standfast scale` does; returns when the supervisor has heard of it."""
+        """Asks for this number of workers, as `standfast scale` does; returns when the supervisor has read it."""
         path = self.home / "run" / "orders" / "search"
         path.parent.mkdir(exist_ok=True)
         path.write_text(str(workers))
@@ -27,18 +27,18 @@ class Mortals(Toys):
         )
 
     def order(self, order: Order) -> None:
-        """Has the first process that comes to the step die there."""
+        """Orders the first process that comes to the step to die there."""
         (self.home / "death").write_bytes(bytes(NOTE_SIZE))
         fresh = self.home / "order.new"
         fresh.write_bytes(msgspec.json.encode(order))
         fresh.rename(self.home / "order")
 
     def withdraw(self) -> None:
-        """Takes the order back if nobody has begun to carry it out."""
+        """Takes the order back if no process has claimed it."""
         (self.home / "order").unlink(missing_ok=True)
 
     def death(self) -> Death | None:
-        """Who died of the last order; None until it has."""
+        """The death that the last order caused; None until the process has ended."""
         note = (self.home / "death").read_bytes().rstrip(b"\0")
         if not note.endswith(b"}"):
             return None
@@ -51,7 +51,7 @@ class Mortals(Toys):
 
     def counts(self, pid: int) -> Counts:
         """What a worker or standby has counted so far."""
-        found = self.home / f"counts-{pid}"
-        found.unlink(missing_ok=True)
+        file = self.home / f"counts-{pid}"
+        file.unlink(missing_ok=True)
         self.kill(pid, signal.SIGUSR1)
-        return msgspec.json.decode(wait_until(lambda: found.exists() and found.read_bytes(), 30), type=Counts)
+        return msgspec.json.decode(wait_until(lambda: file.exists() and file.read_bytes(), 30), type=Counts)

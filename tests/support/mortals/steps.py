@@ -1,8 +1,8 @@
-"""The steps of a worker process: counted, and each a place to die at (`orders`).
+"""Counts the steps of a worker process, and kills the process at a step if a test has ordered it (`orders`).
 
-A step is a call that somebody outside its thread can notice: Kafka, the supervisor, a reader of the heartbeat, the
-other thread. A SIGKILL between two steps leaves the same behind wherever it comes, so the moments around steps are all
-there are. No list of steps is kept here: every method of every Kafka client is one, and of every class in `_OURS`.
+A step is a call with an effect outside its thread: on Kafka, the supervisor, a reader of the heartbeat, or another
+thread. A SIGKILL anywhere between two steps leaves the same behind, so tests need to kill only around steps. Every
+method of every Kafka client is a step, and every method of every class in `_OURS`.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from tests.support.orders import Death, Orders
 
 _OURS: tuple[type, ...] = (Committer, Heartbeat, LifeLock, Seats)
 _CLIENTS: tuple[type, ...] = (Consumer, Producer, AdminClient)
-# They only ask the client's own memory: whoever dies after one has done no more than who died before it.
+# They only read the client's memory: a process killed after one has done no more than one killed before it.
 _QUIET = {"assignment", "consumer_group_metadata", "get_watermark_offsets", "memberid", "position"}
 _CALLBACKS = {"on_assign", "on_revoke", "on_lost"}
 
@@ -48,9 +48,9 @@ class Counts(msgspec.Struct, frozen=True):
 
 
 class Steps:
-    """What the processes that are forked from this one do, step by step; SIGUSR1 has one write its `Counts`.
+    """Counts the steps of the processes forked from this one; on SIGUSR1 a process writes its `Counts`.
 
-    With `asks` it counts the requests to Kafka too, for which clients wake up ten times a second.
+    With `asks` it also counts the requests to Kafka, for which clients wake up ten times a second.
     """
 
     def __init__(self, folder: Path, *, asks: bool = False) -> None:
@@ -66,7 +66,7 @@ class Steps:
         self._asked = -1
 
     def install(self, model: type) -> None:
-        """Makes steps of all calls that the modules of this process, and its children, make from now on."""
+        """Makes every call of `_CLIENTS`, `_OURS` and `model` a step, in all modules of `consumers`."""
         for kind in (*_OURS, model):
             for name, method in list(vars(kind).items()):
                 if inspect.isfunction(method) and not name.startswith("_"):
@@ -75,18 +75,18 @@ class Steps:
         stand_ins[messages.send] = self._step(_message_name("send"), messages.send)
         stand_ins[messages.offer] = self._step(_message_name("offer"), messages.offer)
         stand_ins[messages.receive] = self._step("receive", messages.receive)
-        for module in [one for name, one in sys.modules.items() if name.startswith("consumers.")]:
-            for own, value in list(vars(module).items()):
+        for module in [loaded for name, loaded in sys.modules.items() if name.startswith("consumers.")]:
+            for attribute, value in list(vars(module).items()):
                 if inspect.isroutine(value) or inspect.isclass(value):
-                    setattr(module, own, stand_ins.get(value, value))
+                    setattr(module, attribute, stand_ins.get(value, value))
 
     def _stand_in(self, kind: type) -> type:
-        """A client all of whose methods are steps, and the calls of its rebalance callbacks too."""
+        """A subclass of a Kafka client whose methods and rebalance callbacks are steps."""
         made = type(kind.__name__, (kind,), {})
         for name in dir(kind):
             method = getattr(kind, name)
             if name == "__init__":
-                method = self._telling(method) if self._asks else method
+                method = self._with_statistics(method) if self._asks else method
             elif name in _QUIET or name.startswith("_") or not callable(method):
                 continue
             elif name == "subscribe":
@@ -97,8 +97,8 @@ class Steps:
     def _subscribing(self, subscribe: Function) -> Function:
         def subscribing(consumer: Any, topics: list[str], **more: Function) -> None:
             steps = {
-                name: self._callback(f"{consumer.known_as}.{name}", one) if name in _CALLBACKS else one
-                for name, one in more.items()
+                name: self._callback(f"{consumer.known_as}.{name}", function) if name in _CALLBACKS else function
+                for name, function in more.items()
             }
             subscribe(consumer, topics, **steps)
 
@@ -118,55 +118,55 @@ class Steps:
         return getattr(self._here, "callback", "")
 
     def _step(self, name: Name, function: Function, outermost: str | None = None) -> Function:
-        """The same as a step; within another step of the class `outermost` it is part of that one."""
+        """`function` as a step. Called within another step of the class `outermost`, it is part of that step."""
 
         @functools.wraps(function)
         def step(*arguments: Any, **more: Any) -> Any:
             outer = getattr(self._here, "within", None)
             if os.getpid() == self._nursery or (outermost is not None and outer == outermost):
                 return function(*arguments, **more)
-            own = name if isinstance(name, str) else name(*arguments)
-            full = self._begin(own, arguments)
+            call = name if isinstance(name, str) else name(*arguments)
+            full = self._begin(call, arguments)
             self._here.within = outermost
             try:
                 result = function(*arguments, **more)
             finally:
                 self._here.within = outer
-            self._learn(own, arguments, result)
+            self._learn(call, arguments, result)
             self._orders.after(full)
             return result
 
         return step
 
-    def _begin(self, own: str, arguments: tuple[Any, ...]) -> str:
-        if own == "Committer.close":
+    def _begin(self, call: str, arguments: tuple[Any, ...]) -> str:
+        if call == "Committer.close":
             self._phase = "stop"
-        full = f"{self._role()}: {own}"
+        full = f"{self._role()}: {call}"
         if not self._counts:
             signal.signal(signal.SIGUSR1, lambda *_: self._write_counts())
         self._counts[full] += 1
         if self._counts[full] == 1:
             with (self._folder / f"steps-{os.getpid()}").open("a") as file:
                 file.write(full + "\n")
-        if own.endswith(".predict") and self._phase != "start":
+        if call.endswith(".predict") and self._phase != "start":
             self._asked = len(arguments[1])
         self._orders.before(full)
         return full
 
-    def _learn(self, own: str, arguments: tuple[Any, ...], result: object) -> None:
-        if own.endswith(".predict"):
+    def _learn(self, call: str, arguments: tuple[Any, ...], result: object) -> None:
+        if call.endswith(".predict"):
             self._asked = -1
-        elif own in {"Heartbeat.begin", "Heartbeat.end"}:
-            self._computing = arguments[1] if own == "Heartbeat.begin" else ()
-        elif own == "send Ready" and self._phase == "start":  # the order may have come before this thread goes on
+        elif call in {"Heartbeat.begin", "Heartbeat.end"}:
+            self._computing = arguments[1] if call == "Heartbeat.begin" else ()
+        elif call == "send Ready" and self._phase == "start":  # unless another thread has received Activate already
             self._phase = "stand by"
         elif isinstance(result, messages.Activate):
             self._phase = "take over"
-        elif own == "send Serving" and self._phase == "take over" and arguments[1].partitions:
+        elif call == "send Serving" and self._phase == "take over" and arguments[1].partitions:
             self._phase = "serve"
 
     def _role(self) -> str:
-        """Who takes the step: the main thread in its present phase, or another thread."""
+        """The thread that takes the step; for the main thread, its present phase."""
         thread = threading.current_thread()
         if thread is threading.main_thread():
             return self._phase + self._callback_here()
@@ -174,17 +174,19 @@ class Steps:
             return "commit"
         return ("aside" if thread.name.startswith("Thread-") else thread.name) + self._callback_here()
 
-    def _telling(self, init: Function) -> Function:
-        """Has a client that is made tell, ten times a second, how many requests it has sent."""
+    def _with_statistics(self, init: Function) -> Function:
+        """An `__init__` that makes the client report its request counts ten times a second (librdkafka statistics)."""
 
-        def told(text: str) -> None:
+        def count_requests(text: str) -> None:
             client = json.loads(text)
-            self._sent[client["name"]] = sum((Counter(one["req"]) for one in client["brokers"].values()), Counter())
+            self._sent[client["name"]] = sum(
+                (Counter(broker["req"]) for broker in client["brokers"].values()), Counter()
+            )
 
-        def telling(client: object, config: dict[str, Any], *more: object) -> None:
-            init(client, {**config, "statistics.interval.ms": 100, "stats_cb": told}, *more)
+        def init_with_statistics(client: object, config: dict[str, Any], *more: object) -> None:
+            init(client, {**config, "statistics.interval.ms": 100, "stats_cb": count_requests}, *more)
 
-        return telling
+        return init_with_statistics
 
     def _write_counts(self) -> None:
         counts = Counts(self._counts, sum(self._sent.values(), Counter()))
@@ -194,9 +196,9 @@ class Steps:
 
 
 def _client_name(kind: str, method: str) -> Name:
-    """`Consumer.poll`, or `Bulk.poll` of a consumer of bulk requests; of making one just `Consumer` or `Bulk`.
+    """The step's name: `Consumer.poll`, or `Bulk.poll` for a consumer of bulk requests; for `__init__` only the class.
 
-    A producer of answers to topics that requests name is `Replies`.
+    The producer for reply topics is named `Replies`.
     """
     if kind == AdminClient.__name__:
         return kind if method == "__init__" else f"{kind}.{method}"

@@ -1,1 +1,1 @@
-"""A system whose models are toys, so that it starts in a second."""
+"""A system with toy models, which starts in a second."""

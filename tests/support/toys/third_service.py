@@ -1,4 +1,4 @@
-"""A third service, all of it: texts are answered backwards."""
+"""A third service, complete in one file: it answers a text with the text backwards."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class ReverseQuery:
 
 
 class ReverseModel:
-    """Answers a text with what it says backwards, and with the mark of its version."""
+    """Answers a text with the text backwards, titled with the mark from its training."""
 
     def __init__(self, label: str, mark: str) -> None:
         self.label = label

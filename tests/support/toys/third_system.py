@@ -1,7 +1,7 @@
-"""`standfast up` on a machine where `third_service` lies among the services: that file is all that was added.
+"""`standfast up` with `third_service` in the table of services.
 
-Run as `python -m tests.support.toys.third_system` for the supervisor; it starts the nurseries by the same module.
-Training needs the shop and the encoder, which this service does not: what it trains is published here.
+Run as `python -m tests.support.toys.third_system` for the supervisor, which starts nurseries from the same module. This
+service needs neither the shop nor the encoder that training loads, so its model is published here.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ services.NAMES = tuple(services.TABLE)
 
 
 def third_command(name: str, channel: int, version: int) -> list[str]:
-    """In the place of `consumers.process.nursery.command`: the same, where the third service is known."""
+    """Replaces `consumers.process.nursery.command`: the same in a process that knows the third service."""
     return [sys.executable, "-m", "tests.support.toys.third_system", name, str(channel), str(os.getpid()), str(version)]
 
 

@@ -1,4 +1,4 @@
-"""A toy system with a Kafka of its own, as `bench.own_system` is one with real models.
+"""A toy system that starts its own Kafka, as `bench.own_system` does with real models.
 
 Run as `python -m tests.support.toys.toy_alone SERVICE`.
 """

@@ -1,4 +1,4 @@
-"""A fault as somebody would add it: one file. It only leaves a mark, and takes it away again."""
+"""A fault as a contributor would add one, in one file. It creates a file and deletes it again."""
 
 from __future__ import annotations
 
@@ -18,51 +18,51 @@ OWN = (Param("lasts_s", 0.3, "how long the mark stays", 0, 60),)
 class Mark:
     """Leaves a file in the state folder."""
 
-    def __init__(self, scene: RunningSystem, aim: Aim) -> None:
-        self._scene = scene
+    def __init__(self, system: RunningSystem, aim: Aim) -> None:
+        self._system = system
         self._lasts_s = float(aim.params["lasts_s"])
         self._target = Target("mark", (), ())
         self._at = 0.0
 
     def choose(self) -> Target:
         """Every partition counts as hit."""
-        hit = tuple(tuple(sorted(self._scene.partitions(worker))) for worker in self._scene.workers())
+        hit = tuple(tuple(sorted(self._system.partitions(worker))) for worker in self._system.workers())
         self._target = Target("mark", (), hit)
         return self._target
 
     def inject(self) -> Fault:
-        """Leaves the mark."""
+        """Creates the file."""
         self._at = time.monotonic()
         mark().touch()
         return self._target.struck("mark", self._at)
 
     def injected(self, within_s: float) -> Finding:
-        """Whether it is there."""
+        """Whether the file is there."""
         return Finding("passed" if mark().exists() else "failed", f"the mark was seen within {within_s:g} s")
 
     def lasted(self) -> bool:
-        """For `lasts_s`."""
+        """Whether `lasts_s` are over."""
         return time.monotonic() > self._at + self._lasts_s
 
     def undo(self) -> None:
-        """Takes it away."""
+        """Deletes the file."""
         mark().unlink(missing_ok=True)
 
     def undone(self) -> Finding:
-        """Whether it is gone."""
+        """Whether the file is gone."""
         return Finding("failed" if mark().exists() else "passed", "the mark is gone")
 
     def resume(self, target: Target) -> Finding:
-        """Whether the mark is there; it may have been taken away since."""
+        """Whether the file is there; it may have been deleted since."""
         self._target = target
         return Finding("passed" if mark().exists() else "unknown", "the mark was looked for")
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Nothing to close."""
 
 
 def mark() -> Path:
-    """The file."""
+    """The path of the file."""
     return folder("run") / "mark"
 
 

@@ -1,7 +1,7 @@
-"""A nursery whose model answers at once and does on command what a bad model or record would do.
+"""A nursery with a toy model, which answers at once, or fails as a bad model or record would if a query says so.
 
-Run as `python -m tests.support.toys.toy_nursery SERVICE CHANNEL PARENT VERSION`, in place of
-`consumers.process.nursery`: everything but the model is the real thing.
+Run as `python -m tests.support.toys.toy_nursery SERVICE CHANNEL PARENT VERSION` instead of
+`consumers.process.nursery`. Everything but the model is the product's code.
 """
 
 from __future__ import annotations
@@ -27,9 +27,10 @@ from standfast.core.processes.parent_death import tie_to_parent
 
 
 class ToyModel:
-    """Answers with the query itself. `die`, `crash`, `raise` and `sleep SECONDS` do what they say; `version` tells it.
+    """Answers with the query itself.
 
-    With a file `toy-fails` in the state folder it raises whatever it is asked.
+    The queries `die`, `crash`, `raise` and `sleep SECONDS` do what they say; `version` is answered with the version.
+    While the file `toy-fails` is in the state folder, every query raises.
     """
 
     ignores_user = True
@@ -40,12 +41,12 @@ class ToyModel:
     def predict(self, queries: Sequence[SearchQuery | RecommendQuery]) -> list[list[Item]]:
         if (home() / "toy-fails").exists():
             raise RuntimeError("device-side assert triggered")
-        return [self._one(query) for query in queries]
+        return [self._answer(query) for query in queries]
 
     def warm_up(self) -> None:
         return
 
-    def _one(self, query: SearchQuery | RecommendQuery) -> list[Item]:
+    def _answer(self, query: SearchQuery | RecommendQuery) -> list[Item]:
         text = query.query if isinstance(query, SearchQuery) else str(query.user_id)
         word, _, rest = text.partition(" ")
         if word == "die":
@@ -62,7 +63,7 @@ class ToyModel:
 
 
 def active_version() -> int:
-    """The version of the toy model that is active."""
+    """The active version of the toy model: the number in the file `toy-version`, else 1."""
     chosen = home() / "toy-version"
     return int(chosen.read_text()) if chosen.exists() else 1
 

@@ -1,7 +1,7 @@
-"""`standfast up` with toy models in the place of the trained ones: all its processes are the real thing.
+"""`standfast up` with toy models instead of trained ones; supervisor, nurseries and workers are the product's.
 
-Run as `python -m tests.support.toys.toy_system SERVICE …`; settings come from the environment. A file `toy-version` in
-the state folder says which version of the model is active (1 without it).
+Run as `python -m tests.support.toys.toy_system SERVICE …`; settings come from the environment. The file `toy-version`
+in the state folder has the active version of the model (1 without the file).
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from tests.support.toys.toy_nursery import active_version
 
 
 def toy_command(name: str, channel: int, version: int) -> list[str]:
-    """In the place of `consumers.process.nursery.command`."""
+    """Replaces `consumers.process.nursery.command`."""
     return [sys.executable, "-m", "tests.support.toys.toy_nursery", name, str(channel), str(os.getpid()), str(version)]
 
 
 def toy_active(name: str) -> int | None:
-    """In the place of `models.registry.active`: all services have one version."""
+    """Replaces `models.registry.active`: all services have the same version."""
     return active_version()
 
 

@@ -1,4 +1,4 @@
-"""The toy system (`toy_system`) with all the roles that a system has beside its workers: those are the real ones.
+"""The toy system (`toy_system`) with all roles besides the workers: profiles, stream processor and drill runner.
 
 Run as `python -m tests.support.toys.toy_whole SERVICE …`.
 """

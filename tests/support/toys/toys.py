@@ -1,4 +1,4 @@
-"""A toy system (`toy_system`) as a test drives it: start, look, kill, stop."""
+"""A toy system (`toy_system`) for tests: start it, read its status, kill its processes, stop it."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from standfast.core.settings import KafkaSettings, Settings
 from standfast.core.status import ServiceStatus, SystemStatus, WorkerStatus
 from tests.waiting import wait_until
 
-START_S = 90.0
+START_S = 90.0  # bounds a start, which takes a second on an idle machine
 PARTITIONS = 4
 
 
 class Toys:
-    """One system on its own state folder and topic prefix; not started yet."""
+    """One system with its own state folder and topic prefix. It runs after `start`."""
 
     module = "tests.support.toys.toy_system"
 
@@ -36,14 +36,14 @@ class Toys:
             "STANDFAST_KAFKA__TOPIC_PREFIX": prefix,
             "STANDFAST_KAFKA__PARTITIONS": str(PARTITIONS),
             "STANDFAST_METRICS__PORT": "0",
-            "STANDFAST_SEARCH__CACHE": "0",  # so that the toy does what it is told each time it is told
+            "STANDFAST_SEARCH__CACHE": "0",  # every query reaches the toy model, which may have to die of it
             "STANDFAST_LOG__FORMAT": "json",
             **more,
         }
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Returns when every worker and standby of every service is there."""
+        """Returns when all workers of all services serve and their standbys are ready."""
         self.home.mkdir(parents=True, exist_ok=True)
         with self.log_file.open("ab") as log:
             self._process = subprocess.Popen(
@@ -55,7 +55,7 @@ class Toys:
         wait_until(self._is_ready, START_S, what="a toy system that is ready")
 
     def stop(self, how: signal.Signals = signal.SIGTERM) -> None:
-        """Ends the supervisor and returns when it is gone."""
+        """Signals the supervisor and returns when it has ended; kills it if it has not after 60 s."""
         if self._process is None:
             return
         self._process.send_signal(how)
@@ -68,7 +68,7 @@ class Toys:
 
     @property
     def log_file(self) -> Path:
-        """What all its processes log."""
+        """The log of all processes of the system."""
         return self.home / "toys.log"
 
     def logged(self, text: str) -> int:
@@ -76,15 +76,15 @@ class Toys:
         return sum(text in line for line in self.log_file.read_text(errors="replace").splitlines())
 
     def topic(self, name: str) -> str:
-        """A topic's full name."""
+        """The full name of a topic, with the prefix."""
         return self.settings.kafka.topic_prefix + name
 
     def status(self) -> SystemStatus:
-        """What the system says of itself now."""
+        """The status file of the system."""
         return msgspec.json.decode((self.home / "run" / "status.json").read_bytes(), type=SystemStatus)
 
     def active(self, service: str = "search") -> list[WorkerStatus]:
-        """The workers of a service that have partitions now."""
+        """The active workers of a service that serve."""
         return [
             row
             for row in self.status().workers
@@ -96,11 +96,11 @@ class Toys:
         return [row for row in self.status().workers if row.state == "ready" and row.service == service]
 
     def pids(self) -> list[int]:
-        """Every process of the system but the supervisor and the nurseries."""
+        """The process ids of all workers and standbys."""
         return [row.pid for row in self.status().workers if row.pid]
 
     def nurseries(self) -> list[int]:
-        """The processes that workers are forked from."""
+        """The process ids of the nurseries, from which workers are forked."""
         supervisor = self.status().supervisor_pid
         children = Path(f"/proc/{supervisor}/task/{supervisor}/children").read_text()
         return [int(pid) for pid in children.split() if "toy_nursery" in _command(int(pid))]
@@ -111,24 +111,24 @@ class Toys:
         wait_until(lambda: self.scaling(service).settled, START_S, what=f"{workers} workers that serve")
 
     def order(self, workers: int, service: str = "search") -> None:
-        """Asks for another number of workers and returns when the supervisor has heard it."""
+        """Asks for another number of workers and returns when the supervisor has read it."""
         (self.home / "run" / "orders").mkdir(exist_ok=True)
         (self.home / "run" / "orders" / service).write_text(str(workers))
         wait_until(lambda: self.scaling(service).workers == workers, START_S, what="a supervisor that has heard")
 
     def scaling(self, service: str = "search") -> ServiceStatus:
         """How many workers of a service there are, and why."""
-        return next(one for one in self.status().services if one.name == service)
+        return next(row for row in self.status().services if row.name == service)
 
     def kill(self, pid: int, how: signal.Signals = signal.SIGKILL) -> None:
-        """Signals one of the system's processes; one that is gone already is gone."""
+        """Signals a process of the system; does nothing if the process has ended."""
         try:
             os.kill(pid, how)
         except ProcessLookupError:
             return
 
     def whole(self, without: tuple[int, ...] = (), timeout: float = START_S) -> None:
-        """Waits until nobody is missing, and none of the processes `without` is among those that are there."""
+        """Waits until no worker or standby is missing and none of the processes `without` is left."""
         wait_until(lambda: self._is_whole(without), timeout, what="a toy system with nobody missing")
 
     def _is_ready(self) -> bool:
@@ -148,7 +148,7 @@ class Toys:
     def _serves(self, service: str) -> bool:
         active = self.active(service)
         partitions = sum(len(row.partitions.get(self.topic(f"{service}.requests"), ())) for row in active)
-        workers = next((one.workers for one in self.status().services if one.name == service), 0)
+        workers = next((row.workers for row in self.status().services if row.name == service), 0)
         standbys = int(self._environment.get(f"STANDFAST_{service.upper()}__STANDBYS", 1))
         shared = "STANDFAST_WORKERS__HOST" in self._environment  # other hosts have partitions too
         return (
@@ -157,7 +157,7 @@ class Toys:
 
 
 def is_alive(pid: int) -> bool:
-    """Whether the process runs: neither gone nor waiting to be buried."""
+    """Whether the process runs: it is neither gone nor a zombie."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except OSError:

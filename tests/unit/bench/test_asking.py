@@ -1,4 +1,4 @@
-"""What a benchmark asks: never the same twice, always the same for everybody."""
+"""A benchmark's requests: no two are the same, and every contender gets the same ones."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from schemas.records import RecommendRequest, SearchRequest
 pytestmark = pytest.mark.usefixtures("empty_home")
 
 
-def told(request: object) -> str:
+def text_of(request: object) -> str:
     if isinstance(request, SearchRequest):
         return request.query
     assert isinstance(request, RecommendRequest)
@@ -20,7 +20,7 @@ def told(request: object) -> str:
 @pytest.mark.parametrize("service", ["search", "recommend"])
 def test_no_two_requests_are_alike_and_none_was_in_the_warm_up(service: str) -> None:
     asker = RequestMaker(service)
-    asked = [told(request) for request in (*asker.ask(300).requests, *asker.ask(3000).requests)]
+    asked = [text_of(request) for request in (*asker.ask(300).requests, *asker.ask(3000).requests)]
     assert len(set(asked)) == len(asked)
 
 
@@ -31,9 +31,9 @@ def test_everybody_is_asked_the_same(service: str) -> None:
 
 def test_a_tenth_of_a_mixed_load_is_nine_times_longer() -> None:
     asked = RequestMaker("search").ask(1000, LONG_SHARE)
-    words = [len(told(request).split()) for request in asked.requests]
-    long = [count for place, count in enumerate(words) if place in asked.long]
-    short = [count for place, count in enumerate(words) if place not in asked.long]
+    words = [len(text_of(request).split()) for request in asked.requests]
+    long = [count for number, count in enumerate(words) if number in asked.long]
+    short = [count for number, count in enumerate(words) if number not in asked.long]
     assert len(long) == 100
     assert min(long) > max(short)
     assert LONG_TIMES * 0.9 < (sum(long) / len(long)) / (sum(short) / len(short)) < LONG_TIMES * 1.1
@@ -42,9 +42,9 @@ def test_a_tenth_of_a_mixed_load_is_nine_times_longer() -> None:
 def test_sorted_requests_are_the_same_ones_shortest_first_with_the_long_ones_still_known() -> None:
     asked = RequestMaker("search").ask(100, LONG_SHARE)
     in_order = asked.sorted()
-    lengths = [len(told(request)) for request in in_order.requests]
+    lengths = [len(text_of(request)) for request in in_order.requests]
     assert lengths == sorted(lengths)
-    assert sorted(map(told, in_order.requests)) == sorted(map(told, asked.requests))
-    assert {told(in_order.requests[place]) for place in in_order.long} == {
-        told(asked.requests[place]) for place in asked.long
+    assert sorted(map(text_of, in_order.requests)) == sorted(map(text_of, asked.requests))
+    assert {text_of(in_order.requests[number]) for number in in_order.long} == {
+        text_of(asked.requests[number]) for number in asked.long
     }

@@ -1,4 +1,4 @@
-"""How a comparison goes round: what is asked, in which order, and what becomes of one who fails."""
+"""The rounds of a comparison: which requests, in which order, and what happens if a contender fails."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def text(requests: object) -> list[str]:
 
 
 def test_no_request_is_in_two_loads_or_warm_ups() -> None:
-    """One that is asked again could be answered from a cache."""
+    """A repeated request could be answered from a cache."""
     work = loads(service("search", Settings()), {1: 60, 64: 300}, long=False)
     asked = [query for load in work for query in (*text(load.warm.requests), *text(load.asked.requests))]
     assert len(asked) == len(set(asked))
@@ -41,8 +41,8 @@ def test_a_mixed_load_goes_with_a_uniform_one() -> None:
     assert (len(uniform.asked.long), len(mixed.asked.long)) == (0, 10)
 
 
-class Told:
-    """Contenders and the raw limit that only note what is done with them; `fails` does not start."""
+class RunRecorder:
+    """Replaces contenders and the raw limit, and records their runs in `done`. The contender `fails` does not start."""
 
     def __init__(self, fails: str) -> None:
         self.fails = fails
@@ -55,11 +55,11 @@ class Told:
         return Timings(seconds=[0.01] * len(requests), elapsed=1.0)
 
     @contextmanager
-    def raw(self, *_arguments: object) -> Iterator[Told]:
+    def raw(self, *_arguments: object) -> Iterator[RunRecorder]:
         yield self
 
     @contextmanager
-    def running(self, contender: Contender, *_arguments: object) -> Iterator[tuple[Told, Told]]:
+    def running(self, contender: Contender, *_arguments: object) -> Iterator[tuple[RunRecorder, RunRecorder]]:
         if contender.name == self.fails:
             raise ClusterError(f"{contender.name} ended (1): no memory")
         self.who = contender.name
@@ -75,22 +75,22 @@ class Told:
         return 1.0
 
 
-def measured(monkeypatch: pytest.MonkeyPatch, fails: str = "") -> tuple[Told, list[Run | str]]:
-    told = Told(fails)
-    monkeypatch.setattr(compare, "raw", told.raw)
-    monkeypatch.setattr(compare, "running", told.running)
+def measured(monkeypatch: pytest.MonkeyPatch, fails: str = "") -> tuple[RunRecorder, list[Run | str]]:
+    recorder = RunRecorder(fails)
+    monkeypatch.setattr(compare, "raw", recorder.raw)
+    monkeypatch.setattr(compare, "running", recorder.running)
     stage = Environment(Settings(), Path("nowhere"), CoreLayout(None, None))
     work = loads(service("search", stage.settings), {1: 20}, long=False)
     monkeypatch.setattr(compare, "unpin", lambda *_: None)
-    return told, list(compared(stage, "search", work, [STANDFAST, PLAIN], 2, lambda _: None))
+    return recorder, list(compared(stage, "search", work, [STANDFAST, PLAIN], 2, lambda _: None))
 
 
 def test_in_each_round_the_raw_limit_comes_right_before_each_contender_after_a_warm_up(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    told, runs = measured(monkeypatch)
+    recorder, runs = measured(monkeypatch)
     each = [f"{who} 20" for contender in ("standfast", "plain") for who in ("raw", "raw", contender, contender)]
-    assert told.done == each * 2
+    assert recorder.done == each * 2
     assert [(run.contender, run.round) for run in runs if isinstance(run, Run)] == [
         ("standfast", 1), ("plain", 1), ("standfast", 2), ("plain", 2),
     ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""What several rounds come to: ratios are taken within a round, against what was measured beside them."""
+"""The summary of several rounds: each ratio is taken within a round, to what was measured in that round."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ def run(contender: str, number: int, per_second: float, raw: float, **more: obje
     return Run(**{**given, **more})  # type: ignore[arg-type]
 
 
-def found(runs: list[Run], contender: str, load: str = "64 in flight") -> Summary:
-    return next(one for one in summarised(runs) if (one.contender, one.load) == (contender, load))
+def summary_of(runs: list[Run], contender: str, load: str = "64 in flight") -> Summary:
+    return next(summary for summary in summarised(runs) if (summary.contender, summary.load) == (contender, load))
 
 
 def test_a_ratio_is_taken_to_the_raw_limit_of_the_same_round() -> None:
-    """A neighbour that halves the machine in one round halves both, and the ratio stays."""
-    summary = found(
+    """Another load that halves the machine's speed in one round halves both figures, and the ratio stays."""
+    summary = summary_of(
         [run("standfast", 1, 90, 100), run("standfast", 2, 45, 50), run("standfast", 3, 99, 100)], "standfast"
     )
     assert (summary.of_raw.min, summary.of_raw.median, summary.of_raw.max) == (0.9, 0.9, 0.99)
@@ -37,7 +37,7 @@ def test_the_raw_limit_has_a_line_of_its_own_from_all_its_runs() -> None:
 
 
 def test_beyond_the_models_own_time_is_what_is_left_of_the_latency() -> None:
-    summary = found([run("plain", 1, 50, 100)], "plain")
+    summary = summary_of([run("plain", 1, 50, 100)], "plain")
     assert (summary.beyond_ms.median, summary.beyond_p99_ms.median, summary.times_raw.median) == (10, 20, 2)
 
 
@@ -48,12 +48,12 @@ def test_the_bare_loop_of_the_same_round_is_the_limit_where_there_is_one() -> No
         run("standfast", 2, 60, 100),
         run("bare", 2, 80, 100, p50_ms=15.0),
     ]
-    beside = found(runs, "standfast")
+    beside = summary_of(runs, "standfast")
     assert beside.of_bare is not None
     assert (beside.of_bare.min, beside.of_bare.max) == (0.6, 0.75)
     assert beside.beyond_bare_ms is not None
     assert (beside.beyond_bare_ms.min, beside.beyond_bare_ms.max) == (5, 8)
-    alone = found([run("standfast", 1, 60, 100)], "standfast")
+    alone = summary_of([run("standfast", 1, 60, 100)], "standfast")
     assert alone.of_bare is alone.beyond_bare_ms is None
 
 
@@ -63,14 +63,14 @@ def test_short_requests_of_a_mixed_load_are_held_against_the_uniform_one_of_the_
         run("plain", 1, 90, 100, load="uniform", p99_ms=10.0),
         run("standfast", 1, 80, 100, load="mixed", short_p99_ms=60.0),
     ]
-    mixed = found(runs, "standfast", "mixed")
+    mixed = summary_of(runs, "standfast", "mixed")
     assert mixed.of_sorted is not None
     assert mixed.short_times_uniform is not None
     assert (mixed.of_sorted.median, mixed.short_times_uniform.median) == (0.4, 1.5)
 
 
 def test_what_went_wrong_in_any_round_is_counted() -> None:
-    summary = found([run("ray", 1, 9, 10, not_ok=2), run("ray", 2, 9, 10, doubled=1)], "ray")
+    summary = summary_of([run("ray", 1, 9, 10, not_ok=2), run("ray", 2, 9, 10, doubled=1)], "ray")
     assert (summary.not_ok, summary.doubled) == (2, 1)
 
 

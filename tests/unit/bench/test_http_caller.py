@@ -1,4 +1,4 @@
-"""The closed loop over HTTP: every request once, never more at a time than asked for."""
+"""The closed loop over HTTP: every request is sent once, and never more are in flight than asked for."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ REQUESTS = [SearchRequest(query=f"query {number}") for number in range(40)]
 
 
 class Server(ThreadingHTTPServer):
-    """Counts who is in at once; a query that ends in 7 is refused."""
+    """Counts concurrent requests (`most`); refuses a query that ends in 7 with status 503."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)

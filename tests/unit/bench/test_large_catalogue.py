@@ -1,4 +1,4 @@
-"""Catalogues made for the benchmark: as many titles as asked, none twice, and vectors like those of an encoder."""
+"""Catalogues generated for the benchmark: as many titles as asked, all distinct, and vectors like an encoder's."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from models.data.shop import load_catalogue
 
 
 def test_titles_begin_with_the_shops_own_and_go_on_in_its_words() -> None:
-    own = load_catalogue().titles
-    made = more_titles(own, 5000)
+    titles = load_catalogue().titles
+    made = more_titles(titles, 5000)
     assert len(set(made)) == len(made) == 5000
-    assert made == more_titles(own, 5000)
-    assert set(made) >= set(own)
-    assert {word for title in made for word in title.split()} <= {word for title in own for word in title.split()}
-    assert more_titles(own, 100) == own[:100]
+    assert made == more_titles(titles, 5000)
+    assert set(made) >= set(titles)
+    assert {word for title in made for word in title.split()} <= {word for title in titles for word in title.split()}
+    assert more_titles(titles, 100) == titles[:100]
 
 
 def test_vectors_begin_with_the_encoded_ones_and_have_unit_length() -> None:

@@ -1,4 +1,4 @@
-"""Requests of a given size: as large as they are said to be, and never one twice."""
+"""Requests of a given size: they have that size, and no two are the same."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from schemas.records import RecommendRequest
 pytestmark = pytest.mark.usefixtures("empty_home")
 
 
-def mean_size(one: Payload, count: int = 50) -> float:
-    """Products' ids are not all of one length."""
-    headers = sum(len(value) for _, value in one.headers)
-    return headers + sum(len(msgspec.json.encode(request)) for request in one.ask(count)) / count
+def mean_size(payload: Payload, count: int = 50) -> float:
+    """The mean size in bytes, with headers: the ids of products differ in length."""
+    headers = sum(len(value) for _, value in payload.headers)
+    return headers + sum(len(msgspec.json.encode(request)) for request in payload.ask(count)) / count
 
 
 @pytest.mark.parametrize("size", [200, 2000, 20_000])
 def test_a_payload_has_the_size_it_is_said_to_have(size: int) -> None:
     by_history, by_header = payloads(size)
-    for one in (by_history, by_header):
-        assert mean_size(one) == pytest.approx(size, rel=0.1)
+    for payload in (by_history, by_header):
+        assert mean_size(payload) == pytest.approx(size, rel=0.1)
     assert by_history.headers == ()
     assert by_header.history == 0
 
@@ -34,6 +34,6 @@ def test_a_long_history_leaves_products_to_recommend() -> None:
 
 
 def test_no_two_requests_are_alike_and_each_asks_for_so_many_answers() -> None:
-    asked = [one for one in Payload("", k=100).ask(200) if isinstance(one, RecommendRequest)]
-    assert {one.k for one in asked} == {100}
-    assert len({(one.user_id, tuple(one.history)) for one in asked}) == 200
+    requests = [request for request in Payload("", k=100).ask(200) if isinstance(request, RecommendRequest)]
+    assert {request.k for request in requests} == {100}
+    assert len({(request.user_id, tuple(request.history)) for request in requests}) == 200

@@ -1,4 +1,4 @@
-"""Whom one may be measured against, and what is said where that cannot be."""
+"""The peers of a comparison: how they are chosen, and the error if one cannot be used."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from standfast.core.errors import SetupError, UsageError
 
 
 def test_peers_are_chosen_by_name_each_once_in_the_order_given() -> None:
-    assert [one.name for one in chosen("plain-eos,plain,plain-eos,raw")] == ["plain-eos", "plain"]
+    assert [peer.name for peer in chosen("plain-eos,plain,plain-eos,raw")] == ["plain-eos", "plain"]
 
 
 def test_the_raw_limit_alone_needs_no_peer() -> None:

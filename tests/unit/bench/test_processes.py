@@ -1,4 +1,4 @@
-"""Nothing that a benchmark starts outlives it, and everything it starts is pinned."""
+"""No process that a benchmark starts outlives it, and each is pinned to its core."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bench import cores as layout
 from bench import processes
 from tests.waiting import wait_until
 
-# A child that ignores SIGTERM, with a child of its own and a second thread; says so when all of it is there.
+# A process that ignores SIGTERM, with a child process and a second thread; prints a line when it has both.
 STUBBORN = """
 import signal, subprocess, sys, threading, time
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -71,9 +71,9 @@ def test_every_thread_is_moved_to_the_core(stubborn: subprocess.Popen[str]) -> N
 
 def test_one_core_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: {5})
-    found = layout.layout()
-    assert (found.model, found.rest) == (None, None)
-    assert "nothing is pinned" in str(found)
+    cores = layout.layout()
+    assert (cores.model, cores.rest) == (None, None)
+    assert "nothing is pinned" in str(cores)
 
 
 def test_a_process_costs_memory_and_time(stubborn: subprocess.Popen[str]) -> None:

@@ -1,4 +1,4 @@
-"""The figures to reach: which there are, when a row is reached, and what becomes of one that cannot be measured."""
+"""The rows of figures to reach: their names, when one is reached, and what is shown if it cannot be measured."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ from standfast.core.settings import Settings
 MEDIAN, LOST = Threshold("median", 50, "ms"), Threshold("lost", 0)
 
 
-def row(name: str = "kill", *aims: Threshold, found: Measurement | Exception | None = None) -> Row:
-    def measure(_place: RowContext) -> Measurement:
-        if isinstance(found, Exception):
-            raise found
-        return found or Measurement("nothing", {})
+def row(name: str = "kill", *aims: Threshold, measurement: Measurement | Exception | None = None) -> Row:
+    def measure(_context: RowContext) -> Measurement:
+        if isinstance(measurement, Exception):
+            raise measurement
+        return measurement or Measurement("nothing", {})
 
     return Row(name, f"what {name} is", measure, aims or (MEDIAN, LOST))
 
@@ -40,16 +40,16 @@ def outcome(figures: dict[str, Figure], *aims: Threshold, peers: str = "raw") ->
 
 
 def test_every_row_has_a_name_of_its_own_and_something_to_reach() -> None:
-    assert len({one.name for one in ROWS}) == len(ROWS)
-    assert all(one.aims for one in ROWS)
+    assert len({row.name for row in ROWS}) == len(ROWS)
+    assert all(row.aims for row in ROWS)
 
 
 def test_every_strike_is_a_row() -> None:
-    assert set(FAULTS) <= {one.name for one in ROWS}
+    assert set(FAULTS) <= {row.name for row in ROWS}
 
 
 def test_rows_are_chosen_by_name_in_the_order_of_the_table() -> None:
-    assert [one.name for one in chosen("hang, kill")] == ["kill", "hang"]
+    assert [row.name for row in chosen("hang, kill")] == ["kill", "hang"]
     assert list(chosen(None)) == list(ROWS)
 
 
@@ -59,8 +59,8 @@ def test_a_wrong_name_is_told_with_those_there_are() -> None:
 
 
 def test_a_row_is_reached_when_each_of_its_figures_is() -> None:
-    found = outcome({"median": 50.0, "lost": 0})
-    assert (found.reached, found.reason, found.to_reach) == (True, "", "median ≤ 50 ms, 0 lost")
+    result = outcome({"median": 50.0, "lost": 0})
+    assert (result.reached, result.reason, result.to_reach) == (True, "", "median ≤ 50 ms, 0 lost")
 
 
 @pytest.mark.parametrize(
@@ -73,8 +73,8 @@ def test_a_row_is_reached_when_each_of_its_figures_is() -> None:
     ],
 )
 def test_a_missed_row_says_which_figure_missed(figures: dict[str, Figure], reason: str) -> None:
-    found = outcome(figures)
-    assert (found.reached, found.reason) == (False, reason)
+    result = outcome(figures)
+    assert (result.reached, result.reason) == (False, reason)
 
 
 def test_of_several_rounds_the_median_counts() -> None:
@@ -88,19 +88,19 @@ def test_of_several_rounds_the_median_counts() -> None:
 )
 def test_a_peer_is_compared_with_only_where_it_was_asked_for(peers: str, reached: bool) -> None:
     aims = Threshold("of raw", 0.9, at_least=True), Threshold("times litserve", 2, at_least=True, peer="litserve")
-    found = outcome({"of raw": 0.95, "times litserve": 1.9}, *aims, peers=peers)
-    assert (found.reached, "litserve" in found.to_reach) == (reached, not reached)
+    result = outcome({"of raw": 0.95, "times litserve": 1.9}, *aims, peers=peers)
+    assert (result.reached, "litserve" in result.to_reach) == (reached, not reached)
 
 
 def test_what_could_not_be_measured_beside_it_is_a_reason_too() -> None:
-    found = judged(
+    result = judged(
         row(), Measurement("38 ms", {"median": 38.0, "lost": 0}, trouble=("round 2: no memory",)), "raw", 0, 1
     )
-    assert (found.reached, found.reason) == (False, "round 2: no memory")
+    assert (result.reached, result.reason) == (False, "round 2: no memory")
 
 
-class Cleared:
-    """A stand that only notes how often it was cleared."""
+class FakeSharedSystem:
+    """A shared system that only counts how often it was cleared."""
 
     times = 0
 
@@ -108,29 +108,31 @@ class Cleared:
         self.times += 1
 
 
-def run(*rows: Row) -> tuple[list[RowOutcome], Cleared, list[str]]:
-    stand, told = Cleared(), list[str]()
-    return each(rows, lambda _: RowContext(cast("SharedSystem", stand), True, "raw", told.append)), stand, told
+def run(*rows: Row) -> tuple[list[RowOutcome], FakeSharedSystem, list[str]]:
+    stand, messages = FakeSharedSystem(), list[str]()
+    return each(rows, lambda _: RowContext(cast("SharedSystem", stand), True, "raw", messages.append)), stand, messages
 
 
 def test_a_row_that_cannot_be_measured_says_why_and_the_others_are() -> None:
     well = Measurement("38 ms", {"median": 38.0, "lost": 0})
-    found, stand, told = run(row("first", found=ClusterError("Kafka is gone")), row("second", found=well))
-    assert [(one.name, one.reached, one.reason) for one in found] == [
+    outcomes, stand, messages = run(
+        row("first", measurement=ClusterError("Kafka is gone")), row("second", measurement=well)
+    )
+    assert [(outcome.name, outcome.reached, outcome.reason) for outcome in outcomes] == [
         ("first", False, "Kafka is gone"), ("second", True, ""),
     ]  # fmt: skip
-    assert found[0].measured == "not measured"
-    assert stand.times == 1, "the next one does not begin on what the first may have broken"
-    assert told[0] == "1 of 2, what first is"
+    assert outcomes[0].measured == "not measured"
+    assert stand.times == 1, "the next row does not begin on a system that the first may have broken"
+    assert messages[0] == "1 of 2, what first is"
 
 
 def test_an_error_that_nobody_foresaw_is_told_with_its_kind() -> None:
-    found, _, _ = run(row(found=ProcessLookupError(3, "No such process")))
-    assert found[0].reason == "ProcessLookupError: [Errno 3] No such process"
+    outcomes, _, _ = run(row(measurement=ProcessLookupError(3, "No such process")))
+    assert outcomes[0].reason == "ProcessLookupError: [Errno 3] No such process"
 
 
 def test_whoever_interrupts_ends_all_of_it() -> None:
-    def interrupted(_place: RowContext) -> Measurement:
+    def interrupted(_context: RowContext) -> Measurement:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -139,8 +141,14 @@ def test_whoever_interrupts_ends_all_of_it() -> None:
 
 def weights(*workers_and_others: tuple[float, float]) -> list[Weight]:
     return [
-        Weight(after_s=60.0 * at, worker_mb=one, others_mb=two, kafka_mb=500, each_mb={"supervisor": two, "drills": 9})
-        for at, (one, two) in enumerate(workers_and_others)
+        Weight(
+            after_s=60.0 * at,
+            worker_mb=worker_mb,
+            others_mb=others_mb,
+            kafka_mb=500,
+            each_mb={"supervisor": others_mb, "drills": 9},
+        )
+        for at, (worker_mb, others_mb) in enumerate(workers_and_others)
     ]
 
 
@@ -169,15 +177,15 @@ def test_between_failovers_p99_may_be_half_as_much_again_or_20_ms_more(
 def test_p99_is_not_compared_with_that_of_a_backlog(
     settled: bool, reason: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found = Soak(
+    soak = Soak(
         warm_up=WarmUp(9.0, settled), seconds=120, every_s=10, workers=8, served=[served(10.0, 12.0)],
         weights=weights((100, 100), (100, 100), (100, 101)),
     )  # fmt: skip
-    monkeypatch.setattr(soaking, "soak", lambda *_: found)
+    monkeypatch.setattr(soaking, "soak", lambda *_: soak)
     monkeypatch.setattr(
-        Cleared, "at", lambda *_: RunningSystem(Settings(), service("search", Settings())), raising=False
+        FakeSharedSystem, "at", lambda *_: RunningSystem(Settings(), service("search", Settings())), raising=False
     )
-    (row,) = [one for one in ROWS if one.name == "soak"]
+    (row,) = [row for row in ROWS if row.name == "soak"]
     (outcome,), _, _ = run(row)
     assert outcome.reason.startswith(reason)
     assert outcome.reached == settled

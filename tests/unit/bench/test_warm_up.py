@@ -1,4 +1,4 @@
-"""When a load has settled, and that nobody waits for ever until it has."""
+"""When the latency of a load has settled, and that the wait for it is bounded."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ RISING = [number / 80 for number in range(80)]
 
 
 class Answering:
-    """A load of which so many requests are under way at each look."""
+    """A load with these numbers of unanswered requests, one for each look."""
 
     def __init__(self, under_way: Iterator[int]) -> None:
         self._under_way = under_way
@@ -41,9 +41,9 @@ def test_two_spans_alike_are_a_settled_load_unless_it_is_a_backlog(waits: list[f
 
 def test_a_backlog_is_waited_for() -> None:
     falling, steady = Answering(iter([*range(200, 0, -2), *[3] * 200])), Answering(itertools.repeat(1))
-    found = warm_up({falling: 100.0, steady: 10.0}, span_s=0.04, within_s=30.0)
-    assert found.settled
-    assert found.seconds >= 0.08
+    result = warm_up({falling: 100.0, steady: 10.0}, span_s=0.04, within_s=30.0)
+    assert result.settled
+    assert result.seconds >= 0.08
 
 
 def test_a_load_that_never_settles_is_waited_for_so_long_and_no_longer() -> None:

@@ -1,4 +1,4 @@
-"""The store of profiles: what a reader finds in it, and what it says where there may be more or nothing can be read."""
+"""The profile store: what a reader finds in it, and what it returns if the store is incomplete or damaged."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _UNKNOWN = Known((), complete=False)
 
 
 def profile(user: str, *items: str, at: int = 1000, earlier: tuple[str, ...] = ()) -> Profile:
-    """Items a second apart from `at` on."""
+    """A profile with items one second apart, from `at` (ms) on."""
     seen = [Seen(item_id=item, event="view", timestamp=at + 1000 * n) for n, item in enumerate(items)]
     return Profile(user_id=user, items=seen, earlier=dict.fromkeys(earlier, 1), updated_at=at)
 
@@ -109,7 +109,7 @@ def test_profiles_of_one_user_in_two_partitions_are_merged_by_time(store: Store,
 
 def test_until_it_is_complete_and_when_nobody_follows_answers_say_so(store: Store, histories: ProfileHistories) -> None:
     histories.start()
-    assert histories.known("u") == _UNKNOWN, "nothing was told yet"
+    assert histories.known("u") == _UNKNOWN, "there is no bulletin yet"
     store.write([change("u", "a")], {0: 1})
     tell(store, complete=False)
     wait_until(lambda: histories.known("u").items, what="the part that is there")
@@ -119,7 +119,7 @@ def test_until_it_is_complete_and_when_nobody_follows_answers_say_so(store: Stor
     wait_until(lambda: histories.known("u").complete, what="completeness")
     tell(store, at=int(time.time() * 1000) - 60_000)
     wait_until(lambda: not histories.known("u").complete, what="a follower that is gone to be noticed")
-    assert histories.known("u").items == ("a",), "what is there is used all the same"
+    assert histories.known("u").items == ("a",), "the profiles that are there are used"
 
 
 def test_another_topics_store_is_read_in_place_of_the_first(
@@ -174,10 +174,10 @@ def test_a_damaged_store_costs_no_answer_and_is_begun_anew(how: str, store: Stor
     tell(store)
     histories = ProfileHistories(tmp_path)
     histories.start()
-    found = [histories.known(user) for user in users]
-    assert _UNKNOWN in found
-    assert found[-1] == _UNKNOWN, "what is damaged is given up"
-    assert damaged(store.path).exists(), "and whoever follows the topic is told"
+    known = [histories.known(user) for user in users]
+    assert _UNKNOWN in known
+    assert known[-1] == _UNKNOWN, "a damaged store is given up"
+    assert damaged(store.path).exists(), "and the follower sees it"
     histories.close()
     again = opened(tmp_path, "one", _LIMIT)
     assert (again.positions, again.users) == ({}, 0)
@@ -193,7 +193,7 @@ def test_a_store_that_is_deleted_under_its_readers_is_still_read(store: Store, h
     assert store.touch()
     remove(store.path.parent, but=[])
     assert histories.known("u").items == ("a",)
-    assert not store.touch(), "its follower sees that it must begin anew"
+    assert not store.touch(), "its follower sees that it must start again"
 
 
 def test_a_full_store_keeps_what_it_has_and_its_place(tmp_path: Path, histories: ProfileHistories) -> None:
@@ -236,7 +236,7 @@ store = opened(Path(sys.argv[1]), "one", 64 << 20)
 for at in count(store.positions.get(0, 0)):
     seen = [Seen(item_id=f"i{at}", event="view", timestamp=at)]
     users = [f"u{n}" for n in range(20)]
-    store.write([Change(0, one, Profile(user_id=one, items=seen, updated_at=at)) for one in users], {0: at + 1})
+    store.write([Change(0, user, Profile(user_id=user, items=seen, updated_at=at)) for user in users], {0: at + 1})
     print(at, flush=True)
 """
 
@@ -246,14 +246,14 @@ def test_a_writer_that_is_killed_at_any_moment_has_written_all_of_a_batch_or_not
     for run in range(3):
         writer = subprocess.Popen([sys.executable, "-c", _WRITER, str(tmp_path)], stdout=subprocess.PIPE, text=True)
         assert writer.stdout is not None
-        said = [int(writer.stdout.readline()) for _ in range(20 + 7 * run)]
+        numbers = [int(writer.stdout.readline()) for _ in range(20 + 7 * run)]
         writer.send_signal(signal.SIGKILL)
         writer.wait()
-        said += [int(line) for line in writer.stdout]
+        numbers += [int(line) for line in writer.stdout]
         writer.stdout.close()
         store = opened(tmp_path, "one", _LIMIT)
         position = store.positions[0]
-        assert position >= said[-1] + 1
+        assert position >= numbers[-1] + 1
         tell(store)
         if not run:
             reader.start()

@@ -1,4 +1,4 @@
-"""Calls that may never return are given up in time, also when outages were seen before."""
+"""Calls that may never return are given up in time, also after earlier outages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Starting a process: what is missing for it is made again, or named."""
+"""Starting a process: a missing log folder is created again; anything else that is missing is named."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SAYS = [sys.executable, "-c", "print('said')"]
 
 
 def test_the_folder_of_its_log_is_made_again(tmp_path: Path) -> None:
-    """Deleted while the system ran: it was told to run `make setup` again."""
+    """When the folder was deleted while the system ran, the error advised to run `make setup` again."""
     log = tmp_path / "logs" / "one.log"
     for _ in range(2):
         assert start_child(SAYS, signal.SIGTERM, log).wait(60) == 0

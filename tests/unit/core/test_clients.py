@@ -1,4 +1,4 @@
-"""What a user's `KAFKA_*` settings do to our clients: they win, or are refused with the reason."""
+"""A user's `KAFKA_*` settings win over ours in every client, or are refused with the reason."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from standfast.core.clients_fixed import FIXED
 from standfast.core.errors import SettingsError
 from standfast.core.settings import Settings
 
-# Not what any of our clients has.
+# Settings a user may change, with values that no client of ours uses.
 _OTHERS = {
     "reconnect.backoff.ms": "33",
     "reconnect.backoff.max.ms": "900",
@@ -62,7 +62,7 @@ def kinds(settings: Settings) -> dict[str, clients.Config]:
 
 
 def test_every_setting_of_ours_either_gives_way_or_is_refused() -> None:
-    """A new one in `clients` must be put on one of the two sides."""
+    """A new setting in `clients` must be added to `FIXED` or to `_OTHERS`."""
     ours = {name for config in kinds(given()).values() for name in config} - {"logger"}
     assert ours <= FIXED.keys() | _OTHERS.keys()
     assert not FIXED.keys() & _OTHERS.keys()
@@ -93,8 +93,8 @@ def test_another_name_of_it_is_refused_too_and_all_are_named() -> None:
 
 def test_the_documentation_lists_what_cannot_be_changed() -> None:
     page = (Path(__file__).parents[3] / "docs" / "sre.md").read_text()
-    told = page.partition("with these exceptions")[2].partition("What librdkafka refuses")[0]
-    assert set(re.findall(r"`([a-z.]+)`", told)) == FIXED.keys()
+    exceptions = page.partition("with these exceptions")[2].partition("What librdkafka refuses")[0]
+    assert set(re.findall(r"`([a-z.]+)`", exceptions)) == FIXED.keys()
 
 
 def test_saying_what_we_do_anyway_is_no_mistake() -> None:
@@ -111,7 +111,7 @@ def test_another_name_of_a_setting_wins_too() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "said"),
+    ("name", "value", "message"),
     [
         ("socket.timeout.ms", "60000", r"; socket\.timeout\.ms is 60000; transaction\.timeout\.ms is 10000"),
         ("delivery.timeout.ms", "30000", r"; message\.timeout\.ms is 30000; transaction\.timeout\.ms is 10000"),
@@ -119,14 +119,16 @@ def test_another_name_of_a_setting_wins_too() -> None:
         ("max.poll.interval.ms", "1000", r"max\.poll\.interval\.ms is 1000"),
     ],
 )
-def test_what_only_some_of_our_clients_refuse_is_said_before_anything_starts(name: str, value: str, said: str) -> None:
-    """A plain consumer takes it; every worker ended by it, again and again."""
-    with pytest.raises(SettingsError, match=said):
+def test_what_only_some_of_our_clients_refuse_is_said_before_anything_starts(
+    name: str, value: str, message: str
+) -> None:
+    """A plain consumer accepts the setting, but every worker ended on it, again and again."""
+    with pytest.raises(SettingsError, match=message):
         clients.check(given(**{name: value}))
 
 
 @pytest.mark.parametrize(
-    ("variables", "said"),
+    ("variables", "message"),
     [
         ({"KAFKA_ISOLATION_LEVEL": "read_uncommitted"}, "isolation.level = read_uncommitted cannot be set: "),
         ({"KAFKA_SECURITY_PROTOCOL": "SSL"}, "security.protocol = SSL, and the embedded Kafka knows PLAINTEXT only; "),
@@ -140,11 +142,11 @@ def test_what_only_some_of_our_clients_refuse_is_said_before_anything_starts(nam
         ),
     ],
 )
-def test_up_ends_with_one_line(tmp_path: Path, variables: dict[str, str], said: str) -> None:
-    """Begun all the same, the role would end again and again, or wait for ever."""
+def test_up_ends_with_one_line(tmp_path: Path, variables: dict[str, str], message: str) -> None:
+    """If it started, a role would end again and again, or wait for ever."""
     environment = {**os.environ, "STANDFAST_HOME": str(tmp_path), **variables}
     words = [sys.executable, "-m", "standfast", "up"]
     done = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=150, check=False)
     assert done.returncode == 2
-    assert done.stderr.splitlines()[-1].startswith(f"error: {said}")
+    assert done.stderr.splitlines()[-1].startswith(f"error: {message}")
     assert "Traceback" not in done.stderr

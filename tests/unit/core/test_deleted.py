@@ -1,4 +1,4 @@
-"""What a reader makes of its client's word that an offset is gone: one line, once it is known what is left."""
+"""How a reader reports deleted offsets after its client has logged an offset reset: one line with the whole range."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ GONE = "fetch failed due to requested offset not available on the broker: Broker
 TEMPLATE = "%s [%s] %s"  # as confluent-kafka calls its logger
 
 
-def says(offset: int, partition: int = 1, topic: str = TOPIC, to: str = "BEGINNING (leader epoch -1)") -> None:
-    """The client's line."""
+def client_logs(offset: int, partition: int = 1, topic: str = TOPIC, to: str = "BEGINNING (leader epoch -1)") -> None:
+    """Logs an offset reset as librdkafka does."""
     at = f"at offset {offset} (leader epoch 0), broker 1"
     text = f"[thrd:main]: {topic} [{partition}]: offset reset ({at}) to offset {to}: {GONE}"
     deleted.ClientLog().log(logging.WARNING, TEMPLATE, "OFFSET", "search-0@s0#consumer-4", text)
@@ -30,7 +30,7 @@ def message(offset: int | None, partition: int | None = 1, error: int | None = N
 
 
 class Ends:
-    """A consumer that knows where the partition begins and ends."""
+    """A consumer that knows the watermarks of the partition: 0 and `end`; None: Kafka does not answer."""
 
     def __init__(self, end: int | None = 100, *, start: int = 0, committed: int | None = -1001) -> None:
         self._end = end
@@ -45,7 +45,9 @@ class Ends:
             raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
         return [TopicPartition(place.topic, place.partition, self._committed) for place in places]
 
-    def get_watermark_offsets(self, _place: object, timeout: float = 0.0, *, cached: bool = False) -> tuple[int, int]:
+    def get_watermark_offsets(
+        self, _partition: object, timeout: float = 0.0, *, cached: bool = False
+    ) -> tuple[int, int]:
         if cached:
             return self._start, -1
         assert timeout < 1
@@ -54,10 +56,10 @@ class Ends:
         return 0, self._end
 
 
-def read(one: deleted.Unread, *messages: Message, consumer: Ends | None = None) -> list[Any]:
-    """What is said."""
+def read(unread: deleted.Unread, *messages: Message, consumer: Ends | None = None) -> list[Any]:
+    """The events that the reader logs, each with its first and last offset."""
     with structlog.testing.capture_logs() as lines:
-        one.read(cast(Consumer, consumer or Ends()), messages)
+        unread.read(cast(Consumer, consumer or Ends()), messages)
     return [(line["event"], line.get("from_offset"), line.get("to_offset")) for line in lines]
 
 
@@ -66,55 +68,57 @@ DELETED = "records were deleted before they were read"
 
 @pytest.mark.parametrize("consumer", [Ends(), Ends(None)], ids=["kafka answers", "kafka does not"])
 def test_the_next_message_says_where_what_is_gone_ends(consumer: Ends, caplog: pytest.LogCaptureFixture) -> None:
-    one = deleted.Unread(TOPIC)
-    says(3)
-    assert read(one, message(2), message(50, partition=0), consumer=consumer) == [], "read ahead before, or another's"
-    assert read(one, message(7), message(8), consumer=consumer) == [(DELETED, 3, 6)]
-    assert read(one, message(20), consumer=consumer) == []
+    unread = deleted.Unread(TOPIC)
+    client_logs(3)
+    assert read(unread, message(2), message(50, partition=0), consumer=consumer) == [], (
+        "read ahead before, or another's"
+    )
+    assert read(unread, message(7), message(8), consumer=consumer) == [(DELETED, 3, 6)]
+    assert read(unread, message(20), consumer=consumer) == []
     assert caplog.records == [], "the client's own line is not shown beside ours"
 
 
 def test_the_end_of_the_partition_says_it_too_and_an_error_does_not() -> None:
-    one = deleted.Unread(TOPIC)
-    says(0)
+    unread = deleted.Unread(TOPIC)
+    client_logs(0)
     assert (
-        read(one, message(None, None, KafkaError.UNKNOWN_TOPIC_OR_PART), message(9, 1, KafkaError._ALL_BROKERS_DOWN))
+        read(unread, message(None, None, KafkaError.UNKNOWN_TOPIC_OR_PART), message(9, 1, KafkaError._ALL_BROKERS_DOWN))
         == []
     )
-    assert read(one, message(5, 1, KafkaError._PARTITION_EOF)) == [(DELETED, 0, 4)]
+    assert read(unread, message(5, 1, KafkaError._PARTITION_EOF)) == [(DELETED, 0, 4)]
 
 
 def test_what_is_gone_twice_is_told_once_from_the_first() -> None:
-    one = deleted.Unread(TOPIC)
-    says(3)
-    says(6)
-    assert read(one, message(9)) == [(DELETED, 3, 8)]
+    unread = deleted.Unread(TOPIC)
+    client_logs(3)
+    client_logs(6)
+    assert read(unread, message(9)) == [(DELETED, 3, 8)]
 
 
 def test_an_offset_beyond_the_end_is_no_deletion() -> None:
-    one = deleted.Unread(TOPIC)
-    says(300)
-    said = read(one, message(0))
-    assert said == [("an offset is beyond the end; its partition is read from its beginning", None, None)]
-    assert read(one, message(400)) == []
+    unread = deleted.Unread(TOPIC)
+    client_logs(300)
+    events = read(unread, message(0))
+    assert events == [("an offset is beyond the end; its partition is read from its beginning", None, None)]
+    assert read(unread, message(400)) == []
 
 
 def test_of_a_partition_that_was_given_up_nothing_is_told() -> None:
-    one = deleted.Unread(TOPIC)
-    says(3)
-    one.forget({1})
-    says(3)
-    assert read(one, message(2)) == []
-    one.forget({1})
-    assert read(one, message(9)) == []
+    unread = deleted.Unread(TOPIC)
+    client_logs(3)
+    unread.forget({1})
+    client_logs(3)
+    assert read(unread, message(2)) == []
+    unread.forget({1})
+    assert read(unread, message(9)) == []
 
 
 def test_what_nobody_here_reads_stays_a_line_of_the_client(caplog: pytest.LogCaptureFixture) -> None:
-    one = deleted.Unread(TOPIC)
-    says(3, topic="others")
-    says(3, to="END")
+    unread = deleted.Unread(TOPIC)
+    client_logs(3, topic="others")
+    client_logs(3, to="END")
     assert [record.levelname for record in caplog.records] == ["WARNING", "WARNING"]
-    assert read(one, message(9)) == []
+    assert read(unread, message(9)) == []
 
 
 def test_a_reader_whose_group_has_committed_nothing_tells_what_was_deleted_before_it_came() -> None:

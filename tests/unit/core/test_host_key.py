@@ -1,4 +1,4 @@
-"""A host keeps its key for as long as its state folder stays where it is; no other system has the same."""
+"""A host keeps its key while its state folder stays in its place; no other system has the same key."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_a_copied_state_folder_is_another_system(tmp_path: Path, monkeypatch: py
 
 
 def test_the_same_place_in_another_container_is_another_system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two containers that share the machine's network have its name, and their state folders the same path."""
+    """Two containers on the machine's network have the same host name, and their state folders the same path."""
     first = key_of(tmp_path / "one", monkeypatch)
     shutil.rmtree(tmp_path / "one")
     assert key_of(tmp_path / "one", monkeypatch) != first

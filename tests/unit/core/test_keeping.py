@@ -1,4 +1,4 @@
-"""Small files are there whole or as they were before, whoever writes them and whatever fails."""
+"""Small files are written whole or stay as they were, whatever fails and with several writers."""
 
 from __future__ import annotations
 
@@ -57,4 +57,4 @@ def test_what_cannot_be_read_is_moved_out_of_the_way(tmp_path: Path) -> None:
     path = tmp_path / "kept.json"
     path.write_bytes(b"{torn")
     set_aside(path, "it is torn")
-    assert [one.name for one in tmp_path.iterdir()] == ["kept.json.unreadable"]
+    assert [path.name for path in tmp_path.iterdir()] == ["kept.json.unreadable"]

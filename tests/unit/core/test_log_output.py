@@ -1,4 +1,4 @@
-"""Nobody who logs waits for the reader of the log, or fails with it."""
+"""A process that logs neither waits for the reader of its log nor fails with it."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_a_pipe_that_nobody_reads_any_more_stops_nobody() -> None:
 
 
 def test_a_pipe_whose_reader_has_stopped_reading_stops_nobody() -> None:
-    """It waited for ever once the pipe's 64 KiB were full. The flag that says so is ours, not everybody's."""
+    """It waited for ever once the pipe's 64 KiB were full. O_NONBLOCK must not be set on the shared pipe."""
     read, write = os.pipe()
     assert _ends(2000, write) == "went on"
     assert not fcntl.fcntl(write, fcntl.F_GETFL) & os.O_NONBLOCK
@@ -51,7 +51,7 @@ def test_a_pipe_whose_reader_has_stopped_reading_stops_nobody() -> None:
 
 
 def test_a_socket_whose_reader_has_stopped_or_is_gone_stops_nobody() -> None:
-    """As systemd's journal is one."""
+    """systemd connects the journal as such a socket."""
     ours, theirs = socket.socketpair()
     assert _ends(20_000, theirs.fileno()) == "went on"
     ours.close()

@@ -1,4 +1,4 @@
-"""A torn metrics file costs its own values, a full disk costs nobody's life."""
+"""A torn metrics file loses only its own values, and a full disk ends no process."""
 
 from __future__ import annotations
 
@@ -71,4 +71,4 @@ def test_a_disk_that_is_full_when_a_file_is_made_or_grows_ends_nobody(
         assert [file.read_value(_KEY % number)[0] for number in (0, 1999)] == [0.0, 1999.0]
         file.close()
     size = (tmp_path / "counter_a.db").stat().st_size
-    assert size == 1 << 16, "it grew without space being taken, and the next page would kill"
+    assert size == 1 << 16, "without disk space it must not grow: SIGBUS would kill at its next page"

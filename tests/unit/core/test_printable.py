@@ -1,4 +1,4 @@
-"""No text of a stranger is obeyed by a terminal, whatever prints it."""
+"""No control sequence in foreign text reaches a terminal, whatever prints the text."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ def test_nothing_that_a_terminal_obeys_is_left_and_the_rest_is_as_it_was(text: s
     assert not set(shown) & set(OBEYED)
     assert len(shown) == len(text)
     assert "\n" not in one_line(text)
-    plain = [one for one in text if printable(one) == one]
-    assert [one for one in shown if one in plain] == plain or set(shown) - set(plain)
+    plain = [character for character in text if printable(character) == character]
+    assert [character for character in shown if character in plain] == plain or set(shown) - set(plain)
 
 
 @pytest.mark.parametrize("plain", ["Größe 85123A", "白いハート", "שלום", "a\tb\nc", "👩‍👩‍👧"])
@@ -71,8 +71,8 @@ def test_a_pretty_log_line_is_not_obeyed(capsys: pytest.CaptureFixture[str]) -> 
     logs.configure(LogSettings(format="pretty"), "test")
     try:
         structlog.get_logger().warning("quoted", drill=EVIL, more=[EVIL])
-        said = capsys.readouterr().err
+        shown = capsys.readouterr().err
     finally:
         structlog.reset_defaults()
-    for one in ("\x1b[2J", "\x1b]", "\x07", "\x9b", "\u202e"):
-        assert one not in said
+    for sequence in ("\x1b[2J", "\x1b]", "\x07", "\x9b", "\u202e"):
+        assert sequence not in shown

@@ -1,4 +1,4 @@
-"""The table of services: what each names is there, and what nobody lists is not."""
+"""The table of services: everything that a service names exists, and an unknown service is an error."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ def test_what_a_service_names_is_there(spec: ServiceSpec) -> None:
     assert not isinstance(made, str), f"the rehearsal of {spec.name} is refused: {made}"
     assert list(inspect.signature(resolved(spec.model)).parameters) == ["folder", "label", "device"]
     assert len(inspect.signature(resolved(spec.training)).parameters) == 4
-    asked = resolved(spec.asked)(())("r1", 3)
-    assert isinstance(asked, request)
-    assert (asked.request_id, asked.k) == ("r1", 3)
+    generated = resolved(spec.asked)(())("r1", 3)
+    assert isinstance(generated, request)
+    assert (generated.request_id, generated.k) == ("r1", 3)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -1,4 +1,4 @@
-"""Settings: flags over environment over file; what is wrong is named; secrets are never shown."""
+"""Settings: flags win over environment over file; wrong settings are named; secrets are never shown."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _HOSTILE = "s3cr3t-never-shown"
 
 @pytest.fixture(autouse=True)
 def _alone(state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No settings of the machine that runs the tests."""
+    """Removes the settings of the machine that runs the tests."""
     import os
 
     for name in os.environ:
@@ -54,14 +54,14 @@ def test_flags_win_over_environment_over_file(
     with pytest.MonkeyPatch.context() as patch:
         if variable:
             patch.setenv("STANDFAST_SEARCH__WORKERS", str(variable))
-        found = load(path, {"search": {"workers": flag}})
-    assert found.search.workers == (flag or variable or in_file or Settings().search.workers)
+        loaded = load(path, {"search": {"workers": flag}})
+    assert loaded.search.workers == (flag or variable or in_file or Settings().search.workers)
 
 
 def test_sections_of_several_sources_are_merged(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STANDFAST_SEARCH__BATCH", "7")
-    found = load(write("[search]\nmax_k = 9\n"), {"search": {"workers": 5}}).search
-    assert (found.workers, found.batch, found.max_k) == (5, 7, 9)
+    search = load(write("[search]\nmax_k = 9\n"), {"search": {"workers": 5}}).search
+    assert (search.workers, search.batch, search.max_k) == (5, 7, 9)
 
 
 def test_the_file_is_found_here_and_in_the_state_folder(state: Path, tmp_path: Path) -> None:
@@ -73,7 +73,7 @@ def test_the_file_is_found_here_and_in_the_state_folder(state: Path, tmp_path: P
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("[search]\nworkers = 0\n", r"search\.workers = 0: .*it must be 1 to 256, or auto"),
         ("[search]\nmin_workers = 4\nmax_workers = 3\n", r"search\.max_workers = 3: .*min_workers, which is 4"),
@@ -84,8 +84,8 @@ def test_the_file_is_found_here_and_in_the_state_folder(state: Path, tmp_path: P
         ("[search\n", r"given\.toml: "),
     ],
 )
-def test_a_wrong_key_or_value_is_named_with_what_would_be_right(text: str, said: str, write: Write) -> None:
-    with pytest.raises(SettingsError, match=said):
+def test_a_wrong_key_or_value_is_named_with_what_would_be_right(text: str, message: str, write: Write) -> None:
+    with pytest.raises(SettingsError, match=message):
         load(write(text))
 
 
@@ -95,16 +95,16 @@ def test_every_wrong_key_is_named_at_once(write: Write) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "said"),
+    ("name", "value", "message"),
     [
         ("STANDFAST_SERACH__WORKERS", "2", "STANDFAST_SERACH__WORKERS: no such setting; did you mean"),
         ("STANDFAST_SEARCH__WORKERS", "many", r"search\.workers = 'many'"),
         ("STANDFAST_SEARCH", "2", "STANDFAST_SEARCH: no such setting; did you mean STANDFAST_SEARCH__"),
     ],
 )
-def test_a_wrong_variable_is_named(name: str, value: str, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wrong_variable_is_named(name: str, value: str, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(name, value)
-    with pytest.raises(SettingsError, match=said):
+    with pytest.raises(SettingsError, match=message):
         load()
 
 
@@ -113,19 +113,19 @@ def test_the_variables_of_the_kafka_world(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setenv("KAFKA_SECURITY_PROTOCOL", "SASL_SSL")
     monkeypatch.setenv("KAFKA_HEAP_OPTS", "-Xmx1g")
     monkeypatch.setenv("SCHEMA_REGISTRY_URL", "http://registry.example")
-    found = load()
-    assert found.kafka.bootstrap_servers == "broker.example:9092"
-    assert {key: value.get_secret_value() for key, value in found.kafka.client.items()} == {
+    loaded = load()
+    assert loaded.kafka.bootstrap_servers == "broker.example:9092"
+    assert {key: value.get_secret_value() for key, value in loaded.kafka.client.items()} == {
         "security.protocol": "SASL_SSL"
     }
-    assert found.schema_registry_url is not None
+    assert loaded.schema_registry_url is not None
 
 
 def test_secrets_are_masked_wherever_settings_are_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KAFKA_SASL_PASSWORD", _HOSTILE)
     monkeypatch.setenv("SCHEMA_REGISTRY_URL", f"http://user:{_HOSTILE}@registry.example")
-    found = load()
-    for shown in (repr(found), str(found), found.model_dump_json(), str(found.model_dump())):
+    loaded = load()
+    for shown in (repr(loaded), str(loaded), loaded.model_dump_json(), str(loaded.model_dump())):
         assert _HOSTILE not in shown
 
 
@@ -199,7 +199,7 @@ def test_two_protocols_are_refused(state: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "said"),
+    ("name", "value", "message"),
     [
         ("KAFKA_SECURITY_PROTOCOL", "SASL", r"security\.protocol"),
         ("KAFKA_SOCKET_TIMEOUT_MS", "soon", r"socket\.timeout\.ms"),
@@ -208,17 +208,17 @@ def test_two_protocols_are_refused(state: Path, monkeypatch: pytest.MonkeyPatch)
     ],
 )
 def test_what_librdkafka_refuses_is_said_before_anything_starts(
-    state: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: str, said: str
+    state: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: str, message: str
 ) -> None:
     monkeypatch.setenv(name, value)
-    with pytest.raises(SettingsError, match=rf"refuses a setting: .*{said}.*KAFKA_<NAME>"):
+    with pytest.raises(SettingsError, match=rf"refuses a setting: .*{message}.*KAFKA_<NAME>"):
         clients.check(load())
     monkeypatch.setenv(name, "plaintext" if "PROTOCOL" in name else "1000")
     if name != "KAFKA_NO_SUCH":
         clients.check(load())
 
 
-# A value that is not the default, for each key whose value is no plain number.
+# A value other than the default for each key whose value is no plain number; numbers are increased by 1.
 _OTHER: dict[str, object] = {
     "kafka.bootstrap_servers": "kafka:9092",
     "kafka.brokers": 3,

@@ -1,4 +1,4 @@
-"""Asking whether a system runs changes nothing, and names no process but the one that runs it."""
+"""Asking whether a system runs changes nothing, and finds no process but the supervisor."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ from tests.waiting import wait_until
 
 
 def _written(pid: int, started: int) -> status.SystemStatus:
-    found = status.SystemStatus(
+    written = status.SystemStatus(
         state="ready", at=0, supervisor_pid=pid, supervisor_started=started, bootstrap_servers="", metrics_url=""
     )
-    status.write(found)
-    return found
+    status.write(written)
+    return written
 
 
 @pytest.mark.usefixtures("state")
 def test_readers_never_take_each_other_for_a_supervisor() -> None:
-    """They did: 221 of 12,000 polls of two readers found a dead system ready."""
+    """With an exclusive lock in readers, 221 of 12,000 polls of two readers found a dead system ready."""
     _written(1, 0)
     seen: list[status.SystemStatus | None] = []
     readers = [threading.Thread(target=lambda: seen.extend(status.read() for _ in range(500))) for _ in range(4)]
@@ -47,14 +47,14 @@ def test_readers_never_take_each_other_for_a_supervisor() -> None:
 @pytest.mark.usefixtures("state")
 def test_a_system_starts_while_it_is_asked_for_and_no_older_ones_status_is_read_as_its_own() -> None:
     _written(1, 0)
-    asked, stop = [0, 0], threading.Event()
+    polls, stop = [0, 0], threading.Event()
     seen: list[status.SystemStatus] = []
 
     def ask(reader: int) -> None:
         while not stop.is_set():
-            asked[reader] += 1
-            if (found := status.read()) is not None:
-                seen.append(found)
+            polls[reader] += 1
+            if (running := status.read()) is not None:
+                seen.append(running)
 
     readers = [threading.Thread(target=ask, args=(reader,)) for reader in range(2)]
     for reader in readers:
@@ -66,9 +66,9 @@ def test_a_system_starts_while_it_is_asked_for_and_no_older_ones_status_is_read_
                 assert status.is_running()
                 assert status.read() is None
             assert not status.is_running()
-            # A status written between a reader's two looks would be one of a system that lived at the first.
-            before = list(asked)
-            wait_until(lambda at=before: all(now > then + 1 for now, then in zip(asked, at, strict=True)), 30)
+            # Each reader must begin a new read now: one that saw the lock held would accept a status written after it.
+            before = list(polls)
+            wait_until(lambda at=before: all(now > then + 1 for now, then in zip(polls, at, strict=True)), 30)
     finally:
         stop.set()
         for reader in readers:
@@ -109,7 +109,7 @@ def test_a_process_is_named_by_its_start() -> None:
 
 
 def test_a_program_is_not_begun_for_a_parent_that_is_gone(tmp_path: Path) -> None:
-    """It asks for the signal too late then, and would live on for ever."""
+    """Then the program asks for the parent-death signal too late and would live on for ever."""
     begun = tmp_path / "begun"
     for parent, code in ((os.getpid(), 0), (os.getppid(), 1)):
         begun.unlink(missing_ok=True)
@@ -119,8 +119,8 @@ def test_a_program_is_not_begun_for_a_parent_that_is_gone(tmp_path: Path) -> Non
 
 
 def test_what_start_child_begins_dies_with_who_began_it(tmp_path: Path) -> None:
-    said = tmp_path / "said"
-    program = f"import os, time; open({str(said)!r}, 'w').write(str(os.getpid())); time.sleep(60)"
+    pid_file = tmp_path / "said"
+    program = f"import os, time; open({str(pid_file)!r}, 'w').write(str(os.getpid())); time.sleep(60)"
     starter = (
         "import signal, sys, time\n"
         "from standfast.core.processes.child import start_child\n"
@@ -128,7 +128,7 @@ def test_what_start_child_begins_dies_with_who_began_it(tmp_path: Path) -> None:
         "time.sleep(60)\n"
     )
     with subprocess.Popen([sys.executable, "-c", starter]) as process:
-        pid = int(wait_until(lambda: said.exists() and said.read_text()))
+        pid = int(wait_until(lambda: pid_file.exists() and pid_file.read_text()))
         handle = os.pidfd_open(pid)
         process.kill()
     ready, _, _ = select.select([handle], [], [], 30.0)
@@ -137,7 +137,7 @@ def test_what_start_child_begins_dies_with_who_began_it(tmp_path: Path) -> None:
 
 
 def test_a_child_dies_with_who_waits_for_it_until_it_is_cut_loose(tmp_path: Path) -> None:
-    """`up --detach` was killed, and the system started all the same."""
+    """`up --detach` was killed, and the system started nevertheless."""
     program = (
         "import os, signal, sys, time\n"
         "from standfast.core.processes.parent_death import untie_from_parent, tie_to_parent\n"
@@ -152,14 +152,14 @@ def test_a_child_dies_with_who_waits_for_it_until_it_is_cut_loose(tmp_path: Path
     )
     words = launching.command()[:2]
     for how, survives in (("tied", False), ("loose", True)):
-        said = tmp_path / how
-        command = [*words, "-c", starter, *words[:1], "-c", program, how, str(said)]
+        pid_file = tmp_path / how
+        command = [*words, "-c", starter, *words[:1], "-c", program, how, str(pid_file)]
         with subprocess.Popen(command, env=launching.environment()) as process:
             deadline = time.monotonic() + 60
-            while not (said.exists() and said.read_text()):
+            while not (pid_file.exists() and pid_file.read_text()):
                 assert time.monotonic() < deadline
                 time.sleep(0.02)
-            pid = int(said.read_text())
+            pid = int(pid_file.read_text())
             handle = os.pidfd_open(pid)
             process.kill()
             process.wait()

@@ -1,4 +1,4 @@
-"""Who makes no step is told from who makes few, and from one whose supervisor was held up."""
+"""A process without steps is told from a slow one, and from one whose supervisor itself was stopped."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_before_its_first_step_it_has_ten_minutes(tmp_path: Path) -> None:
 
 
 def test_only_looks_count_and_not_the_time_in_which_nobody_looked(tmp_path: Path) -> None:
-    """`docker pause` for an hour stops the supervisor with its roles: none of them is to be killed afterwards."""
+    """`docker pause` stops the supervisor with its roles: after an hour of it no role may be killed."""
     pulse = Pulse(tmp_path / "pulse")
     stillness = Stillness(os.getpid(), pulse)
     pulse.beat()

@@ -1,4 +1,4 @@
-"""Variables and folders of other programs do not get in; what a caller left of streams and signals is put right."""
+"""Variables and modules of other programs are kept out; closed streams and ignored signals are handled."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_what_others_set_for_others_is_not_ours(name: str, value: str) -> None:
      ("STANDFAST_METRICS_PORT", "9464")],
 )  # fmt: skip
 def test_what_is_meant_for_us_is_kept(name: str, value: str) -> None:
-    """The last is a typing error: it must be refused by name, and not be taken for Kubernetes'."""
+    """The last is a typing error: it must be refused by name, not dropped as one of Kubernetes' variables."""
     assert surroundings.is_kept(name, value)
 
 
@@ -124,11 +124,11 @@ def test_a_state_folder_that_cannot_be_is_one_line(how: str, tmp_path: Path) -> 
     (tmp_path / "file").write_text("")
     (tmp_path / "link").symlink_to(tmp_path / "file" / "nowhere")
     (tmp_path / "circle").symlink_to(tmp_path / "circle")
-    place = {
+    home = {
         "a file": tmp_path / "file", "a dangling link": tmp_path / "link", "an unknown user": "~nosuchuser/x",
         "a circle": tmp_path / "circle", "nobody's": "/proc/here",
     }[how]  # fmt: skip
-    done = _run("status", "--json", env={**launching.environment(), "STANDFAST_HOME": str(place)})
+    done = _run("status", "--json", env={**launching.environment(), "STANDFAST_HOME": str(home)})
     assert done.returncode == 1
     assert done.stderr.startswith("error: ")
     assert "set STANDFAST_HOME to a folder" in done.stderr

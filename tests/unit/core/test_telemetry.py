@@ -1,4 +1,4 @@
-"""One scrape shows what all processes of a machine count, the supervisor's own included."""
+"""One scrape shows the metrics of all processes on a machine, including the supervisor's."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ print(generate_latest(telemetry.shared_registry(folder)).decode())
 
 
 def test_the_supervisors_metrics_are_in_the_scrape_beside_those_of_its_children(tmp_path: Path) -> None:
-    """They were not: the metrics had been defined before the variable was set that says where their values live."""
+    """The supervisor's were missing: its metrics were defined before PROMETHEUS_MULTIPROC_DIR was set."""
     done = subprocess.run(
         [sys.executable, "-c", _SUPERVISOR, str(tmp_path / "metrics")], capture_output=True, text=True, check=True
     )

@@ -1,4 +1,4 @@
-"""The checker and the verdict: what a history proves, and what it never may."""
+"""The checker and the verdict: what a history of a drill proves, and what must never pass."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ CHECKS: list[Check] = ["passed", "failed", "unknown"]
 
 @cache
 def healthy(count: int = 600, partitions: int = 3, outage: float = 0.2) -> History:
-    """20 s of requests, all answered in 5 ms, those of partition 0 after the kill not before the outage is over."""
+    """20 s of requests answered in 5 ms; partition 0 answers nothing for `outage` seconds after the kill."""
     requests = []
     for number in range(count):
         at = number * 20 / count
@@ -45,8 +45,8 @@ def changed(history: History, number: int, **to: object) -> History:
 
 
 def test_a_healthy_history_passes_with_full_score() -> None:
-    found = verdict(healthy())
-    assert (found.verdict, found.score) == ("passed", 100.0)
+    judgement = verdict(healthy())
+    assert (judgement.verdict, judgement.score) == ("passed", 100.0)
 
 
 def test_rto_runs_from_the_kill_to_the_last_partition_that_answers_again() -> None:
@@ -61,7 +61,7 @@ def test_an_answer_to_a_request_from_before_the_kill_is_no_recovery() -> None:
     history = healthy()
     before = tuple(request for request in history.requests if request.invoked < STRUCK)
     late = Sighting(STRUCK + 0.001, 0, 9999, "ok")
-    requests = (*before[:-3], *(replace(one, answers=(late,)) for one in before[-3:]))
+    requests = (*before[:-3], *(replace(request, answers=(late,)) for request in before[-3:]))
     assert measure(replace(history, requests=requests)).rto_ms is None
 
 
@@ -80,9 +80,9 @@ def test_a_sender_that_fell_behind_hides_no_latency() -> None:
 
 @given(st.integers(0, 599))
 def test_a_lost_answer_never_passes(number: int) -> None:
-    found = verdict(changed(healthy(), number, answers=()))
-    assert (found.verdict, found.held, found.score) == ("failed", "failed", 0.0)
-    assert any("1 of 600 accepted requests lost" in text for text in found.findings)
+    judgement = verdict(changed(healthy(), number, answers=()))
+    assert (judgement.verdict, judgement.held, judgement.score) == ("failed", "failed", 0.0)
+    assert any("1 of 600 accepted requests lost" in text for text in judgement.findings)
 
 
 @given(st.integers(0, 599), st.integers(1, 3))
@@ -90,33 +90,35 @@ def test_a_doubled_answer_never_passes_unless_it_is_allowed(number: int, more: i
     history = healthy()
     first = history.requests[number].answers[0]
     doubled = changed(history, number, answers=(first,) + (replace(first, at=24.0, offset=10_000),) * more)
-    found = verdict(doubled)
-    assert (found.verdict, found.score) == ("failed", 0.0)
+    judgement = verdict(doubled)
+    assert (judgement.verdict, judgement.score) == ("failed", 0.0)
     assert verdict(doubled, replace(OBJECTIVES, duplicates_allowed=True)).verdict == "passed"
 
 
 @given(st.integers(0, 599))
 def test_a_request_written_twice_and_answered_twice_says_something_of_the_load_alone(number: int) -> None:
-    """138 of 1,180 requests were: the load's own producer wrote them again when a broker had been killed."""
+    """The load's own producer wrote 138 of 1,180 requests twice when a broker had been killed."""
     history = healthy()
     first = history.requests[number].answers[0]
     second = replace(first, at=24.0, offset=10_000)
     written = changed(history, number, copies=(number, 700), offset=700, answers=(first, second))
-    seen, found = measure(written), verdict(written)
+    seen, judgement = measure(written), verdict(written)
     assert (seen.duplicated, seen.written_twice, seen.out_of_order) == (0, 1, 0)
-    assert (found.verdict, found.score) == ("passed", 100.0)
-    assert any("1 requests were written more than once by the drill's own producer" in text for text in found.findings)
+    assert (judgement.verdict, judgement.score) == ("passed", 100.0)
+    assert any(
+        "1 requests were written more than once by the drill's own producer" in text for text in judgement.findings
+    )
 
 
 @given(st.integers(0, 599), st.integers(1, 3))
 def test_more_answers_than_a_request_was_written_never_pass(number: int, copies: int) -> None:
     history = healthy()
     first = history.requests[number].answers[0]
-    more = tuple(replace(first, at=24.0, offset=10_000 + one) for one in range(copies))
-    places = tuple(range(number, number + copies))
-    found = changed(history, number, copies=places, answers=(first, *more))
-    assert measure(found).duplicated == 1
-    assert (verdict(found).verdict, verdict(found).score) == ("failed", 0.0)
+    more = tuple(replace(first, at=24.0, offset=10_000 + copy) for copy in range(copies))
+    offsets = tuple(range(number, number + copies))
+    answered_again = changed(history, number, copies=offsets, answers=(first, *more))
+    assert measure(answered_again).duplicated == 1
+    assert (verdict(answered_again).verdict, verdict(answered_again).score) == ("failed", 0.0)
 
 
 def test_copies_answered_out_of_their_order_are_seen() -> None:
@@ -139,9 +141,9 @@ def test_an_answer_to_a_request_never_sent_fails() -> None:
 
 
 def test_a_request_kafka_never_took_proves_nothing_against_the_system() -> None:
-    found = verdict(changed(healthy(), 400, sent="failed", answers=(), offset=-1))
-    assert found.verdict == "passed"
-    assert any("1 more were never acknowledged" in text for text in found.findings)
+    judgement = verdict(changed(healthy(), 400, sent="failed", answers=(), offset=-1))
+    assert judgement.verdict == "passed"
+    assert any("1 more were never acknowledged" in text for text in judgement.findings)
 
 
 def test_no_recovery_fails_and_too_short_a_watch_is_unknown() -> None:
@@ -153,9 +155,9 @@ def test_no_recovery_fails_and_too_short_a_watch_is_unknown() -> None:
 
 def test_too_few_samples_are_unknown_and_not_passed() -> None:
     history = healthy()
-    found = verdict(replace(history, requests=history.requests[:350]))
-    assert found.verdict == "unknown"
-    assert found.score < 100
+    judgement = verdict(replace(history, requests=history.requests[:350]))
+    assert judgement.verdict == "unknown"
+    assert judgement.score < 100
 
 
 def test_an_empty_history_is_never_a_pass() -> None:
@@ -173,8 +175,8 @@ def test_the_order_in_which_requests_are_listed_changes_nothing(order: list[int]
 @given(st.permutations(list(range(8))))
 def test_out_of_order_is_zero_only_for_answers_in_request_order(order: list[int]) -> None:
     requests = [
-        Request(f"d-{at}", 0, 0.0, 0.0, "acked", at, (Sighting(1.0 + place, 0, place, "ok"),))
-        for place, at in enumerate(order)
+        Request(f"d-{at}", 0, 0.0, 0.0, "acked", at, (Sighting(1.0 + position, 0, position, "ok"),))
+        for position, at in enumerate(order)
     ]
     assert (out_of_order(requests) == 0) == (list(order) == sorted(order))
 
@@ -188,22 +190,22 @@ def test_answers_in_different_result_partitions_are_not_compared() -> None:
 
 @given(st.lists(st.sampled_from(CHECKS)))
 def test_the_worst_check_wins_and_none_at_all_is_unknown(checks: list[Check]) -> None:
-    found = worst(checks)
+    check = worst(checks)
     if not checks:
-        assert found == "unknown"
+        assert check == "unknown"
     elif "failed" in checks:
-        assert found == "failed"
+        assert check == "failed"
     else:
-        assert found == ("unknown" if "unknown" in checks else "passed")
+        assert check == ("unknown" if "unknown" in checks else "passed")
 
 
 @pytest.mark.parametrize(("injected", "undone"), list(itertools.product(CHECKS, CHECKS)))
 def test_the_verdict_passes_only_if_all_three_do(injected: Check, undone: Check) -> None:
-    found = judge(Finding(injected, "i"), measure(healthy()), Finding(undone, "u"), OBJECTIVES)
-    assert (found.verdict == "passed") == (injected == undone == "passed")
-    assert (found.injected, found.undone) == (injected, undone)
+    judgement = judge(Finding(injected, "i"), measure(healthy()), Finding(undone, "u"), OBJECTIVES)
+    assert (judgement.verdict == "passed") == (injected == undone == "passed")
+    assert (judgement.injected, judgement.undone) == (injected, undone)
     if injected != "passed":
-        assert found.held == "unknown"
+        assert judgement.held == "unknown"
 
 
 _sighting = st.builds(
@@ -229,22 +231,24 @@ _request = st.builds(
 def test_any_history_is_judged_and_a_bad_one_never_passes(requests: list[Request], struck: float | None) -> None:
     faults = () if struck is None else (Fault(struck, frozenset({0, 1})),)
     history = History(tuple(requests), (), faults, ended=40.0)
-    found = verdict(history)
+    judgement = verdict(history)
     lost = any(request.sent == "acked" and not request.answers for request in requests)
     doubled = any(len(request.answers) > 1 for request in requests)
-    assert 0 <= found.score <= 100
+    assert 0 <= judgement.score <= 100
     if lost or doubled:
-        assert (found.verdict, found.score) == ("failed", 0.0)
-    assert found.verdict != "passed"  # twenty requests are too few for a p99
+        assert (judgement.verdict, judgement.score) == ("failed", 0.0)
+    assert judgement.verdict != "passed"  # twenty requests are too few for a p99
 
 
 def with_items(history: History, sizes: int = 23) -> History:
-    """The same, each request asking for some products, and each answer having them."""
+    """The same history; each request asks for 1 to `sizes` products, and its answer has as many."""
     requests = tuple(
         replace(
-            one, k=1 + number % sizes, answers=tuple(replace(seen, items=1 + number % sizes) for seen in one.answers)
+            request,
+            k=1 + number % sizes,
+            answers=tuple(replace(seen, items=1 + number % sizes) for seen in request.answers),
         )
-        for number, one in enumerate(history.requests)
+        for number, request in enumerate(history.requests)
     )
     return replace(history, requests=requests)
 
@@ -257,18 +261,22 @@ def test_answers_that_are_to_their_requests_pass() -> None:
 def test_any_two_answers_of_near_requests_that_are_swapped_fail_the_drill(first: int, apart: int) -> None:
     history = with_items(healthy())
     second = (first + apart) % 600
-    one, other = history.requests[first], history.requests[second]
-    swapped = changed(history, first, answers=tuple(replace(a, items=other.k) for a in one.answers))
-    swapped = changed(swapped, second, answers=tuple(replace(a, items=one.k) for a in other.answers))
-    found = verdict(swapped)
-    assert (found.held, found.verdict) == (("failed", "failed") if one.k != other.k else ("passed", "passed"))
-    assert (found.score == 0.0) == (one.k != other.k)
+    request, other = history.requests[first], history.requests[second]
+    swapped = changed(history, first, answers=tuple(replace(a, items=other.k) for a in request.answers))
+    swapped = changed(swapped, second, answers=tuple(replace(a, items=request.k) for a in other.answers))
+    judgement = verdict(swapped)
+    assert (judgement.held, judgement.verdict) == (
+        ("failed", "failed") if request.k != other.k else ("passed", "passed")
+    )
+    assert (judgement.score == 0.0) == (request.k != other.k)
 
 
 def test_every_answer_that_of_the_request_before_fails_the_drill() -> None:
     history = with_items(healthy())
-    moved = [one.answers for one in history.requests[-1:] + history.requests[:-1]]
-    requests = tuple(replace(one, answers=answers) for one, answers in zip(history.requests, moved, strict=True))
+    moved = [request.answers for request in history.requests[-1:] + history.requests[:-1]]
+    requests = tuple(
+        replace(request, answers=answers) for request, answers in zip(history.requests, moved, strict=True)
+    )
     assert measure(replace(history, requests=requests)).wrong > 20
 
 
@@ -283,6 +291,6 @@ def test_a_shop_with_few_products_is_not_wrong() -> None:
 
 def test_an_answer_cut_short_after_the_fault_fails_the_drill() -> None:
     history = with_items(healthy())
-    late = next(n for n, one in enumerate(history.requests) if one.invoked > STRUCK + 1 and one.k > 3)
+    late = next(n for n, request in enumerate(history.requests) if request.invoked > STRUCK + 1 and request.k > 3)
     (answer,) = history.requests[late].answers
     assert verdict(changed(history, late, answers=(replace(answer, items=2),))).verdict == "failed"

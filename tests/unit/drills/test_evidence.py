@@ -1,4 +1,4 @@
-"""What a history says of each of its faults: the RTO, whose answer counts, from when, and what a pause is."""
+"""What a history shows for each fault: its RTO, which answers count and from when, and its longest pause."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from drills.evidence.checker import measure
 from drills.evidence.history import Fault, History, Request, Sighting
 from drills.evidence.recovery import Recoveries
 
-AT = 100.0  # of the strike, by the monotonic clock
+AT = 100.0  # of the fault, by the monotonic clock
 WALL_MS = 1_000_000  # the same moment by the wall clock
 STRUCK = Fault(AT, frozenset({0, 1}), "kill", (frozenset({0, 1}),), WALL_MS + 1)
 
 
 def request(partition: int, due: float, seen: float | None, written: float | None = None) -> Request:
-    """One that was answered `seen - AT` seconds after the strike; written then, unless told."""
+    """A request due at `due`, whose answer was read at `seen` and written to Kafka at `written`, `seen` by default."""
     stamp = WALL_MS + round(((seen if written is None else written) - AT) * 1000) if seen is not None else 0
     answers = () if seen is None else (Sighting(seen, 0, 0, "ok", "search-0", stamp),)
     return Request(f"{partition}-{due}", partition, due, due, "acked", 1, answers)
@@ -37,9 +37,9 @@ def test_a_request_that_was_under_way_counts_too() -> None:
 
 
 def test_what_the_victim_had_written_itself_does_not_count_whenever_it_was_seen() -> None:
-    own = request(0, AT - 0.01, AT + 0.002, written=AT - 0.001)
+    victims = request(0, AT - 0.01, AT + 0.002, written=AT - 0.001)
     in_the_same_millisecond = request(1, AT - 0.01, AT + 0.003, written=AT)
-    assert judged(own, in_the_same_millisecond, request(0, AT, AT + 0.04)).answered_ms(STRUCK) == pytest.approx(40)
+    assert judged(victims, in_the_same_millisecond, request(0, AT, AT + 0.04)).answered_ms(STRUCK) == pytest.approx(40)
 
 
 def test_of_two_victims_the_last_to_be_replaced_counts() -> None:

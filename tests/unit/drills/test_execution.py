@@ -1,4 +1,4 @@
-"""A drill's own thread: what is written before the fault, and that the last event comes whatever goes wrong."""
+"""A drill's thread: what it writes before the fault, and that it emits a last event whatever goes wrong."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ WHOSE = Whose("x.drills.results", "d1", None)
 
 
 class FakeLoad:
-    """One request that was answered, and all is well after the fault."""
+    """A load with one answered request, which recovers at once after the fault."""
 
     broken = None
 
@@ -66,7 +66,7 @@ class FakeLoad:
 
 
 class Toy(toy_fault.Mark):
-    """The toy fault on no system, with a note of what is called."""
+    """The toy fault without a system; `called` records `inject`."""
 
     called: list[str]
 
@@ -79,8 +79,8 @@ class Toy(toy_fault.Mark):
         return super().inject()
 
 
-class Drill:
-    """One drill of the toy fault, the runner played by the test."""
+class ToyDrill:
+    """One drill with the toy fault; the test plays the runner."""
 
     def __init__(self, *, acknowledges: bool = True, **overridden: Callable[..., Any]) -> None:
         self.events: list[DrillEvent] = []
@@ -138,7 +138,7 @@ def test_the_intent_is_in_the_file_and_acknowledged_before_the_fault() -> None:
         seen.append((intents.is_kept(WHOSE), [event.phase for event in drill.events]))
         return Toy.inject(toy)
 
-    drill = Drill(inject=inject)
+    drill = ToyDrill(inject=inject)
     last = drill.ended()
     assert seen == [(True, ["steady_state"])]
     (kept,) = intents.kept(WHOSE.topic)
@@ -150,7 +150,7 @@ def test_the_intent_is_in_the_file_and_acknowledged_before_the_fault() -> None:
 
 def test_nothing_is_injected_without_an_acknowledgement(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(execution, "_WRITTEN_WITHIN_S", 0.2)
-    drill = Drill(acknowledges=False)
+    drill = ToyDrill(acknowledges=False)
     last = drill.ended()
     assert (last.phase, last.injected, drill.called) == ("rejected", None, [])
     assert "nothing was injected: Kafka did not acknowledge within 0.2 s" in (last.reason or "")
@@ -158,15 +158,15 @@ def test_nothing_is_injected_without_an_acknowledgement(monkeypatch: pytest.Monk
 
 def test_nothing_is_injected_where_the_intent_cannot_be_written(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(intents, "write_whole", raising(OSError(28, "No space left on device")))
-    drill = Drill()
+    drill = ToyDrill()
     last = drill.ended()
     assert (last.phase, drill.called, len(drill.events)) == ("rejected", [], 1)
     assert "No space left on device" in (last.reason or "")
 
 
 def test_nothing_is_injected_when_another_runner_has_ended_the_drill() -> None:
-    """It has fenced this one and taken the file away; this one was stopped meanwhile and knows nothing of it."""
-    drill = Drill(acknowledges=False)
+    """The other runner has fenced this one and deleted the file while this one was stopped."""
+    drill = ToyDrill(acknowledges=False)
     drill.execution.start()
     wait_until(lambda: intents.is_kept(WHOSE), what="the file")
     intents.forget(WHOSE)
@@ -181,28 +181,28 @@ def test_a_fault_that_breaks_down_half_way_is_taken_away() -> None:
         Toy.inject(toy)
         raise RuntimeError("half way")
 
-    last = Drill(inject=inject).ended()
+    last = ToyDrill(inject=inject).ended()
     assert (last.phase, last.injected, last.undone) == ("aborted", "unknown", "passed")
     assert "half way" in (last.reason or "")
     assert not toy_fault.mark().exists()
 
 
 def test_a_fault_that_refuses_has_done_nothing_and_one_that_refuses_later_is_taken_away() -> None:
-    last = Drill(inject=raising(DrillRejected("ended by itself"))).ended()
+    last = ToyDrill(inject=raising(DrillRejected("ended by itself"))).ended()
     assert (last.phase, last.injected, last.reason) == ("rejected", None, "ended by itself")
-    last = Drill(injected=raising(DrillRejected("cannot look"))).ended()
+    last = ToyDrill(injected=raising(DrillRejected("cannot look"))).ended()
     assert (last.phase, last.injected, last.undone) == ("aborted", "unknown", "passed")
     assert not toy_fault.mark().exists()
 
 
 def test_an_undo_that_fails_is_a_finding_and_the_last_event_comes() -> None:
-    last = Drill(undo=raising(RuntimeError("stuck"))).ended()
+    last = ToyDrill(undo=raising(RuntimeError("stuck"))).ended()
     assert (last.phase, last.verdict, last.undone) == ("completed", "failed", "failed")
-    assert any("could not be taken away (RuntimeError: stuck)" in one for one in last.findings or ())
-    last = Drill(undo=raising(RuntimeError("stuck")), lasted=raising(ValueError("broken"))).ended()
+    assert any("could not be taken away (RuntimeError: stuck)" in finding for finding in last.findings or ())
+    last = ToyDrill(undo=raising(RuntimeError("stuck")), lasted=raising(ValueError("broken"))).ended()
     assert (last.phase, last.injected, last.undone) == ("aborted", "passed", "failed")
     assert "broken" in (last.reason or "")
-    last = Drill(undone=raising(RuntimeError("blind")), lasted=raising(ValueError("broken"))).ended()
+    last = ToyDrill(undone=raising(RuntimeError("blind")), lasted=raising(ValueError("broken"))).ended()
     assert (last.phase, last.undone) == ("aborted", "unknown")
 
 
@@ -215,7 +215,7 @@ def test_an_undo_that_fails_at_first_is_tried_again() -> None:
             raise RuntimeError("not yet")
         Toy.undo(toy)
 
-    assert Drill(undo=undo).ended().undone == "passed"
+    assert ToyDrill(undo=undo).ended().undone == "passed"
     assert len(tries) == 3
 
 
@@ -224,7 +224,7 @@ def test_a_drill_that_is_stopped_is_undone_however_short_the_time_for_it_is() ->
         drill.execution.stop("called off", 0)
         return False
 
-    drill = Drill(lasted=lasted)
+    drill = ToyDrill(lasted=lasted)
     last = drill.ended()
     assert (last.phase, last.reason, last.undone) == ("aborted", "called off", "passed")
     assert not toy_fault.mark().exists()
@@ -239,6 +239,6 @@ def test_the_finding_of_an_undo_outlives_a_second_stop() -> None:
         drill.execution.stop("the runner ends", 0)
         return Finding("failed", "it is still there")
 
-    drill = Drill(lasted=lasted, undone=undone)
+    drill = ToyDrill(lasted=lasted, undone=undone)
     last = drill.ended()
     assert (last.phase, last.undone) == ("aborted", "failed")

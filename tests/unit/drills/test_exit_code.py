@@ -1,4 +1,4 @@
-"""The exit code of `drill run`: each of the three verdicts alone, and which comes first."""
+"""The exit code of `drill run`: one for each of the three verdicts, and which verdict comes first."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The intent of a drill: what is written is read again, whatever it is, and what is not ours is left alone."""
+"""The intent of a drill: whatever is written is read again, and intents of other systems are left alone."""
 
 from __future__ import annotations
 
@@ -76,7 +76,9 @@ def test_what_is_written_is_read_again(intent: Intent) -> None:
     assert encoded(again) == encoded(intent), "a whole number has not become a float"
 
 
-@given(st.binary(max_size=60) | st.builds(lambda one, at: encoded(one).encode()[:at], written, st.integers(0, 80)))
+@given(
+    st.binary(max_size=60) | st.builds(lambda intent, at: encoded(intent).encode()[:at], written, st.integers(0, 80))
+)
 def test_anything_else_is_unreadable_and_never_an_error_of_another_kind(text: bytes) -> None:
     with pytest.raises(Unreadable):
         decoded(text)
@@ -90,7 +92,7 @@ def an_intent(drill_id: str = "d1", topic: str = TOPIC, **fields: Any) -> Intent
 
 
 def files() -> list[str]:
-    return sorted(one.name for one in intents._folder().iterdir())
+    return sorted(path.name for path in intents._folder().iterdir())
 
 
 def test_a_file_is_there_until_it_is_forgotten_and_another_systems_is_left_alone(state: Path) -> None:
@@ -106,7 +108,7 @@ def test_a_file_is_there_until_it_is_forgotten_and_another_systems_is_left_alone
 
 
 def test_two_drills_of_one_id_have_a_file_each(state: Path) -> None:
-    """As where drills.control was deleted and made again, and drills are named after their records' places."""
+    """Drills without an id are named after partition and offset, so a recreated drills.control repeats their ids."""
     first, second = an_intent(), an_intent(whose=Whose(TOPIC, "d1", "drills.control-0-0@second"))
     intents.keep(first)
     intents.keep(second)
@@ -156,11 +158,11 @@ def test_the_event_carries_it_in_every_encoding_and_one_that_is_too_long_is_no_h
     assert bounded(long).intent is None
 
 
-# what is undone from it ---------------------------------------------------------------------------------------------
+# What is undone from an intent --------------------------------------------------------------------------------------
 
 
-class FakePlace:
-    """A system that somebody else has started."""
+class ForeignSystem:
+    """A running system that this process did not start and may not restart."""
 
     def __init__(self, running: SystemStatus) -> None:
         self.running = running
@@ -185,14 +187,14 @@ class FakePlace:
 def sleepers() -> Iterator[list[subprocess.Popen[bytes]]]:
     made = [subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()"]) for _ in range(5)]
     yield made
-    for one in made:
-        one.kill()
-        one.wait()
+    for sleeper in made:
+        sleeper.kill()
+        sleeper.wait()
 
 
 @pytest.fixture
-def scene(sleepers: list[subprocess.Popen[bytes]], monkeypatch: pytest.MonkeyPatch) -> RunningSystem:
-    """Two workers, a standby, a broker and a supervisor, as far as their processes go."""
+def system(sleepers: list[subprocess.Popen[bytes]], monkeypatch: pytest.MonkeyPatch) -> RunningSystem:
+    """A system whose two workers, standby, broker and supervisor are sleeping processes."""
     first, second, standby, broker, supervisor = (sleeper.pid for sleeper in sleepers)
     group, requests = "x.standfast-search", "x.search.requests"
 
@@ -218,47 +220,47 @@ def scene(sleepers: list[subprocess.Popen[bytes]], monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(status, "read", lambda: running)
     monkeypatch.setattr(leader.KillLeader, "victim", lambda _: 1)
     monkeypatch.setattr(controller.KillController, "victim", lambda _: 1)
-    return RunningSystem(SETTINGS, service("search", SETTINGS), FakePlace(running))
+    return RunningSystem(SETTINGS, service("search", SETTINGS), ForeignSystem(running))
 
 
 @pytest.mark.parametrize("name", sorted(FAULTS))
 def test_every_fault_is_resumed_from_what_was_written(
-    state: Path, scene: RunningSystem, sleepers: list[subprocess.Popen[bytes]], name: str
+    state: Path, system: RunningSystem, sleepers: list[subprocess.Popen[bytes]], name: str
 ) -> None:
     kind = FAULTS[name]
     aim = kind.aim()
-    with closing(kind.make(scene, aim)) as chosen:
+    with closing(kind.make(system, aim)) as chosen:
         target = chosen.choose()
     assert target.processes
     intents.keep(an_intent(fault=name, aim=aim, target=target))
     (again,) = intents.kept(TOPIC)
     assert (again.target, again.aim) == (target, aim)
-    with closing(kind.make(scene, again.aim)) as resumed:
+    with closing(kind.make(system, again.aim)) as resumed:
         struck = resumed.resume(again.target)
         resumed.undo()
-        if target.what != "broker":  # of which Kafka would be asked
-            assert resumed.undone().check == "passed", "nobody was struck, so nothing is left"
+        if target.what != "broker":  # for a broker, `undone` would ask Kafka
+            assert resumed.undone().check == "passed", "no process was struck, so nothing is left"
     assert struck.check == ("unknown" if name == "hang" else "failed")
     for sleeper in sleepers:
         sleeper.kill()
         sleeper.wait()
-    with closing(kind.make(scene, again.aim)) as resumed:
+    with closing(kind.make(system, again.aim)) as resumed:
         assert resumed.resume(again.target).check == "unknown"
 
 
 def test_a_process_that_has_the_pid_and_not_the_start_time_is_not_touched(
-    scene: RunningSystem, sleepers: list[subprocess.Popen[bytes]]
+    system: RunningSystem, sleepers: list[subprocess.Popen[bytes]]
 ) -> None:
     kind, pid = FAULTS["hang"], sleepers[0].pid
-    with closing(kind.make(scene, kind.aim({"worker": "search-0"}))) as chosen:
+    with closing(kind.make(system, kind.aim({"worker": "search-0"}))) as chosen:
         target = chosen.choose()
     os.kill(pid, signal.SIGSTOP)
     with closing(ProcessHandle("search-0", pid)) as held:
         wait_until(held.is_stopped, what="it stands still")
-        (own,) = target.processes
-        other = replace(target, processes=(replace(own, started=own.started - 1),))
+        (process,) = target.processes
+        other = replace(target, processes=(replace(process, started=process.started - 1),))
         for written_target, is_woken in ((other, False), (target, True)):
-            with closing(kind.make(scene, kind.aim())) as resumed:
+            with closing(kind.make(system, kind.aim())) as resumed:
                 assert resumed.resume(written_target).check == ("passed" if is_woken else "unknown")
                 resumed.undo()
                 if is_woken:
@@ -268,7 +270,7 @@ def test_a_process_that_has_the_pid_and_not_the_start_time_is_not_touched(
                     assert held.is_stopped()
 
 
-def told(phase: str, **fields: Any) -> Outcome:
+def outcome(phase: str, **fields: Any) -> Outcome:
     event = DrillEvent(drill_id="d1", drill="toy-mark", phase=phase, at=1, **fields)  # type: ignore[arg-type]
     return Outcome(event, Encoding.JSON)
 
@@ -285,7 +287,7 @@ def ending(leftovers: Leftovers, *outcomes: Outcome) -> DrillEvent:
 
 
 def test_a_drill_whose_runner_died_before_the_intent_has_injected_nothing(leftovers: Leftovers) -> None:
-    last = ending(leftovers, told("accepted"))
+    last = ending(leftovers, outcome("accepted"))
     assert (last.phase, last.verdict, last.injected, last.undone) == ("aborted", "aborted", None, None)
     assert "after the phase accepted; nothing was injected" in (last.reason or "")
 
@@ -293,7 +295,7 @@ def test_a_drill_whose_runner_died_before_the_intent_has_injected_nothing(leftov
 def test_a_fault_that_is_told_of_is_taken_away_and_the_end_says_so(leftovers: Leftovers) -> None:
     toy_fault.mark().touch()
     text = encoded(an_intent())
-    last = ending(leftovers, told("accepted"), told("steady_state", intent=text))
+    last = ending(leftovers, outcome("accepted"), outcome("steady_state", intent=text))
     assert not toy_fault.mark().exists()
     assert (last.injected, last.undone) == ("passed", "passed")
     assert len(last.findings or ()) == 2
@@ -302,7 +304,9 @@ def test_a_fault_that_is_told_of_is_taken_away_and_the_end_says_so(leftovers: Le
 def test_a_fault_of_another_machine_is_left_to_the_runner_there(leftovers: Leftovers) -> None:
     toy_fault.mark().touch()
     text = encoded(an_intent(machine="another"))
-    last = ending(leftovers, told("accepted"), told("steady_state", intent=text), told("injected", injected="passed"))
+    last = ending(
+        leftovers, outcome("accepted"), outcome("steady_state", intent=text), outcome("injected", injected="passed")
+    )
     assert toy_fault.mark().exists()
     assert (last.injected, last.undone) == ("passed", "unknown")
     assert "another machine" in " ".join(last.findings or ())
@@ -311,20 +315,20 @@ def test_a_fault_of_another_machine_is_left_to_the_runner_there(leftovers: Lefto
 def test_after_a_reboot_the_file_still_counts(leftovers: Leftovers) -> None:
     toy_fault.mark().touch()
     intents.keep(an_intent(machine="this one, before"))
-    assert ending(leftovers, told("accepted")).undone == "passed"
+    assert ending(leftovers, outcome("accepted")).undone == "passed"
     assert not toy_fault.mark().exists()
 
 
 @pytest.mark.parametrize("intent", ["{", "null", '{"fault": "mark"}'])
 def test_an_intent_in_the_stream_that_is_none_leaves_it_unknown(leftovers: Leftovers, intent: str) -> None:
-    last = ending(leftovers, told("accepted"), told("steady_state", intent=intent))
+    last = ending(leftovers, outcome("accepted"), outcome("steady_state", intent=intent))
     assert (last.injected, last.undone) == ("unknown", "unknown")
 
 
 def test_the_intent_of_another_drill_is_not_this_drills(leftovers: Leftovers) -> None:
     toy_fault.mark().touch()
     foreign = encoded(an_intent(topic="y.drills.results"))
-    assert ending(leftovers, told("accepted"), told("steady_state", intent=foreign)).undone == "unknown"
+    assert ending(leftovers, outcome("accepted"), outcome("steady_state", intent=foreign)).undone == "unknown"
     assert toy_fault.mark().exists()
 
 
@@ -339,7 +343,7 @@ def test_what_this_version_cannot_undo_is_said_and_moved_aside(leftovers: Leftov
     (name,) = files()
     assert name.endswith(".unreadable")
     text = encoded(an_intent(**fields))
-    last = ending(leftovers, told("accepted"), told("steady_state", intent=text))
+    last = ending(leftovers, outcome("accepted"), outcome("steady_state", intent=text))
     assert (last.injected, last.undone) == ("unknown", "unknown")
     assert "this runner cannot undo the fault" in " ".join(last.findings or ())
 
@@ -362,7 +366,7 @@ def broken(_fault: toy_fault.Mark) -> None:
 
 
 def test_what_the_file_tells_of_is_undone_before_kafka_answers(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Kafka may be what was struck: then it does not answer before the fault is taken away."""
+    """If Kafka itself was struck, it does not answer until the fault is undone."""
     monkeypatch.setitem(FAULTS, toy_fault.MARK.name, toy_fault.MARK)
     monkeypatch.setattr(runner, "_STOP_WITHIN_S", 0.1)
     monkeypatch.setattr(reader, "_TIMEOUT_S", 0.5)

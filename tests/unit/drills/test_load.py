@@ -1,4 +1,4 @@
-"""What the load makes of Kafka's word about a request that it sent."""
+"""What the load concludes from the delivery report of a request."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from drills.evidence.load import outcome
     ("error", "offset", "expected"),
     [
         (None, 5, ("acked", 5)),
-        (None, None, ("acked", -1)),  # a controller died: sent again, and already written; a campaign ended on it
+        (None, None, ("acked", -1)),  # a duplicate of a retry has no offset: a campaign that killed a controller failed
         (KafkaError(KafkaError._MSG_TIMED_OUT), None, ("unknown", -1)),
         (KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED), None, ("failed", -1)),
     ],

@@ -1,4 +1,4 @@
-"""From a command to a plan: what is taken, and what is refused with which words."""
+"""From a command to a plan: what is accepted, and what is rejected with which reason."""
 
 from __future__ import annotations
 
@@ -55,13 +55,13 @@ TWO = system(("search-0", "active", [0, 1, 2]), ("search-1", "active", [3]), ("s
 
 
 def chosen(status: SystemStatus | None, **fields: Any) -> str:
-    """The worker that worker-kill strikes in a system that says this of itself."""
+    """The worker that worker-kill chooses in a system with this status."""
     wanted = plan(**fields)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("standfast.core.status.read", lambda: status)
-        scene = choice.scene_of(wanted, SETTINGS)
-        with closing(wanted.kind.make(scene, wanted.aim)) as injector:
-            return choice.chosen(injector, scene).processes[0].id
+        running = choice.scene_of(wanted, SETTINGS)
+        with closing(wanted.kind.make(running, wanted.aim)) as injector:
+            return choice.chosen(injector, running).processes[0].id
 
 
 def test_every_drill_of_the_catalogue_runs_with_its_defaults() -> None:
@@ -97,7 +97,7 @@ def test_at_least_once_delivery_promises_no_single_answers() -> None:
 
 
 @pytest.mark.parametrize(
-    ("fields", "said"),
+    ("fields", "message"),
     [
         ({"drill": "worker-kil"}, "did you mean worker-kill?"),
         ({"drill": "x" * 900_000}, "there are: worker-kill"),
@@ -124,10 +124,10 @@ def test_at_least_once_delivery_promises_no_single_answers() -> None:
         ({"target": {"topic": "search.requests"}, "params": {"service": "recommend"}}, "is not a topic of"),
     ],
 )
-def test_a_wrong_command_is_refused_with_what_would_be_right(fields: dict[str, Any], said: str) -> None:
+def test_a_wrong_command_is_refused_with_what_would_be_right(fields: dict[str, Any], message: str) -> None:
     with pytest.raises(DrillRejected) as refused:
         plan(**fields)
-    assert said in str(refused.value)
+    assert message in str(refused.value)
     assert len(str(refused.value)) < 500
 
 
@@ -179,7 +179,7 @@ def test_ties_are_broken_by_the_seed_and_the_same_seed_breaks_them_the_same_way(
 
 
 @pytest.mark.parametrize(
-    ("status", "fields", "said"),
+    ("status", "fields", "message"),
     [
         (lambda: None, {}, "standfast up"),
         (lambda: system(state="starting"), {}, "the system is starting"),
@@ -191,8 +191,8 @@ def test_ties_are_broken_by_the_seed_and_the_same_seed_breaks_them_the_same_way(
     ],
 )
 def test_a_system_that_cannot_be_drilled_is_left_alone(
-    status: Callable[[], SystemStatus | None], fields: dict[str, Any], said: str
+    status: Callable[[], SystemStatus | None], fields: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(DrillRejected) as refused:
         chosen(status(), **fields)
-    assert said in str(refused.value)
+    assert message in str(refused.value)

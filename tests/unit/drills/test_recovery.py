@@ -1,4 +1,4 @@
-"""What a starting runner makes of the outcome stream it finds, and how the stream is told to people."""
+"""What a starting runner does about drills without a last event, and how reports show the events."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ def event(drill_id: str, phase: Phase, at: int = 0) -> DrillEvent:
 def test_exactly_the_drills_without_an_end_are_ended(seen: list[tuple[str, Phase]]) -> None:
     outcomes = [Outcome(event(drill_id, phase), Encoding.JSON) for drill_id, phase in seen]
     ended = {drill_id for drill_id, phase in seen if phase in FINAL}
-    found = orphans(outcomes)
-    assert sorted(one.event.drill_id for one in found) == sorted({drill_id for drill_id, _ in seen} - ended)
-    assert not orphans([*outcomes, *(Outcome(one.event, one.encoding) for one in found)])
+    orphaned = orphans(outcomes)
+    assert sorted(orphan.event.drill_id for orphan in orphaned) == sorted({drill_id for drill_id, _ in seen} - ended)
+    assert not orphans([*outcomes, *(Outcome(orphan.event, orphan.encoding) for orphan in orphaned)])
 
 
 def test_an_orphan_ends_in_the_encoding_of_its_command() -> None:
-    (found,) = orphans([Outcome(event("a", "accepted"), Encoding.AVRO)])
-    assert (found.encoding, found.event.verdict) == (Encoding.AVRO, "aborted")
+    (orphan,) = orphans([Outcome(event("a", "accepted"), Encoding.AVRO)])
+    assert (orphan.encoding, orphan.event.verdict) == (Encoding.AVRO, "aborted")
 
 
 def test_a_history_is_kept_and_read_again(state: object) -> None:
@@ -111,18 +111,18 @@ def plausible() -> st.SearchStrategy[DrillEvent]:
 
 @given(st.lists(plausible(), min_size=1, max_size=6))
 def test_every_event_that_is_taken_for_one_can_be_told(seen: list[DrillEvent]) -> None:
-    told = stories(one for one in seen if is_taken(one))
-    if told:
-        page(told)
+    drills = stories(seen_event for seen_event in seen if is_taken(seen_event))
+    if drills:
+        page(drills)
         console = SafeConsole(file=io.StringIO())
-        console.print(overview(told), *(verdict_table(story.last) for story in told), *map(phase_line, seen[:0]))
-        for story in told:
+        console.print(overview(drills), *(verdict_table(story.last) for story in drills), *map(phase_line, seen[:0]))
+        for story in drills:
             console.print(*map(phase_line, story.events))
 
 
-def is_taken(one: DrillEvent) -> bool:
+def is_taken(drill_event: DrillEvent) -> bool:
     try:
-        refuse_unusual(one)
+        refuse_unusual(drill_event)
     except Unreadable:
         return False
     return True
@@ -130,7 +130,7 @@ def is_taken(one: DrillEvent) -> bool:
 
 def test_the_page_loads_nothing_and_escapes_what_others_wrote(state: object) -> None:
     hostile = "<script>alert(1)</script>"
-    told = stories(
+    drills = stories(
         [
             DrillEvent(drill_id="d1", drill=hostile, phase="accepted", at=1, params={"queries": hostile}),
             DrillEvent(
@@ -145,14 +145,14 @@ def test_the_page_loads_nothing_and_escapes_what_others_wrote(state: object) -> 
             DrillEvent(drill_id=hostile, drill="?", phase="rejected", at=3, verdict="rejected"),
         ]
     )
-    text = page(told)
+    text = page(drills)
     assert "<script" not in text
     assert "http" not in text
     assert "src=" not in text
 
 
 def test_charts_escape_what_others_wrote_too(state: object) -> None:
-    """The name of a fault comes from the history's file."""
+    """The name of a fault comes from the file of the history, which others may have written."""
     answer = Sighting(10.01, 0, 0, "ok", "search-0", 0, 5)
     requests = (Request("d1-0", 0, 10.0, 10.0, answers=(answer,)), Request("d1-1", 0, 11.0, 11.0))
     keep("d1", History(requests=requests, faults=(Fault(10.5, frozenset({0}), name="<script>&"),), ended=12.0))

@@ -1,4 +1,4 @@
-"""What the drill's load asks for: never the same thing twice, or a cache would answer in the model's place."""
+"""The queries of the drill's load: no two are the same, or a cache would answer instead of the model."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from drills.evidence.shop_words import QUERIES, varied
 
 
 def test_no_query_is_repeated_within_ten_thousand() -> None:
-    asked = list(islice(varied(QUERIES), 10_000))
-    assert len(set(asked)) > 0.99 * len(asked)
+    queries = list(islice(varied(QUERIES), 10_000))
+    assert len(set(queries)) > 0.99 * len(queries)
 
 
 def test_every_query_begins_with_one_of_those_given_and_goes_on_with_their_words() -> None:
-    asked = list(islice(varied(("red bag", "cake")), 20))
-    assert [one.startswith("red bag") for one in asked[::2]] == [True] * 10
-    assert {word for one in asked for word in one.split()} <= {"red", "bag", "cake"}
+    queries = list(islice(varied(("red bag", "cake")), 20))
+    assert [query.startswith("red bag") for query in queries[::2]] == [True] * 10
+    assert {word for query in queries for word in query.split()} <= {"red", "bag", "cake"}

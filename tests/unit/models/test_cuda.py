@@ -1,4 +1,4 @@
-"""What runs on CUDA, with only the device itself stood in for: its attention kernel, its graphs, its lack of memory."""
+"""The CUDA code path without a CUDA device: attention kernel and graphs are replaced, and so is a lack of memory."""
 
 from __future__ import annotations
 
@@ -24,26 +24,26 @@ _TEXTS = ["lunch bag", "", "a", "white hanging heart t-light holder", "long " * 
 
 
 def _kernel(query: Tensor, key: Tensor, value: Tensor, starts: Tensor, _: Tensor, *longest: int) -> Tensor:
-    """Flash attention over texts that lie one after another; like it, leaves rows of no text as they happen to be."""
-    found = torch.full_like(query, torch.nan)
+    """Flash attention over packed texts, whose limits are `starts`; like it, leaves rows of no text undefined (NaN)."""
+    attended = torch.full_like(query, torch.nan)
     assert starts.dtype is torch.int32
     for begin, end in zip(starts.tolist(), starts.tolist()[1:], strict=False):
         assert end - begin <= min(longest)
         parts = (part[begin:end].transpose(0, 1) for part in (query, key, value))
-        found[begin:end] = F.scaled_dot_product_attention(*parts).transpose(0, 1)
-    return found
+        attended[begin:end] = F.scaled_dot_product_attention(*parts).transpose(0, 1)
+    return attended
 
 
 @pytest.fixture
 def replays(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The CUDA device stood in for; the sizes of the graphs that were replayed."""
+    """Replaces the CUDA kernel and graphs; has the size of each graph that was replayed."""
     seen: list[int] = []
 
     def capture_graph(compute: Callable[[], Tensor]) -> Callable[[], Tensor]:
         def replay() -> Tensor:
-            found = compute()
-            seen.append(2 * len(found))
-            return found
+            pooled = compute()
+            seen.append(2 * len(pooled))
+            return pooled
 
         return replay
 
@@ -80,16 +80,16 @@ def test_more_tokens_than_the_largest_graph_are_computed_without_one(exact: Enco
 
 
 def test_a_batch_too_large_for_the_device_is_answered_in_halves() -> None:
-    asked: list[int] = []
+    sizes: list[int] = []
 
     def answer(queries: Sequence[int]) -> list[int]:
-        asked.append(len(queries))
+        sizes.append(len(queries))
         if len(queries) > 3:
             raise torch.OutOfMemoryError("CUDA out of memory")
         return [query * 10 for query in queries]
 
     assert in_halves(answer, range(11)) == [query * 10 for query in range(11)]
-    assert asked == [11, 5, 2, 3, 6, 3, 3]
+    assert sizes == [11, 5, 2, 3, 6, 3, 3]
 
 
 def test_one_query_too_large_for_the_device_is_an_error() -> None:

@@ -1,4 +1,4 @@
-"""Vectors: the same for a text whatever it is encoded with, equal to transformers' own, found again in the cache."""
+"""Vectors do not depend on the other texts in a batch, equal those of transformers, and are cached."""
 
 from __future__ import annotations
 
@@ -74,10 +74,10 @@ print(len(os.listdir("/proc/self/task")), (anonymous() - before) // 1024)
 
 @pytest.mark.skipif(not Path("/proc/self/smaps_rollup").exists(), reason="measures memory as Linux tells it")
 def test_a_loaded_encoder_meets_no_length_that_costs_it_memory_and_has_started_no_thread() -> None:
-    """Kernels made after the fork were 130-370 MB of each worker's own."""
-    one = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-    found = subprocess.run([sys.executable, "-c", _GROWTH], env=one, capture_output=True, text=True, check=True)
-    threads, grown_mb = map(int, found.stdout.split())
+    """Kernels made after the fork took 130 to 370 MB in each worker."""
+    one_thread = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    done = subprocess.run([sys.executable, "-c", _GROWTH], env=one_thread, capture_output=True, text=True, check=True)
+    threads, grown_mb = map(int, done.stdout.split())
     assert threads == 1
     assert grown_mb < 20
 
@@ -91,8 +91,8 @@ _TRANSFORMERS = {  # first six components from transformers 5.17's BertModel, me
 
 
 def test_our_forward_pass_gives_the_values_transformers_gives(encoder: Encoder) -> None:
-    found = encoder.encode(list(_TRANSFORMERS))[:, :6]
-    assert torch.allclose(found, torch.tensor(list(_TRANSFORMERS.values())), atol=2e-5)
+    vectors = encoder.encode(list(_TRANSFORMERS))[:, :6]
+    assert torch.allclose(vectors, torch.tensor(list(_TRANSFORMERS.values())), atol=2e-5)
 
 
 @pytest.mark.slow

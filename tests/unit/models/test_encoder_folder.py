@@ -1,4 +1,4 @@
-"""An encoder folder of a user's own: the vectors that transformers gives, pooled as it says, or one clear line."""
+"""A user's encoder folder: it gives the vectors that transformers gives, pooled as it says, or one line of error."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def _copy(folder: Path, into: Path) -> Path:
 
 
 def _pooled_by(folder: Path, mode: str, **sentence: object) -> None:
-    """Writes what sentence-transformers writes beside a transformer."""
+    """Writes the files that sentence-transformers adds to a transformer's folder."""
     modules = [{"path": "", "type": "a.b.Transformer"}, {"path": "1_Pooling", "type": "a.b.Pooling"}]
     (folder / "modules.json").write_text(json.dumps(modules))
     (folder / "1_Pooling").mkdir()
@@ -140,7 +140,7 @@ def _dense(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("damage", "said"),
+    ("damage", "message"),
     [
         (_cut_weights, r"model\.safetensors cannot be loaded .*copy the encoder's folder again"),
         (_pointer, r"model\.safetensors is a Git LFS pointer.*git lfs pull"),
@@ -158,11 +158,11 @@ def _dense(folder: Path) -> None:
     ],
 )
 def test_an_encoder_folder_that_is_not_whole_is_one_clear_line(
-    folders: dict[str, Path], damage: Any, said: str, tmp_path: Path
+    folders: dict[str, Path], damage: Any, message: str, tmp_path: Path
 ) -> None:
     folder = _copy(folders["bert"], tmp_path)
     damage(folder)
-    with pytest.raises(ModelError, match=said) as refused:
+    with pytest.raises(ModelError, match=message) as refused:
         load_encoder(str(folder), "cpu", exact=True)
     assert str(folder) in str(refused.value)
     assert "\n" not in str(refused.value)

@@ -1,4 +1,4 @@
-"""What counts as liking: kinds and signs of events, each customer once a product, events that are about products."""
+"""Which events count as liking: their kind and sign, each customer once for each product, only known products."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def _read(folder: Path, rows: list[_Row], name: str = "i.csv") -> tuple[Interact
 def _most_liked(events: Interactions) -> list[str]:
     fitted = fit(_SHOP, torch.eye(4), events, device="cpu")
     order = fitted.arrays[2].argsort(descending=True, stable=True).tolist()
-    return [fitted.config.item_ids[place] for place in order if fitted.arrays[2][place] > 0]
+    return [fitted.config.item_ids[item] for item in order if fitted.arrays[2][item] > 0]
 
 
 @pytest.mark.parametrize(
@@ -120,17 +120,17 @@ def test_a_refund_takes_the_purchase_back_and_a_removal_only_the_cart(tmp_path: 
     )
 )
 def test_training_and_the_live_stream_take_the_same_for_liking(
-    tmp_path_factory: pytest.TempPathFactory, said: list[tuple[str, str, float | None]]
+    tmp_path_factory: pytest.TempPathFactory, history: list[tuple[str, str, float | None]]
 ) -> None:
-    live = liked([Seen(item_id=i, event=e, timestamp=_AT + at, value=v) for at, (i, e, v) in enumerate(said)])
-    rows = [(user, i, _AT + at, e, v) for user in ("u1", "u2") for at, (i, e, v) in enumerate(said)]
+    live = liked([Seen(item_id=i, event=e, timestamp=_AT + at, value=v) for at, (i, e, v) in enumerate(history)])
+    rows = [(user, i, _AT + at, e, v) for user in ("u1", "u2") for at, (i, e, v) in enumerate(history)]
     try:
         events = _read(tmp_path_factory.mktemp("liking"), rows)[0]
     except DataError as problem:
         assert not live, problem  # noqa: PT017 - a file without one event that counts is refused
     else:
         for user in (0, 1):
-            assert events.at[events.user == user].tolist() == [one.timestamp for one in live]
+            assert events.at[events.user == user].tolist() == [event.timestamp for event in live]
 
 
 def test_a_workers_history_holds_what_is_liked() -> None:
@@ -212,7 +212,7 @@ def test_events_may_be_loaded_before_their_catalogue(empty_home: Path, tmp_path:
 
 
 def test_the_strength_of_a_take_back_is_compared_within_its_pair_alone(tmp_path: Path) -> None:
-    """Many pairs, some with a refund: numbers of groups and strengths must not run into each other."""
+    """With many pairs, some of them refunded, the numbers of pairs and the strengths must not get mixed."""
     draw = np.random.default_rng(0)
     kinds = ["view", "cart", "purchase", "remove_from_cart", "refund"]
     rows: list[_Row] = [
@@ -222,7 +222,7 @@ def test_the_strength_of_a_take_back_is_compared_within_its_pair_alone(tmp_path:
     wanted = []
     for user in {row[0] for row in rows}:
         wanted += [
-            (user, one.timestamp)
-            for one in liked([Seen(item_id=i, event=e, timestamp=t) for u, i, t, e, _ in rows if u == user])
+            (user, event.timestamp)
+            for event in liked([Seen(item_id=i, event=e, timestamp=t) for u, i, t, e, _ in rows if u == user])
         ]
     assert sorted(zip([events.users[u] for u in events.user], events.at.tolist(), strict=True)) == sorted(wanted)

@@ -1,4 +1,4 @@
-"""Linear layers: packed or not the same result, and few sizes for the kernels to be made for."""
+"""Linear layers: the same result packed or not, and few sizes for which kernels are made."""
 
 from __future__ import annotations
 

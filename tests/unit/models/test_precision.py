@@ -1,4 +1,4 @@
-"""bfloat16 loses no search quality: on the sample shop at every run, on SciFact's documents with -m slow."""
+"""bfloat16 loses no search quality: on the sample shop in every run, on SciFact's documents with -m slow."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def exact() -> Encoder:
 
 
 def _with_bits(bits: int, patch: pytest.MonkeyPatch) -> Encoder:
-    """The encoder with so many bits of each weight's fraction: bfloat16 has 7."""
+    """The encoder with `bits` bits in the fraction of each weight; bfloat16 has 7."""
     plain = Linear.__init__
 
     def coarse(layer: Linear, weight: torch.Tensor, bias: torch.Tensor | None, dtype: torch.dtype) -> None:
@@ -83,20 +83,20 @@ def test_bfloat16_ranks_scifacts_documents_as_well_as_float32(exact: Encoder, tm
         for row in map(json.loads, gzip.decompress((folder / "queries.jsonl.gz").read_bytes()).splitlines())
     }
     texts = [f"{row['title']} {row['text']}" for row in rows]
-    place = {row["_id"]: number for number, row in enumerate(rows)}
+    row_of = {row["_id"]: number for number, row in enumerate(rows)}
     wanted: dict[str, set[int]] = {}
     for line in (folder / "qrels-test.tsv").read_text().splitlines()[1:]:
         query, document, grade = line.split("\t")
         if int(grade) > 0:
-            wanted.setdefault(query, set()).add(place[document])
-    asked = [queries[query] for query in wanted]
+            wanted.setdefault(query, set()).add(row_of[document])
+    texts_asked = [queries[query] for query in wanted]
     build_lexical(texts, tmp_path)
-    lexical = torch.from_numpy(load_lexical(tmp_path, len(texts)).scores(asked))
+    lexical = torch.from_numpy(load_lexical(tmp_path, len(texts)).scores(texts_asked))
     lexical /= lexical.amax(dim=1, keepdim=True).clamp(min=1e-6)
     vectors = exact.encode(texts)
     quality = {}
     for name, encoder in (("fp32", exact), ("bf16", load_encoder("bundled", "cpu"))):
-        scores = LEXICAL_WEIGHT * lexical + (1 - LEXICAL_WEIGHT) * encoder.encode(asked) @ vectors.T
+        scores = LEXICAL_WEIGHT * lexical + (1 - LEXICAL_WEIGHT) * encoder.encode(texts_asked) @ vectors.T
         ranked = scores.topk(10, dim=1).indices.tolist()
         quality[name] = sum(map(ndcg, ranked, wanted.values())) / len(wanted)
     assert quality["fp32"] > 0.72, quality

@@ -1,4 +1,4 @@
-"""Recommendation: personal for known users, sensible for unknown ones, moved by what happened a moment ago."""
+"""Recommendation: personal for known users, what sells for unknown ones, and changed by the latest events."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_what_was_bought_last_weighs_most(recommend_model: Recommender) -> None:
 
 def test_products_seen_are_left_out_unless_asked_for(recommend_model: Recommender) -> None:
     seen = recommend_model.seen(RecommendQuery("17850", 1))
-    ids = {recommend_model._config.item_ids[place] for place in seen}
+    ids = {recommend_model._config.item_ids[item] for item in seen}
     everything = set(_ids(recommend_model, "17850", k=5000))
     assert not everything & ids
     assert len(everything) == 3747 - len(ids)
@@ -70,7 +70,7 @@ def test_products_seen_are_left_out_unless_asked_for(recommend_model: Recommende
 
 
 def test_nothing_of_a_long_history_is_recommended(recommend_model: Recommender) -> None:
-    """What sells best comes first, and so is the oldest of a thousand products."""
+    """The best-selling products are the oldest of a history of a thousand, and would come first."""
     best = _ids(recommend_model, None, k=100)
     history = tuple(dict.fromkeys([*best, *recommend_model._config.item_ids]))[:1000]
     assert not set(_ids(recommend_model, None, history, k=100)) & set(history)
@@ -120,7 +120,7 @@ def test_any_query_is_answered_in_order_within_k_and_as_it_is_alone(
 
 def _plain_scores(model: Recommender, ease: Tensor, vectors: Tensor, seen: list[int]) -> Tensor:
     """The formula at the top of models/recommend/model.py, term by term."""
-    use, known = model._config.parameters, [place for place in seen if place < len(ease)]
+    use, known = model._config.parameters, [item for item in seen if item < len(ease)]
     scores = use.trend_weight * model._trend.double()
     latest = sum((0.5 ** (age / use.history_half_life) * vectors[p] for age, p in enumerate(seen[: use.latest])), 0)
     if seen:
@@ -146,9 +146,9 @@ def test_scores_are_what_the_formula_says_for_histories_of_any_lengths(seen: lis
 
 
 def _rounding(use: Parameters, ease: Tensor, seen: list[int]) -> float:
-    """What a score may be off. Sums are of bytes: half a step of 1/255 of the row, whose numbers are 2 apart at most.
+    """How far a score may be off. Sums are of bytes: half a step of 1/255 of the row's range, which is 2 at most.
 
-    Likeness is of vectors of eight such numbers, taken in bfloat16, which rounds both of them and the result (2**-9).
+    Likeness is a product of vectors of eight such numbers in bfloat16, which rounds factors and result (2**-9 each).
     """
     weights = [(0.5 ** (age / use.history_half_life), p) for age, p in enumerate(seen) if p < len(ease)]
     likeness = use.content_weight * (3 * 2**-9 + 8**0.5 * 2 / 510)
@@ -156,7 +156,7 @@ def _rounding(use: Parameters, ease: Tensor, seen: list[int]) -> float:
         return likeness + 1e-5
     best = float(sum(weight * ease[p] for weight, p in weights).max())  # type: ignore[union-attr]
     half_steps = sum(weight * float(ease[p].max()) for weight, p in weights) / 510
-    return likeness + 2 * half_steps / (best - half_steps) + 1e-5  # of the number itself, and of what it is divided by
+    return likeness + 2 * half_steps / (best - half_steps) + 1e-5  # numerator and divisor are both rounded
 
 
 def test_a_new_product_nobody_bought_yet_is_recommended_by_its_text(tmp_path: Path) -> None:
@@ -188,9 +188,9 @@ def test_the_published_figures_beat_popularity_trend_and_markov(trained_shop: Pa
     from models.registry import Manifest
 
     path = trained_shop / "models" / "recommend" / "1" / "manifest.json"
-    found = msgspec.json.decode(path.read_bytes(), type=Manifest).metrics
-    assert found["ndcg_10"] > 0.12
-    assert found["ndcg_10"] > 1.2 * max(found[f"{name}_ndcg_10"] for name in ("popularity", "trend", "markov"))
+    metrics = msgspec.json.decode(path.read_bytes(), type=Manifest).metrics
+    assert metrics["ndcg_10"] > 0.12
+    assert metrics["ndcg_10"] > 1.2 * max(metrics[f"{name}_ndcg_10"] for name in ("popularity", "trend", "markov"))
 
 
 def test_ease_keeps_its_quality_on_movielens() -> None:
@@ -199,8 +199,8 @@ def test_ease_keeps_its_quality_on_movielens() -> None:
     rows = np.array([line.split("\t")[:2] for line in lines], np.int64) - 1
     draw, test = np.random.default_rng(42), np.zeros(len(rows), bool)
     for item in range(rows[:, 1].max() + 1):
-        places = draw.permutation(np.flatnonzero(rows[:, 1] == item))
-        test[places[round(0.75 * len(places)) :]] = True
+        shuffled = draw.permutation(np.flatnonzero(rows[:, 1] == item))
+        test[shuffled[round(0.75 * len(shuffled)) :]] = True
     train = torch.zeros(943, 1682)
     train[rows[~test, 0], rows[~test, 1]] = 1
     scores = train @ fit_ease(train.T.to_sparse_coo().coalesce(), 400.0, torch.device("cpu"))

@@ -1,4 +1,4 @@
-"""Published models: whole or not there, and every byte as published."""
+"""Published models: a version is complete or not there, and every byte is as published."""
 
 from __future__ import annotations
 
@@ -186,7 +186,7 @@ def test_a_damaged_pointer_is_named_and_mended_by_activating(empty_home: Path) -
 
 
 def _published(count: int) -> Path:
-    """So many versions of search, the last one active; returns their folder."""
+    """Publishes `count` versions of search and activates the last; returns their folder."""
     for version in range(1, count + 1):
         registry.publish("search", _fill)
         registry.activate("search", version)
@@ -203,8 +203,8 @@ def _run(remedy: str) -> None:
 
 @pytest.mark.parametrize("copy", ["search-backup", "search_backup", "search/01", "search/1 (copy)"])
 def test_a_copy_beside_the_models_hides_none_of_them(copy: str) -> None:
-    place = _published(1)
-    shutil.copytree(place / "1" if "/" in copy else place, place.parent / copy)
+    folder = _published(1)
+    shutil.copytree(folder / "1" if "/" in copy else folder, folder.parent / copy)
     listed = CliRunner().invoke(app, ["list"])
     assert listed.exit_code == 0
     assert "* search@1" in listed.output
@@ -213,8 +213,8 @@ def test_a_copy_beside_the_models_hides_none_of_them(copy: str) -> None:
 
 
 def test_one_damaged_version_is_listed_as_such_beside_the_others() -> None:
-    place = _published(2)
-    (place / "1" / "manifest.json").write_bytes(b'{"name"')
+    folder = _published(2)
+    (folder / "1" / "manifest.json").write_bytes(b'{"name"')
     listed = CliRunner().invoke(app, ["list"]).output
     assert "search@1  damaged" in listed
     assert "* search@2" in listed
@@ -223,47 +223,47 @@ def test_one_damaged_version_is_listed_as_such_beside_the_others() -> None:
 
 
 def test_half_a_version_blocks_no_training_and_is_told_by_verify() -> None:
-    place = _published(1)
-    (place / "2").mkdir()
+    folder = _published(1)
+    (folder / "2").mkdir()
     assert registry.publish("search", _fill).version == 3
     assert "has no manifest.json" in CliRunner().invoke(app, ["verify"]).output
-    (place / "2").rmdir()
+    (folder / "2").rmdir()
     assert CliRunner().invoke(app, ["verify"]).exit_code == 0
 
 
 @pytest.mark.parametrize("lost", ["nothing", ".last", "active.json"])
 def test_a_number_is_never_given_twice(lost: str) -> None:
-    place = _published(3)
+    folder = _published(3)
     registry.activate("search", 1)
-    shutil.rmtree(place / "3")
-    (place / lost).write_bytes(b"\xff") if lost != "nothing" else None
+    shutil.rmtree(folder / "3")
+    (folder / lost).write_bytes(b"\xff") if lost != "nothing" else None
     assert registry.publish("search", _fill).version == 4
 
 
 def test_an_active_version_that_is_gone_is_found_and_its_remedy_works() -> None:
-    place = _published(3)
-    (place / "2" / "weights.safetensors").write_bytes(b"cut")
-    shutil.rmtree(place / "3")
+    folder = _published(3)
+    (folder / "2" / "weights.safetensors").write_bytes(b"cut")
+    shutil.rmtree(folder / "3")
     checked = CliRunner().invoke(app, ["verify"])
     assert checked.exit_code == 1
     assert "search@3 is active, but it is gone" in checked.output
     with pytest.raises(ModelError, match="search@3 is not published") as refused:
         registry.checked("search")
     _run(str(refused.value))
-    assert registry.active("search") == 1, "the newest that is whole"
+    assert registry.active("search") == 1, "the newest complete version"
 
 
 def test_with_no_whole_version_left_the_remedy_is_training() -> None:
-    place = _published(1)
-    shutil.rmtree(place / "1")
+    folder = _published(1)
+    shutil.rmtree(folder / "1")
     assert CliRunner().invoke(app, ["verify"]).exit_code == 1
     with pytest.raises(ModelError, match="run `standfast models train search`"):
         registry.checked("search")
 
 
 def test_the_remedy_for_a_damaged_pointer_works() -> None:
-    place = _published(2)
-    (place / "active.json").write_bytes(b"{}")
+    folder = _published(2)
+    (folder / "active.json").write_bytes(b"{}")
     with pytest.raises(IntegrityError) as refused:
         registry.active("search")
     _run(str(refused.value))
@@ -271,9 +271,9 @@ def test_the_remedy_for_a_damaged_pointer_works() -> None:
 
 
 def test_a_rollback_passes_over_versions_that_are_damaged_or_gone() -> None:
-    place = _published(4)
-    (place / "3" / "weights.safetensors").write_bytes(b"cut")
-    shutil.rmtree(place / "2")
+    folder = _published(4)
+    (folder / "3" / "weights.safetensors").write_bytes(b"cut")
+    shutil.rmtree(folder / "2")
     assert registry.rollback("search") == 1
 
 

@@ -1,4 +1,4 @@
-"""A damaged table: what is left out is said with its place, and damage never spreads over the rows beside it."""
+"""A damaged table: skipped rows are reported with their line, and damage never spreads to other rows."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_events_behind_an_open_quote_are_read(tmp_path: Path) -> None:
 def test_a_row_with_more_cells_than_the_heading_is_left_out_with_the_remedy(tmp_path: Path) -> None:
     path = _catalogue(tmp_path / "c.csv", [*_GOOD, "x,red scarf, wool,c", "y,fine,c,,"])
     catalogue, skipped = read_catalogue(path)
-    assert catalogue.item_ids[-1] == "y", "empty cells too many are nothing lost"
+    assert catalogue.item_ids[-1] == "y", "surplus empty cells lose nothing"
     assert skipped.lines() == [
         "1 skipped: more cells than the heading; quote a cell that holds ',' (first: line 102, value 'c')"
     ]
@@ -84,15 +84,15 @@ def test_a_line_break_in_a_heading_is_part_of_its_name(tmp_path: Path, delimiter
 
 
 @pytest.mark.parametrize(
-    ("heading", "said"),
+    ("heading", "message"),
     [
         ('item_id,"title\n(en)"', r"found: item_id, title \(en\)"),
         ('item_id,"title', "line 1: .*never closed.*heading"),
         ("item_id,title,title", "two columns are called title"),
     ],
 )
-def test_a_heading_that_cannot_be_used_is_one_error(tmp_path: Path, heading: str, said: str) -> None:
-    with pytest.raises(DataError, match=said):
+def test_a_heading_that_cannot_be_used_is_one_error(tmp_path: Path, heading: str, message: str) -> None:
+    with pytest.raises(DataError, match=message):
         read_catalogue(_catalogue(tmp_path / "c.csv", ["a,b,c"] * 2_000, heading))
 
 

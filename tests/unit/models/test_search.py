@@ -1,4 +1,4 @@
-"""Search: sensible products for what people type, bounded answers, quality that does not fall."""
+"""Search: it finds the products people type, answers within k, and keeps its measured quality."""
 
 from __future__ import annotations
 
@@ -56,10 +56,10 @@ def test_words_no_product_has_are_answered_by_meaning(search_model: HybridSearch
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(st.text(max_size=40), st.integers(0, 5000)), max_size=5))
 def test_any_texts_and_sizes_are_answered_in_order_and_within_k(
-    search_model: HybridSearch, asked: list[tuple[str, int]]
+    search_model: HybridSearch, queries: list[tuple[str, int]]
 ) -> None:
-    answers = search_model.predict([SearchQuery(text, k) for text, k in asked])
-    assert [len(answer) for answer in answers] == [min(k, 3747) for _, k in asked]
+    answers = search_model.predict([SearchQuery(text, k) for text, k in queries])
+    assert [len(answer) for answer in answers] == [min(k, 3747) for _, k in queries]
     for answer in answers:
         scores = [item.score for item in answer]
         assert scores == sorted(scores, reverse=True)
@@ -77,7 +77,7 @@ def test_a_query_is_answered_the_same_alone_and_in_a_batch(search_model: HybridS
     "text", ["white hanging heart t-light holder", "lunch bag", "Weihnachtsbaumschmuck", "x " * 900]
 )
 def test_the_cost_of_a_query_is_about_its_tokens(search_model: HybridSearch, text: str) -> None:
-    [tokens] = [len(found.ids) for found in search_model._encoder._tokenizer.encode_batch([text])]
+    [tokens] = [len(encoding.ids) for encoding in search_model._encoder._tokenizer.encode_batch([text])]
     assert 0.6 * tokens <= search_model.cost(SearchQuery(text, 10)) <= 1.5 * tokens
     assert search_model.cost(SearchQuery("\ud800", 10)) > 0
 
@@ -97,7 +97,7 @@ def test_cranfield_keeps_its_quality(tmp_path: Path) -> None:
         r"<title>(.*?)</title>", gzip.decompress((data / "cran.qry.xml.gz").read_bytes()).decode(), re.DOTALL
     )
     relevant: dict[int, set[int]] = {}
-    row = {int(number): place for place, (number, _, _) in enumerate(docs)}
+    row = {int(number): index for index, (number, _, _) in enumerate(docs)}
     for line in gzip.decompress((data / "cranqrel.trec.txt.gz").read_bytes()).decode().splitlines():
         query, _, doc, grade = line.split()
         if int(grade) > 0 and int(doc) in row:

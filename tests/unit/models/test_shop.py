@@ -1,4 +1,4 @@
-"""A user's own files: every format read, every flaw named with its place and what to do."""
+"""A user's files: every format is read, and every error names its line and the remedy."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def test_a_few_bad_rows_are_left_out_and_counted_with_their_place(tmp_path: Path
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "said"),
+    ("name", "content", "message"),
     [
         ("c.csv", b"id,name\n1,a\n", "no column item_id, title"),
         ("c.csv", b"", "no column item_id"),
@@ -134,12 +134,14 @@ def test_a_few_bad_rows_are_left_out_and_counted_with_their_place(tmp_path: Path
         ("c.xlsx", b"PK", "cannot tell the format"),
     ],
 )
-def test_a_file_that_is_no_catalogue_is_one_clear_error(tmp_path: Path, name: str, content: bytes, said: str) -> None:
+def test_a_file_that_is_no_catalogue_is_one_clear_error(
+    tmp_path: Path, name: str, content: bytes, message: str
+) -> None:
     path = tmp_path / name
     path.write_bytes(content)
     with pytest.raises(DataError) as problem:
         read_catalogue(path)
-    assert said in str(problem.value)
+    assert message in str(problem.value)
     assert name in str(problem.value)
 
 

@@ -1,4 +1,4 @@
-"""From the command line to a model that serves, and from a loaded model to a forked worker."""
+"""From the command line to a trained model, and from a loaded model to forked workers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ids, times and numbers: one rule in CSV, JSON lines and Parquet, whatever type a column has."""
+"""Ids, times and numbers follow one rule in CSV, JSON lines and Parquet, whatever type a column has."""
 
 from __future__ import annotations
 
@@ -95,30 +95,32 @@ _IDS = [10_000_000_000 + number for number in range(30)]
 
 
 def _csv_of(ids: list[str], path: Path) -> Path:
-    path.write_text("user_id,item_id,timestamp\n" + "".join(f"u,{one},{_AT}\n" for one in ids))
+    path.write_text("user_id,item_id,timestamp\n" + "".join(f"u,{item_id},{_AT}\n" for item_id in ids))
     return path
 
 
 def test_whole_number_ids_are_the_same_ids_in_every_format_and_type(tmp_path: Path) -> None:
-    """pandas makes floats of a column of ids when one of them is missing."""
-    found = {
-        "float": _parquet(tmp_path, item_id=pa.array([float(one) for one in _IDS] + [1e10] * 10))[0].items,
+    """pandas turns a column of whole-number ids into floats when an id is missing."""
+    items_by_format = {
+        "float": _parquet(tmp_path, item_id=pa.array([float(number) for number in _IDS] + [1e10] * 10))[0].items,
         "decimal": _parquet(
             tmp_path, item_id=pa.array(map(decimal.Decimal, [*_IDS, *_IDS[:10]]), pa.decimal128(14, 2))
         )[0].items,
     }
     for name, texts in {
         "csv": map(str, _IDS),
-        "csv of floats": (f"{one}.0" for one in _IDS),
-        "csv of scientific": (f"{one:.10e}" for one in _IDS),
-        "csv of Java's": (f"1.{one - 10_000_000_000:010}E10" for one in _IDS),
+        "csv of floats": (f"{number}.0" for number in _IDS),
+        "csv of scientific": (f"{number:.10e}" for number in _IDS),
+        "csv of Java's": (f"1.{number - 10_000_000_000:010}E10" for number in _IDS),
     }.items():
-        found[name] = read_interactions(_csv_of(list(texts), tmp_path / "i.csv"))[0].items
-    for name, write in {"json": int, "json of floats": float, "json of text": lambda one: f"{one}.0"}.items():
-        rows = [json.dumps({"user_id": "u", "item_id": write(one), "timestamp": _AT}) for one in _IDS]  # type: ignore[operator]
+        items_by_format[name] = read_interactions(_csv_of(list(texts), tmp_path / "i.csv"))[0].items
+    for name, write in {"json": int, "json of floats": float, "json of text": lambda number: f"{number}.0"}.items():
+        rows = [json.dumps({"user_id": "u", "item_id": write(number), "timestamp": _AT}) for number in _IDS]  # type: ignore[operator]
         (tmp_path / "i.jsonl").write_text("\n".join(rows))
-        found[name] = read_interactions(tmp_path / "i.jsonl")[0].items
-    assert {name: items == [str(one) for one in _IDS] for name, items in found.items()} == dict.fromkeys(found, True)
+        items_by_format[name] = read_interactions(tmp_path / "i.jsonl")[0].items
+    assert {
+        name: items == [str(number) for number in _IDS] for name, items in items_by_format.items()
+    } == dict.fromkeys(items_by_format, True)
 
 
 def test_a_catalogue_of_float_ids_is_about_the_same_products(tmp_path: Path) -> None:
@@ -189,7 +191,7 @@ def test_a_clock_of_another_zone_is_no_reason_to_lose_an_event(days: float) -> N
     ],
 )
 def test_parquet_times_are_what_they_say(tmp_path: Path, column: pa.Array, kept: int) -> None:
-    """1971 as a time stamp of its own type was taken for seconds and became a time in the year 3554."""
+    """A Parquet timestamp in 1971 was taken for seconds and became a time in the year 3554."""
     events, skipped = _parquet(tmp_path, timestamp=column)
     assert (len(events), skipped.total) == (kept, _ROWS - kept)
     assert {at // 86_400_000 for at in events.at.tolist()} == {_AT // 86_400_000}

@@ -1,4 +1,4 @@
-"""What is typed is what is indexed: codes with signs, other scripts, other Unicode forms, HTML; the exact one first."""
+"""Queries and products become the same words: codes with signs, scripts, Unicode forms, HTML; exact matches first."""
 
 from __future__ import annotations
 
@@ -204,19 +204,19 @@ def test_a_catalogue_is_read_without_html(tmp_path: Path) -> None:
 
 
 def _word_by_word(text: str, *, single: bool) -> list[str]:
-    """The words as they are meant: one rule for every script, whatever it costs."""
-    text, found = folded(text), list[str]()
+    """The reference for `words` and `asked`: one slow rule for every script."""
+    text, parts = folded(text), list[str]()
     for match in lexical._WORD.finditer(text):
         word = match[0]
         if match["unspaced"]:
-            pairs = [word[place : place + 2] for place in range(len(word) - 1)]
-            found += pairs + (list(word) if single or len(word) == 1 else [])
+            pairs = [word[start : start + 2] for start in range(len(word) - 1)]
+            parts += pairs + (list(word) if single or len(word) == 1 else [])
         elif word not in lexical._STOPWORDS:
-            found.append(lexical._singular(word))
+            parts.append(lexical._singular(word))
     for code in lexical._CODE.findall(text):
         if lexical._DIGIT.search(code) and ("-" in code or "_" in code or not single):
-            found += [code, lexical._SIGNS.sub("", code)] if lexical._LETTER.search(code) else [code]
-    return found
+            parts += [code, lexical._SIGNS.sub("", code)] if lexical._LETTER.search(code) else [code]
+    return parts
 
 
 _TYPED = st.lists(

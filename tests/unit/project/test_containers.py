@@ -1,4 +1,4 @@
-"""The containers' files name only commands, settings, ports and metrics that exist, and pinned images."""
+"""The files for containers name only commands, settings, ports and metrics that exist, and pinned images."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 OURS = {name: service for name, service in SERVICES.items() if str(service["image"]).startswith("standfast:")}
 DASHBOARD = json.loads((ROOT / "deploy/grafana/dashboards/standfast.json").read_text())
 RULES = yaml.safe_load((ROOT / "deploy/prometheus/rules.yml").read_text())
-# What differs because the broker is reached through the containers' network and not through loopback.
+# Settings that differ from the embedded Kafka's, because clients reach the broker over the containers' network.
 PLACED = {
     "listeners", "advertised.listeners", "listener.security.protocol.map", "inter.broker.listener.name",
     "controller.quorum.voters", "log.dirs",
@@ -60,7 +60,7 @@ def test_every_command_exists(name: str) -> None:
 
 @pytest.mark.parametrize("name", OURS)
 def test_every_setting_exists_and_is_accepted(name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """The whole environment of each service loads, and configures Kafka's client by nothing but its address."""
+    """The environment of each service loads, and sets no Kafka client setting but the address."""
     monkeypatch.setenv("STANDFAST_HOME", str(tmp_path))
     for variable, value in {**_image_environment(), **OURS[name]["environment"]}.items():
         monkeypatch.setenv(variable, value)

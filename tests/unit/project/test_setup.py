@@ -1,4 +1,4 @@
-"""`make setup` ends with one line that says what to do, whatever is missing."""
+"""`make setup` ends with one line that says what to do, whatever it lacks."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def setup() -> ModuleType:
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    """A copy of what set-up reads."""
+    """A folder with copies of the files that set-up reads."""
     for name in ("pyproject.toml", "requirements.lock"):
         shutil.copy(ROOT / name, tmp_path / name)
     shutil.copytree(ROOT / "tools", tmp_path / "tools", ignore=shutil.ignore_patterns("__pycache__"))
@@ -147,7 +147,7 @@ def test_a_half_made_environment_is_made_anew(
 
 
 def test_an_environment_that_was_moved_here_is_made_anew(setup: ModuleType, project: Path) -> None:
-    """Its scripts still name the place it came from."""
+    """The scripts of a moved environment still name its old folder."""
     (project / ".venv").mkdir()
     (project / ".venv" / "pyvenv.cfg").write_text("command = /usr/bin/python3 -m venv /elsewhere/.venv\n")
     (project / ".venv" / "bin").mkdir()

@@ -1,4 +1,4 @@
-"""What is installed from a wheel has all that stands in the tree: templates, schemas, data, settings of others."""
+"""A wheel has all files of its packages: code, templates, schemas, data, configuration of other programs."""
 
 from __future__ import annotations
 

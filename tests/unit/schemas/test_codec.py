@@ -1,4 +1,4 @@
-"""Bytes to records and back: what is written is read again, and no bytes can do harm."""
+"""Records to bytes and back: what is written is read again, and no bytes do harm."""
 
 from __future__ import annotations
 
@@ -63,8 +63,8 @@ def test_a_record_has_the_fields_and_defaults_of_its_schema(kind: type[Record]) 
 def test_what_is_written_is_read_again(record: Record, encoding: Encoding) -> None:
     data = CODEC.encode(record, encoding)
     assert sniff(data) is encoding
-    read, found = CODEC.decode(data, type(record))
-    assert found is encoding
+    read, read_encoding = CODEC.decode(data, type(record))
+    assert read_encoding is encoding
     assert read == record
 
 
@@ -215,7 +215,7 @@ def test_whatever_rfc_8259_allows_is_read_or_refused_under_its_id(
     except Malformed as error:
         assert error.text("request_id") == "r1"  # noqa: PT017
     else:
-        if "k" not in kind.__struct_fields__:  # its range is admission's to tell, and nobody writes it again
+        if "k" not in kind.__struct_fields__:  # admission checks its range; requests are not written again
             assert CODEC.encode(record, Encoding.AVRO), "what was read can be written"
 
 

@@ -1,4 +1,4 @@
-"""Every released schema can read what the one before it wrote, and ours agree with the reference implementation."""
+"""Every released schema reads what its predecessor wrote; its fingerprint is that of Avro's own implementation."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ KINDS = tuple(sorted({topic.value for topic in TABLE if topic.value}, key=lambda
 
 def can_read(reader: str, writer: str) -> bool:
     """Whether records written with one schema can be read with the other."""
-    found = ReaderWriterCompatibilityChecker().get_compatibility(avro.schema.parse(reader), avro.schema.parse(writer))
-    return bool(found.compatibility is SchemaCompatibilityType.compatible)
+    result = ReaderWriterCompatibilityChecker().get_compatibility(avro.schema.parse(reader), avro.schema.parse(writer))
+    return bool(result.compatibility is SchemaCompatibilityType.compatible)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -1,4 +1,4 @@
-"""The Confluent frame, against a small schema registry on loopback that may be away, hang or answer nonsense."""
+"""The Confluent frame, with a small schema registry on loopback that may be away, hang or answer nonsense."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ def server() -> Iterator[Registry]:
 def make(server: Registry, tmp_path: Path) -> Iterator[Make]:
     made: list[SchemaRegistry] = []
 
-    def one(url: str = server.url, folder: str = "one", patience_s: float = 20.0) -> SchemaRegistry:
+    def build(url: str = server.url, folder: str = "one", patience_s: float = 20.0) -> SchemaRegistry:
         made.append(SchemaRegistry(url.replace("//", "//user:s3cr3t@"), tmp_path / folder, patience_s))
         return made[-1]
 
-    yield one
+    yield build
     for registry in made:
         registry.close()
 
@@ -161,7 +161,7 @@ def test_a_registry_that_hangs_holds_nobody_up_who_asks_whether_to_wait(server: 
     codec = Codec(make())
     began = time.monotonic()
     assert all(waits(codec, frame(number)) for number in range(100, 140))
-    assert time.monotonic() - began < 2.5, "not one call's time-out has passed, of forty"
+    assert time.monotonic() - began < 2.5, "forty frames took less than the time-out of one call"
 
 
 def test_after_one_patience_nothing_waits_until_it_answers_again(server: Registry, make: Make) -> None:
@@ -171,7 +171,7 @@ def test_after_one_patience_nothing_waits_until_it_answers_again(server: Registr
     assert waits(codec, frame(1))
     wait_until(lambda: not waits(codec, frame(1)), what="it has been waited for long enough")
     wait_until(lambda: not waits(codec, frame(2)), what="nor is another frame of the same outage waited for")
-    assert not waits(codec, frame(3)), "not even at first sight"
+    assert not waits(codec, frame(3)), "not even the first time"
     with pytest.raises(Unreadable, match=r"schema id 2 .*503"):
         codec.decode(frame(2), SearchRequest)
     server.failing = None
@@ -266,15 +266,15 @@ def test_the_settings_say_whether_there_is_a_registry(
     codec = codec_for(settings, sent={SearchRequest: "search.requests"}, answers={Result: "search.results"})
     data = codec.encode(_REQUEST, Encoding.CONFLUENT)
     wait_until(lambda: len(server.asked) == 2)
-    assert set(server.asked) == {f"/subjects/search.{one}-value/versions" for one in ("requests", "results")}
-    asked = len(server.asked)
+    assert set(server.asked) == {f"/subjects/search.{kind}-value/versions" for kind in ("requests", "results")}
+    before = len(server.asked)
     assert codec_for(settings).decode(data, SearchRequest) == (_REQUEST, Encoding.CONFLUENT)
-    assert len(server.asked) == asked, "it was kept in the state folder"
+    assert len(server.asked) == before, "it was kept in the state folder"
 
 
 def test_who_has_no_registry_does_not_load_its_client() -> None:
-    """It takes 0.3 s of every start."""
+    """Importing httpx takes 0.3 s at every start."""
     program = "import sys; from schemas.configured import codec_for as c; from standfast.core.settings import Settings"
-    told = "c(Settings()); print('httpx' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", f"{program}; {told}"], capture_output=True, text=True, check=True)
+    check = "c(Settings()); print('httpx' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", f"{program}; {check}"], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"

@@ -1,4 +1,4 @@
-"""Brokers that end, that cannot be started again, and that run but answer nothing."""
+"""Brokers that end, that cannot be restarted, and that run but do not answer."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from standfast.core.status import RoleStatus
 
 
 class PaperNode:
-    """In place of a broker: it lives once it could be launched, and answers if it is told to."""
+    """A fake broker. `launches` says which of its launches succeed."""
 
     id = 1
     address = "127.0.0.1:1"
@@ -44,7 +44,7 @@ class PaperNode:
 
 
 class PaperCluster:
-    """In place of a cluster with one node."""
+    """A fake cluster with one node."""
 
     def __init__(self, node: PaperNode) -> None:
         self.nodes = [node]
@@ -64,22 +64,22 @@ async def until(watch: BrokerWatch, condition: Callable[[RoleStatus], bool]) -> 
         await asyncio.sleep(0.01)
 
 
-def run(scene: Callable[[asyncio.Event], Coroutine[Any, Any, None]]) -> None:
+def run(play: Callable[[asyncio.Event], Coroutine[Any, Any, None]]) -> None:
     async def played() -> None:
         stopping = asyncio.Event()
-        await scene(stopping)
+        await play(stopping)
         stopping.set()
 
     asyncio.run(played())
 
 
 def test_a_broker_that_cannot_be_started_again_is_tried_with_waits_and_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Twenty times a second it would take the processor from those that serve."""
+    """Starting Java twenty times a second would take the CPU from the serving processes."""
     monkeypatch.setattr(broker_watch, "_AGAIN_S", 0.3)
     node = PaperNode([False, False, False, False, True])
     watches: list[BrokerWatch] = []
 
-    async def scene(stopping: asyncio.Event) -> None:
+    async def play(stopping: asyncio.Event) -> None:
         watches.append(BrokerWatch(cast(Any, PaperCluster(node)), 60.0, stopping))
         failing = await until(watches[0], lambda row: bool(row.failing))
         assert failing.failing.startswith("kafka-1 keeps ending, 3 times since ")
@@ -87,7 +87,7 @@ def test_a_broker_that_cannot_be_started_again_is_tried_with_waits_and_said(monk
         alive = await until(watches[0], lambda row: row.state == "running")
         assert (alive.restarts, len(node.tried_at)) == (5, 5)
 
-    run(scene)
+    run(play)
     waits = [later - earlier for earlier, later in zip(node.tried_at, node.tried_at[1:], strict=False)]
     assert all(wait >= 0.3 for wait in waits[1:]), "the third death in a row and each one after it"
 
@@ -96,7 +96,7 @@ def test_a_broker_that_cannot_be_started_again_is_tried_with_waits_and_said(monk
 def test_only_a_broker_that_answered_before_is_killed_for_its_silence(
     limit: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One that starts may have to read its log for minutes; 0: never."""
+    """A starting broker may recover its log for minutes. A limit of 0 means never."""
     says = [False]
 
     async def asked(_address: str) -> bool:
@@ -108,7 +108,7 @@ def test_only_a_broker_that_answered_before_is_killed_for_its_silence(
     node = PaperNode([True, True])
     node.launch()
 
-    async def scene(stopping: asyncio.Event) -> None:
+    async def play(stopping: asyncio.Event) -> None:
         watch = BrokerWatch(cast(Any, PaperCluster(node)), limit, stopping)
         (kept,) = watch._kept.values()
         for _ in range(30):
@@ -117,9 +117,9 @@ def test_only_a_broker_that_answered_before_is_killed_for_its_silence(
         says[0] = True
         await until(watch, lambda _row: kept._has_answered)
         says[0] = False
-        said = await until(watch, lambda row: bool(row.failing))
-        assert said.failing.startswith("kafka-1 runs but has answered nothing since ")
-        assert said.since > 0
+        silent = await until(watch, lambda row: bool(row.failing))
+        assert silent.failing.startswith("kafka-1 runs but has answered nothing since ")
+        assert silent.since > 0
         if limit:
             row = await until(watch, lambda row: row.restarts == 1 and row.state == "running")
             assert (node.killed, row.failing) == (1, "")
@@ -128,7 +128,7 @@ def test_only_a_broker_that_answered_before_is_killed_for_its_silence(
             await until(watch, lambda _row: kept.silent_s > 1.0)
             assert node.killed == 0
 
-    run(scene)
+    run(play)
 
 
 def test_an_address_where_nobody_answers_and_one_where_nobody_is() -> None:
@@ -137,7 +137,7 @@ def test_an_address_where_nobody_answers_and_one_where_nobody_is() -> None:
         address = f"127.0.0.1:{listener.getsockname()[1]}"
         assert not asyncio.run(answers(address, 2.0)), "nobody listens"
         listener.listen()
-        assert not asyncio.run(answers(address, 0.2)), "taken by the kernel, answered by nobody"
+        assert not asyncio.run(answers(address, 0.2)), "the kernel accepts the connection, no process answers"
 
 
 def test_a_lack_of_our_own_is_not_taken_for_a_silent_broker(monkeypatch: pytest.MonkeyPatch) -> None:

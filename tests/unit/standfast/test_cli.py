@@ -1,4 +1,4 @@
-"""The command line: its help, its exit codes, and one line on stderr for what went wrong on purpose."""
+"""The command line: its help, its exit codes, and one line on stderr for each error."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ COMMANDS = dict(_walked(cli.command(), "standfast"))
 
 
 def standfast(*arguments: str, home: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Runs the command as a shell would, on a state folder of its own."""
+    """Runs the command as a shell would, with `home` as its state folder."""
     inherited = {key: value for key, value in os.environ.items() if not key.startswith(("STANDFAST_", "KAFKA_"))}
     return subprocess.run(
         launching.command(*arguments),
@@ -55,7 +55,7 @@ def test_every_command_has_help_and_an_example_of_itself(path: str) -> None:
 
 @pytest.mark.parametrize("path", list(COMMANDS))
 def test_every_option_has_help(path: str) -> None:
-    options = [each for each in COMMANDS[path].params if each.param_type_name == "option"]
+    options = [option for option in COMMANDS[path].params if option.param_type_name == "option"]
     assert all(option.help for option in options), [option.name for option in options if not option.help]
 
 
@@ -85,7 +85,7 @@ def test_help_does_not_import_what_its_commands_need(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "said"),
+    ("arguments", "code", "message"),
     [
         (["--no-such-option"], 2, "No such option"),
         (["serch", "heart"], 2, "Did you mean 'search'"),
@@ -101,10 +101,10 @@ def test_help_does_not_import_what_its_commands_need(tmp_path: Path) -> None:
         (["status", "--all-hosts"], 1, "standfast up --detach"),
     ],
 )
-def test_exit_codes_and_what_is_said(arguments: list[str], code: int, said: str, tmp_path: Path) -> None:
+def test_exit_codes_and_what_is_said(arguments: list[str], code: int, message: str, tmp_path: Path) -> None:
     done = standfast(*arguments, home=tmp_path)
     assert done.returncode == code, done.stderr
-    assert said in done.stderr
+    assert message in done.stderr
     assert "Traceback" not in done.stderr
     assert done.stdout == ""
 
@@ -123,20 +123,20 @@ def test_an_unknown_setting_names_key_and_remedy(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("command", "code"), [("status", 1), ("down", 0), ("scale", 1)])
 @pytest.mark.parametrize(
-    ("variable", "said"),
+    ("variable", "message"),
     [
         ("STANDFAST_SEARCH__WORKRS", "search.workrs: no such setting; did you mean workers?"),
         ("KAFKA_SOCKET_TIMEOUT_MZ", "KAFKA_<NAME>"),
     ],
 )
 def test_what_needs_no_settings_goes_on_and_says_what_is_wrong_with_them(
-    command: str, code: int, variable: str, said: str, tmp_path: Path
+    command: str, code: int, variable: str, message: str, tmp_path: Path
 ) -> None:
     done = standfast(command, home=tmp_path, **{variable: "3"})
     assert (done.returncode, done.stdout) == (code, "")
     warning, after = done.stderr.splitlines()
     assert warning.startswith("warning: nothing would start with these settings: ")
-    assert said in warning
+    assert message in warning
     assert "running" in after
 
 

@@ -1,4 +1,4 @@
-"""A process that keeps ending is told from one that ended, and the supervisor says which, since when and why."""
+"""A process that keeps ending is told from one that ended once; the status says which, since when and why."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_two_deaths_are_no_loop_and_three_are(monkeypatch: pytest.MonkeyPatch) -
 
 @pytest.mark.usefixtures("state")
 def test_a_role_that_cannot_even_be_imported_says_so_in_the_status(tmp_path: Path) -> None:
-    """It left the state `ready` with nothing said."""
+    """The system's state stayed `ready`, and the status did not name the role."""
     (tmp_path / "broken.py").write_text("import nothing_of_this_name")
 
     async def watch() -> status.RoleStatus:
@@ -46,15 +46,15 @@ def test_a_role_that_cannot_even_be_imported_says_so_in_the_status(tmp_path: Pat
         while not role.status().failing:
             assert time.monotonic() < deadline
             await asyncio.sleep(0.05)
-        found = role.status()
+        ended = role.status()
         await role.stop(5)
-        return found
+        return ended
 
-    found = asyncio.run(watch())
-    assert "No module named 'nothing_of_this_name'" in found.failing
-    assert found.state != "running"
-    assert found.restarts >= 3
-    assert found.since > 0
+    ended = asyncio.run(watch())
+    assert "No module named 'nothing_of_this_name'" in ended.failing
+    assert ended.state != "running"
+    assert ended.restarts >= 3
+    assert ended.since > 0
 
 
 @pytest.mark.usefixtures("state")
@@ -71,7 +71,7 @@ def test_what_a_role_says_is_heard_until_it_is_started_again(monkeypatch: pytest
 
 
 class _Failing:
-    """In place of a role."""
+    """A fake role that keeps ending."""
 
     def status(self) -> status.RoleStatus:
         return status.RoleStatus(id="stream", pid=0, state="backing_off", failing="stream keeps ending: why", since=1)
@@ -82,8 +82,8 @@ def test_a_system_whose_role_keeps_ending_is_degraded() -> None:
     supervisor = Supervisor(Settings(), (), (), embedded=False)
     supervisor._state = "ready"
     supervisor._roles.append(_Failing())  # type: ignore[arg-type]
-    found = supervisor._status()
-    assert (found.state, found.detail) == ("degraded", "stream keeps ending: why")
+    system_status = supervisor._status()
+    assert (system_status.state, system_status.detail) == ("degraded", "stream keeps ending: why")
 
 
 @pytest.mark.usefixtures("state")
@@ -122,7 +122,7 @@ def test_a_hang_up_stops_the_supervisor_in_order() -> None:
 
 
 def test_one_that_hangs_for_long_each_time_keeps_ending(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It lived for longer than a minute each time, and did nothing in it."""
+    """A life of more than a minute does not count as steady if the process hung in it."""
     now = 1000.0
     monkeypatch.setattr(deaths.time, "monotonic", lambda: now)
     seen = Deaths("stream")

@@ -22,7 +22,7 @@ BYTES = {"alpha": b"first jar" * 100, "beta": b"second jar" * 100}
 
 @dataclass
 class Repository:
-    """A Maven repository that serves `BYTES`, unless told to serve something else."""
+    """A Maven repository that serves the jars in `served` (`BYTES` by default); `asked` are the jars requested."""
 
     url: str = ""
     served: dict[str, bytes] = field(default_factory=lambda: dict(BYTES))
@@ -71,9 +71,9 @@ def test_the_jars_are_fetched_once_and_then_found_without_a_network(
     assert {path.name: path.read_bytes() for path in folder.glob("*.jar")} == {
         f"{name}-1.0.jar": body for name, body in BYTES.items()
     }
-    told = capsys.readouterr()
-    assert "fetching Apache Kafka" in told.err
-    assert told.out == ""
+    output = capsys.readouterr()
+    assert "fetching Apache Kafka" in output.err
+    assert output.out == ""
     repository.served.clear()
     assert distribution.jars_folder() == folder
     assert sorted(repository.asked) == ["alpha-1.0.jar", "beta-1.0.jar"]
@@ -121,22 +121,24 @@ def test_no_network_is_one_line_that_says_what_to_do(
     repository: Repository, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (tmp_path / "jgo.conf").write_text("[repositories]\nlocal = http://127.0.0.1:1\n")
-    with pytest.raises(SetupError, match=r"cannot be fetched \(.*refused.*needs the network: connect, or copy") as one:
+    with pytest.raises(
+        SetupError, match=r"cannot be fetched \(.*refused.*needs the network: connect, or copy"
+    ) as refused:
         distribution.jars_folder()
-    assert "\n" not in str(one.value)
+    assert "\n" not in str(refused.value)
 
 
 @pytest.mark.parametrize(
-    ("number", "told"), [(errno.ENOSPC, "is full; .* free some space"), (errno.EACCES, "cannot be stored below")]
+    ("number", "message"), [(errno.ENOSPC, "is full; .* free some space"), (errno.EACCES, "cannot be stored below")]
 )
 def test_a_disk_that_takes_nothing_is_explained(
-    repository: Repository, monkeypatch: pytest.MonkeyPatch, number: int, told: str
+    repository: Repository, monkeypatch: pytest.MonkeyPatch, number: int, message: str
 ) -> None:
     def refuse(*_: object) -> None:
         raise OSError(number, "refused by the test")
 
     monkeypatch.setattr(distribution, "_install", refuse)
-    with pytest.raises(SetupError, match=told):
+    with pytest.raises(SetupError, match=message):
         distribution.jars_folder()
 
 

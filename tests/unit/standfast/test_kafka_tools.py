@@ -1,4 +1,4 @@
-"""What `standfast kafka` adds to the arguments of Kafka's own tools."""
+"""What `standfast kafka` adds to the arguments of Kafka's tools."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test_every_tool_is_a_class_in_the_jars() -> None:
 
 
 def test_java_is_told_of_a_logging_configuration_that_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It goes on without one, and writes its own errors where the tool's answer is expected."""
+    """Without the file Java goes on, and prints logging errors where the tool's output is expected."""
     commands: list[list[str]] = []
     monkeypatch.setattr(os, "execv", lambda _path, command: commands.append(command))
     kafka_tool("topics", ["--help"])
@@ -45,7 +45,9 @@ def test_the_configured_kafka_is_added_only_where_the_user_named_none(
     added = ["--bootstrap-server", "broker:9092"]
     assert _connected(TOOLS["topics"], ["--list"]) == [*added, "--list"]
     assert _connected(TOOLS["cluster"], ["cluster-id"]) == ["cluster-id", *added]
-    assert _connected(TOOLS["log-dirs"], ["--describe", "--broker-list", "1"])[:2] == added, "ids, no addresses"
+    assert _connected(TOOLS["log-dirs"], ["--describe", "--broker-list", "1"])[:2] == added, (
+        "these are ids, not addresses"
+    )
     assert _connected(TOOLS["console-producer"], ["--batch-size", "1"])[:2] == added
     for given in (
         ["--bootstrap-server", "x:1"],
@@ -69,7 +71,7 @@ def test_the_configured_kafka_is_added_only_where_the_user_named_none(
     ],
 )
 def test_a_beginning_of_the_address_option_does_for_every_tool(state: Path, given: list[str], full: list[str]) -> None:
-    """`topics` and others know their options by the whole name only."""
+    """`topics` and other tools accept options only by their full name."""
     assert _connected(TOOLS["topics"], [*given, "--list"]) == [*full, "--list"]
 
 
@@ -103,8 +105,8 @@ def test_credentials_reach_the_tool_in_its_own_words_and_never_a_file(
     args = _connected(TOOLS["topics"], ["--list"])
     path = args[args.index("--command-config") + 1]
     descriptor = int(path.rpartition("/")[2])
-    told = subprocess.run(["cat", path], pass_fds=[descriptor], capture_output=True, text=True, check=True)  # noqa: S607
-    assert told.stdout == text
+    passed_on = subprocess.run(["cat", path], pass_fds=[descriptor], capture_output=True, text=True, check=True)  # noqa: S607
+    assert passed_on.stdout == text
     for tool, given in (
         ("topics", ["--command-config=mine", "--list"]),
         ("topics", ["--command", "mine", "--list"]),
@@ -132,7 +134,7 @@ def test_java_is_told_of_a_log_configuration_that_is_there() -> None:
 
 _TRIPLE_DES, _AES = (
     f"-----BEGIN ENCRYPTED PRIVATE KEY-----\n{coded}\n-----END ENCRYPTED PRIVATE KEY-----\n"
-    for coded in ("MBQGCCqGSIb3DQMH", "YIZIAWUDBAEq")  # no more of it than the name of its cipher
+    for coded in ("MBQGCCqGSIb3DQMH", "YIZIAWUDBAEq")  # base64 with the OID of the cipher only
 )
 
 

@@ -1,4 +1,4 @@
-"""All threads of a process that asked for it share one heap."""
+"""After `one_arena` all threads of the process share one malloc heap."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-# Sixteen threads that all live at a time, each with memory of malloc; prints how many heaps there are then.
+# Sixteen threads that live at the same time and call malloc; prints malloc_info, which lists the heaps.
 _THREADS = """
 import ctypes, threading
 from standfast.malloc_settings import one_arena
@@ -24,8 +24,8 @@ def take():
     all_there.wait(30)
 
 threads = [threading.Thread(target=take) for _ in range(16)]
-for one in threads:
-    one.start()
+for thread in threads:
+    thread.start()
 all_there.wait(30)
 libc.malloc_info(0, ctypes.c_void_p(libc.fopen(b"/dev/stdout", b"w")))
 libc.fflush(None)

@@ -1,4 +1,4 @@
-"""Every number of every command is one that can be worked with."""
+"""Every float option of every command refuses NaN and infinity."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import typer
 from standfast.cli import OnDemand, command
 
 
-def floats(found: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:
-    """Every option that takes a float, of this command and those below it."""
-    real = found.real() if isinstance(found, OnDemand) else found
+def floats(entry: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:
+    """All float options of this command and its sub-commands: name, and command and option."""
+    real = entry.real() if isinstance(entry, OnDemand) else entry
     for option in real.params:
         if option.type_descriptor.annotation is float:
             yield " ".join((*path, option.opts[0])), (real, option)

@@ -1,4 +1,4 @@
-"""What the controllers are told when theirs is dead, byte by byte as Kafka's protocol wants it."""
+"""The request that makes controllers elect another leader, byte by byte as in Kafka's protocol."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def answer(leader: int, epoch: int, error: int = 0) -> bytes:
 def test_the_request_names_the_leader_its_epoch_and_who_is_to_follow() -> None:
     sent = request(3, 7, 2)
     assert struct.unpack(">hhih", sent[:10]) == (54, 0, 1, len(b"standfast-supervisor"))
-    rest = sent[10 + len(b"standfast-supervisor") :]
-    assert rest == struct.pack(">hi", -1, 1) + TOPIC + struct.pack(">iiiiii", 1, 0, 3, 7, 1, 2)
+    body = sent[10 + len(b"standfast-supervisor") :]
+    assert body == struct.pack(">hi", -1, 1) + TOPIC + struct.pack(">iiiiii", 1, 0, 3, 7, 1, 2)
 
 
 @pytest.mark.parametrize("error", [0, 74])

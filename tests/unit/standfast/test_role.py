@@ -1,4 +1,4 @@
-"""A role that does nothing any more is started again, and ends when it is told to."""
+"""A role that hangs is killed and restarted, and ends when it is stopped."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Topics on a Kafka that does not take all that the table says of them."""
+"""Topics on a hosted Kafka that refuses some of the table's settings."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Verdict = Callable[[NewTopic], int]
 
 
 class Hosted:
-    """A cluster without topics that refuses to make some: `verdict` is an error's number, 0 for none."""
+    """A cluster without topics that may refuse to create one: `verdict` returns an error code, or 0 to create it."""
 
     def __init__(self, verdict: Verdict) -> None:
         self._verdict = verdict
@@ -58,7 +58,7 @@ def test_a_kafka_that_lets_nobody_choose_how_it_compacts_gets_the_topic_all_the_
     hosted = Hosted(lambda new: KafkaError.POLICY_VIOLATION if "segment.ms" in new.config else 0)
     apply(hosted)
     assert hosted.made["status"] == {"cleanup.policy": "compact", "max.message.bytes": "1048576"}
-    assert hosted.made["interactions"]["compression.type"] == "uncompressed", "others are as they should be"
+    assert hosted.made["interactions"]["compression.type"] == "uncompressed", "other topics have the table's settings"
 
 
 def test_a_topic_that_is_refused_for_another_reason_is_named() -> None:
@@ -78,7 +78,7 @@ def test_a_topic_that_another_made_meanwhile_is_no_error() -> None:
 
 
 class Young:
-    """A cluster that has made its topics a moment ago: the broker that is asked knows one of them later, or never."""
+    """A cluster with new topics: the broker that is asked knows the first one only after `later` calls."""
 
     def __init__(self, later: int) -> None:
         self._later = later
@@ -106,7 +106,7 @@ class Young:
 def test_a_topic_that_not_every_broker_knows_yet_is_asked_about_again(
     monkeypatch: pytest.MonkeyPatch, later: int, wrong: tuple[str, ...]
 ) -> None:
-    """It ended `topics` and `up` with a traceback: the topic was in the one broker's list, and unknown to the other."""
+    """`topics` and `up` ended with a traceback: one broker listed the topic, and another did not know it yet."""
     monkeypatch.setattr(topics, "_KNOWN_WITHIN_S", 0.5)
     rows = topics.plan(cast("AdminClient", Young(later)), KafkaSettings(bootstrap_servers="young:9092"))
     assert rows[0].wrong_config == wrong

@@ -1,4 +1,4 @@
-"""The request that writes a dead broker off, byte by byte as Kafka's protocol wants it."""
+"""The UnregisterBroker request for a dead broker, byte by byte as in Kafka's protocol."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ def test_it_is_asked_again_until_it_is_done_or_time_is_up(codes: list[int], done
 
 
 def answer(server: socket.socket, codes: list[int]) -> None:
-    """Answers one connection after the other."""
+    """Answers one connection for each error code."""
     for code in codes:
         connection, _ = server.accept()
         with connection:
             (size,) = struct.unpack(">i", connection.recv(4))
             connection.recv(size)
-            said = struct.pack(">ibih", 1, 0, 0, code) + b"\0\0"
-            connection.sendall(struct.pack(">i", len(said)) + said)
+            response = struct.pack(">ibih", 1, 0, 0, code) + b"\0\0"
+            connection.sendall(struct.pack(">i", len(response)) + response)

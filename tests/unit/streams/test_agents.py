@@ -1,4 +1,4 @@
-"""The stream processor's agents where Kafka takes nothing: a crash, unless it is stopping anyway."""
+"""The stream processor's agents while Kafka takes no records: the app crashes, unless it is stopping anyway."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def test_a_profile_that_cannot_be_written_is_a_crash_unless_it_stops(stopping: b
     agents.attach()
     write_profiles = app.task.call_args_list[0].args[0]
     asyncio.run(write_profiles())
-    assert [one.args for one in app.crash.await_args_list] == [(GONE,)] * crashes
+    assert [call.args for call in app.crash.await_args_list] == [(GONE,)] * crashes
 
 
 @pytest.mark.parametrize(
@@ -36,18 +36,18 @@ def test_a_record_of_nothing_at_all_is_set_aside_too(
     app = MagicMock(crash=AsyncMock())
     letters = MagicMock(send=AsyncMock(return_value=MagicMock()))
     _interactions(app, letters, key, value)
-    assert [(one.kwargs["key"], one.kwargs["value"]) for one in letters.send.await_args_list] == [(key, sent)]
+    assert [(call.kwargs["key"], call.kwargs["value"]) for call in letters.send.await_args_list] == [(key, sent)]
     assert app.crash.await_args_list == []
 
 
 def test_what_cannot_be_set_aside_is_a_crash_and_not_the_silent_end_of_one_agent() -> None:
     app = MagicMock(crash=AsyncMock())
     _interactions(app, MagicMock(send=AsyncMock(side_effect=GONE)), b"k", b"no interaction")
-    assert [one.args for one in app.crash.await_args_list] == [(GONE,)]
+    assert [call.args for call in app.crash.await_args_list] == [(GONE,)]
 
 
 def _interactions(app: MagicMock, letters: MagicMock, key: bytes | None, value: bytes | None) -> None:
-    """Has the agent read one such record."""
+    """Has the interactions agent read one record with this key and value."""
     app.topic.return_value = letters
     oldest = OldestOffsets()
     oldest.rewound()

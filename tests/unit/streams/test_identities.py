@@ -1,4 +1,4 @@
-"""Offsets of a topic that was deleted and made again are not those of the topic there is now."""
+"""Offsets of a topic that was deleted and created again do not count for the new topic."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ IDS = {"t.interactions": "i1", "t.profiles": "p1", "t.search.requests": "s1"}
 
 
 def noted(**changed: str) -> TopicIds:
-    """The topics as above, but for those of another id."""
-    found = TopicIds(NAMES)
-    found.note({**IDS, **{f"t.{name}": number for name, number in changed.items()}})
-    return found
+    """The topic ids above, with these changed."""
+    ids = TopicIds(NAMES)
+    ids.note({**IDS, **{f"t.{name}": number for name, number in changed.items()}})
+    return ids
 
 
 @pytest.mark.parametrize(
@@ -28,7 +28,7 @@ def noted(**changed: str) -> TopicIds:
     [
         ({}, True),
         ({"interactions": "i2"}, False),
-        ({"profiles": "p2"}, False),  # what the offsets say is in it was deleted with it
+        ({"profiles": "p2"}, False),  # the profiles made up to these offsets were deleted with the topic
         ({"search.requests": "s2"}, True),
     ],
 )

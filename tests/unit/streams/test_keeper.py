@@ -1,4 +1,4 @@
-"""The profiles as the stream processor knows them: where they lie, what is left of one that somebody deletes."""
+"""The stream processor's profiles: in which partition they are, and what is left of one that is deleted."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ USER = b"u1"
 
 
 def written(keeper: Keeper) -> dict[tuple[int, bytes], list[str] | None]:
-    """What is written of the changes so far: the items of each profile, None for a deletion."""
-    found: dict[tuple[int, bytes], list[str] | None] = {}
+    """Writes the changes so far; returns the items of each written profile, None for a deletion."""
+    profiles: dict[tuple[int, bytes], list[str] | None] = {}
 
-    async def write(place: int, user: bytes, data: bytes | None) -> asyncio.Future[None]:
+    async def write(partition: int, user: bytes, data: bytes | None) -> asyncio.Future[None]:
         profile = Codec().decode(data, Profile)[0] if data is not None else None
-        found[place, user] = [item.item_id for item in profile.items] if profile else None
+        profiles[partition, user] = [item.item_id for item in profile.items] if profile else None
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         done.set_result(None)
         return done
@@ -36,7 +36,7 @@ def written(keeper: Keeper) -> dict[tuple[int, bytes], list[str] | None]:
         writing.cancel()
 
     asyncio.run(until_written())
-    return found
+    return profiles
 
 
 def buy(keeper: Keeper, item: str, at: int, partition: int = 0) -> None:
@@ -52,7 +52,7 @@ def profile_file(tmp_path: Path) -> Iterator[ProfileFile]:
 
 @pytest.fixture
 def keeper(profile_file: ProfileFile) -> Keeper:
-    """Of two partitions, with nothing in them."""
+    """A keeper of two empty partitions."""
     keeper = Keeper(OldestOffsets(), keep=10)
     keeper.restart_from(profile_file, 2)
     return keeper
@@ -76,7 +76,7 @@ def test_what_happened_before_a_deletion_is_forgotten(keeper: Keeper) -> None:
 def test_a_deleted_profile_is_deleted_again_and_begun_anew(keeper: Keeper) -> None:
     buy(keeper, "before", 1)
     keeper.erase(0, USER, 2)
-    assert written(keeper) == {(0, USER): None}, "it may have been written before the deletion was heard of"
+    assert written(keeper) == {(0, USER): None}, "it may have been written before the deletion was read"
     buy(keeper, "after", 3)
     assert written(keeper) == {(0, USER): ["after"]}
 
@@ -86,8 +86,8 @@ def test_a_deletion_of_what_is_not_known_writes_nothing(keeper: Keeper) -> None:
     assert written(keeper) == {}
 
 
-def items(profile_file: ProfileFile, place: int = 0) -> list[str] | None:
-    data = profile_file.get((place, USER))
+def items(profile_file: ProfileFile, partition: int = 0) -> list[str] | None:
+    data = profile_file.get((partition, USER))
     return [item.item_id for item in Codec().decode(data, Profile)[0].items] if data is not None else None
 
 
@@ -116,7 +116,7 @@ def test_a_user_is_not_named_in_the_file(keeper: Keeper, profile_file: ProfileFi
 def test_a_full_disk_keeps_what_changed_in_memory(
     keeper: Keeper, profile_file: ProfileFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And the place in the topic stays, so that a new start reads it again."""
+    """The stored position stays too, so that a restart reads these records again."""
 
     def full(*_: object) -> None:
         raise sqlite3.OperationalError("database or disk is full")
@@ -145,7 +145,7 @@ def test_what_comes_while_profiles_are_read_back_is_read_again(keeper: Keeper) -
 def test_a_file_from_before_a_new_start_is_not_put_into(
     keeper: Keeper, profile_file: ProfileFile, tmp_path: Path
 ) -> None:
-    """Its last changes come again with their interactions; put late, they could bring a deleted user back."""
+    """Changes acknowledged late come again with their interactions; stored late, they could restore a deleted user."""
     buy(keeper, "a", 1)
     keeper.pause()
     again = ProfileFile(tmp_path / "again.db")

@@ -32,33 +32,33 @@ interactions = st.builds(
 )
 
 
-def folded(some: list[Interaction], keep: int) -> Profile | None:
+def folded(history: list[Interaction], keep: int) -> Profile | None:
     profile: Profile | None = None
-    for interaction in some:
+    for interaction in history:
         profile = fold(profile, interaction, at=50, keep=keep)
     return profile
 
 
 @given(st.lists(interactions, min_size=1, max_size=40), st.integers(1, 8), st.randoms())
-def test_order_and_redelivery_make_no_difference(some: list[Interaction], keep: int, random: Random) -> None:
-    again = some + random.sample(some, k=len(some) // 2)
+def test_order_and_redelivery_make_no_difference(history: list[Interaction], keep: int, random: Random) -> None:
+    again = history + random.sample(history, k=len(history) // 2)
     random.shuffle(again)
-    assert folded(again, keep) == folded(some, keep)
+    assert folded(again, keep) == folded(history, keep)
 
 
 @given(st.lists(interactions, min_size=1, max_size=40), st.integers(1, 8))
-def test_a_profile_is_the_newest_of_the_set_oldest_first(some: list[Interaction], keep: int) -> None:
-    profile = folded(some, keep)
+def test_a_profile_is_the_newest_of_the_set_oldest_first(history: list[Interaction], keep: int) -> None:
+    profile = folded(history, keep)
     assert profile is not None
     times = [seen.timestamp for seen in profile.items]
-    distinct = {(i.timestamp or 0, i.item_id, i.event, i.value) for i in some}
+    distinct = {(i.timestamp or 0, i.item_id, i.event, i.value) for i in history}
     assert times == sorted(moment for moment, *_ in distinct)[-keep:]
 
 
 @given(st.lists(interactions, min_size=1, max_size=40), st.integers(1, 8))
-def test_a_redelivered_interaction_changes_nothing(some: list[Interaction], keep: int) -> None:
-    profile = folded(some, keep)
-    for interaction in some:
+def test_a_redelivered_interaction_changes_nothing(history: list[Interaction], keep: int) -> None:
+    profile = folded(history, keep)
+    for interaction in history:
         assert fold(profile, interaction, at=60, keep=keep) is profile
 
 
@@ -74,14 +74,14 @@ def test_a_shorter_history_takes_effect_with_the_next_interaction() -> None:
 
 
 @given(st.lists(interactions, min_size=1, max_size=40), st.integers(1, 8))
-def test_every_product_ever_met_is_remembered_and_when_it_last_was(some: list[Interaction], keep: int) -> None:
-    profile = folded(some, keep)
+def test_every_product_ever_met_is_remembered_and_when_it_last_was(history: list[Interaction], keep: int) -> None:
+    profile = folded(history, keep)
     assert profile is not None
     recent = {seen.item_id for seen in profile.items}
-    met = {one.item_id: 0 for one in some if one.item_id not in recent}
-    for one in some:
-        if one.item_id in met:
-            met[one.item_id] = max(met[one.item_id], one.timestamp or 0)
+    met = {interaction.item_id: 0 for interaction in history if interaction.item_id not in recent}
+    for interaction in history:
+        if interaction.item_id in met:
+            met[interaction.item_id] = max(met[interaction.item_id], interaction.timestamp or 0)
     assert list(profile.earlier.items()) == sorted(met.items(), key=lambda pair: (pair[1], pair[0]))
 
 
@@ -93,7 +93,7 @@ def test_of_too_many_products_the_oldest_are_forgotten(monkeypatch: pytest.Monke
 
 
 def test_a_profile_of_the_first_schema_is_read_and_remembers_from_then_on() -> None:
-    """Bytes written before there was `earlier`: JSON without the field, Avro with the first schema's fingerprint."""
+    """Bytes from before the field `earlier`: JSON without it, Avro with the first schema's fingerprint."""
     profile = Codec().decode(b'{"user_id":"u","items":[],"updated_at":1}', Profile)[0]
     assert profile.earlier == {}
     first = bytes.fromhex(_FIRST)
@@ -105,7 +105,7 @@ def test_a_profile_of_the_first_schema_is_read_and_remembers_from_then_on() -> N
 
 
 def test_products_of_long_ago_give_way_where_a_profile_would_not_fit_into_a_record(tmp_path: Path) -> None:
-    """700 ids of 2,000 characters: the recent ones are all kept, and of the others as many as there is room for."""
+    """Of 700 ids with 2,000 characters all recent ones are kept, and as many of the others as fit."""
     keeper, codec, kept_file = Keeper(OldestOffsets(), keep=50), Codec(), open_profile_file(tmp_path, "topic")
     keeper.restart_from(kept_file, 1)
     for at in range(700):

@@ -1,4 +1,4 @@
-"""The stream processor makes steps only while both of its loops do: a thread that hangs or has ended is noticed."""
+"""The stream processor beats only while both of its event loops run: a thread that hangs or has ended is noticed."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from streams import __main__ as main
 from streams import transport
 
 
-class Reader:
-    """The loop of Faust's consumer, in a thread of its own."""
+class ReadingThread:
+    """The event loop of Faust's consumer thread."""
 
     def __init__(self) -> None:
         self.loop = asyncio.new_event_loop()
@@ -32,8 +32,8 @@ class Reader:
 
 
 @pytest.fixture
-def reader() -> Iterator[Reader]:
-    made = Reader()
+def reader() -> Iterator[ReadingThread]:
+    made = ReadingThread()
     yield made
     if made.thread.is_alive():
         made.end()
@@ -42,14 +42,14 @@ def reader() -> Iterator[Reader]:
 
 @pytest.fixture
 def beats(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    found: list[float] = []
-    monkeypatch.setattr(role_word, "beat", lambda: found.append(time.monotonic()))
+    times: list[float] = []
+    monkeypatch.setattr(role_word, "beat", lambda: times.append(time.monotonic()))
     monkeypatch.setattr(main, "_BEAT_S", 0.01)
-    return found
+    return times
 
 
 async def more(beats: list[float], pulse: main._Pulse, within_s: float) -> bool:
-    """Whether a step is made within that time."""
+    """Whether a beat comes within `within_s` seconds."""
     seen, beating = len(beats), asyncio.create_task(pulse.beat())
     until = time.monotonic() + within_s
     while len(beats) == seen and time.monotonic() < until:
@@ -59,7 +59,7 @@ async def more(beats: list[float], pulse: main._Pulse, within_s: float) -> bool:
 
 
 def test_steps_are_made_before_there_is_a_consumer_and_while_its_loop_goes_on(
-    reader: Reader, beats: list[float]
+    reader: ReadingThread, beats: list[float]
 ) -> None:
     pulse = main._Pulse()
     assert asyncio.run(more(beats, pulse, 30))
@@ -67,7 +67,7 @@ def test_steps_are_made_before_there_is_a_consumer_and_while_its_loop_goes_on(
     assert asyncio.run(more(beats, pulse, 30))
 
 
-def test_no_step_is_made_while_the_thread_that_reads_hangs(reader: Reader, beats: list[float]) -> None:
+def test_no_step_is_made_while_the_thread_that_reads_hangs(reader: ReadingThread, beats: list[float]) -> None:
     pulse, hangs, hanging = main._Pulse(), threading.Event(), threading.Event()
     pulse.consumer = reader.consumer
 
@@ -83,7 +83,9 @@ def test_no_step_is_made_while_the_thread_that_reads_hangs(reader: Reader, beats
 
 
 @pytest.mark.parametrize("closed", [False, True])
-def test_no_step_is_made_once_the_thread_that_reads_has_ended(reader: Reader, beats: list[float], closed: bool) -> None:
+def test_no_step_is_made_once_the_thread_that_reads_has_ended(
+    reader: ReadingThread, beats: list[float], closed: bool
+) -> None:
     pulse = main._Pulse()
     pulse.consumer = reader.consumer
     reader.end()

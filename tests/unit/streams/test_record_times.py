@@ -1,4 +1,4 @@
-"""A record whose timestamp says nothing counts as new, whoever reads it."""
+"""A record without a plausible timestamp counts as new, whichever process reads it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from streams.erasures import Erasures
 DAY = 86_400_000
 NOW = time.time_ns() // 1_000_000
 WITHOUT = [-1, 0, 1, 1_700_000_000, DAY, 1_293_839_999_999, NOW + 2 * DAY, 253_402_300_799_000]
-# Names of their own: a name with the time of day in it is another one in each process that collects tests.
+# Ids must not contain the present time: each pytest-xdist process collects the tests and would name them differently.
 NAMES = ["none", "epoch", "one", "seconds", "second-day", "before-kafka", "day-after-tomorrow", "year-9999"]
 
 
@@ -34,18 +34,20 @@ def test_any_other_time_is_kept(timestamp: int) -> None:
     assert record_ms(timestamp) == timestamp
 
 
-@pytest.mark.parametrize("timestamp", [None, -0.001, *(one / 1000 for one in WITHOUT)], ids=["no", "below", *NAMES])
+@pytest.mark.parametrize(
+    "timestamp", [None, -0.001, *(timestamp_ms / 1000 for timestamp_ms in WITHOUT)], ids=["no", "below", *NAMES]
+)
 def test_to_the_stream_processor_too(timestamp: float | None) -> None:
-    """Faust gives seconds, as a float; a profile's item was of 1970, and the first to be forgotten."""
+    """Faust gives seconds as a float: a profile's item was dated 1970, and was the first to be forgotten."""
     message = SimpleNamespace(topic="interactions", partition=2, offset=7, timestamp=timestamp)
-    place, offset, at = origin_of(message)
-    assert (place, offset) == (("interactions", 2), 7)
+    partition, offset, at = origin_of(message)
+    assert (partition, offset) == (("interactions", 2), 7)
     assert abs(at - time.time_ns() // 1_000_000) < DAY
 
 
 @pytest.mark.parametrize("timestamp", WITHOUT, ids=NAMES)
 def test_a_deletion_without_a_time_deletes_what_was_until_now(timestamp: int) -> None:
-    """Taken for one of 1970 it deleted nothing; of the year 9999 it would delete what comes for ever after."""
+    """A deletion dated 1970 deleted nothing; one dated 9999 would delete all later interactions too."""
     erased: list[tuple[int, bytes, int]] = []
     settings = Settings(kafka=KafkaSettings(bootstrap_servers="127.0.0.1:1"))
     erasures = Erasures(settings, "profiles", lambda *all_: erased.append(all_), lambda _: None)

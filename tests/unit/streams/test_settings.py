@@ -1,4 +1,4 @@
-"""What the stream processor makes of the settings and of an interaction's fields."""
+"""The stream processor's Kafka credentials from the settings, and its checks of an interaction's fields."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ def test_a_password_gets_in() -> None:
         "sasl.username": "shop",
         "sasl.password": "secret",
     }
-    found = credentials(client)
-    assert found is not None
-    assert (found.username, found.mechanism.value, found.protocol.value) == ("shop", "SCRAM-SHA-512", "SASL_SSL")
-    assert found.ssl_context.check_hostname
+    sasl = credentials(client)
+    assert sasl is not None
+    assert (sasl.username, sasl.mechanism.value, sasl.protocol.value) == ("shop", "SCRAM-SHA-512", "SASL_SSL")
+    assert sasl.ssl_context.check_hostname
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def test_a_clients_certificate_is_shown_from_files_or_texts(tmp_path: Path, pass
         "ssl.key.location": str(key),
     }
     for given in (texts, files):
-        found = credentials(
+        tls = credentials(
             {
                 "security.protocol": "ssl",
                 "ssl.key.password": password,
@@ -74,9 +74,9 @@ def test_a_clients_certificate_is_shown_from_files_or_texts(tmp_path: Path, pass
                 **given,
             }
         )
-        assert found is not None
-        assert not found.context.check_hostname
-        assert found.context.verify_mode is ssl.CERT_REQUIRED
+        assert tls is not None
+        assert not tls.context.check_hostname
+        assert tls.context.verify_mode is ssl.CERT_REQUIRED
     commented = {**texts, "ssl.ca.pem": f"# Főtanúsítvány\n{texts['ssl.ca.pem']}"}
     for given in (commented, texts | {"ssl.ca.pem": "", "ssl.ca.location": "probe"}):
         assert credentials({"security.protocol": "ssl", "ssl.key.password": password, **given}) is not None

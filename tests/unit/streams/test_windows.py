@@ -1,4 +1,4 @@
-"""Windows, the oldest of what is still needed, and when a window may be published."""
+"""Traffic windows, the oldest offsets still needed, and when a window may be published."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_the_oldest_held_record_decides_what_is_committed() -> None:
 
 
 class Standing:
-    """A consumer that stands at a position in one partition."""
+    """A consumer with one partition, its position in it, and the partition's end."""
 
     def __init__(self, partition: Partition, position: int, end: int | None) -> None:
         self.partition, self.at, self.end = partition, position, end
@@ -92,28 +92,30 @@ def published(traffic: Traffic, reader: Standing, now: int) -> list[TrafficWindo
 
 
 def test_a_window_waits_for_records_that_were_read_and_not_looked_at_yet() -> None:
-    oldest, place = OldestOffsets(), ("search.results", 0)
+    oldest, partition = OldestOffsets(), ("search.results", 0)
     traffic = Traffic(oldest, ("search.results",), window_s=10.0)
     now = 1_700_000_000_000
     traffic.restart_from({"search.results": now - 30_000}, now)
-    oldest.fetched(place, 5)
+    oldest.fetched(partition, 5)
     for offset in (4, 5):
-        assert published(traffic, Standing(place, 6, 6), now) == []
-        traffic.count(place, offset, now - 25_000, now, answer(3.0))
-        oldest.mark_processed(place, offset)
-    assert [window.records for window in published(traffic, Standing(place, 6, 6), now)] == [2, 0]
+        assert published(traffic, Standing(partition, 6, 6), now) == []
+        traffic.count(partition, offset, now - 25_000, now, answer(3.0))
+        oldest.mark_processed(partition, offset)
+    assert [window.records for window in published(traffic, Standing(partition, 6, 6), now)] == [2, 0]
 
 
 def test_a_window_is_published_when_its_partitions_were_read_to_the_end() -> None:
-    oldest, place = OldestOffsets(), ("search.results", 0)
+    oldest, partition = OldestOffsets(), ("search.results", 0)
     traffic = Traffic(oldest, ("search.results",), window_s=10.0)
     now = 1_700_000_000_000
     traffic.restart_from({"search.results": now - 30_000}, now)
-    traffic.count(place, 4, now - 25_000, now, answer(3.0))
-    oldest.mark_processed(place, 4)
-    assert published(traffic, Standing(place, 5, 9), now) == [], "records before the end of the window may still come"
-    assert published(traffic, Standing(place, 5, None), now) == [], "where the partition ends is not known yet"
-    assert oldest.committable() == {place: 4}
-    windows = published(traffic, Standing(place, 9, 9), now + 1000)
+    traffic.count(partition, 4, now - 25_000, now, answer(3.0))
+    oldest.mark_processed(partition, 4)
+    assert published(traffic, Standing(partition, 5, 9), now) == [], (
+        "records before the end of the window may still come"
+    )
+    assert published(traffic, Standing(partition, 5, None), now) == [], "where the partition ends is not known yet"
+    assert oldest.committable() == {partition: 4}
+    windows = published(traffic, Standing(partition, 9, 9), now + 1000)
     assert [window.records for window in windows] == [1, 0]
-    assert oldest.committable() == {place: 5}
+    assert oldest.committable() == {partition: 5}

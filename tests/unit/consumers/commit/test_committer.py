@@ -1,4 +1,4 @@
-"""What is delivered is exactly what was submitted, less what was given up, whatever Kafka says meanwhile."""
+"""The committer delivers exactly what was submitted, without lost partitions, whatever errors Kafka returns."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ TOPIC = "search.requests"
 
 
 class Script:
-    """A delivery that first fails as it is told."""
+    """A delivery that fails as scripted, one failure for each try, and then succeeds."""
 
     commits_offsets = True
     replies: Replying = NoReplies()
@@ -68,16 +68,16 @@ def transient() -> KafkaException:
 
 def work_of(*records: tuple[int, int]) -> Work:
     """Work that answers these records: partition and offset."""
-    outgoing = [Outgoing(origin(place=record), "out", None, b"%d" % record[1], []) for record in records]
+    outgoing = [Outgoing(origin(position=record), "out", None, b"%d" % record[1], []) for record in records]
     return Work(outgoing, {(TOPIC, partition): offset + 1 for partition, offset in records}, [])
 
 
 def written(works: list[Work]) -> list[tuple[int, int]]:
-    return [(one.origin.partition, one.origin.offset) for work in works for one in work.outgoing]
+    return [(outgoing.origin.partition, outgoing.origin.offset) for work in works for outgoing in work.outgoing]
 
 
-def replacement(one: Outgoing, reason: str) -> Outgoing:
-    return structs.replace(one, topic="elsewhere", value=reason.encode())
+def replacement(outgoing: Outgoing, reason: str) -> Outgoing:
+    return structs.replace(outgoing, topic="elsewhere", value=reason.encode())
 
 
 def committer_of(delivery: Script) -> tuple[Committer, list[Work]]:
@@ -107,7 +107,7 @@ def test_it_tries_again_until_kafka_takes_it() -> None:
 
 @pytest.mark.parametrize("code", [KafkaError.ILLEGAL_GENERATION, KafkaError.UNKNOWN_MEMBER_ID])
 def test_a_membership_that_kafka_refuses_is_reported_at_once_and_can_be_renewed(code: int) -> None:
-    """It was tried until the deadline of a second: partitions that nobody wanted to move stood still."""
+    """The commit was tried for a second with the old membership: partitions that were not to move stood still."""
 
     def judge(work: Work) -> None:
         if work.membership != "new":
@@ -192,7 +192,7 @@ def test_what_kafka_will_never_take_is_replaced_and_its_neighbours_are_not() -> 
     committer, _ = committer_of(script)
     committer.submit(work_of((0, 1), (0, 2), (0, 3)))
     assert committer.idle(60)
-    assert [(one.topic, one.value) for one in script.done[0].outgoing] == [
+    assert [(outgoing.topic, outgoing.value) for outgoing in script.done[0].outgoing] == [
         ("out", b"1"),
         ("elsewhere", b"TOO_LARGE"),
         ("out", b"3"),
@@ -293,7 +293,7 @@ def test_what_is_delivered_is_what_was_submitted_less_what_was_lost(
 
 
 class Moments(threading.Condition):
-    """Calls `then` when the committer's thread has let go of it for the nth time."""
+    """A condition that calls `then` when the committer's thread releases it for the nth time."""
 
     n = 0
     then: Callable[[], None]
@@ -310,7 +310,7 @@ class Moments(threading.Condition):
 def test_a_batch_that_comes_as_its_transaction_is_withdrawn_is_delivered(
     moment: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It was computed for longer than its transaction may last. One that came a moment later was dropped."""
+    """A batch computed for longer than its transaction stays open was dropped if it came just after the withdrawal."""
     monkeypatch.setattr(committer_module, "_PREPARED_S", 0.01)
     monkeypatch.setattr(committer_module, "threading", SimpleNamespace(Condition=Moments, Thread=threading.Thread))
     script, first = Script(), threading.Lock()
@@ -323,7 +323,7 @@ def test_a_batch_that_comes_as_its_transaction_is_withdrawn_is_delivered(
     moments = cast(Moments, committer._state)
     moments.then, moments.n = submit, moment
     committer.announce(work_of((0, 1)))
-    if moment > 2:  # before that there is a batch, and so nothing to withdraw
+    if moment > 2:  # up to the second release the batch comes first, so nothing is withdrawn
         wait_until(lambda: script.withdrawn or delivered, what="a transaction that is withdrawn")
     submit()
     assert committer.idle(60)

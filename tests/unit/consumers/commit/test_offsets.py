@@ -1,4 +1,4 @@
-"""At least once: an offset is owed until Kafka has taken it, whatever comes in between."""
+"""At least once: an offset is kept and committed again until Kafka has taken it."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from consumers.commit.work import Work
 TOPIC, BULK = "search.requests", "search.requests.bulk"
 
 
-class Group:
-    """What Kafka has of a group's offsets; refuses all of a commit, or those of some partitions."""
+class FakeGroup:
+    """A consumer group's committed offsets. Refuses a whole commit (`away`) or that of some partitions (`refuses`)."""
 
     def __init__(self) -> None:
         self.committed: dict[tuple[str, int], int] = {}
@@ -42,20 +42,20 @@ class Answer:
 
 
 @pytest.fixture
-def group() -> Group:
-    return Group()
+def group() -> FakeGroup:
+    return FakeGroup()
 
 
-def commit(offsets: Offsets, group: Group) -> bool:
+def commit(offsets: Offsets, group: FakeGroup) -> bool:
     return offsets.commit({topic: cast(Consumer, group) for topic in (TOPIC, BULK)})
 
 
-def work(topic: str = TOPIC, **places: int) -> Work:
-    return Work([], {(topic, int(name[1:])): at for name, at in places.items()}, [])
+def work(topic: str = TOPIC, **offsets: int) -> Work:
+    return Work([], {(topic, int(name[1:])): at for name, at in offsets.items()}, [])
 
 
-def test_what_is_refused_is_committed_later_though_the_next_batch_is_of_another_partition(group: Group) -> None:
-    """The next batch took the place of what was owed: it was never committed, and answered again after a restart."""
+def test_what_is_refused_is_committed_later_though_the_next_batch_is_of_another_partition(group: FakeGroup) -> None:
+    """The next batch's offsets replaced the refused ones, which were never committed: a restart answered them again."""
     offsets = Offsets()
     group.away = True
     offsets.submitted(work(p0=6))
@@ -67,8 +67,8 @@ def test_what_is_refused_is_committed_later_though_the_next_batch_is_of_another_
     assert group.committed == {(TOPIC, 0): 6, (BULK, 1): 3}
 
 
-def test_what_kafka_says_of_each_partition_is_heard(group: Group) -> None:
-    """A commit of several partitions is not refused as a whole where one of them is."""
+def test_what_kafka_says_of_each_partition_is_heard(group: FakeGroup) -> None:
+    """Kafka refuses single partitions of a commit and takes the others."""
     offsets = Offsets()
     group.refuses = {1}
     offsets.submitted(work(p0=6, p1=9))
@@ -95,13 +95,13 @@ def test_at_the_end_all_is_committed_that_was_delivered_and_is_still_ours(
     steps: list[tuple[str, set[int], bool, set[int], set[int]]],
 ) -> None:
     """Each: a batch, whether Kafka is away, partitions that it refuses, and partitions given up afterwards."""
-    group, offsets = Group(), Offsets()
+    group, offsets = FakeGroup(), Offsets()
     owed: dict[tuple[str, int], int] = {}
     for number, (topic, partitions, group.away, group.refuses, gone) in enumerate(steps):
         batch = {(topic, partition): number for partition in partitions}
         offsets.submitted(Work([], batch, []))
         commit(offsets, group)
-        lost = {(topic, one) for one in gone}
+        lost = {(topic, partition) for partition in gone}
         offsets.forget(lost)
         owed = {key: at for key, at in {**owed, **batch}.items() if key not in lost}
     group.away, group.refuses = False, set()

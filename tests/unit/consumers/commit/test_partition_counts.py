@@ -1,4 +1,4 @@
-"""What is known of reply topics, and that nobody who asks waits for Kafka."""
+"""What is known about reply topics; asking for it never waits for Kafka."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.waiting import wait_until
 
 
 class FakeAdmin:
-    """Answers when it is let; `asked` are its questions."""
+    """Answers `describe_topics` while `let` is set; `asked` are the topics of each call."""
 
     def __init__(self) -> None:
         self.topics: dict[str, int | KafkaException | Exception] = {}
@@ -33,11 +33,11 @@ class FakeAdmin:
 
     def _answer(self, name: str) -> Future[Any]:
         future: Future[Any] = Future()
-        found = self.topics.get(name, KafkaException(KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART)))
-        if isinstance(found, Exception):
-            future.set_exception(found)
+        count = self.topics.get(name, KafkaException(KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART)))
+        if isinstance(count, Exception):
+            future.set_exception(count)
         else:
-            future.set_result(SimpleNamespace(partitions=[None] * found))
+            future.set_result(SimpleNamespace(partitions=[None] * count))
         return future
 
 
@@ -52,13 +52,13 @@ def counts(admin: FakeAdmin) -> PartitionCounts:
 
 
 def test_whoever_asks_does_not_wait(admin: FakeAdmin, counts: PartitionCounts) -> None:
-    """Each request that named a missing topic held all the others for half a second, in series."""
+    """Each request that named a missing topic held up all others for 0.5 s, one after the other."""
     admin.let.clear()
     assert [counts(f"missing-{number}") for number in range(64)] == [None] * 64
     admin.let.set()
     counts.wait([f"missing-{number}" for number in range(64)], 60)
     assert [counts(f"missing-{number}") for number in range(64)] == [0] * 64
-    assert len(admin.asked) <= 2, "all in one question, but for those that came when the first was on its way"
+    assert len(admin.asked) <= 2, "all in one call, but for those that came while the first was under way"
 
 
 def test_a_miss_is_remembered_like_any_answer(admin: FakeAdmin, counts: PartitionCounts) -> None:

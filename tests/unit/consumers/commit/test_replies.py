@@ -1,4 +1,4 @@
-"""Answers to topics that callers name: acknowledged, or replaced in time; one silent topic delays nobody for long."""
+"""Answers to reply topics: acknowledged, or replaced in time; a silent topic delays other answers only briefly."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Says = KafkaError | Exception | None
 
 
 class FakeProducer:
-    """Reports at the next poll what the topic says; of a topic in `silent` only when it is told to."""
+    """Reports a topic's answer at the next poll; for a topic in `silent` only after `hears`."""
 
     def __init__(self) -> None:
         self.says: dict[str, Says] = {}
@@ -38,14 +38,14 @@ class FakeProducer:
 
     def produce(self, topic: str, _value: Any, _key: Any, partition: int, *, headers: Any, on_delivery: Any) -> None:
         assert headers == []
-        said = self.says.get(topic)
-        if isinstance(said, Exception):
-            raise said
+        answer = self.says.get(topic)
+        if isinstance(answer, Exception):
+            raise answer
         self.sent.append((topic, partition))
         if topic in self.silent:
             self.held.setdefault(topic, []).append(lambda error: on_delivery(error, None))
         else:
-            self._reports.append(lambda: on_delivery(said, None))
+            self._reports.append(lambda: on_delivery(answer, None))
 
     def poll(self, timeout: float) -> int:
         if not self._reports:
@@ -55,13 +55,13 @@ class FakeProducer:
         return 0
 
     def hears(self, topic: str, error: KafkaError | None = None) -> None:
-        """What was held is reported with the next poll."""
+        """Has the next poll report what was held back."""
         for report in self.held.pop(topic, []):
             self._reports.append(lambda report=report: report(error))  # type: ignore[misc]
 
 
-class Counts:
-    """Topics and their partitions; None: Kafka has not said."""
+class FakePartitionCounts:
+    """Numbers of partitions by topic; None: Kafka has not answered yet."""
 
     def __init__(self) -> None:
         self.counts: dict[str, int | None] = {"theirs": 3, "other": 1, "missing": 0, "unknown": None}
@@ -74,57 +74,57 @@ class Counts:
         self.waited_for.append(set(topics))
 
 
-class Stage:
+class ReplyStage:
     def __init__(self) -> None:
         self.producer = FakeProducer()
-        self.counts = Counts()
+        self.counts = FakePartitionCounts()
         counts = cast(PartitionCounts, self.counts)
         answers = Answers(service("search", Settings()), Codec(), "search-0", "toy@1", counts)
         self.replies = Replies(lambda: cast(Producer, self.producer), counts, answers)
 
     def deliver(self, *outgoing: Outgoing) -> list[tuple[str, int]]:
-        """What is left for the transaction: topic and offset."""
+        """Topic and offset of each record that is left for the transaction."""
         work = self.replies.deliver(Work(outgoing, {(TOPIC, 0): 100}, []))
         assert work.offsets == {(TOPIC, 0): 100}
-        return [(one.topic, one.origin.offset) for one in work.outgoing]
+        return [(outgoing.topic, outgoing.origin.offset) for outgoing in work.outgoing]
 
 
 @pytest.fixture
-def stage(monkeypatch: pytest.MonkeyPatch) -> Stage:
+def stage(monkeypatch: pytest.MonkeyPatch) -> ReplyStage:
     monkeypatch.setattr(replies_module, "_FIRST_S", 0.02)
-    return Stage()
+    return ReplyStage()
 
 
 def ours(offset: int) -> Outgoing:
-    return Outgoing(origin(place=(0, offset)), OURS, b"k", b"v", [])
+    return Outgoing(origin(position=(0, offset)), OURS, b"k", b"v", [])
 
 
 def named(offset: int, topic: str = "theirs", partition: int = -1) -> Outgoing:
-    return Outgoing(origin(place=(0, offset)), topic, b"k", b"v", [], partition, to_named=True)
+    return Outgoing(origin(position=(0, offset)), topic, b"k", b"v", [], partition, to_named=True)
 
 
-def test_what_is_acknowledged_is_taken_out_and_the_rest_keeps_its_order(stage: Stage) -> None:
+def test_what_is_acknowledged_is_taken_out_and_the_rest_keeps_its_order(stage: ReplyStage) -> None:
     assert stage.deliver(ours(1), named(2), ours(3), named(4, partition=2)) == [(OURS, 1), (OURS, 3)]
     assert stage.producer.sent == [("theirs", -1), ("theirs", 2)]
 
 
-def test_without_named_topics_nothing_is_asked_or_made(stage: Stage) -> None:
+def test_without_named_topics_nothing_is_asked_or_made(stage: ReplyStage) -> None:
     assert stage.deliver(ours(1)) == [(OURS, 1)]
     assert stage.counts.waited_for == []
     assert stage.replies._made is None
 
 
-def test_a_partition_that_the_topic_turns_out_not_to_have_is_left_to_the_key(stage: Stage) -> None:
+def test_a_partition_that_the_topic_turns_out_not_to_have_is_left_to_the_key(stage: ReplyStage) -> None:
     stage.deliver(named(1, partition=3))
     assert stage.producer.sent == [("theirs", -1)]
 
 
-def test_a_topic_that_turns_out_not_to_exist_costs_nothing_and_the_answer_goes_to_ours(stage: Stage) -> None:
+def test_a_topic_that_turns_out_not_to_exist_costs_nothing_and_the_answer_goes_to_ours(stage: ReplyStage) -> None:
     assert stage.deliver(named(1, "missing")) == [(OURS, 1)]
     assert stage.producer.sent == []
 
 
-def test_a_topic_of_which_kafka_says_nothing_is_not_written_to(stage: Stage) -> None:
+def test_a_topic_of_which_kafka_says_nothing_is_not_written_to(stage: ReplyStage) -> None:
     assert stage.deliver(named(1, "unknown")) == [(OURS, 1), (DEAD, 1)]
     assert stage.producer.sent == []
 
@@ -141,8 +141,8 @@ def test_a_topic_of_which_kafka_says_nothing_is_not_written_to(stage: Stage) -> 
         KafkaError._UNKNOWN_TOPIC,
     ],
 )
-def test_whatever_a_topic_refuses_is_replaced_at_once_and_the_others_are_not(stage: Stage, code: int) -> None:
-    """Errors were known by an enumeration: one that was not in it stopped the partition for ever."""
+def test_whatever_a_topic_refuses_is_replaced_at_once_and_the_others_are_not(stage: ReplyStage, code: int) -> None:
+    """Errors were listed one by one, and an error that was not listed blocked the partition for ever."""
     stage.producer.says["other"] = KafkaError(code)
     for offset in range(3):
         assert stage.deliver(named(offset, "other"), named(offset), ours(offset)) == [
@@ -154,12 +154,12 @@ def test_whatever_a_topic_refuses_is_replaced_at_once_and_the_others_are_not(sta
 
 
 @pytest.mark.parametrize("error", [BufferError(), KafkaException(KafkaError(KafkaError.MSG_SIZE_TOO_LARGE))])
-def test_what_the_client_itself_refuses_is_replaced_too(stage: Stage, error: Exception) -> None:
+def test_what_the_client_itself_refuses_is_replaced_too(stage: ReplyStage, error: Exception) -> None:
     stage.producer.says["theirs"] = error
     assert stage.deliver(named(1)) == [(OURS, 1), (DEAD, 1)]
 
 
-def test_a_silent_topic_is_waited_for_once(stage: Stage) -> None:
+def test_a_silent_topic_is_waited_for_once(stage: ReplyStage) -> None:
     stage.producer.silent.add("theirs")
     assert stage.deliver(named(1), named(2, "other"), ours(3)) == [(OURS, 1), (DEAD, 1), (OURS, 3)]
     stage.replies._allowance._saved = 60.0
@@ -170,17 +170,17 @@ def test_a_silent_topic_is_waited_for_once(stage: Stage) -> None:
     assert stage.producer.sent.count(("theirs", -1)) == replies_module._PROBES, "they do not pile up"
 
 
-@pytest.mark.parametrize("said", [None, KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED)])
-def test_a_topic_that_speaks_again_is_waited_for_again(stage: Stage, said: KafkaError | None) -> None:
+@pytest.mark.parametrize("error", [None, KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED)])
+def test_a_topic_that_speaks_again_is_waited_for_again(stage: ReplyStage, error: KafkaError | None) -> None:
     stage.producer.silent.add("theirs")
     stage.deliver(named(1))
     stage.producer.silent.clear()
-    stage.producer.hears("theirs", said)
+    stage.producer.hears("theirs", error)
     stage.deliver(named(2, "other"))
     assert stage.deliver(named(3)) == []
 
 
-def test_a_topic_whose_answers_expire_stays_silent_and_is_tried_on(stage: Stage) -> None:
+def test_a_topic_whose_answers_expire_stays_silent_and_is_tried_on(stage: ReplyStage) -> None:
     stage.producer.silent.add("theirs")
     for offset in range(40):
         stage.deliver(named(offset))
@@ -190,14 +190,14 @@ def test_a_topic_whose_answers_expire_stays_silent_and_is_tried_on(stage: Stage)
     assert len(stage.producer.held["theirs"]) == 1
 
 
-def test_one_partition_that_is_silent_says_nothing_of_the_others(stage: Stage) -> None:
+def test_one_partition_that_is_silent_says_nothing_of_the_others(stage: ReplyStage) -> None:
     stage.producer.silent.add("theirs")
     stage.deliver(named(1, partition=0))
     stage.producer.silent.clear()
     assert stage.deliver(named(2, partition=1)) == []
 
 
-def test_many_names_are_not_remembered_for_ever(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_names_are_not_remembered_for_ever(stage: ReplyStage, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(replies_module, "_TARGETS", 10)
     for number in range(50):
         stage.counts.counts[f"t{number}"] = 1
@@ -207,7 +207,7 @@ def test_many_names_are_not_remembered_for_ever(stage: Stage, monkeypatch: pytes
 
 @given(st.lists(st.tuples(st.floats(0, 20), st.booleans()), max_size=60))
 def test_waits_in_vain_take_a_twentieth_of_the_time_and_a_little(waits: list[tuple[float, bool]]) -> None:
-    """Each: the time until the next batch, and whether its topics are silent."""
+    """Each wait: the seconds until the next batch, and whether its topics are silent."""
     now = [0.0]
     allowance = Allowance(lambda: now[0])
     in_vain = least = 0.0

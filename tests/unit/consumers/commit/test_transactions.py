@@ -1,4 +1,4 @@
-"""What a worker does when a transaction fails, on a scripted producer: nothing is left half done or done twice."""
+"""What a worker does when a transaction fails, with a scripted producer: nothing is lost, half done or done twice."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ TIMED_OUT = error(KafkaError._TIMED_OUT)
 Script = dict[str, list[KafkaException | threading.Event]]
 
 
-class FakeProducer:
-    """Remembers its calls; each call fails, or does not return before an event, as the script says, once."""
+class ScriptedProducer:
+    """Records its calls. A call named in the script fails, or blocks until an event, once for each entry."""
 
     def __init__(self, script: Script, says: dict[str, int], brokers: int) -> None:
         self.calls: list[str] = []
@@ -54,8 +54,8 @@ class FakeProducer:
     def produce(self, topic: str, *_: object, on_delivery: Any = None, **__: object) -> None:
         self._call(f"produce {topic}")
         if on_delivery is not None:
-            said = self._says.get(topic)
-            self._reports.append(lambda: on_delivery(KafkaError(said) if said else None, None))
+            code = self._says.get(topic)
+            self._reports.append(lambda: on_delivery(KafkaError(code) if code else None, None))
 
     def send_offsets_to_transaction(self, positions: list[TopicPartition], membership: object, _timeout: float) -> None:
         self._call(f"offsets {[(position.partition, position.offset) for position in positions]} {membership}")
@@ -99,14 +99,14 @@ class FakeProducer:
             raise failure
 
 
-class Stage:
-    """An ExactlyOnce whose producers are scripted. `committed` is what Kafka has of the group's offsets."""
+class TransactionStage:
+    """An ExactlyOnce with scripted producers. `committed` are the group's offsets in Kafka."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.script: Script = {}
         self.brokers = 3
         self.says: dict[str, int] = {}
-        self.producers: list[FakeProducer] = []
+        self.producers: list[ScriptedProducer] = []
         self.retried: list[str] = []
         self.committed: dict[int, int] = {}
         self.unanswered: list[Exception] = []
@@ -116,34 +116,34 @@ class Stage:
         self.delivery = ExactlyOnce(self.build, lambda _: "group", {}, self.retried.append, NoReplies())
 
     def build(self) -> Producer:
-        self.producers.append(FakeProducer(self.script, self.says, self.brokers))
+        self.producers.append(ScriptedProducer(self.script, self.says, self.brokers))
         return cast(Producer, self.producers[-1])
 
-    def list_consumer_group_offsets(self, asked: list[Any], **_: object) -> dict[str, Future[Any]]:
+    def list_consumer_group_offsets(self, queries: list[Any], **_: object) -> dict[str, Future[Any]]:
         future: Future[Any] = Future()
         if self.unanswered:
             future.set_exception(self.unanswered.pop())
             return {"group": future}
-        found = [
+        offsets = [
             SimpleNamespace(
                 topic=partition.topic,
                 partition=partition.partition,
                 offset=self.committed.get(partition.partition, -1001),
                 error=self.unstable.pop() if self.unstable else None,
             )
-            for partition in asked[0].topic_partitions
+            for partition in queries[0].topic_partitions
         ]
-        future.set_result(SimpleNamespace(topic_partitions=found))
+        future.set_result(SimpleNamespace(topic_partitions=offsets))
         return {"group": future}
 
 
 @pytest.fixture
-def stage(monkeypatch: pytest.MonkeyPatch) -> Stage:
-    return Stage(monkeypatch)
+def stage(monkeypatch: pytest.MonkeyPatch) -> TransactionStage:
+    return TransactionStage(monkeypatch)
 
 
 def answer(topic: str = "results", offset: int = 4) -> Outgoing:
-    return Outgoing(origin(place=(0, offset)), topic, None, b"", [])
+    return Outgoing(origin(position=(0, offset)), topic, None, b"", [])
 
 
 WORK = Work([answer(offset=4), answer(offset=5)], {(TOPIC, 0): 6, (TOPIC, 3): 9}, [], "member")
@@ -151,7 +151,7 @@ OFFSETS = "offsets [(0, 6), (3, 9)] member"
 ONCE = ["begin", OFFSETS, "produce results", "produce results", "commit"]
 
 
-def test_answers_and_offsets_go_in_one_transaction(stage: Stage) -> None:
+def test_answers_and_offsets_go_in_one_transaction(stage: TransactionStage) -> None:
     stage.delivery.deliver(WORK)
     assert [producer.calls for producer in stage.producers] == [ONCE]
 
@@ -159,7 +159,7 @@ def test_answers_and_offsets_go_in_one_transaction(stage: Stage) -> None:
 AHEAD = Work([], WORK.offsets, [], "member")
 
 
-def test_offsets_may_go_ahead_of_the_answers(stage: Stage) -> None:
+def test_offsets_may_go_ahead_of_the_answers(stage: TransactionStage) -> None:
     stage.delivery.prepare(AHEAD)
     assert stage.producers[0].calls == ONCE[:2]
     stage.delivery.deliver(WORK)
@@ -167,13 +167,13 @@ def test_offsets_may_go_ahead_of_the_answers(stage: Stage) -> None:
     assert stage.producers[0].calls == ONCE * 2, "what was prepared is used once"
 
 
-def test_a_transaction_prepared_for_other_offsets_is_not_used(stage: Stage) -> None:
+def test_a_transaction_prepared_for_other_offsets_is_not_used(stage: TransactionStage) -> None:
     stage.delivery.prepare(Work([], {(TOPIC, 0): 6}, [], "member"))
     stage.delivery.deliver(WORK)
     assert stage.producers[0].calls == ["begin", "offsets [(0, 6)] member", "abort", *ONCE]
 
 
-def test_a_prepared_transaction_can_be_withdrawn_once(stage: Stage) -> None:
+def test_a_prepared_transaction_can_be_withdrawn_once(stage: TransactionStage) -> None:
     stage.delivery.prepare(AHEAD)
     stage.delivery.withdraw()
     stage.delivery.withdraw()
@@ -183,14 +183,14 @@ def test_a_prepared_transaction_can_be_withdrawn_once(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize("step", ["begin", "offsets"])
-def test_a_preparation_that_fails_leaves_nothing_behind(stage: Stage, step: str) -> None:
+def test_a_preparation_that_fails_leaves_nothing_behind(stage: TransactionStage, step: str) -> None:
     stage.script[step] = [error(KafkaError.ILLEGAL_GENERATION, abort=True)]
     stage.delivery.prepare(AHEAD)
     stage.delivery.deliver(WORK)
     assert stage.producers[0].calls[-6:] == ["abort", *ONCE]
 
 
-def test_a_withdrawal_that_times_out_is_in_doubt(stage: Stage) -> None:
+def test_a_withdrawal_that_times_out_is_in_doubt(stage: TransactionStage) -> None:
     stage.script["abort"] = [TIMED_OUT]
     stage.delivery.prepare(AHEAD)
     stage.delivery.withdraw()
@@ -199,14 +199,14 @@ def test_a_withdrawal_that_times_out_is_in_doubt(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize("step", ["begin", "offsets"])
-def test_being_fenced_is_said_while_preparing_too(stage: Stage, step: str) -> None:
+def test_being_fenced_is_said_while_preparing_too(stage: TransactionStage, step: str) -> None:
     stage.script[step] = [error(KafkaError._FENCED, fatal=True)]
     with pytest.raises(Fenced):
         stage.delivery.prepare(AHEAD)
 
 
 @pytest.mark.parametrize("step", ["offsets", "commit"])
-def test_an_abortable_error_is_aborted_and_the_same_producer_goes_on(stage: Stage, step: str) -> None:
+def test_an_abortable_error_is_aborted_and_the_same_producer_goes_on(stage: TransactionStage, step: str) -> None:
     stage.script[step] = [error(KafkaError.ILLEGAL_GENERATION, abort=True)]
     with pytest.raises(KafkaException):
         stage.delivery.deliver(WORK)
@@ -216,7 +216,7 @@ def test_an_abortable_error_is_aborted_and_the_same_producer_goes_on(stage: Stag
     assert stage.retried == ["ILLEGAL_GENERATION"]
 
 
-def test_after_a_time_out_of_a_commit_a_new_producer_fences_the_old(stage: Stage) -> None:
+def test_after_a_time_out_of_a_commit_a_new_producer_fences_the_old(stage: TransactionStage) -> None:
     stage.script["commit"] = [TIMED_OUT]
     with pytest.raises(KafkaException):
         stage.delivery.deliver(WORK)
@@ -226,7 +226,7 @@ def test_after_a_time_out_of_a_commit_a_new_producer_fences_the_old(stage: Stage
     assert new.calls == ["init", *ONCE], "it had not gone through, so it is done again"
 
 
-def test_a_commit_in_doubt_that_had_gone_through_is_not_done_again(stage: Stage) -> None:
+def test_a_commit_in_doubt_that_had_gone_through_is_not_done_again(stage: TransactionStage) -> None:
     stage.script["commit"] = [TIMED_OUT]
     with pytest.raises(KafkaException):
         stage.delivery.deliver(WORK)
@@ -239,7 +239,9 @@ def test_a_commit_in_doubt_that_had_gone_through_is_not_done_again(stage: Stage)
 
 
 @pytest.mark.parametrize("committed", [{0: 6}, {0: 6, 3: 8}, {3: 9}])
-def test_a_commit_in_doubt_counts_as_gone_through_only_as_a_whole(stage: Stage, committed: dict[int, int]) -> None:
+def test_a_commit_in_doubt_counts_as_gone_through_only_as_a_whole(
+    stage: TransactionStage, committed: dict[int, int]
+) -> None:
     stage.script["commit"] = [TIMED_OUT]
     with pytest.raises(KafkaException):
         stage.delivery.deliver(WORK)
@@ -249,8 +251,8 @@ def test_a_commit_in_doubt_counts_as_gone_through_only_as_a_whole(stage: Stage, 
 
 
 @pytest.mark.parametrize("failure", [TIMED_OUT, TimeoutError()])
-def test_the_doubt_remains_while_kafka_does_not_answer(stage: Stage, failure: Exception) -> None:
-    """Futures time out with an error that is none of Kafka's: it ended the worker."""
+def test_the_doubt_remains_while_kafka_does_not_answer(stage: TransactionStage, failure: Exception) -> None:
+    """Futures time out with TimeoutError, which is no KafkaException: it ended the worker."""
     stage.script["commit"] = [TIMED_OUT]
     with pytest.raises(KafkaException):
         stage.delivery.deliver(WORK)
@@ -262,8 +264,8 @@ def test_the_doubt_remains_while_kafka_does_not_answer(stage: Stage, failure: Ex
     assert stage.producers[1].calls == ["init"]
 
 
-def test_offsets_that_are_not_stable_yet_settle_nothing(stage: Stage) -> None:
-    """They come without a number: taken for none, a batch that had gone through was done again."""
+def test_offsets_that_are_not_stable_yet_settle_nothing(stage: TransactionStage) -> None:
+    """Unstable offsets come without a value. Taken for "none", they had a committed batch written again."""
     stage.script["commit"] = [TIMED_OUT]
     with pytest.raises(KafkaException):
         stage.delivery.deliver(WORK)
@@ -275,7 +277,7 @@ def test_offsets_that_are_not_stable_yet_settle_nothing(stage: Stage) -> None:
     assert stage.producers[1].calls == ["init"]
 
 
-def test_an_abort_that_times_out_is_in_doubt_too(stage: Stage) -> None:
+def test_an_abort_that_times_out_is_in_doubt_too(stage: TransactionStage) -> None:
     stage.script |= {"commit": [error(KafkaError.ILLEGAL_GENERATION, abort=True)], "abort": [TIMED_OUT]}
     with pytest.raises(KafkaException):
         stage.delivery.deliver(WORK)
@@ -285,9 +287,9 @@ def test_an_abort_that_times_out_is_in_doubt_too(stage: Stage) -> None:
 
 
 def test_offsets_that_never_come_back_are_given_up_with_their_producer(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch
+    stage: TransactionStage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A coordinator that left the cluster: librdkafka waited for it for ever, and the worker with it."""
+    """When the coordinator had left the cluster, librdkafka waited for it for ever, and so did the worker."""
     monkeypatch.setattr(transactions, "_OFFSETS_S", 0.05)
     never = threading.Event()
     stage.script["offsets"] = [never]
@@ -297,24 +299,24 @@ def test_offsets_that_never_come_back_are_given_up_with_their_producer(
     stage.delivery.deliver(WORK)
     never.set()
     assert stage.producers[0].calls == ["init", *ONCE[:2]]
-    assert stage.producers[1].calls == ["init", *ONCE], "nothing is asked about: no commit was on its way"
+    assert stage.producers[1].calls == ["init", *ONCE], "Kafka is not asked: no commit was under way"
 
 
 def test_with_several_brokers_a_producer_that_finds_no_coordinator_is_replaced_soon(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch
+    stage: TransactionStage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The first connection may wait for Kafka to start; later ones are made because a broker is gone."""
+    """The first connection may have to wait until Kafka has started; later ones are made because a broker is gone."""
     monkeypatch.setattr(transactions, "_RECONNECT_S", 0.0)
     stage.script["init"] = [TIMED_OUT] * 2
     stage.delivery.connect()
-    assert len(stage.producers) == 1, "whoever has not answered is asked on"
+    assert len(stage.producers) == 1, "a coordinator that has not answered is asked again"
     stage.script["init"] = [TIMED_OUT]
     stage.delivery.connect()
     assert len(stage.producers) == 2
 
 
-def test_a_producer_that_is_refused_is_replaced_at_once(stage: Stage) -> None:
-    """Kafka ends its last transaction first, in a few milliseconds; librdkafka would ask again after 500."""
+def test_a_producer_that_is_refused_is_replaced_at_once(stage: TransactionStage) -> None:
+    """Kafka first ends the identity's last transaction, in a few ms; librdkafka would ask again only after 500 ms."""
     stage.script["init"] = [error(KafkaError.CONCURRENT_TRANSACTIONS)]
     stage.delivery.connect()
     assert [producer.calls for producer in stage.producers] == [["init"], ["init"]]
@@ -322,9 +324,9 @@ def test_a_producer_that_is_refused_is_replaced_at_once(stage: Stage) -> None:
 
 
 def test_with_one_broker_too_offsets_that_never_come_back_are_given_up(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch
+    stage: TransactionStage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It stood still for longer than its session: the worker waited for ever, when Kafka had long gone on."""
+    """The broker was stopped for longer than the session: the worker waited for ever, though Kafka had gone on."""
     monkeypatch.setattr(transactions, "_ONE_BROKER_S", 0.05)
     stage.brokers = 1
     never = threading.Event()
@@ -337,16 +339,16 @@ def test_with_one_broker_too_offsets_that_never_come_back_are_given_up(
     assert stage.producers[1].calls == ["init", *ONCE]
 
 
-def test_transactions_are_initialised_until_it_works_with_a_new_producer_each_time(stage: Stage) -> None:
+def test_transactions_are_initialised_until_it_works_with_a_new_producer_each_time(stage: TransactionStage) -> None:
     stage.script["init"] = [error(KafkaError.COORDINATOR_NOT_AVAILABLE)] * 2
     stage.delivery.connect()
     assert [producer.calls for producer in stage.producers] == [["init"]] * 3
 
 
 def test_a_worker_whose_transactions_kafka_does_not_initialise_ends_so_that_a_standby_takes_over(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch
+    stage: TransactionStage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It tried on for ever, with its partitions, and its state was "serving"."""
+    """It tried for ever and kept its partitions, with the state "serving"."""
     monkeypatch.setattr(transactions, "_INITIALISE_S", 0.05)
     stage.script["init"] = [error(KafkaError.CONCURRENT_TRANSACTIONS) for _ in range(100_000)]
     with pytest.raises(NotInitialised, match="for 0 s"):
@@ -355,7 +357,7 @@ def test_a_worker_whose_transactions_kafka_does_not_initialise_ends_so_that_a_st
 
 
 def test_while_kafka_is_away_as_a_whole_transactions_are_tried_on(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch
+    stage: TransactionStage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(transactions, "_INITIALISE_S", 0.0)
     stage.script["list"] = [error(KafkaError._TRANSPORT) for _ in range(20)]
@@ -368,7 +370,7 @@ def test_while_kafka_is_away_as_a_whole_transactions_are_tried_on(
     [KafkaError._FENCED, KafkaError._FATAL, KafkaError.INVALID_PRODUCER_EPOCH, KafkaError.FENCED_INSTANCE_ID],
 )
 @pytest.mark.parametrize("step", ["begin", "offsets", "produce", "commit"])
-def test_being_fenced_is_said_and_nothing_more_is_tried(stage: Stage, code: int, step: str) -> None:
+def test_being_fenced_is_said_and_nothing_more_is_tried(stage: TransactionStage, code: int, step: str) -> None:
     stage.script[step] = [error(code, fatal=code == KafkaError._FENCED)]
     with pytest.raises(Fenced, match="another process answers"):
         stage.delivery.deliver(WORK)
@@ -376,8 +378,8 @@ def test_being_fenced_is_said_and_nothing_more_is_tried(stage: Stage, code: int,
     assert "abort" not in stage.producers[0].calls
 
 
-def test_a_record_too_large_is_found_though_the_commit_only_times_out(stage: Stage) -> None:
-    """So it is when other records wait behind it in the same partition."""
+def test_a_record_too_large_is_found_though_the_commit_only_times_out(stage: TransactionStage) -> None:
+    """The commit times out if other records wait behind it in the same partition."""
     stage.says["large"] = KafkaError.MSG_SIZE_TOO_LARGE
     stage.script["commit"] = [TIMED_OUT, TIMED_OUT]
     large = answer("large")
@@ -393,7 +395,7 @@ def test_a_record_too_large_is_found_though_the_commit_only_times_out(stage: Sta
     [(KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaException), (KafkaError.MSG_SIZE_TOO_LARGE, Unwritable)],
 )
 def test_our_own_topic_that_takes_nothing_is_waited_for_but_not_for_a_record_too_large(
-    stage: Stage, code: int, expected: type[Exception]
+    stage: TransactionStage, code: int, expected: type[Exception]
 ) -> None:
     stage.says["results"] = code
     stage.script["commit"] = [error(code, abort=True) for _ in range(2)]
@@ -403,7 +405,7 @@ def test_our_own_topic_that_takes_nothing_is_waited_for_but_not_for_a_record_too
         stage.delivery.deliver(WORK)
 
 
-def test_a_record_the_client_itself_refuses_is_found_too(stage: Stage) -> None:
+def test_a_record_the_client_itself_refuses_is_found_too(stage: TransactionStage) -> None:
     stage.script["produce"] = [error(KafkaError.MSG_SIZE_TOO_LARGE) for _ in range(2)]
     with pytest.raises(KafkaException):
         stage.delivery.deliver(WORK)
@@ -412,8 +414,8 @@ def test_a_record_the_client_itself_refuses_is_found_too(stage: Stage) -> None:
     assert stage.producers[0].calls == ["begin", OFFSETS, "produce results", "abort"] * 2
 
 
-def least(says: dict[str, int]) -> tuple[Delivery, FakeProducer]:
-    producer = FakeProducer({}, says, 1)
+def least(says: dict[str, int]) -> tuple[Delivery, ScriptedProducer]:
+    producer = ScriptedProducer({}, says, 1)
     return AtLeastOnce(lambda: cast(Producer, producer), NoReplies()), producer
 
 

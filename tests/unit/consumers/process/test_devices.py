@@ -1,4 +1,4 @@
-"""One worker a CUDA device: which are there, who gets which, and that a worker sees no other."""
+"""Workers and CUDA devices: which devices there are, which worker gets which, and that it sees no other."""
 
 from __future__ import annotations
 

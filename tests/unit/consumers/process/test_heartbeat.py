@@ -1,4 +1,4 @@
-"""What a slot file says to a reader in another process, and that it never says half of it."""
+"""What a reader in another process sees in a slot file, and that it never sees a torn value."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_what_was_computed_outlives_a_killed_process(heartbeat: Heartbeat, tmp_p
 
 
 def test_a_reader_never_sees_a_torn_tick(heartbeat: Heartbeat, tmp_path: Path) -> None:
-    """`struct.pack_into` zeroed the word first: a live worker looked as if it had not ticked for days."""
+    """`struct.pack_into` zeroes the word first: a live worker looked as if it had not ticked for days."""
     code = (
         "import sys; from pathlib import Path; from consumers.channel.heartbeat import Heartbeat;"
         "heartbeat = Heartbeat(Path(sys.argv[1])); print('ticking', flush=True);"

@@ -1,4 +1,4 @@
-"""The consumers that a standby keeps connected: each is given out, or closed once."""
+"""The consumers that a standby keeps connected: each is taken, or closed exactly once."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from standfast.core.settings import Settings
 
 
 class _Seat:
-    """A consumer whose close takes a while, as the real one's does; closed twice, the real one never returns."""
+    """A consumer whose close takes 20 ms. A second close of a real consumer never returns."""
 
     def __init__(self) -> None:
         self.closed = 0

@@ -1,4 +1,4 @@
-"""What becomes of a raw record: computed, answered as it stands, or dead-lettered; never an exception."""
+"""The decision on a raw record: it is computed, refused with an answer, or made a dead letter; it never raises."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ _SETTINGS = Settings()
 
 
 class Profiles:
-    """All of what u7 had, and some of what u8 had."""
+    """The complete profile of u7 and an incomplete one of u8."""
 
     def known(self, user_id: str) -> Known:
-        """The profile."""
+        """The items of a user's profile."""
         return {"u7": Known(("i1", "i2"), complete=True), "u8": Known(("i3",), complete=False)}.get(user_id, NOTHING)
 
 
 def decide(value: bytes | None, headers: Headers = (), name: str = "search") -> Decision:
-    """What is decided on the record."""
-    own = service(name, _SETTINGS)
-    admission = Admission(own, _SETTINGS, Codec(), Profiles())
-    return admission.decide(origin(value, headers, topic=own.requests))
+    """The decision on a record of the service `name`."""
+    named_service = service(name, _SETTINGS)
+    admission = Admission(named_service, _SETTINGS, Codec(), Profiles())
+    return admission.decide(origin(value, headers, topic=named_service.requests))
 
 
 def reason(value: bytes, headers: Headers = (), name: str = "search") -> str:
@@ -143,7 +143,7 @@ def test_a_deadline_that_cannot_be_read_is_answered(raw: bytes) -> None:
 
 @pytest.mark.parametrize("raw", [b"9" * 400, b"-" + b"9" * 400, b"9" * 5000])
 def test_a_deadline_that_is_no_time_is_answered(raw: bytes) -> None:
-    """It raised OverflowError, and so ended one worker after the other."""
+    """Such a number raised OverflowError, which ended one worker after the other."""
     assert "deadline-ms" in reason(search(), [("deadline-ms", raw)])
 
 
@@ -200,15 +200,15 @@ def test_json_is_always_answered_or_computed(fields: object) -> None:
 
 
 def test_a_header_name_that_is_not_utf_8_makes_a_record_unreadable() -> None:
-    """confluent-kafka raises SystemError for it: it ended one worker after the other."""
+    """confluent-kafka raises SystemError for such a header, which ended one worker after the other."""
 
-    class Broken(FakeMessage):
+    class BrokenHeaders(FakeMessage):
         def headers(self) -> list[tuple[str, bytes | None]] | None:
             raise SystemError("returned a result with an exception set")
 
-    read = origin_of(cast(Message, Broken(origin())))
-    own = service("search", _SETTINGS)
-    decision = Admission(own, _SETTINGS, Codec()).decide(read)
+    read = origin_of(cast(Message, BrokenHeaders(origin())))
+    search_service = service("search", _SETTINGS)
+    decision = Admission(search_service, _SETTINGS, Codec()).decide(read)
     assert isinstance(decision, DeadLetter)
     assert "not UTF-8" in decision.reason
     assert decision.origin.value == origin().value
@@ -228,7 +228,7 @@ def test_nesting_beyond_the_decoder_is_answered_if_it_ends(start: bytes) -> None
 
 
 def _is_json(fields: object) -> bool:
-    """Whether JSON has these values: it has no NaN, no infinity, no lone surrogate."""
+    """Whether JSON can have these values: no NaN, no infinity, no lone surrogate."""
     try:
         json.dumps(fields, allow_nan=False, ensure_ascii=False).encode()
     except ValueError:
@@ -237,14 +237,14 @@ def _is_json(fields: object) -> bool:
 
 
 def admission(**more: object) -> tuple[Admission, Callable[..., Origin]]:
-    """An admission, and what makes a record of so many milliseconds of age."""
+    """An admission with these search settings, and a function that makes a record of an age in milliseconds."""
     settings = Settings.model_validate({"search": more})
-    own = service("search", settings)
+    search_service = service("search", settings)
 
-    def aged(ms: int, headers: Headers = (), topic: str = own.requests) -> Origin:
+    def aged(ms: int, headers: Headers = (), topic: str = search_service.requests) -> Origin:
         return replace(origin(search(), headers, topic=topic), timestamp_ms=int(time.time() * 1000) - ms)
 
-    return Admission(own, settings, Codec()), aged
+    return Admission(search_service, settings, Codec()), aged
 
 
 def test_a_request_older_than_max_wait_is_answered_overloaded() -> None:
@@ -287,20 +287,20 @@ def test_what_is_shed_is_answered_overloaded() -> None:
 
 @pytest.mark.parametrize("timestamp_ms", [-1, 0, 1, 86_400_000, 1_293_839_999_999, 4_000_000_000_000])
 def test_a_record_without_a_time_counts_as_new_when_it_is_read(timestamp_ms: int) -> None:
-    """It had waited for 57 years: refused where the wait is bounded, and the slowest of all averages."""
+    """By its timestamp it had waited for 57 years: it was refused where the wait is bounded, and it ruined averages."""
     now = time.time() * 1000
-    at = origin_of(cast(Message, FakeMessage(replace(origin(), timestamp_ms=timestamp_ms))))
-    assert now - 1 <= at.timestamp_ms <= time.time() * 1000
+    record = origin_of(cast(Message, FakeMessage(replace(origin(), timestamp_ms=timestamp_ms))))
+    assert now - 1 <= record.timestamp_ms <= time.time() * 1000
 
 
 @pytest.mark.parametrize("timestamp_ms", [1_293_840_000_000, 1_700_000_000_000])
 def test_any_other_time_is_kept(timestamp_ms: int) -> None:
-    at = origin_of(cast(Message, FakeMessage(replace(origin(), timestamp_ms=timestamp_ms))))
-    assert at.timestamp_ms == timestamp_ms
+    record = origin_of(cast(Message, FakeMessage(replace(origin(), timestamp_ms=timestamp_ms))))
+    assert record.timestamp_ms == timestamp_ms
 
 
 def test_what_is_too_large_to_be_read_is_not_copied_and_set_aside(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Compressed it passes its topic's limit, and is a thousand times as large when it is unpacked."""
+    """Compressed, a record passes its topic's limit; unpacked, it may be a thousand times as large."""
     monkeypatch.setattr(admission_module, "_LARGEST", 40)
     small, large = (origin_of(cast(Message, FakeMessage(origin(b"x" * size)))) for size in (40, 41))
     assert (small.value, small.oversize) == (b"x" * 40, 0)

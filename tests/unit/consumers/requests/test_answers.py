@@ -1,4 +1,4 @@
-"""Where answers go, in which encoding, under which key, and what becomes of one that Kafka will never take."""
+"""An answer's topic, encoding and key, and what replaces an answer that Kafka refuses."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def answers() -> Answers:
 
 
 def served(headers: Headers = (), key: bytes | None = None, encoding: Encoding = Encoding.JSON) -> Outgoing:
-    at = origin(headers=headers, key=key, topic="shop.search.requests")
-    return answers().served(Admitted(at, encoding, "r1", SearchQuery("heart", 1)), [Item("i1", 0.5, "Heart")])
+    record = origin(headers=headers, key=key, topic="shop.search.requests")
+    return answers().served(Admitted(record, encoding, "r1", SearchQuery("heart", 1)), [Item("i1", 0.5, "Heart")])
 
 
 def reply_to(topic: bytes, partition: bytes | None = None) -> tuple[str, int]:
@@ -36,9 +36,9 @@ def reply_to(topic: bytes, partition: bytes | None = None) -> tuple[str, int]:
 
 
 def test_an_answer_says_when_something_was_missing() -> None:
-    at = origin(topic="shop.search.requests")
+    record = origin(topic="shop.search.requests")
     for degraded in (False, True):
-        out = answers().served(Admitted(at, Encoding.JSON, "r1", SearchQuery("heart", 1), degraded), [])
+        out = answers().served(Admitted(record, Encoding.JSON, "r1", SearchQuery("heart", 1), degraded), [])
         assert json.loads(out.value or b"")["degraded"] is degraded
 
 
@@ -64,8 +64,8 @@ def test_the_answer_is_in_the_encoding_of_the_request() -> None:
 
 
 def test_a_refusal_says_why() -> None:
-    at = origin(key=b"k", headers=[("a", b"1")])
-    out = answers().refused(Refused(at, Encoding.JSON, "r2", "deadline_exceeded", "late by 5 ms"))
+    record = origin(key=b"k", headers=[("a", b"1")])
+    out = answers().refused(Refused(record, Encoding.JSON, "r2", "deadline_exceeded", "late by 5 ms"))
     fields = json.loads(out.value or b"")
     assert (fields["status"], fields["error"], fields["items"]) == ("deadline_exceeded", "late by 5 ms", [])
     assert (out.topic, out.key, out.headers) == ("shop.search.results", b"k", [("a", b"1")])
@@ -102,10 +102,10 @@ def test_a_reply_partition_is_used_if_the_topic_has_it() -> None:
 def test_a_reply_topic_that_is_not_known_yet_is_named_as_asked_and_ours_is_not() -> None:
     unknown = Answers(service("search", _SETTINGS), Codec(), "search-0", "search@3", lambda _topic: None)
     for topic, wanted, expected in ((b"new", b"\0\0\0\7", ("new", 7)), (b"shop.search.results", b"\0\0\0\7", None)):
-        at = origin(
+        record = origin(
             headers=[("kafka_replyTopic", topic), ("kafka_replyPartition", wanted)], topic="shop.search.requests"
         )
-        out = unknown.served(Admitted(at, Encoding.JSON, "r1", SearchQuery("heart", 1)), [])
+        out = unknown.served(Admitted(record, Encoding.JSON, "r1", SearchQuery("heart", 1)), [])
         assert (out.topic, out.to_partition) == (expected or ("shop.search.results", -1))
         assert out.to_named == (expected is not None)
 
@@ -116,8 +116,8 @@ def test_no_reply_header_raises(topic: bytes, partition: bytes | None) -> None:
 
 
 def test_a_dead_letter_is_the_original_and_why() -> None:
-    at = origin(b"\xff", [("a", None)], b"k", topic="shop.search.requests")
-    out = answers().dead(DeadLetter(at, "no JSON", "unreadable"))
+    record = origin(b"\xff", [("a", None)], b"k", topic="shop.search.requests")
+    out = answers().dead(DeadLetter(record, "no JSON", "unreadable"))
     assert (out.topic, out.key, out.value) == ("shop.search.requests.dlq", b"k", b"\xff")
     assert out.headers == [
         ("a", None),
@@ -158,12 +158,12 @@ def test_what_a_named_topic_refuses_goes_to_ours_and_to_the_dead_letters_and_the
         "error-value-bytes",
     ]
     assert answers().replacement(least, "POLICY_VIOLATION").headers[:6] == least.headers[:6]
-    assert all(one.source == ("shop.search.requests", 2) for one in (named, ours, dead, least))
+    assert all(outgoing.source == ("shop.search.requests", 2) for outgoing in (named, ours, dead, least))
 
 
 def test_a_dead_letter_of_what_was_too_large_to_be_read_says_how_large_it_was() -> None:
-    at = replace(origin(None), oversize=400 << 20)
-    letter = answers().dead(DeadLetter(at, "too large", "unreadable"))
+    record = replace(origin(None), oversize=400 << 20)
+    letter = answers().dead(DeadLetter(record, "too large", "unreadable"))
     assert letter.value is None
     assert letter.headers[-1] == ("error-value-bytes", b"419430400")
     assert answers().replacement(letter, "MSG_SIZE_TOO_LARGE").headers[-1] == letter.headers[-1]

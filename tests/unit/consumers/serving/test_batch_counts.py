@@ -1,6 +1,6 @@
-"""What one batch costs in counts that are the same on every machine: calls, JSON, memory held, copies made.
+"""The cost of one batch in counts that are the same on every machine: calls, JSON, memory held, copies made.
 
-A bound is the measured value, in the comment behind it, and about a fifth more.
+Each bound is about a fifth more than the measured value, which stands in the comment after it.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _SCORED = [Item("20728", 1.73, "LUNCH BAG CARS BLUE")] * 10
 
 
 class Ten:
-    """Ten products for whatever it is asked, without computing: what is left is the batch's own cost."""
+    """Answers every query with ten products and computes nothing: only the cost of the batch itself is left."""
 
     label = "toy@1"
 
@@ -49,26 +49,26 @@ class Ten:
 @pytest.fixture
 def batches(tmp_path: Path) -> Batches:
     settings = Settings()
-    own = service("search", settings)
+    search = service("search", settings)
     codec = Codec()
     heartbeat = Heartbeat(tmp_path / "slot")
     heartbeat.reset()
-    answers = Answers(own, codec, "search-0", "toy@1", lambda _: 0)
+    answers = Answers(search, codec, "search-0", "toy@1", lambda _: 0)
     ask = Breaker(Ten(), "search", lambda _: None).ask
-    made = Batches(Admission(own, settings, codec), ask, answers, heartbeat, KnownSuspects(), "toy@1")
-    for _ in range(3):  # what is made once: labels, decoders
+    made = Batches(Admission(search, settings, codec), ask, answers, heartbeat, KnownSuspects(), "toy@1")
+    for _ in range(3):  # creates metric labels and decoders, which are made once
         made.work(requests())
     return made
 
 
 def requests(count: int = _BATCH, more: str = "") -> list[Origin]:
-    """Searches in eight partitions."""
+    """`count` searches in eight partitions, each with a `context` of the text `more`."""
     value = {"request_id": "r-1", "query": "lunch bag", "k": 10} | ({"context": more} if more else {})
-    return [origin(json.dumps(value).encode(), place=(one % 8, one), key=b"key") for one in range(count)]
+    return [origin(json.dumps(value).encode(), position=(number % 8, number), key=b"key") for number in range(count)]
 
 
 def calls(function: Callable[[], object]) -> Counter[str]:
-    """How often each function was called, Python's own and C's."""
+    """How often each Python and C function was called."""
     seen: Counter[str] = Counter()
 
     def profile(frame: FrameType, event: str, argument: object) -> None:
@@ -130,7 +130,7 @@ def test_a_large_request_is_not_copied(batches: Batches) -> None:
 
 
 def blocks(function: Callable[[], Work | None]) -> tuple[int, int]:
-    """How many blocks of memory the result holds, and the most bytes there were beside what was there before."""
+    """The memory blocks that the result holds, and the peak of bytes allocated while `function` runs."""
     gc.collect()  # empties Python's free lists too, which count as allocated
     gc.disable()
     try:

@@ -1,4 +1,4 @@
-"""What one batch owes to Kafka: an answer or a dead letter for every record, and no record fails its neighbours."""
+"""The output of one batch: an answer or a dead letter for every record, and no record makes another fail."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _SERVICE = service("search", _SETTINGS)
 
 
 class SpyModel:
-    """Answers with the query; fails on any group with `raise` in it. Remembers what the heartbeat said meanwhile."""
+    """Answers with the query; raises for a group with the query `raise`. Records the heartbeat during each call."""
 
     label = "toy@7"
 
@@ -51,8 +51,8 @@ class SpyModel:
         return
 
 
-class Bench:
-    """Batches on a model that is watched."""
+class BatchBench:
+    """Batches with a `SpyModel`."""
 
     def __init__(self, folder: Path) -> None:
         self.heartbeat = Heartbeat(folder / "slot")
@@ -66,17 +66,17 @@ class Bench:
         self.batches = Batches(self.admission, ask, answers, self.heartbeat, self.suspects, self.model.label)
 
     def work(self, *records: tuple[int, int, bytes]) -> list[Outgoing]:
-        self.done = self.batches.work([origin(value, place=(number, offset)) for number, offset, value in records])
+        self.done = self.batches.work([origin(value, position=(number, offset)) for number, offset, value in records])
         return list(self.done.outgoing)
 
 
-def suspect(bench: Bench, deaths: dict[tuple[int, int], int]) -> None:
+def suspect(bench: BatchBench, deaths: dict[tuple[int, int], int]) -> None:
     bench.suspects.deaths = deaths
 
 
 @pytest.fixture
-def bench(tmp_path: Path) -> Iterator[Bench]:
-    made = Bench(tmp_path)
+def bench(tmp_path: Path) -> Iterator[BatchBench]:
+    made = BatchBench(tmp_path)
     yield made
     made.heartbeat.close()
 
@@ -86,18 +86,18 @@ def query(text: str) -> bytes:
 
 
 def outcomes(written: list[Outgoing]) -> list[tuple[str, str]]:
-    """For each record written: a dead letter, or an answer's id and status."""
-    found = []
-    for one in written:
-        if one.topic == _SERVICE.dead_letters:
-            found.append(("dead", (dict(one.headers)["error-reason"] or b"").decode()))
+    """For each record: ("dead", reason) of a dead letter, or (request id, status) of an answer."""
+    statuses = []
+    for outgoing in written:
+        if outgoing.topic == _SERVICE.dead_letters:
+            statuses.append(("dead", (dict(outgoing.headers)["error-reason"] or b"").decode()))
         else:
-            fields = json.loads(one.value or b"")
-            found.append((fields["request_id"], fields["status"]))
-    return found
+            fields = json.loads(outgoing.value or b"")
+            statuses.append((fields["request_id"], fields["status"]))
+    return statuses
 
 
-def test_answers_come_in_the_order_of_the_requests(bench: Bench) -> None:
+def test_answers_come_in_the_order_of_the_requests(bench: BatchBench) -> None:
     written = bench.work((0, 1, query("a")), (1, 9, b"junk"), (0, 2, query(" ")), (0, 3, query("b")))
     assert [name for name, _ in outcomes(written)] == ["a", "dead", " ", "b"]
     assert bench.model.groups == [["a", "b"]], "what is admitted is computed together"
@@ -105,7 +105,7 @@ def test_answers_come_in_the_order_of_the_requests(bench: Bench) -> None:
     assert bench.heartbeat.read().computing == ()
 
 
-def test_one_bad_request_fails_alone(bench: Bench) -> None:
+def test_one_bad_request_fails_alone(bench: BatchBench) -> None:
     written = bench.work((0, 1, query("a")), (0, 2, query("raise")), (0, 3, query("b")))
     assert outcomes(written) == [
         ("a", "ok"),
@@ -116,20 +116,20 @@ def test_one_bad_request_fails_alone(bench: Bench) -> None:
     assert bench.model.groups == [["a", "raise", "b"], ["a"], ["raise"], ["b"]]
 
 
-def test_while_the_model_fails_on_everything_nothing_is_set_aside(bench: Bench) -> None:
+def test_while_the_model_fails_on_everything_nothing_is_set_aside(bench: BatchBench) -> None:
     overloaded = telemetry.REQUESTS.labels(_SERVICE.requests, "toy", "7", "overloaded")
     before = overloaded._value.get()
     bench.work((0, 1, query("a")))
     bench.model.broken = True
     written = bench.work((0, 2, query("a")), (0, 3, query("b")), (0, 4, b"junk"))
     assert outcomes(written)[:2] == [("a", "overloaded"), ("b", "overloaded")]
-    assert [one.topic for one in written] == [_SERVICE.results, _SERVICE.results, _SERVICE.dead_letters]
+    assert [outgoing.topic for outgoing in written] == [_SERVICE.results, _SERVICE.results, _SERVICE.dead_letters]
     assert "the model toy@7 has failed on every request since" in json.loads(written[0].value or b"")["error"]
     assert bench.done.offsets == {("search.requests", 0): 5}
     assert overloaded._value.get() == before + 2
 
 
-def test_a_suspect_is_computed_alone_with_only_its_name_in_the_heartbeat(bench: Bench) -> None:
+def test_a_suspect_is_computed_alone_with_only_its_name_in_the_heartbeat(bench: BatchBench) -> None:
     suspect(bench, {(0, 2): 1})
     written = bench.work((0, 1, query("a")), (0, 2, query("b")), (1, 2, query("c")))
     assert outcomes(written) == [("a", "ok"), ("b", "ok"), ("c", "ok")]
@@ -137,8 +137,8 @@ def test_a_suspect_is_computed_alone_with_only_its_name_in_the_heartbeat(bench: 
     assert bench.model.blamed[1] == ((0, 2),)
 
 
-def test_whoever_dies_of_decoding_a_record_is_known_too(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The heartbeat named records once they were computed: what killed in the decoder was given to every successor."""
+def test_whoever_dies_of_decoding_a_record_is_known_too(bench: BatchBench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The heartbeat named records only while computing: a record that killed in the decoder killed every successor."""
     suspect(bench, {(0, 2): 1})
     decide, named = bench.admission.decide, []
 
@@ -153,14 +153,14 @@ def test_whoever_dies_of_decoding_a_record_is_known_too(bench: Bench, monkeypatc
     assert bench.heartbeat.read().computing == ()
 
 
-def test_what_is_being_copied_is_named(bench: Bench) -> None:
-    bench.batches.reading([origin(place=(0, 4)), origin(place=(1, 5))])
+def test_what_is_being_copied_is_named(bench: BatchBench) -> None:
+    bench.batches.reading([origin(position=(0, 4)), origin(position=(1, 5))])
     assert bench.heartbeat.read().computing == ((0, 4), (1, 5))
     bench.batches.reading(())
     assert bench.heartbeat.read().computing == ()
 
 
-def test_a_record_that_killed_two_workers_is_not_given_to_a_third(bench: Bench) -> None:
+def test_a_record_that_killed_two_workers_is_not_given_to_a_third(bench: BatchBench) -> None:
     suspect(bench, {(0, 2): 2})
     ((first, _), (second, reason)) = outcomes(bench.work((0, 1, query("a")), (0, 2, query("b"))))
     assert (first, second) == ("a", "dead")
@@ -168,7 +168,9 @@ def test_a_record_that_killed_two_workers_is_not_given_to_a_third(bench: Bench) 
     assert bench.model.groups == [["a"]]
 
 
-def test_what_nobody_foresaw_in_a_record_does_not_end_the_worker(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_nobody_foresaw_in_a_record_does_not_end_the_worker(
+    bench: BatchBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def fail(*_: object, **__: object) -> None:
         raise OverflowError("unforeseen")
 
@@ -180,7 +182,7 @@ def test_what_nobody_foresaw_in_a_record_does_not_end_the_worker(bench: Bench, m
 def test_offsets_are_next_to_read_and_nothing_is_left_out(
     tmp_path_factory: pytest.TempPathFactory, counts: dict[int, int]
 ) -> None:
-    bench = Bench(tmp_path_factory.getbasetemp())
+    bench = BatchBench(tmp_path_factory.getbasetemp())
     values = [query("a"), b"junk", query(""), query("raise")]
     records = [
         (partition, offset, values[(partition + offset) % 4])
@@ -188,7 +190,9 @@ def test_offsets_are_next_to_read_and_nothing_is_left_out(
         for offset in range(10, 10 + count)
     ]
     written = bench.work(*records)
-    assert bench.done.offsets == {("search.requests", one): 10 + count for one, count in counts.items()}
-    assert {(one.origin.partition, one.origin.offset) for one in written} == {record[:2] for record in records}
+    assert bench.done.offsets == {("search.requests", partition): 10 + count for partition, count in counts.items()}
+    assert {(outgoing.origin.partition, outgoing.origin.offset) for outgoing in written} == {
+        record[:2] for record in records
+    }
     assert len(bench.done.timestamps_ms) == len(records)
     bench.heartbeat.close()

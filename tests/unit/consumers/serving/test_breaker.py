@@ -1,4 +1,4 @@
-"""Who is to blame when a model raises: the request, alone; or the model, and then nobody's request is set aside."""
+"""What is blamed when a model raises: the request alone; or the model, and then no request is set aside."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ GOOD, BAD = "heart", "raise"
 
 
 class FrailModel:
-    """Raises for `raise`, and for everything while `broken`; remembers what it was asked."""
+    """Raises for the query `raise`, and for every query while `broken`; `asked` has the size of each call."""
 
     label = "toy@7"
 
@@ -35,17 +35,17 @@ class FrailModel:
         return
 
 
-class Bench:
-    """A breaker whose clock is turned by hand."""
+class BreakerBench:
+    """A breaker whose clock only tests move (`now`, in seconds)."""
 
     def __init__(self) -> None:
         self.now = 1000.0
         self.model = FrailModel()
-        self.told: list[str] = []
-        self.breaker = Breaker(self.model, "search", self.told.append, lambda: self.now)
+        self.reasons: list[str] = []
+        self.breaker = Breaker(self.model, "search", self.reasons.append, lambda: self.now)
 
     def ask(self, *texts: str) -> list[str]:
-        """`ok`, or the status of what was not computed."""
+        """For each text `ok`, or the status of the request that was not computed."""
         return [_status(outcome) for outcome in self.outcomes(*texts)]
 
     def outcomes(self, *texts: str) -> list[Outcome]:
@@ -58,12 +58,12 @@ def _status(outcome: Outcome) -> str:
 
 
 def test_a_model_that_stops_answering_is_found_out_by_what_it_answered_before() -> None:
-    bench = Bench()
+    bench = BreakerBench()
     assert bench.ask(GOOD) == ["ok"]
     bench.model.broken = True
     assert bench.ask(*["new"] * 32) == ["overloaded"] * 32
     assert bench.model.asked == [32, 1], "the batch and the query it had answered, not 32 requests alone"
-    (reason,) = bench.told
+    (reason,) = bench.reasons
     for part in (
         "toy@7",
         "RuntimeError: device-side assert triggered",
@@ -74,7 +74,7 @@ def test_a_model_that_stops_answering_is_found_out_by_what_it_answered_before() 
 
 
 def test_an_open_breaker_asks_once_a_second_and_closes_with_the_first_answer() -> None:
-    bench = Bench()
+    bench = BreakerBench()
     bench.ask(GOOD)
     bench.model.broken = True
     bench.ask(GOOD)
@@ -87,69 +87,71 @@ def test_an_open_breaker_asks_once_a_second_and_closes_with_the_first_answer() -
     bench.now += 0.2
     assert bench.ask("a", "b") == ["ok", "ok"]
     assert bench.ask("a") == ["ok"]
-    assert [bool(reason) for reason in bench.told] == [True, False], "opened once, closed once"
+    assert [bool(reason) for reason in bench.reasons] == [True, False], "opened once, closed once"
 
 
 def test_a_trial_batch_with_a_bad_request_in_it_closes_it_too() -> None:
-    bench = Bench()
+    bench = BreakerBench()
     bench.ask(GOOD)
     bench.model.broken = True
     bench.ask(GOOD)
     bench.model.broken = False
     bench.now += 1.0
     assert bench.ask("a", BAD, "b") == ["ok", "invalid", "ok"]
-    assert bench.told[-1] == ""
+    assert bench.reasons[-1] == ""
 
 
 def test_a_caller_who_sends_nothing_but_bad_requests_opens_nothing() -> None:
-    bench = Bench()
+    bench = BreakerBench()
     bench.ask(GOOD)
     for _ in range(50):
         bench.now += 1.0
         assert bench.ask(BAD) == ["invalid"]
         assert bench.ask(BAD, BAD, BAD) == ["invalid"] * 3
-    assert bench.told == []
+    assert bench.reasons == []
 
 
 def test_a_model_that_never_answered_anything_needs_five_batches_and_three_seconds() -> None:
-    bench = Bench()
+    bench = BreakerBench()
     bench.model.broken = True
     assert bench.ask(*["a"] * 32) == ["invalid"] * 32
     assert bench.model.asked == [32] + [1] * 32
     for _ in range(11):
         bench.now += 0.25
         assert bench.ask(*["a"] * 32) == ["invalid"] * 4 + ["overloaded"] * 28
-        assert bench.model.asked == [32] + [1] * 4, "blamed are only those that were asked alone"
+        assert bench.model.asked == [32] + [1] * 4, "only requests that were computed alone are blamed"
     bench.now += 0.25
     assert bench.ask(*["a"] * 32) == ["overloaded"] * 32, "three seconds"
-    assert [bool(reason) for reason in bench.told] == [True]
+    assert [bool(reason) for reason in bench.reasons] == [True]
     assert bench.ask("a") == ["overloaded"]
     assert bench.model.asked == []
     bench.now += 1.0
     assert bench.ask("a") == ["overloaded"], "a trial that fails blames nobody"
     bench.model.broken = False
     bench.now += 1.0
-    assert bench.ask(BAD, BAD, BAD, BAD, BAD, "a") == ["overloaded"] * 6, "nothing that shows that it works"
+    assert bench.ask(BAD, BAD, BAD, BAD, BAD, "a") == ["overloaded"] * 6, "no answer shows that the model works"
     bench.now += 1.0
     assert bench.ask(BAD, "a", BAD, "b", "c", BAD) == ["invalid", "ok", "invalid", "ok", "ok", "invalid"]
-    assert bench.told[-1] == ""
+    assert bench.reasons[-1] == ""
 
 
 def test_five_batches_in_less_than_three_seconds_open_nothing() -> None:
-    bench = Bench()
+    bench = BreakerBench()
     for _ in range(100):
         bench.now += 0.02
         assert bench.ask(BAD) == ["invalid"]
-    assert bench.told == []
+    assert bench.reasons == []
     bench.now += 10
     assert bench.ask(GOOD, BAD) == ["ok", "invalid"]
 
 
 def test_a_model_that_gives_too_few_answers_has_failed() -> None:
-    bench = Bench()
+    bench = BreakerBench()
     bench.model.predict = lambda _: []  # type: ignore[method-assign]
-    (found,) = bench.outcomes("a")
-    assert found == NotComputed("invalid", "the model failed on it: ValueError: the model gave 0 answers to 1 requests")
+    (outcome,) = bench.outcomes("a")
+    assert outcome == NotComputed(
+        "invalid", "the model failed on it: ValueError: the model gave 0 answers to 1 requests"
+    )
 
 
 _BATCHES = st.lists(st.lists(st.sampled_from([GOOD, "bag", BAD]), min_size=1, max_size=12), max_size=8)
@@ -157,30 +159,30 @@ _BATCHES = st.lists(st.lists(st.sampled_from([GOOD, "bag", BAD]), min_size=1, ma
 
 @given(_BATCHES, st.floats(0, 2))
 def test_one_bad_request_fails_alone_whatever_its_company(batches: list[list[str]], apart: float) -> None:
-    bench = Bench()
+    bench = BreakerBench()
     bench.ask(GOOD)
     for batch in batches:
         bench.now += apart
-        found = bench.outcomes(*batch)
-        for text, outcome in zip(batch, found, strict=True):
+        outcomes = bench.outcomes(*batch)
+        for text, outcome in zip(batch, outcomes, strict=True):
             if text == BAD:
                 assert outcome == NotComputed("invalid", "the model failed on it: ValueError: cannot be computed")
             else:
                 assert outcome == [Item(text, 1.0, "")]
         assert len(bench.model.asked) <= 2 + len(batch)
-    assert bench.told == []
+    assert bench.reasons == []
 
 
 @given(st.lists(st.tuples(st.booleans(), st.integers(1, 40), st.floats(0, 3)), max_size=20))
 def test_a_model_that_comes_and_goes_loses_no_request(course: list[tuple[bool, int, float]]) -> None:
-    bench = Bench()
+    bench = BreakerBench()
     bench.ask(GOOD)
     for broken, count, pause in course:
         bench.now += pause
         bench.model.broken = broken
-        found = bench.ask(*[GOOD] * count)
-        assert len(set(found)) == 1, "one batch has one fate"
-        assert len(found) == count
-        assert found[0] in ({"overloaded"} if broken else {"ok", "overloaded"})
+        statuses = bench.ask(*[GOOD] * count)
+        assert len(set(statuses)) == 1, "one batch has one fate"
+        assert len(statuses) == count
+        assert statuses[0] in ({"overloaded"} if broken else {"ok", "overloaded"})
         assert len(bench.model.asked) <= 2
-    assert [bool(reason) for reason in bench.told] == [number % 2 == 0 for number in range(len(bench.told))]
+    assert [bool(reason) for reason in bench.reasons] == [number % 2 == 0 for number in range(len(bench.reasons))]

@@ -1,4 +1,4 @@
-"""A cache changes nothing but the time: same answers, bounded memory, each query of a batch computed once."""
+"""A cache gives the model's answers, in bounded memory, and computes each query of a batch once."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from standfast.core import telemetry
 
 
 class CountingModel:
-    """Answers by the whole query, and by its version; `raise` fails. Remembers what it was asked."""
+    """Its answers depend on the whole query and on its version; the query `raise` fails. `asked` has each call."""
 
     def __init__(self, version: int = 1, fixed: list[Item] | None = None) -> None:
         self.version = version
@@ -27,14 +27,14 @@ class CountingModel:
 
     def ask(self, queries: Sequence[Query]) -> list[Outcome]:
         self.asked.append(list(queries))
-        return [self._one(query) for query in queries]
+        return [self._answer(query) for query in queries]
 
-    def _one(self, query: Query) -> Outcome:
+    def _answer(self, query: Query) -> Outcome:
         if isinstance(query, SearchQuery) and query.query == "raise":
             return NotComputed("invalid", "the model failed on it")
         if self.fixed is not None:
             return list(self.fixed)
-        return [Item(f"{query}", place / 3 + self.version, "title") for place in range(query.k)]
+        return [Item(f"{query}", rank / 3 + self.version, "title") for rank in range(query.k)]
 
 
 def cached(model: CountingModel, entries: int = 100, *, ignores_user: bool = False) -> Cache:
@@ -77,7 +77,7 @@ def test_what_was_asked_for_longest_ago_is_forgotten_first() -> None:
     cache = cached(model, entries=2)
     for word in ("a", "b", "a", "c", "a", "b"):
         cache.ask([SearchQuery(word, 1)])
-    assert [one[0].query for one in model.asked if isinstance(one[0], SearchQuery)] == ["a", "b", "c", "b"]
+    assert [batch[0].query for batch in model.asked if isinstance(batch[0], SearchQuery)] == ["a", "b", "c", "b"]
 
 
 def test_another_k_is_another_query_and_another_user_only_where_it_matters() -> None:
@@ -85,7 +85,7 @@ def test_another_k_is_another_query_and_another_user_only_where_it_matters() -> 
         model = CountingModel(fixed=[])
         cache = cached(model, ignores_user=ignores_user)
         cache.ask([SearchQuery("heart", k, user) for k in (10, 20) for user in ("u1", "u2")])
-        assert [len(one) for one in model.asked] == [asked]
+        assert [len(batch) for batch in model.asked] == [asked]
     assert HybridSearch.ignores_user
 
 
@@ -97,7 +97,7 @@ def test_a_purchase_changes_the_next_recommendation() -> None:
     assert len(model.asked) == 2
     assert before != after
     cache.ask([RecommendQuery("u2", 3, ("a", "b"))])
-    assert len(model.asked) == 3, "nor is one user's answer given to another"
+    assert len(model.asked) == 3, "one user's answer is not given to another"
 
 
 def test_two_models_share_nothing() -> None:
@@ -113,12 +113,12 @@ def test_failures_are_shared_in_a_batch_and_not_kept() -> None:
     bad = SearchQuery("raise", 1)
     assert cache.ask([bad, bad]) == [failed, failed]
     assert cache.ask([bad]) == [failed]
-    assert [len(one) for one in model.asked] == [1, 1]
+    assert [len(batch) for batch in model.asked] == [1, 1]
 
 
 def test_lookups_are_counted_by_how_they_ended() -> None:
     def counts() -> list[float]:
-        children = (telemetry.CACHE_LOOKUPS.labels("search.requests", one) for one in ("hit", "miss", "shared"))
+        children = (telemetry.CACHE_LOOKUPS.labels("search.requests", result) for result in ("hit", "miss", "shared"))
         return [child._value.get() for child in children]
 
     before = counts()
@@ -130,7 +130,7 @@ def test_lookups_are_counted_by_how_they_ended() -> None:
 
 
 def filled(answer: list[Item], entries: int, words: Iterable[str]) -> tuple[Cache, int]:
-    """A cache after these searches, and the bytes the interpreter took for it."""
+    """A cache after these searches, and the bytes that Python allocated for it."""
     cache = Cache(lambda queries: [answer] * len(queries), entries, "search.requests", ignores_user=True)
     tracemalloc.start()
     for word in words:
@@ -141,7 +141,7 @@ def filled(answer: list[Item], entries: int, words: Iterable[str]) -> tuple[Cach
 
 
 def test_the_bound_is_what_python_really_takes() -> None:
-    """Long queries, a hundred long titles each: as many bytes as were promised, by the interpreter's own count."""
+    """With long queries and a hundred long titles each, the cache stays within its bound by tracemalloc's count."""
     entries = 1000
     answer = [Item(f"item-{number}", number / 7, "a product with a long title " * 2) for number in range(100)]
     cache, held = filled(answer, entries, (f"{number} {'ü' * 1900}" for number in range(2 * entries)))

@@ -1,4 +1,4 @@
-"""A record that waits for the schema registry holds back its own partition and no other."""
+"""A record that waits for the schema registry holds up its own partition and no other."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from consumers.serving.held import HeldPartitions
 
 
 class Pauses:
-    """A consumer of which only the pauses matter."""
+    """A consumer that only tracks which partitions are paused."""
 
     def __init__(self) -> None:
         self.paused: set[tuple[str, int]] = set()
 
-    def pause(self, places: list[TopicPartition]) -> None:
-        self.paused |= {(place.topic, place.partition) for place in places}
+    def pause(self, partitions: list[TopicPartition]) -> None:
+        self.paused |= {(partition.topic, partition.partition) for partition in partitions}
 
-    def resume(self, places: list[TopicPartition]) -> None:
-        self.paused -= {(place.topic, place.partition) for place in places}
+    def resume(self, partitions: list[TopicPartition]) -> None:
+        self.paused -= {(partition.topic, partition.partition) for partition in partitions}
 
 
-class Stage:
-    """Values that start with a digit wait until that digit is known."""
+class HeldStage:
+    """Held partitions in which a value that starts with a digit waits until the digit is in `known`."""
 
     def __init__(self) -> None:
         self.consumer = Pauses()
@@ -36,10 +36,10 @@ class Stage:
         return first.isdigit() and first not in self.known
 
     def sift(self, *records: Origin) -> list[bytes | None]:
-        return [one.value for one in self.held.sift(records)]
+        return [record.value for record in self.held.sift(records)]
 
     def released(self) -> list[bytes | None]:
-        return [one.value for one in self.held.released()]
+        return [record.value for record in self.held.released()]
 
 
 def record(partition: int, value: str) -> Origin:
@@ -47,7 +47,7 @@ def record(partition: int, value: str) -> Origin:
 
 
 def test_what_is_behind_it_waits_and_other_partitions_go_on() -> None:
-    stage = Stage()
+    stage = HeldStage()
     read = [record(0, "a"), record(0, "1"), record(0, "b"), record(1, "c"), record(0, "2")]
     assert stage.sift(*read) == [b"a", b"c"]
     assert stage.consumer.paused == {("t", 0)}
@@ -57,7 +57,7 @@ def test_what_is_behind_it_waits_and_other_partitions_go_on() -> None:
 
 
 def test_they_come_back_in_their_order_and_the_partition_is_read_again() -> None:
-    stage = Stage()
+    stage = HeldStage()
     stage.sift(record(0, "1"), record(0, "b"), record(0, "2"), record(0, "c"))
     stage.known = "1"
     assert stage.released() == [b"1", b"b"]
@@ -69,7 +69,7 @@ def test_they_come_back_in_their_order_and_the_partition_is_read_again() -> None
 
 
 def test_a_partition_that_is_given_up_is_forgotten() -> None:
-    stage = Stage()
+    stage = HeldStage()
     stage.sift(record(0, "1"), record(1, "1"))
     stage.held.drop({("t", 0)})
     assert stage.held.partitions == {("t", 1)}

@@ -1,4 +1,4 @@
-"""Several times the requests that can be computed, on a clock of the test's own: how many are answered in time."""
+"""Overload on a simulated clock: how many requests are answered in time if several times too many come."""
 
 from __future__ import annotations
 
@@ -15,13 +15,14 @@ from consumers.serving.selection import Limits, pick
 from standfast.core.settings import Settings
 from tests.support.origins import origin
 
-_DEADLINE_S, _SECONDS, _WINDOW = 1.0, 30.0, 2_000
-_REFUSING_S = 50e-6
+_DEADLINE_S, _SECONDS = 1.0, 30.0
+_WINDOW = 2_000  # records that wait in the consumer at most
+_REFUSING_S = 50e-6  # assumed time to refuse a record
 
 
 @dataclass
-class Worker:
-    """Picks, computes, and commits a batch while it computes the next one, as `consumers.serving.worker` does."""
+class SimulatedWorker:
+    """A simulated worker: computes a batch while it commits the one before, as `consumers.serving.worker` does."""
 
     per_record_s: float
     commit_s: float
@@ -36,16 +37,16 @@ class Worker:
 
     @property
     def capacity(self) -> float:
-        """Records a second, with nothing refused."""
+        """Records per second if none is refused."""
         return self._service.batch / max(self._service.batch * self.per_record_s, self.commit_s)
 
     def serve(self, rate: float) -> float:
-        """Good answers in time, a second."""
+        """Answers in time per second, at `rate` requests per second."""
         now, committed_at, sent = 0.0, 0.0, 0
         waiting: deque[Origin] = deque()
         while now < _SECONDS:
             while sent < now * rate and len(waiting) < _WINDOW:
-                waiting.append(origin(str(sent).encode(), place=(0, sent)))
+                waiting.append(origin(str(sent).encode(), position=(0, sent)))
                 sent += 1
             if not waiting:
                 now += 0.001
@@ -70,7 +71,7 @@ class Worker:
 
 @dataclass
 class _Late:
-    """Whether a record, whose number tells when it was sent, came before `before`."""
+    """Whether a record was sent before the time `before`; its value is its number, sent at number / rate."""
 
     before: float
     rate: float
@@ -85,12 +86,12 @@ class _Late:
 def test_whatever_a_record_costs_a_flood_leaves_most_of_what_can_be_computed(
     per_record_ms: float, times: float, noise: float
 ) -> None:
-    """At 14 ms a record a batch takes half its deadline: two in three were refused that could have been computed."""
-    worker = Worker(per_record_ms / 1000, 0.02, noise)
+    """At 14 ms per record a batch takes half its deadline: two in three were refused that could have been computed."""
+    worker = SimulatedWorker(per_record_ms / 1000, 0.02, noise)
     assert worker.serve(times * worker.capacity) > 0.8 * worker.capacity
 
 
 def test_one_stall_does_not_have_everything_refused_afterwards() -> None:
-    """What a batch takes is learnt from those that are computed, and while it was too much none was."""
-    worker = Worker(0.003, 0.02, 0.1, stall_at=5.0)
+    """The pace is learnt from computed batches. After one stall it allowed no record, so none was computed again."""
+    worker = SimulatedWorker(0.003, 0.02, 0.1, stall_at=5.0)
     assert worker.serve(1_000) > 0.75 * worker.capacity

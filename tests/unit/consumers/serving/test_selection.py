@@ -1,4 +1,4 @@
-"""A batch is a run of the oldest records, as long as its limits allow, and nobody is forgotten."""
+"""A batch is a run of the oldest records, as long as its limits allow; no record is skipped."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ _RECORD = st.tuples(st.integers(0, 50), st.booleans())
 
 
 def waiting_of(records: list[tuple[int, bool]]) -> deque[Origin]:
-    """Records of so many bytes; late ones have the key b"late"."""
+    """Records with these sizes in bytes; late ones have the key b"late"."""
     return deque(
-        origin(b"x" * size, key=b"late" if late else None, place=(0, number))
+        origin(b"x" * size, key=b"late" if late else None, position=(0, number))
         for number, (size, late) in enumerate(records)
     )
 
 
-def is_late(one: Origin) -> bool:
-    return one.key == b"late"
+def is_late(record: Origin) -> bool:
+    return record.key == b"late"
 
 
 @given(st.lists(_RECORD, max_size=60), st.integers(1, 8), st.integers(1, 120), st.none() | st.integers(1, 20))
@@ -43,8 +43,8 @@ def test_batches_follow_one_another_without_a_gap_and_keep_their_limits(
         assert picked.shed == (0 if keep is None else max(0, before - keep))
         computed = [record for record in picked.records[picked.shed :] if not is_late(record)]
         assert len(computed) <= most
-        assert sum(len(one.value or b"") for one in computed[:-1]) <= budget or len(computed) == 1
-        assert len(computed) <= 1 or sum(len(one.value or b"") for one in computed) <= budget
+        assert sum(len(record.value or b"") for record in computed[:-1]) <= budget or len(computed) == 1
+        assert len(computed) <= 1 or sum(len(record.value or b"") for record in computed) <= budget
         assert (picked.reason == "drained") == (not waiting)
         taken += [record.offset for record in picked.records]
     assert taken == list(range(len(records)))
@@ -73,49 +73,49 @@ def pace(**more: object) -> Pace:
 
 
 def test_without_a_backlog_nobody_is_refused_for_what_is_ahead() -> None:
-    own = pace()
-    own.answered(10, 1.0)
-    assert own.next_batch(10, None) == (10, 0)
-    assert own.next_batch(11, None) == (10, 2000), "with room for what is not known yet"
+    search_pace = pace()
+    search_pace.answered(10, 1.0)
+    assert search_pace.next_batch(10, None) == (10, 0)
+    assert search_pace.next_batch(11, None) == (10, 2000), "with room for what is not known yet"
 
 
 @given(st.lists(st.floats(0.09, 0.11), min_size=60, max_size=90))
 def test_what_is_ahead_is_hardly_ever_underestimated_nor_by_much_overestimated(seconds: list[float]) -> None:
-    own = pace()
+    search_pace = pace()
     for duration in seconds:
-        own.took(10, 0.05)
-        own.answered(10, duration)
-    assert 90 <= own.next_batch(11, None)[1] <= 200
+        search_pace.took(10, 0.05)
+        search_pace.answered(10, duration)
+    assert 90 <= search_pace.next_batch(11, None)[1] <= 200
 
 
 def test_a_batch_takes_no_more_than_half_of_the_time_that_its_requests_have() -> None:
-    own = pace()
-    own.took(10, 1.0)
-    assert own.next_batch(11, None)[0] == 10, "they may take as long as they like"
-    records, milliseconds = own.next_batch(5, 650)
+    search_pace = pace()
+    search_pace.took(10, 1.0)
+    assert search_pace.next_batch(11, None)[0] == 10, "they may take as long as they like"
+    records, milliseconds = search_pace.next_batch(5, 650)
     assert (records, round(milliseconds)) == (3, 300)
-    assert own.next_batch(3, 650) == (3, 0), "that is all there is"
-    assert own.next_batch(5, 10)[0] == 1
+    assert search_pace.next_batch(3, 650) == (3, 0), "that is all there is"
+    assert search_pace.next_batch(5, 10)[0] == 1
 
 
 def test_what_is_kept_is_what_can_be_computed_in_time() -> None:
-    own = pace(max_wait_ms=2000)
-    assert own.keep == 10, "a batch, while the pace is not known"
-    own.took(10, 0.5)
-    assert own.keep == 40
-    own = pace()
-    own.took(10, 0.5)
-    assert own.keep == 10, "500 ms where nothing is set"
+    search_pace = pace(max_wait_ms=2000)
+    assert search_pace.keep == 10, "a batch, while the pace is not known"
+    search_pace.took(10, 0.5)
+    assert search_pace.keep == 40
+    search_pace = pace()
+    search_pace.took(10, 0.5)
+    assert search_pace.keep == 10, "500 ms where nothing is set"
 
 
 def test_bulk_batches_are_short() -> None:
-    own = pace()
-    assert own.bulk == 1
-    own.took(1, 0.004)
-    assert own.bulk == 5
-    own = pace()
-    own.took(1, 1.0)
-    assert own.bulk == 1
+    search_pace = pace()
+    assert search_pace.bulk == 1
+    search_pace.took(1, 0.004)
+    assert search_pace.bulk == 5
+    search_pace = pace()
+    search_pace.took(1, 1.0)
+    assert search_pace.bulk == 1
 
 
 @given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 20)), max_size=40), st.integers(1, 20))
@@ -125,7 +125,7 @@ def test_newest_first_sheds_by_age_over_all_partitions_and_each_keeps_its_order(
     offsets = [0, 0, 0]
     waiting: deque[Origin] = deque()
     for partition, timestamp in records:
-        waiting.append(replace(origin(b"x", place=(partition, offsets[partition])), timestamp_ms=timestamp))
+        waiting.append(replace(origin(b"x", position=(partition, offsets[partition])), timestamp_ms=timestamp))
         offsets[partition] += 1
     picked = pick(waiting, Limits(40, 1000), is_late, keep)
     for partition in range(3):
@@ -133,11 +133,13 @@ def test_newest_first_sheds_by_age_over_all_partitions_and_each_keeps_its_order(
         assert ordered == list(range(offsets[partition]))
     shed, kept = picked.records[: picked.shed], picked.records[picked.shed :]
     assert len(shed) == max(0, len(records) - keep)
-    for old in shed:  # nobody is shed for a request that is older, except one that its partition has behind it
-        ahead = [one for one in kept if one.timestamp_ms < old.timestamp_ms]
-        assert all(_behind(one, picked.records) >= old.timestamp_ms for one in ahead)
+    for old in shed:  # a kept record may be older than a shed one only if a record before it in its partition is not
+        ahead = [older for older in kept if older.timestamp_ms < old.timestamp_ms]
+        assert all(_behind(older, picked.records) >= old.timestamp_ms for older in ahead)
 
 
-def _behind(one: Origin, records: list[Origin]) -> int:
-    """The latest timestamp in its partition up to its own offset."""
-    return max(each.timestamp_ms for each in records if each.partition == one.partition and each.offset <= one.offset)
+def _behind(record: Origin, records: list[Origin]) -> int:
+    """The latest timestamp in the record's partition up to its offset."""
+    return max(
+        other.timestamp_ms for other in records if other.partition == record.partition and other.offset <= record.offset
+    )

@@ -1,4 +1,4 @@
-"""Which records are suspected of killing workers, and how long what keeps dying has to wait."""
+"""Which records are suspected of killing workers, and how long a process that keeps dying waits for its next start."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TOPICS = ("search.requests", "search.requests.bulk")
 
 
 def kept(path: Path, **ids: str) -> Suspects:
-    """As the supervisor has them once Kafka has told the ids of its topics."""
+    """The suspects in the file, once the ids of both topics are known."""
     made = Suspects(path, TOPICS)
     made.identify(TOPICS[0], ids.get("requests", "id-1"))
     made.identify(TOPICS[1], ids.get("bulk", "id-2"))
@@ -47,9 +47,9 @@ def test_the_file_does_not_grow_for_ever_and_keeps_the_newest(tmp_path: Path) ->
     suspects.blame((0, offset) for offset in range(5000))
     suspects.blame([(0, 4999), (1, 1)])
     suspects.save()
-    found = kept(tmp_path / "suspects.json").read()
-    assert len(found) == 4096
-    assert (found[0, 4999], found[1, 1]) == (2, 1)
+    deaths = kept(tmp_path / "suspects.json").read()
+    assert len(deaths) == 4096
+    assert (deaths[0, 4999], deaths[1, 1]) == (2, 1)
 
 
 @pytest.mark.parametrize("content", [b"", b"[[0,", b"\xff\x00", b"[[0, 1, 1]]", b"{}"])
@@ -98,16 +98,16 @@ def test_who_was_blamed_before_kafka_said_the_id_is_found_again(tmp_path: Path) 
 
 
 def test_what_is_committed_is_not_suspected_any_more() -> None:
-    told = KnownSuspects()
+    suspects = KnownSuspects()
     bulk = record_at(TOPICS[1], 0, 5)
-    told.deaths = {(0, 5): 1, (0, 7): 1, (1, 5): 2, bulk: 1}
-    assert told.committed({(TOPICS[0], 0): 6, (TOPICS[0], 2): 99}) == [(0, 5)]
-    assert told.committed({(TOPICS[1], 0): 6}) == [bulk]
-    assert dict(told.deaths) == {(0, 7): 1, (1, 5): 2}
+    suspects.deaths = {(0, 5): 1, (0, 7): 1, (1, 5): 2, bulk: 1}
+    assert suspects.committed({(TOPICS[0], 0): 6, (TOPICS[0], 2): 99}) == [(0, 5)]
+    assert suspects.committed({(TOPICS[1], 0): 6}) == [bulk]
+    assert dict(suspects.deaths) == {(0, 7): 1, (1, 5): 2}
 
 
 class Clock:
-    """A clock that tests set."""
+    """A clock that only tests move."""
 
     def __init__(self) -> None:
         self.now = 1000.0

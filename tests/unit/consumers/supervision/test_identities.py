@@ -1,4 +1,4 @@
-"""Whose identity is vacant, and for how long it stays so."""
+"""Which worker identities are vacant, and when a standby may take one over."""
 
 from __future__ import annotations
 
@@ -42,42 +42,42 @@ def test_all_are_vacant_until_they_are_occupied(clock: Clock) -> None:
 
 
 def test_one_killed_now_and_then_is_replaced_at_once_for_ever(clock: Clock) -> None:
-    one = WorkerIdentities(["search-0"])
-    one.occupy("search-0")
+    single = WorkerIdentities(["search-0"])
+    single.occupy("search-0")
     for _ in range(200):
         clock.now += 5.0
-        assert one.vacate("search-0", lived_s=5.0) == 0.0
-        assert one.takeable() == ["search-0"]
-        one.occupy("search-0")
-    assert one.restarts("search-0") == 200
+        assert single.vacate("search-0", lived_s=5.0) == 0.0
+        assert single.takeable() == ["search-0"]
+        single.occupy("search-0")
+    assert single.restarts("search-0") == 200
 
 
 def test_one_that_dies_whenever_it_takes_over_waits_longer_and_longer(clock: Clock) -> None:
-    one = WorkerIdentities(["search-0"])
+    single = WorkerIdentities(["search-0"])
     waits = []
     for _ in range(12):
-        one.occupy("search-0")
+        single.occupy("search-0")
         clock.now += 0.1
-        waits.append(one.vacate("search-0", lived_s=0.1))
-        assert one.backs_off("search-0") == bool(waits[-1])
+        waits.append(single.vacate("search-0", lived_s=0.1))
+        assert single.backs_off("search-0") == bool(waits[-1])
         clock.now += waits[-1]
-        assert one.takeable() == ["search-0"]
+        assert single.takeable() == ["search-0"]
     assert waits[:6] == [0.0, 0.0, 0.0, 0.0, 0.5, 1.0]
     assert waits == sorted(waits)
     assert max(waits) <= 30.0
 
 
 def test_a_long_life_ends_the_loop(clock: Clock) -> None:
-    one = WorkerIdentities(["search-0"])
+    single = WorkerIdentities(["search-0"])
     for _ in range(6):
-        one.occupy("search-0")
-        one.vacate("search-0", lived_s=0.1)
-    assert one.backs_off("search-0")
+        single.occupy("search-0")
+        single.vacate("search-0", lived_s=0.1)
+    assert single.backs_off("search-0")
     clock.now += 30.0
-    one.occupy("search-0")
+    single.occupy("search-0")
     clock.now += 60.0
-    assert one.vacate("search-0", lived_s=60.0) == 0.0
-    assert not one.backs_off("search-0")
+    assert single.vacate("search-0", lived_s=60.0) == 0.0
+    assert not single.backs_off("search-0")
 
 
 def test_a_standby_has_no_restarts(clock: Clock) -> None:

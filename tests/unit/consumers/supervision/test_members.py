@@ -1,4 +1,4 @@
-"""When a service's partitions are shared out among its workers."""
+"""When the partitions of a service count as shared out among its workers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from consumers.supervision.members import Members
 
 
 class OwnerOf:
-    """As much of a member as is asked: its slot and its partitions."""
+    """The part of a member that `share` uses: slot and partitions."""
 
     def __init__(self, slot: str, partitions: list[int]) -> None:
         self.slot = slot
@@ -29,10 +29,10 @@ def members(*partitions: list[int]) -> Members:
     ("owned", "workers", "shared"),
     [
         ([[0, 1], [2, 3]], 2, True),
-        ([[0, 1], [2, 3], []], 3, False),  # the third one serves and has not joined the group yet
+        ([[0, 1], [2, 3], []], 3, False),  # the third worker serves but has not joined the group yet
         ([[0, 1], [2], [3]], 3, True),
-        ([[0, 1], [2], []], 2, False),  # partition 3 is on its way from one to the other
-        ([[0], [1], [2], [3], []], 5, True),  # five workers, four partitions: one of them can have none
+        ([[0, 1], [2], []], 2, False),  # partition 3 is moving from one worker to another
+        ([[0], [1], [2], [3], []], 5, True),  # five workers, four partitions: one worker can have none
         ([], 0, False),
     ],
 )

@@ -1,4 +1,4 @@
-"""Only a host that is gone as a whole is taken for dead, and only its own slots are ended."""
+"""Only a host without any member counts as gone, and only its own slots are ended."""
 
 from __future__ import annotations
 

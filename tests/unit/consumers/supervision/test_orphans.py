@@ -1,4 +1,4 @@
-"""Looking after partitions that nobody has: whatever Kafka's client does, the thread that looks goes on."""
+"""The search for partitions without an owner: its thread goes on whatever errors the Kafka client raises."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SETTINGS = Settings(kafka=KafkaSettings(bootstrap_servers="127.0.0.1:1"))
 
 
 class Passer:
-    """A member of the group that is settled at once, and leaves when it may."""
+    """A consumer that gets its assignment at once, and leaves the group unless `leaves` is False."""
 
     leaves = True
     steps: ClassVar[list[str]] = []
@@ -46,7 +46,7 @@ class Passer:
 def test_a_member_is_closed_only_when_it_has_left(
     monkeypatch: pytest.MonkeyPatch, leaves: bool, steps: list[str]
 ) -> None:
-    """An assignment that comes while it is closed stops every thread of the supervisor for ever."""
+    """An assignment that comes during `Consumer.close` stops every thread of the supervisor for ever."""
     monkeypatch.setattr(orphans, "Consumer", Passer)
     monkeypatch.setattr(orphans, "_LEAVE_S", 0.05)
     monkeypatch.setattr(Passer, "leaves", leaves)
@@ -56,17 +56,17 @@ def test_a_member_is_closed_only_when_it_has_left(
 
 
 def test_a_look_that_fails_is_not_the_last(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without descriptors no client can be made; the thread ended, and no later takeover was looked after."""
+    """Without free file descriptors no client can be created: the thread ended, and no later takeover was checked."""
     looked: list[str] = []
 
-    def look(_one: object, topic: str) -> None:
+    def look(_orphans: object, topic: str) -> None:
         looked.append(topic)
         raise KafkaException(KafkaError(KafkaError._FAIL))
 
     monkeypatch.setattr(orphans.Orphans, "_look", look)
     monkeypatch.setattr(orphans, "_SETTLED_S", 0.01)
     monkeypatch.setattr(orphans, "_BULK_SETTLED_S", 0.01)
-    one = orphans.Orphans(service("search", SETTINGS), SETTINGS)
+    watch = orphans.Orphans(service("search", SETTINGS), SETTINGS)
     for times in (1, 2):
-        one.look_later()
+        watch.look_later()
         wait_until(lambda: len(looked) == 2 * times, what="both groups looked at")  # noqa: B023

@@ -1,4 +1,4 @@
-"""The number of workers follows what was asked for by hand, or the load; what is not known for sure changes nothing."""
+"""The number of workers follows an order by hand, or the load; while the load is not known it does not change."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ def flooded(waiting: int | None = 5000) -> LoadReport:
 
 
 class FakeReplicaSet:
-    """Has what it is told to have at once."""
+    """A replica set that only records the numbers of workers it is scaled to."""
 
     def __init__(self, workers: int) -> None:
         self.service = service("search", Settings(search=SearchSettings(workers=workers)))
         self.partitions = 6
         self.settled, self.is_renewing = True, False
-        self.said: list[LoadReport] = []
+        self.reports: list[LoadReport] = []
         self.scaled: list[int] = []
 
     @property
@@ -42,14 +42,14 @@ class FakeReplicaSet:
         return self
 
     def loads(self, since: float) -> list[LoadReport]:  # noqa: ARG002
-        return self.said
+        return self.reports
 
     def scale(self, workers: int) -> None:
         self.scaled.append(workers)
 
 
 class FakeWatch:
-    """A Kafka that answers, until it has a problem."""
+    """A topic watch with six partitions, and no problem unless a test sets one."""
 
     def __init__(self) -> None:
         self.problem, self.partitions = "", 6
@@ -68,13 +68,13 @@ class Clock:
         return self.now
 
 
-class Stage:
-    """A scaler on two workers, with a second between two looks."""
+class ScalerStage:
+    """A scaler with two flooded workers, one second between two looks, and the service settings `own`."""
 
     def __init__(self, clock: Clock, **own: object) -> None:
         self.clock = clock
         self.replicas = FakeReplicaSet(2)
-        self.replicas.said = [flooded(), flooded()]
+        self.replicas.reports = [flooded(), flooded()]
         self.watch = FakeWatch()
         self.scaler = Scaler(
             cast(ReplicaSet, self.replicas),
@@ -100,7 +100,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 def test_a_backlog_that_lasts_is_answered_with_more_workers_and_the_reason_is_told(clock: Clock) -> None:
-    stage = Stage(clock)
+    stage = ScalerStage(clock)
     assert stage.look(3) == []
     assert stage.look() == [4]
     assert "the backlog would have taken" in stage.scaler.status().reason
@@ -108,24 +108,24 @@ def test_a_backlog_that_lasts_is_answered_with_more_workers_and_the_reason_is_to
 
 
 @pytest.mark.parametrize(
-    ("trouble", "told"),
+    ("trouble", "reason"),
     [
         (lambda stage: setattr(stage.watch, "problem", "Kafka says nothing"), "Kafka says nothing"),
         (lambda stage: setattr(stage.replicas, "settled", False), "started or replaced"),
         (lambda stage: setattr(stage.replicas, "is_renewing", True), "a new model"),
-        (lambda stage: stage.replicas.said.pop(), "1 workers have not said"),
-        (lambda stage: stage.replicas.said.append(flooded(waiting=None)), "where each partition ends"),
+        (lambda stage: stage.replicas.reports.pop(), "1 workers have not said"),
+        (lambda stage: stage.replicas.reports.append(flooded(waiting=None)), "where each partition ends"),
     ],
 )
-def test_while_something_is_not_known_nothing_changes(clock: Clock, trouble: object, told: str) -> None:
-    stage = Stage(clock)
+def test_while_something_is_not_known_nothing_changes(clock: Clock, trouble: object, reason: str) -> None:
+    stage = ScalerStage(clock)
     trouble(stage)  # type: ignore[operator]
     assert stage.look(100) == []
-    assert told in stage.scaler.status().reason
+    assert reason in stage.scaler.status().reason
 
 
 def test_what_was_seen_before_a_gap_does_not_count_after_it(clock: Clock) -> None:
-    stage = Stage(clock)
+    stage = ScalerStage(clock)
     stage.look(3)
     stage.watch.problem = "Kafka says nothing"
     stage.look()
@@ -135,7 +135,7 @@ def test_what_was_seen_before_a_gap_does_not_count_after_it(clock: Clock) -> Non
 
 
 def test_an_order_by_hand_wins_over_load_and_settings_until_it_is_taken_back(clock: Clock) -> None:
-    stage = Stage(clock)
+    stage = ScalerStage(clock)
     orders.give("search", 3)
     assert stage.look() == [3]
     assert not stage.scaler.status().auto
@@ -158,15 +158,15 @@ def test_what_is_no_order_is_none_and_does_not_lie_there_in_silence() -> None:
 
 @pytest.mark.parametrize(("most", "partitions", "allowed"), [(5, 6, 5), (50, 6, 6), (5, 3, 3)])
 def test_there_are_never_more_workers_than_partitions(clock: Clock, most: int, partitions: int, allowed: int) -> None:
-    stage = Stage(clock, max_workers=most)
+    stage = ScalerStage(clock, max_workers=most)
     stage.watch.partitions = partitions
     assert stage.scaler.status().most == allowed
 
 
 def test_the_wait_that_is_aimed_at_is_half_of_the_longest_allowed(clock: Clock) -> None:
-    assert Stage(clock, max_wait_ms=300).scaler._rule().wait == 0.15
-    assert Stage(clock, max_wait_ms=9000).scaler._rule().wait == 1.0
-    assert Stage(clock).scaler._rule().wait == 1.0
+    assert ScalerStage(clock, max_wait_ms=300).scaler._rule().wait == 0.15
+    assert ScalerStage(clock, max_wait_ms=9000).scaler._rule().wait == 1.0
+    assert ScalerStage(clock).scaler._rule().wait == 1.0
 
 
 def test_a_state_folder_knows_no_orders_at_first(state: Path) -> None:

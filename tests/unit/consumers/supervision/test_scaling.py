@@ -1,4 +1,4 @@
-"""The rule adds workers only for a wait that lasts, takes them away only from long leisure, and keeps its limits."""
+"""The rule adds workers only for a wait that lasts, removes them only after long idleness, and keeps its limits."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def load(
 
 
 def history(*loads: LoadReport, seconds: int = 100) -> list[Sample]:
-    """Every worker said the same for so long."""
+    """Samples of the last `seconds` in which every worker reported the same load."""
     return [Sample(NOW - ago, loads) for ago in range(seconds, -1, -1)]
 
 
@@ -85,15 +85,15 @@ def test_more_only_after_a_wait_that_lasted_and_fewer_only_after_leisure_that_di
     step = decide(samples, rule, NOW, LONG_AGO)
     lately = [sample for sample in samples if sample.at >= NOW - rule.up_after]
     if step.cause == "backlog":
-        assert all(wait(one) > rule.wait for one in lately)
+        assert all(wait(sample) > rule.wait for sample in lately)
         assert samples[0].at <= NOW - rule.up_after
     if step.cause == "idle":
         left = len(samples[-1].loads) + step.by
         quiet = [sample for sample in samples if sample.at >= NOW - rule.down_after]
         assert samples[0].at <= NOW - rule.down_after
-        assert all(wait(one) <= rule.wait for one in quiet)
+        assert all(wait(sample) <= rule.wait for sample in quiet)
         for begin in range(0, len(quiet) - 9, 10):
-            assert sum(busy(one) for one in quiet[begin : begin + 10]) / 10 < 0.5 * left + 1e-9
+            assert sum(busy(sample) for sample in quiet[begin : begin + 10]) / 10 < 0.5 * left + 1e-9
 
 
 @given(histories(), rules, st.integers(1, 5000))
@@ -101,15 +101,17 @@ def test_a_longer_backlog_never_leads_to_fewer_workers(samples: list[Sample], ru
     longer = [
         Sample(
             sample.at,
-            tuple(LoadReport(**{**as_fields(each), "waiting": (each.waiting or 0) + more}) for each in sample.loads),
+            tuple(
+                LoadReport(**{**as_fields(report), "waiting": (report.waiting or 0) + more}) for report in sample.loads
+            ),
         )
         for sample in samples
     ]
     assert decide(longer, rule, NOW, LONG_AGO).by >= decide(samples, rule, NOW, LONG_AGO).by
 
 
-def as_fields(one: LoadReport) -> dict[str, object]:
-    return {name: getattr(one, name) for name in one.__struct_fields__}
+def as_fields(report: LoadReport) -> dict[str, object]:
+    return {name: getattr(report, name) for name in report.__struct_fields__}
 
 
 def test_nothing_is_known_at_first() -> None:
@@ -155,8 +157,8 @@ def test_a_worker_with_a_single_partition_cannot_be_helped() -> None:
     assert decide(history(replace_partitions(FLOODED, 1), EVEN), RULE, NOW, LONG_AGO).by == 0
 
 
-def replace_partitions(one: LoadReport, partitions: int) -> LoadReport:
-    return LoadReport(**{**as_fields(one), "partitions": partitions})  # type: ignore[arg-type]
+def replace_partitions(report: LoadReport, partitions: int) -> LoadReport:
+    return LoadReport(**{**as_fields(report), "partitions": partitions})  # type: ignore[arg-type]
 
 
 def test_the_most_allowed_are_the_most() -> None:

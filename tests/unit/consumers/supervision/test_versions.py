@@ -1,4 +1,4 @@
-"""The version that serves is in the end the one that is wanted, whatever came between, and nobody dies for it."""
+"""In the end the wanted version serves, whatever happened in between, and no worker dies for the change."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.support.paper_replicas import Stage
+from tests.support.paper_replicas import ReplicaStage
 
 STEPS = st.sampled_from(
     ["activate 1", "activate 2", "activate 3", "load", "fail", "kill", "die", "obey", "wait", "hang"]
@@ -17,14 +17,14 @@ STEPS = st.sampled_from(
 
 
 @contextmanager
-def staged() -> Iterator[Stage]:
+def staged() -> Iterator[ReplicaStage]:
     with pytest.MonkeyPatch.context() as patch:
-        yield Stage(patch)
+        yield ReplicaStage(patch)
 
 
-def serves(stage: Stage, version: int) -> None:
-    """Everything is of this version, and complete."""
-    assert [one.version for one in stage.alive] == [version]
+def serves(stage: ReplicaStage, version: int) -> None:
+    """Asserts that all processes have this version and none is missing."""
+    assert [nursery.version for nursery in stage.alive] == [version]
     assert {member.model for member in stage.members} == {f"search@{version}"}
     assert sorted(member.state for member in stage.members) == ["ready"] * 1 + ["serving"] * 2
     assert {member.identity for member in stage.members} == {"search-0", "search-1", None}
@@ -33,8 +33,8 @@ def serves(stage: Stage, version: int) -> None:
     assert stage.replicas.failure is None
 
 
-def step(stage: Stage, word: str, number: int) -> None:
-    """One of the things that can happen, to one of those to which it can."""
+def step(stage: ReplicaStage, word: str, number: int) -> None:
+    """Does one event, on the nursery or process number `number` of those it can happen to."""
     if word.startswith("activate"):
         stage.replicas.follow(int(word[-1]))
     elif word == "wait":
@@ -86,7 +86,7 @@ def test_a_roll_back_while_workers_are_replaced_goes_to_the_nursery_that_is_ther
         stage.replicas.follow(2)
         stage.load(stage.loading[0])
         stage.replicas.follow(1)
-        assert not stage.loading, "nothing is loaded anew"
+        assert not stage.loading, "no model is loaded again"
         stage.settle()
         serves(stage, 1)
         assert [nursery.version for nursery in stage.nurseries] == [1, 2]
@@ -132,6 +132,6 @@ def test_when_the_nursery_dies_while_the_wanted_version_is_refused_the_last_good
         stage.fail(stage.loading[0])
         stage.fail(stage.alive[0])
         stage.loop.pass_time(1.0)
-        assert [one.version for one in stage.loading] == [1]
+        assert [nursery.version for nursery in stage.loading] == [1]
         stage.load(stage.loading[0])
         assert len(stage.members) == 3
