@@ -1,4 +1,4 @@
-"""What the drill's own load asks for: words and customers of the sample shop, unless it is given others."""
+"""The queries and user ids of a drill's load: those of the sample shop, unless others are given."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ QUERIES = (
     "garden lantern",
 )
 USERS = ("17841", "14911", "14096", "12748", "14606", "15311", "14646", "13089", "13263", "14298", "15039", "14156")
-_MORE = 4
+_MORE = 4  # words added to each query, so that it differs from the last time
 
 
 def varied(queries: Sequence[str], seed: int = 0) -> Iterator[str]:
-    """The queries in turn, for ever, each with some words of the others: a repeated one would come from a cache."""
+    """The queries in turn, endlessly, each with four words of the others: a repeated query would come from a cache."""
     chance = random.Random(seed)
     words = sorted({word for query in queries for word in query.split()})
     while True:
@@ -45,11 +45,11 @@ def searches(words: Sequence[str]) -> Asked:
 
 
 def recommendations(users: Sequence[str]) -> Asked:
-    """Makes requests for products for these users, with a product that does not exist in the history.
+    """Makes recommendation requests for these users, each with a product in its history that does not exist.
 
-    It changes no answer, but no cache knows the request.
+    That product changes no answer, but makes each request unknown to a cache.
     """
-    asking = itertools.cycle(users or USERS)
+    endless_users = itertools.cycle(users or USERS)
     return lambda request_id, k: RecommendRequest(
-        request_id=request_id, user_id=next(asking), k=k, history=[request_id]
+        request_id=request_id, user_id=next(endless_users), k=k, history=[request_id]
     )
