@@ -22,7 +22,7 @@ from drills.evidence.copies import copies, with_copies
 from drills.evidence.history import Fault, History, Request, Sent, Sighting
 from drills.evidence.offsets import ends_of, partitions_of
 from drills.evidence.recorder import Recorder
-from drills.evidence.shop_words import Asked
+from drills.evidence.shop_words import MakeRequest
 from schemas.codec import Codec, Encoding
 from schemas.records import Result
 from standfast.core import clients
@@ -52,7 +52,7 @@ class Load:
         self._prefix = f"{drill_id}-"
         self._prefix_bytes = self._prefix.encode()
         self._period = 1 / rate
-        self._make_request: Asked = resolved(spec_of(service.name).asked)(words)
+        self._make_request: MakeRequest = resolved(spec_of(service.name).asked)(words)
         self._codec = Codec()
         self._recorder = Recorder()
         self._extra_partitions: deque[int] = deque()

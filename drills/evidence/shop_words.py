@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from schemas.records import RecommendRequest, SearchRequest, ServiceRequest
 
-Asked = Callable[[str, int], ServiceRequest]
+MakeRequest = Callable[[str, int], ServiceRequest]
 """From a request's id and its `k` to the request."""
 
 QUERIES = (
@@ -38,13 +38,13 @@ def varied(queries: Sequence[str], seed: int = 0) -> Iterator[str]:
             yield " ".join([query, *chance.choices(words, k=_MORE)])
 
 
-def searches(words: Sequence[str]) -> Asked:
+def searches(words: Sequence[str]) -> MakeRequest:
     """Makes searches for these words."""
     queries = varied(words or QUERIES)
     return lambda request_id, k: SearchRequest(request_id=request_id, query=next(queries), k=k)
 
 
-def recommendations(users: Sequence[str]) -> Asked:
+def recommendations(users: Sequence[str]) -> MakeRequest:
     """Makes recommendation requests for these users, each with a product in its history that does not exist.
 
     That product changes no answer, but makes each request unknown to a cache.

@@ -18,15 +18,15 @@ OWN = (Param("lasts_s", 0.3, "how long the mark stays", 0, 60),)
 class Mark:
     """Leaves a file in the state folder."""
 
-    def __init__(self, scene: RunningSystem, aim: Aim) -> None:
-        self._scene = scene
+    def __init__(self, system: RunningSystem, aim: Aim) -> None:
+        self._system = system
         self._lasts_s = float(aim.params["lasts_s"])
         self._target = Target("mark", (), ())
         self._at = 0.0
 
     def choose(self) -> Target:
         """Every partition counts as hit."""
-        hit = tuple(tuple(sorted(self._scene.partitions(worker))) for worker in self._scene.workers())
+        hit = tuple(tuple(sorted(self._system.partitions(worker))) for worker in self._system.workers())
         self._target = Target("mark", (), hit)
         return self._target
 

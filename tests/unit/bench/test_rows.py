@@ -175,7 +175,7 @@ def test_p99_is_not_compared_with_that_of_a_backlog(
     )  # fmt: skip
     monkeypatch.setattr(soaking, "soak", lambda *_: found)
     monkeypatch.setattr(
-        Cleared, "at", lambda *_: RunningSystem(Settings(), service("search", Settings())), raising=False
+        Cleared, "running", lambda *_: RunningSystem(Settings(), service("search", Settings())), raising=False
     )
     (row,) = [one for one in ROWS if one.name == "soak"]
     (outcome,), _, _ = run(row)

@@ -59,7 +59,7 @@ def chosen(status: SystemStatus | None, **fields: Any) -> str:
     wanted = plan(**fields)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("standfast.core.status.read", lambda: status)
-        scene = choice.scene_of(wanted, SETTINGS)
+        scene = choice.system_of(wanted, SETTINGS)
         with closing(wanted.kind.make(scene, wanted.aim)) as injector:
             return choice.chosen(injector, scene).processes[0].id
 
