@@ -29,8 +29,8 @@ from models.loading import load
 from schemas.records import SearchRequest
 
 Query = SearchQuery | RecommendQuery
-_ROUNDS, _SECONDS = 5, 0.5
-_PAUSE_S = 0.005
+_ROUNDS, _SECONDS = 5, 0.5  # seconds of each variant in a round
+_PAUSE_S = 0.005  # between two queries of the variant with pauses
 _MIXED, _BATCH, _LONG_SHARE = 320, 32, 0.1
 
 

@@ -12,9 +12,9 @@ from standfast.core.services import NAMES
 def warm_up_kafka(system: RunningSystem, count: int) -> None:
     """Sends `count` requests, one at a time, to each service of the running system."""
     for name in NAMES:
-        running = service(name, system.settings)
-        if any(worker.group == running.group for worker in system.status().workers):
-            loop = ClosedLoop(system.settings, running)
+        served = service(name, system.settings)
+        if any(worker.group == served.group for worker in system.status().workers):
+            loop = ClosedLoop(system.settings, served)
             try:
                 loop.run(RequestMaker(name, seed=11).make(count).requests, 1)
             finally:

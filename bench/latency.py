@@ -13,9 +13,9 @@ _WARM_UP = 50  # requests
 
 def latency(settings: Settings, name: str, in_flight: int, requests: int, workers: int) -> LatencyFigures:
     """Times `requests` requests to one service after a warm-up; blocks. Raises NoAnswer if no answer comes for 60 s."""
-    timed = service(name, settings)
-    request_maker = RequestMaker(timed.name)
-    loop = ClosedLoop(settings, timed)
+    served = service(name, settings)
+    request_maker = RequestMaker(served.name)
+    loop = ClosedLoop(settings, served)
     try:
         loop.run(request_maker.make(_WARM_UP).requests, min(in_flight, _WARM_UP))
         timings = loop.run(request_maker.make(requests).requests, in_flight)

@@ -16,7 +16,7 @@ from standfast.core import status
 from standfast.core.settings import Settings
 
 _IN_FLIGHT = 64  # while the capacity is measured
-_WARM_UP = 500
+_WARM_UP = 500  # requests; four times as many measure the capacity
 _ONE_BY_ONE = 100  # requests timed one at a time before and after the flood
 _SAMPLE_S = 0.5  # between two samples of the workers' memory
 

@@ -27,9 +27,9 @@ from standfast.core.services import NAMES
 from standfast.core.settings import Settings
 from standfast.core.status import SystemStatus
 
-_PATIENCE_S = 120.0
+_PATIENCE_S = 120.0  # until each step
 _POLL_S = 0.01
-_ENDS_S = 30.0
+_ENDS_S = 30.0  # after SIGTERM
 # Events in the supervisor's log, and the step that each marks.
 _LOGGED = {"starting Kafka": "the command runs", "kafka is ready": "Kafka answers", "ready": "all workers and standbys"}
 
@@ -63,7 +63,7 @@ def startups(settings: Settings, rounds: int, tell: Callable[[str], None]) -> li
 
 def _start(settings: Settings, home: Path) -> dict[str, float]:
     began = time.time()
-    up = _Up(
+    up = _StartedSystem(
         start_child(launching.command("up"), signal.SIGTERM, home / "log", child_environment(settings, home)), home
     )
     try:
@@ -75,7 +75,7 @@ def _start(settings: Settings, home: Path) -> dict[str, float]:
     return dict(sorted(steps.items(), key=lambda step: step[1]))
 
 
-class _Up:
+class _StartedSystem:
     """One `standfast up`, seen through its log and status files and its topics."""
 
     def __init__(self, process: subprocess.Popen[bytes], home: Path) -> None:
@@ -127,13 +127,13 @@ class _Up:
 
     def end(self) -> None:
         """Stops the system as `standfast down` does, and ends processes that are left."""
-        members = processes.family(self._process.pid)
+        pids = processes.family(self._process.pid)
         self._process.terminate()
         try:
             self._process.wait(_ENDS_S)
         except subprocess.TimeoutExpired:
-            processes.end(members, 0.0)
-        processes.end(members, _ENDS_S)
+            processes.end(pids, 0.0)
+        processes.end(pids, _ENDS_S)
 
     def _watch(self) -> None:
         if self._process.poll() is not None:

@@ -22,9 +22,9 @@ from standfast.core.processes.child import start_child
 from standfast.core.settings import Settings
 from standfast.core.status import SystemStatus
 
-OWN_SYSTEM = "bench.own_system"
-_STARTS_S = 120.0
-_ENDS_S = 60.0
+OWN_SYSTEM = "bench.own_system"  # the module that runs a system with one service
+_STARTS_S = 120.0  # until it is ready
+_ENDS_S = 60.0  # after SIGTERM
 _POLL_S = 0.01
 Value = TypeVar("Value")
 

@@ -39,19 +39,19 @@ class Param:
 
     def checked(self, value: Scalar) -> Value:
         """The value, converted to the default's type; raises DrillRejected for a wrong type or one out of limits."""
-        wanted = f"{self.name} = {value!r:.200}: give {'one of' if self.choices else 'a'} {self._wanted()}"
+        message = f"{self.name} = {value!r:.200}: give {'one of' if self.choices else 'a'} {self._wanted()}"
         if isinstance(self.default, str):
             if not isinstance(value, str) or (self.choices and value not in self.choices):
-                raise DrillRejected(wanted)
+                raise DrillRejected(message)
             if len(value) > _LONGEST_TEXT:
                 raise DrillRejected(f"{self.name} has {len(value)} characters; give at most {_LONGEST_TEXT}")
             return value
         if isinstance(value, bool) or not isinstance(value, int | float):
-            raise DrillRejected(wanted)
+            raise DrillRejected(message)
         if isinstance(self.default, int) and value != int(value if abs(value) < 1e15 else 0):
-            raise DrillRejected(wanted)
+            raise DrillRejected(message)
         if self.minimum is not None and self.maximum is not None and not self.minimum <= value <= self.maximum:
-            raise DrillRejected(wanted)
+            raise DrillRejected(message)
         return type(self.default)(value)
 
     def parsed(self, text: str) -> Scalar:

@@ -91,13 +91,13 @@ class ContenderProcess:
 
     def end(self) -> None:
         """Ends the contender and everything it started."""
-        members = processes.family(self._process.pid)
+        pids = processes.family(self._process.pid)
         if self._process.poll() is None:
             self._process.send_signal(signal.SIGTERM)  # it may end its own children in order
             deadline = time.monotonic() + _ENDS_S
             while self._process.poll() is None and time.monotonic() < deadline:
                 time.sleep(_POLL_S)
-        processes.end(members, _ENDS_S)
+        processes.end(pids, _ENDS_S)
         self._process.wait()
 
     def _status(self) -> SystemStatus:
@@ -110,15 +110,15 @@ def running(
 ) -> Iterator[tuple[ContenderProcess, Loop]]:
     """The contender, started, and a loop that sends it requests; raises ClusterError if it gives no good answer."""
     settings = environment.named(f"bench-{tag}-")
-    contender_service, home = service(name, settings), environment.new_home(tag)
+    served, home = service(name, settings), environment.new_home(tag)
     make_loop = _through_kafka if contender.transport == "kafka" else _through_http
     port = _free_port()
-    _create_topics(contender, settings, contender_service)
+    _create_topics(contender, settings, served)
     began = time.perf_counter()
-    process = _started(contender, settings, home, _task(contender, settings, contender_service, home, port))
+    process = _started(contender, settings, home, _task(contender, settings, served, home, port))
     contender_process = ContenderProcess(contender, process, home, home / "log")
     try:
-        loop = make_loop(settings, contender_service, port, contender_process.watch)
+        loop = make_loop(settings, served, port, contender_process.watch)
         try:
             _await_answer(loop, first, contender_process)
             contender_process.start_s = time.perf_counter() - began
@@ -130,28 +130,28 @@ def running(
         contender_process.end()
 
 
-def _through_kafka(settings: Settings, own: Service, _port: int, watch: Callable[[], None]) -> Loop:
-    return ClosedLoop(settings, own, watch)
+def _through_kafka(settings: Settings, served: Service, _port: int, watch: Callable[[], None]) -> Loop:
+    return ClosedLoop(settings, served, watch)
 
 
-def _through_http(_settings: Settings, _own: Service, port: int, watch: Callable[[], None]) -> Loop:
+def _through_http(_settings: Settings, _served: Service, port: int, watch: Callable[[], None]) -> Loop:
     from bench.beside.http_caller import HttpLoop
 
     return HttpLoop(f"http://127.0.0.1:{port}/predict", watch)
 
 
-def _task(contender: Contender, settings: Settings, own: Service, home: Path, port: int) -> str:
+def _task(contender: Contender, settings: Settings, served: Service, home: Path, port: int) -> str:
     if contender is STANDFAST:
-        return own.name
-    device = settings.service(own.name).device
+        return served.name
+    device = settings.service(served.name).device
     return Task(
-        service=own.name,
+        service=served.name,
         device=device,
-        batch=own.batch,
+        batch=served.batch,
         pid_file=str(home / "pid"),
         servers=settings.kafka.bootstrap_servers,
-        requests=own.requests,
-        results=own.results,
+        requests=served.requests,
+        results=served.results,
         group=f"{settings.kafka.topic_prefix}{contender.name}",
         port=port,
         as_usual=contender.as_usual,
@@ -164,25 +164,25 @@ def _started(contender: Contender, settings: Settings, home: Path, argument: str
     return start_child(command, at_our_death, home / "log", child_environment(settings, home, **_ALONE))
 
 
-def _create_topics(contender: Contender, settings: Settings, own: Service) -> None:
+def _create_topics(contender: Contender, settings: Settings, served: Service) -> None:
     """Creates all of Standfast's topics for Standfast, a request and a result topic for a peer on Kafka."""
     admin = AdminClient(clients.base(settings, "standfast-bench"))
     if contender is STANDFAST:
         topics.apply(admin, settings.kafka)
     elif contender.transport == "kafka":
-        new_topics = [NewTopic(topic, settings.kafka.partitions, 1) for topic in (own.requests, own.results)]
+        new_topics = [NewTopic(topic, settings.kafka.partitions, 1) for topic in (served.requests, served.results)]
         for created in admin.create_topics(new_topics).values():
             created.result(_STARTS_S)
     if contender.transport == "kafka":
-        _await_topics(admin, own)
+        _await_topics(admin, served)
 
 
-def _await_topics(admin: AdminClient, own: Service) -> None:
+def _await_topics(admin: AdminClient, served: Service) -> None:
     """Waits until metadata list the topics: on a busy machine that is a moment after they were created."""
     deadline = time.monotonic() + _STARTS_S
-    while not {own.requests, own.results} <= set(admin.list_topics(timeout=_STARTS_S).topics):
+    while not {served.requests, served.results} <= set(admin.list_topics(timeout=_STARTS_S).topics):
         if time.monotonic() > deadline:
-            raise ClusterError(f"Kafka has created {own.requests} and does not tell of it after {_STARTS_S:.0f} s")
+            raise ClusterError(f"Kafka has created {served.requests} and does not tell of it after {_STARTS_S:.0f} s")
         time.sleep(_POLL_S)
 
 

@@ -13,7 +13,7 @@ from bench.requests import Request
 from bench.timings import Timings
 from standfast.core.errors import NoAnswer
 
-_PATIENCE_S = 60.0
+_PATIENCE_S = 60.0  # for one answer
 _RETRY_S = 0.05  # after a refused connection
 _JSON = {"Content-Type": "application/json"}
 

@@ -37,17 +37,17 @@ class LoadLevel:
     batch: int
 
 
-def load_levels(loaded: Service, requests: Mapping[int, int], long: bool) -> list[LoadLevel]:
+def load_levels(served: Service, requests: Mapping[int, int], long: bool) -> list[LoadLevel]:
     """The loads of one service; `requests` gives the number of requests by requests in flight. None is in two loads.
 
     With `long` each has two loads, a uniform one and one with long requests.
     """
-    request_maker = RequestMaker(loaded.name)
+    request_maker = RequestMaker(served.name)
 
     def load(name: str, in_flight: int, share: float = 0.0) -> LoadLevel:
         warm = request_maker.make(min(requests[in_flight], max(_FEWEST_WARM, 3 * in_flight)), share)
         return LoadLevel(
-            name, in_flight, request_maker.make(requests[in_flight], share), warm, min(in_flight, loaded.batch)
+            name, in_flight, request_maker.make(requests[in_flight], share), warm, min(in_flight, served.batch)
         )
 
     if long:
@@ -89,8 +89,8 @@ def measured_rounds(
     """
     gc.collect()
     gc.freeze()  # else a collection visits the shop and all requests while one is in flight, which takes 50 ms
-    contender_service = service(name, environment.settings)
-    device = environment.settings.service(contender_service.name).device
+    served = service(name, environment.settings)
+    device = environment.settings.service(served.name).device
     with raw(name, device, environment.home) as raw_limit:
         for number in range(1, rounds + 1):
             for contender in contenders:

@@ -64,12 +64,12 @@ def _measured(settings: Settings, service: str, strike: str, kills: int, rate: f
     from standfast.core.processes.locating import located
 
     stderr().print(f"{strike} of {service}", markup=False)
-    service_here = service_named(service, settings)
+    served = service_named(service, settings)
     if fault_named(strike).brokers is None:
-        return failover(RunningSystem(located(settings), service_here), strike, kills, rate, pause)
+        return failover(RunningSystem(located(settings), served), strike, kills, rate, pause)
     with workplace() as folder:
-        home = copied_models((service_here.name,), folder / "home")
-        with system_for(strike, settings, service_here.name, home) as system:
+        home = copied_models((served.name,), folder / "home")
+        with system_for(strike, settings, served.name, home) as system:
             return failover(system, strike, kills, rate, pause)
 
 

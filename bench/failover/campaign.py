@@ -97,7 +97,7 @@ def failover(system: RunningSystem, strike_name: str, strikes: int, rate: float,
     kind = fault_named(strike_name)
     load = Load(system.settings, system.service, f"bench-{uuid.uuid4().hex[:8]}", rate, ())
     full_strength = FullStrength(system)
-    full_strength.await_again()
+    full_strength.wait()
     load.start()
     try:
         time.sleep(_SETTLE_S)

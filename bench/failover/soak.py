@@ -32,7 +32,7 @@ _CALM_SHARE = 0.1  # of the time, before the first kill
 _SAMPLE_EVERY_S = 60.0  # of memory
 # 8 workers under 1,100 requests a second needed two minutes on two cores to work off the backlog of a cold start.
 _WARM_WITHIN_S = 240.0
-_WARM_SPAN_S = 10.0
+_WARM_SPAN_S = 10.0  # over which the load must be steady
 
 
 class ServiceSoak(msgspec.Struct, frozen=True, kw_only=True):

@@ -10,7 +10,7 @@ from typing import Protocol
 
 import msgspec
 
-_SAMPLES_PER_SPAN = 40
+_SAMPLES_PER_SPAN = 40  # of the number of unanswered requests
 _STEADY = 1.25  # highest ratio of the mean latencies of two spans
 _NOISE_S = 0.02  # or their highest difference
 _BACKLOG_S = 1.0  # a mean latency from here on is a backlog

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - the name every torch reader knows
 from torch import Tensor
 
-_BLOCK, _LONGEST = 50_000, 9
+_BLOCK, _LONGEST = 50_000, 9  # vectors made at a time; words of a title
 
 
 def more_titles(titles: Sequence[str], count: int) -> list[str]:

@@ -19,8 +19,8 @@ from consumers.profiles.store import Change, opened
 from consumers.requests.histories import ProfileHistories
 from schemas.records import Profile, Seen
 
-AT_ONCE = 1000
-_CATALOGUE = 50_000
+AT_ONCE = 1000  # records in one write
+_CATALOGUE = 50_000  # items
 _LOOKUPS = 20_000
 _HEAD = """\
 | users | items each | MB | bytes a user | µs to write one | µs to look one up | ms until a standby has them |
@@ -63,11 +63,11 @@ def changes(first: int, last: int, items: int) -> Iterator[Change]:
     draw = random.Random(first)
     for user in range(first, last):
         at = 1_700_000_000_000 + draw.randrange(10**9)
-        seen = [
+        items_seen = [
             Seen(item_id=f"{draw.randrange(_CATALOGUE):06}", event="view", timestamp=at + 60_000 * number)
             for number in range(items)
         ]
-        yield Change(0, str(user), Profile(user_id=str(user), items=seen, updated_at=at))
+        yield Change(0, str(user), Profile(user_id=str(user), items=items_seen, updated_at=at))
 
 
 def _lookups(histories: ProfileHistories, users: int) -> float:

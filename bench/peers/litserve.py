@@ -10,7 +10,7 @@ from bench.peers.task import Task, given
 from bench.requests import Request
 from schemas.records import Result
 
-_WAIT_S = 0.005
+_WAIT_S = 0.005  # longest wait for a batch to fill
 
 
 class Api(litserve.LitAPI):  # type: ignore[misc]

@@ -9,7 +9,7 @@ from confluent_kafka import Consumer, Message, Producer
 from bench.peers.computing import Computing, Json
 from bench.peers.task import Task, given
 
-_WAIT_S = 1.0
+_WAIT_S = 1.0  # of one poll for the first record
 
 
 def batches(consumer: Consumer, topic: str, size: int) -> Iterator[list[Message]]:

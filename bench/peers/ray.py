@@ -14,7 +14,7 @@ from ray import serve
 from bench.peers.computing import Computing, kind
 from bench.peers.task import Task, given
 
-_WAIT_S = 0.005
+_WAIT_S = 0.005  # longest wait for a batch to fill
 _STORE = 200_000_000  # bytes of the object store
 
 

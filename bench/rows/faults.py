@@ -13,7 +13,7 @@ from bench.rows.shared_system import Kind
 from bench.system_process import SystemProcess
 
 NOTHING_LOST = (Threshold("lost", 0), Threshold("doubled", 0))
-_PAUSE_S = 1.0
+_PAUSE_S = 1.0  # between two strikes, on average
 
 
 @dataclass(frozen=True, slots=True)

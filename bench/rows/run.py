@@ -60,7 +60,7 @@ def _outcome(row: Row, context: RowContext) -> RowOutcome:
     try:
         measurement = row.measure(context)
     except Exception as error:  # noqa: BLE001 - one row that fails must not take an hour's other figures with it
-        context.shared.clear()  # who knows what it left behind
+        context.shared.clear()  # the row may have broken the system
         reason = str(error) if isinstance(error, StandfastError) else f"{type(error).__name__}: {error}"
         return failed(row, reason, context.peers, others.cores(), time.monotonic() - began)
     return judged(row, measurement, context.peers, others.cores(), time.monotonic() - began)

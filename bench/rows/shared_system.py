@@ -24,7 +24,7 @@ _WARM_UP, _QUICK_WARM_UP = 3000, 100  # requests; twenty kills took a third long
 
 
 class SharedSystem:
-    """Keeps its systems in `folder`, with copies of the models that are active now; none is the user's.
+    """Starts its systems in `folder` with copies of the active models; the user's system is left alone.
 
     Raises ModelError where a service has none.
     """

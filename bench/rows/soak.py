@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from bench.failover.soak import ServiceSoak, Soak, Weight, soak
 from bench.rows.row import Measurement, RowContext
 
-_RATES: dict[str, float] = {"search": 100.0, "recommend": 1000.0}
+_RATES: dict[str, float] = {"search": 100.0, "recommend": 1000.0}  # requests per second
 _QUICK_RATES: dict[str, float] = {"search": 30.0, "recommend": 60.0}
-_MINUTES, _EVERY_S = 10.0, 10.0
+_MINUTES, _EVERY_S = 10.0, 10.0  # duration; seconds between kills
 _QUICK_MINUTES, _QUICK_EVERY_S = 0.5, 3.0
-_TIMES_CALM, _BEYOND_CALM_MS = 1.5, 20.0
+_TIMES_CALM, _BEYOND_CALM_MS = 1.5, 20.0  # limits of p99 between failovers, relative to the calm p99
 
 
 def measure_soak(context: RowContext) -> Measurement:

@@ -21,9 +21,9 @@ from drills.faults.running_system import RunningSystem
 from models import registry
 from standfast.core.services import NAMES
 
-_IN_FLIGHT, _BEFORE_SAMPLE = 64, 2000
+_IN_FLIGHT, _BEFORE_SAMPLE = 64, 2000  # requests before memory is measured
 _TIMES, _SECONDS, _FEW_SECONDS, _DEADLINE_MS = 3.0, 10.0, 3.0, 1000
-_STARTS = 5
+_STARTS = 5  # rounds of the startup row
 
 
 class WorkerMemory(msgspec.Struct, frozen=True, kw_only=True):

@@ -26,7 +26,7 @@ _GROUP = "standfast-drills"
 _TIMEOUT_S = 10.0  # of each call to Kafka when the reader opens
 _CHECK_EVERY_S = 2.0  # for partitions that were added, and for a topic that was deleted and created again
 _MOST_FETCHED = 500  # commands that share one check of the topic's id, which is a request to Kafka
-_CHECK_WITHIN_S = 1.0
+_CHECK_WITHIN_S = 1.0  # of each call to Kafka while the runner runs
 _log = structlog.get_logger()
 
 

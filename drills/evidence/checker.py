@@ -57,7 +57,7 @@ class Measured:
 
 
 def measure(history: History) -> Measured:
-    """The figures of a history."""
+    """Computes the figures of a history."""
     requests = history.requests
     acked = [request for request in requests if request.sent == "acked"]
     recoveries = Recoveries(history)
@@ -122,7 +122,7 @@ def wrong_answers(requests: Iterable[Request], first_fault_at: float = math.inf)
 
 
 def _latest(times: Iterable[float | None]) -> float | None:
-    """The largest; None if there is none, or one of them never came."""
+    """The largest time; None if there are none, or if one of them is None."""
     known = list(times)
     return None if None in known else max((at for at in known if at is not None), default=None)
 

@@ -32,7 +32,7 @@ from standfast.core.services import resolved, spec_of
 from standfast.core.settings import Settings
 
 _TIMEOUT_S = 10.0  # for the delivery of the last requests, and for each thread to end
-_TICK_S = 0.005
+_TICK_S = 0.005  # longest wait of the sending thread, so that extra requests go out at once
 _NUMBERS_OF_ITEMS = 23  # so many successive requests differ in `k`; a prime, so that those of one partition do too
 # An idempotent producer that gives up one record numbers the later ones anew, and Kafka accepts again what it already
 # has of them: after a system was killed and started again on a busy machine, 138 and 263 requests were written twice.

@@ -39,7 +39,7 @@ def varied(queries: Sequence[str], seed: int = 0) -> Iterator[str]:
 
 
 def searches(words: Sequence[str]) -> MakeRequest:
-    """Makes searches for these words."""
+    """Makes search requests for these queries; empty: the sample shop's."""
     queries = varied(words or QUERIES)
     return lambda request_id, k: SearchRequest(request_id=request_id, query=next(queries), k=k)
 

@@ -41,7 +41,7 @@ class FaultMark:
     width: str
     height: int
     text: str
-    said: str
+    label: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,10 +221,10 @@ def _step(span: float) -> float:
 def _fault_mark(frame: _Frame, fault: Fault, first_fault_at: float, recovered_at: float | None) -> FaultMark:
     left = frame.x(fault.at - first_fault_at)
     right = frame.x(frame.end if recovered_at is None else min(recovered_at - first_fault_at, frame.end))
-    said = fault.name or "fault"
+    label = fault.name or "fault"
     if recovered_at is not None:
-        said += f", all answering again after {(recovered_at - fault.at) * 1000:.0f} ms"
-    return FaultMark(_to(left), _to(max(right - left, 2)), _HEIGHT - _TOP - _BOTTOM, _to(left + 6), said)
+        label += f", all answering again after {(recovered_at - fault.at) * 1000:.0f} ms"
+    return FaultMark(_to(left), _to(max(right - left, 2)), _HEIGHT - _TOP - _BOTTOM, _to(left + 6), label)
 
 
 def _dots(points: Iterator[tuple[float, float]]) -> str:

@@ -176,7 +176,7 @@ class Execution:
     def _inject(self, target: Target) -> None:
         self._wait_until_written()
         self._wait_until_cleared()
-        if not intents.is_kept(intents.Whose(self._topic, self.plan.drill_id, self.plan.command)):
+        if not intents.is_kept(intents.DrillKey(self._topic, self.plan.drill_id, self.plan.command)):
             raise DrillRejected("nothing was injected: its intent is gone, so another runner has ended the drill")
         self._injection = Finding("unknown", "whether the fault was injected is not known")
         try:

@@ -117,20 +117,20 @@ def good_id(drill_id: str) -> str:
     return drill_id
 
 
-def _within(plan: Plan, asked: float | None, allowed: float) -> Plan:
+def _within(plan: Plan, requested_s: float | None, allowed_s: float) -> Plan:
     least = plan.before_s + plan.after_s + SETTLE_S
-    if asked is not None and not 0 < asked <= allowed:
+    if requested_s is not None and not 0 < requested_s <= allowed_s:
         raise DrillRejected(
-            f"duration_s = {asked:g}: give at most {allowed:g}, or raise the setting drills.max_duration_s"
+            f"duration_s = {requested_s:g}: give at most {allowed_s:g}, or raise the setting drills.max_duration_s"
         )
-    if asked is not None and asked < least:
-        raise DrillRejected(f"duration_s = {asked:g} is too short: before_s and after_s alone take {least:g}")
-    if asked is None and least > allowed:
+    if requested_s is not None and requested_s < least:
+        raise DrillRejected(f"duration_s = {requested_s:g} is too short: before_s and after_s alone take {least:g}")
+    if requested_s is None and least > allowed_s:
         raise DrillRejected(
-            f"the drill takes at least {least:g} s and {allowed:g} are allowed; lower before_s or after_s, or raise "
+            f"the drill takes at least {least:g} s and {allowed_s:g} are allowed; lower before_s or after_s, or raise "
             "the setting drills.max_duration_s"
         )
-    return replace(plan, duration_s=asked if asked is not None else min(allowed, longest_s(plan)))
+    return replace(plan, duration_s=requested_s if requested_s is not None else min(allowed_s, longest_s(plan)))
 
 
 def _target(command: DrillCommand, drill: Drill, values: dict[str, Value], settings: Settings) -> dict[str, Scalar]:

@@ -39,10 +39,10 @@ from standfast.core.errors import ClusterError, DrillError, DrillRejected
 from standfast.core.processes import role_word
 from standfast.core.settings import Settings
 
-_POLL_S = 0.05
+_POLL_S = 0.05  # for the next command, between two looks at the running drill
 _STOP_WITHIN_S = 6.0  # from SIGTERM until the runner gives up on the drill and on Kafka
-_UNDO_WHEN_STOPPING_S = 2.0
-_UNDO_WHEN_ABORTED_S = 20.0
+_UNDO_WHEN_STOPPING_S = 2.0  # for the undo when the runner is stopped; within `_STOP_WITHIN_S`
+_UNDO_WHEN_ABORTED_S = 20.0  # for the undo after an abort
 _JOIN_WITHIN_S = 2.0  # for the thread of a drill that still runs at the end
 _HANGS_AFTER_S = 60.0  # a drill that is overdue by this hangs: none of its steps takes as long beyond its own limits
 _log = structlog.get_logger()
@@ -240,7 +240,7 @@ class Runner:
         self._journal.write(entry)
         for event in entry.events:
             if event.phase in FINAL:
-                intents.forget(intents.Whose(self._topic, event.drill_id, event.command))
+                intents.forget(intents.DrillKey(self._topic, event.drill_id, event.command))
                 drill = telemetry.label(event.drill, catalogue())
                 telemetry.DRILLS.labels(drill, event.verdict or "unknown").inc()
                 _log.info("drill ended", drill_id=event.drill_id, drill=event.drill, verdict=event.verdict)
