@@ -91,7 +91,7 @@ class Runner:
         except StoppedWaiting:
             _log.warning("stopped while Kafka was down; a drill without an end is ended by the next runner")
         finally:
-            self._stop_drill()
+            self._stop_and_join()
             self._control.close()
             self._journal.close()
 
@@ -262,7 +262,7 @@ class Runner:
         if self._current is not None:
             self._current.stop(why, undo_within_s)
 
-    def _stop_drill(self) -> None:
+    def _stop_and_join(self) -> None:
         """Stops a drill that still runs, which undoes its fault; the next runner writes its final event."""
         if self._current is not None:
             self._current.stop("the runner ends", 0)
