@@ -1,1 +1,1 @@
-"""How fast, measured on the running system through its topics, as any caller would see it: `standfast bench`."""
+"""The benchmarks, `standfast bench`: they measure the running system through its topics, as any client would."""

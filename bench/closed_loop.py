@@ -1,4 +1,4 @@
-"""A closed-loop caller through Kafka: keeps a number of requests in flight and times each to its committed answer."""
+"""A closed-loop client of Kafka: it keeps a number of requests in flight and times each to its committed answer."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from standfast.core import clients
 from standfast.core.errors import NoAnswer
 from standfast.core.settings import Settings
 
-_PATIENCE_S = 60.0
-_WATCH_S = 0.5
+_PATIENCE_S = 60.0  # without any answer
+_WATCH_S = 0.5  # between two calls of `watch`
 
 
 class _KafkaAnswer(msgspec.Struct):
@@ -27,9 +27,9 @@ class _KafkaAnswer(msgspec.Struct):
 
 
 class ClosedLoop:
-    """One producer and one read_committed reader, used for as many runs as wanted.
+    """One producer and one read_committed reader, for any number of runs.
 
-    `watch` is called about twice a second while nothing is answered, and may raise what ends the wait. Each request
+    `watch` is called about twice a second while no answer comes; an exception that it raises ends the run. Each request
     has the `headers`.
     """
 
@@ -50,23 +50,23 @@ class ClosedLoop:
         self._decoder = msgspec.json.Decoder(_KafkaAnswer)
 
     def run(self, requests: Sequence[Request], in_flight: int, patience_s: float = _PATIENCE_S) -> Timings:
-        """Sends them in order, never more than `in_flight` unanswered; raises NoAnswer after a time without one."""
+        """Sends the requests in order, at most `in_flight` unanswered; raises NoAnswer after `patience_s`."""
         prefix = uuid.uuid4().hex[:8]
         sent = [0.0] * len(requests)
-        seen: set[int] = set()
+        answered: set[int] = set()
         timings = Timings(seconds=[0.0] * len(requests))
         began = time.perf_counter()
         number = 0
-        while len(seen) < len(requests):
-            while number < len(requests) and number - len(seen) < in_flight:
+        while len(answered) < len(requests):
+            while number < len(requests) and number - len(answered) < in_flight:
                 sent[number] = self._send(f"{prefix}-{number}", number, requests[number])
                 number += 1
-            for place, status, at in self._answers(prefix, patience_s):
-                if place in seen:
+            for index, status, at in self._answers(prefix, patience_s):
+                if index in answered:
                     timings.doubled += 1
                     continue
-                seen.add(place)
-                timings.seconds[place] = at - sent[place]
+                answered.add(index)
+                timings.seconds[index] = at - sent[index]
                 timings.not_ok += status != "ok"
         timings.elapsed = time.perf_counter() - began
         return timings
@@ -77,7 +77,7 @@ class ClosedLoop:
         self._consumer.close()
 
     def _send(self, request_id: str, number: int, request: Request) -> float:
-        """Produces one request; the moment it was begun."""
+        """Produces one request; returns when (perf_counter) that began."""
         at = time.perf_counter()
         value = msgspec.json.encode(msgspec.structs.replace(request, request_id=request_id))
         self._producer.produce(
@@ -87,18 +87,18 @@ class ClosedLoop:
         return at
 
     def _answers(self, prefix: str, patience_s: float) -> list[tuple[int, str, float]]:
-        found = []
+        answers = []
         for message in (self._first(patience_s), *self._consumer.consume(1000, 0)):
             if message.error() is None:
                 answer = self._decoder.decode(message.value() or b"")
-                run, _, place = answer.request_id.rpartition("-")
+                run, _, index = answer.request_id.rpartition("-")
                 if run == prefix:
-                    found.append((int(place), answer.status, time.perf_counter()))
-        return found
+                    answers.append((int(index), answer.status, time.perf_counter()))
+        return answers
 
     def _first(self, patience_s: float) -> Message:
-        until = time.monotonic() + patience_s
-        while time.monotonic() < until:
+        deadline = time.monotonic() + patience_s
+        while time.monotonic() < deadline:
             first = self._consumer.poll(_WATCH_S)
             if first is not None:
                 return first

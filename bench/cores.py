@@ -1,4 +1,4 @@
-"""Two cores, alike for everyone: the process that computes on one, the client, the broker and the rest on the other."""
+"""Pinning to two cores: the process with the model on one; the client, the broker and the rest on the other."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from bench import processes
 
 
 class CoreLayout(msgspec.Struct, frozen=True):
-    """The cores; None for both where the machine offers only one, and nothing is pinned."""
+    """The two cores; both None if the machine has only one, and then nothing is pinned."""
 
     model: int | None
     rest: int | None
@@ -27,28 +27,28 @@ class CoreLayout(msgspec.Struct, frozen=True):
 
 
 def layout() -> CoreLayout:
-    """The first and the last core this process may use, which are seldom two halves of one."""
+    """The first and the last core this process may use, which are rarely hyper-threads of one core."""
     cores = sorted(os.sched_getaffinity(0))
     return CoreLayout(cores[-1], cores[0]) if len(cores) > 1 else CoreLayout(None, None)
 
 
-def arrange(at: CoreLayout, with_model: Iterable[int]) -> None:
-    """Puts every process of this benchmark on its core."""
+def arrange(layout: CoreLayout, with_model: Iterable[int]) -> None:
+    """Pins every process of this benchmark to its core; `with_model` are the pids of those with the model."""
     models = set(with_model)
-    pin(set(processes.family(os.getpid())) - models, at.rest)
-    pin(models, at.model)
+    pin(set(processes.family(os.getpid())) - models, layout.rest)
+    pin(models, layout.model)
 
 
 def pin(pids: Iterable[int], core: int | None) -> None:
-    """Moves every thread of these processes to the core; what has ended meanwhile has ended."""
+    """Pins every thread of these processes to the core; ignores processes that have ended."""
     if core is not None:
         _move(pids, {core})
 
 
-def unpin(pids: Iterable[int], at: CoreLayout) -> None:
-    """Lets these processes use both cores again, for a start is not measured on one."""
-    if at.model is not None and at.rest is not None:
-        _move(pids, {at.model, at.rest})
+def unpin(pids: Iterable[int], layout: CoreLayout) -> None:
+    """Lets these processes use both cores again: starts are not measured on one core."""
+    if layout.model is not None and layout.rest is not None:
+        _move(pids, {layout.model, layout.rest})
 
 
 def _move(pids: Iterable[int], cores: set[int]) -> None:

@@ -1,4 +1,4 @@
-"""Where contenders meet: one Kafka, one folder with the trained models, two cores; and nothing is left of it."""
+"""What the contenders of a comparison share: one Kafka, one folder with the trained models, and two cores."""
 
 from __future__ import annotations
 
@@ -23,58 +23,58 @@ from standfast.core.processes import launching
 from standfast.core.settings import Settings
 from standfast.kafka.cluster import Cluster
 
-_ENDS_S = 2.0  # whoever needs longer to end in order has been given it by then
+_ENDS_S = 2.0  # for leftovers only: processes that need longer to stop have been stopped before
 _OURS = ("STANDFAST_", "KAFKA_")
 
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """What every contender is given. `settings` name the Kafka that was started for it; `home` holds the models."""
+    """What every contender uses. `settings` name the Kafka that was started for it; `home` has the models."""
 
     settings: Settings
     home: Path
     layout: CoreLayout
 
     def named(self, prefix: str) -> Settings:
-        """The settings with topics that nobody else uses."""
+        """The settings with a topic prefix of their own."""
         kafka = self.settings.kafka.model_copy(update={"topic_prefix": prefix})
         return self.settings.model_copy(update={"kafka": kafka})
 
     def new_home(self, name: str) -> Path:
-        """A fresh state folder that has the models and nothing else."""
+        """A new state folder with only the models."""
         return new_home(self.home, name)
 
 
 @contextmanager
 def workplace() -> Iterator[Path]:
-    """A temporary folder; at its end every process that was started meanwhile is ended, also on Ctrl-C or SIGTERM."""
+    """A temporary folder; on exit, also by Ctrl-C or SIGTERM, every process started meanwhile is ended."""
     processes.adopt_orphans()
     there_before = set(processes.family(os.getpid()))
     before = signal.signal(signal.SIGTERM, _interrupted)
-    place = Path(tempfile.mkdtemp(prefix="standfast-"))
+    temporary = Path(tempfile.mkdtemp(prefix="standfast-"))
     try:
-        yield place
+        yield temporary
     finally:
         processes.end(set(processes.family(os.getpid())) - there_before, _ENDS_S)
-        shutil.rmtree(place, ignore_errors=True)
+        shutil.rmtree(temporary, ignore_errors=True)
         signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager
 def shared_environment(settings: Settings, services: tuple[str, ...]) -> Iterator[Environment]:
-    """Starts Kafka; when this ends nothing is left of it. Raises ModelError when a service has no trained model."""
-    at = layout()
-    with workplace() as place:
-        home = copied_models(services, place / "models-only")
-        with Cluster(settings.kafka.brokers, place / "kafka") as cluster:
+    """Starts Kafka and stops it on exit, leaving nothing. Raises ModelError if a service has no trained model."""
+    core_layout = layout()
+    with workplace() as temporary:
+        home = copied_models(services, temporary / "models-only")
+        with Cluster(settings.kafka.brokers, temporary / "kafka") as cluster:
             try:
-                yield Environment(_alone(settings, cluster.bootstrap_servers), home, at)
+                yield Environment(_alone(settings, cluster.bootstrap_servers), home, core_layout)
             finally:
-                unpin([os.getpid()], at)
+                unpin([os.getpid()], core_layout)
 
 
 def _alone(settings: Settings, servers: str) -> Settings:
-    """The settings with one worker and one standby a service, that Kafka, and nothing another system may have taken."""
+    """The settings with one worker and one standby a service, on that Kafka, with a free metrics port."""
     return settings.for_all_services(workers=1, standbys=1).model_copy(
         update={
             "kafka": settings.kafka.model_copy(update={"bootstrap_servers": servers, "client": {}}),
@@ -85,7 +85,7 @@ def _alone(settings: Settings, servers: str) -> Settings:
 
 
 def copied_models(services: tuple[str, ...], home: Path) -> Path:
-    """A state folder with the active models in it, so that what is activated meanwhile changes nothing."""
+    """A state folder with copies of the active models, so that a model activated later changes nothing."""
     for name in services:
         version = registry.active(name)
         if version is None:
@@ -98,18 +98,18 @@ def copied_models(services: tuple[str, ...], home: Path) -> Path:
 
 
 def new_home(home: Path, name: str) -> Path:
-    """A fresh state folder beside `home`, with its models and nothing else."""
+    """A new state folder beside `home`, with only its models (as hard links)."""
     path = home.parent / name
     shutil.copytree(home / "models", path / "models", copy_function=os.link)
     return path
 
 
-def environment(settings: Settings, home: Path, **more: str) -> dict[str, str]:
-    """A child's environment: exactly these settings and that state folder."""
-    theirs = {key: value for key, value in launching.environment().items() if not key.startswith(_OURS)}
-    return {**theirs, **settings_module.environment(settings), "STANDFAST_HOME": str(home), **more}
+def child_environment(settings: Settings, home: Path, **more: str) -> dict[str, str]:
+    """The environment variables of a child process that has exactly these settings and that state folder."""
+    inherited = {key: value for key, value in launching.environment().items() if not key.startswith(_OURS)}
+    return {**inherited, **settings_module.environment(settings), "STANDFAST_HOME": str(home), **more}
 
 
 def _interrupted(_number: int, _frame: FrameType | None) -> None:
-    """A polite kill unwinds like Ctrl-C does."""
+    """Handles SIGTERM by unwinding as Ctrl-C does."""
     sys.exit(143)

@@ -1,4 +1,4 @@
-"""What the benchmarks report, and the machine it was measured on."""
+"""Figures that the benchmarks report, and the machine they were measured on."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import msgspec
 
 
 class LatencyFigures(msgspec.Struct, frozen=True, kw_only=True):
-    """One service with so many requests in flight. Milliseconds; answers a second over all its workers."""
+    """One service with `in_flight` requests in flight. Milliseconds; answers per second over all its workers."""
 
     service: str
     workers: int
@@ -25,7 +25,7 @@ class LatencyFigures(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Machine(msgspec.Struct, frozen=True, kw_only=True):
-    """Where it was measured; `load` is the average of the last minute, which tells whether it had the machine alone."""
+    """The machine of a measurement; `load` is its one-minute load average, which shows whether others used it."""
 
     cores: int
     processor: str
@@ -34,7 +34,7 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def machine() -> Machine:
-    """This machine, now."""
+    """This machine with its present load."""
     return Machine(
         cores=os.cpu_count() or 0,
         processor=_processor(),
@@ -44,7 +44,7 @@ def machine() -> Machine:
 
 
 def quantile(values: Sequence[float], share: float) -> float:
-    """The smallest value that at least this share of the values do not exceed; values need not be sorted."""
+    """The smallest value that at least `share` of the values do not exceed; `values` need not be sorted."""
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
 

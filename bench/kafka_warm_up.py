@@ -1,4 +1,4 @@
-"""A system that has worked for a while: Kafka compiles itself meanwhile, and would do so in what is measured first."""
+"""Warming up a system's Kafka: its JVM compiles hot code while it works, which would disturb the first measurements."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from drills.faults.running_system import RunningSystem
 from standfast.core.services import NAMES
 
 
-def warm_up_kafka(at: RunningSystem, count: int) -> None:
-    """Has each service that runs there answer so many requests, one by one."""
+def warm_up_kafka(system: RunningSystem, count: int) -> None:
+    """Sends `count` requests, one at a time, to each service of the running system."""
     for name in NAMES:
-        own = service(name, at.settings)
-        if any(row.group == own.group for row in at.status().workers):
-            loop = ClosedLoop(at.settings, own)
+        served = service(name, system.settings)
+        if any(worker.group == served.group for worker in system.status().workers):
+            loop = ClosedLoop(system.settings, served)
             try:
-                loop.run(RequestMaker(name, seed=11).ask(count).requests, 1)
+                loop.run(RequestMaker(name, seed=11).make(count).requests, 1)
             finally:
                 loop.close()

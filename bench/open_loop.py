@@ -1,4 +1,4 @@
-"""An open loop: requests at a rate of its own, each with a deadline, whatever becomes of the answers."""
+"""An open-loop client: it sends requests at a fixed rate, each with a deadline, however slow the answers are."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from drills.evidence.offsets import ends_of, partitions_of
 from standfast.core import clients
 from standfast.core.settings import Settings
 
-_PATIENCE_S = 60.0
+_PATIENCE_S = 60.0  # without any answer
 
 
 class _TimedAnswer(msgspec.Struct):
@@ -28,7 +28,7 @@ class _TimedAnswer(msgspec.Struct):
 
 @dataclass(slots=True)
 class OpenLoopRun:
-    """What came of a flood. Seconds; `in_time` are those of good answers that came before their deadline."""
+    """The result of one run. Times are seconds; `in_time` are the latencies of good answers before their deadline."""
 
     sent: int = 0
     sending_s: float = 0.0
@@ -39,7 +39,7 @@ class OpenLoopRun:
 
 
 class OpenLoop:
-    """One producer and one read_committed reader."""
+    """One producer and one read_committed reader, for one run."""
 
     def __init__(self, settings: Settings, service: Service, deadline_s: float) -> None:
         self._service = service
@@ -52,8 +52,8 @@ class OpenLoop:
         self._prefix = uuid.uuid4().hex[:8]
 
     def run(self, requests: Sequence[Request], rate: float) -> OpenLoopRun:
-        """Sends them at that rate and waits until each has its answer, or none has come for 60 s."""
-        seen = OpenLoopRun(sent=len(requests))
+        """Sends the requests at `rate` per second and waits until all are answered, or none was for 60 s."""
+        result = OpenLoopRun(sent=len(requests))
         sent_at = [0.0] * len(requests)
         answered: set[int] = set()
         began = last = time.perf_counter()
@@ -63,12 +63,12 @@ class OpenLoop:
             while number < due:
                 sent_at[number] = self._send(number, requests[number])
                 number += 1
-            if number == len(requests) and not seen.sending_s:
-                seen.sending_s = time.perf_counter() - began
-            if self._read(seen, sent_at, answered):
+            if number == len(requests) and not result.sending_s:
+                result.sending_s = time.perf_counter() - began
+            if self._read(result, sent_at, answered):
                 last = time.perf_counter()
-        seen.drained_s = last - began - seen.sending_s
-        return seen
+        result.drained_s = last - began - result.sending_s
+        return result
 
     def close(self) -> None:
         """Closes both clients."""
@@ -76,30 +76,30 @@ class OpenLoop:
         self._consumer.close()
 
     def _send(self, number: int, request: Request) -> float:
-        name = f"{self._prefix}-{number}"
-        value = msgspec.json.encode(msgspec.structs.replace(request, request_id=name))
+        request_id = f"{self._prefix}-{number}"
+        value = msgspec.json.encode(msgspec.structs.replace(request, request_id=request_id))
         deadline = str(int((time.time() + self._deadline_s) * 1000)).encode()
         at = time.perf_counter()
         headers: list[tuple[str, str | bytes | None]] = [(DEADLINE_HEADER, deadline)]
-        self._producer.produce(self._service.requests, value, name, number % self._partitions, headers=headers)
+        self._producer.produce(self._service.requests, value, request_id, number % self._partitions, headers=headers)
         self._producer.poll(0)
         return at
 
-    def _read(self, seen: OpenLoopRun, sent_at: Sequence[float], answered: set[int]) -> int:
-        messages = [one for one in self._consumer.consume(500, 0.002) if one.error() is None]
+    def _read(self, result: OpenLoopRun, sent_at: Sequence[float], answered: set[int]) -> int:
+        messages = [message for message in self._consumer.consume(500, 0.002) if message.error() is None]
         now = time.perf_counter()
         for message in messages:
             answer = self._decoder.decode(message.value() or b"")
-            run, _, place = answer.request_id.rpartition("-")
+            run, _, index = answer.request_id.rpartition("-")
             if run == self._prefix:
-                self._note(seen, int(place), answer.status, now - sent_at[int(place)], answered)
+                self._note(result, int(index), answer.status, now - sent_at[int(index)], answered)
         return len(messages)
 
-    def _note(self, seen: OpenLoopRun, place: int, status: str, seconds: float, answered: set[int]) -> None:
-        if place in answered:
-            seen.doubled += 1
+    def _note(self, result: OpenLoopRun, index: int, status: str, seconds: float, answered: set[int]) -> None:
+        if index in answered:
+            result.doubled += 1
             return
-        answered.add(place)
-        seen.statuses[status] += 1
+        answered.add(index)
+        result.statuses[status] += 1
         if status == "ok" and seconds <= self._deadline_s:
-            seen.in_time.append(seconds)
+            result.in_time.append(seconds)

@@ -1,7 +1,7 @@
-"""The system that is measured: the supervisor of `standfast up` with one service alone.
+"""The system that a benchmark starts: the supervisor of `standfast up` with only one service and no roles.
 
-Run as `python -m bench.own_system SERVICE`; settings and state folder come from the environment. It has a Kafka of its
-own unless the settings name one.
+Run as `python -m bench.own_system SERVICE`; settings and state folder come from the environment. It starts a Kafka of
+its own unless the settings name one.
 """
 
 from __future__ import annotations

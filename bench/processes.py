@@ -1,4 +1,4 @@
-"""The processes of a benchmark: which there are, what they cost, and that none is left."""
+"""The processes of a benchmark: finding them, their processor time and memory, and ending them."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _ENDED = {psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD}
 
 
 def adopt_orphans() -> None:
-    """Makes whatever a child leaves behind a child of this process, so that `family` always finds it."""
+    """Makes this process the subreaper of its descendants, so that `family` finds those whose parent has ended."""
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
 def family(pid: int) -> list[int]:
-    """The process and everything it started, directly or not."""
+    """The pids of the process and all its descendants."""
     try:
         return [pid, *(child.pid for child in psutil.Process(pid).children(recursive=True))]
     except psutil.NoSuchProcess:
@@ -30,7 +30,7 @@ def family(pid: int) -> list[int]:
 
 
 def parent(pid: int) -> int:
-    """Who started it; raises ProcessLookupError when it is gone."""
+    """The pid of its parent; raises ProcessLookupError if the process has ended."""
     try:
         return psutil.Process(pid).ppid()
     except psutil.NoSuchProcess:
@@ -38,28 +38,28 @@ def parent(pid: int) -> int:
 
 
 def cpu_seconds(pids: Iterable[int]) -> float:
-    """Processor time these processes have used, user and system."""
-    return _sum(pids, lambda one: sum(one.cpu_times()[:2]))
+    """Processor time (s) that these processes have used, user and system."""
+    return _sum(pids, lambda process: sum(process.cpu_times()[:2]))
 
 
 def whole_seconds(pids: Iterable[int]) -> float:
-    """The same with that of their children who are dead and buried: of a whole family nothing is missing."""
-    return _sum(pids, lambda one: sum(one.cpu_times()[:4]))
+    """The same plus that of their children that have ended and were waited for: complete for a whole `family`."""
+    return _sum(pids, lambda process: sum(process.cpu_times()[:4]))
 
 
 def machine_seconds() -> float:
-    """Processor time used by everything on this machine."""
+    """Processor time (s) used by everything on this machine."""
     used = psutil.cpu_times()
     return float(used.user + used.nice + used.system + used.irq + used.softirq)
 
 
 def memory_mb(pids: Iterable[int]) -> float:
-    """Proportional set size of all of them: what is shared is counted once."""
-    return _sum(pids, lambda one: one.memory_full_info().pss) / 2**20
+    """The sum of their proportional set sizes, which count shared pages once."""
+    return _sum(pids, lambda process: process.memory_full_info().pss) / 2**20
 
 
 def end(pids: Iterable[int], within_s: float) -> None:
-    """Asks them to stop, and kills what still runs after so many seconds."""
+    """Sends SIGTERM, and SIGKILL to those that still run after `within_s` seconds."""
     members = list(pids)
     for number in (signal.SIGTERM, signal.SIGKILL):
         for pid in members:
@@ -70,7 +70,7 @@ def end(pids: Iterable[int], within_s: float) -> None:
 
 
 def await_end(pids: Iterable[int], within_s: float) -> bool:
-    """Whether none of them runs any more after at most so many seconds."""
+    """Whether all of them have ended; waits for at most `within_s` seconds."""
     members, deadline = list(pids), time.monotonic() + within_s
     while any(map(_runs, members)):
         if time.monotonic() > deadline:
@@ -79,13 +79,13 @@ def await_end(pids: Iterable[int], within_s: float) -> bool:
     return True
 
 
-def _sum(pids: Iterable[int], of: Callable[[psutil.Process], float]) -> float:
-    """Of those that are there: one that has ended, or that we may not look into, counts nothing."""
-    found = 0.0
+def _sum(pids: Iterable[int], figure: Callable[[psutil.Process], float]) -> float:
+    """The sum over the processes; one that has ended, or that this user may not inspect, counts 0."""
+    total = 0.0
     for pid in pids:
         with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
-            found += of(psutil.Process(pid))
-    return found
+            total += figure(psutil.Process(pid))
+    return total
 
 
 def _runs(pid: int) -> bool:

@@ -1,4 +1,4 @@
-"""What a run saw: one duration for each request, and how long all of them took."""
+"""The timings of one run: the latency of each request, and the duration of the run."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ class Timings:
 
     @property
     def per_second(self) -> float:
-        """Answers a second over the whole run."""
+        """Answers per second over the whole run."""
         return len(self.seconds) / self.elapsed
 
     def ms(self, share: float, without: Collection[int] = ()) -> float:
-        """That quantile of the durations in milliseconds, the requests at the places `without` left out."""
-        kept = [one for place, one in enumerate(self.seconds) if place not in without] if without else self.seconds
+        """A quantile of the latencies in milliseconds, without the requests at the indices `without`."""
+        kept = [s for index, s in enumerate(self.seconds) if index not in without] if without else self.seconds
         return quantile(kept, share) * 1000

@@ -1,5 +1,6 @@
-"""Drills: the system is broken on purpose, watched, healed and judged.
+"""Drills: a fault is injected into the running system on purpose, observed under load, undone and judged.
 
-The way of one drill: command (`plan`) -> `catalogue` -> `runner` -> `execution` -> `intents` -> `faults` and `load` ->
-`evidence`, `checker` -> `verdict` -> `journal` (the outcome stream) -> `report`. What a dead runner left: `leftovers`.
+The path of one drill: command (`plan`) -> `catalogue` -> `runner` -> `execution` -> `intents` -> `faults` and `load` ->
+`evidence`, `checker` -> `verdict` -> `journal` (the outcome stream) -> `report`. `leftovers` undoes the faults of a
+runner that died.
 """

@@ -17,7 +17,7 @@ __all__ = ["main", "run"]
 
 
 def main() -> int:
-    """The exit code."""
+    """Runs the drill runner and returns its exit code."""
     try:
         settings = load()
         logs.configure(settings.log, "drills")

@@ -1,4 +1,4 @@
-"""Every drill there is: those that the faults of `drills/faults/` bring with them."""
+"""All drills: each fault in `drills/faults/` may declare one."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def catalogue() -> dict[str, Drill]:
 
 
 def find(name: str) -> Drill:
-    """The drill of that name; raises DrillRejected with what there is."""
+    """The drill of that name; raises DrillRejected, naming the nearest one or all."""
     known = catalogue()
     if name not in known:
         raise DrillRejected(f"there is no drill {name[:100]!r}{nearest(name, list(known))}")

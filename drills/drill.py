@@ -1,4 +1,4 @@
-"""What a drill says of itself: what it does, what may be set, and what the system promises while it runs."""
+"""The description of a drill: what it does, its parameters, and what the system promises while it runs."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from standfast.core.errors import DrillRejected
 from standfast.core.services import NAMES
 
 Value = int | float | str
-_LONGEST_TEXT = 2000
+_LONGEST_TEXT = 2000  # characters of a text parameter, such as `queries`
 
 
 @dataclass(frozen=True, slots=True)
 class Param:
-    """One thing that may be set. The type of `default` is its type; a whole number may stand for a float."""
+    """One parameter. Its type is that of `default`; where that is a float, a whole number is accepted too."""
 
     name: str
     default: Value
@@ -32,30 +32,30 @@ class Param:
 
     @property
     def limits(self) -> str:
-        """What is allowed, in words."""
+        """The allowed values, in words."""
         if self.choices:
             return " or ".join(self.choices)
         return f"{self.minimum:g} to {self.maximum:g}" if self.minimum is not None else self.kind
 
     def checked(self, value: Scalar) -> Value:
-        """The value in the type of the default; raises DrillRejected for a wrong type or a value out of limits."""
-        wanted = f"{self.name} = {value!r:.200}: give {'one of' if self.choices else 'a'} {self._wanted()}"
+        """The value, converted to the default's type; raises DrillRejected for a wrong type or one out of limits."""
+        message = f"{self.name} = {value!r:.200}: give {'one of' if self.choices else 'a'} {self._wanted()}"
         if isinstance(self.default, str):
             if not isinstance(value, str) or (self.choices and value not in self.choices):
-                raise DrillRejected(wanted)
+                raise DrillRejected(message)
             if len(value) > _LONGEST_TEXT:
                 raise DrillRejected(f"{self.name} has {len(value)} characters; give at most {_LONGEST_TEXT}")
             return value
         if isinstance(value, bool) or not isinstance(value, int | float):
-            raise DrillRejected(wanted)
+            raise DrillRejected(message)
         if isinstance(self.default, int) and value != int(value if abs(value) < 1e15 else 0):
-            raise DrillRejected(wanted)
+            raise DrillRejected(message)
         if self.minimum is not None and self.maximum is not None and not self.minimum <= value <= self.maximum:
-            raise DrillRejected(wanted)
+            raise DrillRejected(message)
         return type(self.default)(value)
 
     def parsed(self, text: str) -> Scalar:
-        """What was typed on a command line, as the scalar it stands for; `checked` then judges it."""
+        """The scalar that a command-line text stands for; not validated, `checked` does that."""
         if isinstance(self.default, str):
             return text
         try:
@@ -70,7 +70,7 @@ class Param:
         return self.limits if self.choices else f"{self.kind} ({self.limits})"
 
 
-# What may be set in every drill.
+# The parameters of every drill.
 COMMON = (
     Param("service", "search", "whose part of the system is struck, and is asked meanwhile", choices=NAMES),
     Param("rate", 40.0, "requests per second the drill itself sends, over all partitions", 1, 2000),
@@ -89,8 +89,8 @@ COMMON = (
 class Drill:
     """One entry of the catalogue.
 
-    `params` are all that may be set: `COMMON`, then its fault's own. `targets` are the keys that a command's `target`
-    may have; `target` is whom it strikes where the command does not say, `{service}` standing for the service's name.
+    `params` are all its parameters: `COMMON`, then those of its fault. `targets` are the keys allowed in a command's
+    `target`; `target` is the default for a command without one, with `{service}` replaced by the service's name.
     """
 
     name: str
@@ -104,12 +104,12 @@ class Drill:
     target: dict[str, str] = field(default_factory=dict)
 
     def param(self, name: str) -> Param:
-        """One of its params; raises DrillRejected with the nearest name."""
+        """The parameter of that name; raises DrillRejected, naming the nearest one."""
         return param_named(name, self.params, self.name)
 
 
 def param_named(name: str, params: Iterable[Param], whose: str) -> Param:
-    """The one of that name; raises DrillRejected with the nearest name."""
+    """The parameter of that name; raises DrillRejected, naming the nearest one of `whose`."""
     known = {param.name: param for param in params}
     if name not in known:
         raise DrillRejected(f"{whose} has no param {name!r}{nearest(name, list(known))}")
@@ -117,12 +117,12 @@ def param_named(name: str, params: Iterable[Param], whose: str) -> Param:
 
 
 def checked(values: Mapping[str, Scalar], params: tuple[Param, ...], whose: str) -> dict[str, Value]:
-    """Every param's value, the default where none is given; raises DrillRejected for a wrong name or value."""
+    """The value of every parameter, its default where none is given; raises DrillRejected for a wrong name or value."""
     given = {name: param_named(name, params, whose).checked(value) for name, value in values.items()}
     return {param.name: param.default for param in params} | given
 
 
 def nearest(wrong: str, known: list[str]) -> str:
-    """The end of an error that names what would have been right."""
-    close = difflib.get_close_matches(wrong, known, n=1)
-    return f"; did you mean {close[0]}?" if close else f"; there are: {', '.join(known) or 'none'}"
+    """The end of an error message: the name that was probably meant, or all names."""
+    matches = difflib.get_close_matches(wrong, known, n=1)
+    return f"; did you mean {matches[0]}?" if matches else f"; there are: {', '.join(known) or 'none'}"

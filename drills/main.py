@@ -1,4 +1,4 @@
-"""The drill runner as a process: until SIGTERM."""
+"""The drill runner's process: it runs until SIGTERM."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def run(settings: Settings) -> None:
     """Runs drills until SIGTERM or SIGINT; call from the main thread.
 
     Raises:
-        SettingsError: no Kafka is named.
-        SchemaError: the schema registry's address is none.
+        SettingsError: `kafka.bootstrap_servers` is not set.
+        SchemaError: the schema registry's URL is invalid.
         Fenced: another runner has taken over.
     """
     if not settings.kafka.bootstrap_servers:

@@ -1,1 +1,1 @@
-"""Side by side: the raw limit, Standfast and peers in turn on the same work in one run."""
+"""Comparisons: the raw limit, Standfast and peers in turn on the same requests, in one run."""

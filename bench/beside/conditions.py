@@ -1,4 +1,4 @@
-"""What a reader must know to judge the figures: machine, layout, versions and every setting, in words."""
+"""The conditions of a comparison in words: core layout, versions and settings, to judge its figures by."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from standfast.core.settings import Settings
 from standfast.kafka.lock import KAFKA_VERSION
 
 
-def described(
-    stage: Environment, services: Sequence[str], contenders: Sequence[Contender], rounds: int, requests: str
+def comparison_conditions(
+    environment: Environment, services: Sequence[str], contenders: Sequence[Contender], rounds: int, requests: str
 ) -> dict[str, str]:
-    """One line for each thing that decides the figures."""
+    """One line for each condition that affects the figures."""
     return {
-        "layout": str(stage.layout),
+        "layout": str(environment.layout),
         "order": f"{rounds} rounds; in each the raw limit, then a contender started anew, one after the other",
         "requests": f"{requests}; no two alike, the same for all; a warm-up before each run",
-        **system_described(stage.settings, services),
+        **system_conditions(environment.settings, services),
         **{contender.name: _contender(contender) for contender in contenders},
     }
 
 
-def system_described(settings: Settings, services: Sequence[str] = NAMES) -> dict[str, str]:
-    """The same of what is alike for every contender."""
+def system_conditions(settings: Settings, services: Sequence[str] = NAMES) -> dict[str, str]:
+    """The conditions that are the same for every contender."""
     kafka = settings.kafka
     brokers = f"{kafka.brokers} broker{'s' if kafka.brokers > 1 else ''}"
     return {
@@ -42,13 +42,13 @@ def system_described(settings: Settings, services: Sequence[str] = NAMES) -> dic
 
 
 def _service(settings: Settings, name: str) -> str:
-    own = settings.service(name)
-    return f"model {name}@{registry.active(name)}, device {own.device}, batches of at most {own.batch}"
+    options = settings.service(name)
+    return f"model {name}@{registry.active(name)}, device {options.device}, batches of at most {options.batch}"
 
 
-def _contender(one: Contender) -> str:
-    package = one.package or "confluent-kafka"
-    return f"{package} {one.version}; {one.how}; {one.delivery}"
+def _contender(contender: Contender) -> str:
+    package = contender.package or "confluent-kafka"
+    return f"{package} {contender.version}; {contender.how}; {contender.delivery}"
 
 
 def _precision(settings: Settings) -> str:

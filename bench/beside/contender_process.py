@@ -1,4 +1,4 @@
-"""One contender, started and asked its first question, and ended with everything it started."""
+"""The process of one contender: started, sent a first request, and ended with everything it started."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from bench import processes
 from bench.beside.contenders import STANDFAST, Contender
 from bench.closed_loop import ClosedLoop
-from bench.environment import Environment, environment
+from bench.environment import Environment, child_environment
 from bench.peers.task import Task
 from bench.requests import Request
 from bench.timings import Timings
@@ -30,10 +30,10 @@ from standfast.core.processes.child import start_child
 from standfast.core.settings import Settings
 from standfast.core.status import SystemStatus
 
-_STARTS_S = 120.0
-_ENDS_S = 20.0
+_STARTS_S = 120.0  # until the first good answer
+_ENDS_S = 20.0  # after SIGTERM
 _POLL_S = 0.05
-# One thread computes, as in a worker of ours; and nothing calls home while it is measured.
+# One thread computes, as in a Standfast worker; and no peer reports usage over the network.
 _ALONE = {
     **dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1"),
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -42,7 +42,7 @@ _ALONE = {
 
 
 class Loop(Protocol):
-    """A closed loop of requests, over whatever the contender is asked through."""
+    """A closed-loop client for the contender's transport."""
 
     def run(self, requests: Sequence[Request], in_flight: int, patience_s: float = ...) -> Timings: ...
 
@@ -50,7 +50,7 @@ class Loop(Protocol):
 
 
 class ContenderProcess:
-    """A contender that answers. `start_s` is from starting its process to its first answer."""
+    """A running contender. `start_s` is the time from starting its process to its first good answer."""
 
     def __init__(self, contender: Contender, process: subprocess.Popen[bytes], home: Path, log: Path) -> None:
         self.contender = contender
@@ -70,34 +70,34 @@ class ContenderProcess:
         return lines[-1][:500]
 
     def model_pids(self) -> list[int]:
-        """The processes that hold the model: a peer's own, Standfast's worker, standby and their nursery."""
+        """The pids of processes with the model: a peer's own, or Standfast's workers, standbys and their nursery."""
         if self.contender is not STANDFAST:
             return [int((self._home / "pid").read_text())]
-        workers = [row.pid for row in self._status().workers if row.pid]
+        workers = [worker.pid for worker in self._status().workers if worker.pid]
         return [*workers, *{processes.parent(pid) for pid in workers}]
 
     def memory_mb(self) -> float:
-        """Proportional set size of everything it consists of; Kafka is not counted."""
+        """The proportional set size of all its processes, without Kafka."""
         return processes.memory_mb(processes.family(self._process.pid))
 
-    def await_whole(self) -> None:
-        """Waits until Standfast has its standby too: what follows is not measured beside a start."""
-        until = time.monotonic() + _STARTS_S
+    def await_complete(self) -> None:
+        """Waits until Standfast is complete with its standby, so that no start disturbs the measurement."""
+        deadline = time.monotonic() + _STARTS_S
         while self.contender is STANDFAST and self._status().state != "ready":
             self.watch()
-            if time.monotonic() > until:
+            if time.monotonic() > deadline:
                 raise ClusterError(f"standfast is not complete after {_STARTS_S:.0f} s: {self._status().detail}")
             time.sleep(_POLL_S)
 
     def end(self) -> None:
-        """Ends it and whatever it started."""
-        members = processes.family(self._process.pid)
+        """Ends the contender and everything it started."""
+        pids = processes.family(self._process.pid)
         if self._process.poll() is None:
-            self._process.send_signal(signal.SIGTERM)  # what it started it may want to end itself
-            with_grace = time.monotonic() + _ENDS_S
-            while self._process.poll() is None and time.monotonic() < with_grace:
+            self._process.send_signal(signal.SIGTERM)  # it may end its own children in order
+            deadline = time.monotonic() + _ENDS_S
+            while self._process.poll() is None and time.monotonic() < deadline:
                 time.sleep(_POLL_S)
-        processes.end(members, _ENDS_S)
+        processes.end(pids, _ENDS_S)
         self._process.wait()
 
     def _status(self) -> SystemStatus:
@@ -106,52 +106,52 @@ class ContenderProcess:
 
 @contextmanager
 def running(
-    contender: Contender, stage: Environment, name: str, tag: str, first: Request
+    contender: Contender, environment: Environment, name: str, tag: str, first: Request
 ) -> Iterator[tuple[ContenderProcess, Loop]]:
-    """The contender and the loop that asks it, from its first answer on; raises ClusterError if it does not start."""
-    settings = stage.named(f"bench-{tag}-")
-    own, home = service(name, settings), stage.new_home(tag)
-    ask = _through_kafka if contender.transport == "kafka" else _through_http
+    """The contender, started, and a loop that sends it requests; raises ClusterError if it gives no good answer."""
+    settings = environment.named(f"bench-{tag}-")
+    served, home = service(name, settings), environment.new_home(tag)
+    make_loop = _through_kafka if contender.transport == "kafka" else _through_http
     port = _free_port()
-    _create_topics(contender, settings, own)
+    _create_topics(contender, settings, served)
     began = time.perf_counter()
-    process = _started(contender, settings, home, _task(contender, settings, own, home, port))
-    live = ContenderProcess(contender, process, home, home / "log")
+    process = _started(contender, settings, home, _task(contender, settings, served, home, port))
+    contender_process = ContenderProcess(contender, process, home, home / "log")
     try:
-        loop = ask(settings, own, port, live.watch)
+        loop = make_loop(settings, served, port, contender_process.watch)
         try:
-            _await_answer(loop, first, live)
-            live.start_s = time.perf_counter() - began
-            live.await_whole()
-            yield live, loop
+            _await_answer(loop, first, contender_process)
+            contender_process.start_s = time.perf_counter() - began
+            contender_process.await_complete()
+            yield contender_process, loop
         finally:
             loop.close()
     finally:
-        live.end()
+        contender_process.end()
 
 
-def _through_kafka(settings: Settings, own: Service, _port: int, watch: Callable[[], None]) -> Loop:
-    return ClosedLoop(settings, own, watch)
+def _through_kafka(settings: Settings, served: Service, _port: int, watch: Callable[[], None]) -> Loop:
+    return ClosedLoop(settings, served, watch)
 
 
-def _through_http(_settings: Settings, _own: Service, port: int, watch: Callable[[], None]) -> Loop:
+def _through_http(_settings: Settings, _served: Service, port: int, watch: Callable[[], None]) -> Loop:
     from bench.beside.http_caller import HttpLoop
 
     return HttpLoop(f"http://127.0.0.1:{port}/predict", watch)
 
 
-def _task(contender: Contender, settings: Settings, own: Service, home: Path, port: int) -> str:
+def _task(contender: Contender, settings: Settings, served: Service, home: Path, port: int) -> str:
     if contender is STANDFAST:
-        return own.name
-    device = settings.service(own.name).device
+        return served.name
+    device = settings.service(served.name).device
     return Task(
-        service=own.name,
+        service=served.name,
         device=device,
-        batch=own.batch,
+        batch=served.batch,
         pid_file=str(home / "pid"),
         servers=settings.kafka.bootstrap_servers,
-        requests=own.requests,
-        results=own.results,
+        requests=served.requests,
+        results=served.results,
         group=f"{settings.kafka.topic_prefix}{contender.name}",
         port=port,
         as_usual=contender.as_usual,
@@ -161,42 +161,44 @@ def _task(contender: Contender, settings: Settings, own: Service, home: Path, po
 def _started(contender: Contender, settings: Settings, home: Path, argument: str) -> subprocess.Popen[bytes]:
     at_our_death = signal.SIGTERM if contender is STANDFAST else signal.SIGKILL
     command = [sys.executable, "-P", "-m", contender.module, argument]
-    return start_child(command, at_our_death, home / "log", environment(settings, home, **_ALONE))
+    return start_child(command, at_our_death, home / "log", child_environment(settings, home, **_ALONE))
 
 
-def _create_topics(contender: Contender, settings: Settings, own: Service) -> None:
-    """All of the table for Standfast, requests and results for the others through Kafka."""
+def _create_topics(contender: Contender, settings: Settings, served: Service) -> None:
+    """Creates all of Standfast's topics for Standfast, a request and a result topic for a peer on Kafka."""
     admin = AdminClient(clients.base(settings, "standfast-bench"))
     if contender is STANDFAST:
         topics.apply(admin, settings.kafka)
     elif contender.transport == "kafka":
-        wanted = [NewTopic(topic, settings.kafka.partitions, 1) for topic in (own.requests, own.results)]
-        for created in admin.create_topics(wanted).values():
+        new_topics = [NewTopic(topic, settings.kafka.partitions, 1) for topic in (served.requests, served.results)]
+        for created in admin.create_topics(new_topics).values():
             created.result(_STARTS_S)
     if contender.transport == "kafka":
-        _await_topics(admin, own)
+        _await_topics(admin, served)
 
 
-def _await_topics(admin: AdminClient, own: Service) -> None:
-    """Until the broker tells clients of them: on a busy machine that is a moment after it has created them."""
-    until = time.monotonic() + _STARTS_S
-    while not {own.requests, own.results} <= set(admin.list_topics(timeout=_STARTS_S).topics):
-        if time.monotonic() > until:
-            raise ClusterError(f"Kafka has created {own.requests} and does not tell of it after {_STARTS_S:.0f} s")
+def _await_topics(admin: AdminClient, served: Service) -> None:
+    """Waits until metadata list the topics: on a busy machine that is a moment after they were created."""
+    deadline = time.monotonic() + _STARTS_S
+    while not {served.requests, served.results} <= set(admin.list_topics(timeout=_STARTS_S).topics):
+        if time.monotonic() > deadline:
+            raise ClusterError(f"Kafka has created {served.requests} and does not tell of it after {_STARTS_S:.0f} s")
         time.sleep(_POLL_S)
 
 
-def _await_answer(loop: Loop, first: Request, live: ContenderProcess) -> None:
-    """Asks until there is a good answer: a server that starts may refuse or turn away at first."""
-    until = time.monotonic() + _STARTS_S
+def _await_answer(loop: Loop, first: Request, process: ContenderProcess) -> None:
+    """Repeats the first request until its answer is good: a server that starts may refuse it at first."""
+    deadline = time.monotonic() + _STARTS_S
     try:
-        while loop.run([first], 1, _STARTS_S).not_ok and time.monotonic() < until:
-            live.watch()
+        while loop.run([first], 1, _STARTS_S).not_ok and time.monotonic() < deadline:
+            process.watch()
             time.sleep(_POLL_S)
     except NoAnswer:
-        until = 0.0
-    if time.monotonic() > until:
-        raise ClusterError(f"{live.contender.name} gave no good answer for {_STARTS_S:.0f} s: {live.last_words()}")
+        deadline = 0.0
+    if time.monotonic() > deadline:
+        raise ClusterError(
+            f"{process.contender.name} gave no good answer for {_STARTS_S:.0f} s: {process.last_words()}"
+        )
 
 
 def _free_port() -> int:

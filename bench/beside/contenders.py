@@ -1,4 +1,4 @@
-"""Who can be measured beside Standfast, how each is set up, and whether it is installed."""
+"""The contenders that can be compared, how each is set up, and whether it is installed."""
 
 from __future__ import annotations
 
@@ -13,9 +13,14 @@ RAW = "raw"
 
 @dataclass(frozen=True, slots=True)
 class Contender:
-    """`module` runs it; `package` is the distribution it needs beyond ours; `how` tells its settings.
+    """One contender.
 
-    `as_usual`: it has the encoder that its users have, not ours.
+    Args:
+        module: it is run as `python -m module`.
+        how: its settings in words.
+        package: the distribution that it needs in addition to ours.
+        computes: it runs the model.
+        as_usual: it has the encoder as transformers computes it, not ours.
     """
 
     name: str
@@ -29,7 +34,7 @@ class Contender:
 
     @property
     def version(self) -> str:
-        """The version of its package; ours where it needs none."""
+        """The version of its package, or of confluent-kafka if it needs none."""
         return version(self.package or "confluent-kafka")
 
 
@@ -67,23 +72,23 @@ PEERS = (
         "@serve.batch, wait 5 ms, 1 replica, max_ongoing_requests raised from 5 so that batches fill", package="ray",
     ),
 )  # fmt: skip
-_BY_NAME = {one.name: one for one in (BARE, *PEERS)}
+_BY_NAME = {contender.name: contender for contender in (BARE, *PEERS)}
 
 
 def chosen(against: str) -> list[Contender]:
-    """The peers of a list such as `litserve,plain`; `all` is every peer, `raw` none beside the raw limit.
+    """The peers of a list such as `litserve,plain`; `all` is every peer, `raw` is none.
 
-    Raises UsageError for a name there is not, SetupError for peers that are not installed.
+    Raises UsageError for an unknown name, SetupError for peers that are not installed.
     """
-    names = [peer.name for peer in PEERS] if against == "all" else [one.strip() for one in against.split(",")]
+    names = [peer.name for peer in PEERS] if against == "all" else [name.strip() for name in against.split(",")]
     wrong = [name for name in names if name not in {*_BY_NAME, RAW, STANDFAST.name}]
     if wrong:
         raise UsageError(f"--against {','.join(wrong)}: there are {', '.join(_BY_NAME)}, all, and {RAW} for no peer")
-    found = [_BY_NAME[name] for name in dict.fromkeys(names) if name in _BY_NAME]
-    missing = [peer.name for peer in found if not _installed(peer)]
+    peers = [_BY_NAME[name] for name in dict.fromkeys(names) if name in _BY_NAME]
+    missing = [peer.name for peer in peers if not _installed(peer)]
     if missing:
         raise SetupError(f"{' and '.join(missing)}: not installed; `make peers` installs what can be measured against")
-    return found
+    return peers
 
 
 def _installed(peer: Contender) -> bool:

@@ -1,4 +1,4 @@
-"""The closed-loop caller for peers that are asked over HTTP: as `bench.closed_loop`, on connections that stay open."""
+"""The closed-loop client for peers with an HTTP API: as `bench.closed_loop`, over persistent connections."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from bench.requests import Request
 from bench.timings import Timings
 from standfast.core.errors import NoAnswer
 
-_PATIENCE_S = 60.0
-_AGAIN_S = 0.05
+_PATIENCE_S = 60.0  # for one answer
+_RETRY_S = 0.05  # after a refused connection
 _JSON = {"Content-Type": "application/json"}
 
 
@@ -33,7 +33,7 @@ class HttpLoop:
         self._decoder = msgspec.json.Decoder(_HttpAnswer)
 
     def run(self, requests: Sequence[Request], in_flight: int, patience_s: float = _PATIENCE_S) -> Timings:
-        """Sends them in order, never more than `in_flight` unanswered; raises NoAnswer after a time without one."""
+        """Sends the requests in order, at most `in_flight` unanswered; raises NoAnswer after `patience_s`."""
         return self._runner.run(self._run(requests, in_flight, patience_s))
 
     def close(self) -> None:
@@ -45,13 +45,13 @@ class HttpLoop:
         timings = Timings(seconds=[0.0] * len(requests))
         numbers = iter(range(len(requests)))
         began = time.perf_counter()
-        # Each takes the next request as soon as its last is answered: that is what keeps so many in flight.
-        senders = (self._send_on(numbers, requests, timings, patience_s) for _ in range(in_flight))
+        # Each sender takes the next request once its last is answered, which keeps `in_flight` requests in flight.
+        senders = (self._send_in_turn(numbers, requests, timings, patience_s) for _ in range(in_flight))
         await asyncio.gather(*senders)
         timings.elapsed = time.perf_counter() - began
         return timings
 
-    async def _send_on(
+    async def _send_in_turn(
         self, numbers: Iterator[int], requests: Sequence[Request], timings: Timings, patience_s: float
     ) -> None:
         for number in numbers:
@@ -61,8 +61,8 @@ class HttpLoop:
             timings.seconds[number] = time.perf_counter() - began
             timings.not_ok += not ok
 
-    async def _answered(self, body: bytes, until: float) -> bool:
-        """Whether the answer is a good one; asks again while nobody listens, which is how a start is awaited."""
+    async def _answered(self, body: bytes, deadline: float) -> bool:
+        """Whether the answer is good; tries again while the connection is refused, as it is during a start."""
         while True:
             try:
                 async with self._session.post(self._url, data=body, headers=_JSON) as response:
@@ -70,9 +70,9 @@ class HttpLoop:
                     return response.status == 200 and self._decoder.decode(answer).status == "ok"
             except aiohttp.ClientConnectionError:
                 self._watch()
-                if time.perf_counter() > until:
+                if time.perf_counter() > deadline:
                     raise NoAnswer(f"no answer from {self._url}") from None
-                await asyncio.sleep(_AGAIN_S)
+                await asyncio.sleep(_RETRY_S)
 
 
 async def _session() -> aiohttp.ClientSession:

@@ -1,4 +1,4 @@
-"""The raw limit: the model alone, in a process of its own, on batches of the same requests. No way is faster."""
+"""The raw limit: only the model, in a process of its own, on batches of the same requests. Nothing can be faster."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from bench.timings import Timings
 from standfast.core.errors import ModelError
 from standfast.core.processes.lifeline import leave_interrupts_to_parent
 
-_LOAD_S = 120.0
+_LOAD_S = 120.0  # for the model
 
 
 class Raw:
-    """The process with the model, asked through a pipe; use it inside `raw`."""
+    """The process with the model, connected by a pipe; `raw` creates it."""
 
     def __init__(self, pid: int, pipe: Connection) -> None:
         self.pid = pid
         self._pipe = pipe
 
     def run(self, requests: Sequence[Request], batch: int) -> Timings:
-        """Computes them in the order given, so many at a time; a request takes as long as its batch. Blocks."""
+        """Computes the requests in order, `batch` at a time; each counts as long as its batch takes. Blocks."""
         self._pipe.send((list(requests), batch))
         return _received(self._pipe)
 
@@ -48,7 +48,7 @@ def raw(service: str, device: str, home: Path) -> Iterator[Raw]:
         _received(ours)
         yield Raw(process.pid or 0, ours)
     finally:
-        process.kill()  # it holds nothing that would have to be put back
+        process.kill()  # it has nothing to clean up
         process.join()
         ours.close()
 
@@ -62,7 +62,7 @@ def _received(pipe: Connection) -> Timings:
 
 
 def _serve(pipe: Connection, service: str, device: str, home: str) -> None:
-    """The process: says when the model is warm, then computes what it is sent until it is killed or left alone."""
+    """The process's main function: sends an empty `Timings` once the model is warm, then computes until killed."""
     leave_interrupts_to_parent()
     os.environ |= {"STANDFAST_HOME": home, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
     from bench.peers.computing import loaded, query
@@ -77,8 +77,8 @@ def _serve(pipe: Connection, service: str, device: str, home: str) -> None:
             began = time.perf_counter()
             for start in range(0, len(queries), batch):
                 group = queries[start : start + batch]
-                at = time.perf_counter()
+                batch_began = time.perf_counter()
                 model.predict(group)
-                timings.seconds += [time.perf_counter() - at] * len(group)
+                timings.seconds += [time.perf_counter() - batch_began] * len(group)
             timings.elapsed = time.perf_counter() - began
             pipe.send(timings)

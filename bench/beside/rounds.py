@@ -1,4 +1,4 @@
-"""The raw limit, Standfast and its peers in turn on the same work: several rounds, each contender started anew."""
+"""The rounds of a comparison: in each, every contender is started anew and measured after the raw limit."""
 
 from __future__ import annotations
 
@@ -21,95 +21,109 @@ from consumers.service import Service, service
 from standfast.core.errors import ClusterError, NoAnswer
 
 LONG = "10 % nine times longer"
-_FEWEST_WARM = 50
-_WARM_SEED = 1000  # rounds are seeded from 1 on
-_WARM_AT_MOST, _AS_BEFORE = 8, 0.95
+_FEWEST_WARM = 50  # requests of a warm-up
+_WARM_SEED = 1000  # the rounds have the seeds from 1 on
+_WARM_AT_MOST, _STEADY_COST = 8, 0.95  # runs, and the part of the previous cost from which on it counts as steady
 
 
 @dataclass(frozen=True, slots=True)
 class LoadLevel:
-    """What is asked and how many at once; `warm` is asked before, and never measured."""
+    """The `timed` requests and how many are in flight; the `warm` ones are sent before and not timed."""
 
     name: str
     in_flight: int
-    asked: RequestSet
+    timed: RequestSet
     warm: RequestSet
     batch: int
 
 
-def loads(own: Service, requests: Mapping[int, int], long: bool) -> list[LoadLevel]:
-    """The loads of one service from its requests for each level in flight; no request is in two of them.
+def load_levels(served: Service, requests: Mapping[int, int], long: bool) -> list[LoadLevel]:
+    """The loads of one service; `requests` gives the number of requests by requests in flight. None is in two loads.
 
-    With `long` each level has two, a uniform one and one with long requests.
+    With `long` each has two loads, a uniform one and one with long requests.
     """
-    asker = RequestMaker(own.name)
+    request_maker = RequestMaker(served.name)
 
-    def load(name: str, level: int, share: float = 0.0) -> LoadLevel:
-        warm = asker.ask(min(requests[level], max(_FEWEST_WARM, 3 * level)), share)
-        return LoadLevel(name, level, asker.ask(requests[level], share), warm, min(level, own.batch))
+    def load(name: str, in_flight: int, share: float = 0.0) -> LoadLevel:
+        warm = request_maker.make(min(requests[in_flight], max(_FEWEST_WARM, 3 * in_flight)), share)
+        return LoadLevel(
+            name, in_flight, request_maker.make(requests[in_flight], share), warm, min(in_flight, served.batch)
+        )
 
     if long:
-        return [one for level in requests for one in (load(UNIFORM, level), load(LONG, level, LONG_SHARE))]
-    return [load(f"{level} in flight", level) for level in requests]
+        return [
+            load_level
+            for in_flight in requests
+            for load_level in (load(UNIFORM, in_flight), load(LONG, in_flight, LONG_SHARE))
+        ]
+    return [load(f"{in_flight} in flight", in_flight) for in_flight in requests]
 
 
-def warmed(stage: Environment, name: str, count: int) -> None:
-    """Serves so many requests one by one, and again until they cost no less: Kafka compiles itself while it runs.
+def warm_up_broker(environment: Environment, name: str, count: int) -> None:
+    """Sends Standfast `count` requests one at a time, and repeats that until their processor time falls no further.
 
-    It would do so in the first rounds, and for minutes.
+    Kafka's JVM compiles hot code while it runs, which otherwise takes minutes and falls into the first rounds.
     """
-    asker, before = RequestMaker(name, seed=_WARM_SEED), float("inf")
-    with running(STANDFAST, stage, name, f"{name}-warm", asker.ask(1).requests[0]) as (_, loop):
+    request_maker, previous_cost = RequestMaker(name, seed=_WARM_SEED), float("inf")
+    with running(STANDFAST, environment, name, f"{name}-warm", request_maker.make(1).requests[0]) as (_, loop):
         for _again in range(_WARM_AT_MOST):
             began = processes.whole_seconds(processes.family(os.getpid()))
-            loop.run(asker.ask(count).requests, 1)
+            loop.run(request_maker.make(count).requests, 1)
             cost = processes.whole_seconds(processes.family(os.getpid())) - began
-            if cost > _AS_BEFORE * before:
+            if cost > _STEADY_COST * previous_cost:
                 return
-            before = cost
+            previous_cost = cost
 
 
-def compared(
-    stage: Environment,
+def measured_rounds(
+    environment: Environment,
     name: str,
-    work: Sequence[LoadLevel],
+    levels: Sequence[LoadLevel],
     contenders: Sequence[Contender],
     rounds: int,
     tell: Callable[[str], None],
 ) -> Iterator[Run | str]:
-    """Every run as it is measured, round by round: raw limit and first contender, raw limit and second, …
+    """Yields every run as it is measured, round by round: raw limit and first contender, raw limit and second, …
 
-    A contender that does not start or stops answering gives what is to be said of it, and the next one's turn comes.
+    For a contender that does not start, or stops answering, it yields the reason as text and goes on with the next.
     """
     gc.collect()
-    gc.freeze()  # the collector would walk the shop and all requests while one of them is on its way: 50 ms
-    own = service(name, stage.settings)
-    device = stage.settings.service(own.name).device
-    with raw(name, device, stage.home) as limit:
+    gc.freeze()  # else a collection visits the shop and all requests while one is in flight, which takes 50 ms
+    served = service(name, environment.settings)
+    device = environment.settings.service(served.name).device
+    with raw(name, device, environment.home) as raw_limit:
         for number in range(1, rounds + 1):
             for contender in contenders:
                 tell(f"{name}, round {number} of {rounds}: {contender.name}")
                 try:
-                    yield from _measured(stage, name, contender, limit, work, number)
+                    yield from _measured(environment, name, contender, raw_limit, levels, number)
                 except (ClusterError, NoAnswer) as error:
                     tell(str(error))
                     yield f"{name}, round {number}, {contender.name}: {error}"
 
 
 def _measured(
-    stage: Environment, name: str, contender: Contender, limit: Raw, work: Sequence[LoadLevel], number: int
+    environment: Environment,
+    name: str,
+    contender: Contender,
+    raw_limit: Raw,
+    levels: Sequence[LoadLevel],
+    number: int,
 ) -> Iterator[Run]:
-    """The raw limit under each load while nothing else runs, then the contender under each."""
-    arrange(stage.layout, [limit.pid])
-    limits = [_limit(limit, load) for load in work]
-    unpin(processes.family(os.getpid()), stage.layout)
+    """Measures the raw limit under each load while no contender runs, then the contender under each load."""
+    arrange(environment.layout, [raw_limit.pid])
+    limits = [_limit(raw_limit, load) for load in levels]
+    unpin(processes.family(os.getpid()), environment.layout)
     tag = f"{name}-{contender.name}-{number}"
-    with running(contender, stage, name, tag, RequestMaker(name, seed=number).ask(1).requests[0]) as (live, loop):
-        arrange(stage.layout, [limit.pid, *live.model_pids()])
-        for load, found in zip(work, limits, strict=True):
+    with running(contender, environment, name, tag, RequestMaker(name, seed=number).make(1).requests[0]) as (
+        process,
+        loop,
+    ):
+        arrange(environment.layout, [raw_limit.pid, *process.model_pids()])
+        for load, measured_limit in zip(levels, limits, strict=True):
             loop.run(load.warm.requests, load.in_flight)
-            timings, others = _watched(lambda load=load: loop.run(load.asked.requests, load.in_flight))  # type: ignore[misc]
-            long = load.asked.long
+            timings, others = _watched(lambda load=load: loop.run(load.timed.requests, load.in_flight))  # type: ignore[misc]
+            long = load.timed.long
             yield Run(
                 service=name,
                 load=load.name,
@@ -119,9 +133,9 @@ def _measured(
                 per_second=timings.per_second,
                 p50_ms=timings.ms(0.5),
                 p99_ms=timings.ms(0.99),
-                raw=found,
-                start_s=live.start_s,
-                memory_mb=live.memory_mb(),
+                raw=measured_limit,
+                start_s=process.start_s,
+                memory_mb=process.memory_mb(),
                 others=others,
                 not_ok=timings.not_ok,
                 doubled=timings.doubled,
@@ -129,21 +143,21 @@ def _measured(
             )
 
 
-def _limit(limit: Raw, load: LoadLevel) -> Limit:
-    limit.run(load.warm.requests, load.batch)
-    timings, others = _watched(lambda: limit.run(load.asked.requests, load.batch))
-    in_order = limit.run(load.asked.sorted().requests, load.batch) if load.asked.long else None
+def _limit(raw_limit: Raw, load: LoadLevel) -> Limit:
+    raw_limit.run(load.warm.requests, load.batch)
+    timings, others = _watched(lambda: raw_limit.run(load.timed.requests, load.batch))
+    sorted_timings = raw_limit.run(load.timed.sorted().requests, load.batch) if load.timed.long else None
     return Limit(
         per_second=timings.per_second,
         p50_ms=timings.ms(0.5),
         p99_ms=timings.ms(0.99),
         others=others,
-        sorted_per_second=in_order.per_second if in_order else None,
+        sorted_per_second=sorted_timings.per_second if sorted_timings else None,
     )
 
 
 def _watched(measure: Callable[[], Timings]) -> tuple[Timings, float]:
-    """What was measured, and how many cores others used meanwhile."""
-    others = BackgroundLoad()
+    """The timings, and how many cores other processes used meanwhile."""
+    background = BackgroundLoad()
     timings = measure()
-    return timings, others.cores()
+    return timings, background.cores()

@@ -1,4 +1,4 @@
-"""`standfast bench latency|throughput --against …`: the raw limit, Standfast and its peers side by side."""
+"""`standfast bench latency|throughput --against …`: a comparison of the raw limit, Standfast and its peers."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _WIDEST = 300
 
 @dataclass(frozen=True, slots=True)
 class ComparisonOptions:
-    """The options of a comparison as they were given; `levels` None: more at once than a worker can batch."""
+    """The options of a comparison. `levels` None: more requests in flight than a worker can batch."""
 
     services: str
     levels: Sequence[int] | None
@@ -48,24 +48,24 @@ class ComparisonOptions:
     device: str | None
 
 
-def compare(settings: Settings, asked: ComparisonOptions, as_json: bool) -> None:
-    """Measures, telling on stderr what is measured now, and prints the report; raises UsageError, SetupError.
+def print_comparison(settings: Settings, options: ComparisonOptions, as_json: bool) -> None:
+    """Runs a comparison, with progress on stderr, and prints its report; raises UsageError or SetupError.
 
-    Exit code 1 if somebody could not be measured in some round.
+    Exits with code 1 if a contender could not be measured in some round.
     """
     import msgspec
 
-    from bench.beside.run import comparison, wanted
+    from bench.beside.run import comparison_plan, run_comparison
 
-    levels = _levels(asked.services, asked.levels)
-    checked = wanted(asked.against, levels, asked.requests, asked.rounds, asked.mix)
+    levels = _levels(options.services, options.levels)
+    plan = comparison_plan(options.against, levels, options.requests, options.rounds, options.mix)
     progress = stderr()
-    found = comparison(_on(settings, asked.device), checked, lambda line: progress.print(line, markup=False))
+    comparison = run_comparison(_on(settings, options.device), plan, lambda line: progress.print(line, markup=False))
     if as_json:
-        typer.echo(msgspec.json.encode(found))
+        typer.echo(msgspec.json.encode(comparison))
     else:
-        _print(found)
-    if found.failures:
+        _print(comparison)
+    if comparison.failures:
         raise typer.Exit(1)
 
 
@@ -86,33 +86,33 @@ def _on(settings: Settings, device: str | None) -> Settings:
     return settings.for_all_services(device=device)
 
 
-def show(found: Comparison) -> None:
-    """Prints a table for each load: one line for each contender."""
+def show(comparison: Comparison) -> None:
+    """Prints a table for each load, with a line for each contender."""
     from rich.console import Console
 
     out = stdout()
     wide = Console(highlight=False, width=max(out.width, _WIDEST))  # a narrow terminal wraps it; figures stay whole
-    for service, load in dict.fromkeys((one.service, one.load) for one in found.summary):
-        rows = [one for one in found.summary if (one.service, one.load) == (service, load)]
+    for service, load in dict.fromkeys((summary.service, summary.load) for summary in comparison.summary):
+        rows = [summary for summary in comparison.summary if (summary.service, summary.load) == (service, load)]
         out.print(f"[bold]{service}, {load}[/]  median (least-most) of the rounds")
         wide.print(_table(rows), "", sep="\n")
 
 
-def _print(found: Comparison) -> None:
+def _print(comparison: Comparison) -> None:
     from rich.markup import escape
 
     out = stdout()
-    show(found)
-    here = found.machine
-    out.print(f"{here.cores} cores, {here.processor}, Python {here.python}, load {here.load}", markup=False)
-    for failure in found.failures:
+    show(comparison)
+    machine = comparison.machine
+    out.print(f"{machine.cores} cores, {machine.processor}, Python {machine.python}, load {machine.load}", markup=False)
+    for failure in comparison.failures:
         out.print(f"[bold]not measured:[/] {escape(failure)}", soft_wrap=True)
-    for what, how in found.settings.items():
+    for what, how in comparison.settings.items():
         out.print(f"{what}: {how}", markup=False, soft_wrap=True)
 
 
 def _table(rows: Sequence[Summary]) -> Table:
-    """One line for each contender; columns that nobody has a figure for are left out."""
+    """A table with a line for each contender; columns without any figure are left out."""
     from rich.table import Table
 
     columns = {
@@ -139,13 +139,13 @@ def _table(rows: Sequence[Summary]) -> Table:
     for heading, cells in columns.items():
         if any(cells):
             table.add_column(heading, justify="right", no_wrap=True)
-    for number, one in enumerate(rows):
-        table.add_row(one.contender, *(cells[number] for cells in shown))
+    for number, summary in enumerate(rows):
+        table.add_row(summary.contender, *(cells[number] for cells in shown))
     return table
 
 
 def _cell(spread: Spread | None, digits: int) -> str:
     if spread is None:
         return ""
-    least, middle, most = (f"{one:,.{digits}f}" for one in (spread.min, spread.median, spread.max))
+    least, middle, most = (f"{value:,.{digits}f}" for value in (spread.min, spread.median, spread.max))
     return middle if least == most else f"{middle} ({least}-{most})"

@@ -1,4 +1,4 @@
-"""`standfast bench all`: every figure to reach, measured one after the other and held against its aim."""
+"""`standfast bench all`: every figure to reach, measured one after the other and compared with its threshold."""
 
 from __future__ import annotations
 
@@ -49,17 +49,17 @@ def all_command(
     def tell(line: str) -> None:
         progress.print(line, markup=False, soft_wrap=True)
 
-    found = measured(settings_from(config), rows, against, quick, tell)
+    report = measured(settings_from(config), rows, against, quick, tell)
     if as_json:
-        typer.echo(msgspec.json.encode(found))
+        typer.echo(msgspec.json.encode(report))
     else:
-        _print(found, beside=against != "raw")
-    if not all(row.reached for row in found.rows):
+        _print(report, beside=against != "raw")
+    if not all(row.reached for row in report.rows):
         raise typer.Exit(1)
 
 
-def _print(found: Report, beside: bool) -> None:
-    """The table; with `beside` what was measured of each peer, too."""
+def _print(report: Report, beside: bool) -> None:
+    """Prints the table; with `beside` also what was measured of each peer."""
     from rich.console import Console
 
     from bench.beside.results import Comparison
@@ -67,16 +67,16 @@ def _print(found: Report, beside: bool) -> None:
 
     out = stdout()
     wide = Console(highlight=False, width=max(out.width, _WIDEST))  # a narrow terminal wraps it; figures stay whole
-    wide.print(_table(found.rows))
-    for row in found.rows:
+    wide.print(_table(report.rows))
+    for row in report.rows:
         if row.reason:
             out.print(f"{row.name}: {row.reason}", markup=False, soft_wrap=True)
-    for row in found.rows:
+    for row in report.rows:
         if beside and isinstance(row.detail, Comparison):
             show(row.detail)
-    here = found.machine
-    out.print(f"{here.cores} cores, {here.processor}, Python {here.python}, load {here.load}", markup=False)
-    for what, how in found.settings.items():
+    machine = report.machine
+    out.print(f"{machine.cores} cores, {machine.processor}, Python {machine.python}, load {machine.load}", markup=False)
+    for what, how in report.settings.items():
         out.print(f"{what}: {how}", markup=False, soft_wrap=True)
 
 

@@ -1,4 +1,4 @@
-"""`standfast bench failover`: how long until somebody else answers, for each way to fail."""
+"""`standfast bench failover`: the time until a successor answers, for each kind of fault."""
 
 from __future__ import annotations
 
@@ -43,52 +43,58 @@ def failover_command(
 
     settings = settings_from(config)
     for name in strike.split(","):
-        fault_named(name)  # a word that is none is told at once, not after the others
-    found = [
-        _measured(settings, one, name, kills, rate, pause) for one in services.split(",") for name in strike.split(",")
+        fault_named(name)  # reports a wrong name before anything is measured
+    results = [
+        _measured(settings, service, name, kills, rate, pause)
+        for service in services.split(",")
+        for name in strike.split(",")
     ]
-    _print(found, as_json)
-    if any(one.lost or one.doubled for one in found):
+    _print(results, as_json)
+    if any(result.lost or result.doubled for result in results):
         raise typer.Exit(1)
 
 
 def _measured(settings: Settings, service: str, strike: str, kills: int, rate: float, pause: float) -> Failover:
-    """On the running system, or on one of its own in a temporary folder."""
+    """Measures on the running system, or on a system of its own in a temporary folder."""
     from bench.environment import copied_models, workplace
-    from bench.failover.campaign import failover, scene_for
+    from bench.failover.campaign import failover, system_for
     from consumers.service import service as service_named
     from drills.faults import fault_named
     from drills.faults.running_system import RunningSystem
     from standfast.core.processes.locating import located
 
     stderr().print(f"{strike} of {service}", markup=False)
-    own = service_named(service, settings)
+    served = service_named(service, settings)
     if fault_named(strike).brokers is None:
-        return failover(RunningSystem(located(settings), own), strike, kills, rate, pause)
-    with workplace() as place:
-        home = copied_models((own.name,), place / "home")
-        with scene_for(strike, settings, own.name, home) as at:
-            return failover(at, strike, kills, rate, pause)
+        return failover(RunningSystem(located(settings), served), strike, kills, rate, pause)
+    with workplace() as folder:
+        home = copied_models((served.name,), folder / "home")
+        with system_for(strike, settings, served.name, home) as system:
+            return failover(system, strike, kills, rate, pause)
 
 
-def _print(found: list[Failover], as_json: bool) -> None:
+def _print(results: list[Failover], as_json: bool) -> None:
     import msgspec
     from rich.table import Table
 
     from bench.figures import machine
 
-    here = machine()
+    host = machine()
     if as_json:
-        typer.echo(msgspec.json.encode({"machine": here, "figures": found}))
+        typer.echo(msgspec.json.encode({"machine": host, "figures": results}))
         return
     table = Table(box=None, pad_edge=False)
     headings = ("strike", "service", "times", "median ms", "p90", "p99", "worst", "lost", "doubled", "out of order")
     for heading in headings:
         table.add_column(heading, justify="left" if heading in {"strike", "service"} else "right")
-    for one in found:
-        times = (one.median_ms, one.p90_ms, one.p99_ms, one.worst_ms)
-        counts = (one.lost, one.doubled, one.out_of_order)
-        table.add_row(one.strike, one.service, str(one.strikes), *(f"{ms:,.1f}" for ms in times), *map(str, counts))
+    for result in results:
+        times = (result.median_ms, result.p90_ms, result.p99_ms, result.worst_ms)
+        counts = (result.lost, result.doubled, result.out_of_order)
+        table.add_row(
+            result.strike, result.service, str(result.strikes), *(f"{ms:,.1f}" for ms in times), *map(str, counts)
+        )
     stdout().print(table)
-    asked = sum(one.requests for one in found)
-    stdout().print(f"{asked:,} requests; {here.cores} cores, {here.processor}, Python {here.python}, load {here.load}")
+    requests = sum(result.requests for result in results)
+    stdout().print(
+        f"{requests:,} requests; {host.cores} cores, {host.processor}, Python {host.python}, load {host.load}"
+    )

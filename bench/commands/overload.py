@@ -34,38 +34,38 @@ def overload_command(
     from standfast.core.processes.locating import located
 
     settings = located(settings_from(config))
-    found = [
-        overload(settings, service(one, settings).name, times, seconds, deadline_ms) for one in services.split(",")
+    results = [
+        overload(settings, service(name, settings).name, times, seconds, deadline_ms) for name in services.split(",")
     ]
     if as_json:
-        typer.echo(msgspec.json.encode({"machine": machine(), "figures": found}))
+        typer.echo(msgspec.json.encode({"machine": machine(), "figures": results}))
     else:
-        for one in found:
-            _print(one)
-    if any(one.unanswered or one.doubled for one in found):
+        for result in results:
+            _print(result)
+    if any(result.unanswered or result.doubled for result in results):
         raise typer.Exit(1)
 
 
-def _print(one: Overload) -> None:
+def _print(result: Overload) -> None:
     from rich.table import Table
 
     from bench.figures import machine
 
     rows = [
-        ("service, workers", f"{one.service}, {one.workers}"),
-        ("capacity, 64 in flight", f"{one.capacity:,.0f}/s"),
-        ("sent", f"{one.rate:,.0f}/s for {one.seconds:g} s, deadline {one.deadline_ms} ms"),
-        ("goodput: good answers in time", f"{one.goodput:,.0f}/s, {one.ratio:.2f} of the capacity"),
-        ("their p50, p99", f"{one.p50_ms:,.1f} ms, {one.p99_ms:,.1f} ms"),
-        ("answers", ", ".join(f"{count:,} {status}" for status, count in sorted(one.statuses.items()))),
-        ("without an answer, with two", f"{one.unanswered:,}, {one.doubled:,}"),
-        ("answered after the last was sent", f"{one.drained_s:.2f} s"),
-        ("one in flight, p50 before and after", f"{one.before_p50_ms:.1f} ms, {one.after_p50_ms:.1f} ms"),
-        ("largest worker at first, most, last", " MB, ".join(f"{mb:,.0f}" for mb in one.worker_mb) + " MB"),
+        ("service, workers", f"{result.service}, {result.workers}"),
+        ("capacity, 64 in flight", f"{result.capacity:,.0f}/s"),
+        ("sent", f"{result.rate:,.0f}/s for {result.seconds:g} s, deadline {result.deadline_ms} ms"),
+        ("goodput: good answers in time", f"{result.goodput:,.0f}/s, {result.ratio:.2f} of the capacity"),
+        ("their p50, p99", f"{result.p50_ms:,.1f} ms, {result.p99_ms:,.1f} ms"),
+        ("answers", ", ".join(f"{count:,} {status}" for status, count in sorted(result.statuses.items()))),
+        ("without an answer, with two", f"{result.unanswered:,}, {result.doubled:,}"),
+        ("answered after the last was sent", f"{result.drained_s:.2f} s"),
+        ("one in flight, p50 before and after", f"{result.before_p50_ms:.1f} ms, {result.after_p50_ms:.1f} ms"),
+        ("largest worker at first, most, last", " MB, ".join(f"{mb:,.0f}" for mb in result.worker_mb) + " MB"),
     ]
     table = Table(box=None, pad_edge=False, show_header=False)
     for row in rows:
         table.add_row(*row)
-    here = machine()
+    host = machine()
     stdout().print(table)
-    stdout().print(f"{here.cores} cores, {here.processor}, Python {here.python}, load {here.load}")
+    stdout().print(f"{host.cores} cores, {host.processor}, Python {host.python}, load {host.load}")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bench.commands.against import Against, ComparisonOptions, Device, Mix, Rounds, compare
+from bench.commands.against import Against, ComparisonOptions, Device, Mix, Rounds, print_comparison
 from bench.commands.all_rows import all_command
 from bench.commands.failover import failover_command
 from bench.commands.overload import overload_command
@@ -60,8 +60,8 @@ def latency_command(  # noqa: PLR0913, PLR0917 - its options
     if against is None and mix == "uniform":
         _report_latency(_running(config), services.split(","), levels, requests or 500, as_json)
     else:
-        asked = ComparisonOptions(services, levels, requests, against or "raw", rounds, mix, device)
-        compare(settings_from(config), asked, as_json)
+        options = ComparisonOptions(services, levels, requests, against or "raw", rounds, mix, device)
+        print_comparison(settings_from(config), options, as_json)
 
 
 @app.command("throughput")
@@ -84,14 +84,14 @@ def throughput_command(  # noqa: PLR0913, PLR0917 - its options
     if against is None and mix == "uniform":
         _report_latency(_running(config), services.split(","), [512], requests or 5000, as_json)
     else:
-        asked = ComparisonOptions(services, None, requests, against or "raw", rounds, mix, device)
-        compare(settings_from(config), asked, as_json)
+        options = ComparisonOptions(services, None, requests, against or "raw", rounds, mix, device)
+        print_comparison(settings_from(config), options, as_json)
 
 
 def _levels(text: str) -> list[int]:
     from standfast.core.errors import UsageError
 
-    levels = [int(one) if one.strip().isdecimal() else 0 for one in text.split(",")]
+    levels = [int(level) if level.strip().isdecimal() else 0 for level in text.split(",")]
     if not all(levels):
         raise UsageError(f"--in-flight {text}: give whole numbers from 1, separated by commas")
     return levels
@@ -101,7 +101,7 @@ def _report_latency(settings: Settings, services: list[str], levels: list[int], 
     from bench.latency import latency
     from consumers.service import service
 
-    found = [
+    figures = [
         latency(settings, name, level, requests, service(name, settings).workers)
         for name in services
         for level in levels
@@ -109,8 +109,8 @@ def _report_latency(settings: Settings, services: list[str], levels: list[int], 
     rows: list[tuple[str, ...]] = [
         ("service", "in flight", "p50 ms", "p99 ms", "max ms", "answers/s", "not ok", "doubled")
     ]
-    rows += [_latency_row(one) for one in found]
-    _print(found, as_json, rows)
+    rows += [_latency_row(latency_figures) for latency_figures in figures]
+    _print(figures, as_json, rows)
 
 
 def _running(config: object) -> Settings:
@@ -128,20 +128,28 @@ def _running(config: object) -> Settings:
     return settings.model_copy(update={"kafka": kafka})
 
 
-def _latency_row(one: LatencyFigures) -> tuple[str, ...]:
-    figures = (one.in_flight, one.p50_ms, one.p99_ms, one.max_ms, one.per_second, one.not_ok, one.doubled)
-    return (one.service, *(f"{figure:,}" for figure in figures))
+def _latency_row(latency: LatencyFigures) -> tuple[str, ...]:
+    figures = (
+        latency.in_flight,
+        latency.p50_ms,
+        latency.p99_ms,
+        latency.max_ms,
+        latency.per_second,
+        latency.not_ok,
+        latency.doubled,
+    )
+    return (latency.service, *(f"{figure:,}" for figure in figures))
 
 
-def _print(found: list[LatencyFigures], as_json: bool, rows: list[tuple[str, ...]]) -> None:
+def _print(latencies: list[LatencyFigures], as_json: bool, rows: list[tuple[str, ...]]) -> None:
     import msgspec
     from rich.table import Table
 
     from bench.figures import machine
 
-    here = machine()
+    host = machine()
     if as_json:
-        typer.echo(msgspec.json.encode({"machine": here, "figures": found}))
+        typer.echo(msgspec.json.encode({"machine": host, "figures": latencies}))
         return
     table = Table(box=None, pad_edge=False)
     for number, heading in enumerate(rows[0]):
@@ -149,4 +157,4 @@ def _print(found: list[LatencyFigures], as_json: bool, rows: list[tuple[str, ...
     for row in rows[1:]:
         table.add_row(*row)
     stdout().print(table)
-    stdout().print(f"{here.cores} cores, {here.processor}, Python {here.python}, load {here.load}")
+    stdout().print(f"{host.cores} cores, {host.processor}, Python {host.python}, load {host.load}")

@@ -44,16 +44,16 @@ def soak_command(
     rates = {name: rate for name, rate in every_rate.items() if rate}
     if not rates:
         raise UsageError("--searches 0 --recommendations 0: there is no load left; ask for one of them")
-    found = soak(located(settings_from(config)), rates, minutes * 60, every)
+    result = soak(located(settings_from(config)), rates, minutes * 60, every)
     if as_json:
-        typer.echo(msgspec.json.encode({"machine": machine(), "figures": found}))
+        typer.echo(msgspec.json.encode({"machine": machine(), "figures": result}))
     else:
-        _print(found)
-    if any(one.lost or one.doubled for one in found.served):
+        _print(result)
+    if any(served.lost or served.doubled for served in result.served):
         raise typer.Exit(1)
 
 
-def _print(found: Soak) -> None:
+def _print(result: Soak) -> None:
     from rich.table import Table
 
     from bench.figures import machine
@@ -62,15 +62,22 @@ def _print(found: Soak) -> None:
     table = Table(box=None, pad_edge=False)
     for heading in headings:
         table.add_column(heading, justify="left" if heading == "service" else "right")
-    for one in found.served:
-        times = (one.failover_p50_ms, one.failover_p99_ms, one.calm_p99_ms or 0.0, one.between_p99_ms or 0.0)
-        counts = (f"{one.requests:,}", str(one.kills))
-        table.add_row(one.service, *counts, *(f"{ms:,.1f}" for ms in times), str(one.lost), str(one.doubled))
+    for served in result.served:
+        times = (
+            served.failover_p50_ms,
+            served.failover_p99_ms,
+            served.calm_p99_ms or 0.0,
+            served.between_p99_ms or 0.0,
+        )
+        counts = (f"{served.requests:,}", str(served.kills))
+        table.add_row(served.service, *counts, *(f"{ms:,.1f}" for ms in times), str(served.lost), str(served.doubled))
     stdout().print(table)
-    for at in found.weights:
-        each = "".join(f", {name} {mb:,.0f}" for name, mb in at.each_mb.items())
-        stdout().print(f"after {at.after_s:,.0f} s: a worker {at.worker_mb:,.0f} MB, Kafka {at.kafka_mb:,.0f}{each}")
-    how = "when latency had settled" if found.warm_up.settled else "though latency had not settled: do not compare p99"
-    stdout().print(f"warmed up for {found.warm_up.seconds:,.0f} s, {how}")
-    here = machine()
-    stdout().print(f"{found.workers} workers; {here.cores} cores, {here.processor}, load {here.load}")
+    for weight in result.weights:
+        each = "".join(f", {name} {mb:,.0f}" for name, mb in weight.each_mb.items())
+        stdout().print(
+            f"after {weight.after_s:,.0f} s: a worker {weight.worker_mb:,.0f} MB, Kafka {weight.kafka_mb:,.0f}{each}"
+        )
+    how = "when latency had settled" if result.warm_up.settled else "though latency had not settled: do not compare p99"
+    stdout().print(f"warmed up for {result.warm_up.seconds:,.0f} s, {how}")
+    host = machine()
+    stdout().print(f"{result.workers} workers; {host.cores} cores, {host.processor}, load {host.load}")

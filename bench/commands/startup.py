@@ -47,7 +47,7 @@ def _print(reached: dict[str, Spread], rounds: int) -> None:
     for heading in ("seconds after the command", "least", "median", "most"):
         table.add_column(heading, justify="left" if heading.startswith("seconds") else "right")
     for what, seconds in reached.items():
-        table.add_row(what, *(f"{one:.2f}" for one in (seconds.min, seconds.median, seconds.max)))
-    here = machine()
+        table.add_row(what, *(f"{value:.2f}" for value in (seconds.min, seconds.median, seconds.max)))
+    host = machine()
     stdout().print(table)
-    stdout().print(f"{rounds} starts; {here.cores} cores, {here.processor}, Python {here.python}, load {here.load}")
+    stdout().print(f"{rounds} starts; {host.cores} cores, {host.processor}, Python {host.python}, load {host.load}")

@@ -1,1 +1,1 @@
-"""Processes struck under load: how long nobody answers, and whether anything is lost or doubled."""
+"""Faults injected under load: the time until answers come again, and the counts of lost and doubled answers."""

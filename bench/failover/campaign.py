@@ -1,4 +1,4 @@
-"""Strikes at random moments under load, one after the other, judged from the history of every request."""
+"""Faults at random moments under load, one after the other; figures come from the history of all requests."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from bench.failover.full_strength import FullStrength
 from bench.failover.striking import strike
 from bench.failover.two_hosts import two_hosts
 from bench.figures import quantile
-from bench.system_process import OWN, system_process
+from bench.system_process import OWN_SYSTEM, system_process
 from consumers.service import service
 from drills.evidence import checker
 from drills.evidence.history import History
@@ -29,19 +29,18 @@ from drills.running.judging import rounded
 from standfast.core.errors import ClusterError, UsageError
 from standfast.core.settings import Settings
 
-_SETTLE_S = 2.0
-_ANSWERS_S = 60.0
+_SETTLE_S = 2.0  # of load before the first fault
+_ANSWERS_S = 60.0  # for the last answers
 
 
 class Failover(msgspec.Struct, frozen=True, kw_only=True):
     """Strikes of one kind under load; milliseconds.
 
-    `figure_ms`: what the strike is judged by, of each: by `figure`, as `drills.evidence.recovery` defines it.
-    `rto_ms`: the RTO of each as defined there, None without a recovery. `waited_ms`: the longest that a request waited
-    beyond what is usual, from each strike until the system was whole again. `whole_ms`: until that, nobody missing and
-    the next standby warm, looked for some ten times a second. `unsure`: requests that Kafka never acknowledged to the
-    load, which may be missing without being lost. `written_twice`: requests that the load's own producer wrote
-    more than once; an answer to each copy is not counted as doubled.
+    `figure_ms`: the figure named `figure` of each strike, as `drills.evidence.recovery` defines it. `rto_ms`: the RTO
+    of each as defined there, None without a recovery. `waited_ms`: the pause of each as defined there. `whole_ms`: the
+    time to full strength, with no process missing and the next standby ready, checked about ten times a second.
+    `unsure`: requests that Kafka never acknowledged to the load; without an answer they are not lost. `written_twice`:
+    requests that the load's own producer wrote more than once; an answer to each record is not counted as doubled.
     """
 
     service: str
@@ -70,37 +69,39 @@ class Failover(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @contextmanager
-def own_scene(settings: Settings, name: str, brokers: int, home: Path, module: str = OWN) -> Iterator[RunningSystem]:
-    """A system of its own in `home`, which holds the models, ready to be struck."""
+def own_system(
+    settings: Settings, name: str, brokers: int, home: Path, module: str = OWN_SYSTEM
+) -> Iterator[RunningSystem]:
+    """A system of its own in the state folder `home`, which has the models; ready when it is yielded."""
     kafka = settings.kafka.model_copy(update={"brokers": brokers, "replication": 0})
-    own = settings.model_copy(update={"kafka": kafka})
-    with system_process(own, name, home, module) as (process, located):
+    one_system = settings.model_copy(update={"kafka": kafka})
+    with system_process(one_system, name, home, module) as (process, located):
         yield RunningSystem(located, service(name, located), process)
 
 
-def scene_for(strike: str, settings: Settings, name: str, home: Path) -> AbstractContextManager[RunningSystem]:
-    """A system of its own as that strike needs it; raises UsageError for one that suits any running system."""
-    wanted = fault_named(strike)
-    if wanted.brokers is None:
+def system_for(strike: str, settings: Settings, name: str, home: Path) -> AbstractContextManager[RunningSystem]:
+    """A system of its own as that fault needs it; raises UsageError for a fault that runs on any running system."""
+    kind = fault_named(strike)
+    if kind.brokers is None:
         raise UsageError(f"{strike} needs no system of its own; start one with `standfast up`")
-    if wanted.hosts > 1:
+    if kind.hosts > 1:
         return two_hosts(settings, name, home)
-    return own_scene(settings, name, wanted.brokers, home)
+    return own_system(settings, name, kind.brokers, home)
 
 
-def failover(at: RunningSystem, name: str, strikes: int, rate: float, pause_s: float) -> Failover:
-    """Strikes so many times, each a random part of `pause_s` after the system was whole again; blocks.
+def failover(system: RunningSystem, strike_name: str, strikes: int, rate: float, pause_s: float) -> Failover:
+    """Strikes `strikes` times, each 0.5 to 1.5 `pause_s` after the system is at full strength again; blocks.
 
     Raises ClusterError if the system does not come back to full strength between two strikes.
     """
-    kind = fault_named(name)
-    load = Load(at.settings, at.service, f"bench-{uuid.uuid4().hex[:8]}", rate, ())
-    whole = FullStrength(at)
-    whole.await_again()
+    kind = fault_named(strike_name)
+    load = Load(system.settings, system.service, f"bench-{uuid.uuid4().hex[:8]}", rate, ())
+    full_strength = FullStrength(system)
+    full_strength.wait()
     load.start()
     try:
         time.sleep(_SETTLE_S)
-        since = list(_struck(at, kind, load, whole, strikes, pause_s))
+        figure_starts = list(_strikes(system, kind, load, full_strength, strikes, pause_s))
         time.sleep(pause_s)
         load.stop_sending()
         await_answers(load)
@@ -109,34 +110,36 @@ def failover(at: RunningSystem, name: str, strikes: int, rate: float, pause_s: f
     history = load.history()
     if load.broken:
         raise ClusterError(f"the load itself failed, so nothing is proven: {load.broken}")
-    return _judged(at, kind, rate, history, since)
+    return _judged(system, kind, rate, history, figure_starts)
 
 
-def _struck(
-    at: RunningSystem, kind: Kind, load: Load, whole: FullStrength, strikes: int, pause_s: float
+def _strikes(
+    system: RunningSystem, kind: Kind, load: Load, full_strength: FullStrength, strikes: int, pause_s: float
 ) -> Iterator[float | None]:
-    """Of each strike from when its figure runs, None for its start."""
-    first = random.randrange(2**32)
-    for seed in range(first, first + strikes):
+    """Runs the strikes; for each yields when its figure starts, as `strike` returns it."""
+    first_seed = random.randrange(2**32)
+    for seed in range(first_seed, first_seed + strikes):
         time.sleep(pause_s * (0.5 + random.random()))
-        yield strike(at, kind, load, whole, seed)
+        yield strike(system, kind, load, full_strength, seed)
 
 
 def await_answers(load: Load) -> None:
-    """Waits until every request is answered, or for a minute."""
-    until = time.monotonic() + _ANSWERS_S
-    while load.unanswered() and time.monotonic() < until:
+    """Waits until every request is answered, but at most a minute."""
+    deadline = time.monotonic() + _ANSWERS_S
+    while load.unanswered() and time.monotonic() < deadline:
         time.sleep(0.05)
 
 
-def _judged(at: RunningSystem, kind: Kind, rate: float, history: History, since: list[float | None]) -> Failover:
+def _judged(
+    system: RunningSystem, kind: Kind, rate: float, history: History, figure_starts: list[float | None]
+) -> Failover:
     recoveries, counts, faults = Recoveries(history), checker.measure(history), history.faults
     waited = [recoveries.pause_ms(fault) for fault in faults]
-    answered = [recoveries.answered_ms(fault, begin) for fault, begin in zip(faults, since, strict=True)]
+    answered = [recoveries.answered_ms(fault, begin) for fault, begin in zip(faults, figure_starts, strict=True)]
     figure = waited if kind.figure == "pause" else answered
     usual = recoveries.usual()
     return Failover(
-        service=at.service.name,
+        service=system.service.name,
         strike=kind.name,
         says=kind.says,
         figure=kind.figure,

@@ -1,4 +1,4 @@
-"""Whether a struck system is whole again: nobody missing, nobody there who should be dead."""
+"""The check that a system is at full strength again after a fault: all processes are back, the killed ones gone."""
 
 from __future__ import annotations
 
@@ -17,30 +17,30 @@ from standfast.core import clients
 from standfast.core.errors import ClusterError
 from standfast.core.status import SystemStatus
 
-_PATIENCE_S = 90.0
+_PATIENCE_S = 90.0  # until full strength
 _POLL_S = 0.05
-_KAFKA_S = 5.0
+_KAFKA_S = 5.0  # of one request to Kafka
 
 
 class FullStrength:
-    """As many workers, standbys and brokers as there were when this was made, and every partition served."""
+    """Full strength: as many workers, standbys and brokers as at construction, and every partition served."""
 
-    def __init__(self, scene: RunningSystem) -> None:
-        self._scene = scene
-        self._service = scene.service
-        self._admin = AdminClient(clients.base(scene.settings, "standfast-bench"))
-        roles = [worker.role for worker in scene.status().workers if worker.group == scene.service.group]
-        found = self._admin.list_topics(timeout=_KAFKA_S)
-        partitions = len(found.topics[scene.service.requests].partitions)
+    def __init__(self, system: RunningSystem) -> None:
+        self._system = system
+        self._service = system.service
+        self._admin = AdminClient(clients.base(system.settings, "standfast-bench"))
+        roles = [worker.role for worker in system.status().workers if worker.group == system.service.group]
+        metadata = self._admin.list_topics(timeout=_KAFKA_S)
+        partitions = len(metadata.topics[system.service.requests].partitions)
         self._wanted = roles.count("active"), roles.count("standby"), partitions
-        self._brokers = len(found.brokers)
+        self._brokers = len(metadata.brokers)
 
-    def await_again(self, gone: Iterable[int] = ()) -> float:
-        """When it was found whole, without the processes `gone`; raises ClusterError after 90 s."""
+    def wait(self, gone: Iterable[int] = ()) -> float:
+        """Waits for full strength without the pids `gone`; returns when (monotonic). ClusterError after 90 s."""
         dead = frozenset(gone)
-        until = time.monotonic() + _PATIENCE_S
+        deadline = time.monotonic() + _PATIENCE_S
         while not (self._is_whole(dead) and self._has_its_brokers()):
-            if time.monotonic() > until:
+            if time.monotonic() > deadline:
                 raise ClusterError(
                     f"{self._service.name} did not come back to full strength in {_PATIENCE_S:.0f} s; "
                     "see `standfast status`"
@@ -50,33 +50,37 @@ class FullStrength:
 
     def _is_whole(self, dead: frozenset[int]) -> bool:
         try:
-            running = self._scene.status()
+            status = self._system.status()
         except ClusterError:  # nothing runs yet
             return False
-        if dead & pids(running):
+        if dead & pids(status):
             return False
-        there = _strength(running, self._service)
-        return all(have >= wanted for have, wanted in zip(there, self._wanted, strict=True))
+        strength = _strength(status, self._service)
+        return all(have >= wanted for have, wanted in zip(strength, self._wanted, strict=True))
 
     def _has_its_brokers(self) -> bool:
-        """Each answers, and has every record of every partition it keeps a copy of."""
+        """Whether each broker accepts connections and all its replicas are in sync."""
         try:
-            found = self._admin.list_topics(timeout=_KAFKA_S)
+            metadata = self._admin.list_topics(timeout=_KAFKA_S)
         except KafkaException:
             return False
-        return in_sync(found) and len(found.brokers) == self._brokers and all(map(_listens, found.brokers.values()))
+        return (
+            in_sync(metadata)
+            and len(metadata.brokers) == self._brokers
+            and all(map(_listens, metadata.brokers.values()))
+        )
 
 
-def _strength(running: SystemStatus, own: Service) -> tuple[int, int, int]:
-    """Workers that serve, warm standbys, and partitions that are served."""
-    workers = [worker for worker in running.workers if worker.service == own.name]
+def _strength(status: SystemStatus, service: Service) -> tuple[int, int, int]:
+    """The numbers of serving workers, of ready standbys, and of partitions that are served."""
+    workers = [worker for worker in status.workers if worker.service == service.name]
     serving = [worker for worker in workers if worker.role == "active" and worker.state == "serving"]
-    partitions = sum(len(owned_by(worker, own)) for worker in serving)
+    partitions = sum(len(owned_by(worker, service)) for worker in serving)
     return len(serving), sum(worker.state == "ready" for worker in workers), partitions
 
 
 def _listens(broker: BrokerMetadata) -> bool:
-    """Metadata name a dead broker for as long as nobody has missed it."""
+    """Whether the broker accepts a connection: metadata list a dead broker until its session expires."""
     try:
         socket.create_connection((broker.host, broker.port), _KAFKA_S).close()
     except OSError:

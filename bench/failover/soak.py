@@ -1,4 +1,4 @@
-"""Many failovers in a row under a steady load of all services: nothing lost, nothing doubled, and nothing grows."""
+"""Many failovers in a row under a steady load of all services: counts of lost and doubled answers, and memory."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ from standfast.core.errors import ClusterError
 from standfast.core.settings import Settings
 from standfast.core.status import SystemStatus
 
-_CALM_SHARE = 0.1
-_WEIGH_EVERY_S = 60.0
-# The backlog of a cold start: 8 workers under 1,100 requests a second needed two minutes on two cores.
+_CALM_SHARE = 0.1  # of the time, before the first kill
+_SAMPLE_EVERY_S = 60.0  # of memory
+# 8 workers under 1,100 requests a second needed two minutes on two cores to work off the backlog of a cold start.
 _WARM_WITHIN_S = 240.0
-_WARM_SPAN_S = 10.0
+_WARM_SPAN_S = 10.0  # over which the load must be steady
 
 
 class ServiceSoak(msgspec.Struct, frozen=True, kw_only=True):
-    """One service; milliseconds. `calm`: from the warm-up's end to the first kill. `between`: outside of failovers.
+    """One service; milliseconds. `calm`: from the warm-up's end to the first kill. `between`: outside failovers.
 
-    The counts are of the warm-up too. `written_twice`: as in `bench.failover.campaign`.
+    The counts include the warm-up. `written_twice`: as in `bench.failover.campaign`.
     """
 
     service: str
@@ -59,9 +59,9 @@ class ServiceSoak(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Weight(msgspec.Struct, frozen=True, kw_only=True):
-    """Proportional set sizes, MB: of one worker or standby on average, and of supervisor and roles without Kafka.
+    """Proportional set sizes, MB: of one worker or standby on average, of supervisor and roles but Kafka, of Kafka.
 
-    `each_mb`: of those and the nurseries, each by itself.
+    `each_mb`: of the supervisor, each role and each nursery by name.
     """
 
     after_s: float
@@ -72,7 +72,7 @@ class Weight(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Soak(msgspec.Struct, frozen=True, kw_only=True):
-    """What the running system did, in so many seconds after the warm-up."""
+    """The result of a soak of `seconds` after the warm-up, with a kill every `every_s`."""
 
     warm_up: WarmUp
     seconds: float
@@ -83,22 +83,22 @@ class Soak(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def soak(settings: Settings, rates: Mapping[str, float], seconds: float, every_s: float) -> Soak:
-    """Kills one worker of any service every few seconds, after a tenth of the time without; blocks.
+    """Kills a random worker every `every_s` seconds, after a tenth of the time without kills; blocks.
 
-    The time begins when the load has settled: what a cold start leaves to be worked off is no measure of anything.
+    The time begins when the load has settled, so that the backlog of a cold start is not measured.
 
-    Raises ClusterError when the system does not come back to full strength, or the load itself fails.
+    Raises ClusterError if the system does not come back to full strength, or if the load itself fails.
     """
-    scenes = [RunningSystem(settings, service(name, settings)) for name in rates]
-    whole: dict[str, FullStrength] = {at.service.name: FullStrength(at) for at in scenes}
-    loads: dict[str, Load] = {at.service.name: _load(at, rates[at.service.name]) for at in scenes}
+    systems = [RunningSystem(settings, service(name, settings)) for name in rates]
+    full_strengths: dict[str, FullStrength] = {system.service.name: FullStrength(system) for system in systems}
+    loads: dict[str, Load] = {system.service.name: _load(system, rates[system.service.name]) for system in systems}
     try:
         for load in loads.values():
             load.start()
         warm = warm_up({loads[name]: rates[name] for name in rates}, *_warming(seconds))
-        began = time.monotonic()
-        weights = [_weight(scenes[0], 0.0)]
-        _killing(scenes, whole, loads, weights, (began, seconds, every_s))
+        warm_at = time.monotonic()
+        weights = [_weight(systems[0], 0.0)]
+        _kill_workers(systems, full_strengths, loads, weights, (warm_at, seconds, every_s))
         for load in loads.values():
             load.stop_sending()
         for load in loads.values():
@@ -106,76 +106,78 @@ def soak(settings: Settings, rates: Mapping[str, float], seconds: float, every_s
     finally:
         for load in loads.values():
             load.close()
-    served = [_served(name, rates[name], loads[name], began) for name in rates]
-    workers = sum(len(at.workers()) for at in scenes)
+    served = [_served(name, rates[name], loads[name], warm_at) for name in rates]
+    workers = sum(len(system.workers()) for system in systems)
     return Soak(warm_up=warm, seconds=seconds, every_s=every_s, workers=workers, served=served, weights=weights)
 
 
 def _warming(seconds: float) -> tuple[float, float]:
-    """Over which span the load is to be steady, and within what time: less for a short soak."""
+    """For how long the load must be steady, and the limit of the warm-up, in seconds; less for a short soak."""
     span_s = min(_WARM_SPAN_S, max(1.0, seconds / 30))
     return span_s, _WARM_WITHIN_S * span_s / _WARM_SPAN_S
 
 
-def _load(at: RunningSystem, rate: float) -> Load:
-    return Load(at.settings, at.service, f"soak-{uuid.uuid4().hex[:8]}", rate, ())
+def _load(system: RunningSystem, rate: float) -> Load:
+    return Load(system.settings, system.service, f"soak-{uuid.uuid4().hex[:8]}", rate, ())
 
 
-def _killing(
-    scenes: Sequence[RunningSystem],
-    whole: Mapping[str, FullStrength],
+def _kill_workers(
+    systems: Sequence[RunningSystem],
+    full_strengths: Mapping[str, FullStrength],
     loads: Mapping[str, Load],
     weights: list[Weight],
-    when: tuple[float, float, float],
+    times: tuple[float, float, float],
 ) -> None:
-    began, seconds, every_s = when
-    due, weigh_due = began + max(every_s, seconds * _CALM_SHARE), began + _WEIGH_EVERY_S
+    began, seconds, every_s = times
+    due, sample_due = began + max(every_s, seconds * _CALM_SHARE), began + _SAMPLE_EVERY_S
     while time.monotonic() < began + seconds:
         time.sleep(max(0.0, min(due, began + seconds) - time.monotonic()))
         if time.monotonic() >= began + seconds:
             break
         due += every_s
-        if time.monotonic() > weigh_due:
-            weigh_due += _WEIGH_EVERY_S
-            weights.append(_weight(scenes[0], time.monotonic() - began))
-        at = random.choice(scenes)
-        strike(at, KILL, loads[at.service.name], whole[at.service.name], random.randrange(2**32))
-    weights.append(_weight(scenes[0], time.monotonic() - began))
+        if time.monotonic() > sample_due:
+            sample_due += _SAMPLE_EVERY_S
+            weights.append(_weight(systems[0], time.monotonic() - began))
+        system = random.choice(systems)
+        strike(system, KILL, loads[system.service.name], full_strengths[system.service.name], random.randrange(2**32))
+    weights.append(_weight(systems[0], time.monotonic() - began))
 
 
-def _weight(at: RunningSystem, after_s: float) -> Weight:
-    running = at.status()
-    workers = [worker.pid for worker in running.workers if worker.pid]
-    kafka = [role.pid for role in running.roles if role.id.startswith("kafka")]
-    others = {role.id: role.pid for role in running.roles if role.pid not in kafka}
-    others["supervisor"] = running.supervisor_pid
+def _weight(system: RunningSystem, after_s: float) -> Weight:
+    status = system.status()
+    workers = [worker.pid for worker in status.workers if worker.pid]
+    kafka = [role.pid for role in status.roles if role.id.startswith("kafka")]
+    others = {role.id: role.pid for role in status.roles if role.pid not in kafka}
+    others["supervisor"] = status.supervisor_pid
     return Weight(
         after_s=round(after_s, 1),
         worker_mb=round(processes.memory_mb(workers) / max(1, len(workers)), 1),
         others_mb=round(processes.memory_mb(others.values()), 1),
         kafka_mb=round(processes.memory_mb(kafka), 1),
-        each_mb={name: round(processes.memory_mb([pid]), 1) for name, pid in (others | _nurseries(running)).items()},
+        each_mb={name: round(processes.memory_mb([pid]), 1) for name, pid in (others | _nurseries(status)).items()},
     )
 
 
-def _nurseries(running: SystemStatus) -> dict[str, int]:
-    found = {}
-    for worker in running.workers:
-        with contextlib.suppress(ProcessLookupError):  # it may have died since
-            found[f"nursery of {worker.service}"] = processes.parent(worker.pid)
-    return found
+def _nurseries(status: SystemStatus) -> dict[str, int]:
+    nurseries = {}
+    for worker in status.workers:
+        with contextlib.suppress(ProcessLookupError):  # the worker may have died
+            nurseries[f"nursery of {worker.service}"] = processes.parent(worker.pid)
+    return nurseries
 
 
-def _served(name: str, rate: float, load: Load, began: float) -> ServiceSoak:
+def _served(name: str, rate: float, load: Load, warm_at: float) -> ServiceSoak:
     history = load.history()
     if load.broken:
         raise ClusterError(f"the load of {name} itself failed, so nothing is proven: {load.broken}")
     counts = checker.measure(history)
-    warm = [request for request in history.requests if request.due >= began]
-    recoveries = Recoveries(replace(history, requests=tuple(warm)))
+    warm_requests = [request for request in history.requests if request.due >= warm_at]
+    recoveries = Recoveries(replace(history, requests=tuple(warm_requests)))
     answered = [recoveries.answered_ms(fault) for fault in history.faults] or [0.0]
     first_fault = min((fault.at for fault in history.faults), default=history.ended)
-    calm = latency(request for request in warm if request.answered_at is not None and request.answered_at < first_fault)
+    calm = latency(
+        request for request in warm_requests if request.answered_at is not None and request.answered_at < first_fault
+    )
     between = recoveries.usual()
     return ServiceSoak(
         service=name,

@@ -1,4 +1,4 @@
-"""One fault of a benchmark, from choosing whom it strikes until the system is whole again."""
+"""One fault of a benchmark, from the choice of its target until the system is at full strength again."""
 
 from __future__ import annotations
 
@@ -11,37 +11,39 @@ from drills.faults.injector import Injector, Kind
 from drills.faults.running_system import RunningSystem
 from standfast.core.errors import ClusterError, DrillRejected, UsageError
 
-_SHOWN_WITHIN_S = 10.0
+_SHOWN_WITHIN_S = 10.0  # for the fault to take effect
 _POLL_S = 0.01
 
 
-def strike(at: RunningSystem, kind: Kind, load: Load, whole: FullStrength, seed: int) -> float | None:
-    """Makes the fault, notes it in the load's history, undoes it, and returns when the system is whole again.
+def strike(system: RunningSystem, kind: Kind, load: Load, full_strength: FullStrength, seed: int) -> float | None:
+    """Injects the fault, records it in the load's history, undoes it and waits for full strength.
 
-    What it returns is from when its figure runs (monotonic), None for the fault's start. Whom it strikes the seed says.
+    Returns when (monotonic) the fault's figure starts, None for the fault's own start. The seed chooses the target.
 
     Raises:
-        UsageError: the system is not one that this fault can be made on.
-        ClusterError: the fault did not strike, or the system did not come back to full strength.
+        UsageError: the fault cannot be injected into this system.
+        ClusterError: the fault took no effect, or the system did not come back to full strength.
     """
-    with closing(kind.make(at, kind.aim(seed=seed))) as injector:
+    with closing(kind.make(system, kind.aim(seed=seed))) as injector:
         try:
             target = injector.choose()
         except DrillRejected as reason:
             raise UsageError(str(reason)) from None
         load.struck(injector.inject())
         try:
-            _show(injector)
+            _check_effect(injector)
             while not injector.lasted():
                 time.sleep(_POLL_S)
         finally:
             injector.undo()
-        since = at.place.model_loaded() if kind.figure == "answer from load" and at.place is not None else None
-        load.healed(whole.await_again(target.gone))
-        return since
+        figure_start = (
+            system.control.model_loaded() if kind.figure == "answer from load" and system.control is not None else None
+        )
+        load.healed(full_strength.wait(target.gone))
+        return figure_start
 
 
-def _show(injector: Injector) -> None:
-    evidence = injector.injected(_SHOWN_WITHIN_S)
-    if evidence.check == "failed":
-        raise ClusterError(f"the fault did not strike, so nothing is measured: {evidence.text}")
+def _check_effect(injector: Injector) -> None:
+    effect = injector.injected(_SHOWN_WITHIN_S)
+    if effect.check == "failed":
+        raise ClusterError(f"the fault did not strike, so nothing is measured: {effect.text}")

@@ -1,4 +1,4 @@
-"""Two hosts that serve the same topics: each a supervisor with processes of its own, on a Kafka that is on neither."""
+"""Two hosts that serve the same topics: two supervisors with their own processes, and a Kafka outside of both."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 from bench.environment import new_home
-from bench.system_process import OWN, SystemProcess
+from bench.system_process import OWN_SYSTEM, SystemProcess
 from consumers.service import service
 from drills.faults.running_system import RunningSystem
 from standfast.core.errors import ClusterError
@@ -24,30 +24,31 @@ _SESSION_MS = 1000  # what docs/sre.md recommends for several hosts
 
 @dataclass(frozen=True, slots=True)
 class TwoHosts(RunningSystem):
-    """Both as one scene; `place` is the host that is struck."""
+    """Both hosts as one system; `control` is that of the host to be struck."""
 
     hosts: tuple[SystemProcess, ...] = ()
 
     def status(self) -> SystemStatus:
-        """What those that run say of themselves, in one."""
-        seen = [found for host in self.hosts if (found := host.status())]
-        if not seen:
+        """The statuses of the hosts that run, merged; raises ClusterError if neither runs."""
+        statuses = [status for host in self.hosts if (status := host.status())]
+        if not statuses:
             raise ClusterError("neither host runs")
-        workers = [row for one in seen for row in one.workers]
-        return msgspec.structs.replace(seen[0], workers=workers, roles=[row for one in seen for row in one.roles])
+        workers = [worker for status in statuses for worker in status.workers]
+        roles = [role for status in statuses for role in status.roles]
+        return msgspec.structs.replace(statuses[0], workers=workers, roles=roles)
 
 
 @contextmanager
-def two_hosts(settings: Settings, name: str, home: Path, module: str = OWN) -> Iterator[TwoHosts]:
-    """Both, ready, each with all workers and standbys of the settings; their models are those of `home`."""
-    with Cluster(1, home.parent / "kafka") as cluster, contextlib.ExitStack() as at_the_end:
+def two_hosts(settings: Settings, name: str, home: Path, module: str = OWN_SYSTEM) -> Iterator[TwoHosts]:
+    """Both hosts, ready, each with all workers and standbys of the settings and the models of `home`."""
+    with Cluster(1, home.parent / "kafka") as cluster, contextlib.ExitStack() as exit_stack:
         servers = cluster.bootstrap_servers
         hosts = tuple(
             SystemProcess(_on(settings, host), name, new_home(home, f"host-{host}"), module, servers)
             for host in ("a", "b")
         )
         for host in hosts:
-            at_the_end.callback(host.stop)
+            exit_stack.callback(host.stop)
             host.start()
         located, _ = (host.ready() for host in hosts)
         yield TwoHosts(located, service(name, located), hosts[0], hosts)

@@ -1,4 +1,4 @@
-"""Waiting until a load has settled: before that, a cold start's backlog is measured and not what the system does."""
+"""Waiting until a load has settled, so that the backlog of a cold start is not measured."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import Protocol
 
 import msgspec
 
-_LOOKS_A_SPAN = 40
-_STEADY = 1.25
-_NOISE_S = 0.02
-_BACKLOG_S = 1.0
+_SAMPLES_PER_SPAN = 40  # of the number of unanswered requests
+_STEADY = 1.25  # highest ratio of the mean latencies of two spans
+_NOISE_S = 0.02  # or their highest difference
+_BACKLOG_S = 1.0  # a mean latency from here on is a backlog
 
 
 class WarmUp(msgspec.Struct, frozen=True):
-    """How long it took, and whether the usual latency of every load had settled by then."""
+    """How long the warm-up took, and whether the mean latency of every load had settled by then."""
 
     seconds: float
     settled: bool
@@ -30,29 +30,29 @@ class Sending(Protocol):
 
 
 def warm_up(loads: Mapping[Sending, float], span_s: float, within_s: float) -> WarmUp:
-    """Returns when the mean latency of each load, sent at its rate, is what it was a span before; blocks.
+    """Waits until the mean latency of each load is the same over two successive spans; `loads` gives their rates.
 
-    That takes two spans at least, and `within_s` at most, after which it may not have settled.
+    This takes at least two spans and at most `within_s`, by when latency may not have settled.
     """
     began = time.monotonic()
-    waits: dict[Sending, deque[float]] = {load: deque(maxlen=2 * _LOOKS_A_SPAN) for load in loads}
+    latencies: dict[Sending, deque[float]] = {load: deque(maxlen=2 * _SAMPLES_PER_SPAN) for load in loads}
     while time.monotonic() < began + within_s:
-        time.sleep(span_s / _LOOKS_A_SPAN)
+        time.sleep(span_s / _SAMPLES_PER_SPAN)
         for load, rate in loads.items():
-            # By Little's law: what is under way, by the rate at which it comes, is how long it is under way.
-            waits[load].append(load.unanswered() / rate)
-        if all(map(has_settled, waits.values())):
+            # Little's law: requests in flight divided by their rate is their mean latency.
+            latencies[load].append(load.unanswered() / rate)
+        if all(map(has_settled, latencies.values())):
             return WarmUp(round(time.monotonic() - began, 1), settled=True)
     return WarmUp(round(time.monotonic() - began, 1), settled=False)
 
 
-def has_settled(waits: Sequence[float]) -> bool:
-    """Whether these mean latencies (s) differ in both halves by no more than a quarter, or 20 ms.
+def has_settled(latencies: Sequence[float]) -> bool:
+    """Whether the means of both halves of these latencies (s) differ by at most a quarter, or 20 ms.
 
-    From a second on it is a backlog, which at its height is steady too.
+    A mean of a second or more is a backlog and never settled: at its peak a backlog is steady too.
     """
-    if len(waits) < 2 * _LOOKS_A_SPAN:
+    if len(latencies) < 2 * _SAMPLES_PER_SPAN:
         return False
-    seen = list(waits)
-    low, high = sorted((fmean(seen[:_LOOKS_A_SPAN]), fmean(seen[_LOOKS_A_SPAN:])))
+    samples = list(latencies)
+    low, high = sorted((fmean(samples[:_SAMPLES_PER_SPAN]), fmean(samples[_SAMPLES_PER_SPAN:])))
     return high < _BACKLOG_S and (high <= low * _STEADY or high - low <= _NOISE_S)

@@ -1,1 +1,1 @@
-"""How cost grows: with partitions, workers and payload (`python -m bench.growth`), and with the catalogue."""
+"""How cost grows with partitions, workers and payload (`python -m bench.growth`), the catalogue, and users."""

@@ -1,7 +1,7 @@
-"""What a recommendation costs with more partitions, workers or payload: `python -m bench.growth`.
+"""The cost of a recommendation with more partitions, workers or payload: `python -m bench.growth`.
 
-Partitions and workers are measured on a new system each, with the trained model and one broker. Beside times on the
-clock stands processor time, to which neighbours of the benchmark add little. Prints Markdown, row after row.
+Every number of partitions or workers is measured on a new system with the trained model and one broker. Besides
+wall-clock times it gives processor time, to which other processes add little. Prints Markdown, row after row.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.environment import copied_models, new_home, workplace
-from bench.failover.campaign import failover, own_scene
+from bench.failover.campaign import failover, own_system
 from bench.growth.cost import IN_FLIGHT, RequestCost, cost
 from bench.growth.payloads import Payload, payloads
 from bench.kafka_warm_up import warm_up_kafka
@@ -28,13 +28,13 @@ _FIGURES = (
     f"p50 ms | p99 ms | answers/s, {IN_FLIGHT} in flight | worker µs alone | worker µs, {IN_FLIGHT} | "
     f"Kafka µs, {IN_FLIGHT} | worker MB | Kafka MB"
 )
-_WORKERS_PARTITIONS = 16  # two for each of the most workers
+_WORKERS_PARTITIONS = 16  # two for each worker where there are most, 8
 _PAUSE_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class GrowthOptions:
-    """Sizes of each kind; requests to `warm` up with, timed `alone` and with `many` in flight; kills for each row."""
+    """Sizes per table; requests of the warm-up, timed one at a time, and timed with 64 in flight; kills per row."""
 
     partitions: Sequence[int]
     workers: Sequence[int]
@@ -47,48 +47,49 @@ class GrowthOptions:
 
 
 class Growth:
-    """Measures with models of the state folder `home`; each system gets a folder beside it."""
+    """Measures with the models of the state folder `home`; each system gets a folder beside it."""
 
-    def __init__(self, chosen: Settings, home: Path, asked: GrowthOptions) -> None:
+    def __init__(self, chosen: Settings, home: Path, options: GrowthOptions) -> None:
         self._settings = chosen
         self._home = home
-        self._asked = asked
+        self._options = options
         self._number = itertools.count()
 
     def partitions(self) -> Iterator[str]:
-        """One worker, more and more partitions."""
+        """A row for each number of partitions, with one worker."""
         yield from _head("partitions")
-        for partitions in self._asked.partitions:
-            with self._system(1, partitions) as at:
-                yield _row(f"{partitions}", self._cost(at))
+        for partitions in self._options.partitions:
+            with self._system(1, partitions) as system:
+                yield _row(f"{partitions}", self._cost(system))
 
     def workers(self) -> Iterator[str]:
-        """16 partitions, more and more workers, one standby; and how long a killed one's partitions wait."""
+        """A row for each number of workers, with 16 partitions, one standby, and the failover after a kill."""
         yield from _head("workers", "failover ms, median | worst")
-        for workers in self._asked.workers:
-            with self._system(workers, _WORKERS_PARTITIONS) as at:
-                found = self._cost(at)
-                struck = failover(at, "kill", self._asked.kills, 100.0, _PAUSE_S)
-                yield _row(f"{workers}", found, f"{struck.median_ms:.0f} | {struck.worst_ms:.0f}")
+        for workers in self._options.workers:
+            with self._system(workers, _WORKERS_PARTITIONS) as system:
+                request_cost = self._cost(system)
+                failovers = failover(system, "kill", self._options.kills, 100.0, _PAUSE_S)
+                yield _row(f"{workers}", request_cost, f"{failovers.median_ms:.0f} | {failovers.worst_ms:.0f}")
 
     def payload(self) -> Iterator[str]:
-        """One worker, larger and larger requests: by what is computed from, and by what is only passed on."""
-        yield from self._payloads("bytes a request", [one for size in self._asked.payload for one in payloads(size)])
+        """Rows for each size of request, by its history and by a header, with one worker."""
+        kinds = [kind for size in self._options.payload for kind in payloads(size)]
+        yield from self._payloads("bytes a request", kinds)
 
     def k(self) -> Iterator[str]:
-        """One worker, larger and larger answers."""
-        yield from self._payloads("answer", [Payload(f"k = {k}", k=k) for k in self._asked.k])
+        """A row for each number of products in an answer, with one worker."""
+        yield from self._payloads("answer", [Payload(f"k = {k}", k=k) for k in self._options.k])
 
     def _payloads(self, what: str, kinds: Sequence[Payload]) -> Iterator[str]:
         yield from _head(what)
-        with self._system(1, self._settings.kafka.partitions) as at:
+        with self._system(1, self._settings.kafka.partitions) as system:
             for kind in kinds:
-                alone, many = (min(count, kind.most) for count in (self._asked.alone, self._asked.many))
-                yield _row(kind.name, cost(at, kind.ask, alone, many, kind.headers))
+                alone, many = (min(count, kind.most) for count in (self._options.alone, self._options.many))
+                yield _row(kind.name, cost(system, kind.make, alone, many, kind.headers))
 
-    def _cost(self, at: RunningSystem) -> RequestCost:
-        asker = RequestMaker("recommend", seed=3)
-        return cost(at, lambda count: asker.ask(count).requests, self._asked.alone, self._asked.many)
+    def _cost(self, system: RunningSystem) -> RequestCost:
+        request_maker = RequestMaker("recommend", seed=3)
+        return cost(system, lambda count: request_maker.make(count).requests, self._options.alone, self._options.many)
 
     @contextmanager
     def _system(self, workers: int, partitions: int) -> Iterator[RunningSystem]:
@@ -100,9 +101,9 @@ class Growth:
             }
         )
         home = new_home(self._home, f"{next(self._number)}/home")
-        with own_scene(chosen, "recommend", 1, home) as at:
-            warm_up_kafka(at, self._asked.warm)
-            yield at
+        with own_system(chosen, "recommend", 1, home) as system:
+            warm_up_kafka(system, self._options.warm)
+            yield system
 
 
 Table = Callable[[Growth], Iterator[str]]
@@ -120,18 +121,20 @@ def _head(what: str, more: str = "") -> Iterator[str]:
     yield f"|{' ---: |' * (columns.count('|') + 1)}"
 
 
-def _row(what: str, one: RequestCost, more: str = "") -> str:
-    times = f"{one.alone_p50_ms:.1f} | {one.alone_p99_ms:.1f} | {one.per_second:,.0f}"
-    spent = f"{one.worker_us_alone:,.0f} | {one.worker_us_many:,.0f} | {one.kafka_us_many:,.0f}"
-    memory = f"{one.worker_mb:.0f} | {one.kafka_mb:.0f}"
+def _row(what: str, request_cost: RequestCost, more: str = "") -> str:
+    times = f"{request_cost.alone_p50_ms:.1f} | {request_cost.alone_p99_ms:.1f} | {request_cost.per_second:,.0f}"
+    spent = (
+        f"{request_cost.worker_us_alone:,.0f} | {request_cost.worker_us_many:,.0f} | {request_cost.kafka_us_many:,.0f}"
+    )
+    memory = f"{request_cost.worker_mb:.0f} | {request_cost.kafka_mb:.0f}"
     return f"| {' | '.join(filter(None, [what, times, spent, memory, more]))} |"
 
 
 def _numbers(text: str) -> list[int]:
-    return [int(one) for one in text.split(",")]
+    return [int(number) for number in text.split(",")]
 
 
-def _asked() -> tuple[GrowthOptions, list[Table]]:
+def _parsed() -> tuple[GrowthOptions, list[Table]]:
     parser = argparse.ArgumentParser(
         prog="python -m bench.growth", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -153,12 +156,12 @@ def _asked() -> tuple[GrowthOptions, list[Table]]:
 
 
 def main() -> None:
-    """Prints the tables that were asked for."""
-    asked, tables = _asked()
+    """Prints the chosen tables."""
+    options, tables = _parsed()
     chosen = settings.load()
     logs.configure(chosen.log, "bench")
-    with workplace() as place:
-        growth = Growth(chosen, copied_models(("recommend",), place / "models-only"), asked)
+    with workplace() as folder:
+        growth = Growth(chosen, copied_models(("recommend",), folder / "models-only"), options)
         for table in tables:
             for line in table(growth):
                 sys.stdout.write(f"{line}\n")

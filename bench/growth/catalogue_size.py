@@ -1,7 +1,7 @@
-"""What search costs as the catalogue grows: `python -m bench.growth.catalogue_size`.
+"""The cost of search as the catalogue grows: `python -m bench.growth.catalogue_size`.
 
-Each model is measured in a process of its own, on one thread. Milliseconds are processor time, so that neighbours
-of the benchmark add nothing but what they take of the caches and the memory's speed.
+Each model is measured in a process of its own, on one thread. Milliseconds are processor time, which other processes
+raise only through shared caches and memory bandwidth.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _HEAD = """\
 
 @dataclass(frozen=True, slots=True)
 class SearchCost:
-    """Of one query's ranking, alone and in a batch of 32; of whole searches with the encoder; of the process."""
+    """The cost of ranking one query, alone and in a batch of 32; searches/s with the encoder; memory; load time."""
 
     alone_ms: float
     batched_ms: float
@@ -45,7 +45,7 @@ class SearchCost:
 
 
 def measured(folder: Path, titles: list[str]) -> SearchCost:
-    """What the model in `folder` costs; call it in a process that has done nothing yet."""
+    """The cost of the model in `folder`; call this in a new process."""
     torch.set_num_threads(1)
     began = time.perf_counter()
     model = load_search(folder, "search@1", "cpu")
@@ -66,7 +66,7 @@ def measured(folder: Path, titles: list[str]) -> SearchCost:
 
 
 def _median(work: Callable[[int], object], step: int) -> float:
-    """Seconds of processor time of one call over the 192 queries, `step` at a time."""
+    """The median processor time (s) of one call, over 192 queries, `step` at a time."""
     seconds = []
     for first in range(0, 192, step):
         began = time.thread_time()
@@ -81,17 +81,17 @@ def _anonymous_mb() -> float:
 
 
 def _row(catalogue: Catalogue, vectors: Tensor, exact_up_to: int) -> str:
-    with tempfile.TemporaryDirectory(prefix="standfast-bench-") as place:
+    with tempfile.TemporaryDirectory(prefix="standfast-bench-") as folder:
         began = time.thread_time()
         try:
-            found = build_search(catalogue, vectors, load_encoder(), Path(place), exact_up_to=exact_up_to)
+            metrics = build_search(catalogue, vectors, load_encoder(), Path(folder), exact_up_to=exact_up_to)
         except ModelError as problem:
             return f"| {len(catalogue):,} | cells | refused: {problem} |"
         built = time.thread_time() - began
         with ProcessPoolExecutor(1, get_context("spawn")) as fresh:
-            cost = fresh.submit(measured, Path(place), catalogue.titles).result()
-    read = f"{found['probes']:.0f} of {found['cells']:.0f} cells" if "cells" in found else "all"
-    recall = f"{found.get('recall_10', 1):.3f} | {found.get('recall_10_vectors_alone', 1):.3f}"
+            cost = fresh.submit(measured, Path(folder), catalogue.titles).result()
+    read = f"{metrics['probes']:.0f} of {metrics['cells']:.0f} cells" if "cells" in metrics else "all"
+    recall = f"{metrics.get('recall_10', 1):.3f} | {metrics.get('recall_10_vectors_alone', 1):.3f}"
     speed = f"{cost.alone_ms:.2f} | {cost.batched_ms:.2f} | {cost.per_second:.0f}"
     return (
         f"| {len(catalogue):,} | {read} | {speed} | {recall} | {cost.megabytes:.0f} | {cost.load_s:.1f} | {built:.0f} |"
@@ -103,16 +103,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("--sizes", default="3747,20000,100000,200000,1000000")
     parser.add_argument("--encoded", type=int, default=100_000, help="vectors above are mixed from those below")
-    asked = parser.parse_args()
-    sizes = [int(size) for size in asked.sizes.split(",")]
+    options = parser.parse_args()
+    sizes = [int(size) for size in options.sizes.split(",")]
     os.environ["OMP_NUM_THREADS"] = "1"
     torch.set_num_threads(1)
     titles = more_titles(load_catalogue().titles, max(sizes))
-    encoded = load_encoder().encode(titles[: asked.encoded]).to(torch.bfloat16)
+    encoded = load_encoder().encode(titles[: options.encoded]).to(torch.bfloat16)
     vectors = more_vectors(encoded, len(titles))
     print(_HEAD)
     for size in sizes:
-        catalogue = Catalogue([f"P{place}" for place in range(size)], titles[:size], titles[:size], "")
+        catalogue = Catalogue([f"P{number}" for number in range(size)], titles[:size], titles[:size], "")
         for exact_up_to in (size, 0) if size >= 100_000 else (size,):
             print(_row(catalogue, vectors[:size], exact_up_to), flush=True)
 

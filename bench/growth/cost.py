@@ -1,4 +1,4 @@
-"""What requests cost a running system: on the clock, and in processor time of its workers and of Kafka."""
+"""The cost of requests to a running system: latency, and processor time of its workers and of Kafka."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Headers = Sequence[tuple[str, bytes]]
 
 @dataclass(frozen=True, slots=True)
 class RequestCost:
-    """One request in flight (`alone`), then 64 (`many`). Processor time is microseconds a request, of all workers.
+    """One request in flight (`alone`), then 64 (`many`). Processor time is microseconds per request, of all workers.
 
     `worker_mb`: proportional set size of one worker on average.
     """
@@ -34,26 +34,26 @@ class RequestCost:
 
 
 def cost(
-    at: RunningSystem, ask: Callable[[int], Sequence[Request]], alone: int, many: int, headers: Headers = ()
+    system: RunningSystem, make: Callable[[int], Sequence[Request]], alone: int, many: int, headers: Headers = ()
 ) -> RequestCost:
-    """Times so many requests alone and so many at 64 in flight, each after a warm-up; `ask` makes that many new ones.
+    """Times `alone` requests one at a time and `many` with 64 in flight, each after a warm-up; `make` makes new ones.
 
-    Raises ClusterError if one is answered twice or not well: what is measured then is not what was meant.
+    Raises ClusterError if a request is answered twice or not `ok`, because the figures would mean nothing.
     """
-    workers = [row.pid for row in at.workers()]
-    kafka = [row.pid for row in at.status().roles if row.id.startswith("kafka")]
-    loop = ClosedLoop(at.settings, at.service, headers=headers)
+    workers = [worker.pid for worker in system.workers()]
+    kafka = [role.pid for role in system.status().roles if role.id.startswith("kafka")]
+    loop = ClosedLoop(system.settings, system.service, headers=headers)
     try:
-        loop.run(ask(alone // 2 + 1), 1)
-        one, (worker_us_alone, _) = _watched(loop, ask(alone), 1, (workers, kafka))
-        loop.run(ask(many // 2 + 1), IN_FLIGHT)
-        full, (worker_us_many, kafka_us_many) = _watched(loop, ask(many), IN_FLIGHT, (workers, kafka))
+        loop.run(make(alone // 2 + 1), 1)
+        timings_alone, (worker_us_alone, _) = _watched(loop, make(alone), 1, (workers, kafka))
+        loop.run(make(many // 2 + 1), IN_FLIGHT)
+        timings_many, (worker_us_many, kafka_us_many) = _watched(loop, make(many), IN_FLIGHT, (workers, kafka))
     finally:
         loop.close()
     return RequestCost(
-        alone_p50_ms=one.ms(0.5),
-        alone_p99_ms=one.ms(0.99),
-        per_second=full.per_second,
+        alone_p50_ms=timings_alone.ms(0.5),
+        alone_p99_ms=timings_alone.ms(0.99),
+        per_second=timings_many.per_second,
         worker_us_alone=worker_us_alone,
         worker_us_many=worker_us_many,
         kafka_us_many=kafka_us_many,
@@ -63,12 +63,12 @@ def cost(
 
 
 def _watched(
-    loop: ClosedLoop, requests: Sequence[Request], in_flight: int, of: Sequence[Sequence[int]]
+    loop: ClosedLoop, requests: Sequence[Request], in_flight: int, groups: Sequence[Sequence[int]]
 ) -> tuple[Timings, list[float]]:
-    """The timings, and of each group of processes the processor time a request."""
-    before = [processes.cpu_seconds(pids) for pids in of]
+    """The timings, and for each group of pids its processor time per request (µs)."""
+    before = [processes.cpu_seconds(pids) for pids in groups]
     timings = loop.run(requests, in_flight)
-    after = [processes.cpu_seconds(pids) for pids in of]
+    after = [processes.cpu_seconds(pids) for pids in groups]
     if timings.not_ok or timings.doubled:
         raise ClusterError(f"{timings.not_ok} of {len(requests)} requests not answered well, {timings.doubled} twice")
     return timings, [(late - early) / len(requests) * 1e6 for early, late in zip(before, after, strict=True)]

@@ -1,8 +1,8 @@
-"""What the stream processor's profiles cost as users come: `python -m bench.growth.kept`.
+"""The cost of the stream processor's profiles as the number of users grows: `python -m bench.growth.kept`.
 
-The users are put into its file as when it reads `profiles` back, 1,000 records at once, and read as an interaction of
-theirs is folded in. Times are processor time, but that of filling, which is what passes. Memory is the most that the
-process had, Python included.
+The users are written to its file as when it reads `profiles` back, 1,000 records at a time, and read as when an
+interaction is added. Times are processor time, except that of filling, which is wall-clock time. Memory is the peak of
+the process, Python included.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _HEAD = """\
 
 @dataclass(frozen=True, slots=True)
 class KeptCost:
-    """Of the file as a whole, and of one user."""
+    """The cost of the whole file, and of one user."""
 
     bytes: int
     fill_s: float
@@ -35,21 +35,25 @@ class KeptCost:
 
 
 def measured(where: Path, users: int, items: int) -> KeptCost:
-    """Puts that many users into a file below `where`, each with so many items, and reads some of them."""
+    """Writes `users` users with `items` items each to a file below `where`, and reads up to 20,000 of them."""
     kept, codec, fill_s = open_profile_file(where, "bench"), Codec(), 0.0
     for first in range(0, users, AT_ONCE):
-        made = changes(first, min(first + AT_ONCE, users), items)
-        profiles = {(0, one.user_id.encode()): codec.encode(one.profile, Encoding.JSON) for one in made if one.profile}
+        new_profiles = changes(first, min(first + AT_ONCE, users), items)
+        profiles = {
+            (0, change.user_id.encode()): codec.encode(change.profile, Encoding.JSON)
+            for change in new_profiles
+            if change.profile
+        }
         began = time.perf_counter()
         kept.put(profiles, {0: first + AT_ONCE})
         fill_s += time.perf_counter() - began
     draw = random.Random(1)
-    wanted = [(0, str(draw.randrange(users)).encode()) for _ in range(min(users, _LOOKUPS))]
+    keys = [(0, str(draw.randrange(users)).encode()) for _ in range(min(users, _LOOKUPS))]
     began = time.process_time()
-    assert all(kept.get(one) is not None for one in wanted)
-    lookup = (time.process_time() - began) / len(wanted)
+    assert all(kept.get(key) is not None for key in keys)
+    lookup_s = (time.process_time() - began) / len(keys)
     kept.close()
-    return KeptCost(sum(path.stat().st_size for path in where.iterdir()), fill_s, lookup * 1e6)
+    return KeptCost(sum(path.stat().st_size for path in where.iterdir()), fill_s, lookup_s * 1e6)
 
 
 def main() -> None:
@@ -57,15 +61,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.growth.kept", description=__doc__)
     parser.add_argument("--users", type=int, nargs="+", default=[100_000, 1_000_000])
     parser.add_argument("--items", type=int, default=50)
-    given = parser.parse_args()
+    options = parser.parse_args()
     print(_HEAD)
-    for users in given.users:
+    for users in options.users:
         with tempfile.TemporaryDirectory() as folder:
-            cost = measured(Path(folder), users, given.items)
-        most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+            cost = measured(Path(folder), users, options.items)
+        peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         print(
-            f"| {users:,} | {given.items} | {cost.bytes / 1e6:,.0f} | {cost.bytes / users:,.0f} | {cost.fill_s:.0f} "
-            f"| {cost.lookup_us:.1f} | {most:.0f} |",
+            f"| {users:,} | {options.items} | {cost.bytes / 1e6:,.0f} | {cost.bytes / users:,.0f} | {cost.fill_s:.0f} "
+            f"| {cost.lookup_us:.1f} | {peak_mb:.0f} |",
             flush=True,
         )
 

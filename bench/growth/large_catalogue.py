@@ -1,4 +1,4 @@
-"""Catalogues of any size that read like the sample shop's, for measuring how costs grow with them."""
+"""Catalogues of any size with titles like the sample shop's, to measure how costs grow with the catalogue."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - the name every torch reader knows
 from torch import Tensor
 
-_BLOCK, _LONGEST = 50_000, 9
+_BLOCK, _LONGEST = 50_000, 9  # vectors made at a time; words of a title
 
 
 def more_titles(titles: Sequence[str], count: int) -> list[str]:
-    """`titles`, and after them new ones: each word is one that follows the word before it in some of `titles`."""
+    """`titles`, then new ones from a Markov chain: each word follows its predecessor in one of `titles`."""
     following, chance = defaultdict(list), random.Random(7)
     for title in titles:
         words = ["", *title.split(), ""]
         for word, after in pairwise(words):
             following[word].append(after)
-    found = dict.fromkeys(titles[:count])
-    while len(found) < count:
-        found[_title(following, chance)] = None
-    return list(found)
+    unique_titles = dict.fromkeys(titles[:count])
+    while len(unique_titles) < count:
+        unique_titles[_title(following, chance)] = None
+    return list(unique_titles)
 
 
 def more_vectors(vectors: Tensor, count: int) -> Tensor:
-    """`vectors` [n, width] of unit length, and after them mixtures: three quarters of one, a quarter of another, noise.
+    """`vectors` [n, width] of unit length, then mixtures of two of them (3/4 and 1/4) with noise; [count, width].
 
-    With 100,000 encoded and 300,000 mixed, as many of the ten best were found by 16 to 256 cells as with 400,000
-    encoded, to within 0.01.
+    With 100,000 encoded and 300,000 mixed vectors, recall@10 with 16 to 256 cells was the same as with 400,000 encoded
+    ones, to within 0.01.
     """
     chance = torch.Generator().manual_seed(5)
     parts = [vectors[:count]]

@@ -1,4 +1,4 @@
-"""Requests of a given size: large by the history they are computed from, or by headers that are only passed on."""
+"""Requests of a given size: large by the history they are computed from, or by headers that are only copied."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from bench.requests import K, Request, RequestMaker
 from models.data.shop import load_catalogue
 from schemas.records import RecommendRequest
 
-_ITEMS = 500  # as many products as a history draws from: of all of them a long one would leave nothing to recommend
-_MOST_BYTES = 50_000_000
+_ITEMS = 500  # histories draw from so many products: drawn from all, a long one would leave nothing to recommend
+_MOST_BYTES = 50_000_000  # of all requests of one row
 
 
 @dataclass(slots=True)
 class Payload:
-    """Recommendations of one size; `history`: how many products each names; `most`: as many as are worth measuring."""
+    """Recommendation requests of one size; `history`: products in each; `most`: the most requests to measure."""
 
     name: str
     k: int = K
     history: int = 0
     headers: Sequence[tuple[str, bytes]] = ()
     most: int = 1_000_000
-    _asker: RequestMaker = field(default_factory=lambda: RequestMaker("recommend", seed=5))
+    _request_maker: RequestMaker = field(default_factory=lambda: RequestMaker("recommend", seed=5))
     _random: random.Random = field(default_factory=lambda: random.Random(5))
 
-    def ask(self, count: int) -> Sequence[Request]:
-        """So many new ones."""
+    def make(self, count: int) -> Sequence[Request]:
+        """`count` new requests."""
         items = load_catalogue().item_ids[:_ITEMS]
-        return [self._sized(request, items) for request in self._asker.ask(count).requests]
+        return [self._sized(request, items) for request in self._request_maker.make(count).requests]
 
     def _sized(self, request: Request, items: Sequence[str]) -> Request:
         assert isinstance(request, RecommendRequest)
@@ -40,14 +40,14 @@ class Payload:
 
 
 def payloads(size: int) -> Iterator[Payload]:
-    """A request of so many bytes by its history, and one by a header."""
+    """The payloads of `size` bytes: one by its history, one by a header."""
     plain = Payload("")
-    empty = _bytes(plain)
-    each = (_bytes(Payload("", history=1002)) - empty) / 1000
-    history, most = max(2, round((size - empty) / each) + 2), max(20, _MOST_BYTES // size)
+    empty_bytes = _bytes(plain)
+    bytes_per_item = (_bytes(Payload("", history=1002)) - empty_bytes) / 1000
+    history, most = max(2, round((size - empty_bytes) / bytes_per_item) + 2), max(20, _MOST_BYTES // size)
     yield Payload(f"{size:,} in {history:,} products of a history", history=history, most=most)
-    yield Payload(f"{size:,} in a header", headers=[("filler", bytes(max(0, size - empty)))], most=most)
+    yield Payload(f"{size:,} in a header", headers=[("filler", bytes(max(0, size - empty_bytes)))], most=most)
 
 
-def _bytes(one: Payload) -> int:
-    return len(msgspec.json.encode(msgspec.structs.replace(one.ask(1)[0], request_id="0" * 12)))
+def _bytes(payload: Payload) -> int:
+    return len(msgspec.json.encode(msgspec.structs.replace(payload.make(1)[0], request_id="0" * 12)))

@@ -1,7 +1,7 @@
-"""What the users' profiles cost a host as users come: `python -m bench.growth.profiles`.
+"""The cost of users' profiles on a host as the number of users grows: `python -m bench.growth.profiles`.
 
-The users are written as the follower writes them, 1,000 records at once, and read as a worker reads them. Times are
-processor time, but that of a standby, which is what passes until it has its first profile.
+The users are written as the follower writes them, 1,000 records at a time, and read as a worker reads them. Times are
+processor time, except that of a standby, which is wall-clock time until it has its first profile.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from consumers.profiles.store import Change, opened
 from consumers.requests.histories import ProfileHistories
 from schemas.records import Profile, Seen
 
-AT_ONCE = 1000
-_CATALOGUE = 50_000
+AT_ONCE = 1000  # records in one write
+_CATALOGUE = 50_000  # items
 _LOOKUPS = 20_000
 _HEAD = """\
 | users | items each | MB | bytes a user | µs to write one | µs to look one up | ms until a standby has them |
@@ -29,7 +29,7 @@ _HEAD = """\
 
 @dataclass(frozen=True, slots=True)
 class ProfilesCost:
-    """Of the store as a whole, and of one user."""
+    """The cost of the whole store, and of one user."""
 
     bytes: int
     write_us: float
@@ -38,47 +38,47 @@ class ProfilesCost:
 
 
 def measured(where: Path, users: int, items: int) -> ProfilesCost:
-    """Writes that many users below `where`, each with so many items, and reads some of them."""
+    """Writes `users` users with `items` items each below `where`, and reads up to 20,000 of them."""
     store = opened(where, "bench", 1 << 40)
     began = time.process_time()
     for first in range(0, users, AT_ONCE):
         store.write(changes(first, min(first + AT_ONCE, users), items), {0: first})
         store.limit_wal()
-    wrote = time.process_time() - began
+    write_s = time.process_time() - began
     bulletin.write(where, bulletin.Bulletin(store.path.name, complete=True, at=time.time_ns() // 1_000_000))
     began = time.perf_counter()
     histories = ProfileHistories(where)
     histories.start()
     assert len(histories.known("0").items) == items
-    standby = time.perf_counter() - began
-    lookup = _lookups(histories, users)
+    standby_s = time.perf_counter() - began
+    lookup_s = _lookups(histories, users)
     histories.close()
     store.close()
     size = sum(path.stat().st_size for path in where.iterdir())
-    return ProfilesCost(size, wrote / users * 1e6, lookup * 1e6, standby * 1000)
+    return ProfilesCost(size, write_s / users * 1e6, lookup_s * 1e6, standby_s * 1000)
 
 
 def changes(first: int, last: int, items: int) -> Iterator[Change]:
-    """Profiles of these users."""
+    """The profiles of the users `first` to `last` - 1, with `items` items each."""
     draw = random.Random(first)
     for user in range(first, last):
         at = 1_700_000_000_000 + draw.randrange(10**9)
-        seen = [
+        items_seen = [
             Seen(item_id=f"{draw.randrange(_CATALOGUE):06}", event="view", timestamp=at + 60_000 * number)
             for number in range(items)
         ]
-        yield Change(0, str(user), Profile(user_id=str(user), items=seen, updated_at=at))
+        yield Change(0, str(user), Profile(user_id=str(user), items=items_seen, updated_at=at))
 
 
 def _lookups(histories: ProfileHistories, users: int) -> float:
     draw = random.Random(1)
-    wanted = [str(draw.randrange(users)) for _ in range(min(users, _LOOKUPS))]
-    for user in wanted:
-        histories.known(user)  # the ids of items are in memory from then on, as in a worker that has served for a while
+    users_read = [str(draw.randrange(users)) for _ in range(min(users, _LOOKUPS))]
+    for user in users_read:
+        histories.known(user)  # loads the items' ids, as in a worker that has served for a while
     began = time.process_time()
-    for user in wanted:
+    for user in users_read:
         histories.known(user)
-    return (time.process_time() - began) / len(wanted)
+    return (time.process_time() - began) / len(users_read)
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""Others who serve the same model: one peer a file, each with the settings it ships with or its documentation advises.
+"""Other servers of the same model, one peer a file, each with its default settings or those its documentation advises.
 
-Run as `python -m bench.peers.<name> TASK`, a process of its own. What each computes is in `computing`, for all alike.
+Each runs in a process of its own, as `python -m bench.peers.<name> TASK`. All compute with `computing`.
 """

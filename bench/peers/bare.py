@@ -1,4 +1,4 @@
-"""The limit of the client itself: consume and produce exactly once with our client settings, nothing computed."""
+"""The limit of the Kafka client: consume and produce exactly once with our client settings, without a model."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from bench.peers.task import Task, given
 from schemas.records import Item, Result
 from standfast.core import clients, settings
 
-_ID = "the request's own id comes here"
+_ID = "the request's id is inserted here"
 _ITEM = Item(item_id="85123A", score=1.234567890123, title="WHITE HANGING HEART T-LIGHT HOLDER")
 
 
 def main(task: Task) -> None:
-    """Answers each request with ten products that are always the same, until it is killed."""
+    """Answers each request with the same ten products, until it is killed."""
     configured = settings.load()
     consumer = Consumer(clients.consumer(configured, "bare", task.group))
     producer = Producer(clients.transactional(configured, "bare", task.group))
@@ -29,12 +29,12 @@ def main(task: Task) -> None:
         for message in messages:
             producer.produce(task.results, head + (message.key() or b"") + tail, message.key())
         positions = consumer.position(consumer.assignment())
-        again(producer.send_offsets_to_transaction, positions, consumer.consumer_group_metadata())
-        again(producer.commit_transaction)
+        retried(producer.send_offsets_to_transaction, positions, consumer.consumer_group_metadata())
+        retried(producer.commit_transaction)
 
 
-def again(call: Callable[..., None], *arguments: object) -> None:
-    """Calls until it succeeds, as long as librdkafka says that it may: one time-out ended a whole comparison."""
+def retried(call: Callable[..., None], *arguments: object) -> None:
+    """Repeats a call while its error is retriable: a single time-out once ended a whole comparison."""
     while True:
         try:
             return call(*arguments)

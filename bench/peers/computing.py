@@ -1,4 +1,4 @@
-"""What every peer computes: our own trained model on a batch of requests, so that only the way to it differs."""
+"""The computation of every peer: our trained model on a batch of requests, so that only the serving differs."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from standfast.core.services import resolved, spec_of
 
 
 def query(request: Request) -> Query:
-    """What the model is asked for this request."""
+    """The model's query for this request."""
     if isinstance(request, SearchRequest):
         return SearchQuery(request.query, request.k, request.user_id)
     return RecommendQuery(request.user_id, request.k, tuple(request.history), request.exclude_seen)
 
 
 def kind(service: str) -> type[Request]:
-    """The requests of a service."""
+    """The request type of a service."""
     return cast("type[Request]", resolved(spec_of(service).request))
 
 
 def loaded(service: str, device: str, *, as_usual: bool = False) -> Model[Any]:
-    """The active model, warm, on one thread: what a Standfast worker has, or with the encoder that others have."""
+    """The active model, warm, on one thread, as in a Standfast worker; `as_usual`: with the encoder of transformers."""
     import torch
 
     from bench.peers.usual import usual
@@ -43,7 +43,7 @@ def loaded(service: str, device: str, *, as_usual: bool = False) -> Model[Any]:
 
 
 class Computing:
-    """The model in this process, from requests to answers."""
+    """The model in this process, which turns requests into answers."""
 
     def __init__(self, task: Task) -> None:
         self._model = loaded(task.service, task.device, as_usual=task.as_usual)
@@ -51,18 +51,18 @@ class Computing:
 
     def results(self, requests: Sequence[Request]) -> list[Result]:
         """One answer for each request, in their order."""
-        found = self._model.predict([query(request) for request in requests])
-        return [result(one, items) for one, items in zip(requests, found, strict=True)]
+        predictions = self._model.predict([query(request) for request in requests])
+        return [result(request, items) for request, items in zip(requests, predictions, strict=True)]
 
 
 class Json:
-    """Requests and answers as the bytes that cross a topic."""
+    """The JSON decoder of requests and encoder of answers."""
 
     def __init__(self, service: str) -> None:
         self.request: msgspec.json.Decoder[Request] = msgspec.json.Decoder(kind(service))
         self.written = msgspec.json.Encoder().encode
 
 
-def result(request: Request, found: Sequence[Item]) -> Result:
+def result(request: Request, items: Sequence[Item]) -> Result:
     """The answer to one request."""
-    return Result(request_id=request.request_id or "", status="ok", items=list(found))
+    return Result(request_id=request.request_id or "", status="ok", items=list(items))

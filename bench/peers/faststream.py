@@ -1,4 +1,4 @@
-"""FastStream as it ships: a batch subscriber with its own polling interval and acknowledgement, at least once."""
+"""FastStream with default settings: a batch subscriber with its own polling interval and acknowledgement."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from bench.peers.task import Task, given
 
 
 def application(task: Task) -> FastStream:
-    """One handler from the request topic to the result topic; a plain function, which FastStream runs in a thread."""
+    """The application: one handler from request to result topic, a function that FastStream runs in a thread."""
     computing, request = Computing(task), kind(task.service)
     broker = KafkaBroker(task.servers)
 

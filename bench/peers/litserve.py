@@ -1,4 +1,4 @@
-"""LitServe over HTTP: batches of at most as many as ours, a batch timeout of 5 ms, one worker, one API server."""
+"""LitServe over HTTP: our batch size, a batch timeout of 5 ms, one worker, one API server."""
 
 from __future__ import annotations
 
@@ -10,40 +10,40 @@ from bench.peers.task import Task, given
 from bench.requests import Request
 from schemas.records import Result
 
-_WAIT_S = 0.005
+_WAIT_S = 0.005  # longest wait for a batch to fill
 
 
 class Api(litserve.LitAPI):  # type: ignore[misc]
-    """The model behind LitServe's four methods."""
+    """The model behind LitServe's hooks."""
 
     def __init__(self, task: Task) -> None:
         super().__init__(max_batch_size=task.batch, batch_timeout=_WAIT_S)
         self._task = task
 
-    def setup(self, device: str) -> None:  # noqa: ARG002 - the task says which
+    def setup(self, device: str) -> None:  # noqa: ARG002 - the task names the device
         """Loads the model, in the worker's process."""
         self._kind = kind(self._task.service)
         self._computing = Computing(self._task)
 
-    # Without annotations, as LitServe documents these two: it makes its endpoint's types from them.
+    # Without annotations, as in LitServe's documentation: it derives its endpoint's types from them.
     def decode_request(self, request):  # type: ignore[no-untyped-def]
-        """From LitServe's parsed JSON."""
+        """The request from LitServe's parsed JSON."""
         return msgspec.convert(request, self._kind)
 
     def encode_response(self, output):  # type: ignore[no-untyped-def]
-        """To what LitServe writes as JSON."""
+        """The answer in the form that LitServe writes as JSON."""
         return msgspec.to_builtins(output)
 
     def batch(self, inputs: list[Request]) -> list[Request]:
-        """They need not become one array."""
+        """The inputs unchanged: the model takes a list."""
         return inputs
 
     def predict(self, x: list[Request]) -> list[Result]:
-        """The whole batch at once."""
+        """The answers to a batch."""
         return self._computing.results(x)
 
     def unbatch(self, output: list[Result]) -> list[Result]:
-        """They were never one array."""
+        """The answers unchanged: they are a list already."""
         return output
 
 

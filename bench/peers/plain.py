@@ -1,4 +1,4 @@
-"""A plain loop as one would write it by hand: poll, drain, compute, produce, flush, commit; at least once."""
+"""A plain loop as written by hand: poll, drain, compute, produce, flush, commit; at least once."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from confluent_kafka import Consumer, Message, Producer
 from bench.peers.computing import Computing, Json
 from bench.peers.task import Task, given
 
-_WAIT_S = 1.0
+_WAIT_S = 1.0  # of one poll for the first record
 
 
 def batches(consumer: Consumer, topic: str, size: int) -> Iterator[list[Message]]:
-    """What there is, up to a batch, for ever: waits for a first record and never for one that may not come."""
+    """Yields batches of at most `size` records, endlessly: waits for the first record, then takes what there is."""
     consumer.subscribe([topic])
     while True:
         first = consumer.poll(_WAIT_S)
         if first is None:
             continue
-        found = [one for one in (first, *consumer.consume(size - 1, 0)) if one.error() is None]
-        if found:
-            yield found
+        messages = [message for message in (first, *consumer.consume(size - 1, 0)) if message.error() is None]
+        if messages:
+            yield messages
 
 
 def consumer_of(task: Task) -> Consumer:
-    """A consumer with librdkafka's defaults that commits when it is told to."""
+    """A consumer with librdkafka's defaults but no automatic commit."""
     return Consumer(
         {
             "bootstrap.servers": task.servers,

@@ -1,4 +1,4 @@
-"""Ray Serve over HTTP: one replica, @serve.batch of at most as many as ours with a wait of 5 ms."""
+"""Ray Serve over HTTP: one replica, @serve.batch with our batch size and a wait of 5 ms."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from ray import serve
 from bench.peers.computing import Computing, kind
 from bench.peers.task import Task, given
 
-_WAIT_S = 0.005
-_STORE = 200_000_000
+_WAIT_S = 0.005  # longest wait for a batch to fill
+_STORE = 200_000_000  # bytes of the object store
 
 
 class Replica:
@@ -27,7 +27,7 @@ class Replica:
         self._batched = serve.batch(max_batch_size=task.batch, batch_wait_timeout_s=_WAIT_S)(self._predict)
 
     async def __call__(self, request: Any) -> Any:
-        """One HTTP request, answered from the batch it came to be in."""
+        """Answers one HTTP request, as part of a batch."""
         return await self._batched(await request.json())
 
     async def _predict(self, bodies: list[Any]) -> list[Any]:
@@ -43,10 +43,10 @@ def main(task: Task) -> None:
         object_store_memory=_STORE,
         include_dashboard=False,
         log_to_driver=False,
-        _temp_dir=str(Path(task.pid_file).parent),  # no deeper: the path of its socket may have 107 characters
+        _temp_dir=str(Path(task.pid_file).parent),  # short: a Unix socket's path has at most 107 characters
     )
     serve.start(http_options={"host": "127.0.0.1", "port": task.port})
-    # By default five requests may be in a replica at once, and no batch could fill.
+    # By default a replica takes five requests at once, so no batch could fill.
     deployment = serve.deployment(num_replicas=1, max_ongoing_requests=2 * task.batch + 64)(Replica)
     serve.run(deployment.bind(task), route_prefix="/predict")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))

@@ -1,4 +1,4 @@
-"""What a peer's process is told: one JSON object, its only argument."""
+"""The task of a peer's process: one JSON object, its only argument."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import msgspec
 
 
 class Task(msgspec.Struct, frozen=True, kw_only=True):
-    """What to serve and where. `batch`: most requests at once; `pid_file`: where the process with the model is told.
+    """What to serve and where. `batch`: most requests in one; `pid_file`: for the pid of the process with the model.
 
     `as_usual`: with the encoder as transformers computes it, in float32.
     """
@@ -27,14 +27,14 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     as_usual: bool = False
 
     def argument(self) -> str:
-        """The command line's form of it."""
+        """The task as a command-line argument."""
         return msgspec.json.encode(self).decode()
 
     def computes_here(self) -> None:
-        """Tells the bench that this process has the model, so that it is pinned as such."""
+        """Writes this process's pid to `pid_file`: it has the model, so the benchmark pins it to the model's core."""
         Path(self.pid_file).write_text(str(os.getpid()), encoding="utf-8")
 
 
 def given() -> Task:
-    """The task of this process."""
+    """The task of this process, from its command line."""
     return msgspec.json.decode(sys.argv[1], type=Task)

@@ -1,4 +1,4 @@
-"""The search model as most would serve it: its encoder through transformers, in float32."""
+"""The search model as it is usually served: with the encoder of transformers, in float32."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from models.search.model import HybridSearch
 
 
 def usual(model: HybridSearch) -> HybridSearch:
-    """The same catalogue, words and ranking with that encoder; takes 11 s, most of it the import."""
+    """The same catalogue, words and ranking with that encoder; takes 11 s, mostly for the import."""
     from transformers import AutoModel
 
-    ours = model._encoder  # noqa: SLF001 - nobody but this comparison takes a model apart
+    ours = model._encoder  # noqa: SLF001 - only this comparison takes a model apart
     bert = AutoModel.from_pretrained(encoder_folder(ours.name)).eval().to(ours.device)
     backbone = _AutoBackbone(bert, ours.device, torch.float32)
     theirs = Encoder(ours.name, ours.digest, backbone, ours._tokenizer, ours.device)  # noqa: SLF001

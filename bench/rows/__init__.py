@@ -1,6 +1,6 @@
-"""The figures to reach, in one place: each row names how it is measured and what its figures must come to.
+"""The table of figures to reach: each row names how it is measured and the thresholds of its figures.
 
-`python -m standfast bench all` measures them; a further row is a line here.
+`python -m standfast bench all` measures them; a new row is an entry here.
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ from collections.abc import Sequence
 from bench.rows.beside import SideBySide
 from bench.rows.faults import NOTHING_LOST, Refill, Strikes
 from bench.rows.row import Row, Threshold
-from bench.rows.soak import soaked
-from bench.rows.steady import flooded, memory, quality, started
+from bench.rows.soak import measure_soak
+from bench.rows.steady import measure_memory, measure_overload, measure_quality, measure_startup
 from standfast.core.errors import UsageError
 
 _ALL_WELL = Threshold("wrong", 0)
 _BEYOND = (Threshold("p50 beyond raw", 4, "ms"), Threshold("p99 beyond raw", 12, "ms"), _ALL_WELL)
 
-# Those on the same system stand together, so that it is started once.
+# Rows on the same system are adjacent, so that it is started once.
 ROWS = (
     Row(
         "kill", "SIGKILL of a worker, until its partitions' next answer",
@@ -46,9 +46,9 @@ ROWS = (
     ),
     Row(
         "overload", "three times the searches it can compute",
-        flooded, (Threshold("in time, of capacity", 0.9, at_least=True), *NOTHING_LOST),
+        measure_overload, (Threshold("in time, of capacity", 0.9, at_least=True), *NOTHING_LOST),
     ),
-    Row("memory", "a worker's or standby's proportional set size", memory, (Threshold("largest", 200, "MB"),)),
+    Row("memory", "a worker's or standby's proportional set size", measure_memory, (Threshold("largest", 200, "MB"),)),
     Row(
         "broker", "SIGKILL of one broker of three: longest pause",
         Strikes("broker", "three brokers", 8, 1, rate=30), (Threshold("worst", 2000, "ms"), *NOTHING_LOST),
@@ -92,16 +92,20 @@ ROWS = (
         "many-recommend", "512 recommendations in flight",
         SideBySide("recommend", 512, ("of bare",)), (Threshold("of bare", 0.6, at_least=True), _ALL_WELL),
     ),
-    Row("quality", "what the precision that serves costs in nDCG@10", quality, (Threshold("nDCG@10 lost", 0.002),)),
+    Row(
+        "quality", "what the precision that serves costs in nDCG@10",
+        measure_quality, (Threshold("nDCG@10 lost", 0.002),),
+    ),
     Row(
         "startup",
         "from `standfast up` to both services' first answers",
-        started,
+        measure_startup,
         (Threshold("first answers", 10, "s"),),
     ),
     Row(
         "soak", "8 workers, 64 partitions, 100 searches and 1,000 recommendations a second, one kill after the other",
-        soaked, (*NOTHING_LOST, Threshold("growth", 1.1), Threshold("p99 between failovers, of what it may be", 1)),
+        measure_soak,
+        (*NOTHING_LOST, Threshold("growth", 1.1), Threshold("p99 between failovers, of what it may be", 1)),
     ),
 )  # fmt: skip
 
@@ -110,8 +114,8 @@ def chosen(names: str | None) -> Sequence[Row]:
     """The rows of a list such as `kill,hang`, in the table's order, or all; raises UsageError for a wrong name."""
     if names is None:
         return ROWS
-    asked = [one.strip() for one in names.split(",")]
-    wrong = [one for one in asked if one not in {row.name for row in ROWS}]
+    asked = [name.strip() for name in names.split(",")]
+    wrong = [name for name in asked if name not in {row.name for row in ROWS}]
     if wrong:
         raise UsageError(f"--only {','.join(wrong)}: there are {', '.join(row.name for row in ROWS)}")
     return [row for row in ROWS if row.name in asked]

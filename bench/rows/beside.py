@@ -1,4 +1,4 @@
-"""Rows of a comparison: Standfast beside the raw limit, and peers, on the same requests in turn."""
+"""Rows that compare Standfast with the raw limit, and with peers, on the same requests in turn."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 from bench.beside.contenders import BARE, STANDFAST
 from bench.beside.results import Comparison, Run, Spread, Summary, spread
-from bench.beside.run import comparison, wanted
+from bench.beside.run import comparison_plan, run_comparison
 from bench.rows.row import Measurement, RowContext, shown
 from standfast.core.errors import ClusterError
 
-_ROUNDS, _FEW = 3, 60
-# What a row calls a figure, what a summary calls it, its digits and its unit.
+_ROUNDS, _QUICK_REQUESTS = 3, 60
+# By a figure's name in a row: its field in a `Summary`, its decimals and its unit.
 _FIGURES = {
     "p50 beyond raw": ("beyond_ms", 1, "ms"),
     "p99 beyond raw": ("beyond_p99_ms", 1, "ms"),
@@ -27,7 +27,7 @@ _FIGURES = {
 
 @dataclass(frozen=True, slots=True)
 class SideBySide:
-    """One service with so many requests in flight. `figures`: those of `_FIGURES` that its row is about."""
+    """One service with `in_flight` requests in flight. `figures`: those of `_FIGURES` that its row has."""
 
     service: str
     in_flight: int
@@ -35,47 +35,47 @@ class SideBySide:
     mix: str = "uniform"
 
     def __call__(self, context: RowContext) -> Measurement:
-        """Figures, spread over the rounds. `wrong`: answered twice or not well; `times NAME`: answers/s by a peer's."""
+        """Its figures over the rounds. `wrong`: not ok or answered twice; `times NAME`: answers/s by a peer's."""
         context.shared.clear()
-        rounds, requests = (1, max(_FEW, 4 * self.in_flight)) if context.quick else (_ROUNDS, None)
-        asked = wanted(context.peers, {self.service: [self.in_flight]}, requests, rounds, self.mix)
-        found = comparison(context.shared.settings, asked, context.tell)
-        ours = _ours(found)
-        figures = {name: one for name in self.figures if (one := getattr(ours, _FIGURES[name][0])) is not None}
-        by_peer = dict(_by_peer(found.runs, ours.load))
-        wrong = ours.not_ok + ours.doubled
-        told = [
-            *(_told(name, one) for name, one in figures.items()),
-            *(f"{n} {shown(s, 2)}" for n, s in by_peer.items()),
+        rounds, requests = (1, max(_QUICK_REQUESTS, 4 * self.in_flight)) if context.quick else (_ROUNDS, None)
+        plan = comparison_plan(context.peers, {self.service: [self.in_flight]}, requests, rounds, self.mix)
+        comparison = run_comparison(context.shared.settings, plan, context.tell)
+        summary = _ours(comparison)
+        figures = {name: value for name in self.figures if (value := getattr(summary, _FIGURES[name][0])) is not None}
+        by_peer = dict(_by_peer(comparison.runs, summary.load))
+        wrong = summary.not_ok + summary.doubled
+        parts = [
+            *(_in_words(name, figure) for name, figure in figures.items()),
+            *(f"{name} {shown(figure, 2)}" for name, figure in by_peer.items()),
         ]
         return Measurement(
-            f"{'; '.join(told)}; {ours.per_second.median:,.0f}/s, {wrong} wrong",
+            f"{'; '.join(parts)}; {summary.per_second.median:,.0f}/s, {wrong} wrong",
             {**figures, **by_peer, "wrong": float(wrong)},
-            found,
-            tuple(found.failures),
+            comparison,
+            tuple(comparison.failures),
         )
 
 
-def _ours(found: Comparison) -> Summary:
-    """What is judged: Standfast's last load, which is the one with long requests where there are two."""
-    ours = [one for one in found.summary if one.contender == STANDFAST.name]
+def _ours(comparison: Comparison) -> Summary:
+    """The summary that is judged: Standfast's last load, which of two is the one with long requests."""
+    ours = [summary for summary in comparison.summary if summary.contender == STANDFAST.name]
     if not ours:
-        raise ClusterError(f"standfast was not measured: {'; '.join(found.failures) or 'no reason was given'}")
+        raise ClusterError(f"standfast was not measured: {'; '.join(comparison.failures) or 'no reason was given'}")
     return ours[-1]
 
 
 def _by_peer(runs: list[Run], load: str) -> Iterator[tuple[str, Spread]]:
-    """Our answers a second by each peer's in the same round."""
-    under = {(run.contender, run.round): run.per_second for run in runs if run.load == load}
-    for peer in dict.fromkeys(name for name, _ in under if name not in {STANDFAST.name, BARE.name}):
-        both = [
-            (under.get((STANDFAST.name, number)), theirs) for (name, number), theirs in under.items() if name == peer
+    """Our answers per second divided by each peer's in the same round."""
+    rates = {(run.contender, run.round): run.per_second for run in runs if run.load == load}
+    for peer in dict.fromkeys(name for name, _ in rates if name not in {STANDFAST.name, BARE.name}):
+        pairs = [
+            (rates.get((STANDFAST.name, number)), theirs) for (name, number), theirs in rates.items() if name == peer
         ]
-        ratios = [ours / theirs for ours, theirs in both if ours]
+        ratios = [ours / theirs for ours, theirs in pairs if ours]
         if ratios:
             yield f"times {peer}", spread(ratios)
 
 
-def _told(name: str, figure: Spread) -> str:
+def _in_words(name: str, figure: Spread) -> str:
     _, digits, unit = _FIGURES[name]
     return f"{name} {shown(figure, digits)}{unit and f' {unit}'}"

@@ -1,4 +1,4 @@
-"""Rows of strikes under load: how long until somebody else answers, or how long anybody waits."""
+"""Rows of faults under load: the time until a successor answers, or the longest pause of any request."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from bench.rows.shared_system import Kind
 from bench.system_process import SystemProcess
 
 NOTHING_LOST = (Threshold("lost", 0), Threshold("doubled", 0))
-_PAUSE_S = 1.0
+_PAUSE_S = 1.0  # between two strikes, on average
 
 
 @dataclass(frozen=True, slots=True)
 class Strikes:
-    """So many strikes of one kind at so many searches a second."""
+    """`times` strikes of one kind (`quick` with --quick) under `rate` searches per second, on the system `on`."""
 
     strike: str
     on: Kind
@@ -27,25 +27,25 @@ class Strikes:
     rate: float = 100.0
 
     def __call__(self, context: RowContext) -> Measurement:
-        """Figures in milliseconds: median, p99 and worst of what the strike is judged by; lost and doubled answers."""
-        found = self.struck(context)
-        times = f"{found.median_ms:,.1f} / {found.p99_ms:,.1f} / {found.worst_ms:,.1f} ms"
+        """Milliseconds: median, p99 and worst of the strike's figure; and the counts of lost and doubled answers."""
+        result = self.strike_all(context)
+        times = f"{result.median_ms:,.1f} / {result.p99_ms:,.1f} / {result.worst_ms:,.1f} ms"
         return Measurement(
-            f"{times} (median / p99 / worst of {found.strikes} at {found.rate:g}/s); {counted(found)}",
-            {"median": found.median_ms, "p99": found.p99_ms, "worst": found.worst_ms, **losses(found)},
-            found,
+            f"{times} (median / p99 / worst of {result.strikes} at {result.rate:g}/s); {losses_in_words(result)}",
+            {"median": result.median_ms, "p99": result.p99_ms, "worst": result.worst_ms, **losses(result)},
+            result,
         )
 
-    def struck(self, context: RowContext) -> Failover:
-        """All that is known of them."""
-        scene = context.shared.at(self.on, context.tell)
+    def strike_all(self, context: RowContext) -> Failover:
+        """Runs the strikes and returns all their figures."""
+        system = context.shared.running(self.on, context.tell)
         times = self.quick if context.quick else self.times
         context.tell(f"{times} times {self.strike}")
-        return failover(scene, self.strike, times, self.rate, _PAUSE_S)
+        return failover(system, self.strike, times, self.rate, _PAUSE_S)
 
 
 class Refilled(msgspec.Struct, frozen=True, kw_only=True):
-    """Kills, and of each takeover how long the supervisor saw it take."""
+    """Kills, and the duration of each takeover as the supervisor logged it."""
 
     failover: Failover
     active_ms: list[float]
@@ -53,38 +53,38 @@ class Refilled(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, slots=True)
 class Refill:
-    """Strikes by which standbys are spent."""
+    """Strikes that each use up a standby."""
 
     strikes: Strikes
 
     def __call__(self, context: RowContext) -> Measurement:
-        """Figures: `active`, from the death until the standby has its partitions; `next ready` and the system whole."""
-        scene = context.shared.at(self.strikes.on, context.tell)
-        before = len(scene.place.takeovers_ms()) if isinstance(scene.place, SystemProcess) else 0
-        found = self.strikes.struck(context)
-        active = scene.place.takeovers_ms()[before:] if isinstance(scene.place, SystemProcess) else []
-        figures = {"next ready, worst": max(found.whole_ms), **losses(found)}
+        """Figures: `active`, from the death until the standby has the partitions; `next ready`, until full strength."""
+        system = context.shared.running(self.strikes.on, context.tell)
+        before = len(system.control.takeovers_ms()) if isinstance(system.control, SystemProcess) else 0
+        result = self.strikes.strike_all(context)
+        active = system.control.takeovers_ms()[before:] if isinstance(system.control, SystemProcess) else []
+        figures = {"next ready, worst": max(result.whole_ms), **losses(result)}
         if active:
             figures["active, median"] = quantile(active, 0.5)
-        told = f"active after {_three(active)} ms, next ready after {_three(found.whole_ms)} ms"
+        text = f"active after {_three(active)} ms, next ready after {_three(result.whole_ms)} ms"
         return Measurement(
-            f"{told} (median / p99 / worst of {found.strikes}); {counted(found)}",
+            f"{text} (median / p99 / worst of {result.strikes}); {losses_in_words(result)}",
             figures,
-            Refilled(failover=found, active_ms=active),
+            Refilled(failover=result, active_ms=active),
         )
 
 
-def losses(found: Failover) -> dict[str, float]:
-    """What must be nothing."""
-    return {"lost": found.lost, "doubled": found.doubled}
+def losses(result: Failover) -> dict[str, float]:
+    """The figures that must be 0."""
+    return {"lost": result.lost, "doubled": result.doubled}
 
 
-def counted(found: Failover) -> str:
-    """The same in words."""
-    return f"{found.lost} lost, {found.doubled} doubled of {found.requests:,}"
+def losses_in_words(result: Failover) -> str:
+    """The same figures in words."""
+    return f"{result.lost} lost, {result.doubled} doubled of {result.requests:,}"
 
 
 def _three(values: list[float]) -> str:
     if not values:
         return "?"
-    return " / ".join(f"{one:,.0f}" for one in (quantile(values, 0.5), quantile(values, 0.99), max(values)))
+    return " / ".join(f"{ms:,.0f}" for ms in (quantile(values, 0.5), quantile(values, 0.99), max(values)))

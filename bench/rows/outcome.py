@@ -1,4 +1,4 @@
-"""What became of a row: judged against its aims, or not measured and why."""
+"""The outcome of a row: judged by its thresholds, or the reason why it was not measured."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from bench.rows.row import Figure, Measurement, Row, Threshold
 class RowOutcome(msgspec.Struct, frozen=True, kw_only=True):
     """One row as it is reported. `reason`: what it missed or why it was not measured; empty if it was reached.
 
-    `others`: cores that processes of others used meanwhile. `detail`: everything that was measured.
+    `others`: cores that other processes used meanwhile. `detail`: everything that was measured.
     """
 
     name: str
@@ -27,48 +27,48 @@ class RowOutcome(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
-    """The table, and how it came about."""
+    """The table, with the machine and settings it was measured on."""
 
     machine: Machine
     settings: dict[str, str]
     rows: list[RowOutcome]
 
 
-def judged(row: Row, found: Measurement, peers: str, others: float, seconds: float) -> RowOutcome:
-    """The row with what was found; a figure that is missing has not reached its aim."""
-    aims = asked_for(row, peers)
-    missed = [reason for aim in aims if (reason := _missed(aim, found))]
-    reasons = [*missed, *found.trouble]
+def judged(row: Row, measurement: Measurement, peers: str, others: float, seconds: float) -> RowOutcome:
+    """The row with its measurement; a figure that is missing counts as not reached."""
+    aims = thresholds_for(row, peers)
+    missed = [reason for aim in aims if (reason := _missed(aim, measurement))]
+    reasons = [*missed, *measurement.trouble]
     return RowOutcome(
         name=row.name,
         what=row.what,
-        measured=found.shown,
-        to_reach=told(aims),
+        measured=measurement.shown,
+        to_reach=in_words(aims),
         reached=not reasons,
         reason="; ".join(reasons),
-        figures=dict(found.figures),
+        figures=dict(measurement.figures),
         others=round(others, 2),
         seconds=round(seconds, 1),
-        detail=found.detail,
+        detail=measurement.detail,
     )
 
 
 def failed(row: Row, why: str, peers: str, others: float, seconds: float) -> RowOutcome:
-    """The row, which could not be measured."""
+    """The outcome of a row that could not be measured."""
     return judged(row, Measurement("not measured", {}, trouble=(why,)), peers, others, seconds)
 
 
-def asked_for(row: Row, peers: str) -> list[Threshold]:
-    """Its aims, without those that compare with a peer who is not measured."""
+def thresholds_for(row: Row, peers: str) -> list[Threshold]:
+    """Its thresholds, without those relative to a peer that is not measured."""
     return [aim for aim in row.aims if not aim.peer or aim.peer in peers.split(",") or peers == "all"]
 
 
-def told(aims: list[Threshold]) -> str:
-    """What is to be reached, in words."""
+def in_words(aims: list[Threshold]) -> str:
+    """The thresholds in words."""
     return ", ".join(map(str, aims))
 
 
-def _missed(aim: Threshold, found: Measurement) -> str:
-    if aim.figure not in found.figures:
-        return "" if found.trouble else f"{aim.figure} was not measured"
-    return "" if aim.reached_by(found.figures[aim.figure]) else f"missed: {aim}"
+def _missed(aim: Threshold, measurement: Measurement) -> str:
+    if aim.figure not in measurement.figures:
+        return "" if measurement.trouble else f"{aim.figure} was not measured"
+    return "" if aim.reached_by(measurement.figures[aim.figure]) else f"missed: {aim}"

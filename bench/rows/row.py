@@ -1,4 +1,4 @@
-"""One row of the table of figures to reach: what is measured, how, and what its figures must come to."""
+"""One row of the table of figures to reach: what is measured, how, and the thresholds of its figures."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ Figure = float | Spread
 
 @dataclass(frozen=True, slots=True)
 class Threshold:
-    """What one figure of a row must come to; of several rounds the median must.
+    """The limit of one figure of a row; of several rounds the median must be within it.
 
-    `peer`: it is asked for only where that peer is measured beside us.
+    `at_least`: it is a lower limit, otherwise an upper one. `peer`: it applies only if that peer is measured too.
     """
 
     figure: str
@@ -25,7 +25,7 @@ class Threshold:
     peer: str = ""
 
     def reached_by(self, figure: Figure) -> bool:
-        """Whether it does."""
+        """Whether the figure is within the limit."""
         value = figure.median if isinstance(figure, Spread) else figure
         return value >= self.limit if self.at_least else value <= self.limit
 
@@ -37,7 +37,7 @@ class Threshold:
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """What was measured: in words, the figures that aims name, all of it, and what could not be measured and why."""
+    """A measurement: in words, its figures by name, all details, and what could not be measured and why."""
 
     shown: str
     figures: Mapping[str, Figure]
@@ -47,7 +47,7 @@ class Measurement:
 
 @dataclass(frozen=True, slots=True)
 class RowContext:
-    """Where and how a row is measured. `peers`: names for `--against`; `tell` hears what is done now."""
+    """Where and how a row is measured. `peers`: names for `--against`; `tell` is called with lines of progress."""
 
     shared: SharedSystem
     quick: bool
@@ -66,6 +66,6 @@ class Row:
 
 
 def shown(figure: Spread, digits: int) -> str:
-    """Least, median and most of several rounds, or the only one."""
-    least, median, most = (f"{one:,.{digits}f}" for one in (figure.min, figure.median, figure.max))
+    """Minimum, median and maximum of several rounds as text, or the only value."""
+    least, median, most = (f"{value:,.{digits}f}" for value in (figure.min, figure.median, figure.max))
     return median if least == most else f"{least} - {median} - {most}"

@@ -1,4 +1,4 @@
-"""One run through the rows: each measured and judged, whatever becomes of the others; nothing of it is left."""
+"""One run through the rows: each is measured and judged, even if others fail; nothing is left running."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from multiprocessing import resource_tracker
 
 from bench.background import BackgroundLoad
-from bench.beside.conditions import system_described
+from bench.beside.conditions import system_conditions
 from bench.beside.contenders import chosen as peers_named
 from bench.environment import workplace
 from bench.figures import machine
@@ -24,46 +24,46 @@ _SYSTEMS = (
 
 
 def measured(settings: Settings, rows: Sequence[Row], peers: str, quick: bool, tell: Callable[[str], None]) -> Report:
-    """Measures them one after the other, which takes three quarters of an hour, or ten minutes with `quick`.
+    """Measures the rows one after the other, which takes 45 minutes, or 10 with `quick`.
 
-    Raises UsageError and SetupError for peers that are not there, before anything is measured.
+    Raises UsageError or SetupError for unknown or uninstalled peers before anything is measured.
     """
     peers_named(peers)
-    about = {
+    conditions = {
         "rows": "few kills, requests and rounds: for a look" if quick else "in full",
         "systems": _SYSTEMS,
-        **system_described(settings),
+        **system_conditions(settings),
     }
-    resource_tracker.ensure_running()  # each comparison would start another, and end it before its time
+    resource_tracker.ensure_running()  # once: else each comparison starts one of its own, and ends it too early
     with workplace() as folder:
         shared = SharedSystem(settings, folder, quick)
         try:
-            found = each(rows, lambda row: RowContext(shared, quick, peers, _named(row, tell)))
+            outcomes = each(rows, lambda row: RowContext(shared, quick, peers, _named(row, tell)))
         finally:
             shared.clear()
-    return Report(machine=machine(), settings=about, rows=found)
+    return Report(machine=machine(), settings=conditions, rows=outcomes)
 
 
 def each(rows: Sequence[Row], context_for: Callable[[Row], RowContext]) -> list[RowOutcome]:
-    """What became of each row; one that cannot be measured says why, and the next one's turn comes."""
-    found = []
+    """The outcome of each row; one that cannot be measured has the reason in its outcome, and the next row follows."""
+    outcomes = []
     for number, row in enumerate(rows, 1):
         context = context_for(row)
         context.tell(f"{number} of {len(rows)}, {row.what}")
-        found.append(_one(row, context))
-        context.tell(f"{found[-1].measured}{found[-1].reason and f'; {found[-1].reason}'}")
-    return found
+        outcomes.append(_outcome(row, context))
+        context.tell(f"{outcomes[-1].measured}{outcomes[-1].reason and f'; {outcomes[-1].reason}'}")
+    return outcomes
 
 
-def _one(row: Row, context: RowContext) -> RowOutcome:
+def _outcome(row: Row, context: RowContext) -> RowOutcome:
     began, others = time.monotonic(), BackgroundLoad()
     try:
-        found = row.measure(context)
+        measurement = row.measure(context)
     except Exception as error:  # noqa: BLE001 - one row that fails must not take an hour's other figures with it
-        context.shared.clear()  # who knows what it left behind
-        told = str(error) if isinstance(error, StandfastError) else f"{type(error).__name__}: {error}"
-        return failed(row, told, context.peers, others.cores(), time.monotonic() - began)
-    return judged(row, found, context.peers, others.cores(), time.monotonic() - began)
+        context.shared.clear()  # the row may have broken the system
+        reason = str(error) if isinstance(error, StandfastError) else f"{type(error).__name__}: {error}"
+        return failed(row, reason, context.peers, others.cores(), time.monotonic() - began)
+    return judged(row, measurement, context.peers, others.cores(), time.monotonic() - began)
 
 
 def _named(row: Row, tell: Callable[[str], None]) -> Callable[[str], None]:

@@ -1,4 +1,4 @@
-"""The systems that rows are measured on: one at a time, kept while the next row wants the same one, then ended."""
+"""The systems on which rows are measured: one at a time, kept while the next row needs the same kind."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from bench.environment import copied_models, new_home
-from bench.failover.campaign import scene_for
+from bench.failover.campaign import system_for
 from bench.kafka_warm_up import warm_up_kafka
 from bench.system_process import system_process
 from consumers.service import service
@@ -17,14 +17,14 @@ from drills.faults.running_system import RunningSystem
 from standfast.core.services import NAMES
 from standfast.core.settings import Settings
 
-# whole: `standfast up` as it ships; many: with four workers a service and 64 partitions; the others have search alone.
+# whole: `standfast up` with two workers a service; many: with four and 64 partitions; the others run only search.
 Kind = Literal["whole", "many", "three brokers", "supervisor", "two hosts"]
 _STRIKES: dict[Kind, str] = {"three brokers": "broker", "supervisor": "supervisor", "two hosts": "host"}
-_WARM_UP, _LITTLE = 3000, 100  # Kafka compiles itself while it works: twenty kills before that take a third longer
+_WARM_UP, _QUICK_WARM_UP = 3000, 100  # requests; twenty kills took a third longer before Kafka's JVM had compiled
 
 
 class SharedSystem:
-    """Keeps its systems in `folder`, with copies of the models that are active now; none is the user's.
+    """Starts its systems in `folder` with copies of the active models; the user's system is left alone.
 
     Raises ModelError where a service has none.
     """
@@ -34,45 +34,45 @@ class SharedSystem:
         self._quick = quick
         self._open = contextlib.ExitStack()
         self._kind: Kind | None = None
-        self._scene: RunningSystem | None = None
+        self._running: RunningSystem | None = None
         self._number = 0
         self._models = copied_models(NAMES, folder / "models-only")
 
-    def at(self, kind: Kind, tell: Callable[[str], None]) -> RunningSystem:
-        """Such a system, warm; the one before is ended unless it is one."""
-        if self._scene is None or self._kind != kind:
+    def running(self, kind: Kind, tell: Callable[[str], None]) -> RunningSystem:
+        """A warm system of that kind: the present one if it is of that kind, else a new one; the old one is ended."""
+        if self._running is None or self._kind != kind:
             self.clear()
             tell(f"starting a system: {kind}")
             self._number += 1
             home = new_home(self._models, f"{self._number}/home")
-            self._scene = self._open.enter_context(self._system(kind, home))
+            self._running = self._open.enter_context(self._started(kind, home))
             self._kind = kind
             tell("warming it up")
-            warm_up_kafka(self._scene, _LITTLE if self._quick else _WARM_UP)
-        return self._scene
+            warm_up_kafka(self._running, _QUICK_WARM_UP if self._quick else _WARM_UP)
+        return self._running
 
     def clear(self) -> None:
-        """Ends the system there is; for rows that start their own, and after one that may have broken it."""
-        self._scene = None
+        """Ends the present system: before rows that start their own, and after a row that may have broken it."""
+        self._running = None
         self._open.close()
 
-    def _system(self, kind: Kind, home: Path) -> AbstractContextManager[RunningSystem]:
+    def _started(self, kind: Kind, home: Path) -> AbstractContextManager[RunningSystem]:
         if kind == "whole":
             return _whole(with_workers(self.settings, 2), home)
         if kind == "many":
             kafka = self.settings.kafka.model_copy(update={"partitions": 64})
             return _whole(with_workers(self.settings, 4).model_copy(update={"kafka": kafka}), home)
-        return scene_for(_STRIKES[kind], with_workers(self.settings, 2), "search", home)
+        return system_for(_STRIKES[kind], with_workers(self.settings, 2), "search", home)
 
 
 def with_workers(settings: Settings, workers: int) -> Settings:
-    """The settings with so many workers and one standby a service."""
+    """The settings with `workers` workers and one standby for each service."""
     return settings.for_all_services(workers=workers, standbys=1)
 
 
 @contextmanager
 def _whole(settings: Settings, home: Path) -> Iterator[RunningSystem]:
-    """All that `standfast up` runs, with a Kafka of its own; the scene is that of search."""
+    """All that `standfast up` runs, with a Kafka of its own; the service is search."""
     kafka = settings.kafka.model_copy(update={"brokers": 1, "replication": 0})
     with system_process(settings.model_copy(update={"kafka": kafka}), "up", home, "standfast") as (process, located):
         yield RunningSystem(located, service("search", located), process)

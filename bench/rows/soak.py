@@ -1,4 +1,4 @@
-"""The row of the soak: many kills under a steady load of both services."""
+"""The soak row: many kills under a steady load of both services."""
 
 from __future__ import annotations
 
@@ -7,44 +7,46 @@ from collections.abc import Sequence
 from bench.failover.soak import ServiceSoak, Soak, Weight, soak
 from bench.rows.row import Measurement, RowContext
 
-_RATES: dict[str, float] = {"search": 100.0, "recommend": 1000.0}
-_FEW: dict[str, float] = {"search": 30.0, "recommend": 60.0}
-_MINUTES, _EVERY_S = 10.0, 10.0
+_RATES: dict[str, float] = {"search": 100.0, "recommend": 1000.0}  # requests per second
+_QUICK_RATES: dict[str, float] = {"search": 30.0, "recommend": 60.0}
+_MINUTES, _EVERY_S = 10.0, 10.0  # duration; seconds between kills
 _QUICK_MINUTES, _QUICK_EVERY_S = 0.5, 3.0
-_TIMES_CALM, _BEYOND_CALM_MS = 1.5, 20.0
+_TIMES_CALM, _BEYOND_CALM_MS = 1.5, 20.0  # limits of p99 between failovers, relative to the calm p99
 
 
-def soaked(context: RowContext) -> Measurement:
-    """Figures: lost, doubled, growth from the second weighing on, p99 between failovers by what it may be.
+def measure_soak(context: RowContext) -> Measurement:
+    """Figures: lost, doubled, growth of memory since the second sample, p99 between failovers relative to its limit.
 
-    The last is missing where latency had not settled before the first kill: there is nothing to compare with.
+    The last is missing if latency had not settled before the first kill: there is nothing to compare it with.
     """
-    scene = context.shared.at("many", context.tell)
-    rates, minutes, every_s = (_FEW, _QUICK_MINUTES, _QUICK_EVERY_S) if context.quick else (_RATES, _MINUTES, _EVERY_S)
+    system = context.shared.running("many", context.tell)
+    rates, minutes, every_s = (
+        (_QUICK_RATES, _QUICK_MINUTES, _QUICK_EVERY_S) if context.quick else (_RATES, _MINUTES, _EVERY_S)
+    )
     context.tell(f"a kill every {every_s:g} s for {minutes:g} minutes")
-    found = soak(scene.settings, rates, minutes * 60, every_s)
+    result = soak(system.settings, rates, minutes * 60, every_s)
     figures = {
-        "lost": float(sum(one.lost for one in found.served)),
-        "doubled": float(sum(one.doubled for one in found.served)),
-        "growth": grown(found.weights),
+        "lost": float(sum(served.lost for served in result.served)),
+        "doubled": float(sum(served.doubled for served in result.served)),
+        "growth": grown(result.weights),
     }
-    if not found.warm_up.settled:
+    if not result.warm_up.settled:
         return Measurement(
-            _shown(found), figures, found, ("latency had not settled before the kills: p99 is not compared",)
+            _shown(result), figures, result, ("latency had not settled before the kills: p99 is not compared",)
         )
-    figures["p99 between failovers, of what it may be"] = max(map(beyond_calm, found.served))
-    return Measurement(_shown(found), figures, found)
+    figures["p99 between failovers, of what it may be"] = max(map(beyond_calm, result.served))
+    return Measurement(_shown(result), figures, result)
 
 
 def grown(weights: Sequence[Weight]) -> float:
-    """How many times heavier workers, or supervisor and roles, are at the end than a minute after the beginning."""
+    """By what factor the memory of workers, or of supervisor and roles, grew since a minute after the beginning."""
     first, last = _compared(weights)
     return max(last.worker_mb / first.worker_mb, last.others_mb / first.others_mb)
 
 
-def beyond_calm(one: ServiceSoak) -> float:
-    """Its p99 between failovers by the most it may be: 1.5 times, or 20 ms more than, the p99 before the first kill."""
-    calm, between = one.calm_p99_ms, one.between_p99_ms
+def beyond_calm(served: ServiceSoak) -> float:
+    """Its p99 between failovers divided by its limit: 1.5 times the p99 before the first kill, or 20 ms more."""
+    calm, between = served.calm_p99_ms, served.between_p99_ms
     if calm is None or between is None:
         return float("inf")
     return between / max(_TIMES_CALM * calm, calm + _BEYOND_CALM_MS)
@@ -55,19 +57,20 @@ def _compared(weights: Sequence[Weight]) -> tuple[Weight, Weight]:
 
 
 def _most_grown(weights: Sequence[Weight]) -> str:
-    """The process that is so many megabytes heavier than it was."""
+    """The process whose memory grew most, and by how many megabytes."""
     first, last = _compared(weights)
-    more = {name: mb - first.each_mb[name] for name, mb in last.each_mb.items() if name in first.each_mb}
-    name = max(more, key=lambda one: more[one], default="nobody")
-    return f"{name} most, by {more.get(name, 0):,.0f} MB"
+    growth = {name: mb - first.each_mb[name] for name, mb in last.each_mb.items() if name in first.each_mb}
+    name = max(growth, key=growth.__getitem__, default="nobody")
+    return f"{name} most, by {growth.get(name, 0):,.0f} MB"
 
 
-def _shown(found: Soak) -> str:
+def _shown(result: Soak) -> str:
     each = [
-        f"{one.service} p99 {one.between_p99_ms or 0:,.0f} ms between, {one.calm_p99_ms or 0:,.0f} before the kills"
-        for one in found.served
+        f"{served.service} p99 {served.between_p99_ms or 0:,.0f} ms between, "
+        f"{served.calm_p99_ms or 0:,.0f} before the kills"
+        for served in result.served
     ]
-    requests, kills = sum(one.requests for one in found.served), sum(one.kills for one in found.served)
-    lost, doubled = sum(one.lost for one in found.served), sum(one.doubled for one in found.served)
-    heavier = f"{grown(found.weights):.2f} times as heavy ({_most_grown(found.weights)})"
+    requests, kills = sum(served.requests for served in result.served), sum(served.kills for served in result.served)
+    lost, doubled = sum(served.lost for served in result.served), sum(served.doubled for served in result.served)
+    heavier = f"{grown(result.weights):.2f} times as heavy ({_most_grown(result.weights)})"
     return f"{kills} kills, {lost} lost, {doubled} doubled of {requests:,}; {heavier}; {'; '.join(each)}"

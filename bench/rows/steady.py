@@ -1,4 +1,4 @@
-"""Rows of a system that nobody strikes: what its workers weigh, what it does with too much, how soon it answers."""
+"""Rows without faults: workers' memory, overload, startup, and the search model's quality."""
 
 from __future__ import annotations
 
@@ -21,73 +21,79 @@ from drills.faults.running_system import RunningSystem
 from models import registry
 from standfast.core.services import NAMES
 
-_IN_FLIGHT, _BEFORE_WEIGHING = 64, 2000
+_IN_FLIGHT, _BEFORE_SAMPLE = 64, 2000  # requests before memory is measured
 _TIMES, _SECONDS, _FEW_SECONDS, _DEADLINE_MS = 3.0, 10.0, 3.0, 1000
-_STARTS = 5
+_STARTS = 5  # rounds of the startup row
 
 
-class Weighed(msgspec.Struct, frozen=True, kw_only=True):
+class WorkerMemory(msgspec.Struct, frozen=True, kw_only=True):
     """Proportional set sizes by worker or standby, MB."""
 
     megabytes: dict[str, float]
 
 
-def memory(context: RowContext) -> Measurement:
-    """What each worker and standby weighs after it has served with 64 requests in flight; the largest is judged."""
-    scene = context.shared.at("whole", context.tell)
+def measure_memory(context: RowContext) -> Measurement:
+    """Each worker's and standby's memory after serving with 64 requests in flight; the largest is judged."""
+    system = context.shared.running("whole", context.tell)
     context.tell("weighing workers")
     for name in NAMES:
-        loop = ClosedLoop(scene.settings, service(name, scene.settings))
-        loop.run(RequestMaker(name, seed=12).ask(_BEFORE_WEIGHING // (20 if context.quick else 1)).requests, _IN_FLIGHT)
+        loop = ClosedLoop(system.settings, service(name, system.settings))
+        loop.run(RequestMaker(name, seed=12).make(_BEFORE_SAMPLE // (20 if context.quick else 1)).requests, _IN_FLIGHT)
         loop.close()
-    rows = {f"{row.id} ({row.role})": processes.memory_mb([row.pid]) for row in scene.status().workers if row.pid}
-    found = {name: round(mb, 1) for name, mb in rows.items()}
-    sizes = spread(found.values(), 0)
-    return Measurement(f"{shown(sizes, 0)} MB, of {len(found)}", {"largest": sizes.max}, Weighed(megabytes=found))
+    sizes_mb = {
+        f"{worker.id} ({worker.role})": processes.memory_mb([worker.pid])
+        for worker in system.status().workers
+        if worker.pid
+    }
+    result = {name: round(mb, 1) for name, mb in sizes_mb.items()}
+    sizes = spread(result.values(), 0)
+    return Measurement(
+        f"{shown(sizes, 0)} MB, of {len(result)}", {"largest": sizes.max}, WorkerMemory(megabytes=result)
+    )
 
 
-def flooded(context: RowContext) -> Measurement:
-    """Three times the searches that can be computed, each with a deadline of a second."""
-    scene = context.shared.at("whole", context.tell)
+def measure_overload(context: RowContext) -> Measurement:
+    """Goodput with three times the searches that can be computed, each with a deadline of a second."""
+    system = context.shared.running("whole", context.tell)
     context.tell("flooding it")
-    with _flood_elsewhere(scene):
-        found = overload(scene.settings, "search", _TIMES, _FEW_SECONDS if context.quick else _SECONDS, _DEADLINE_MS)
-    told = f"{found.ratio:.2f} of {found.capacity:,.0f}/s in time; {found.unanswered} lost, {found.doubled} doubled"
-    figures = {"in time, of capacity": found.ratio, "lost": found.unanswered, "doubled": found.doubled}
-    return Measurement(told, figures, found)
+    with _flood_on_other_core(system):
+        result = overload(system.settings, "search", _TIMES, _FEW_SECONDS if context.quick else _SECONDS, _DEADLINE_MS)
+    text = f"{result.ratio:.2f} of {result.capacity:,.0f}/s in time; {result.unanswered} lost, {result.doubled} doubled"
+    figures = {"in time, of capacity": result.ratio, "lost": result.unanswered, "doubled": result.doubled}
+    return Measurement(text, figures, result)
 
 
 @contextmanager
-def _flood_elsewhere(scene: RunningSystem) -> Iterator[None]:
-    """Workers on one core; whoever sends, Kafka and the rest on the other.
+def _flood_on_other_core(system: RunningSystem) -> Iterator[None]:
+    """Pins workers to one core; this process, Kafka and the rest to the other.
 
-    Three times as many requests cost Kafka and their sender three times as much, which is not the workers' doing: where
-    all share two cores, that alone takes a quarter of what they could compute (0.73 of the capacity, once).
+    Three times as many requests cost Kafka and the sender three times as much, which is not the workers' fault: with
+    two cores shared by all, that alone took a quarter of the workers' capacity (goodput was 0.73 of it, once).
     """
-    at = layout()
-    arrange(at, [row.pid for row in scene.status().workers if row.pid])
+    core_layout = layout()
+    arrange(core_layout, [worker.pid for worker in system.status().workers if worker.pid])
     try:
         yield
     finally:
-        unpin(processes.family(os.getpid()), at)
+        unpin(processes.family(os.getpid()), core_layout)
 
 
-class Started(msgspec.Struct, frozen=True, kw_only=True):
-    """Of each start the seconds to each thing reached."""
+class Startups(msgspec.Struct, frozen=True, kw_only=True):
+    """For each start the seconds to each step."""
 
     rounds: list[dict[str, float]]
 
 
-def started(context: RowContext) -> Measurement:
-    """From `standfast up` to the first answer of the service that answers later."""
+def measure_startup(context: RowContext) -> Measurement:
+    """Seconds from `standfast up` until both services have answered."""
     context.shared.clear()
-    found = startups(context.shared.settings, 1 if context.quick else _STARTS, context.tell)
-    seconds = spread((max(one[f"first answer of {name}"] for name in NAMES) for one in found), 2)
-    return Measurement(f"{shown(seconds, 1)} s", {"first answers": seconds}, Started(rounds=found))
+    result = startups(context.shared.settings, 1 if context.quick else _STARTS, context.tell)
+    seconds = spread((max(start[f"first answer of {name}"] for name in NAMES) for start in result), 2)
+    return Measurement(f"{shown(seconds, 1)} s", {"first answers": seconds}, Startups(rounds=result))
 
 
-def quality(context: RowContext) -> Measurement:
-    """What the precision that serves costs in nDCG@10, as it was measured when the model was trained."""
+def measure_quality(context: RowContext) -> Measurement:
+    """The nDCG@10 lost by the serving precision, as measured when the model was trained."""
     version = registry.active("search")
     metrics = registry.manifest_of("search", version).metrics if version is not None else {}
     lost = metrics.get("precision_lost_ndcg_10")

@@ -1,1 +1,1 @@
-"""The two topics of drills: commands that come in, and the outcome stream that goes out."""
+"""The two topics of drills: commands are read from `drills.control`, outcomes are written to `drills.results`."""

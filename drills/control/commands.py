@@ -1,4 +1,4 @@
-"""What came in on the control topic, understood: one command, or why it is none."""
+"""Decoding a record of the control topic: the command in it, or the reason why it is refused."""
 
 from __future__ import annotations
 
@@ -16,10 +16,14 @@ _HOW = 'send the bare word worker-kill, {"drill": "worker-kill"} or {"abort": "<
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """One command. `record` names the record it stands in, as no other is named; `own_id` is the drill's id unless the
-    command brings one, and may be that of a record of an earlier topic of the same name.
+    """One command as it was read from Kafka.
 
-    With `refused` set there is nothing to run; `unreadable` says that the bytes belong into the dead-letter topic.
+    Args:
+        record: the unique name of its record: topic, partition, offset and topic id.
+        own_id: the drill's id if the command has no `drill_id`: topic, partition and offset. It is not unique: a topic
+            that is deleted and created again starts again at offset 0.
+        refused: why nothing is run; None for a command that may be run.
+        unreadable: the record goes to the dead-letter topic.
     """
 
     record: str
@@ -37,17 +41,17 @@ class Received:
 
 
 def received(origin: Origin, record: str, codec: Codec) -> Received:
-    """The command in a record; never raises for what a user may have sent."""
+    """The command in a record; whatever the record contains, it does not raise."""
     own_id = default_id(origin)
     try:
         command, encoding = read(origin, codec, DrillCommand)
     except Malformed as error:
-        named = _what_it_names(error)
-        drill_id = named.drill_id or own_id
-        return Received(record, own_id, error.encoding, named, drill_id, refused=f"{error}; {_HOW}")
+        readable = _readable_fields(error)
+        drill_id = readable.drill_id or own_id
+        return Received(record, own_id, error.encoding, readable, drill_id, refused=f"{error}; {_HOW}")
     except SchemaError as error:
-        none = DrillCommand()
-        return Received(record, own_id, Encoding.JSON, none, own_id, refused=f"{error}; {_HOW}", unreadable=True)
+        empty = DrillCommand()
+        return Received(record, own_id, Encoding.JSON, empty, own_id, refused=f"{error}; {_HOW}", unreadable=True)
     refused = None
     drill_id = own_id
     try:
@@ -61,18 +65,18 @@ def received(origin: Origin, record: str, codec: Codec) -> Received:
 
 
 def _refuse_if_taken(drill_id: str, own_id: str, topic: str) -> None:
-    """Raises DrillRejected for the id that another record's command has if it brings none."""
+    """Raises DrillRejected for an id that is the default id of another record's command."""
     if drill_id != own_id and re.fullmatch(re.escape(topic) + r"-[0-9]+-[0-9]+", drill_id):
         raise DrillRejected(
             f"drill_id = {drill_id}: so are commands named that bring no drill_id; leave it out or choose another"
         )
 
 
-def _what_it_names(command: Malformed) -> DrillCommand:
-    """The names in a command whose other fields are wrong, so that its sender finds the answer."""
+def _readable_fields(command: Malformed) -> DrillCommand:
+    """The drill and its id from a command with invalid fields, so that its sender finds the answer under its id."""
     drill_id = command.text("drill_id")
     try:
-        found = good_id(drill_id) if drill_id is not None else None
+        valid_id = good_id(drill_id) if drill_id is not None else None
     except DrillRejected:
-        found = None
-    return DrillCommand(drill=command.text("drill"), drill_id=found)
+        valid_id = None
+    return DrillCommand(drill=command.text("drill"), drill_id=valid_id)

@@ -1,4 +1,4 @@
-"""A command that could not be read, as it goes to `drills.control.dlq`."""
+"""The dead letter of a command that could not be decoded, for `drills.control.dlq`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Headers = Sequence[tuple[str, bytes | None]]
 
 @dataclass(frozen=True, slots=True)
 class CommandLetter:
-    """The command as it came, with the headers that say why it is here."""
+    """The record as it was read, with headers that give the reason. The last `ours` of `headers` are those."""
 
     topic: str
     key: bytes | None
@@ -24,18 +24,19 @@ class CommandLetter:
     ours: int
 
     def shortened(self) -> CommandLetter | None:
-        """The same without what came from outside, None if that was done before: for one that its topic refuses."""
+        """The letter without the sender's key, value and headers, for a topic that refuses the whole; None if they have
+        been removed already."""
         if any(name == _SIZE for name, _ in self.headers[-self.ours :]):
             return None
-        size = (_SIZE, str(len(self.value or b"")).encode())
-        headers = [*self.headers[-self.ours :], size]
+        size_header = (_SIZE, str(len(self.value or b"")).encode())
+        headers = [*self.headers[-self.ours :], size_header]
         return replace(self, key=None, value=None, headers=headers, ours=len(headers))
 
 
 def dead_letter(origin: Origin, reason: str) -> CommandLetter:
-    """The dead letter of a command."""
-    place = (origin.topic, origin.partition, origin.offset, origin.timestamp_ms)
-    headers = dead_letter_headers(origin.headers, reason, *place, "drills")
+    """The dead letter of the command that was read from `origin`."""
+    source = (origin.topic, origin.partition, origin.offset, origin.timestamp_ms)
+    headers = dead_letter_headers(origin.headers, reason, *source, "drills")
     return CommandLetter(
         origin.topic + DEAD_LETTER_SUFFIX, origin.key, origin.value, headers, len(headers) - len(origin.headers)
     )

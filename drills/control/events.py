@@ -1,4 +1,4 @@
-"""The events of the outcome stream, and what makes one the last of its drill."""
+"""The events of the outcome stream, and which phases are final."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import msgspec
 from drills.running.plan import Plan
 from schemas.records import DrillEvent, Phase
 
-_LONGEST = 1000  # a command may be a megabyte, an event that quotes it must not be
-_MOST = 50  # findings
-_LONGEST_INTENT = 100_000  # it names every partition that is hit; cut short it could not be read
+_LONGEST = 1000  # characters; an event quotes its command, which may have a megabyte
+_MOST = 50  # findings; a drill that ran to its end has about ten
+_LONGEST_INTENT = 100_000  # characters; it lists all partitions that are hit. A longer one is left out, not cut
 FINAL: Final[frozenset[Phase]] = frozenset({"rejected", "completed", "aborted"})
 
 
 def event_of(plan: Plan, phase: Phase, **more: object) -> DrillEvent:
-    """A phase of this plan's drill, now."""
+    """The event that this plan's drill enters `phase` now; `more` are further fields of the event."""
     event = DrillEvent(
         drill_id=plan.drill_id,
         drill=plan.drill.name,
@@ -32,7 +32,7 @@ def event_of(plan: Plan, phase: Phase, **more: object) -> DrillEvent:
 def rejection(
     drill_id: str, drill: str, reason: str, requested_by: str | None = None, command: str | None = None
 ) -> DrillEvent:
-    """The only event of a drill that was refused before it had a plan."""
+    """The only event of a drill that is refused before a plan is made."""
     event = DrillEvent(
         drill_id=drill_id,
         drill=drill,
@@ -47,7 +47,7 @@ def rejection(
 
 
 def bounded(event: DrillEvent) -> DrillEvent:
-    """The same event, no text in it longer than can be read."""
+    """The event with its texts cut to 1000 characters and its findings to 50."""
     return msgspec.structs.replace(
         event,
         drill=event.drill[:_LONGEST],
@@ -59,5 +59,5 @@ def bounded(event: DrillEvent) -> DrillEvent:
 
 
 def now_ms() -> int:
-    """Epoch milliseconds."""
+    """The time now, in epoch milliseconds."""
     return time.time_ns() // 1_000_000

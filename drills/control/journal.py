@@ -1,7 +1,7 @@
-"""Writing the outcome stream: each event in a transaction, with the offset of the command that it settles.
+"""Writing the outcome stream: each event in a transaction, with the offset of the command that it answers.
 
-One transactional id for all runners of a topic prefix: a runner that starts fences the one before it, so two can never
-write two last events for one drill.
+All runners of a topic prefix use one transactional id: a runner that starts fences the previous one, so two runners
+can never both write a final event for one drill.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ from standfast.core.processes import role_word
 from standfast.core.producers import let_go
 from standfast.core.settings import Settings
 
-_TIMEOUT_S = 10.0
+_TIMEOUT_S = 10.0  # of each call to Kafka
 _NAME = "standfast-drills"
-_UNSAID = {KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT}  # noqa: SLF001 - of what waited behind a refused one
-_TRIES = 3  # of a dead letter that nobody refuses and nobody takes
+_PURGED = {KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT}  # noqa: SLF001 - of records behind a refused one
+_TRIES = 3  # of a dead letter that Kafka neither accepts nor refuses
 _log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
 class JournalEntry:
-    """What one transaction writes. `offsets` are next to read; `group` is the consumer group's metadata, if any."""
+    """The contents of one transaction. `offsets` are next to read; `group` is the consumer group's metadata, if any."""
 
     events: tuple[DrillEvent, ...] = ()
     encoding: Encoding = Encoding.JSON
@@ -44,8 +44,8 @@ class JournalEntry:
     dead_letter: CommandLetter | None = None
 
 
-class _Try:
-    """What Kafka says to the records of one entry, each time they are sent."""
+class _DeliveryErrors:
+    """The delivery errors of one entry's records: of the dead letter and of an event, each from the last attempt."""
 
     def __init__(self) -> None:
         self.failures = 0
@@ -54,16 +54,16 @@ class _Try:
         self.event: KafkaError | None = None
 
     def of_letter(self, error: KafkaError | None, _message: object) -> None:
-        if error is not None and error.code() not in _UNSAID:
+        if error is not None and error.code() not in _PURGED:
             self.letter = error
 
     def of_event(self, error: KafkaError | None, _message: object) -> None:
-        if error is not None and error.code() not in _UNSAID:
+        if error is not None and error.code() not in _PURGED:
             self.event = error
 
 
 class Journal:
-    """The one writer of the outcome stream. Not thread-safe; `stopping` ends its waiting for a Kafka that is down."""
+    """The only writer of the outcome stream. Not thread-safe. `stopping` ends its wait for a Kafka that is down."""
 
     def __init__(self, settings: Settings, codec: Codec, stopping: Callable[[], bool]) -> None:
         self._settings = settings
@@ -74,7 +74,7 @@ class Journal:
         self._producer = self._built()
 
     def connect(self) -> None:
-        """Fences every earlier runner; blocks until Kafka answers. Raises Fenced if a later one is there already."""
+        """Fences every earlier runner; blocks until Kafka answers. Raises Fenced if a later runner exists already."""
         while True:
             role_word.beat()
             try:
@@ -88,20 +88,20 @@ class Journal:
                 return
 
     def write(self, entry: JournalEntry) -> None:
-        """Blocks until the entry is committed, once. Raises Fenced or Stopped."""
-        seen = _Try()
-        while not self._tried(entry, seen):
-            seen.failures += 1
-            seen.no_topic = entry.dead_letter is not None and self._lacks(entry.dead_letter.topic)
-            entry = _easier(entry, seen)
-            seen.letter = seen.event = None
+        """Blocks until the entry is committed, exactly once. Raises Fenced or StoppedWaiting."""
+        errors = _DeliveryErrors()
+        while not self._committed(entry, errors):
+            errors.failures += 1
+            errors.no_topic = entry.dead_letter is not None and self._lacks(entry.dead_letter.topic)
+            entry = _reduced(entry, errors)
+            errors.letter = errors.event = None
         self._outage.over()
 
     def close(self) -> None:
-        """Lets go of the producer without waiting for anything."""
+        """Drops what the producer has queued, without waiting."""
         self._producer.purge()
 
-    def _tried(self, entry: JournalEntry, seen: _Try) -> bool:
+    def _committed(self, entry: JournalEntry, errors: _DeliveryErrors) -> bool:
         producer = self._producer
         try:
             role_word.beat()
@@ -109,31 +109,31 @@ class Journal:
             for event in entry.events:
                 value = self._encoded(event, entry.encoding)
                 key = event.drill_id.encode(errors="replace")
-                _produce(producer, seen.of_event, self._topic, value, key)
+                _produce(producer, errors.of_event, self._topic, value, key)
             if entry.dead_letter is not None:
                 letter = entry.dead_letter
-                _produce(producer, seen.of_letter, letter.topic, letter.value, letter.key, letter.headers)
-            role_word.beat()  # the events' registry and the transaction may each be waited for
+                _produce(producer, errors.of_letter, letter.topic, letter.value, letter.key, letter.headers)
+            role_word.beat()  # the schema registry above and the commit below may each take several seconds
             if entry.offsets:
                 producer.send_offsets_to_transaction(list(entry.offsets), entry.group, _TIMEOUT_S)
             producer.commit_transaction(_TIMEOUT_S)
         except KafkaException as exception:
             _raise_if_fenced(exception)
-            producer.poll(0)  # for what is said to each record
+            producer.poll(0)  # calls the delivery reports, which `_reduced` needs
             self._outage.wait(error_of(exception).str())
-            return self._settled(entry, error_of(exception))
+            return self._committed_after_all(entry, error_of(exception))
         return True
 
     def _encoded(self, event: DrillEvent, encoding: Encoding) -> bytes:
-        """The event as its command was written; as JSON in ASCII where that fails, which nothing in it can prevent."""
+        """The event in its command's encoding; if that fails, as ASCII JSON, which can hold any event."""
         try:
             return self._codec.encode(event, encoding)
-        except Exception as error:  # noqa: BLE001 - a registry's or a library's: it must not stop the runner
+        except Exception as error:  # noqa: BLE001 - from the registry or a library: it must not stop the runner
             _log.warning("an event is written as JSON", drill_id=event.drill_id, encoding=encoding, error=str(error))
             return json.dumps(msgspec.to_builtins(event)).encode()
 
-    def _settled(self, entry: JournalEntry, error: KafkaError) -> bool:
-        """Leaves a producer that can begin again, and says whether the entry was committed after all."""
+    def _committed_after_all(self, entry: JournalEntry, error: KafkaError) -> bool:
+        """Aborts the transaction or replaces the producer; returns whether the entry was committed nevertheless."""
         if error.txn_requires_abort():
             try:
                 self._producer.abort_transaction(_TIMEOUT_S)
@@ -146,16 +146,16 @@ class Journal:
         return bool(entry.events) and self._is_written(entry.events[-1])
 
     def _is_written(self, event: DrillEvent) -> bool:
-        """Looks it up in the log: after a time-out of a commit nobody else can tell."""
+        """Whether the log has this event: after a commit that timed out, nothing else tells whether it succeeded."""
         reader = Outcomes(self._settings, self._codec, f"{_NAME}-check")
         try:
-            known = [outcome.event for outcome in reader.from_the_start()]
+            written = [outcome.event for outcome in reader.from_the_start()]
         finally:
             reader.close()
-        return any((one.drill_id, one.phase, one.at) == (event.drill_id, event.phase, event.at) for one in known)
+        return any((past.drill_id, past.phase, past.at) == (event.drill_id, event.phase, event.at) for past in written)
 
     def _lacks(self, topic: str) -> bool:
-        """Whether Kafka says that there is no such topic: a client waits for one in silence."""
+        """Whether Kafka says that the topic does not exist: a producer reports nothing while it waits for a topic."""
         try:
             return self._producer.list_topics(topic, _TIMEOUT_S).topics[topic].error is not None
         except KafkaException:
@@ -180,33 +180,33 @@ def _produce(
 ) -> None:
     try:
         producer.produce(topic, value, key, headers=list(headers), on_delivery=report)
-    except KafkaException as exception:  # too large for the client itself
+    except KafkaException as exception:  # larger than the client's own message.max.bytes
         report(error_of(exception), None)
         raise
 
 
-def _easier(entry: JournalEntry, seen: _Try) -> JournalEntry:
-    """The entry without what Kafka does not take: it must not hold up every command behind it.
+def _reduced(entry: JournalEntry, errors: _DeliveryErrors) -> JournalEntry:
+    """The entry without the part that Kafka refuses: otherwise it would hold up every later command.
 
-    Of a dead letter its value and the headers that came with it are left first, then all of it; of an event that is too
-    large, what it quotes. The command itself stays where it was.
+    A dead letter first loses its value and the sender's headers, then it is left out altogether; an event that is too
+    large loses the texts that it quotes. The command's own record stays in the control topic.
     """
     letter = entry.dead_letter
-    if letter is not None and (seen.letter is not None or seen.no_topic or seen.failures >= _TRIES):
-        why = seen.letter.str() if seen.letter is not None else "it is not taken in time"
-        shorter = None if seen.letter is None or seen.no_topic else letter.shortened()
-        places = [(offset.topic, offset.partition, offset.offset - 1) for offset in entry.offsets]
+    if letter is not None and (errors.letter is not None or errors.no_topic or errors.failures >= _TRIES):
+        why = errors.letter.str() if errors.letter is not None else "it is not taken in time"
+        shorter = None if errors.letter is None or errors.no_topic else letter.shortened()
+        commands = [(offset.topic, offset.partition, offset.offset - 1) for offset in entry.offsets]
         what = "left out" if shorter is None else "written without its value"
-        _log.warning(f"a dead letter is {what}", topic=letter.topic, why=why, of=places)
+        _log.warning(f"a dead letter is {what}", topic=letter.topic, why=why, of=commands)
         return replace(entry, dead_letter=shorter)
-    if seen.event is not None and seen.event.code() == KafkaError.MSG_SIZE_TOO_LARGE:
-        _log.warning("an event is too large for its topic; it is shortened", why=seen.event.str())
-        return replace(entry, events=tuple(_shortest(event) for event in entry.events))
+    if errors.event is not None and errors.event.code() == KafkaError.MSG_SIZE_TOO_LARGE:
+        _log.warning("an event is too large for its topic; it is shortened", why=errors.event.str())
+        return replace(entry, events=tuple(_without_quotes(event) for event in entry.events))
     return entry
 
 
-def _shortest(event: DrillEvent) -> DrillEvent:
-    """The event without all that it quotes."""
+def _without_quotes(event: DrillEvent) -> DrillEvent:
+    """The event without the texts that it quotes, and with 100 characters of its reason."""
     reason = event.reason[:100] if event.reason else None
     return msgspec.structs.replace(event, reason=reason, requested_by=None, params=None, findings=None, intent=None)
 

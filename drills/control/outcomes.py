@@ -1,4 +1,4 @@
-"""Reading the outcome stream: all of it up to now, or what comes next."""
+"""Reading the outcome stream: from its start to its end now, or from its end on."""
 
 from __future__ import annotations
 
@@ -24,42 +24,42 @@ from standfast.core.processes import role_word
 from standfast.core.settings import Settings
 
 TOPIC = "drills.results"
-_TIMEOUT_S = 10.0
-_LATEST_MS = 253_402_300_799_000 - 86_400_000  # the last day but one that a date can be, in every time zone
-_LARGEST = 1e15
+_TIMEOUT_S = 10.0  # without any record or end of partition, while the stream is read from its start
+_LATEST_MS = 253_402_300_799_000 - 86_400_000  # a day before the end of year 9999, datetime's last, in every time zone
+_LARGEST = 1e15  # a figure above this was written by no runner; reports could not show it
 _log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """One event, and how it was written."""
+    """One event and the encoding it was written in."""
 
     event: DrillEvent
     encoding: Encoding
 
 
 class Outcomes:
-    """A reader of the outcome stream that sees committed events only. Close it."""
+    """A read_committed reader of the outcome stream. Close it."""
 
     def __init__(self, settings: Settings, codec: Codec, client_id: str) -> None:
         self._topic = settings.kafka.topic_prefix + TOPIC
         self._codec = codec
-        # The group is only a name: partitions are assigned and nothing is ever committed.
-        quick = {"enable.partition.eof": True, "fetch.wait.max.ms": 20}  # the end is told with an empty fetch
+        # librdkafka wants a group.id; nothing is committed for it, because partitions are assigned by hand.
+        quick = {"enable.partition.eof": True, "fetch.wait.max.ms": 20}  # an end of partition comes with an empty fetch
         config = clients.consumer(settings, client_id, client_id, **quick)
         self._consumer = Consumer(config)
         self._servers = settings.kafka.bootstrap_servers
-        self._left = 0
+        self._skipped = 0
 
     def close(self) -> None:
         """Ends the connection."""
         self._consumer.close()
 
     def from_the_start(self) -> list[Outcome]:
-        """Everything there is, each drill's events in order; raises ClusterError if Kafka does not answer."""
+        """All events up to the present end, each drill's in order; raises ClusterError if Kafka does not answer."""
         partitions = self._assign(at_end=False)
         outcomes: list[Outcome] = []
-        self._left = 0
+        self._skipped = 0
         silent_since = time.monotonic()
         while partitions:
             role_word.beat()
@@ -74,57 +74,57 @@ class Outcomes:
                 partitions.discard(message.partition())
             elif error is None and (outcome := self._decoded(message)):
                 outcomes.append(outcome)
-        if self._left:
-            _log.warning("records that are no drill events were left", topic=self._topic, records=self._left)
+        if self._skipped:
+            _log.warning("records that are no drill events were left", topic=self._topic, records=self._skipped)
         return outcomes
 
     def go_to_end(self) -> None:
-        """From here on `following` gives only what is written after this moment."""
+        """Makes `following` return only events written after this call; raises ClusterError."""
         self._assign(at_end=True)
 
     def following(self, drill_id: str, within_s: float) -> Iterator[DrillEvent]:
-        """This drill's events as they come; ends after `within_s` without one."""
-        until = time.monotonic() + within_s
-        while time.monotonic() < until:
+        """This drill's events as they are read; ends after `within_s` without one."""
+        deadline = time.monotonic() + within_s
+        while time.monotonic() < deadline:
             message = cast("Consumed | None", self._consumer.poll(0.2))
             if message is None or message.error() is not None:
                 continue
             outcome = self._decoded(message)
             if outcome and outcome.event.drill_id == drill_id:
                 yield outcome.event
-                until = time.monotonic() + within_s
+                deadline = time.monotonic() + within_s
 
     def _assign(self, *, at_end: bool) -> set[int]:
         try:
             numbers = range(partitions_of(self._consumer, self._topic))
-            places = [TopicPartition(self._topic, number, self._place(number, at_end)) for number in numbers]
+            offsets = [TopicPartition(self._topic, number, self._start_offset(number, at_end)) for number in numbers]
         except KafkaException as error:
             raise ClusterError(
                 f"Kafka at {self._servers} does not answer ({error_of(error).str()}); is a system running? standfast up"
             ) from None
-        self._consumer.assign(places)
+        self._consumer.assign(offsets)
         return set(numbers)
 
-    def _place(self, partition: int, at_end: bool) -> int:
-        role_word.beat()  # each may take 20 s while brokers elect leaders
+    def _start_offset(self, partition: int, at_end: bool) -> int:
+        role_word.beat()  # `bounds` may take 20 s while a partition has no leader
         low, high = bounds(self._consumer, self._topic, partition)
         return high if at_end else low
 
     def _decoded(self, message: Consumed) -> Outcome | None:
-        """The event in a record; None, and the first of them with a log line, for what is none."""
+        """The event in a record; None for a record that is no event. The first of those is logged."""
         try:
             event, encoding = read(origin_of(message), self._codec, DrillEvent)
             refuse_unusual(event)
         except SchemaError as error:
-            if not self._left:
+            if not self._skipped:
                 _log.warning("not a drill event", topic=self._topic, offset=message.offset(), error=str(error))
-            self._left += 1
+            self._skipped += 1
             return None
         return Outcome(bounded(event), encoding)
 
 
 def refuse_unusual(event: DrillEvent) -> None:
-    """Raises Unreadable for an event that no runner writes, and that reports could not show: anybody may write one."""
+    """Raises Unreadable for an event that no runner writes and no report could show: any client may write one."""
     if not is_id(event.drill_id):
         raise Unreadable(f"drill_id = {event.drill_id!r:.200}: no drill can have this id")
     if not 0 <= event.at <= _LATEST_MS:

@@ -23,19 +23,19 @@ from standfast.core.topics.topic_ids import Identity, identity_of
 
 TOPIC = "drills.control"
 _GROUP = "standfast-drills"
-_TIMEOUT_S = 10.0
-_LOOK_EVERY_S = 2.0  # for partitions that were added, and for a topic that was made again
-_MOST_FETCHED = 500  # commands that share one look at the topic, which is a question to Kafka
-_LOOK_WITHIN_S = 1.0
+_TIMEOUT_S = 10.0  # of each call to Kafka when the reader opens
+_CHECK_EVERY_S = 2.0  # for partitions that were added, and for a topic that was deleted and created again
+_MOST_FETCHED = 500  # commands that share one check of the topic's id, which is a request to Kafka
+_CHECK_WITHIN_S = 1.0  # of each call to Kafka while the runner runs
 _log = structlog.get_logger()
 
 
 class Control:
-    """Reads commands without being a member of the group: it starts at once after a crash, and the journal's fencing,
-    not a session timeout, decides which of two runners goes on. Offsets are committed by the journal's transactions.
+    """Reads commands from assigned partitions, not as a member of the group: so it starts at once after a crash, and of
+    two runners the journal's fencing decides which goes on, not a session timeout.
 
-    Each committed offset carries the id of its topic. A topic that was deleted and made again is read from its
-    beginning, whatever was committed for the one before it.
+    The journal's transactions commit the offsets, each with its topic's id as metadata. A topic that was deleted and
+    created again has another id and is read from its beginning, whatever was committed for the deleted one.
     """
 
     def __init__(self, settings: Settings, stopping: Callable[[], bool]) -> None:
@@ -46,16 +46,16 @@ class Control:
         self._outage = Retry(f"{self.topic} cannot be read", stopping)
         self._unread = Unread(self.topic)
         self._identity = Identity("", 0)
-        self._looked = float("-inf")
+        self._checked_at = float("-inf")
         self._reached: dict[int, int] = {}
         self._fetched: deque[Consumed] = deque()
-        self._said = ""
+        self._last_logged = ""
 
     def open(self) -> None:
-        """Goes to the committed offsets; waits for Kafka and the topic. Raises Stopped."""
+        """Starts at the committed offsets; waits for Kafka and the topic. Raises StoppedWaiting."""
         while True:
             try:
-                self._go_to(identity_of(self._admin, self.topic, _TIMEOUT_S))
+                self._assign(identity_of(self._admin, self.topic, _TIMEOUT_S))
             except (KafkaException, ClusterError) as error:
                 self._outage.wait(str(error))
             else:
@@ -65,37 +65,37 @@ class Control:
     def next(self, within_s: float) -> Consumed | None:
         """The next command, None if there is none in time.
 
-        A command is given out only if its topic was looked at after Kafka sent it, and is still the one that was read.
-        Looked at before, it could have been deleted and made again in between: its commands were then answered twice,
-        once under the id of the topic that is gone. A command of a topic that is gone is left, with a log line: nobody
-        could settle it.
+        The topic's id is checked after Kafka has sent a command and before the command is returned. When it was checked
+        before, the topic could be deleted and created again in between, and its commands were answered twice, once
+        under the id of the deleted topic. A command of a deleted topic is skipped with a log line: its offset can no
+        longer be committed.
         """
         if not self._fetched:
             self._fetch(within_s)
         return self._fetched.popleft() if self._fetched else None
 
     def record(self, message: Consumed) -> str:
-        """The name of a command's record that no other record has, also of a topic that is made again."""
+        """The record's unique name; the topic's id in it keeps it unique when the topic is created again."""
         return f"{message.topic()}-{message.partition()}-{message.offset()}@{self._identity.topic_id}"
 
     def after(self, message: Consumed) -> tuple[TopicPartition, ...]:
-        """The offset that says this command is settled."""
+        """The offset to commit once this command is answered: the next one to read."""
         topic_id = self._identity.topic_id
         return (TopicPartition(message.topic(), message.partition(), message.offset() + 1, topic_id),)
 
     def is_read(self) -> bool:
-        """Whether every command that Kafka had when this was asked has been given out; False if Kafka does not say."""
-        self._look(0.0)
+        """Whether all commands that Kafka had at the time of the call were returned; False if Kafka does not say."""
+        self._check_topic(0.0)
         if self._fetched:
             return False
         try:
-            return all(self._is_read(place) for place in self._consumer.position(self._consumer.assignment()))
+            return all(self._at_end(position) for position in self._consumer.position(self._consumer.assignment()))
         except KafkaException as error:
-            self._say(error_of(error).str())
+            self._log_once(error_of(error).str())
             return False
 
     def group(self) -> object:
-        """What a transaction needs to commit offsets for the group."""
+        """The group metadata with which a transaction commits offsets."""
         return self._consumer.consumer_group_metadata()
 
     def close(self) -> None:
@@ -103,7 +103,7 @@ class Control:
         self._consumer.close()
 
     def _fetch(self, within_s: float) -> None:
-        self._look(_LOOK_EVERY_S)
+        self._check_topic(_CHECK_EVERY_S)
         first = cast("Consumed | None", self._consumer.poll(within_s))
         if first is None:
             return
@@ -112,19 +112,19 @@ class Control:
         before = self._identity
         commands = [message for message in messages if self._is_command(message)]
         if commands:
-            self._look(0.0)
+            self._check_topic(0.0)
         if self._identity == before:
             self._fetched.extend(commands)
         elif self._identity.topic_id != before.topic_id:
-            self._leave(commands)
+            self._log_skipped(commands)
 
     def _is_command(self, message: Consumed) -> bool:
         if (error := message.error()) is None:
             return True
-        self._heard(error, message)
+        self._note_error(error, message)
         return False
 
-    def _leave(self, commands: Sequence[Consumed]) -> None:
+    def _log_skipped(self, commands: Sequence[Consumed]) -> None:
         for message in commands:
             _log.warning(
                 "a command is left: it may be of the topic that is gone, and is read again if it is not",
@@ -133,49 +133,49 @@ class Control:
                 offset=message.offset(),
             )
 
-    def _is_read(self, place: TopicPartition) -> bool:
-        role_word.beat()  # a partition that is not answered for takes a second, and there may be many
-        low, high = self._consumer.get_watermark_offsets(place, timeout=_LOOK_WITHIN_S)
-        return bool(max(place.offset, self._reached.get(place.partition, -1), low) >= high)
+    def _at_end(self, position: TopicPartition) -> bool:
+        role_word.beat()  # a partition without a leader takes the whole second, and there may be many
+        low, high = self._consumer.get_watermark_offsets(position, timeout=_CHECK_WITHIN_S)
+        return bool(max(position.offset, self._reached.get(position.partition, -1), low) >= high)
 
-    def _look(self, at_least_every_s: float) -> None:
-        """Sees whether the topic has more partitions now, or is another one."""
-        if time.monotonic() - self._looked < at_least_every_s:
+    def _check_topic(self, at_least_every_s: float) -> None:
+        """Assigns the partitions anew if the topic has more of them now, or was created again."""
+        if time.monotonic() - self._checked_at < at_least_every_s:
             return
         try:
-            identity = identity_of(self._admin, self.topic, _LOOK_WITHIN_S)
+            identity = identity_of(self._admin, self.topic, _CHECK_WITHIN_S)
             if identity != self._identity:
-                self._go_to(identity)
+                self._assign(identity)
         except KafkaException as error:
-            self._say(error_of(error).str())
+            self._log_once(error_of(error).str())
         else:
-            self._said = ""
-        self._looked = time.monotonic()
+            self._last_logged = ""
+        self._checked_at = time.monotonic()
 
-    def _go_to(self, identity: Identity) -> None:
-        places = [TopicPartition(self.topic, number) for number in range(identity.partitions)]
-        places = self._consumer.committed(places, _TIMEOUT_S)
-        for place in places:
-            if place.error is not None:
-                raise KafkaException(place.error)
-            of_another = place.metadata not in {None, "", identity.topic_id}
-            place.offset = 0 if of_another else max(place.offset, 0)
+    def _assign(self, identity: Identity) -> None:
+        partitions = [TopicPartition(self.topic, number) for number in range(identity.partitions)]
+        offsets = self._consumer.committed(partitions, _TIMEOUT_S)
+        for start in offsets:
+            if start.error is not None:
+                raise KafkaException(start.error)
+            of_deleted_topic = start.metadata not in {None, "", identity.topic_id}
+            start.offset = 0 if of_deleted_topic else max(start.offset, 0)
         if self._identity.topic_id not in {"", identity.topic_id}:
             _log.warning("the topic was deleted and made again; it is read from its beginning", topic=self.topic)
         self._reached.clear()
         self._fetched.clear()
         self._unread.forget(range(identity.partitions))
-        self._consumer.assign(places)
+        self._consumer.assign(offsets)
         self._identity = identity
 
-    def _heard(self, error: KafkaError, message: Consumed) -> None:
+    def _note_error(self, error: KafkaError, message: Consumed) -> None:
         if error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001
             self._reached[message.partition()] = message.offset()
         else:
-            self._say(f"{error.str()} (partition {message.partition()}, offset {message.offset()})")
+            self._log_once(f"{error.str()} (partition {message.partition()}, offset {message.offset()})")
 
-    def _say(self, error: str) -> None:
-        """Logs an error once, not as often as it comes."""
-        if error != self._said:
+    def _log_once(self, error: str) -> None:
+        """Logs an error unless it is the same as the last one."""
+        if error != self._last_logged:
             _log.warning("kafka reports", topic=self.topic, error=error)
-        self._said = error
+        self._last_logged = error

@@ -1,1 +1,1 @@
-"""What a drill's own load saw, and what that proves: checker, judge and verdict know no clock and no Kafka."""
+"""The history of a drill's load, and what it proves. Checker, recovery and verdict use neither a clock nor Kafka."""

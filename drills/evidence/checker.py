@@ -1,17 +1,17 @@
-"""What a history proves. Pure: the same history gives the same figures, in whatever order its requests are listed.
+"""The figures that a history proves. Pure: the order in which a history lists its requests changes no figure.
 
-lost          acked by the broker, and no answer seen when the drill stopped reading
-duplicated    answers seen beyond one for each time the request was written, by a read_committed reader
-written twice requests that the load's own producer has written to Kafka more than once: each of these records is to be
-              answered, so that this says something of the load and nothing of the system
-unexpected    answers to requests of this drill that it never sent
-out of order  answers whose request stood before an already answered one. One owner at a time answers a request
-              partition in its order, and a successor goes on at the committed offset, so this holds across a takeover
-              too; answers are spread over result partitions by key and compared within one of them only.
-wrong         answers that cannot be to their requests. Neighbouring requests ask for different numbers of products, so
-              that answers that were swapped or shifted have too many for the request whose id they bear. Too few are
-              wrong as well where all answers before the fault were full: a small shop may not have so many.
-RTO           as `drills.evidence.recovery` defines it; of several faults the longest.
+lost          requests that the broker acked and that had no answer when the drill stopped reading
+duplicated    answers beyond one for each record of the request, as a read_committed reader sees them
+written twice requests that the load's producer wrote to Kafka more than once. Each record has to be answered, so this
+              is a property of the load, not of the system
+unexpected    answers with an id of this drill that it never sent
+out of order  answers to a request that comes before an already answered one. A request partition has one owner at a
+              time, which answers in offset order, and its successor starts at the committed offset, so the order holds
+              across a takeover too. Results are partitioned by key; only answers in one result partition are compared.
+wrong         answers that cannot belong to their requests. Successive requests ask for different numbers of products,
+              so an answer that was swapped or shifted has too many for the request whose id it has. Too few products
+              are wrong too, unless an answer before the fault already had too few: a small shop may not have as many.
+RTO           as `drills.evidence.recovery` defines it; of several faults the longest
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ from schemas.records import Latency
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """The figures of one drill. `first_ms`, `rto_ms` and `recovered_at` are None if that never happened.
+    """The figures of one drill. `first_ms`, `rto_ms` and `recovered_at` are None if it did not recover.
 
-    `watched_ms` is how long the history goes on after the last fault; `compared` how many answers were held against
+    `watched_ms` is how long the history goes on after the last fault; `compared` is how many answers were compared with
     their requests.
     """
 
@@ -57,26 +57,26 @@ class Measured:
 
 
 def measure(history: History) -> Measured:
-    """The figures of a history."""
+    """Computes the figures of a history."""
     requests = history.requests
     acked = [request for request in requests if request.sent == "acked"]
     recoveries = Recoveries(history)
     faults = history.faults
     recovered_at = _latest(recoveries.recovered_at(fault) for fault in faults)
-    struck = min((fault.at for fault in faults), default=math.inf)
-    before, during, after = _split(requests, struck, recovered_at)
-    compared, wrong = wrong_answers(requests, struck)
+    first_fault_at = min((fault.at for fault in faults), default=math.inf)
+    before, during, after = _split(requests, first_fault_at, recovered_at)
+    compared, wrong = wrong_answers(requests, first_fault_at)
     return Measured(
         sent=len(requests),
         acked=len(acked),
         unacked=len(requests) - len(acked),
         answered=sum(1 for request in requests if request.answers),
-        lost=sum(1 for one in acked if not one.answers),
+        lost=sum(1 for request in acked if not request.answers),
         duplicated=sum(max(0, len(request.answers) - max(1, len(request.copies))) for request in requests),
         unexpected=len(history.unexpected),
         out_of_order=out_of_order(requests),
         not_ok=dict(
-            Counter(seen.status for request in requests for seen in request.answers[:1] if seen.status != "ok")
+            Counter(answer.status for request in requests for answer in request.answers[:1] if answer.status != "ok")
         ),
         first_ms=_latest(recoveries.first_ms(fault) for fault in faults),
         rto_ms=_latest(recoveries.rto_ms(fault) for fault in faults),
@@ -93,50 +93,50 @@ def measure(history: History) -> Measured:
 
 def out_of_order(requests: Iterable[Request]) -> int:
     """Answers that came after the answer to a later request of the same partition."""
-    lanes: defaultdict[tuple[int, int], list[tuple[int, int]]] = defaultdict(list)
+    offsets_by_partitions: defaultdict[tuple[int, int], list[tuple[int, int]]] = defaultdict(list)
     for request in requests:
         offsets = sorted(request.copies) or ([request.offset] if request.offset >= 0 else [])
-        answers = sorted(request.answers, key=lambda seen: (seen.at, seen.offset))
-        for offset, seen in zip(offsets, answers, strict=False):
-            lanes[request.partition, seen.partition].append((seen.offset, offset))
+        answers = sorted(request.answers, key=lambda answer: (answer.at, answer.offset))
+        for offset, answer in zip(offsets, answers, strict=False):
+            offsets_by_partitions[request.partition, answer.partition].append((answer.offset, offset))
     count = 0
-    for lane in lanes.values():
+    for pairs in offsets_by_partitions.values():
         furthest = -1
-        for _, offset in sorted(lane):
+        for _, offset in sorted(pairs):
             count += offset < furthest
             furthest = max(furthest, offset)
     return count
 
 
-def wrong_answers(requests: Iterable[Request], struck: float = math.inf) -> tuple[int, int]:
-    """How many answers could be held against their requests, and how many of them cannot be to these."""
-    seen = [
+def wrong_answers(requests: Iterable[Request], first_fault_at: float = math.inf) -> tuple[int, int]:
+    """How many answers could be compared with their requests, and how many of those do not belong to them."""
+    compared = [
         (request.k, answer)
         for request in requests
         if request.k > 0
         for answer in request.answers
         if answer.status == "ok" and answer.items >= 0
     ]
-    full = all(answer.items >= k for k, answer in seen if answer.at <= struck)
-    return len(seen), sum(answer.items > k or (full and answer.items < k) for k, answer in seen)
+    full = all(answer.items >= k for k, answer in compared if answer.at <= first_fault_at)
+    return len(compared), sum(answer.items > k or (full and answer.items < k) for k, answer in compared)
 
 
 def _latest(times: Iterable[float | None]) -> float | None:
-    """The largest; None if there is none, or one of them never came."""
+    """The largest time; None if there are none, or if one of them is None."""
     known = list(times)
-    return None if None in known else max((one for one in known if one is not None), default=None)
+    return None if None in known else max((at for at in known if at is not None), default=None)
 
 
 def _split(
-    requests: Iterable[Request], struck: float, recovered_at: float | None
+    requests: Iterable[Request], first_fault_at: float, recovered_at: float | None
 ) -> tuple[list[Request], list[Request], list[Request]]:
-    """Answered before the first fault; under way at any moment until the last recovery; sent after that."""
+    """The requests answered before the first fault, those sent after the last recovery (third) and the others."""
     before: list[Request] = []
     during: list[Request] = []
     after: list[Request] = []
     for request in requests:
         at = request.answered_at
-        if at is not None and at <= struck:
+        if at is not None and at <= first_fault_at:
             before.append(request)
         elif recovered_at is not None and request.invoked > recovered_at:
             after.append(request)

@@ -1,7 +1,7 @@
-"""What a drill saw: every request it sent and every answer a read_committed reader saw to it.
+"""The history of a drill: every request it sent, and every answer that a read_committed reader saw.
 
-After Jepsen: an invocation ends as `acked` (it surely is in the log), `failed` (it surely is not) or `unknown`. All
-times are seconds of one monotonic clock.
+As in Jepsen, sending a request ends as `acked` (it is certainly in the log), `failed` (it is certainly not) or
+`unknown`. All times are seconds of one monotonic clock.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ Sent = Literal["acked", "failed", "unknown"]
 class Sighting:
     """One answer as the reader saw it; `partition` and `offset` are those of the result topic.
 
-    `written_ms` is the record's own timestamp, epoch milliseconds by the clock of whoever wrote it. `items`: how many
-    products it names, -1 if that was not looked at.
+    `at` is when it was read. `written_ms` is the record's timestamp, epoch milliseconds by its producer's clock.
+    `items`: how many products it has, -1 if they were not counted.
     """
 
     at: float
@@ -31,10 +31,11 @@ class Sighting:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One request. `due` is when the fixed rate wanted it sent, `invoked` when it was; `offset` -1: not known.
+    """One request. `due` is when it had to be sent by the fixed rate, `invoked` when it was sent.
 
-    `k` is how many products it asks for, 0 if that is not known. `copies` are the offsets of all its records in the
-    request topic, one for each time it was written; empty where nobody has looked.
+    `offset` is that of its record, -1 if unknown. `k` is how many products it asks for, 0 if unknown. `copies` are the
+    offsets of all its records in the request topic, more than one if it was written more than once; empty if the topic
+    was not read.
     """
 
     request_id: str
@@ -54,22 +55,22 @@ class Request:
 
     @property
     def latency_ms(self) -> float | None:
-        """From when it was due, so that a sender that falls behind hides nothing."""
+        """From `due`, not from `invoked`, to the first answer: a sender that falls behind must not hide latency."""
         at = self.answered_at
         return None if at is None else (at - self.due) * 1000
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One fault: when it struck, and the partitions of the request topic that it hit.
+    """One fault: when it was injected, and the partitions of the request topic that it hit.
 
     Args:
         at: its start.
-        partitions: all that it hit.
-        name: what kind of fault it is.
-        victims: of each process that it struck the partitions that this served; empty: one victim served them all.
-        written_after_ms: an answer whose own timestamp (epoch ms) is later was written by no victim.
-        ended: when nothing of it was left; None if that was not seen.
+        partitions: all partitions that it hit.
+        name: the name of its kind.
+        victims: the partitions of each process that it struck; empty: one victim served all of them.
+        written_after_ms: no victim wrote an answer whose record's timestamp (epoch ms) is later than this.
+        ended: when it was seen to be undone; None if it was not.
     """
 
     at: float
@@ -82,7 +83,7 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """All requests of one drill, answers to ids that it never sent, its faults by start, and when reading ended."""
+    """One drill: its requests, ids of answers to requests it never sent, its faults by start, the end of reading."""
 
     requests: tuple[Request, ...] = ()
     unexpected: tuple[str, ...] = ()

@@ -1,4 +1,4 @@
-"""How long answers took."""
+"""Percentiles of the latency of answered requests."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from schemas.records import Latency
 
 
 def latency(requests: Iterable[Request]) -> Latency:
-    """Nearest-rank percentiles of the answered ones; only the count when there are none."""
+    """Nearest-rank percentiles of the answered requests; only the count when there are none."""
     times = sorted(ms for request in requests if (ms := request.latency_ms) is not None)
     if not times:
         return Latency(count=0)
     return Latency(count=len(times), p50_ms=_rank(times, 0.5), p99_ms=_rank(times, 0.99), max_ms=round(times[-1], 3))
 
 
-def _rank(times: list[float], share: float) -> float:
-    return round(times[max(0, math.ceil(share * len(times)) - 1)], 3)
+def _rank(times: list[float], quantile: float) -> float:
+    return round(times[max(0, math.ceil(quantile * len(times)) - 1)], 3)

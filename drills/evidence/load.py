@@ -1,6 +1,7 @@
-"""The drill's own load: requests at a fixed rate over all partitions, and a read_committed reader of their answers.
+"""The drill's load: requests at a fixed rate over all partitions, and a read_committed reader of their answers.
 
-Open loop: the rate does not sink when the system is slow, so a stop shows as late answers and not as fewer requests.
+It is an open loop: the rate does not fall when the system is slow, so an outage shows as late answers, not as fewer
+requests.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from drills.evidence.copies import copies, with_copies
 from drills.evidence.history import Fault, History, Request, Sent, Sighting
 from drills.evidence.offsets import ends_of, partitions_of
 from drills.evidence.recorder import Recorder
-from drills.evidence.shop_words import Asked
+from drills.evidence.shop_words import MakeRequest
 from schemas.codec import Codec, Encoding
 from schemas.records import Result
 from standfast.core import clients
@@ -30,18 +31,18 @@ from standfast.core.errors import ClusterError, DrillRejected, SchemaError
 from standfast.core.services import resolved, spec_of
 from standfast.core.settings import Settings
 
-_TIMEOUT_S = 10.0
-_TICK_S = 0.005
-_NUMBERS_OF_ITEMS = 23  # so many requests in a row ask for different numbers; a prime: also within one partition
-# A producer that gives up one record numbers those behind it anew, and Kafka takes for new what it had of them already:
-# of a system that was killed and started again on a busy machine, 138 and 263 requests stood twice in the topic.
+_TIMEOUT_S = 10.0  # for the delivery of the last requests, and for each thread to end
+_TICK_S = 0.005  # longest wait of the sending thread, so that extra requests go out at once
+_NUMBERS_OF_ITEMS = 23  # so many successive requests differ in `k`; a prime, so that those of one partition do too
+# An idempotent producer that gives up one record numbers the later ones anew, and Kafka accepts again what it already
+# has of them: after a system was killed and started again on a busy machine, 138 and 263 requests were written twice.
 _NEVER_GIVES_UP = {"message.timeout.ms": 0}
 _POSSIBLY_WRITTEN = {KafkaError._MSG_TIMED_OUT, KafkaError._TIMED_OUT, KafkaError._PURGE_INFLIGHT}  # noqa: SLF001
 _log = structlog.get_logger()
 
 
 class Load:
-    """Sends and reads from `start` until `stop_sending` and `close`. `words` empty: the sample shop's."""
+    """Sends from `start` until `stop_sending`, reads until `close`. `words`: queries or user ids; empty: the shop's."""
 
     def __init__(
         self, settings: Settings, service: Service, drill_id: str, rate: float, words: tuple[str, ...]
@@ -49,77 +50,77 @@ class Load:
         self._settings = settings
         self._service = service
         self._prefix = f"{drill_id}-"
-        self._needle = self._prefix.encode()
+        self._prefix_bytes = self._prefix.encode()
         self._period = 1 / rate
-        self._request: Asked = resolved(spec_of(service.name).asked)(words)
+        self._make_request: MakeRequest = resolved(spec_of(service.name).asked)(words)
         self._codec = Codec()
         self._recorder = Recorder()
-        self._extra: deque[int] = deque()
+        self._extra_partitions: deque[int] = deque()
         self._stop_sending = threading.Event()
         self._stop_reading = threading.Event()
         self._threads: list[threading.Thread] = []
         self._broken: str | None = None
 
     def start(self) -> None:
-        """Opens the clients and begins to send; blocks for some 10 s at most. Raises DrillRejected without a Kafka."""
+        """Opens the clients and begins to send; blocks for about 10 s at most. Raises DrillRejected without Kafka."""
         name = f"standfast-drill-{self._prefix}"
         self._producer = Producer(clients.requests(self._settings, name, **_NEVER_GIVES_UP))
         self._consumer = Consumer(clients.answers(self._settings, name))
         try:
             self._partitions = partitions_of(self._producer, self._service.requests)
-            self._began_at = ends_of(self._consumer, self._service.requests)
-            # Their present ends, so that not even the first answer is missed.
+            self._start_offsets = ends_of(self._consumer, self._service.requests)
+            # Assigned at the present ends before the first request is sent, so that no answer is missed.
             self._consumer.assign(ends_of(self._consumer, self._service.results))
         except (KafkaException, ClusterError) as error:
             self._consumer.close()
             raise DrillRejected(f"the load could not be started: {error}") from None
         for work in (self._send, self._read):
-            thread = threading.Thread(target=self._guarded, args=(work,), daemon=True)
+            thread = threading.Thread(target=self._run_guarded, args=(work,), daemon=True)
             self._threads.append(thread)
             thread.start()
 
     @property
     def broken(self) -> str | None:
-        """Why the load itself stopped, if it did: then the history is no evidence."""
+        """Why the load failed, None if it did not; the history of a failed load is no evidence."""
         return self._broken
 
     def send_now(self, partitions: Iterable[int]) -> None:
-        """One request more to each of these partitions, at once."""
-        self._extra.extend(partitions)
+        """Sends one extra request to each of these partitions at once."""
+        self._extra_partitions.extend(partitions)
 
     def struck(self, fault: Fault) -> None:
-        """A fault was injected."""
+        """Records that this fault was injected."""
         self._recorder.struck(fault)
 
     def healed(self, at: float) -> None:
-        """Nothing is left of the fault that was injected last."""
+        """Records that the last injected fault was undone at `at` (monotonic)."""
         self._recorder.healed(at)
 
     def unanswered(self, invoked_before: float | None = None) -> int:
-        """Requests that may still be answered."""
+        """How many requests may still be answered: of all, or of those sent before `invoked_before`."""
         return self._recorder.unanswered(invoked_before)
 
     def recovered(self) -> bool:
-        """Whether all partitions that a fault hit answer again."""
+        """Whether every partition that a fault hit has answered a request sent after it."""
         return self._recorder.recovered()
 
     def history(self) -> History:
-        """What was sent and seen up to now.
+        """What was sent and read up to now.
 
-        Of requests with several answers it tells how often they were written: it reads the request topic for that,
-        which may take some seconds, and the load counts as broken where it cannot.
+        If a request has several answers, this reads the request topic to find out how often each request was written,
+        which may take some seconds. If it cannot be read, the load counts as broken.
         """
         history = self._recorder.history()
         if all(len(request.answers) < 2 for request in history.requests):
             return history
         try:
-            return with_copies(history, copies(self._settings, self._prefix, self._began_at))
+            return with_copies(history, copies(self._settings, self._prefix, self._start_offsets))
         except (KafkaException, ClusterError) as error:
             self._broken = f"how often requests were written is not known: {error}"
             return history
 
     def stop_sending(self) -> None:
-        """Sends no more; answers are still read."""
+        """Stops sending; answers are still read."""
         self._stop_sending.set()
 
     def close(self) -> None:
@@ -132,10 +133,10 @@ class Load:
             self._producer.purge()
             self._producer.flush(1)
 
-    def _guarded(self, work: Callable[[], None]) -> None:
+    def _run_guarded(self, work: Callable[[], None]) -> None:
         try:
             work()
-        except Exception as error:  # noqa: BLE001 - the verdict has to know, whatever it is
+        except Exception as error:  # noqa: BLE001 - the verdict must know of every failure of the load
             self._broken = f"{type(error).__name__}: {error}"
             _log.exception("the drill's load stopped")
 
@@ -145,8 +146,8 @@ class Load:
         due = time.monotonic()
         while not self._stop_sending.is_set():
             now = time.monotonic()
-            while self._extra:
-                self._send_one(next(numbers), self._extra.popleft(), now)
+            while self._extra_partitions:
+                self._send_one(next(numbers), self._extra_partitions.popleft(), now)
             if now >= due:
                 self._send_one(next(numbers), next(partitions), due)
                 due += self._period
@@ -156,7 +157,7 @@ class Load:
     def _send_one(self, number: int, partition: int, due: float) -> None:
         request_id = f"{self._prefix}{number}"
         k = 1 + number % min(_NUMBERS_OF_ITEMS, self._service.max_k)
-        value = self._codec.encode(self._request(request_id, k), Encoding.JSON)
+        value = self._codec.encode(self._make_request(request_id, k), Encoding.JSON)
         self._recorder.invoked(Request(request_id, partition, due=due, invoked=time.monotonic(), k=k))
 
         def on_delivery(error: KafkaError | None, message: Message) -> None:
@@ -170,20 +171,20 @@ class Load:
             self._recorder.sent(request_id, "failed")
 
     def _finish_sending(self) -> None:
-        until = time.monotonic() + _TIMEOUT_S
-        while len(self._producer) and time.monotonic() < until and not self._stop_reading.is_set():
+        deadline = time.monotonic() + _TIMEOUT_S
+        while len(self._producer) and time.monotonic() < deadline and not self._stop_reading.is_set():
             self._producer.poll(_TICK_S)
 
     def _read(self) -> None:
         while not self._stop_reading.is_set():
             message = cast("Consumed | None", self._consumer.poll(0.1))
             if message is not None and message.error() is None:
-                self._saw(message, time.monotonic())
+                self._note_answer(message, time.monotonic())
         self._consumer.close()
 
-    def _saw(self, message: Consumed, at: float) -> None:
+    def _note_answer(self, message: Consumed, at: float) -> None:
         value = message.value()
-        if not value or self._needle not in value:
+        if not value or self._prefix_bytes not in value:
             return
         try:
             origin = origin_of(message)
@@ -197,9 +198,9 @@ class Load:
 
 
 def outcome(error: KafkaError | None, offset: int | None) -> tuple[Sent, int]:
-    """What became of sending a request, and where it is, -1 if nobody knows.
+    """How sending a request ended, and its record's offset, -1 if it is unknown.
 
-    Kafka does not say where a record is that was sent twice, over a broker's death, and written once.
+    Kafka reports no offset for a record that was retried after a broker died and whose first attempt was written.
     """
     if error is None:
         return "acked", -1 if offset is None else offset

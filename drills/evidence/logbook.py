@@ -1,4 +1,4 @@
-"""The histories of past drills, one file each: every request with its answers, to see why a verdict is what it is."""
+"""The histories of past drills, one file each: every request with its answers, to explain a verdict."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from drills.running.plan import is_id
 from standfast.core.home import folder
 from standfast.core.keeping import write_whole
 
-_KEPT = 100
+_KEPT = 100  # files; the oldest are deleted
 
 
-class _Older(msgspec.Struct):
-    """What was written before a history could hold several faults."""
+class _OldHistory(msgspec.Struct):
+    """The form of a history before it could have several faults."""
 
     fault: Fault | None = None
 
@@ -29,20 +29,24 @@ def keep(drill_id: str, history: History) -> Path:
     """Writes the history, drops the oldest beyond a hundred, and returns the file; raises OSError."""
     path = _file(drill_id)
     write_whole(path, msgspec.json.encode(history))
-    histories = sorted(path.parent.glob("*.json"), key=lambda one: one.stat().st_mtime)
-    for old in histories[:-_KEPT]:
-        old.unlink(missing_ok=True)
+    histories = sorted(path.parent.glob("*.json"), key=lambda file: file.stat().st_mtime)
+    for oldest in histories[:-_KEPT]:
+        oldest.unlink(missing_ok=True)
     return path
 
 
 def kept(drill_id: str) -> History | None:
-    """The history of a drill that ran on this machine, None if it is not here."""
-    if not is_id(drill_id):  # it could be a path to anything
+    """The history of a drill that ran on this machine; None if there is no readable file."""
+    if not is_id(drill_id):  # it becomes part of a path
         return None
     try:
         written = _file(drill_id).read_bytes()
         history = msgspec.json.decode(written, type=History)
-        return history if history.faults else replace(history, faults=msgspec.json.decode(written, type=_Older).faults)
+        return (
+            history
+            if history.faults
+            else replace(history, faults=msgspec.json.decode(written, type=_OldHistory).faults)
+        )
     except (OSError, msgspec.MsgspecError):
         return None
 

@@ -1,4 +1,4 @@
-"""Where a topic's partitions begin and end."""
+"""The first and last offsets of a topic's partitions."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 
 from standfast.core.errors import ClusterError
 
-_TIMEOUT_S = 10.0
-_AGAIN_S = 0.1
+_TIMEOUT_S = 10.0  # of one request to Kafka, and until `bounds` gives up
+_RETRY_S = 0.1
 
 
 def partitions_of(client: Producer | Consumer, topic: str) -> int:
@@ -21,23 +21,23 @@ def partitions_of(client: Producer | Consumer, topic: str) -> int:
 
 
 def ends_of(consumer: Consumer, topic: str) -> list[TopicPartition]:
-    """The end of every partition, to be read from."""
+    """The end offset of every partition, to assign a consumer there; raises ClusterError or KafkaException."""
     count = partitions_of(consumer, topic)
     return [TopicPartition(topic, number, bounds(consumer, topic, number)[1]) for number in range(count)]
 
 
 def bounds(consumer: Consumer, topic: str, partition: int) -> tuple[int, int]:
-    """The first offset and the one after the last; raises KafkaException if no broker tells within 10 s.
+    """The first offset and the one after the last; raises KafkaException if no broker answers within 10 s.
 
-    A topic that was just created, or whose leader just changed, has none to ask for a moment.
+    It tries again meanwhile: a topic that was just created, or whose leader just changed, has no leader for a moment.
     """
-    until = time.monotonic() + _TIMEOUT_S
+    deadline = time.monotonic() + _TIMEOUT_S
     while True:
         try:
             low, high = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=_TIMEOUT_S)
         except KafkaException:
-            if time.monotonic() > until:
+            if time.monotonic() > deadline:
                 raise
-            time.sleep(_AGAIN_S)
+            time.sleep(_RETRY_S)
         else:
             return int(low), int(high)

@@ -1,4 +1,4 @@
-"""The history while it is being written: what was sent, what came back. Thread-safe."""
+"""The history of a drill that still runs: requests as they are sent, answers as they are read. Thread-safe."""
 
 from __future__ import annotations
 
@@ -11,75 +11,77 @@ from drills.evidence.history import Fault, History, Request, Sent, Sighting
 
 
 @dataclass(slots=True)
-class _Op:
+class _Operation:
     request: Request
     answers: list[Sighting] = field(default_factory=list)
 
 
 class Recorder:
-    """Gathers the history of one drill from the sender's and the reader's thread."""
+    """Collects the history of one drill from the sending and the reading thread."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._ops: dict[str, _Op] = {}
-        self._open: dict[str, float] = {}
+        self._operations: dict[str, _Operation] = {}
+        self._unanswered: dict[str, float] = {}
         self._unexpected: list[str] = []
         self._faults: list[Fault] = []
-        self._back: dict[int, float] = {}  # of each partition when the latest request was sent that has an answer
+        self._answered: dict[int, float] = {}  # by partition: when its latest answered request was sent; since a fault
 
     def invoked(self, request: Request) -> None:
-        """A request is about to be sent."""
+        """Records that a request is about to be sent."""
         with self._lock:
-            self._ops[request.request_id] = _Op(request)
-            self._open[request.request_id] = request.invoked
+            self._operations[request.request_id] = _Operation(request)
+            self._unanswered[request.request_id] = request.invoked
 
     def sent(self, request_id: str, how: Sent, offset: int = -1) -> None:
-        """What became of sending it."""
+        """Records how sending it ended."""
         with self._lock:
-            op = self._ops[request_id]
-            op.request = replace(op.request, sent=how, offset=offset)
+            operation = self._operations[request_id]
+            operation.request = replace(operation.request, sent=how, offset=offset)
             if how != "acked":
-                self._open.pop(request_id, None)
+                self._unanswered.pop(request_id, None)
 
     def seen(self, request_id: str, sighting: Sighting) -> None:
-        """An answer was read."""
+        """Records an answer that was read."""
         with self._lock:
-            op = self._ops.get(request_id)
-            if op is None:
+            operation = self._operations.get(request_id)
+            if operation is None:
                 self._unexpected.append(request_id)
                 return
-            op.answers.append(sighting)
-            self._open.pop(request_id, None)
+            operation.answers.append(sighting)
+            self._unanswered.pop(request_id, None)
             if self._faults:
-                partition = op.request.partition
-                self._back[partition] = max(op.request.invoked, self._back.get(partition, -math.inf))
+                partition = operation.request.partition
+                self._answered[partition] = max(operation.request.invoked, self._answered.get(partition, -math.inf))
 
     def struck(self, fault: Fault) -> None:
-        """A fault was injected."""
+        """Records that this fault was injected."""
         with self._lock:
             self._faults.append(fault)
 
     def healed(self, at: float) -> None:
-        """Nothing is left of the fault that was injected last."""
+        """Records that the last injected fault was undone at `at` (monotonic)."""
         with self._lock:
             if self._faults:
                 self._faults[-1] = replace(self._faults[-1], ended=at)
 
     def unanswered(self, invoked_before: float | None = None) -> int:
-        """Requests that may still be answered, of all or of those sent before an instant."""
+        """How many requests may still be answered: of all, or of those sent before `invoked_before`."""
         with self._lock:
             if invoked_before is None:
-                return len(self._open)
-            return sum(1 for at in self._open.values() if at < invoked_before)
+                return len(self._unanswered)
+            return sum(1 for at in self._unanswered.values() if at < invoked_before)
 
     def recovered(self) -> bool:
-        """Whether every partition that a fault hit has answered a request that was sent after it."""
+        """Whether every partition that a fault hit has answered a request sent after it."""
         with self._lock:
             hit = [(partition, fault.at) for fault in self._faults for partition in fault.partitions]
-            return bool(self._faults) and all(self._back.get(partition, -math.inf) >= at for partition, at in hit)
+            return bool(self._faults) and all(self._answered.get(partition, -math.inf) >= at for partition, at in hit)
 
     def history(self) -> History:
-        """All of it up to now."""
+        """The history up to now."""
         with self._lock:
-            requests = tuple(replace(op.request, answers=tuple(op.answers)) for op in self._ops.values())
+            requests = tuple(
+                replace(operation.request, answers=tuple(operation.answers)) for operation in self._operations.values()
+            )
             return History(requests, tuple(self._unexpected), tuple(self._faults), ended=time.monotonic())

@@ -1,15 +1,15 @@
-"""How long a fault was felt: the one judge of drills and of `standfast bench failover`. Pure.
+"""How long a fault was felt: the definitions that drills and `standfast bench failover` share. Pure.
 
-RTO     from the fault's start until every partition that it hit has answered a request that was sent after the start;
-        the last partition counts. An answer to an earlier request may still be the victim's own, so it proves nothing.
-        What `drills.results` calls `rto_ms`, and `bench failover --json` too, is this and nothing else.
+RTO     from the fault's start until every partition that it hit has answered a request sent after the start; the last
+        partition counts. An answer to an earlier request may still be the victim's, so it does not count.
+        `rto_ms` in `drills.results` and in `bench failover --json` is always this.
 first   the same for the first of these partitions.
-answer  from the fault's start until the first answer that nobody but a successor can have written, from any partition
-        of the victim; of several victims the last counts. Requests that were under way count as well as later ones, so
-        it is the takeover itself, without the wait for the next request to each partition. What the victim had
-        committed does not count: its records' timestamps are not later than the fault's. `bench failover` prints it.
-pause   how much longer than usual the slowest request waited, of those under way at the start and those that came until
-        the fault had ended.
+answer  from the fault's start until the first answer that only a successor can have written, from any partition of the
+        victim; of several victims the last counts. Answers to requests that were in flight count too, so this is the
+        takeover alone, without the wait for the next request to each partition. Answers that the victim committed do
+        not count: their timestamps are not later than the fault's. `bench failover` prints this figure.
+pause   how much longer than the median latency the slowest request waited, of those in flight at the start and those
+        due until the fault had ended.
 """
 
 from __future__ import annotations
@@ -27,69 +27,70 @@ from schemas.records import Latency
 
 
 class Recoveries:
-    """The figures of each fault of a history."""
+    """Computes the figures of each fault of a history."""
 
     def __init__(self, history: History) -> None:
         self._requests = history.requests
         self._faults = history.faults
 
     def recovered_at(self, fault: Fault) -> float | None:
-        """When the last partition that it hit had answered a request sent after its start; None: never."""
-        back = self._back(fault)
-        return max((at for at in back if at is not None), default=None) if None not in back else None
+        """When the last partition that it hit answered a request sent after its start; None if one never did."""
+        answered_at = self._answered_after(fault)
+        return max((at for at in answered_at if at is not None), default=None) if None not in answered_at else None
 
     def rto_ms(self, fault: Fault) -> float | None:
-        """The RTO; None if there was no recovery."""
+        """The RTO; None if a partition did not recover."""
         at = self.recovered_at(fault)
         return None if at is None else (at - fault.at) * 1000
 
     def first_ms(self, fault: Fault) -> float | None:
         """The same for the first of its partitions."""
-        at = min((at for at in self._back(fault) if at is not None), default=None)
+        at = min((at for at in self._answered_after(fault) if at is not None), default=None)
         return None if at is None else (at - fault.at) * 1000
 
     def answered_ms(self, fault: Fault, since: float | None = None) -> float:
-        """Until a successor's first answer, from the start or from `since`; infinite if there was none."""
+        """From its start, or from `since`, until a successor's first answer; infinite if there was none."""
         begin = fault.at if since is None else since
         victims = fault.victims or (fault.partitions,)
-        return max((self._successor(fault, victim) - begin) * 1000 for victim in victims)
+        return max((self._taken_over_at(fault, victim) - begin) * 1000 for victim in victims)
 
     def pause_ms(self, fault: Fault) -> float:
-        """The longest pause; infinite if a request was never answered."""
+        """The pause; infinite if one of these requests was never answered."""
         until = math.inf if fault.ended is None else fault.ended
         waits = [
-            math.inf if one.answered_at is None else (one.answered_at - one.due) * 1000
-            for one in self._acked
-            if one.due < until and (one.answered_at is None or one.answered_at > fault.at)
+            math.inf if request.answered_at is None else (request.answered_at - request.due) * 1000
+            for request in self._acked
+            if request.due < until and (request.answered_at is None or request.answered_at > fault.at)
         ]
-        return max(0.0, max(waits, default=0.0) - self._usual_ms)
+        return max(0.0, max(waits, default=0.0) - self._median_ms)
 
     def usual(self) -> Latency:
-        """The latency of requests that came and were answered while no fault lasted."""
-        amiss = [(fault.at, math.inf if fault.ended is None else fault.ended) for fault in self._faults]
+        """The latency of requests that were due and answered while there was no fault."""
+        fault_times = [(fault.at, math.inf if fault.ended is None else fault.ended) for fault in self._faults]
         return latency(
-            one
-            for one in self._acked
-            if one.answered_at is not None and not any(at < one.answered_at and one.due < until for at, until in amiss)
+            request
+            for request in self._acked
+            if request.answered_at is not None
+            and not any(at < request.answered_at and request.due < until for at, until in fault_times)
         )
 
-    def _back(self, fault: Fault) -> list[float | None]:
-        """For each partition that it hit, when that first answered a request sent after its start."""
-        return [self._first_after(partition, fault.at) for partition in fault.partitions]
+    def _answered_after(self, fault: Fault) -> list[float | None]:
+        """For each partition that it hit: when it first answered a request sent after the fault's start."""
+        return [self._first_answer_after(partition, fault.at) for partition in fault.partitions]
 
-    def _first_after(self, partition: int, at: float) -> float | None:
+    def _first_answer_after(self, partition: int, at: float) -> float | None:
         invoked, answered = self._by_partition.get(partition, ([], []))
-        place = bisect_left(invoked, at)
-        return answered[place] if place < len(answered) else None
+        index = bisect_left(invoked, at)
+        return answered[index] if index < len(answered) else None
 
-    def _successor(self, fault: Fault, partitions: Iterable[int]) -> float:
-        begin = bisect_right(self._answers, fault.at, key=lambda seen: seen[0].at)
-        theirs = (
-            seen.at
-            for seen, partition in islice(self._answers, begin, None)
-            if partition in partitions and seen.written_ms > fault.written_after_ms
+    def _taken_over_at(self, fault: Fault, partitions: Iterable[int]) -> float:
+        first_index = bisect_right(self._answers, fault.at, key=lambda pair: pair[0].at)
+        successors_answers = (
+            answer.at
+            for answer, partition in islice(self._answers, first_index, None)
+            if partition in partitions and answer.written_ms > fault.written_after_ms
         )
-        return next(theirs, math.inf)
+        return next(successors_answers, math.inf)
 
     @cached_property
     def _acked(self) -> list[Request]:
@@ -97,17 +98,17 @@ class Recoveries:
 
     @cached_property
     def _answers(self) -> list[tuple[Sighting, int]]:
-        """Every answer and the partition of its request, as they were seen."""
-        answers = ((seen, request.partition) for request in self._requests for seen in request.answers)
+        """Every answer with its request's partition, in the order they were read."""
+        answers = ((sighting, request.partition) for request in self._requests for sighting in request.answers)
         return sorted(answers, key=lambda answer: answer[0].at)
 
     @cached_property
-    def _usual_ms(self) -> float:
+    def _median_ms(self) -> float:
         return latency(self._acked).p50_ms or 0.0
 
     @cached_property
     def _by_partition(self) -> dict[int, tuple[list[float], list[float]]]:
-        """Of each partition when its answered requests were sent, and the first answer to these or any later one."""
+        """By partition: when its answered requests were sent, and the first answer to each or a later one."""
         answered: defaultdict[int, list[tuple[float, float]]] = defaultdict(list)
         for request in self._requests:
             if (at := request.answered_at) is not None:

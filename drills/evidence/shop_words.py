@@ -1,4 +1,4 @@
-"""What the drill's own load asks for: words and customers of the sample shop, unless it is given others."""
+"""The queries and user ids of a drill's load: those of the sample shop, unless others are given."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from schemas.records import RecommendRequest, SearchRequest, ServiceRequest
 
-Asked = Callable[[str, int], ServiceRequest]
+MakeRequest = Callable[[str, int], ServiceRequest]
 """From a request's id and its `k` to the request."""
 
 QUERIES = (
@@ -26,11 +26,11 @@ QUERIES = (
     "garden lantern",
 )
 USERS = ("17841", "14911", "14096", "12748", "14606", "15311", "14646", "13089", "13263", "14298", "15039", "14156")
-_MORE = 4
+_MORE = 4  # words added to each query, so that it differs from the last time
 
 
 def varied(queries: Sequence[str], seed: int = 0) -> Iterator[str]:
-    """The queries in turn, for ever, each with some words of the others: a repeated one would come from a cache."""
+    """The queries in turn, endlessly, each with four words of the others: a repeated query would come from a cache."""
     chance = random.Random(seed)
     words = sorted({word for query in queries for word in query.split()})
     while True:
@@ -38,18 +38,18 @@ def varied(queries: Sequence[str], seed: int = 0) -> Iterator[str]:
             yield " ".join([query, *chance.choices(words, k=_MORE)])
 
 
-def searches(words: Sequence[str]) -> Asked:
-    """Makes searches for these words."""
+def searches(words: Sequence[str]) -> MakeRequest:
+    """Makes search requests for these queries; empty: the sample shop's."""
     queries = varied(words or QUERIES)
     return lambda request_id, k: SearchRequest(request_id=request_id, query=next(queries), k=k)
 
 
-def recommendations(users: Sequence[str]) -> Asked:
-    """Makes requests for products for these users, with a product that does not exist in the history.
+def recommendations(users: Sequence[str]) -> MakeRequest:
+    """Makes recommendation requests for these users, each with a product in its history that does not exist.
 
-    It changes no answer, but no cache knows the request.
+    That product changes no answer, but makes each request unknown to a cache.
     """
-    asking = itertools.cycle(users or USERS)
+    endless_users = itertools.cycle(users or USERS)
     return lambda request_id, k: RecommendRequest(
-        request_id=request_id, user_id=next(asking), k=k, history=[request_id]
+        request_id=request_id, user_id=next(endless_users), k=k, history=[request_id]
     )

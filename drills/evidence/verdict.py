@@ -1,7 +1,7 @@
-"""The judgement: was the fault injected, did the system hold, was it undone. Pure.
+"""The verdict of a drill: was the fault injected, did the system hold, was the fault undone. Pure.
 
-Three answers, kept apart, and the worst of them is the verdict: failed beats unknown beats passed, and no evidence is
-`unknown`, never `passed`.
+The verdict is the worst of these three answers: failed beats unknown, unknown beats passed. Without evidence an answer
+is `unknown`, never `passed`.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from typing import Final
 from drills.evidence.checker import Measured
 from schemas.records import Check, Latency
 
-MIN_SAMPLES: Final = 100  # below that a p99 is the slowest answer, whatever it was
+MIN_SAMPLES: Final = 100  # of fewer answers the p99 is simply the slowest one
 _BADNESS: Final[dict[Check, int]] = {"passed": 0, "unknown": 1, "failed": 2}
 
 
 @dataclass(frozen=True, slots=True)
 class Objectives:
-    """What the drill holds the system to."""
+    """The limits by which a drill judges the system."""
 
     rto_ms: float
     p99_ms: float
@@ -28,20 +28,20 @@ class Objectives:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One plain sentence with its number and its objective."""
+    """One statement with its figure and its objective."""
 
     check: Check
     text: str
 
     @property
     def line(self) -> str:
-        """As it stands in an event: `passed: 0 of 200 answers lost`."""
+        """The text of it in an event: `passed: 0 of 200 answers lost`."""
         return f"{self.check}: {self.text}"
 
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """The three answers, the worst of them, a score of 0 to 100 and what it all rests on."""
+    """The verdict, the three answers it is the worst of, a score of 0 to 100, and the findings behind them."""
 
     verdict: Check
     injected: Check
@@ -54,8 +54,8 @@ class Judgement:
 def judge(injected: Finding, measured: Measured, undone: Finding, objectives: Objectives) -> Judgement:
     """The judgement of one drill.
 
-    The score is the share of findings that passed; unknown ones count as not passed, and an answer that is lost or
-    wrong, or doubled where once was promised, makes it 0.
+    The score is the percentage of findings that passed; `unknown` does not count as passed. A lost or wrong answer, or
+    a duplicate where exactly-once was promised, makes it 0.
     """
     held = (
         held_findings(measured, objectives)
@@ -67,7 +67,7 @@ def judge(injected: Finding, measured: Measured, undone: Finding, objectives: Ob
     doubled = measured.duplicated > 0 and not objectives.duplicates_allowed
     passed = sum(1 for finding in findings if finding.check == "passed")
     score = 0.0 if measured.lost or wrong or doubled else round(100 * passed / len(findings), 1)
-    answers = (injected.check, worst(one.check for one in held), undone.check)
+    answers = (injected.check, worst(finding.check for finding in held), undone.check)
     return Judgement(
         verdict=worst(answers),
         injected=answers[0],
@@ -79,12 +79,12 @@ def judge(injected: Finding, measured: Measured, undone: Finding, objectives: Ob
 
 
 def worst(checks: Iterable[Check]) -> Check:
-    """The worst of them; unknown when there are none."""
+    """The worst check; unknown when there are none."""
     return max(checks, key=_BADNESS.__getitem__, default="unknown")
 
 
 def held_findings(measured: Measured, objectives: Objectives) -> list[Finding]:
-    """One finding for each promise."""
+    """One finding for each promise of the drill."""
     return [
         _lost(measured),
         _duplicated(measured, objectives),
@@ -116,8 +116,8 @@ def _duplicated(measured: Measured, objectives: Objectives) -> Finding:
     finding = _none_of(measured, measured.duplicated, "answers seen more than once")
     if not measured.written_twice:
         return finding
-    told = f"{measured.written_twice} requests were written more than once by the drill's own producer"
-    return Finding(finding.check, f"{finding.text}; {told}, and each copy is to be answered")
+    written_twice = f"{measured.written_twice} requests were written more than once by the drill's own producer"
+    return Finding(finding.check, f"{finding.text}; {written_twice}, and each copy is to be answered")
 
 
 def _none_of(measured: Measured, count: int, what: str) -> Finding:
@@ -127,7 +127,7 @@ def _none_of(measured: Measured, count: int, what: str) -> Finding:
 
 
 def _wrong(measured: Measured) -> list[Finding]:
-    """Nothing where no answer says what it is an answer to, as in histories of before this was looked at."""
+    """No finding if no answer could be compared, as in histories written before requests recorded their `k`."""
     if not measured.compared:
         return []
     text = f"{measured.wrong} answers that cannot be to their requests (0 promised), of {measured.compared} compared"
@@ -138,8 +138,8 @@ def _statuses(measured: Measured) -> Finding:
     if not measured.not_ok:
         check: Check = "passed" if measured.answered else "unknown"
         return Finding(check, f"all {measured.answered} answers have status ok")
-    seen = ", ".join(f"{count} {status}" for status, count in sorted(measured.not_ok.items()))
-    return Finding("failed", f"answers that are not ok: {seen} (0 promised)")
+    counts = ", ".join(f"{count} {status}" for status, count in sorted(measured.not_ok.items()))
+    return Finding("failed", f"answers that are not ok: {counts} (0 promised)")
 
 
 def _rto(measured: Measured, objectives: Objectives) -> Finding:
@@ -157,11 +157,11 @@ def _rto(measured: Measured, objectives: Objectives) -> Finding:
     return Finding("passed" if measured.rto_ms <= objectives.rto_ms else "failed", text)
 
 
-def _p99(seen: Latency, when: str, objective: float) -> Finding:
-    if seen.p99_ms is None or seen.count < MIN_SAMPLES:
+def _p99(latency: Latency, when: str, objective: float) -> Finding:
+    if latency.p99_ms is None or latency.count < MIN_SAMPLES:
         return Finding(
             "unknown",
-            f"{seen.count} answers {when} are too few for a p99 ({MIN_SAMPLES} needed): raise rate or after_s",
+            f"{latency.count} answers {when} are too few for a p99 ({MIN_SAMPLES} needed): raise rate or after_s",
         )
-    text = f"p99 {when} {seen.p99_ms:.0f} ms over {seen.count} answers (objective {objective:g} ms)"
-    return Finding("passed" if seen.p99_ms <= objective else "failed", text)
+    text = f"p99 {when} {latency.p99_ms:.0f} ms over {latency.count} answers (objective {objective:g} ms)"
+    return Finding("passed" if latency.p99_ms <= objective else "failed", text)

@@ -1,6 +1,6 @@
-"""Every fault there is, one file each: it is injected, shown to have struck, undone, and shown to be undone.
+"""All faults, one file each: a fault is injected, checked, undone, and checked again.
 
-A further one is a file, which says what it can do (`drills.faults.injector`), and a line in this table.
+A new fault is a file with a `Kind` (`drills.faults.injector`) and an entry in this table.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ FAULTS: dict[str, Kind] = {
 
 
 def fault_named(name: str) -> Kind:
-    """The fault of that name; raises UsageError with the nearest one."""
+    """The fault of that name; raises UsageError, naming the nearest one."""
     if name not in FAULTS:
         raise UsageError(f"there is no fault {name[:100]!r}{nearest(name, list(FAULTS))}")
     return FAULTS[name]

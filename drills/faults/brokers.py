@@ -1,4 +1,4 @@
-"""What faults on brokers have in common: SIGKILL of one of several, and when Kafka is whole again."""
+"""The base of faults on brokers: SIGKILL of one of several, undone when every replica is in sync again."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from drills.faults.running_system import RunningSystem
 from standfast.core import clients
 from standfast.core.errors import ClusterError, DrillRejected
 
-TIMEOUT_S = 30.0
+TIMEOUT_S = 30.0  # of one question to Kafka; it may have to elect a leader first
 
 
-class OnBroker:
-    """SIGKILL of the broker that `victim` names. Every partition counts as hit: any of them may have led there."""
+class BrokerFault:
+    """SIGKILL of the broker that `victim` returns. Every partition counts as hit: the broker may lead any of them."""
 
     name = ""
 
-    def __init__(self, scene: RunningSystem, aim: Aim) -> None:
-        self.scene = scene
+    def __init__(self, system: RunningSystem, aim: Aim) -> None:
+        self.system = system
         self.aim = aim
         self.random = random.Random(aim.seed)
         self._held: ProcessHandle | None = None
@@ -38,57 +38,57 @@ class OnBroker:
         raise NotImplementedError
 
     def choose(self) -> Target:
-        """The broker's process, which must be one of this machine's."""
-        rows = {row.id: row.pid for row in self.scene.status().roles}
+        """The broker's process; raises DrillRejected if this system did not start that broker."""
+        roles = {row.id: row.pid for row in self.system.status().roles}
         if self._held is None:
             name = f"kafka-{self.victim()}"
-            if name not in rows:
+            if name not in roles:
                 raise DrillRejected(f"{name} is no broker that this system has started; see: standfast status")
-            self._held = ProcessHandle(name, rows[name])
+            self._held = ProcessHandle(name, roles[name])
         process = self._held.process
-        if rows.get(process.id) != process.pid:
+        if roles.get(process.id) != process.pid:
             raise DrillRejected(f"{process.id} was replaced while the steady state was checked; nothing was injected")
-        hit = tuple(tuple(sorted(self.scene.partitions(worker))) for worker in self.scene.workers())
+        hit = tuple(tuple(sorted(self.system.partitions(worker))) for worker in self.system.workers())
         self._target = Target("broker", (process,), hit, gone=(process.pid,))
         return self._target
 
     def inject(self) -> Fault:
-        """Kills it."""
-        assert self._held is not None  # noqa: S101 - chosen before
+        """Sends SIGKILL to the broker."""
+        assert self._held is not None  # noqa: S101 - `choose` comes first
         at = time.monotonic()
         self._held.signal(SIGKILL)
         return self._target.struck(self.name, at)
 
     def injected(self, within_s: float) -> Finding:
-        """Whether the process is gone."""
+        """Whether the process has ended."""
         if self._held is not None and self._held.dead_within(within_s):
             return Finding("passed", f"{self._target.named} was killed")
         return Finding("failed", f"{self._target.named} still runs {within_s:g} s after SIGKILL")
 
     def lasted(self) -> bool:
-        """At once: who is dead stays so."""
+        """Always True: a killed process stays dead, so the undo can begin at once."""
         return True
 
     def undo(self) -> None:
-        """Nothing to do: the supervisor starts the broker again."""
+        """Does nothing: the supervisor starts the broker again."""
 
     def undone(self) -> Finding:
-        """Whether it runs in another process, and every copy of every partition is in sync."""
+        """Whether the broker runs in another process and every replica of every partition is in sync."""
         (victim,) = self._target.processes
         try:
-            rows = {row.id: row for row in self.scene.status().roles}
-            known = admin(self.scene).list_topics(timeout=TIMEOUT_S)
+            roles = {row.id: row for row in self.system.status().roles}
+            metadata = admin(self.system).list_topics(timeout=TIMEOUT_S)
         except (ClusterError, KafkaException) as error:
             return Finding("unknown", f"whether {victim.id} is back is not known: {error}")
-        now = rows.get(victim.id)
-        if now is None or (now.pid == victim.pid and not self._is_spared) or now.state != "running":
+        role = roles.get(victim.id)
+        if role is None or (role.pid == victim.pid and not self._is_spared) or role.state != "running":
             return Finding("failed", f"{victim.id} was not started again")
-        if not in_sync(known):
-            return Finding("failed", f"{victim.id} runs again as process {now.pid}, and copies of it are not in sync")
-        return Finding("passed", f"{victim.id} runs again as process {now.pid}, and every copy is in sync")
+        if not in_sync(metadata):
+            return Finding("failed", f"{victim.id} runs again as process {role.pid}, and copies of it are not in sync")
+        return Finding("passed", f"{victim.id} runs again as process {role.pid}, and every copy is in sync")
 
     def resume(self, target: Target) -> Finding:
-        """Whether it still runs, which shows that nothing struck it; if it ended nobody knows why."""
+        """`failed` if the broker still runs, so was not killed; `unknown` if it ended: the cause is not known."""
         self._target = target
         self._held = next(iter(still_held(target.processes)), None)
         self._is_spared = self._held is not None
@@ -97,18 +97,18 @@ class OnBroker:
         return Finding("unknown", f"{target.named} ended; whether the drill did it nobody saw")
 
     def close(self) -> None:
-        """Lets go of the process."""
+        """Closes the handle of the process."""
         if self._held is not None:
             self._held.close()
         self._held = None
 
 
-def admin(scene: RunningSystem) -> AdminClient:
-    """A client that asks the scene's Kafka about itself."""
-    return AdminClient(clients.base(scene.settings, "standfast-faults"))
+def admin(system: RunningSystem) -> AdminClient:
+    """An admin client of the system's Kafka."""
+    return AdminClient(clients.base(system.settings, "standfast-faults"))
 
 
-def in_sync(known: ClusterMetadata) -> bool:
-    """Whether each partition has as many copies in sync as it is to have."""
-    partitions = (partition for topic in known.topics.values() for partition in topic.partitions.values())
+def in_sync(metadata: ClusterMetadata) -> bool:
+    """Whether each partition has all of its replicas in sync."""
+    partitions = (partition for topic in metadata.topics.values() for partition in topic.partitions.values())
     return all(len(partition.isrs) == len(partition.replicas) for partition in partitions)

@@ -4,31 +4,36 @@ from __future__ import annotations
 
 import subprocess
 
-from drills.faults.brokers import TIMEOUT_S, OnBroker
+from drills.faults.brokers import TIMEOUT_S, BrokerFault
 from drills.faults.injector import Kind
 from drills.faults.running_system import RunningSystem
 from standfast.core.errors import ClusterError
 from standfast.core.processes.launching import command
 
 
-class KillController(OnBroker):
-    """Kills whoever leads the metadata quorum."""
+class KillController(BrokerFault):
+    """Kills the leader of the metadata quorum."""
 
     name = "controller"
 
     def victim(self) -> int:
-        """Its id."""
-        return active_controller(self.scene)
+        """The id of the active controller."""
+        return active_controller(self.system)
 
 
-def active_controller(scene: RunningSystem) -> int:
-    """Clients are told of any broker when they ask for the controller; only the quorum knows."""
-    servers = scene.settings.kafka.bootstrap_servers
-    asked = command("kafka", "metadata-quorum", "--bootstrap-server", servers, "describe", "--status")
-    said = subprocess.run(asked, check=False, capture_output=True, text=True, timeout=TIMEOUT_S)
-    leaders = [line.split()[1] for line in said.stdout.splitlines() if line.startswith("LeaderId:")]
+def active_controller(system: RunningSystem) -> int:
+    """The broker id of the active controller, from `kafka-metadata-quorum`; raises ClusterError.
+
+    A metadata response names an arbitrary broker as controller, so a client cannot be asked.
+    """
+    servers = system.settings.kafka.bootstrap_servers
+    arguments = command("kafka", "metadata-quorum", "--bootstrap-server", servers, "describe", "--status")
+    output = subprocess.run(arguments, check=False, capture_output=True, text=True, timeout=TIMEOUT_S)
+    leaders = [line.split()[1] for line in output.stdout.splitlines() if line.startswith("LeaderId:")]
     if not leaders:
-        raise ClusterError(f"the active controller is not known: {said.stderr.strip()[-300:] or said.stdout[-300:]}")
+        raise ClusterError(
+            f"the active controller is not known: {output.stderr.strip()[-300:] or output.stdout[-300:]}"
+        )
     return int(leaders[0])
 
 

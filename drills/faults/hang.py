@@ -1,4 +1,4 @@
-"""SIGSTOP of a worker, and SIGCONT when its successor serves: whoever hung must not answer any more."""
+"""SIGSTOP of a worker, and SIGCONT once its successor serves: a worker that hung must not answer after that."""
 
 from __future__ import annotations
 
@@ -10,33 +10,33 @@ from drills.drill import Param
 from drills.evidence.history import Fault
 from drills.evidence.verdict import Finding
 from drills.faults.injector import Kind, Process, Target
-from drills.faults.workers import OnWorkers
+from drills.faults.workers import WorkerFault
 from standfast.core.errors import ClusterError, DrillRejected
 
 _POLL_S = 0.005
 
 
-class Hang(OnWorkers):
-    """Stops it; whether the woken one answered, the count of doubled answers tells."""
+class Hang(WorkerFault):
+    """Stops the worker. If it answers after SIGCONT, the drill counts duplicated answers."""
 
     name = "hang"
     done = "stands still"
 
     def strike(self) -> None:
-        """One signal each."""
-        for one in self.held:
-            one.signal(SIGSTOP)
+        """Sends SIGSTOP to each process."""
+        for process in self.held:
+            process.signal(SIGSTOP)
 
     def inject(self) -> Fault:
-        """Notes until when it may last."""
+        """Stops the worker, for `at_most_s` seconds."""
         fault = super().inject()
-        self._until = fault.at + float(self.aim.params["at_most_s"])
+        self._undo_at = fault.at + float(self.aim.params["at_most_s"])
         return fault
 
     def injected(self, within_s: float) -> Finding:
-        """Whether the process stands still; the supervisor may have ended it by then, which shows as much."""
-        (victim,), until = self.held, time.monotonic() + within_s
-        while time.monotonic() < until:
+        """Whether the process is stopped; `unknown` if it has ended: the supervisor kills a worker that hangs."""
+        (victim,), deadline = self.held, time.monotonic() + within_s
+        while time.monotonic() < deadline:
             if victim.is_stopped():
                 return Finding(
                     "passed", f"{self.target.named} {self.done}; it owned partitions {list(self.target.partitions)}"
@@ -47,32 +47,32 @@ class Hang(OnWorkers):
         return Finding("failed", f"{self.target.named} still runs {within_s:g} s after SIGSTOP")
 
     def lasted(self) -> bool:
-        """Until another process serves under its identity, or for `at_most_s`."""
-        if time.monotonic() > self._until:
+        """Whether another process serves under the worker's identity, or `at_most_s` is over."""
+        if time.monotonic() > self._undo_at:
             return True
         try:
-            workers = self.scene.workers()
+            workers = self.system.workers()
         except ClusterError:
             return False
-        return any(worker.id == was.id and worker.pid != was.pid for worker in workers for was in self.target.processes)
+        return any(worker.id == old.id and worker.pid != old.pid for worker in workers for old in self.target.processes)
 
     def undo(self) -> None:
-        """Wakes it, if it is there still."""
-        for one in self.held:
+        """Sends SIGCONT, if the process still exists."""
+        for process in self.held:
             with contextlib.suppress(DrillRejected):
-                one.signal(SIGCONT)
+                process.signal(SIGCONT)
 
     def resume(self, target: Target) -> Finding:
-        """Whether it stands still; it may have been woken since."""
+        """`passed` if it is still stopped; `unknown` if not, because it may have been continued since."""
         super().resume(target)
-        self._until = time.monotonic()
-        if any(one.is_stopped() for one in self.held):
+        self._undo_at = time.monotonic()
+        if any(process.is_stopped() for process in self.held):
             return Finding("passed", f"{target.named} {self.done}")
         return Finding("unknown", f"{target.named} does not stand still now; whether it did nobody saw")
 
     def may_serve(self, victim: Process, pid: int) -> bool:
-        """Another process, or the same one once it is awake."""
-        return pid != victim.pid or not any(one.is_stopped() for one in self.held)
+        """Whether it is another process, or the victim itself after SIGCONT."""
+        return pid != victim.pid or not any(process.is_stopped() for process in self.held)
 
 
 HANG = Kind(

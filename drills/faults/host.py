@@ -1,4 +1,4 @@
-"""SIGKILL of one of two supervisors that serve the same topics, each with its own processes: a host is gone."""
+"""SIGKILL of one of two supervisors that serve the same topics, each with its own processes: the loss of a host."""
 
 from __future__ import annotations
 
@@ -11,45 +11,45 @@ from drills.faults.process_handle import ProcessHandle
 from drills.faults.supervisor import KillSupervisor
 from standfast.core.errors import ClusterError, DrillRejected
 
-_ENDS_S = 10.0
+_ENDS_S = 10.0  # for everything that the supervisor started to end
 
 
 class KillHost(KillSupervisor):
-    """Kills the supervisor alone, with which everything it started ends; it is away for `down_s`."""
+    """Kills only the supervisor, whose death ends everything it started; starts it again after `down_s`."""
 
     name = "host"
     needs = "a host is only killed where the benchmark started two of them itself"
 
     def doomed(self) -> frozenset[int]:
-        """Of the two only the host's own processes."""
-        return self.place.pids()
+        """The pids of this one of the two hosts."""
+        return self.control.pids()
 
     def inject(self) -> Fault:
-        """Returns when all its processes are gone: until it was gone itself a worker may have answered."""
-        everything = _held(self.target)
+        """Kills the supervisor; returns once all processes of the host have ended: a worker may answer until then."""
+        processes = _handles(self.target)
         try:
-            at, until = self.place.kill(), time.monotonic() + _ENDS_S
-            if not all(one.dead_within(max(0.0, until - time.monotonic())) for one in everything):
+            at, deadline = self.control.kill(), time.monotonic() + _ENDS_S
+            if not all(process.dead_within(max(0.0, deadline - time.monotonic())) for process in processes):
                 raise ClusterError(f"processes of the killed host still run after {_ENDS_S:.0f} s; see `ps`")
         finally:
-            for one in everything:
-                one.close()
+            for process in processes:
+                process.close()
         self._away_until = time.monotonic() + float(self.aim.params["down_s"])
         return self.target.struck(self.name, at)
 
     def lasted(self) -> bool:
-        """A host that boots is not back while the others still take over from it."""
+        """Whether `down_s` is over: a host that boots is not back before the other has taken over."""
         return time.monotonic() >= self._away_until
 
 
-def _held(target: Target) -> list[ProcessHandle]:
-    held = []
+def _handles(target: Target) -> list[ProcessHandle]:
+    handles = []
     for pid in target.gone:
         try:
-            held.append(ProcessHandle(f"process {pid} of the host", pid))
-        except DrillRejected:  # it ended since: it is gone, as it is to be
+            handles.append(ProcessHandle(f"process {pid} of the host", pid))
+        except DrillRejected:  # it has ended already
             continue
-    return held
+    return handles
 
 
 HOST = Kind(

@@ -1,4 +1,4 @@
-"""The seam between faults and whoever uses them, drills and the benchmark: what each fault does, and is known by."""
+"""The interface between faults and their users, drills and the failover benchmark."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from drills.evidence.verdict import Finding
 from drills.faults.running_system import RunningSystem
 from schemas.records import Scalar
 
-# How `bench failover` judges it (`drills.evidence.recovery`): by the first answer of somebody else, by the same from
-# when the model is loaded again, or by the longest pause.
+# What `bench failover` measures of a fault (`drills.evidence.recovery`): the time to the first answer of a successor,
+# the same but counted from when the model is loaded again, or the longest pause.
 Figure = Literal["answer", "answer from load", "pause"]
 
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """One process and when it started, so that another one with its pid is never taken for it."""
+    """One process; `started`, in clock ticks since boot, tells it from a later process with the same pid."""
 
     id: str
     pid: int
@@ -29,14 +29,14 @@ class Process:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Who is struck: plain data, so that it can be written down.
+    """The victims of a fault, as plain data that an intent can hold.
 
     Args:
         what: what the processes are: `worker`, `broker`, `supervisor` or `host`.
-        processes: those that are struck themselves.
-        hit: for each victim the partitions of the request topic that it serves; the first processes are theirs.
-        gone: pids that end with the fault; the system is not whole while its status names one.
-        standbys: how many were ready when this was chosen.
+        processes: the processes that are struck; those that serve partitions come first, in the order of `hit`.
+        hit: the request partitions of each process that serves some.
+        gone: pids that end with the fault; the system has not recovered while its status names one of them.
+        standbys: how many standbys were ready when this was chosen.
     """
 
     what: str
@@ -47,16 +47,16 @@ class Target:
 
     @property
     def partitions(self) -> tuple[int, ...]:
-        """All partitions of the request topic that are hit."""
-        return tuple(sorted({partition for one in self.hit for partition in one}))
+        """All partitions of the request topic that are hit, sorted."""
+        return tuple(sorted({partition for partitions in self.hit for partition in partitions}))
 
     @property
     def named(self) -> str:
-        """The processes in words."""
+        """The processes, for messages."""
         return ", ".join(f"{process.id} (process {process.pid})" for process in self.processes) or f"the {self.what}"
 
     def shown(self, topic: str) -> dict[str, Scalar]:
-        """What the outcome stream says of it."""
+        """The target as events of the outcome stream give it; `topic` is the request topic."""
         pids = [process.pid for process in self.processes]
         return {
             self.what: ",".join(process.id for process in self.processes),
@@ -66,19 +66,19 @@ class Target:
         }
 
     def struck(self, name: str, at: float) -> Fault:
-        """That it was struck at that instant; call it right after the last signal was sent.
+        """The fault `name` that hit this target at `at` (monotonic); call this right after the last signal was sent.
 
-        A process may go on for some microseconds after SIGKILL: the millisecond in hand and the next are still its own,
-        and nobody takes over as soon as that.
+        A process may run for some microseconds after SIGKILL, so answers with a timestamp of this millisecond or the
+        next count as the victim's. No successor answers as soon as that.
         """
         written_after_ms = time.time_ns() // 1_000_000 + 1
-        victims = tuple(frozenset(one) for one in self.hit)
+        victims = tuple(frozenset(partitions) for partitions in self.hit)
         return Fault(at, frozenset(self.partitions), name, victims, written_after_ms)
 
 
 @dataclass(frozen=True, slots=True)
 class Aim:
-    """Whom to strike, the fault's own parameters, and what is left to chance: the same seed chooses the same."""
+    """The requested target, the fault's own parameters, and the seed for everything that is chosen at random."""
 
     target: Mapping[str, Scalar] = field(default_factory=dict)
     params: Mapping[str, Value] = field(default_factory=dict)
@@ -86,35 +86,35 @@ class Aim:
 
 
 class Injector(Protocol):
-    """One fault about to be made, in the order of its methods. All raise DrillRejected for what cannot be done."""
+    """One fault; its methods are called in this order. All raise DrillRejected for what cannot be done."""
 
     def choose(self) -> Target:
-        """Who is struck. Asked again it gives the same victims as they are by then; rejected if one was replaced."""
+        """The victims. A second call returns the same processes as they are then; rejected if one was replaced."""
 
     def inject(self) -> Fault:
-        """Makes the fault, and returns when that was and whom it hit. Rejected: nothing was done."""
+        """Injects the fault and returns its start and partitions. If it raises DrillRejected, nothing was done."""
 
     def injected(self, within_s: float) -> Finding:
-        """Whether it struck, by what can be seen of it; blocks for so long at most."""
+        """Whether the fault took effect; blocks for at most `within_s` seconds."""
 
     def lasted(self) -> bool:
-        """Whether it has lasted as long as it is meant to; `undo` may come sooner."""
+        """Whether the fault has lasted as long as it is meant to; `undo` may be called before that."""
 
     def undo(self) -> None:
-        """Takes the fault away, as far as the system does not heal it itself; called again it does no harm."""
+        """Undoes what the system does not repair by itself; idempotent."""
 
     def undone(self) -> Finding:
-        """Whether nothing is left of it, as it is now."""
+        """Whether nothing is left of the fault now; does not wait."""
 
     def resume(self, target: Target) -> Finding:
-        """Takes the place of a process that ended after it chose this target; call it instead of `choose`.
+        """Continues for a runner that died after it chose this target; called instead of `choose`.
 
-        It says whether the fault struck, as far as that can be seen now; `undo` and `undone` follow. A process is the
-        target's only where both its pid and its start time are as written.
+        Returns whether the fault took effect, as far as that can be seen now; `undo` and `undone` follow. A process
+        counts as the target's only if both its pid and its start time are the same.
         """
 
     def close(self) -> None:
-        """Lets go of what was held; the fault stays as it is."""
+        """Releases handles; the fault stays as it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,14 +122,14 @@ class Kind:
     """One kind of fault.
 
     Args:
-        name: what it is called in histories and by `bench failover --strike`.
-        says: what it does, in a line.
-        make: one such fault, on that scene.
+        name: its name in histories and for `bench failover --strike`.
+        says: its description, one line.
+        make: constructs the injector of one such fault on a system.
         params: its own parameters.
-        figure: what `bench failover` judges it by.
-        brokers: it needs a system of its own with so many; None: it suits a running one.
-        hosts: one of so many is hit.
-        drill: the drill that makes it, if there is one.
+        figure: what `bench failover` measures of it.
+        brokers: the benchmark starts a system of its own with so many brokers; None: it uses the running system.
+        hosts: how many supervisors that system has; one of them is hit.
+        drill: the drill that injects it, if there is one.
     """
 
     name: str
@@ -144,5 +144,5 @@ class Kind:
     def aim(
         self, target: Mapping[str, Scalar] | None = None, params: Mapping[str, Scalar] | None = None, seed: int = 0
     ) -> Aim:
-        """An aim for it; raises DrillRejected for a parameter that it does not have, or a wrong value."""
+        """An aim for this fault; raises DrillRejected for an unknown parameter or a wrong value."""
         return Aim(dict(target or {}), checked(params or {}, self.params, self.name), seed)

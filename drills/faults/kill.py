@@ -1,10 +1,10 @@
-"""SIGKILL to one worker: what an out-of-memory killer does."""
+"""SIGKILL of one worker, as the kernel's out-of-memory killer sends it."""
 
 from __future__ import annotations
 
 from drills.drill import COMMON, Drill
 from drills.faults.injector import Kind
-from drills.faults.workers import TARGETS, OnWorkers
+from drills.faults.workers import TARGETS, WorkerFault
 
 WORKER_KILL = Drill(
     name="worker-kill",
@@ -26,4 +26,4 @@ WORKER_KILL = Drill(
     target={"topic": "{service}.requests"},
 )
 
-KILL = Kind("kill", "SIGKILL of a worker", OnWorkers, drill=WORKER_KILL)
+KILL = Kind("kill", "SIGKILL of a worker", WorkerFault, drill=WORKER_KILL)

@@ -1,6 +1,6 @@
-"""One process held by a pidfd from when it is chosen: a signal reaches that process or nobody.
+"""A process held by a pidfd from when it is chosen: a signal reaches that process or none.
 
-A pid that was given to another process in between cannot be hit.
+Its pid may be reused by another process in between; a pidfd never refers to that one.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from pathlib import Path
 from drills.faults.injector import Process
 from standfast.core.errors import DrillRejected
 
-_STATE, _START_TIME = 0, 19  # fields 3 and 22 of /proc/<pid>/stat, counted from after the name, which may hold blanks
+_STATE, _START_TIME = 0, 19  # fields 3 and 22 of /proc/<pid>/stat, counted after the name, which may contain spaces
 
 
 class ProcessHandle:
-    """The process `pid`, called `name`; raises DrillRejected if there is none. Close it."""
+    """A handle of the process `pid`; `name` is for messages. Raises DrillRejected if there is none. Close it."""
 
     def __init__(self, name: str, pid: int) -> None:
         try:
@@ -27,7 +27,7 @@ class ProcessHandle:
             raise _missing(name, pid) from None
         try:
             self.process = Process(name, pid, start_time(pid))
-        except (FileNotFoundError, ProcessLookupError):  # the second: it ended while the file was read
+        except (FileNotFoundError, ProcessLookupError):  # ProcessLookupError: it ended while the file was read
             os.close(self._handle)
             raise _missing(name, pid) from None
 
@@ -44,36 +44,36 @@ class ProcessHandle:
             ) from None
 
     def dead_within(self, seconds: float) -> bool:
-        """Whether it has ended; blocks for so long at most."""
+        """Whether it has ended; waits for at most `seconds`."""
         poll = select.poll()
         poll.register(self._handle, select.POLLIN)
         return bool(poll.poll(seconds * 1000))
 
     def is_stopped(self) -> bool:
-        """Whether it is there and stands still, as after SIGSTOP."""
+        """Whether it exists and is stopped, as after SIGSTOP."""
         try:
             return not self.dead_within(0) and _stat(self.process.pid)[_STATE] == "T"
         except (FileNotFoundError, ProcessLookupError):
             return False
 
     def close(self) -> None:
-        """Lets go of the process."""
+        """Closes the pidfd."""
         os.close(self._handle)
 
 
 def still_held(processes: Iterable[Process]) -> list[ProcessHandle]:
-    """Those of the processes that still run, and are no others with their pids."""
-    found: list[ProcessHandle] = []
+    """Handles of the processes that still run; a later process with the same pid is not one of them."""
+    handles: list[ProcessHandle] = []
     for process in processes:
         try:
-            held = ProcessHandle(process.id, process.pid)
+            handle = ProcessHandle(process.id, process.pid)
         except DrillRejected:
             continue
-        if held.process == process and not held.dead_within(0):
-            found.append(held)
+        if handle.process == process and not handle.dead_within(0):
+            handles.append(handle)
         else:
-            held.close()
-    return found
+            handle.close()
+    return handles
 
 
 def start_time(pid: int) -> int:

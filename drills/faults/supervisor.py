@@ -1,4 +1,4 @@
-"""SIGKILL of the supervisor, with which everything it started ends, and a start at once."""
+"""SIGKILL of the supervisor, whose death ends everything it started; it is started again at once."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from standfast.core.errors import DrillRejected
 
 
 class KillSupervisor:
-    """Rejected on a system that whoever makes the fault did not start: nobody would start it again."""
+    """Rejected on a system that the caller did not start itself: nothing would start it again."""
 
     name = "supervisor"
     needs = "a supervisor is only killed on a system that the benchmark started itself"
 
-    def __init__(self, scene: RunningSystem, aim: Aim) -> None:
-        self.scene = scene
+    def __init__(self, system: RunningSystem, aim: Aim) -> None:
+        self.system = system
         self.aim = aim
         self._held: list[ProcessHandle] = []
         self._started_again = False
@@ -25,66 +25,66 @@ class KillSupervisor:
         self.target = Target(self.name, (), ())
 
     @property
-    def place(self) -> SystemControl:
-        """The system to be killed; raises DrillRejected."""
-        if self.scene.place is None:
+    def control(self) -> SystemControl:
+        """The control of the system to kill; raises DrillRejected if there is none."""
+        if self.system.control is None:
             raise DrillRejected(self.needs)
-        return self.scene.place
+        return self.system.control
 
     def doomed(self) -> frozenset[int]:
-        """Everything that ends with it."""
-        return pids(self.scene.status())
+        """The pids of all processes that end with the supervisor."""
+        return pids(self.system.status())
 
     def choose(self) -> Target:
-        """The supervisor's process."""
-        running = self.place.status()
-        if running is None:
+        """The supervisor's process, with the partitions of all its workers."""
+        status = self.control.status()
+        if status is None:
             raise DrillRejected("the system that is to be killed does not run")
-        if self._held and self._held[0].process.pid != running.supervisor_pid:
+        if self._held and self._held[0].process.pid != status.supervisor_pid:
             raise DrillRejected("the supervisor was replaced while the steady state was checked; nothing was injected")
-        everything = self.doomed()
-        workers = [worker for worker in self.scene.workers() if worker.pid in everything]
+        doomed = self.doomed()
+        workers = [worker for worker in self.system.workers() if worker.pid in doomed]
         if not workers:
             raise DrillRejected(
                 f"the {self.name} that is to be killed serves no partition, so its death would show nothing"
             )
         if not self._held:
-            self._held = [ProcessHandle(self.name, running.supervisor_pid)]
-        hit = tuple(tuple(sorted(self.scene.partitions(worker))) for worker in workers)
-        self.target = Target(self.name, (self._held[0].process,), hit, gone=tuple(sorted(everything)))
+            self._held = [ProcessHandle(self.name, status.supervisor_pid)]
+        hit = tuple(tuple(sorted(self.system.partitions(worker))) for worker in workers)
+        self.target = Target(self.name, (self._held[0].process,), hit, gone=tuple(sorted(doomed)))
         return self.target
 
     def inject(self) -> Fault:
-        """Kills the supervisor alone."""
-        return self.target.struck(self.name, self.place.kill())
+        """Kills the supervisor only."""
+        return self.target.struck(self.name, self.control.kill())
 
     def injected(self, within_s: float) -> Finding:
-        """Whether the supervisor is gone."""
-        if all(one.dead_within(within_s) for one in self._held):
+        """Whether the supervisor has ended."""
+        if all(process.dead_within(within_s) for process in self._held):
             return Finding("passed", f"{self.target.named} was killed, and with it {len(self.target.gone)} processes")
         return Finding("failed", f"{self.target.named} still runs {within_s:g} s after SIGKILL")
 
     def lasted(self) -> bool:
-        """It is started again at once."""
+        """Always True: the undo can begin at once."""
         return True
 
     def undo(self) -> None:
-        """Starts the system again."""
-        if not self._started_again and self.place.status() is None:
-            self.place.start()
+        """Starts the system again, once."""
+        if not self._started_again and self.control.status() is None:
+            self.control.start()
             self._started_again = True
 
     def undone(self) -> Finding:
-        """Whether it is ready under another supervisor."""
-        running = self.place.status()
+        """Whether the system is ready under another supervisor."""
+        status = self.control.status()
         (victim,) = self.target.processes
-        is_same = running is not None and running.supervisor_pid == victim.pid and not self._is_spared
-        if running is None or is_same or running.state != "ready":
+        is_same = status is not None and status.supervisor_pid == victim.pid and not self._is_spared
+        if status is None or is_same or status.state != "ready":
             return Finding("failed", f"the {self.name} is not ready again")
-        return Finding("passed", f"the {self.name} is ready again, as process {running.supervisor_pid}")
+        return Finding("passed", f"the {self.name} is ready again, as process {status.supervisor_pid}")
 
     def resume(self, target: Target) -> Finding:
-        """Whether it still runs; whoever stands here must have the system's place, or nothing can be undone."""
+        """`failed` if the supervisor still runs; `unknown` if it ended. To undo it the system needs its `control`."""
         self.target = target
         self._held = still_held(target.processes)
         self._is_spared = bool(self._held)
@@ -93,9 +93,9 @@ class KillSupervisor:
         return Finding("unknown", f"{target.named} ended; whether the drill did it nobody saw")
 
     def close(self) -> None:
-        """Lets go of the process; the fault stays as it is."""
-        for one in self._held:
-            one.close()
+        """Closes the handle of the process; the fault stays as it is."""
+        for process in self._held:
+            process.close()
         self._held = []
 
 

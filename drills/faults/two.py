@@ -1,24 +1,24 @@
-"""SIGKILL of two workers at the same moment: there may be one standby for both."""
+"""SIGKILL of two workers at the same moment, with perhaps only one standby for both."""
 
 from __future__ import annotations
 
 from drills.faults.injector import Kind
-from drills.faults.workers import OnWorkers
+from drills.faults.workers import WorkerFault
 from standfast.core.errors import DrillRejected
 from standfast.core.status import WorkerStatus
 
 
-class KillTwo(OnWorkers):
-    """Rejected where there are no two."""
+class KillTwo(WorkerFault):
+    """Kills two workers; rejected if fewer than two have partitions."""
 
     name = "two"
     done = "were killed"
 
     def victims(self) -> list[WorkerStatus]:
-        """Any two that have partitions."""
-        workers = self.scene.workers()
+        """Two random workers that have partitions."""
+        workers = self.system.workers()
         if len(workers) < 2:
-            name = self.scene.service.name
+            name = self.system.service.name
             raise DrillRejected(f"{name} has {len(workers)} worker with partitions; two are to be killed")
         return self.random.sample(workers, 2)
 

@@ -1,4 +1,4 @@
-"""What faults on workers have in common: whom they strike, that they strike by signals, and when all is well again."""
+"""The base of faults on workers: the choice of victims, the signals, and the check that they were replaced."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ TARGETS = {
 }
 
 
-class OnWorkers:
-    """SIGKILL of one worker. Faults that strike others, or in another way, override `victims` and `strike`."""
+class WorkerFault:
+    """SIGKILL of one worker. Faults with other victims or other signals override `victims` and `strike`."""
 
     name = "kill"
     done = "was killed"
 
-    def __init__(self, scene: RunningSystem, aim: Aim) -> None:
-        self.scene = scene
+    def __init__(self, system: RunningSystem, aim: Aim) -> None:
+        self.system = system
         self.aim = aim
         self.random = random.Random(aim.seed)
         self.held: list[ProcessHandle] = []
@@ -38,134 +38,137 @@ class OnWorkers:
         self._spared: frozenset[int] = frozenset()  # pids
 
     def victims(self) -> list[WorkerStatus]:
-        """Whom it strikes, those with partitions first; raises DrillRejected."""
-        return [one_worker(self.scene, self.aim, self.random)]
+        """The victims, those with partitions first; raises DrillRejected."""
+        return [one_worker(self.system, self.aim, self.random)]
 
     def strike(self) -> None:
-        """Sends the signals; rejected only if the first one reached nobody, for then nothing was done."""
+        """Sends the signals. Raises DrillRejected only if the first victim had ended, because then nothing was done."""
         first, *others = self.held
         first.signal(SIGKILL)
         for other in others:
-            with contextlib.suppress(DrillRejected):  # it ended by itself meanwhile
+            with contextlib.suppress(DrillRejected):  # it has ended by itself
                 other.signal(SIGKILL)
 
     def choose(self) -> Target:
-        """Those who are chosen; asked again, they must still be the same processes."""
-        rows = self._as_they_are() if self.held else self.victims()
+        """The victims; on a second call they must still be the same processes, else DrillRejected."""
+        workers = self._held_workers() if self.held else self.victims()
         if not self.held:
-            self.held = [ProcessHandle(row.id, row.pid) for row in rows]
-        owned = [tuple(sorted(self.scene.partitions(row))) for row in rows]
+            self.held = [ProcessHandle(worker.id, worker.pid) for worker in workers]
+        owned = [tuple(sorted(self.system.partitions(worker))) for worker in workers]
         self.target = Target(
             what="worker",
-            processes=tuple(one.process for one in self.held),
+            processes=tuple(handle.process for handle in self.held),
             hit=tuple(partitions for partitions in owned if partitions),
-            gone=tuple(row.pid for row in rows),
-            standbys=ready_standbys(self.scene.status(), self.scene.service),
+            gone=tuple(worker.pid for worker in workers),
+            standbys=ready_standbys(self.system.status(), self.system.service),
         )
         return self.target
 
     def inject(self) -> Fault:
-        """Rejected if one of the processes ended by itself."""
-        for one in self.held:
-            if one.dead_within(0):
-                raise DrillRejected(f"{one.process.id} (process {one.process.pid}) ended by itself before the fault")
+        """Sends the signals; raises DrillRejected if one of the processes has ended by itself."""
+        for handle in self.held:
+            if handle.dead_within(0):
+                name, pid = handle.process.id, handle.process.pid
+                raise DrillRejected(f"{name} (process {pid}) ended by itself before the fault")
         at = time.monotonic()
         self.strike()
         return self.target.struck(self.name, at)
 
     def injected(self, within_s: float) -> Finding:
-        """Whether the processes are gone."""
-        until = time.monotonic() + within_s
-        if all(one.dead_within(max(0.0, until - time.monotonic())) for one in self.held):
+        """Whether the processes have ended."""
+        deadline = time.monotonic() + within_s
+        if all(handle.dead_within(max(0.0, deadline - time.monotonic())) for handle in self.held):
             return Finding(
                 "passed", f"{self.target.named} {self.done}; it owned partitions {list(self.target.partitions)}"
             )
         return Finding("failed", f"{self.target.named} still runs after {within_s:g} s")
 
     def lasted(self) -> bool:
-        """At once: who is dead stays so."""
+        """Always True: a killed process stays dead, so the undo can begin at once."""
         return True
 
     def undo(self) -> None:
-        """Nothing to do: the supervisor starts the worker again."""
+        """Does nothing: the supervisor starts the worker again."""
 
     def undone(self) -> Finding:
-        """Whether each worker is active in another process, and as many standbys are ready as before."""
+        """Whether each victim is active in another process, and as many standbys are ready as before."""
         try:
-            running = self.scene.status()
+            status = self.system.status()
         except ClusterError:
             return Finding("unknown", "the system gives no status, so nobody knows whether the worker was replaced")
-        active = {worker.id: worker.pid for worker in active_workers(running, self.scene.service)}
+        active = {worker.id: worker.pid for worker in active_workers(status, self.system.service)}
         workers = self.target.processes[: len(self.target.hit)]
         for worker in workers:
             if worker.id not in active or not self.may_serve(worker, active[worker.id]):
                 return Finding("failed", f"{worker.id} was not replaced")
-        standbys = ready_standbys(running, self.scene.service)
+        standbys = ready_standbys(status, self.system.service)
         again = ", ".join(f"{worker.id} is active again as process {active[worker.id]}" for worker in workers)
         text = f"{again}; standbys ready: {standbys} ({self.target.standbys} before)"
         return Finding("passed" if standbys >= self.target.standbys else "failed", text)
 
     def may_serve(self, victim: Process, pid: int) -> bool:
-        """Whether that process, which serves under the victim's identity, shows that the fault is over."""
+        """Whether process `pid`, which has the victim's identity, shows that the victim was replaced."""
         return pid != victim.pid or pid in self._spared
 
     def resume(self, target: Target) -> Finding:
-        """Whether they still run, which shows that nothing struck them; of those that ended nobody knows why."""
+        """`failed` if all victims still run, so none was struck; `unknown` if one ended: the cause is not known."""
         self.target = target
         self.held = still_held(target.processes)
-        self._spared = frozenset(one.process.pid for one in self.held)
+        self._spared = frozenset(handle.process.pid for handle in self.held)
         ended = [process.id for process in target.processes if process.pid not in self._spared]
         if not ended:
             return Finding("failed", f"{target.named} was not struck: it still runs")
         return Finding("unknown", f"{', '.join(ended)} of {target.named} ended; whether the drill did it nobody saw")
 
     def close(self) -> None:
-        """Lets go of the processes."""
-        for one in self.held:
-            one.close()
+        """Closes the handles of the processes."""
+        for handle in self.held:
+            handle.close()
         self.held = []
 
-    def _as_they_are(self) -> list[WorkerStatus]:
-        rows = {worker.id: worker for worker in self.scene.status().workers}
-        now = [rows.get(one.process.id) for one in self.held]
-        for held, row in zip(self.held, now, strict=True):
-            if row is None or row.pid != held.process.pid:
+    def _held_workers(self) -> list[WorkerStatus]:
+        """The present status of the chosen workers; raises DrillRejected if one was replaced."""
+        workers = {worker.id: worker for worker in self.system.status().workers}
+        now = [workers.get(handle.process.id) for handle in self.held]
+        for handle, worker in zip(self.held, now, strict=True):
+            if worker is None or worker.pid != handle.process.pid:
                 raise DrillRejected(
-                    f"{held.process.id} was replaced while the steady state was checked; nothing was injected"
+                    f"{handle.process.id} was replaced while the steady state was checked; nothing was injected"
                 )
-        return [row for row in now if row is not None]
+        return [worker for worker in now if worker is not None]
 
 
-def one_worker(scene: RunningSystem, aim: Aim, chance: random.Random) -> WorkerStatus:
-    """The worker that the aim names; the owner of most partitions if it names a topic; else any that has partitions.
+def one_worker(system: RunningSystem, aim: Aim, chance: random.Random) -> WorkerStatus:
+    """The worker or partition owner that the aim names; with a topic, an owner of most partitions; else any owner.
 
-    What is left open is left to chance. Raises DrillRejected.
+    `chance` chooses among several. Raises DrillRejected.
     """
-    service = scene.service
-    active = active_workers(scene.status(), service)
+    service = system.service
+    active = active_workers(system.status(), service)
     if not active:
         raise DrillRejected(f"no worker of {service.name} is active; see: standfast status")
     if "worker" in aim.target:
-        named = [one for one in active if one.id == aim.target["worker"]]
+        named = [worker for worker in active if worker.id == aim.target["worker"]]
         if not named:
-            there = ", ".join(one.id for one in active)
+            there = ", ".join(worker.id for worker in active)
             raise DrillRejected(f"{aim.target['worker']} is no active worker of {service.name}; there are: {there}")
-        return _serving(named[0], scene)
+        return _serving(named[0], system)
     if "partition" in aim.target:
-        owners = [one for one in active if aim.target["partition"] in scene.partitions(one)]
+        owners = [worker for worker in active if aim.target["partition"] in system.partitions(worker)]
         if not owners:
             partition = aim.target["partition"]
             raise DrillRejected(f"no active worker owns partition {partition} of {service.requests}")
         return owners[0]
-    counts = [len(scene.partitions(one)) for one in active]
+    counts = [len(system.partitions(worker)) for worker in active]
     least = max(counts) if "topic" in aim.target else 1
-    candidates = [one for one, count in zip(active, counts, strict=True) if count >= least]
-    return _serving(chance.choice(candidates or active), scene)
+    candidates = [worker for worker, count in zip(active, counts, strict=True) if count >= least]
+    return _serving(chance.choice(candidates or active), system)
 
 
-def _serving(worker: WorkerStatus, scene: RunningSystem) -> WorkerStatus:
-    if not scene.partitions(worker):
+def _serving(worker: WorkerStatus, system: RunningSystem) -> WorkerStatus:
+    if not system.partitions(worker):
         raise DrillRejected(
-            f"{worker.id} owns no partition of {scene.service.requests}: striking it would show nothing; choose another"
+            f"{worker.id} owns no partition of {system.service.requests}: striking it would show nothing; choose "
+            "another"
         )
     return worker

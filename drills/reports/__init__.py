@@ -1,1 +1,1 @@
-"""What people are shown of past drills."""
+"""Reports of past drills: tables, charts, an HTML page and exit codes."""

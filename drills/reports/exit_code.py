@@ -1,4 +1,4 @@
-"""What the end of a drill tells a pipeline."""
+"""The exit codes of `drill run`, for pipelines."""
 
 from __future__ import annotations
 
@@ -11,14 +11,13 @@ DEVIATED: Final = 1
 UNKNOWN: Final = 2
 NOT_INJECTED: Final = 3
 NOT_UNDONE: Final = 4
-REJECTED: Final = 75  # EX_TEMPFAIL of sysexits.h: the same may be tried again later
+REJECTED: Final = 75  # EX_TEMPFAIL of sysexits.h: the caller may try again later
 
 
 def exit_code(last: DrillEvent, *, dry_run: bool = False) -> int:
-    """The exit code of `drill run` after its last event. Where several hold, the one that people must look at first.
+    """The exit code of `drill run` after its final event. If several apply, the most urgent one.
 
-    An answer that was lost, or an objective that was missed, comes before a fault that may be left behind, and that
-    before a fault of which it is not known whether it struck.
+    DEVIATED (a lost answer or a missed objective) comes first, then NOT_INJECTED, then NOT_UNDONE or UNKNOWN.
     """
     if last.phase == "rejected":
         return REJECTED

@@ -1,6 +1,6 @@
-"""The report as one self-contained page: no script, nothing loaded from anywhere, light and dark.
+"""The report as one self-contained HTML page: no script, nothing loaded from elsewhere, light and dark.
 
-Jinja2 escapes whatever stands in an event, since anybody may have written it.
+Jinja2 escapes all texts of events, since any client may write to the outcome stream.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from drills.reports.charts import latency_bars, latency_chart, timeline
 from drills.reports.report import Story, clock, number
 from schemas.records import DrillEvent, Scalar
 
-_DETAILED = 20  # newest first; the older ones are rows of the table
+_DETAILED = 20  # drills shown in detail, newest first; older ones only have a row in the table
 _TEMPLATES = Environment(
     loader=FileSystemLoader(Path(__file__).with_name("templates")),
     autoescape=True,
@@ -30,28 +30,28 @@ _TEMPLATES = Environment(
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One figure of a drill. `check`: whether it is good, for those that say so."""
+    """One figure of a drill. `check` is set for a figure that is a check itself."""
 
     name: str
     text: str
     check: str = ""
 
 
-def page(told: Sequence[Story]) -> str:
+def page(stories: Sequence[Story]) -> str:
     """The page for these drills, the newest first."""
-    newest = list(reversed(told))
-    return _TEMPLATES.get_template("page.html").render(summary=_summary(told), newest=newest, detailed=_DETAILED)
+    newest = list(reversed(stories))
+    return _TEMPLATES.get_template("page.html").render(summary=_summary(stories), newest=newest, detailed=_DETAILED)
 
 
-def _summary(told: Sequence[Story]) -> str:
-    counts = {verdict: sum(1 for story in told if story.verdict == verdict) for verdict in
+def _summary(stories: Sequence[Story]) -> str:
+    counts = {verdict: sum(1 for story in stories if story.verdict == verdict) for verdict in
               ("passed", "failed", "unknown", "aborted", "rejected", "running")}  # fmt: skip
-    said = ", ".join(f"{count} {verdict}" for verdict, count in counts.items() if count)
-    return f"{len(told)} from {clock(told[0].events[0].at)} to {clock(told[-1].last.at)}: {said}"
+    counted = ", ".join(f"{count} {verdict}" for verdict, count in counts.items() if count)
+    return f"{len(stories)} from {clock(stories[0].events[0].at)} to {clock(stories[-1].last.at)}: {counted}"
 
 
 def _target(story: Story) -> Sequence[tuple[str, Scalar]]:
-    """Whom the fault struck."""
+    """The target of the fault."""
     target = story.last.target or next((event.target for event in story.events if event.target), None)
     return list((target or {}).items())
 
@@ -75,14 +75,14 @@ def _history(story: Story) -> History | None:
 
 
 def _findings(last: DrillEvent) -> Iterator[tuple[str, str]]:
-    """Whether it is good, and what was found."""
-    for text in last.findings or ():
-        check, _, said = text.partition(": ")
-        yield check, said or text
+    """Each finding as its check and its text."""
+    for line in last.findings or ():
+        check, _, text = line.partition(": ")
+        yield check, text or line
 
 
 def _settings(story: Story) -> Sequence[tuple[str, Scalar]]:
-    """What it was run with."""
+    """The drill's parameters and its seed."""
     params = next((event.params for event in story.events if event.params), None)
     if not params:
         return ()

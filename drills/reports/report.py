@@ -1,4 +1,4 @@
-"""What the outcome stream says of past drills, told to people: a table of all, the story of one."""
+"""Past drills from the outcome stream, for terminals: a table of all, the details of one."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Story:
 
     @property
     def last(self) -> DrillEvent:
-        """Its final event, or the newest while there is none."""
+        """Its final event, or the newest event while there is none."""
         return next((event for event in reversed(self.events) if event.phase in FINAL), self.events[-1])
 
     @property
@@ -43,18 +43,18 @@ def stories(events: Iterable[DrillEvent]) -> list[Story]:
     by_drill: dict[tuple[str, str | None], list[DrillEvent]] = {}
     for event in events:
         by_drill.setdefault((event.drill_id, event.command), []).append(event)
-    stories_by_drill = [Story(drill_id, tuple(seen)) for (drill_id, _), seen in by_drill.items()]
+    stories_by_drill = [Story(drill_id, tuple(drill_events)) for (drill_id, _), drill_events in by_drill.items()]
     return sorted(stories_by_drill, key=lambda story: story.events[0].at)
 
 
-def overview(told: Iterable[Story]) -> Table:
+def overview(stories: Iterable[Story]) -> Table:
     """A row for each drill."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("when", "drill", "drill_id", "verdict"):
         table.add_column(name, overflow="fold")
     for name in ("RTO ms", "lost", "doubled", "score"):
         table.add_column(name, justify="right")
-    for story in told:
+    for story in stories:
         last = story.last
         table.add_row(
             clock(story.events[0].at),
@@ -70,7 +70,7 @@ def overview(told: Iterable[Story]) -> Table:
 
 
 def verdict_table(event: DrillEvent) -> Group:
-    """The verdict of a final event and everything it rests on."""
+    """The verdict of a final event, with its checks, latencies and findings."""
     event = _shown(event)
     verdict = event.verdict or "running"
     parts: list[RenderableType] = [
@@ -81,7 +81,7 @@ def verdict_table(event: DrillEvent) -> Group:
     if event.reason:
         parts.append(Text(event.reason))
     if event.injected or event.held or event.undone:
-        parts.append(_three(event))
+        parts.append(_checks_table(event))
     if event.latency_before or event.latency_during or event.latency_after:
         parts.append(_latencies(event))
     parts.extend(_finding(text) for text in event.findings or ())
@@ -101,8 +101,8 @@ def phase_line(event: DrillEvent) -> Text:
             details += [text.partition(": ")[2] for text in event.findings or ()]
     else:
         details.append(f"verdict {event.verdict}")
-    said = "; ".join(filter(None, details))
-    return Text.assemble((clock(event.at)[11:], "dim"), f"  {event.phase:<13}", (said, "dim"))
+    details_text = "; ".join(filter(None, details))
+    return Text.assemble((clock(event.at)[11:], "dim"), f"  {event.phase:<13}", (details_text, "dim"))
 
 
 def clock(at_ms: int) -> str:
@@ -111,12 +111,12 @@ def clock(at_ms: int) -> str:
 
 
 def number(value: float | None) -> str:
-    """A figure, or a dash where there is none."""
+    """A figure as text, or a dash for None."""
     return "-" if value is None else f"{value:,.0f}" if value == int(value) or value >= 100 else f"{value:,.1f}"
 
 
 def _shown(event: DrillEvent) -> DrillEvent:
-    """The event with each of its texts on one line: anybody may have written it."""
+    """The event with each of its texts on one line, safe for a terminal: any client may have written it."""
     target: dict[str, Scalar] = {one_line(key): one_line(str(value)) for key, value in (event.target or {}).items()}
     return msgspec.structs.replace(
         event,
@@ -128,7 +128,7 @@ def _shown(event: DrillEvent) -> DrillEvent:
     )
 
 
-def _three(event: DrillEvent) -> Table:
+def _checks_table(event: DrillEvent) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("injected", "held", "undone"):
         table.add_column(name)
@@ -146,14 +146,14 @@ def _latencies(event: DrillEvent) -> Table:
     for name in ("answers", "p50", "p99", "max"):
         table.add_column(name, justify="right")
     windows = (("before", event.latency_before), ("during", event.latency_during), ("after", event.latency_after))
-    for name, seen in windows:
-        one = seen or Latency(count=0)
-        table.add_row(name, str(one.count), number(one.p50_ms), number(one.p99_ms), number(one.max_ms))
+    for name, latency in windows:
+        known = latency or Latency(count=0)
+        table.add_row(name, str(known.count), number(known.p50_ms), number(known.p99_ms), number(known.max_ms))
     return table
 
 
 def _finding(text: str) -> Text:
-    check, _, said = text.partition(": ")
+    check, _, detail = text.partition(": ")
     if check not in _MARKS:
         return Text(text)
-    return Text.assemble((f"{_MARKS[check]} ", COLOURS[check]), said)
+    return Text.assemble((f"{_MARKS[check]} ", COLOURS[check]), detail)

@@ -1,1 +1,1 @@
-"""How a drill is run: from a command to a plan, through its phases, to its last event."""
+"""Running a drill: from a command to a plan, through its phases, to its final event."""

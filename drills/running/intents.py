@@ -1,8 +1,8 @@
-"""What a drill is about to do, written down before it does it: another runner can undo it from that alone.
+"""Intents: the fault that a drill is about to inject, written down before, so that another runner can undo it.
 
-It is written twice. The file in the state folder is there first, and it is what a runner goes by that starts while
-Kafka does not answer: Kafka may be what was struck. The same text then stands in the drill's `steady_state` event,
-which Kafka has acknowledged before the fault is injected. The file goes when the drill's last event is written.
+An intent is written twice. First a file in the state folder: a runner that starts while Kafka is down, perhaps because
+of the fault, reads that. Then the same text in the drill's `steady_state` event, which Kafka acknowledges before the
+fault is injected. The file is deleted once the drill's final event is written.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ from standfast.core.errors import SetupError, Unreadable
 from standfast.core.home import folder
 from standfast.core.keeping import set_aside, write_whole
 
-_VERSION = 1
+_VERSION = 1  # of the JSON form
 _log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
-class Whose:
-    """The drill an intent is of.
+class DrillKey:
+    """The unique key of a drill.
 
     Args:
-        topic: its outcome stream; two systems may have drills of the same id.
+        topic: its outcome stream; two systems may have drills with the same id.
         drill_id: its id.
-        command: the record that asked for it. Without a `drill_id` of its own a drill is named after the place of that
-            record, which comes again where drills.control is deleted and made again.
+        command: the unique name of its command's record. A drill without a `drill_id` of its own is named after that
+            record's topic, partition and offset, which repeat if drills.control is deleted and created again.
     """
 
     topic: str
@@ -44,12 +44,12 @@ class Whose:
 
 @dataclass(frozen=True, slots=True)
 class Intent:
-    """One fault that is about to be injected. Nothing in it says who asked for it, or what the load asks.
+    """One fault that is about to be injected. It does not contain who requested it or the load's queries.
 
-    `machine` is where the target's pids count. `version` is that of this form; another one cannot be read.
+    `machine` is the machine on which the target's pids are valid. An intent of another `version` cannot be decoded.
     """
 
-    whose: Whose
+    whose: DrillKey
     fault: str
     service: str
     aim: Aim
@@ -59,28 +59,28 @@ class Intent:
 
 
 def intent_of(plan: Plan, topic: str, target: Target) -> Intent:
-    """What this plan is about to do to that target."""
-    whose = Whose(topic, plan.drill_id, plan.command)
-    return Intent(whose, plan.kind.name, plan.service, plan.aim, target, machine())
+    """The intent of this plan to strike that target."""
+    key = DrillKey(topic, plan.drill_id, plan.command)
+    return Intent(key, plan.kind.name, plan.service, plan.aim, target, machine())
 
 
 @cache
 def machine() -> str:
-    """This machine since it was booted, as far as this process sees its processes: a container is one of its own."""
+    """An id of this boot of the machine and this pid namespace, so a container counts as a machine of its own."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
-    except OSError:  # sandboxes may lack them
+    except OSError:  # a sandbox may not have these files
         return platform.node()
 
 
 def encoded(intent: Intent) -> str:
-    """As JSON."""
+    """The intent as JSON."""
     return msgspec.json.encode(intent).decode()
 
 
 def decoded(text: str | bytes) -> Intent:
-    """The intent in a text that `encoded` gave; raises Unreadable."""
+    """The intent in a text from `encoded`; raises Unreadable."""
     try:
         intent = msgspec.json.decode(text, type=Intent)
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
@@ -91,40 +91,40 @@ def decoded(text: str | bytes) -> Intent:
 
 
 def keep(intent: Intent) -> None:
-    """Writes the file; it is on the disk when this returns. Raises OSError, or SetupError where no folder can be."""
+    """Writes the file and syncs it to disk. Raises OSError, or SetupError if the state folder cannot be created."""
     write_whole(_file(intent.whose), encoded(intent).encode())
 
 
-def is_kept(whose: Whose) -> bool:
-    """Whether the file is there; another runner of this machine that has ended the drill has taken it away."""
+def is_kept(key: DrillKey) -> bool:
+    """Whether the file exists; a runner on this machine that has ended the drill has deleted it."""
     try:
-        return _file(whose).exists()
+        return _file(key).exists()
     except (OSError, SetupError):
         return False
 
 
 def kept(topic: str) -> list[Intent]:
-    """All intents in the state folder of drills on that outcome stream; what cannot be read is moved aside."""
+    """All intents in the state folder for that outcome stream; files that cannot be decoded are moved aside."""
     try:
-        read = [_read(path) for path in sorted(_folder().glob("*.json"))]
+        intents = [_read(path) for path in sorted(_folder().glob("*.json"))]
     except (OSError, SetupError) as error:
         _log.error("the intents of drills cannot be read", error=str(error))
         return []
-    return [one for one in read if one is not None and one.whose.topic == topic]
+    return [intent for intent in intents if intent is not None and intent.whose.topic == topic]
 
 
-def forget(whose: Whose) -> None:
-    """Takes the file away, if there is one; what goes wrong is logged, and the next runner tries again."""
+def forget(key: DrillKey) -> None:
+    """Deletes the file, if there is one; an error is logged, and the next runner tries again."""
     try:
-        _file(whose).unlink(missing_ok=True)
+        _file(key).unlink(missing_ok=True)
     except (OSError, SetupError) as error:
-        _log.error("the file of an intent cannot be taken away", drill_id=whose.drill_id, error=str(error))
+        _log.error("the file of an intent cannot be taken away", drill_id=key.drill_id, error=str(error))
 
 
-def put_aside(whose: Whose, reason: str) -> None:
-    """Moves the file out of the way: it can be read, and nothing can be done with it."""
-    if is_kept(whose):
-        set_aside(_file(whose), reason)
+def put_aside(key: DrillKey, reason: str) -> None:
+    """Moves the file aside: it can be decoded, but its fault cannot be undone."""
+    if is_kept(key):
+        set_aside(_file(key), reason)
 
 
 def _read(path: Path) -> Intent | None:
@@ -132,7 +132,7 @@ def _read(path: Path) -> Intent | None:
         intent = decoded(path.read_bytes())
         if path != _file(intent.whose):
             raise Unreadable(f"it is the intent of {intent.whose.drill_id} under another's name")
-    except FileNotFoundError:  # its drill ended just now
+    except FileNotFoundError:  # its drill has just ended
         return None
     except (OSError, Unreadable) as error:
         set_aside(path, str(error))
@@ -140,8 +140,8 @@ def _read(path: Path) -> Intent | None:
     return intent
 
 
-def _file(whose: Whose) -> Path:
-    text = f"{whose.topic}\n{whose.drill_id}\n{whose.command}"
+def _file(key: DrillKey) -> Path:
+    text = f"{key.topic}\n{key.drill_id}\n{key.command}"
     return _folder() / f"{hashlib.sha256(text.encode(errors='surrogatepass')).hexdigest()[:32]}.json"
 
 

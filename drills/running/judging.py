@@ -1,4 +1,4 @@
-"""The last event of a drill that ran to its end: the verdict, and every figure that it rests on."""
+"""The final event of a drill that ran to its end: the verdict and the figures behind it."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from schemas.records import Check, DrillEvent, Scalar
 def judged(
     plan: Plan,
     target: Mapping[str, Scalar] | None,
-    struck: Finding,
+    injection: Finding,
     undone: Finding,
     history: History,
     broken: str | None,
 ) -> DrillEvent:
-    """The event `completed`. `broken`: why the load stopped, if it did; its history is no proof that all was well."""
-    seen = measure(history)
-    judgement = judge(struck, seen, undone, plan.objectives)
+    """The event `completed`. `broken`: why the load failed, or None; if it failed, the verdict is never `passed`."""
+    measured = measure(history)
+    judgement = judge(injection, measured, undone, plan.objectives)
     verdict: Check = "unknown" if broken and judgement.verdict == "passed" else judgement.verdict
     findings = [*judgement.findings, *([f"unknown: the drill's load failed ({broken})"] if broken else ())]
     return event_of(
@@ -33,18 +33,18 @@ def judged(
         injected=judgement.injected,
         held=judgement.held,
         undone=judgement.undone,
-        rto_ms=rounded(seen.rto_ms),
-        lost=seen.lost,
-        duplicated=seen.duplicated,
-        out_of_order=seen.out_of_order,
-        latency_before=seen.before,
-        latency_during=seen.during,
-        latency_after=seen.after,
+        rto_ms=rounded(measured.rto_ms),
+        lost=measured.lost,
+        duplicated=measured.duplicated,
+        out_of_order=measured.out_of_order,
+        latency_before=measured.before,
+        latency_during=measured.during,
+        latency_after=measured.after,
         score=judgement.score,
         findings=findings,
     )
 
 
 def rounded(ms: float | None) -> float | None:
-    """Milliseconds as events give them."""
+    """Milliseconds with one decimal, as in events."""
     return None if ms is None else round(ms, 1)

@@ -1,4 +1,4 @@
-"""From a command to a plan that can be run, or the reason why it cannot."""
+"""Making a plan from a command, or rejecting the command with the reason."""
 
 from __future__ import annotations
 
@@ -17,17 +17,16 @@ from standfast.core.errors import DrillRejected
 from standfast.core.settings import Settings
 
 _ID = re.compile(r"[A-Za-z0-9._:@-]{1,300}")
-_LONGEST_ID = 120  # that a command may bring; those made of a long topic's name are longer
-_LARGEST = 2**63  # what Avro's long can hold: the seed stands in the drill's events too
-SETTLE_S = 1.0  # read on after the last answer: a second copy of an answer would come now
+_LONGEST_ID = 120  # characters of an id in a command; a default id contains the topic's name and may be longer
+_LARGEST = 2**63  # bound of Avro's long: the seed is a field of the drill's events too
+SETTLE_S = 1.0  # the load reads so much longer after the last answer, to see duplicates
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """One drill, ready to run. Seconds unless named otherwise; `queries` empty: the sample shop's.
+    """One drill, ready to run. Times are seconds unless named otherwise; `queries` empty: those of the sample shop.
 
-    `params` are all that could be set, `fault` those of them that are the fault's own. `command` names the record that
-    asked for it.
+    `params` are all parameters, `fault` only those of the fault. `command` is the unique name of the command's record.
     """
 
     drill_id: str
@@ -57,12 +56,12 @@ class Plan:
 
     @property
     def aim(self) -> Aim:
-        """Whom the fault strikes, and how."""
+        """The fault's target, parameters and seed."""
         return self.kind.aim(self.target, self.fault, self.seed)
 
 
 def make_plan(command: DrillCommand, drill_id: str, settings: Settings) -> Plan:
-    """The plan of a command; raises DrillRejected with the value seen and what would be right."""
+    """The plan of a command; raises DrillRejected with the wrong value and the allowed ones."""
     drill = find(command.drill or "")
     if command.seed is not None and not -_LARGEST <= command.seed < _LARGEST:
         raise DrillRejected(f"seed = {command.seed!s:.40}: give a whole number of at most 63 bits")
@@ -101,41 +100,41 @@ def make_plan(command: DrillCommand, drill_id: str, settings: Settings) -> Plan:
 
 
 def longest_s(plan: Plan) -> float:
-    """How long the drill takes when everything takes as long as it may."""
+    """The drill's duration in seconds if every wait takes as long as allowed."""
     waits = plan.recover_within_s + 2 * plan.answer_within_s + plan.restore_within_s
     return plan.before_s + plan.after_s + waits + SETTLE_S
 
 
 def is_id(drill_id: str) -> bool:
-    """Whether a drill can have this id, whoever named it: it can be joined to a path and shown anywhere."""
+    """Whether a drill can have this id: it is safe in a path and on a terminal."""
     return _ID.fullmatch(drill_id) is not None
 
 
 def good_id(drill_id: str) -> str:
-    """The id if a command may bring it; raises DrillRejected."""
+    """The id, if a command may have it; raises DrillRejected."""
     if not is_id(drill_id) or len(drill_id) > _LONGEST_ID:
         raise DrillRejected(f"drill_id = {drill_id[:130]!r}: use 1 to 120 letters, digits and . _ : @ -")
     return drill_id
 
 
-def _within(plan: Plan, asked: float | None, allowed: float) -> Plan:
+def _within(plan: Plan, requested_s: float | None, allowed_s: float) -> Plan:
     least = plan.before_s + plan.after_s + SETTLE_S
-    if asked is not None and not 0 < asked <= allowed:
+    if requested_s is not None and not 0 < requested_s <= allowed_s:
         raise DrillRejected(
-            f"duration_s = {asked:g}: give at most {allowed:g}, or raise the setting drills.max_duration_s"
+            f"duration_s = {requested_s:g}: give at most {allowed_s:g}, or raise the setting drills.max_duration_s"
         )
-    if asked is not None and asked < least:
-        raise DrillRejected(f"duration_s = {asked:g} is too short: before_s and after_s alone take {least:g}")
-    if asked is None and least > allowed:
+    if requested_s is not None and requested_s < least:
+        raise DrillRejected(f"duration_s = {requested_s:g} is too short: before_s and after_s alone take {least:g}")
+    if requested_s is None and least > allowed_s:
         raise DrillRejected(
-            f"the drill takes at least {least:g} s and {allowed:g} are allowed; lower before_s or after_s, or raise "
+            f"the drill takes at least {least:g} s and {allowed_s:g} are allowed; lower before_s or after_s, or raise "
             "the setting drills.max_duration_s"
         )
-    return replace(plan, duration_s=asked if asked is not None else min(allowed, longest_s(plan)))
+    return replace(plan, duration_s=requested_s if requested_s is not None else min(allowed_s, longest_s(plan)))
 
 
 def _target(command: DrillCommand, drill: Drill, values: dict[str, Value], settings: Settings) -> dict[str, Scalar]:
-    """The target as asked for; a request topic also says which service is meant."""
+    """The command's target or the drill's default. A request topic in it also sets `values["service"]`."""
     target = dict(command.target) or {key: text.format(**values) for key, text in drill.target.items()}
     unknown = sorted(set(target) - set(drill.targets))
     if unknown:
@@ -158,6 +157,6 @@ def _target(command: DrillCommand, drill: Drill, values: dict[str, Value], setti
 def _service_of(topic: Scalar, prefix: str) -> str:
     name = topic.removeprefix(prefix) if isinstance(topic, str) else ""
     if name not in BY_NAME or not name.endswith(".requests"):
-        requests = [one for one in BY_NAME if one.endswith(".requests")]
+        requests = [topic_name for topic_name in BY_NAME if topic_name.endswith(".requests")]
         raise DrillRejected(f"target.topic = {topic!r}: give a request topic: {' or '.join(requests)}")
     return name.removesuffix(".requests")

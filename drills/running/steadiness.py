@@ -1,4 +1,4 @@
-"""Whether a system is steady enough to be struck: broken before, a drill would find nothing out."""
+"""The check of the steady state before a fault: a drill on a system that is already broken would prove nothing."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from drills.evidence.verdict import Objectives
 from standfast.core.errors import DrillRejected
 
 
-def refuse_if_unsteady(seen: Measured, unanswered: int, objectives: Objectives) -> None:
-    """Raises DrillRejected with all that is wrong already."""
-    slow = seen.before.p99_ms is not None and seen.before.p99_ms > objectives.p99_ms
-    wrong = [
-        f"{unanswered} of {seen.sent} requests unanswered" if unanswered else "",
-        f"{seen.unacked} requests not accepted by Kafka" if not seen.acked else "",
-        f"answers that are not ok: {seen.not_ok}" if seen.not_ok else "",
-        f"{seen.duplicated} answers doubled" if seen.duplicated and not objectives.duplicates_allowed else "",
-        f"{seen.out_of_order} answers out of order" if seen.out_of_order else "",
-        f"{seen.wrong} answers that cannot be to their requests" if seen.wrong else "",
-        f"p99 {seen.before.p99_ms:.0f} ms (objective {objectives.p99_ms:g} ms)" if slow else "",
+def refuse_if_unsteady(measured: Measured, unanswered: int, objectives: Objectives) -> None:
+    """Raises DrillRejected, listing everything that is wrong before the fault."""
+    slow = measured.before.p99_ms is not None and measured.before.p99_ms > objectives.p99_ms
+    problems = [
+        f"{unanswered} of {measured.sent} requests unanswered" if unanswered else "",
+        f"{measured.unacked} requests not accepted by Kafka" if not measured.acked else "",
+        f"answers that are not ok: {measured.not_ok}" if measured.not_ok else "",
+        f"{measured.duplicated} answers doubled" if measured.duplicated and not objectives.duplicates_allowed else "",
+        f"{measured.out_of_order} answers out of order" if measured.out_of_order else "",
+        f"{measured.wrong} answers that cannot be to their requests" if measured.wrong else "",
+        f"p99 {measured.before.p99_ms:.0f} ms (objective {objectives.p99_ms:g} ms)" if slow else "",
     ]
-    if any(wrong):
+    if any(problems):
         raise DrillRejected(
-            f"the steady state is already broken, so nothing was injected: {'; '.join(filter(None, wrong))}. "
+            f"the steady state is already broken, so nothing was injected: {'; '.join(filter(None, problems))}. "
             "Look at `standfast status` and the workers' logs first"
         )

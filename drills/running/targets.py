@@ -1,4 +1,4 @@
-"""Who is there to be struck, by what the system says of itself, and what a drill must leave alone."""
+"""The workers and standbys of the running system, by its status, and the systems that no drill may strike."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ _ALIVE = ("ready", "serving")
 _log = structlog.get_logger()
 
 
-def system() -> SystemStatus | None:
-    """What the system says of itself, None if there is none or it says nothing that can be read."""
+def read_status() -> SystemStatus | None:
+    """The system's status; None if none runs or its status file cannot be read."""
     try:
         return status.read()
     except msgspec.MsgspecError as error:
@@ -24,7 +24,7 @@ def system() -> SystemStatus | None:
 
 
 def refuse_unless_ready(status: SystemStatus | None) -> None:
-    """Raises DrillRejected for a system that is not whole: a drill would find out nothing about it."""
+    """Raises DrillRejected if the system is not ready: a drill would prove nothing."""
     if status is None:
         raise DrillRejected("no system runs on the drill runner's machine; start one: standfast up")
     if status.state != "ready":
@@ -32,9 +32,9 @@ def refuse_unless_ready(status: SystemStatus | None) -> None:
 
 
 def refuse_if_last(struck: set[str], standbys: int, status: SystemStatus, service: Service) -> None:
-    """Raises DrillRejected if nobody could take over from the workers that are to be struck."""
-    left = [worker for worker in active_workers(status, service) if worker.id not in struck]
-    if struck and not left and not standbys:
+    """Raises DrillRejected if no other worker and no standby could take over from the workers `struck`."""
+    others = [worker for worker in active_workers(status, service) if worker.id not in struck]
+    if struck and not others and not standbys:
         raise DrillRejected(
             f"{', '.join(sorted(struck))} is the only worker of {service.name} and no standby is ready; start one "
             f"more: STANDFAST_{service.name.upper()}__STANDBYS=1"
@@ -42,14 +42,14 @@ def refuse_if_last(struck: set[str], standbys: int, status: SystemStatus, servic
 
 
 def active_workers(status: SystemStatus, service: Service) -> list[WorkerStatus]:
-    """The service's workers that answer, by id."""
-    active = [one for one in _of(status, service) if one.role == "active" and one.state in _ALIVE]
-    return sorted(active, key=lambda one: one.id)
+    """The service's active workers, sorted by id."""
+    active = [worker for worker in _of(status, service) if worker.role == "active" and worker.state in _ALIVE]
+    return sorted(active, key=lambda worker: worker.id)
 
 
 def ready_standbys(status: SystemStatus, service: Service) -> int:
-    """How many standbys of the service could take over now."""
-    return sum(1 for one in _of(status, service) if one.role == "standby" and one.state in _ALIVE)
+    """How many standbys of the service are ready to take over."""
+    return sum(1 for worker in _of(status, service) if worker.role == "standby" and worker.state in _ALIVE)
 
 
 def owned_by(worker: WorkerStatus, service: Service) -> list[int]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from bench.failover.campaign import Failover, failover, own_scene
+from bench.failover.campaign import Failover, failover, own_system
 from consumers.service import service
 from drills.faults import FAULTS
 from drills.faults.running_system import RunningSystem
@@ -51,7 +51,7 @@ def test_a_running_system_is_struck(toys: Toys, name: str, monkeypatch: pytest.M
 @pytest.fixture(scope="module")
 def three(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSystem]:
     settings = Settings(kafka=KafkaSettings(partitions=4))
-    with own_scene(settings, "search", 3, tmp_path_factory.mktemp("three"), TOYS_ALONE) as system:
+    with own_system(settings, "search", 3, tmp_path_factory.mktemp("three"), TOYS_ALONE) as system:
         yield system
 
 
@@ -70,7 +70,7 @@ def test_the_supervisor_is_killed_and_started_again(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
     settings = Settings(kafka=KafkaSettings(partitions=4))
-    with own_scene(settings, "search", 1, tmp_path_factory.mktemp("alone"), TOYS_ALONE) as system:
+    with own_system(settings, "search", 1, tmp_path_factory.mktemp("alone"), TOYS_ALONE) as system:
         before = system.status().supervisor_pid
         holds(failover(system, "supervisor", 1, 50.0, 1.0))
         assert system.status().supervisor_pid != before

@@ -194,7 +194,7 @@ def bare(settings: Settings, unique: str, tmp_path: Path) -> Iterator[subprocess
 @pytest.mark.usefixtures("empty_home")
 def test_the_closed_loop_times_every_request_once(settings: Settings, bare: subprocess.Popen[bytes]) -> None:
     loop = ClosedLoop(settings, service("recommend", settings))
-    timings = loop.run(RequestMaker("recommend").ask(300).requests, 24)
+    timings = loop.run(RequestMaker("recommend").make(300).requests, 24)
     loop.close()
     assert bare.poll() is None
     assert len(timings.seconds) == 300
@@ -209,5 +209,5 @@ def test_a_wait_ends_when_the_one_waited_for_is_dead(settings: Settings) -> None
 
     loop = ClosedLoop(settings, service("recommend", settings), dead)
     with pytest.raises(ClusterError, match="plain ended"):
-        loop.run(RequestMaker("recommend").ask(1).requests, 1)
+        loop.run(RequestMaker("recommend").make(1).requests, 1)
     loop.close()

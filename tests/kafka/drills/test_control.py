@@ -216,5 +216,5 @@ def test_a_command_read_just_after_a_look_at_a_topic_that_is_gone_meanwhile_is_o
 
 
 def just_after_a_look(control: Control) -> Consumed | None:
-    control._looked = time.monotonic()
+    control._checked_at = time.monotonic()
     return control.next(0.2)

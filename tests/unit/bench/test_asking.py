@@ -19,18 +19,18 @@ def text_of(request: object) -> str:
 
 @pytest.mark.parametrize("service", ["search", "recommend"])
 def test_no_two_requests_are_alike_and_none_was_in_the_warm_up(service: str) -> None:
-    asker = RequestMaker(service)
-    asked = [text_of(request) for request in (*asker.ask(300).requests, *asker.ask(3000).requests)]
+    request_maker = RequestMaker(service)
+    asked = [text_of(request) for request in (*request_maker.make(300).requests, *request_maker.make(3000).requests)]
     assert len(set(asked)) == len(asked)
 
 
 @pytest.mark.parametrize("service", ["search", "recommend"])
 def test_everybody_is_asked_the_same(service: str) -> None:
-    assert RequestMaker(service).ask(200) == RequestMaker(service).ask(200)
+    assert RequestMaker(service).make(200) == RequestMaker(service).make(200)
 
 
 def test_a_tenth_of_a_mixed_load_is_nine_times_longer() -> None:
-    asked = RequestMaker("search").ask(1000, LONG_SHARE)
+    asked = RequestMaker("search").make(1000, LONG_SHARE)
     words = [len(text_of(request).split()) for request in asked.requests]
     long = [count for number, count in enumerate(words) if number in asked.long]
     short = [count for number, count in enumerate(words) if number not in asked.long]
@@ -40,7 +40,7 @@ def test_a_tenth_of_a_mixed_load_is_nine_times_longer() -> None:
 
 
 def test_sorted_requests_are_the_same_ones_shortest_first_with_the_long_ones_still_known() -> None:
-    asked = RequestMaker("search").ask(100, LONG_SHARE)
+    asked = RequestMaker("search").make(100, LONG_SHARE)
     in_order = asked.sorted()
     lengths = [len(text_of(request)) for request in in_order.requests]
     assert lengths == sorted(lengths)

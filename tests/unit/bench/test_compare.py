@@ -11,7 +11,7 @@ import pytest
 from bench.beside import rounds as compare
 from bench.beside.contenders import PEERS, STANDFAST, Contender
 from bench.beside.results import Run
-from bench.beside.rounds import compared, loads
+from bench.beside.rounds import load_levels, measured_rounds
 from bench.cores import CoreLayout
 from bench.environment import Environment
 from bench.requests import Request
@@ -30,15 +30,15 @@ def text(requests: object) -> list[str]:
 
 def test_no_request_is_in_two_loads_or_warm_ups() -> None:
     """A repeated request could be answered from a cache."""
-    work = loads(service("search", Settings()), {1: 60, 64: 300}, long=False)
-    asked = [query for load in work for query in (*text(load.warm.requests), *text(load.asked.requests))]
+    work = load_levels(service("search", Settings()), {1: 60, 64: 300}, long=False)
+    asked = [query for load in work for query in (*text(load.warm.requests), *text(load.timed.requests))]
     assert len(asked) == len(set(asked))
-    assert [(load.in_flight, load.batch, len(load.asked.requests)) for load in work] == [(1, 1, 60), (64, 32, 300)]
+    assert [(load.in_flight, load.batch, len(load.timed.requests)) for load in work] == [(1, 1, 60), (64, 32, 300)]
 
 
 def test_a_mixed_load_goes_with_a_uniform_one() -> None:
-    uniform, mixed = loads(service("search", Settings()), {64: 100}, long=True)
-    assert (len(uniform.asked.long), len(mixed.asked.long)) == (0, 10)
+    uniform, mixed = load_levels(service("search", Settings()), {64: 100}, long=True)
+    assert (len(uniform.timed.long), len(mixed.timed.long)) == (0, 10)
 
 
 class RunRecorder:
@@ -79,10 +79,10 @@ def measured(monkeypatch: pytest.MonkeyPatch, fails: str = "") -> tuple[RunRecor
     recorder = RunRecorder(fails)
     monkeypatch.setattr(compare, "raw", recorder.raw)
     monkeypatch.setattr(compare, "running", recorder.running)
-    stage = Environment(Settings(), Path("nowhere"), CoreLayout(None, None))
-    work = loads(service("search", stage.settings), {1: 20}, long=False)
+    environment = Environment(Settings(), Path("nowhere"), CoreLayout(None, None))
+    work = load_levels(service("search", environment.settings), {1: 20}, long=False)
     monkeypatch.setattr(compare, "unpin", lambda *_: None)
-    return recorder, list(compared(stage, "search", work, [STANDFAST, PLAIN], 2, lambda _: None))
+    return recorder, list(measured_rounds(environment, "search", work, [STANDFAST, PLAIN], 2, lambda _: None))
 
 
 def test_in_each_round_the_raw_limit_comes_right_before_each_contender_after_a_warm_up(

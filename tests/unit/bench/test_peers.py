@@ -8,7 +8,7 @@ import pytest
 
 from bench.beside import contenders
 from bench.beside.contenders import chosen
-from bench.beside.run import wanted
+from bench.beside.run import comparison_plan
 from bench.peers.computing import result
 from schemas.records import Item, SearchRequest
 from standfast.core.errors import SetupError, UsageError
@@ -40,13 +40,13 @@ def test_peers_that_are_not_installed_are_named_with_how_to_install_them(monkeyp
 
 def test_only_searches_can_be_long() -> None:
     with pytest.raises(UsageError, match="only searches have a length"):
-        wanted("raw", {"recommend": [512]}, None, 3, "long")
+        comparison_plan("raw", {"recommend": [512]}, None, 3, "long")
     with pytest.raises(UsageError, match="there are uniform and long"):
-        wanted("raw", {"search": [64]}, None, 3, "short")
+        comparison_plan("raw", {"search": [64]}, None, 3, "short")
 
 
 def test_a_mixed_load_is_of_searches_alone() -> None:
-    assert list(wanted("raw", {"search": [1, 64], "recommend": [512]}, None, 3, "long").levels.items()) == [
+    assert list(comparison_plan("raw", {"search": [1, 64], "recommend": [512]}, None, 3, "long").levels.items()) == [
         ("search", [64])
     ]
 

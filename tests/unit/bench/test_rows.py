@@ -183,7 +183,7 @@ def test_p99_is_not_compared_with_that_of_a_backlog(
     )  # fmt: skip
     monkeypatch.setattr(soaking, "soak", lambda *_: soak)
     monkeypatch.setattr(
-        FakeSharedSystem, "at", lambda *_: RunningSystem(Settings(), service("search", Settings())), raising=False
+        FakeSharedSystem, "running", lambda *_: RunningSystem(Settings(), service("search", Settings())), raising=False
     )
     (row,) = [row for row in ROWS if row.name == "soak"]
     (outcome,), _, _ = run(row)

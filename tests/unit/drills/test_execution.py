@@ -19,7 +19,7 @@ from drills.faults.injector import Injector, Target
 from drills.faults.running_system import RunningSystem
 from drills.running import execution, intents
 from drills.running.execution import Execution
-from drills.running.intents import Whose, decoded
+from drills.running.intents import DrillKey, decoded
 from drills.running.plan import make_plan
 from schemas.records import DrillCommand, DrillEvent
 from standfast.core.errors import DrillRejected
@@ -28,7 +28,7 @@ from tests.support.toys import toy_fault
 from tests.waiting import wait_until
 
 SETTINGS = Settings(kafka=KafkaSettings(topic_prefix="x."))
-WHOSE = Whose("x.drills.results", "d1", None)
+WHOSE = DrillKey("x.drills.results", "d1", None)
 
 
 class FakeLoad:

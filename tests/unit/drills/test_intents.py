@@ -25,7 +25,7 @@ from drills.faults.injector import Aim, Process, Target
 from drills.faults.process_handle import ProcessHandle
 from drills.faults.running_system import RunningSystem
 from drills.running import intents, runner
-from drills.running.intents import Intent, Whose, decoded, encoded
+from drills.running.intents import DrillKey, Intent, decoded, encoded
 from drills.running.leftovers import Leftovers, orphans
 from schemas.codec import Codec, Encoding
 from schemas.records import DrillEvent
@@ -60,7 +60,7 @@ aims = st.builds(
 )
 written = st.builds(
     Intent,
-    whose=st.builds(Whose, topic=texts, drill_id=texts, command=texts | st.none()),
+    whose=st.builds(DrillKey, topic=texts, drill_id=texts, command=texts | st.none()),
     fault=texts,
     service=texts,
     aim=aims,
@@ -87,7 +87,7 @@ def test_anything_else_is_unreadable_and_never_an_error_of_another_kind(text: by
 def an_intent(drill_id: str = "d1", topic: str = TOPIC, **fields: Any) -> Intent:
     target = fields.pop("target", Target("mark", (), ((0, 1),)))
     aim = fields.pop("aim", toy_fault.MARK.aim())
-    made = Intent(Whose(topic, drill_id, None), "mark", "search", aim, target, intents.machine())
+    made = Intent(DrillKey(topic, drill_id, None), "mark", "search", aim, target, intents.machine())
     return replace(made, **fields)
 
 
@@ -109,7 +109,7 @@ def test_a_file_is_there_until_it_is_forgotten_and_another_systems_is_left_alone
 
 def test_two_drills_of_one_id_have_a_file_each(state: Path) -> None:
     """Drills without an id are named after partition and offset, so a recreated drills.control repeats their ids."""
-    first, second = an_intent(), an_intent(whose=Whose(TOPIC, "d1", "drills.control-0-0@second"))
+    first, second = an_intent(), an_intent(whose=DrillKey(TOPIC, "d1", "drills.control-0-0@second"))
     intents.keep(first)
     intents.keep(second)
     intents.forget(second.whose)

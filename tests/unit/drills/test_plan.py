@@ -59,7 +59,7 @@ def chosen(status: SystemStatus | None, **fields: Any) -> str:
     wanted = plan(**fields)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("standfast.core.status.read", lambda: status)
-        running = choice.scene_of(wanted, SETTINGS)
+        running = choice.system_of(wanted, SETTINGS)
         with closing(wanted.kind.make(running, wanted.aim)) as injector:
             return choice.chosen(injector, running).processes[0].id
 
