@@ -29,7 +29,8 @@ def strike(system: RunningSystem, kind: Kind, load: Load, full_strength: FullStr
             target = injector.choose()
         except DrillRejected as reason:
             raise UsageError(str(reason)) from None
-        load.struck(injector.inject())
+        fault = injector.inject()
+        load.struck(fault)
         try:
             _check_effect(injector)
             while not injector.lasted():
@@ -39,7 +40,7 @@ def strike(system: RunningSystem, kind: Kind, load: Load, full_strength: FullStr
         figure_start = (
             system.control.model_loaded() if kind.figure == "answer from load" and system.control is not None else None
         )
-        load.healed(full_strength.wait(target.gone))
+        load.healed(fault, full_strength.wait(target.gone))
         return figure_start
 
 

@@ -64,7 +64,7 @@ def measure(history: History) -> Measured:
     faults = history.faults
     recovered_at = _latest(recoveries.recovered_at(fault) for fault in faults)
     first_fault_at = min((fault.at for fault in faults), default=math.inf)
-    before, during, after = _split(requests, first_fault_at, recovered_at)
+    before, during, after = split(requests, first_fault_at, recovered_at)
     compared, wrong = wrong_answers(requests, first_fault_at)
     return Measured(
         sent=len(requests),
@@ -127,7 +127,7 @@ def _latest(times: Iterable[float | None]) -> float | None:
     return None if None in known else max((at for at in known if at is not None), default=None)
 
 
-def _split(
+def split(
     requests: Iterable[Request], first_fault_at: float, recovered_at: float | None
 ) -> tuple[list[Request], list[Request], list[Request]]:
     """The requests answered before the first fault, those sent after the last recovery (third) and the others."""

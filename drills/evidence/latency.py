@@ -14,8 +14,8 @@ def latency(requests: Iterable[Request]) -> Latency:
     times = sorted(ms for request in requests if (ms := request.latency_ms) is not None)
     if not times:
         return Latency(count=0)
-    return Latency(count=len(times), p50_ms=_rank(times, 0.5), p99_ms=_rank(times, 0.99), max_ms=round(times[-1], 3))
+    return Latency(count=len(times), p50_ms=rank(times, 0.5), p99_ms=rank(times, 0.99), max_ms=round(times[-1], 3))
 
 
-def _rank(times: list[float], quantile: float) -> float:
+def rank(times: list[float], quantile: float) -> float:
     return round(times[max(0, math.ceil(quantile * len(times)) - 1)], 3)

@@ -92,9 +92,9 @@ class Load:
         """Records that this fault was injected."""
         self._recorder.struck(fault)
 
-    def healed(self, at: float) -> None:
-        """Records that the last injected fault was undone at `at` (monotonic)."""
-        self._recorder.healed(at)
+    def healed(self, fault: Fault, at: float) -> None:
+        """Records that the fault was undone at `at` (monotonic)."""
+        self._recorder.healed(fault, at)
 
     def unanswered(self, invoked_before: float | None = None) -> int:
         """How many requests may still be answered: of all, or of those sent before `invoked_before`."""
@@ -103,6 +103,10 @@ class Load:
     def recovered(self) -> bool:
         """Whether every partition that a fault hit has answered a request sent after it."""
         return self._recorder.recovered()
+
+    def so_far(self) -> History:
+        """What was sent and read up to now; asks Kafka for nothing."""
+        return self._recorder.history()
 
     def history(self) -> History:
         """What was sent and read up to now.

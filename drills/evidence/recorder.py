@@ -59,11 +59,10 @@ class Recorder:
         with self._lock:
             self._faults.append(fault)
 
-    def healed(self, at: float) -> None:
-        """Records that the last injected fault was undone at `at` (monotonic)."""
+    def healed(self, fault: Fault, at: float) -> None:
+        """Records that the fault was undone at `at` (monotonic)."""
         with self._lock:
-            if self._faults:
-                self._faults[-1] = replace(self._faults[-1], ended=at)
+            self._faults = [replace(struck, ended=at) if struck == fault else struck for struck in self._faults]
 
     def unanswered(self, invoked_before: float | None = None) -> int:
         """How many requests may still be answered: of all, or of those sent before `invoked_before`."""

@@ -24,6 +24,7 @@ class Objectives:
     rto_ms: float
     p99_ms: float
     duplicates_allowed: bool = False
+    error_budget: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,14 +52,16 @@ class Judgement:
     findings: tuple[str, ...]
 
 
-def judge(injected: Finding, measured: Measured, undone: Finding, objectives: Objectives) -> Judgement:
-    """The judgement of one drill.
+def judge(
+    injected: Finding, measured: Measured, undone: Finding, objectives: Objectives, expected: Iterable[Finding] = ()
+) -> Judgement:
+    """The judgement of one drill; `expected`: what became of its hypothesis.
 
     The score is the percentage of findings that passed; `unknown` does not count as passed. A lost or wrong answer, or
     a duplicate where exactly-once was promised, makes it 0.
     """
     held = (
-        held_findings(measured, objectives)
+        [*held_findings(measured, objectives), *expected]
         if injected.check == "passed"
         else [Finding("unknown", "whether the system holds was not shown, because the fault was not")]
     )
@@ -78,6 +81,12 @@ def judge(injected: Finding, measured: Measured, undone: Finding, objectives: Ob
     )
 
 
+def together(findings: Iterable[Finding]) -> Finding:
+    """One finding of several: the worst check, every text."""
+    all_ = list(findings)
+    return Finding(worst(finding.check for finding in all_), "; ".join(finding.text for finding in all_))
+
+
 def worst(checks: Iterable[Check]) -> Check:
     """The worst check; unknown when there are none."""
     return max(checks, key=_BADNESS.__getitem__, default="unknown")
@@ -91,7 +100,7 @@ def held_findings(measured: Measured, objectives: Objectives) -> list[Finding]:
         _none_of(measured, measured.unexpected, "answers to requests that were never sent"),
         _none_of(measured, measured.out_of_order, "answers out of the order of their requests"),
         *_wrong(measured),
-        _statuses(measured),
+        _statuses(measured, objectives.error_budget),
         _rto(measured, objectives),
         _p99(measured.after, "after the recovery", objectives.p99_ms),
     ]
@@ -134,12 +143,16 @@ def _wrong(measured: Measured) -> list[Finding]:
     return [Finding("failed" if measured.wrong else "passed", text)]
 
 
-def _statuses(measured: Measured) -> Finding:
+def _statuses(measured: Measured, budget: float) -> Finding:
     if not measured.not_ok:
         check: Check = "passed" if measured.answered else "unknown"
         return Finding(check, f"all {measured.answered} answers have status ok")
     counts = ", ".join(f"{count} {status}" for status, count in sorted(measured.not_ok.items()))
-    return Finding("failed", f"answers that are not ok: {counts} (0 promised)")
+    share, promised = sum(measured.not_ok.values()) / measured.answered, "0"
+    if budget:
+        promised = f"{budget:.2%} of {measured.answered} answers at most, {share:.2%} seen"
+    text = f"answers that are not ok: {counts} ({promised} promised)"
+    return Finding("passed" if share <= budget else "failed", text)
 
 
 def _rto(measured: Measured, objectives: Objectives) -> Finding:

@@ -5,7 +5,6 @@ A new fault is a file with a `Kind` (`drills.faults.injector`) and an entry in t
 
 from __future__ import annotations
 
-from drills.drill import nearest
 from drills.faults.controller import CONTROLLER
 from drills.faults.hang import HANG
 from drills.faults.host import HOST
@@ -16,6 +15,7 @@ from drills.faults.standby import STANDBY
 from drills.faults.stop import STOP
 from drills.faults.supervisor import SUPERVISOR
 from drills.faults.two import TWO
+from drills.params import nearest
 from standfast.core.errors import UsageError
 
 FAULTS: dict[str, Kind] = {

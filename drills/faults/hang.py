@@ -6,11 +6,11 @@ import contextlib
 import time
 from signal import SIGCONT, SIGSTOP
 
-from drills.drill import Param
 from drills.evidence.history import Fault
 from drills.evidence.verdict import Finding
 from drills.faults.injector import Kind, Process, Target
-from drills.faults.workers import WorkerFault
+from drills.faults.workers import TARGETS, WorkerFault
+from drills.params import Param
 from standfast.core.errors import ClusterError, DrillRejected
 
 _POLL_S = 0.005
@@ -79,5 +79,7 @@ HANG = Kind(
     "hang",
     "SIGSTOP of a worker",
     Hang,
+    targets=TARGETS,
+    undo="the process goes on (SIGCONT), and ends itself when it sees that another serves in its place",
     params=(Param("at_most_s", 10.0, "it is woken after so long, if nobody has taken over from it by then", 0.1, 300),),
 )

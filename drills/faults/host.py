@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import time
 
-from drills.drill import Param
 from drills.evidence.history import Fault
 from drills.faults.injector import Kind, Target
 from drills.faults.process_handle import ProcessHandle
 from drills.faults.supervisor import KillSupervisor
+from drills.params import Param
 from standfast.core.errors import ClusterError, DrillRejected
 
 _ENDS_S = 10.0  # for everything that the supervisor started to end

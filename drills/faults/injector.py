@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
-from drills.drill import Drill, Param, Value, checked
 from drills.evidence.history import Fault
 from drills.evidence.verdict import Finding
 from drills.faults.running_system import RunningSystem
+from drills.params import Param, Value, checked
 from schemas.records import Scalar
 
 # What `bench failover` measures of a fault (`drills.evidence.recovery`): the time to the first answer of a successor,
@@ -125,21 +125,23 @@ class Kind:
         name: its name in histories and for `bench failover --strike`.
         says: its description, one line.
         make: constructs the injector of one such fault on a system.
+        targets: the keys that a target may have, and whom each names.
+        undo: what takes it away, in words.
         params: its own parameters.
         figure: what `bench failover` measures of it.
         brokers: the benchmark starts a system of its own with so many brokers; None: it uses the running system.
         hosts: how many supervisors that system has; one of them is hit.
-        drill: the drill that injects it, if there is one.
     """
 
     name: str
     says: str
     make: Callable[[RunningSystem, Aim], Injector]
+    targets: Mapping[str, str] = field(default_factory=dict)
+    undo: str = "nothing is left behind: the supervisor starts the process again; the drill checks that it did"
     params: tuple[Param, ...] = ()
     figure: Figure = "answer"
     brokers: int | None = None
     hosts: int = 1
-    drill: Drill | None = None
 
     def aim(
         self, target: Mapping[str, Scalar] | None = None, params: Mapping[str, Scalar] | None = None, seed: int = 0

@@ -6,9 +6,9 @@ import contextlib
 import time
 from signal import SIGKILL
 
-from drills.drill import Param
 from drills.faults.injector import Kind
-from drills.faults.workers import WorkerFault, one_worker
+from drills.faults.workers import TARGETS, WorkerFault, one_worker
+from drills.params import Param
 from standfast.core.errors import DrillRejected
 from standfast.core.status import WorkerStatus
 
@@ -41,6 +41,7 @@ STANDBY = Kind(
     "standby",
     "SIGKILL of a worker and of its heir",
     KillStandby,
+    targets=TARGETS,
     params=(
         Param("within_ms", 40.0, "the heir dies so long after the worker at most; a takeover is as long", 0, 1000),
     ),

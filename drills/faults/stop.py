@@ -5,7 +5,7 @@ from __future__ import annotations
 from signal import SIGTERM
 
 from drills.faults.injector import Kind
-from drills.faults.workers import WorkerFault, one_worker
+from drills.faults.workers import TARGETS, WorkerFault, one_worker
 from standfast.core.errors import DrillRejected
 from standfast.core.status import WorkerStatus
 
@@ -31,4 +31,4 @@ class Stop(WorkerFault):
             process.signal(SIGTERM)
 
 
-STOP = Kind("stop", "SIGTERM of a worker", Stop, figure="pause")
+STOP = Kind("stop", "SIGTERM of a worker", Stop, targets=TARGETS, figure="pause")

@@ -1,28 +1,56 @@
-"""The choice of a drill's victims, rejected if nothing could take over from them."""
+"""The choice of a drill's victims, rejected if nothing could take over from them or they exceed the drill's limits."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from consumers.service import service
-from drills.faults.injector import Injector, Target
+from drills.catalogue.definition import Limits
+from drills.faults.injector import Injector, Process, Target
 from drills.faults.running_system import RunningSystem
 from drills.running.plan import Plan
-from drills.running.targets import read_status, refuse_if_last, refuse_unless_ready
+from drills.running.targets import active_workers, read_status, refuse_if_last, refuse_unless_ready
 from standfast.core.errors import ClusterError, DrillRejected
 from standfast.core.settings import Settings
 
 
 def system_of(plan: Plan, settings: Settings) -> RunningSystem:
-    """The running system and the service that the drill's fault strikes."""
+    """The running system and the service that the drill's faults strike."""
     return RunningSystem(settings, service(plan.service, settings))
 
 
-def chosen(injector: Injector, system: RunningSystem) -> Target:
-    """The victims; raises DrillRejected if there are none, or if nothing could take over from them."""
-    refuse_unless_ready(read_status())
+def chosen(injector: Injector, system: RunningSystem, limits: Limits, still_struck: Sequence[Target] = ()) -> Target:
+    """The victims; raises DrillRejected if there are none, nothing could take over, or the limits are exceeded.
+
+    `still_struck`: the victims of this drill's earlier faults that still last. The system need not be whole then.
+    """
+    if not still_struck:
+        refuse_unless_ready(read_status())
     try:
         target = injector.choose()
-        workers = target.processes[: len(target.hit)] if target.what == "worker" else ()
-        refuse_if_last({worker.id for worker in workers}, target.standbys, system.status(), system.service)
+        workers = {worker.id for victims in (target, *still_struck) for worker in _workers(victims)}
+        if not limits.last_replica:
+            refuse_if_last(workers, target.standbys, system.status(), system.service)
+        _refuse_beyond(limits, workers, (target, *still_struck), system)
     except ClusterError as error:
         raise DrillRejected(f"nothing was injected: {error}") from None
     return target
+
+
+def _workers(target: Target) -> tuple[Process, ...]:
+    return target.processes[: len(target.hit)] if target.what == "worker" else ()
+
+
+def _refuse_beyond(limits: Limits, workers: set[str], targets: Sequence[Target], system: RunningSystem) -> None:
+    """Raises DrillRejected if more processes, or a larger share of the service's workers, are struck than allowed."""
+    processes = sum(len(target.processes) for target in targets)
+    if limits.processes is not None and processes > limits.processes:
+        raise DrillRejected(
+            f"{processes} processes would be struck at once; the drill's limits.processes is {limits.processes}"
+        )
+    active = len(active_workers(system.status(), system.service)) or len(workers)
+    if limits.share is not None and workers and len(workers) / active > limits.share:
+        raise DrillRejected(
+            f"{len(workers)} of {active} workers of {system.service.name} would be struck at once; the drill's "
+            f"limits.share is {limits.share:g}"
+        )

@@ -16,26 +16,26 @@ from drills.control.events import event_of
 from drills.control.outcomes import TOPIC
 from drills.evidence.checker import measure
 from drills.evidence.history import History
+from drills.evidence.hypothesis import Expectation
 from drills.evidence.load import Load
 from drills.evidence.logbook import keep
-from drills.evidence.verdict import Finding
-from drills.faults.injector import Injector, Target
+from drills.evidence.verdict import Finding, together
 from drills.running import intents
-from drills.running.choice import chosen, system_of
+from drills.running.choice import system_of
+from drills.running.go_ahead import GoAhead
 from drills.running.judging import judged, rounded
-from drills.running.plan import SETTLE_S, Plan
+from drills.running.method import Ticks, played
+from drills.running.plan import SETTLE_S, Plan, PlannedFault
 from drills.running.steadiness import refuse_if_unsteady
-from drills.running.undoing import Undoing
-from schemas.records import DrillEvent, Scalar
+from drills.running.strike import Strike
+from drills.running.watch import Watch
+from schemas.records import DrillEvent, Phase, Scalar
 from standfast.core.errors import DrillRejected, StandfastError
 from standfast.core.settings import Settings
 
 _TICK_S = 0.01
 _STATUS_EVERY_S = 0.1  # between two reads of the system's status
-_WRITTEN_WITHIN_S = 5.0  # for Kafka to acknowledge the intent
 _SHOWN_WITHIN_S = 5.0  # for the fault to take effect once it was injected
-_CLEAR_WITHIN_S = 10.0  # for the runner to read the control topic to its end before the fault
-_CLEAR_FOR_S = 1.0  # so long after that the fault may be injected
 Emit = Callable[[DrillEvent], None]
 _log = structlog.get_logger()
 
@@ -56,15 +56,12 @@ class Execution:
         self._why = ""
         self._undo_within_s = 5.0
         self._deadline = time.monotonic() + plan.duration_s
-        self._about_to_strike = False
-        self._cleared_at = float("-inf")
-        self._injector: Injector = plan.kind.make(self._system, plan.aim)
-        self._target: Target | None = None
-        self._injection: Finding | None = None
-        self._undone: Finding | None = None
+        self._guarded = False  # by the drill's stop conditions
+        self._strikes = [Strike(fault, plan, self._system) for fault in plan.faults]
         self._topic = settings.kafka.topic_prefix + TOPIC
-        self._intent_is_written = threading.Event()
+        self._go_ahead = GoAhead(self._topic)
         self._load = Load(settings, self._system.service, plan.drill_id, plan.rate, plan.queries)
+        self._watch = Watch(self._load.so_far, plan.stop_when)
         self._thread = threading.Thread(target=self._run, name=f"drill-{plan.drill_id}", daemon=True)
 
     def start(self) -> None:
@@ -89,15 +86,15 @@ class Execution:
     @property
     def about_to_strike(self) -> bool:
         """Whether it waits for `clear` before it injects the fault."""
-        return self._about_to_strike
+        return self._go_ahead.is_wanted
 
     def clear(self) -> None:
         """Tells the drill that no command sent so far aborts it: it may inject the fault within the next second."""
-        self._cleared_at = time.monotonic()
+        self._go_ahead.clear()
 
     def intent_is_written(self) -> None:
-        """Tells the drill that Kafka has acknowledged the event with its intent."""
-        self._intent_is_written.set()
+        """Tells the drill that Kafka has acknowledged one more event with an intent."""
+        self._go_ahead.written()
 
     def join(self, within_s: float) -> None:
         """Waits for the thread's end, for at most `within_s`."""
@@ -107,7 +104,7 @@ class Execution:
         try:
             self._phases()
         except DrillRejected as reason:
-            if self._injection is not None:
+            if self._injections:
                 self._aborted(str(reason))
                 return
             self._emit(event_of(self.plan, "rejected", reason=str(reason), verdict="rejected"))
@@ -118,12 +115,16 @@ class Execution:
             self._aborted(f"the drill itself broke down ({type(error).__name__}: {error}); see the runner's log")
         finally:
             self._load.close()
-            self._injector.close()
+            for strike in self._strikes:
+                strike.close()
 
     def _phases(self) -> None:
-        target = self._steady_state()
-        self._inject(target)
+        self._steady_state()
+        self._guarded = True
+        for _ in played(self.plan.method, self):
+            self._tick(_TICK_S)
         self._observe()
+        self._guarded = False
         undone = self._undo(self.plan.restore_within_s)
         self._emit(event_of(self.plan, "rolled_back", undone=undone.check, findings=[undone.line]))
         self._settle()
@@ -131,93 +132,53 @@ class Execution:
 
     # 1. steady state ------------------------------------------------------------------------------------------------
 
-    def _steady_state(self) -> Target:
-        """The target, after `before_s` of load; raises DrillRejected unless all of that was answered well."""
-        self._target = chosen(self._injector, self._system)
+    def _steady_state(self) -> None:
+        """Chooses the first target, after `before_s` of load; raises DrillRejected unless all of that was answered."""
+        first = self._strikes[0]
+        first.choose([])
         self._load.start()
-        self._wait(lambda: False, self.plan.before_s)
+        self._pause(self.plan.before_s)
         window_ends = time.monotonic()
         self._wait(lambda: not self._load.unanswered(window_ends), self.plan.answer_within_s)
         measured = measure(self._load.history())
         if self._load.broken:
             raise DrillRejected(f"nothing was injected: the drill's load failed ({self._load.broken})")
         refuse_if_unsteady(measured, self._load.unanswered(window_ends), self.plan.objectives)
-        target = self._target = chosen(self._injector, self._system)
+        target = first.choose([])
         p99_ms = measured.before.p99_ms or 0
-        self._emit(
-            event_of(
-                self.plan,
-                "steady_state",
-                target=target.shown(self._system.service.requests),
-                intent=self._intent(target),
-                latency_before=measured.before,
-                findings=[
-                    f"passed: {measured.answered} requests answered ok, none doubled, p99 {p99_ms:.0f} ms",
-                    f"passed: {target.named} is there, {target.standbys} standbys are ready",
-                ],
-            )
-        )
-        return target
+        findings = [
+            f"passed: {measured.answered} requests answered ok, none doubled, p99 {p99_ms:.0f} ms",
+            f"passed: {target.named} is there, {target.standbys} standbys are ready",
+        ]
+        self._announce("steady_state", first, latency_before=measured.before, findings=findings)
 
-    # 2. injection ---------------------------------------------------------------------------------------------------
+    # 2. the method --------------------------------------------------------------------------------------------------
 
-    def _intent(self, target: Target) -> str:
-        """Writes the intent's file, then returns the intent as text for the event; raises DrillRejected."""
-        intent = intents.intent_of(self.plan, self._topic, target)
-        try:
-            intents.keep(intent)
-        except (OSError, StandfastError) as error:
-            raise DrillRejected(
-                f"nothing was injected: what is about to be done cannot be written down ({error}), and nobody could "
-                "undo it if this runner died"
-            ) from None
-        return intents.encoded(intent)
-
-    def _inject(self, target: Target) -> None:
-        self._wait_until_written()
-        self._wait_until_cleared()
-        if not intents.is_kept(intents.DrillKey(self._topic, self.plan.drill_id, self.plan.command)):
-            raise DrillRejected("nothing was injected: its intent is gone, so another runner has ended the drill")
-        self._injection = Finding("unknown", "whether the fault was injected is not known")
-        try:
-            fault = self._injector.inject()
-        except DrillRejected:  # nothing was done
-            self._injection = None
-            raise
-        self._load.struck(fault)
-        self._load.send_now(target.partitions)
-        self._injection = self._injector.injected(_SHOWN_WITHIN_S)
+    def strike(self, fault: PlannedFault) -> Ticks:
+        """Injects the fault, after its intent was written and every command read; raises DrillRejected."""
+        strike = self._strikes[fault.number]
+        if fault.number:  # the first target was chosen with the steady state
+            strike.choose(self._strikes)
+            self._announce("observing", strike, reason=f"about to inject the fault {fault.kind.name}")
+        yield from self._until_allowed()
+        struck = strike.inject()
+        self._load.struck(struck)
+        self._load.send_now(struck.partitions)
+        injection = strike.check_injection(_SHOWN_WITHIN_S)
         self._emit(
             event_of(
                 self.plan,
                 "injected",
-                target=target.shown(self._system.service.requests),
-                injected=self._injection.check,
-                findings=[self._injection.line],
+                target=self._shown(strike),
+                injected=injection.check,
+                findings=[injection.line],
             )
         )
 
-    def _wait_until_written(self) -> None:
-        """Waits 5 s at most until Kafka has acknowledged the intent; raises DrillRejected otherwise.
-
-        This holds for a fault on Kafka too: until then Kafka must answer, or no abort could be read. While Kafka is
-        down, the next runner reads the intent from its file.
-        """
-        if not self._wait(self._intent_is_written.is_set, _WRITTEN_WITHIN_S):
-            raise DrillRejected(
-                f"nothing was injected: Kafka did not acknowledge within {_WRITTEN_WITHIN_S:g} s that the drill was "
-                f"about to strike, on {self._topic}; look at the brokers first"
-            )
-
-    def _wait_until_cleared(self) -> None:
-        """Raises _Stopped if the drill was aborted, DrillRejected if the control topic cannot be read to its end.
-
-        This process may have been suspended for a minute since it last read commands, and the client may have given up
-        and sent an abort meanwhile: that must be read before the fault is injected, not after.
-        """
-        self._about_to_strike = True
-        cleared = self._wait(lambda: time.monotonic() - self._cleared_at < _CLEAR_FOR_S, _CLEAR_WITHIN_S)
-        self._about_to_strike = False
+    def _until_allowed(self) -> Ticks:
+        """Raises DrillRejected where the fault must not be injected, _Stopped if the drill was aborted."""
+        yield from self._go_ahead.until_written(self.wait)
+        cleared = yield from self._go_ahead.until_cleared(self.wait)
         if self._stop.is_set():
             raise _Stopped
         if time.monotonic() > self._deadline:
@@ -226,6 +187,38 @@ class Execution:
             raise DrillRejected(
                 "nothing was injected: drills.control cannot be read, so nobody knows whether the drill was called off"
             )
+        if not intents.is_kept(intents.DrillKey(self._topic, self.plan.drill_id, self.plan.command)):
+            raise DrillRejected("nothing was injected: its intent is gone, so another runner has ended the drill")
+
+    def lift(self, fault: PlannedFault) -> Ticks:
+        """Undoes the fault, and waits until nothing is left of it, at most `restore_within_s`."""
+        strike = self._strikes[fault.number]
+        yield from self.wait(strike.is_healed, self.plan.restore_within_s)
+        self._note_healed(strike)
+
+    def holds(self, expectation: Expectation) -> Callable[[], bool]:
+        """A function that tells whether the expectation holds when it is called."""
+        return lambda: expectation.finding(self._watch.seen()).check == "passed"
+
+    def wait(self, done: Callable[[], bool], within_s: float) -> Ticks:
+        """Waits until `done` is true, at most `within_s` and the drill's duration."""
+        deadline = min(time.monotonic() + within_s, self._deadline)
+        while not done() and time.monotonic() < deadline:
+            yield
+
+    def _announce(self, phase: Phase, strike: Strike, **more: object) -> None:
+        """Writes the intent's file, then emits the event with the same intent; raises DrillRejected."""
+        intent = intents.intent_of(self.plan, self._topic, self._strikes)
+        try:
+            intents.keep(intent)
+        except (OSError, StandfastError) as error:
+            raise DrillRejected(
+                f"nothing was injected: what is about to be done cannot be written down ({error}), and nobody could "
+                "undo it if this runner died"
+            ) from None
+        self._go_ahead.announce()
+        text = intents.encoded(intent)
+        self._emit(event_of(self.plan, phase, target=self._shown(strike), intent=text, **more))
 
     # 3. observation -------------------------------------------------------------------------------------------------
 
@@ -235,42 +228,58 @@ class Execution:
         if self._wait(self._load.recovered, self.plan.recover_within_s):
             measured = measure(self._load.history())
             self._emit(event_of(self.plan, "recovered", rto_ms=rounded(measured.rto_ms)))
-            self._wait(lambda: False, self.plan.after_s)
+            self._pause(self.plan.after_s)
         self._load.stop_sending()
-        self._wait(self._injector.lasted, self.plan.recover_within_s, every=_STATUS_EVERY_S)
+        self._wait(self._have_lasted, self.plan.recover_within_s, every=_STATUS_EVERY_S)
+
+    def _have_lasted(self) -> bool:
+        return all(strike.injector.lasted() for strike in self._strikes if strike.lasts)
 
     def _settle(self) -> None:
         """Waits for the last answer, and then `SETTLE_S` for duplicates."""
         self._wait(lambda: not self._load.unanswered(), self.plan.answer_within_s)
-        self._wait(lambda: False, SETTLE_S)
+        self._pause(SETTLE_S)
 
     # 4. undo --------------------------------------------------------------------------------------------------------
 
     def _undo(self, within_s: float) -> Finding:
-        """Undoes the fault and returns whether nothing is left of it; blocks for at most `within_s`."""
+        """Undoes every fault and returns whether nothing is left of them; blocks for at most `within_s`."""
+        struck = [strike for strike in self._strikes if strike.injection is not None]
 
         def healed() -> bool:
-            self._undone = undoing.undo_and_check()
-            return self._undone.check == "passed"
+            checks = [strike.is_healed() for strike in struck]  # each is tried, also after one that stays
+            return all(checks)
 
-        undoing = Undoing(self._injector, self.plan.drill_id)
-        if self._wait(healed, within_s, every=_STATUS_EVERY_S):
-            self._load.healed(time.monotonic())
-        assert self._undone is not None  # noqa: S101 - `healed` has set it
-        return self._undone
+        self._wait(healed, within_s)
+        for strike in struck:
+            self._note_healed(strike)
+        return together(self._undone)
+
+    @property
+    def _undone(self) -> list[Finding]:
+        return [strike.undone for strike in self._strikes if strike.undone is not None]
+
+    @property
+    def _injections(self) -> list[Finding]:
+        return [strike.injection for strike in self._strikes if strike.injection is not None]
+
+    def _note_healed(self, strike: Strike) -> None:
+        if strike.fault is not None and not strike.lasts:
+            self._load.healed(strike.fault, strike.healed_at)
 
     # 5. judgement ---------------------------------------------------------------------------------------------------
 
     def _judge(self, undone: Finding) -> None:
-        assert self._injection is not None  # noqa: S101 - set by the injection
         history = self._load.history()
         self._keep(history)
-        self._emit(judged(self.plan, self._shown_target(), self._injection, undone, history, self._load.broken))
+        injection = together(self._injections)
+        self._emit(judged(self.plan, self._shown_target(), injection, undone, history, self._load.broken))
 
     def _aborted(self, why: str) -> None:
-        """Emits the final event of a drill that ends early; an injected fault is undone first."""
+        """Emits the final event of a drill that ends early; injected faults are undone first."""
+        self._guarded = False
         self._load.stop_sending()
-        if self._injection is not None:
+        if self._injections:
             self._stop.clear()
             self._deadline = time.monotonic() + self._undo_within_s
             with suppress(_Stopped):
@@ -282,20 +291,31 @@ class Execution:
                 reason=why,
                 verdict="aborted",
                 target=self._shown_target(),
-                injected=self._injection.check if self._injection else None,
-                undone=self._undone.check if self._undone else None,
-                findings=[finding.line for finding in (self._injection, self._undone) if finding] or None,
+                injected=together(self._injections).check if self._injections else None,
+                undone=together(self._undone).check if self._undone else None,
+                findings=[finding.line for finding in (*self._injections, *self._undone)] or None,
             )
         )
 
+    def _shown(self, strike: Strike) -> dict[str, Scalar] | None:
+        return strike.target.shown(self._system.service.requests) if strike.target else None
+
     def _shown_target(self) -> dict[str, Scalar] | None:
-        return self._target.shown(self._system.service.requests) if self._target else None
+        """The targets of all faults, the values of each key joined by commas."""
+        merged: dict[str, Scalar] = {}
+        for shown in filter(None, map(self._shown, self._strikes)):
+            for key, value in shown.items():
+                merged[key] = value if merged.get(key) in {None, value} else f"{merged[key]},{value}"
+        return merged or None
 
     def _keep(self, history: History) -> None:
         try:
             keep(self.plan.drill_id, history)
         except OSError as error:  # a full disk must not abort a drill that has its verdict
             _log.warning("the history of the drill could not be kept", drill_id=self.plan.drill_id, error=str(error))
+
+    def _pause(self, seconds: float) -> None:
+        self._wait(lambda: False, seconds)
 
     def _wait(self, done: Callable[[], bool], within_s: float, every: float = _TICK_S) -> bool:
         """Whether `done` became true in time; raises _Stopped."""
@@ -304,6 +324,13 @@ class Execution:
             remaining_s = deadline - time.monotonic()
             if remaining_s <= 0:
                 return False
-            if self._stop.wait(min(every, remaining_s)):
-                raise _Stopped
+            self._tick(min(every, remaining_s))
         return True
+
+    def _tick(self, seconds: float) -> None:
+        """Waits; raises _Stopped when the drill is told to stop, or meets one of its own stop conditions."""
+        if self._stop.wait(seconds):
+            raise _Stopped
+        if self._guarded and (reason := self._watch.alarm()):
+            self._why = reason
+            raise _Stopped

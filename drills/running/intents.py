@@ -1,14 +1,15 @@
-"""Intents: the fault that a drill is about to inject, written down before, so that another runner can undo it.
+"""Intents: the faults that a drill has injected and is about to inject, so that another runner can undo them.
 
-An intent is written twice. First a file in the state folder: a runner that starts while Kafka is down, perhaps because
-of the fault, reads that. Then the same text in the drill's `steady_state` event, which Kafka acknowledges before the
-fault is injected. The file is deleted once the drill's final event is written.
+An intent is written before each fault, and twice. First a file in the state folder: a runner that starts while Kafka is
+down, perhaps because of the fault, reads that. Then the same text in an event of the drill, which Kafka acknowledges
+before the fault is injected. The file is deleted once the drill's final event is written.
 """
 
 from __future__ import annotations
 
 import hashlib
 import platform
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -18,11 +19,12 @@ import structlog
 
 from drills.faults.injector import Aim, Target
 from drills.running.plan import Plan
+from drills.running.strike import Strike
 from standfast.core.errors import SetupError, Unreadable
 from standfast.core.home import folder
 from standfast.core.keeping import set_aside, write_whole
 
-_VERSION = 1  # of the JSON form
+_VERSION = 2  # of the JSON form
 _log = structlog.get_logger()
 
 
@@ -43,25 +45,37 @@ class DrillKey:
 
 
 @dataclass(frozen=True, slots=True)
-class Intent:
-    """One fault that is about to be injected. It does not contain who requested it or the load's queries.
+class IntendedFault:
+    """One fault that is about to be injected, or was."""
 
-    `machine` is the machine on which the target's pids are valid. An intent of another `version` cannot be decoded.
+    fault: str
+    aim: Aim
+    target: Target
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """The faults of one drill, the latest one about to be injected.
+
+    It does not contain who requested the drill or the load's queries. `machine` is the machine on which the targets'
+    pids are valid. An intent of another `version` cannot be decoded.
     """
 
     whose: DrillKey
-    fault: str
     service: str
-    aim: Aim
-    target: Target
+    faults: tuple[IntendedFault, ...]
     machine: str
     version: int = _VERSION
 
 
-def intent_of(plan: Plan, topic: str, target: Target) -> Intent:
-    """The intent of this plan to strike that target."""
-    key = DrillKey(topic, plan.drill_id, plan.command)
-    return Intent(key, plan.kind.name, plan.service, plan.aim, target, machine())
+def intent_of(plan: Plan, topic: str, strikes: Iterable[Strike]) -> Intent:
+    """The intent of this plan: its faults whose target is chosen."""
+    faults = tuple(
+        IntendedFault(strike.planned.kind.name, strike.planned.aim, strike.target)
+        for strike in strikes
+        if strike.target is not None
+    )
+    return Intent(DrillKey(topic, plan.drill_id, plan.command), plan.service, faults, machine())
 
 
 @cache

@@ -13,7 +13,7 @@ from consumers.service import service
 from drills.catalogue import catalogue
 from drills.control.events import FINAL, bounded, now_ms
 from drills.control.outcomes import Outcome
-from drills.evidence.verdict import Finding
+from drills.evidence.verdict import Finding, together
 from drills.faults import fault_named
 from drills.faults.injector import Injector
 from drills.faults.running_system import RunningSystem
@@ -75,12 +75,13 @@ class Leftovers:
         self._settings = settings
         self._topic = topic
         self._over = over
-        self._injections: dict[DrillKey, Finding] = {}  # as this process saw them before it undid them
+        self._injections: dict[tuple[DrillKey, int], Finding] = {}  # as this process saw them before it undid them
 
     def undo(self) -> None:
         """Undoes every fault that has an intent file, without Kafka: a broker that was struck may not answer yet."""
         for intent in intents.kept(self._topic):
-            _log.warning("undoing what a dead runner may have left", drill_id=intent.whose.drill_id, fault=intent.fault)
+            faults = ", ".join(intended.fault for intended in intent.faults)
+            _log.warning("undoing what a dead runner may have left", drill_id=intent.whose.drill_id, faults=faults)
             self._undone(intent, None)
 
     def ended(self, orphan: Orphan) -> DrillEvent:
@@ -106,7 +107,7 @@ class Leftovers:
         for intent in intents.kept(self._topic):
             if intent.whose == key:
                 return intent
-        for event in orphan.events:
+        for event in reversed(orphan.events):  # the latest one contains all faults
             try:
                 in_event = intents.decoded(event.intent) if event.intent else None
             except Unreadable as error:
@@ -117,31 +118,37 @@ class Leftovers:
         return None
 
     def _undone(self, intent: Intent, within_s: float | None) -> tuple[Finding, Finding]:
-        """Whether the fault was injected, and whether it is undone; with `within_s` None that is not checked."""
+        """Whether the faults were injected, and whether they are undone; with `within_s` None that is not checked."""
         if intent.machine != intents.machine() and not intents.is_kept(intent.whose):
             elsewhere = Finding("unknown", "the fault was made on another machine; a drill runner there undoes it")
             return elsewhere, elsewhere
+        looks = [self._undone_fault(intent, number, within_s) for number in range(len(intent.faults))]
+        return together(injection for injection, _ in looks), together(undone for _, undone in looks)
+
+    def _undone_fault(self, intent: Intent, number: int, within_s: float | None) -> tuple[Finding, Finding]:
+        name = intent.faults[number].fault
         try:
-            with closing(self._injector(intent)) as injector:
-                injection = self._injection(intent, injector)
+            with closing(self._injector(intent, number)) as injector:
+                injection = self._injection(intent, number, injector)
                 return injection, self._undo_and_check(Undoing(injector, intent.whose.drill_id), within_s)
         except Exception as error:  # noqa: BLE001 - an intent of another version, or a forged one: never a crash loop
-            reason = f"this runner cannot undo the fault {intent.fault[:100]!r} ({type(error).__name__}: {error})"
+            reason = f"this runner cannot undo the fault {name[:100]!r} ({type(error).__name__}: {error})"
             _log.error("a fault cannot be undone", drill_id=intent.whose.drill_id, reason=reason)
             intents.put_aside(intent.whose, reason)
             return Finding("unknown", reason), Finding("unknown", reason)
 
-    def _injector(self, intent: Intent) -> Injector:
-        kind, aim = fault_named(intent.fault), intent.aim
+    def _injector(self, intent: Intent, number: int) -> Injector:
+        kind, aim = fault_named(intent.faults[number].fault), intent.faults[number].aim
         system = RunningSystem(self._settings, service(intent.service, self._settings))
         return kind.make(system, kind.aim(aim.target, aim.params, aim.seed))
 
-    def _injection(self, intent: Intent, injector: Injector) -> Finding:
+    def _injection(self, intent: Intent, number: int, injector: Injector) -> Finding:
         """Whether the fault was injected. It is remembered, because it cannot be seen any more after the undo."""
-        injection, before = injector.resume(intent.target), self._injections.get(intent.whose)
+        injection, which = injector.resume(intent.faults[number].target), (intent.whose, number)
+        before = self._injections.get(which)
         if before is None or before.check != "passed":
-            self._injections[intent.whose] = injection
-        return self._injections[intent.whose]
+            self._injections[which] = injection
+        return self._injections[which]
 
     def _undo_and_check(self, undoing: Undoing, within_s: float | None) -> Finding:
         if within_s is None:

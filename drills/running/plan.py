@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import re
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from drills.catalogue import find
-from drills.drill import Drill, Value, checked
+from drills.catalogue.definition import Definition, Limits, Step
+from drills.catalogue.drill import Drill
+from drills.evidence.hypothesis import Expectation
 from drills.evidence.verdict import Objectives
 from drills.faults import fault_named
 from drills.faults.injector import Aim, Kind
+from drills.params import Value, checked
 from schemas.records import DrillCommand, Scalar
 from schemas.topics import BY_NAME
 from standfast.core.errors import DrillRejected
@@ -23,10 +27,37 @@ SETTLE_S = 1.0  # the load reads so much longer after the last answer, to see du
 
 
 @dataclass(frozen=True, slots=True)
+class PlannedFault:
+    """One fault of a method: its number among the faults of the drill, its kind, its target, parameters and seed."""
+
+    number: int
+    kind: Kind
+    aim: Aim
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedStep:
+    """One step of a method, as `drills.catalogue.definition.Step` describes it."""
+
+    fault: PlannedFault | None = None
+    for_s: float | None = None
+    wait_s: float = 0.0
+    until: Expectation | None = None
+    within_s: float = 0.0
+    parallel: tuple[tuple[PlannedStep, ...], ...] = ()
+
+    @property
+    def longest_s(self) -> float:
+        """How long it may take in seconds, without the undo of a fault that lasts `for_s`."""
+        branches = (sum(step.longest_s for step in branch) for branch in self.parallel)
+        return (self.for_s or 0.0) + self.wait_s + self.within_s + max(branches, default=0.0)
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """One drill, ready to run. Times are seconds unless named otherwise; `queries` empty: those of the sample shop.
 
-    `params` are all parameters, `fault` only those of the fault. `command` is the unique name of the command's record.
+    `params` are all parameters. `command` is the unique name of the command's record.
     """
 
     drill_id: str
@@ -40,9 +71,11 @@ class Plan:
     restore_within_s: float
     queries: tuple[str, ...]
     objectives: Objectives
-    target: dict[str, Scalar]
+    method: tuple[PlannedStep, ...]
+    hypothesis: tuple[Expectation, ...]
+    stop_when: tuple[Expectation, ...]
+    limits: Limits
     params: dict[str, Scalar]
-    fault: dict[str, Scalar]
     duration_s: float
     seed: int
     dry_run: bool
@@ -50,14 +83,9 @@ class Plan:
     command: str | None = None
 
     @property
-    def kind(self) -> Kind:
-        """The kind of its fault."""
-        return fault_named(self.drill.fault)
-
-    @property
-    def aim(self) -> Aim:
-        """The fault's target, parameters and seed."""
-        return self.kind.aim(self.target, self.fault, self.seed)
+    def faults(self) -> tuple[PlannedFault, ...]:
+        """All faults of the method, in the order of the definition."""
+        return tuple(_faults(self.method))
 
 
 def make_plan(command: DrillCommand, drill_id: str, settings: Settings) -> Plan:
@@ -67,6 +95,7 @@ def make_plan(command: DrillCommand, drill_id: str, settings: Settings) -> Plan:
         raise DrillRejected(f"seed = {command.seed!s:.40}: give a whole number of at most 63 bits")
     values = checked(command.params, drill.params, drill.name)
     target = _target(command, drill, values, settings)
+    definition, seed = drill.definition, _seed(command, drill.definition, drill_id)
     plan = Plan(
         drill_id=drill_id,
         drill=drill,
@@ -81,13 +110,16 @@ def make_plan(command: DrillCommand, drill_id: str, settings: Settings) -> Plan:
         objectives=Objectives(
             rto_ms=float(values["rto_ms"]),
             p99_ms=float(values["p99_ms"]),
-            duplicates_allowed=settings.workers.delivery == "at_least_once",
+            duplicates_allowed=_duplicates_allowed(definition, settings),
+            error_budget=float(values["error_budget"]),
         ),
-        target=target,
+        method=_Method(drill, values, target, seed).planned(definition.method),
+        hypothesis=definition.hypothesis,
+        stop_when=definition.stop_when,
+        limits=definition.limits,
         params=dict(values),
-        fault={param.name: values[param.name] for param in fault_named(drill.fault).params},
         duration_s=0.0,
-        seed=command.seed if command.seed is not None else zlib.crc32(drill_id.encode()),
+        seed=seed,
         dry_run=command.dry_run,
         requested_by=command.requested_by[:1000] if command.requested_by else None,
     )
@@ -96,13 +128,19 @@ def make_plan(command: DrillCommand, drill_id: str, settings: Settings) -> Plan:
             f"recover_within_s = {plan.recover_within_s:g} is shorter than the objective rto_ms = "
             f"{plan.objectives.rto_ms:g}; raise the one or lower the other"
         )
-    return _within(plan, command.duration_s, settings.drills.max_duration_s)
+    requested_s = command.duration_s if command.duration_s is not None else definition.limits.duration_s
+    return _within(plan, requested_s, settings.drills.max_duration_s)
 
 
 def longest_s(plan: Plan) -> float:
     """The drill's duration in seconds if every wait takes as long as allowed."""
     waits = plan.recover_within_s + 2 * plan.answer_within_s + plan.restore_within_s
-    return plan.before_s + plan.after_s + waits + SETTLE_S
+    return least_s(plan) + waits + SETTLE_S
+
+
+def least_s(plan: Plan) -> float:
+    """The seconds of load before the faults and after the recovery, and what the steps of the method may take."""
+    return plan.before_s + sum(step.longest_s for step in plan.method) + plan.after_s
 
 
 def is_id(drill_id: str) -> bool:
@@ -118,13 +156,15 @@ def good_id(drill_id: str) -> str:
 
 
 def _within(plan: Plan, requested_s: float | None, allowed_s: float) -> Plan:
-    least = plan.before_s + plan.after_s + SETTLE_S
+    least = least_s(plan) + SETTLE_S
     if requested_s is not None and not 0 < requested_s <= allowed_s:
         raise DrillRejected(
             f"duration_s = {requested_s:g}: give at most {allowed_s:g}, or raise the setting drills.max_duration_s"
         )
     if requested_s is not None and requested_s < least:
-        raise DrillRejected(f"duration_s = {requested_s:g} is too short: before_s and after_s alone take {least:g}")
+        raise DrillRejected(
+            f"duration_s = {requested_s:g} is too short: before_s, after_s and the method alone take {least:g}"
+        )
     if requested_s is None and least > allowed_s:
         raise DrillRejected(
             f"the drill takes at least {least:g} s and {allowed_s:g} are allowed; lower before_s or after_s, or raise "
@@ -134,11 +174,11 @@ def _within(plan: Plan, requested_s: float | None, allowed_s: float) -> Plan:
 
 
 def _target(command: DrillCommand, drill: Drill, values: dict[str, Value], settings: Settings) -> dict[str, Scalar]:
-    """The command's target or the drill's default. A request topic in it also sets `values["service"]`."""
-    target = dict(command.target) or {key: text.format(**values) for key, text in drill.target.items()}
+    """The command's target, which is the first fault's. A request topic in it also sets `values["service"]`."""
+    target = dict(command.target)
     unknown = sorted(set(target) - set(drill.targets))
     if unknown:
-        raise DrillRejected(f"target has no key {unknown[0]!r}; there are: {', '.join(drill.targets)}")
+        raise DrillRejected(f"target has no key {unknown[0]!r}; there are: {', '.join(drill.targets) or 'none'}")
     if "worker" in target and len(target) > 1:
         raise DrillRejected("target names a worker and more; the worker alone is enough")
     if not isinstance(target.get("worker", ""), str):
@@ -152,6 +192,67 @@ def _target(command: DrillCommand, drill: Drill, values: dict[str, Value], setti
             raise DrillRejected(f"target.topic {target['topic']} is not a topic of the service {values['service']}")
         values["service"] = service
     return target
+
+
+class _Method:
+    """Numbers the faults of a method, and gives them the targets and parameters of the command."""
+
+    def __init__(self, drill: Drill, values: dict[str, Value], target: dict[str, Scalar], seed: int) -> None:
+        self._settable = {param.name for param in drill.params}
+        self._values = values
+        self._target = target  # of the first fault
+        self._seed = seed
+        self._count = 0
+
+    def planned(self, steps: tuple[Step, ...]) -> tuple[PlannedStep, ...]:
+        return tuple(self._step(step) for step in steps)
+
+    def _step(self, step: Step) -> PlannedStep:
+        return PlannedStep(
+            fault=self._fault(step, step.fault) if step.fault is not None else None,
+            for_s=step.for_s,
+            wait_s=step.wait_s or 0.0,
+            until=step.until,
+            within_s=step.within_s or 0.0,
+            parallel=tuple(self.planned(branch) for branch in step.parallel or ()),
+        )
+
+    def _fault(self, step: Step, name: str) -> PlannedFault:
+        kind, number = fault_named(name), self._count
+        self._count += 1
+        target = self._target if number == 0 and self._target else self._with_service(step.target)
+        set_values = {param.name: self._values[param.name] for param in kind.params if param.name in self._settable}
+        return PlannedFault(number, kind, kind.aim(target, {**step.params, **set_values}, self._seed + number))
+
+    def _with_service(self, target: dict[str, Scalar]) -> dict[str, Scalar]:
+        service = str(self._values["service"])
+        return {
+            key: value.replace("{service}", service) if isinstance(value, str) else value
+            for key, value in target.items()
+        }
+
+
+def _faults(steps: tuple[PlannedStep, ...]) -> Iterator[PlannedFault]:
+    for step in steps:
+        if step.fault is not None:
+            yield step.fault
+        for branch in step.parallel:
+            yield from _faults(branch)
+
+
+def _seed(command: DrillCommand, definition: Definition, drill_id: str) -> int:
+    if command.seed is not None:
+        return command.seed
+    return definition.seed if definition.seed is not None else zlib.crc32(drill_id.encode())
+
+
+def _duplicates_allowed(definition: Definition, settings: Settings) -> bool:
+    delivery = settings.workers.delivery
+    if definition.guarantee == "exactly_once" and delivery != "exactly_once":
+        raise DrillRejected(
+            f"the drill's guarantee is exactly_once, and workers.delivery = {delivery} promises less; change either"
+        )
+    return "at_least_once" in {delivery, definition.guarantee}
 
 
 def _service_of(topic: Scalar, prefix: str) -> str:

@@ -31,7 +31,7 @@ from drills.running import intents
 from drills.running.choice import chosen, system_of
 from drills.running.execution import Execution
 from drills.running.leftovers import Leftovers, orphans
-from drills.running.plan import Plan, longest_s, make_plan
+from drills.running.plan import Plan, least_s, longest_s, make_plan
 from schemas.codec import Codec, Encoding
 from schemas.records import DrillCommand, DrillEvent
 from standfast.core import telemetry
@@ -171,15 +171,16 @@ class Runner:
             raise DrillRejected(f'busy with {current_id}; wait for its last event, or send {{"abort": "{current_id}"}}')
         system = system_of(plan, self._settings)
         topic = system.service.requests
-        with closing(plan.kind.make(system, plan.aim)) as injector:
-            target = chosen(injector, system)
+        first = plan.faults[0]
+        with closing(first.kind.make(system, first.aim)) as injector:
+            target = chosen(injector, system, plan.limits)
         accepted = event_of(
             plan,
             "accepted",
             seed=plan.seed,
             params=plan.params,
             target=target.shown(topic),
-            reason=f"takes {plan.before_s + plan.after_s:g} s and the recovery, {longest_s(plan):g} s at most",
+            reason=f"takes {least_s(plan):g} s and the recovery, {longest_s(plan):g} s at most",
         )
         if plan.dry_run:
             return (accepted, _dry(plan, target, topic)), None
@@ -219,7 +220,7 @@ class Runner:
         while not self._outbox.empty():
             event = self._with_late_abort(self._outbox.get())
             self._write(JournalEntry((event,), self._current_encoding))
-            if event.phase == "steady_state" and self._current is not None:
+            if event.intent is not None and self._current is not None:
                 self._current.intent_is_written()
             if event.phase in FINAL:
                 self._current = None
@@ -293,6 +294,7 @@ def _refuse_if_late(command: DrillCommand) -> None:
 
 def _dry(plan: Plan, target: Target, topic: str) -> DrillEvent:
     """The final event of a dry run: what would have been injected."""
+    first, *others = plan.faults
     return event_of(
         plan,
         "completed",
@@ -304,8 +306,9 @@ def _dry(plan: Plan, target: Target, topic: str) -> DrillEvent:
         undone="unknown",
         reason="dry run: nothing was injected",
         findings=[
-            f"unknown: {plan.kind.says}: would strike {target.named}, which owns {list(target.partitions)} of {topic}",
+            f"unknown: {first.kind.says}: would strike {target.named}, which owns {list(target.partitions)} of {topic}",
+            *(f"unknown: {fault.kind.says}: its victim would be chosen when its step comes" for fault in others),
             f"unknown: {target.standbys} standbys are ready to take over",
-            f"unknown: would send {plan.rate:g} requests/s for {plan.before_s + plan.after_s:g} s and the recovery",
+            f"unknown: would send {plan.rate:g} requests/s for {least_s(plan):g} s and the recovery",
         ],
     )

@@ -10,7 +10,7 @@ import typer
 from standfast.commands.options import AsJson, Config, finite, print_json, settings_from, stderr, stdout
 
 if TYPE_CHECKING:
-    from drills.drill import Drill
+    from drills.catalogue.drill import Drill
     from drills.reports.report import Story
     from schemas.records import DrillCommand, Scalar
     from standfast.core.settings import Settings
@@ -68,6 +68,44 @@ def show(name: Name, as_json: AsJson = False) -> None:
         targets.add_row(f"{key}=…", about)
     out.print(params, "", targets, "\n[bold]promised[/]", *(f"• {promise}" for promise in drill.promises), sep="\n")
     out.print(f"\n[bold]undo[/]\n{drill.undo}")
+
+
+@app.command("validate")
+def validate(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE…", help="Files of drills.", show_default=False)],
+) -> None:
+    """Check files of drills; every mistake with its line, and what would be right. Exit code 64 if there is one.
+
+    Example: standfast drill validate my-drill.yaml
+    """
+    from drills.catalogue import drill_in, own_folder
+    from drills.catalogue.reader import BadDefinition
+    from standfast.core.errors import DrillUsageError
+
+    wrong: list[str] = []
+    for file in files:
+        try:
+            drill = drill_in(file)
+        except BadDefinition as error:
+            wrong.append(str(error))
+        else:
+            stdout().print(f"{file} is the drill {drill.name}", soft_wrap=True, markup=False)
+    if wrong:
+        raise DrillUsageError("\n".join(wrong))
+    stderr().print(f"the drill runner of this machine finds it in {own_folder()}", soft_wrap=True, markup=False)
+
+
+@app.command("schema")
+def schema() -> None:
+    """The format of a drill's file as JSON Schema, for editors.
+
+    Example: standfast drill schema > drill.schema.json
+    """
+    import msgspec
+
+    from drills.catalogue.definition import Definition
+
+    print_json(msgspec.json.schema(Definition))
 
 
 @app.command("run")

@@ -15,9 +15,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from drills.catalogue import find
 from drills.evidence.logbook import kept
 from drills.faults import FAULTS
-from drills.faults.kill import WORKER_KILL
 from drills.running import runner as runner_module
 from schemas.codec import Codec, Encoding
 from schemas.records import DrillEvent
@@ -160,7 +160,7 @@ def test_the_bare_word_from_a_console_is_a_drill_with_all_defaults(stage: DrillS
         stage.order(abort=drill_id)
         assert stage.last(drill_id).verdict == "aborted"
     accepted = stage.events(drill_id)[0]
-    assert accepted.params == {param.name: param.default for param in WORKER_KILL.params}
+    assert accepted.params == {param.name: param.default for param in find("worker-kill").params}
 
 
 def test_one_drill_at_a_time_and_an_abort_stops_it(stage: DrillStage, system: SmallSystem) -> None:
@@ -314,6 +314,7 @@ def test_a_second_fault_is_one_file_and_a_line_in_the_table(
     stage: DrillStage, system: SmallSystem, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(FAULTS, toy_fault.MARK.name, toy_fault.MARK)
+    toy_fault.add_drills()
     before = system.pids()
     with runner_in_a_thread(stage.settings):
         stage.order(drill="toy-mark", drill_id="wrong", params={"last_s": 1})
@@ -340,6 +341,7 @@ def test_a_drill_that_hangs_ends_its_runner_and_the_next_one_ends_the_drill(
 ) -> None:
     """The runner went on beating, so its hang was not noticed, and it rejected every later drill as busy."""
     monkeypatch.setitem(FAULTS, toy_fault.MARK.name, toy_fault.MARK)
+    toy_fault.add_drills()
     monkeypatch.setattr(runner_module, "_HANGS_AFTER_S", 1.0)
     hangs = threading.Event()
     monkeypatch.setattr(toy_fault.Mark, "undo", lambda _self: hangs.wait())

@@ -15,7 +15,7 @@ from drills.control.events import FINAL
 from drills.evidence.history import Fault
 from drills.faults import FAULTS
 from drills.faults.process_handle import ProcessHandle
-from drills.running import execution, intents
+from drills.running import go_ahead, intents
 from drills.running import runner as process
 from schemas.records import DrillEvent
 from standfast import topics
@@ -180,7 +180,7 @@ def test_an_ended_drill_whose_file_stayed_is_undone_and_not_told_again(
 def test_nothing_is_injected_before_kafka_has_acknowledged_the_intent(
     stage: DrillStage, system: SmallSystem, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(execution, "_WRITTEN_WITHIN_S", 1.0)
+    monkeypatch.setattr(go_ahead, "_WRITTEN_WITHIN_S", 1.0)
     desk, before = Desk(stage.settings), system.pids()
     with runner_in_a_thread(stage.settings):
         stage.order(drill="worker-kill", drill_id="unwritten", params=QUICK | {"before_s": 3.0})

@@ -15,26 +15,13 @@ from dataclasses import replace
 from typing import Any
 
 from drills.__main__ import main
-from drills.drill import COMMON, Drill
 from drills.evidence.history import Fault
 from drills.faults import FAULTS
 from drills.faults.hang import HANG
 from drills.faults.injector import Aim, Injector, Kind
 from drills.faults.running_system import RunningSystem
-from drills.faults.workers import TARGETS
 from drills.running import intents
-from tests.support.toys.toy_fault import MARK
-
-TOY_HANG = Drill(
-    name="toy-hang",
-    what="Stops one worker.",
-    why="To have a fault that stays when its runner dies.",
-    fault="hang",
-    targets=TARGETS,
-    params=(*COMMON, *HANG.params),
-    promises=(),
-    undo="the worker is woken",
-)
+from tests.support.toys.toy_fault import MARK, add_drills
 
 
 @contextmanager
@@ -81,7 +68,8 @@ def keep(intent: intents.Intent, written: Any = intents.keep) -> None:
 
 
 if __name__ == "__main__":
-    for fault in (MARK, replace(HANG, drill=TOY_HANG)):
-        FAULTS[fault.name] = mortal(fault)
+    for kind in (MARK, HANG):
+        FAULTS[kind.name] = mortal(kind)
+    add_drills()
     intents.keep = keep
     sys.exit(main())

@@ -1,15 +1,16 @@
-"""A fault as a contributor would add one, in one file. It creates a file and deletes it again."""
+"""A fault as a contributor would add one: this file, and one for a drill. It leaves a file and deletes it again."""
 
 from __future__ import annotations
 
 import time
 from pathlib import Path
 
-from drills.drill import COMMON, Drill, Param
+from drills import catalogue
 from drills.evidence.history import Fault
 from drills.evidence.verdict import Finding
 from drills.faults.injector import Aim, Kind, Target
 from drills.faults.running_system import RunningSystem
+from drills.params import Param
 from standfast.core.home import folder
 
 OWN = (Param("lasts_s", 0.3, "how long the mark stays", 0, 60),)
@@ -66,14 +67,11 @@ def mark() -> Path:
     return folder("run") / "mark"
 
 
-DRILL = Drill(
-    name="toy-mark",
-    what="Leaves a mark.",
-    why="To show what a fault is made of.",
-    fault="mark",
-    targets={},
-    params=(*COMMON, *OWN),
-    promises=(),
-    undo="the mark is taken away",
-)
-MARK = Kind("mark", "a mark is left", Mark, params=OWN, drill=DRILL)
+def add_drills() -> None:
+    """Puts drills that make it, and the real fault `hang`, into the user's own part of the catalogue."""
+    for name, fault in (("toy-mark", "mark"), ("toy-hang", "hang")):
+        file = catalogue.own_folder() / f"{name}.yaml"
+        file.write_text(f"title: Makes the fault {fault}.\nwhy: To be made.\nmethod:\n  - fault: {fault}\n")
+
+
+MARK = Kind("mark", "a mark is left", Mark, undo="the mark is taken away", params=OWN)

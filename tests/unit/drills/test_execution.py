@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 
+from drills import catalogue
 from drills.control.events import FINAL
 from drills.evidence.history import Fault, History, Request, Sighting
 from drills.evidence.verdict import Finding
 from drills.faults import FAULTS
 from drills.faults.injector import Injector, Target
-from drills.faults.running_system import RunningSystem
-from drills.running import execution, intents
+from drills.running import execution, go_ahead, intents, strike
 from drills.running.execution import Execution
 from drills.running.intents import DrillKey, decoded
 from drills.running.plan import make_plan
@@ -59,7 +59,10 @@ class FakeLoad:
     def struck(self, fault: Fault) -> None:
         self.faults = (fault,)
 
-    def healed(self, at: float) -> None: ...
+    def healed(self, fault: Fault, at: float) -> None: ...
+
+    def so_far(self) -> History:
+        return self.history()
 
     def history(self) -> History:
         return History(self._requests, faults=self.faults, ended=time.monotonic())
@@ -83,21 +86,31 @@ class ToyDrill:
     """One drill with the toy fault; the test plays the runner."""
 
     def __init__(
-        self, *, acknowledges: bool = True, restore_within_s: float = 0.5, **overridden: Callable[..., Any]
+        self,
+        *,
+        method: str = "[{fault: mark}]",
+        stop_when: str = "[]",
+        acknowledges: bool = True,
+        restore_within_s: float = 0.5,
+        **overridden: Callable[..., Any],
     ) -> None:
         self.events: list[DrillEvent] = []
         self.called: list[str] = []
         self._acknowledges = acknowledges
         kind = type("Made", (Toy,), {"called": self.called, **overridden})
         FAULTS["mark"] = replace(toy_fault.MARK, make=kind)
-        command = DrillCommand(drill="toy-mark", params={"lasts_s": 0, "restore_within_s": restore_within_s})
+        text = f"title: t\nwhy: w\nmethod: {method}\nstop_when: {stop_when}\n"
+        (catalogue.own_folder() / "toy.yaml").write_text(
+            text.replace("fault: mark", "fault: mark, params: {lasts_s: 0}")
+        )
+        command = DrillCommand(drill="toy", params={"restore_within_s": restore_within_s})
         plan = replace(make_plan(command, "d1", SETTINGS), before_s=0, after_s=0)
         self.execution = Execution(plan, SETTINGS, self._emitted)
         self.execution._undo_within_s = 0.3
 
     def _emitted(self, event: DrillEvent) -> None:
         self.events.append(event)
-        if event.phase == "steady_state" and self._acknowledges:
+        if event.intent is not None and self._acknowledges:
             self.execution.intent_is_written()
 
     def ended(self) -> DrillEvent:
@@ -117,11 +130,11 @@ class ToyDrill:
 
 @pytest.fixture(autouse=True)
 def no_system(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def chosen(injector: Injector, _: RunningSystem) -> Target:
+    def chosen(injector: Injector, *_: object) -> Target:
         return injector.choose()
 
     monkeypatch.setattr(execution, "Load", FakeLoad)
-    monkeypatch.setattr(execution, "chosen", chosen)
+    monkeypatch.setattr(strike, "chosen", chosen)
     monkeypatch.setattr(execution, "SETTLE_S", 0.0)
     monkeypatch.setitem(FAULTS, "mark", toy_fault.MARK)
 
@@ -145,13 +158,13 @@ def test_the_intent_is_in_the_file_and_acknowledged_before_the_fault() -> None:
     assert seen == [(True, ["steady_state"])]
     (kept,) = intents.kept(WHOSE.topic)
     assert decoded(drill.events[0].intent or "") == kept
-    assert (kept.fault, kept.service, kept.target.partitions) == ("mark", "search", (0,))
+    assert (kept.faults[0].fault, kept.service, kept.faults[0].target.partitions) == ("mark", "search", (0,))
     assert (last.phase, last.injected, last.undone) == ("completed", "passed", "passed")
     assert not toy_fault.mark().exists()
 
 
 def test_nothing_is_injected_without_an_acknowledgement(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(execution, "_WRITTEN_WITHIN_S", 0.2)
+    monkeypatch.setattr(go_ahead, "_WRITTEN_WITHIN_S", 0.2)
     drill = ToyDrill(acknowledges=False)
     last = drill.ended()
     assert (last.phase, last.injected, drill.called) == ("rejected", None, [])
@@ -245,3 +258,70 @@ def test_the_finding_of_an_undo_outlives_a_second_stop() -> None:
     drill = ToyDrill(lasted=lasted, undone=undone)
     last = drill.ended()
     assert (last.phase, last.undone) == ("aborted", "failed")
+
+
+def test_the_faults_of_a_method_are_injected_in_its_order_each_after_its_intent() -> None:
+    intended: list[int] = []
+
+    def inject(toy: Toy) -> Fault:
+        (kept,) = intents.kept(WHOSE.topic)
+        intended.append(len(kept.faults))
+        return Toy.inject(toy)
+
+    drill = ToyDrill(method="[{fault: mark}, {wait_s: 0.05}, {fault: mark}]", inject=inject)
+    last = drill.ended()
+    assert intended == [1, 2]
+    assert [event.phase for event in drill.events] == [
+        "steady_state", "injected", "observing", "injected", "observing", "recovered", "rolled_back", "completed",
+    ]  # fmt: skip
+    assert [len(decoded(event.intent).faults) for event in drill.events if event.intent] == [1, 2]
+    assert (last.injected, last.undone) == ("passed", "passed")
+    assert not toy_fault.mark().exists()
+
+
+def test_a_fault_with_an_end_is_undone_before_the_next_step() -> None:
+    seen: list[bool] = []
+
+    def choose(toy: Toy) -> Target:
+        seen.append(toy_fault.mark().exists())
+        return Toy.choose(toy)
+
+    drill = ToyDrill(method="[{fault: mark, for_s: 0.05}, {fault: mark}]", choose=choose)
+    assert drill.ended().undone == "passed"
+    assert seen == [False, False, False], "the first one twice, then the second one"
+
+
+def test_branches_strike_beside_each_other() -> None:
+    drill = ToyDrill(method="[{parallel: [[{wait_s: 0.2}, {fault: mark}], [{fault: mark}]]}]")
+    assert (drill.ended().phase, len(drill.called)) == ("completed", 2)
+
+
+def test_a_second_fault_that_cannot_be_made_aborts_the_drill_and_the_first_one_is_undone() -> None:
+    calls: list[int] = []
+
+    def inject(toy: Toy) -> Fault:
+        calls.append(1)
+        if len(calls) == 2:
+            raise DrillRejected("its victim ended by itself")
+        return Toy.inject(toy)
+
+    last = ToyDrill(method="[{fault: mark}, {fault: mark}]", inject=inject).ended()
+    assert (last.phase, last.reason, last.undone) == ("aborted", "its victim ended by itself", "passed")
+    assert not toy_fault.mark().exists()
+
+
+def test_a_stop_condition_ends_the_drill_and_undoes_its_faults() -> None:
+    condition = "[{probe: answered_share, at_least: 0.5, min_samples: 1}]"
+    last = ToyDrill(method="[{fault: mark}, {wait_s: 60}]", stop_when=condition).ended()
+    assert (last.phase, last.undone) == ("aborted", "passed")
+    assert "stopped by its own condition: answered_share 1 over 1 requests" in (last.reason or "")
+
+
+def test_a_drill_that_is_called_off_in_the_middle_of_its_method_is_undone() -> None:
+    drill = ToyDrill(method="[{fault: mark}, {wait_s: 60}, {fault: mark}]")
+    drill.execution._undo_within_s = 30.0
+    threading.Thread(
+        target=lambda: (wait_until(toy_fault.mark().exists), drill.execution.stop("called off", 30))
+    ).start()
+    last = drill.ended()
+    assert (last.phase, last.reason, last.undone, len(drill.called)) == ("aborted", "called off", "passed", 1)

@@ -25,7 +25,7 @@ from drills.faults.injector import Aim, Process, Target
 from drills.faults.process_handle import ProcessHandle
 from drills.faults.running_system import RunningSystem
 from drills.running import intents, runner
-from drills.running.intents import DrillKey, Intent, decoded, encoded
+from drills.running.intents import DrillKey, IntendedFault, Intent, decoded, encoded
 from drills.running.leftovers import Leftovers, orphans
 from schemas.codec import Codec, Encoding
 from schemas.records import DrillEvent
@@ -61,10 +61,8 @@ aims = st.builds(
 written = st.builds(
     Intent,
     whose=st.builds(DrillKey, topic=texts, drill_id=texts, command=texts | st.none()),
-    fault=texts,
     service=texts,
-    aim=aims,
-    target=targets,
+    faults=st.lists(st.builds(IntendedFault, fault=texts, aim=aims, target=targets), max_size=3).map(tuple),
     machine=texts,
 )
 
@@ -87,7 +85,8 @@ def test_anything_else_is_unreadable_and_never_an_error_of_another_kind(text: by
 def an_intent(drill_id: str = "d1", topic: str = TOPIC, **fields: Any) -> Intent:
     target = fields.pop("target", Target("mark", (), ((0, 1),)))
     aim = fields.pop("aim", toy_fault.MARK.aim())
-    made = Intent(DrillKey(topic, drill_id, None), "mark", "search", aim, target, intents.machine())
+    faults = (IntendedFault(fields.pop("fault", "mark"), aim, target),)
+    made = Intent(DrillKey(topic, drill_id, None), "search", faults, intents.machine())
     return replace(made, **fields)
 
 
@@ -121,7 +120,7 @@ def test_two_drills_of_one_id_have_a_file_each(state: Path) -> None:
     [
         lambda _: b"",
         lambda good: good[:-1],
-        lambda good: good.replace(b'"version":1', b'"version":2'),
+        lambda good: good.replace(b'"version":2', b'"version":3'),
         lambda good: good.replace(b'"drill_id":"d1"', b'"drill_id":"d2"'),
         lambda _: b"\xff\xfe",
         lambda _: b"[" * 100_000,
@@ -233,8 +232,9 @@ def test_every_fault_is_resumed_from_what_was_written(
         target = chosen.choose()
     assert target.processes
     intents.keep(an_intent(fault=name, aim=aim, target=target))
-    (again,) = intents.kept(TOPIC)
-    assert (again.target, again.aim) == (target, aim)
+    (kept,) = intents.kept(TOPIC)
+    (again,) = kept.faults
+    assert (again.fault, again.target, again.aim) == (name, target, aim)
     with closing(kind.make(system, again.aim)) as resumed:
         struck = resumed.resume(again.target)
         resumed.undo()

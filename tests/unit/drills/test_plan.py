@@ -11,9 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drills.catalogue import catalogue
+from drills.catalogue import catalogue, find
 from drills.faults import FAULTS, fault_named
-from drills.faults.kill import WORKER_KILL
 from drills.running import choice
 from drills.running.plan import Plan, longest_s, make_plan
 from schemas.records import DrillCommand, Scalar
@@ -21,6 +20,7 @@ from standfast.core.errors import DrillRejected, UsageError
 from standfast.core.settings import DrillSettings, KafkaSettings, Settings, WorkerSettings
 from standfast.core.status import SystemStatus, WorkerStatus
 
+_PARAMS = [param.name for param in find("worker-kill").params]
 SETTINGS = Settings(kafka=KafkaSettings(topic_prefix="x."))
 
 
@@ -60,8 +60,9 @@ def chosen(status: SystemStatus | None, **fields: Any) -> str:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("standfast.core.status.read", lambda: status)
         running = choice.system_of(wanted, SETTINGS)
-        with closing(wanted.kind.make(running, wanted.aim)) as injector:
-            return choice.chosen(injector, running).processes[0].id
+        (fault,) = wanted.faults
+        with closing(fault.kind.make(running, fault.aim)) as injector:
+            return choice.chosen(injector, running, wanted.limits).processes[0].id
 
 
 def test_every_drill_of_the_catalogue_runs_with_its_defaults() -> None:
@@ -100,7 +101,7 @@ def test_at_least_once_delivery_promises_no_single_answers() -> None:
     ("fields", "message"),
     [
         ({"drill": "worker-kil"}, "did you mean worker-kill?"),
-        ({"drill": "x" * 900_000}, "there are: worker-kill"),
+        ({"drill": "x" * 900_000}, "there are: broker-kill, controller-kill"),
         ({"params": {"rat": 3}}, "did you mean rate?"),
         ({"params": {"rate": "40"}}, "rate = '40': give a number (1 to 2000)"),
         ({"params": {"rate": True}}, "rate = True"),
@@ -146,7 +147,7 @@ _scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max
 
 
 @given(
-    st.dictionaries(st.sampled_from([param.name for param in WORKER_KILL.params]) | st.text(max_size=8), _scalars),
+    st.dictionaries(st.sampled_from(_PARAMS) | st.text(max_size=8), _scalars),
     st.dictionaries(st.sampled_from(["worker", "partition", "topic"]) | st.text(max_size=8), _scalars),
     st.none() | st.floats(),
 )

@@ -1,10 +1,10 @@
-"""The description of a drill: what it does, its parameters, and what the system promises while it runs."""
+"""What may be set in a drill: its type, its limits, its default."""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from schemas.records import Scalar
 from standfast.core.errors import DrillRejected
@@ -81,31 +81,9 @@ COMMON = (
     Param("restore_within_s", 60.0, "how long it is waited until the fault is shown to be undone", 0.5, 300),
     Param("rto_ms", 5000.0, "objective: every partition that was hit answers again within", 1, 300_000),
     Param("p99_ms", 2000.0, "objective: p99 of the answers before and after", 1, 300_000),
+    Param("error_budget", 0.0, "objective: the share of answers that may be other than ok", 0, 1),
     Param("queries", "", "own search words or user ids for the load, separated by |; empty: the sample shop's"),
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Drill:
-    """One entry of the catalogue.
-
-    `params` are all its parameters: `COMMON`, then those of its fault. `targets` are the keys allowed in a command's
-    `target`; `target` is the default for a command without one, with `{service}` replaced by the service's name.
-    """
-
-    name: str
-    what: str
-    why: str
-    fault: str
-    targets: dict[str, str]
-    params: tuple[Param, ...]
-    promises: tuple[str, ...]
-    undo: str
-    target: dict[str, str] = field(default_factory=dict)
-
-    def param(self, name: str) -> Param:
-        """The parameter of that name; raises DrillRejected, naming the nearest one."""
-        return param_named(name, self.params, self.name)
 
 
 def param_named(name: str, params: Iterable[Param], whose: str) -> Param:

@@ -1,0 +1,98 @@
+"""From a file of the catalogue to a definition, or all that is wrong with it: file, line, and what would be right."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator
+
+import msgspec
+from msgspec import inspect
+
+from drills.catalogue.checks import wrongs
+from drills.catalogue.definition import Definition
+from drills.catalogue.marked_yaml import Fault, Marked, Path, marked
+from drills.params import nearest
+from standfast.core.errors import DrillUsageError
+
+_PLACE = re.compile(r"(.*) - at `\$(.*)`$", re.DOTALL)
+_PART = re.compile(r"\.([^.\[\]]+)|\[(\d+)\]")
+_WORDS = {
+    "float": "number",
+    "int": "whole number",
+    "str": "text",
+    "bool": "true or false",
+    "array": "list",
+    "object": "mapping (key: value)",
+    "null": "nothing",
+}
+
+
+class BadDefinition(DrillUsageError):
+    """A file that is no drill; its message has a line for each thing that is wrong."""
+
+    def __init__(self, file: str, faults: list[Fault]) -> None:
+        self.faults = faults
+        lines = [f"{file}:{fault.line}: {fault.text}" for fault in sorted(faults, key=lambda fault: fault.line)]
+        super().__init__("\n".join(lines))
+
+
+def read(file: str, text: str) -> Definition:
+    """The definition in a file's text; raises BadDefinition. `file` is how the errors name it."""
+    document = marked(text)
+    faults = [*document.faults, *_unknown_keys(document), *_not_finite(document)]
+    if faults:
+        raise BadDefinition(file, faults)
+    try:
+        definition = msgspec.convert(document.data, Definition)
+    except msgspec.ValidationError as error:
+        raise BadDefinition(file, [_told(document, str(error))]) from None
+    faults = [Fault(document.line(path), text) for path, text in wrongs(definition)]
+    if faults:
+        raise BadDefinition(file, faults)
+    return definition
+
+
+def _unknown_keys(document: Marked) -> Iterator[Fault]:
+    for path, known in _surplus(document.data, inspect.type_info(Definition), ()):
+        yield Fault(document.line(path), f"there is no key {path[-1]!r:.100} here{nearest(str(path[-1]), known)}")
+
+
+def _surplus(value: object, kind: inspect.Type, path: Path) -> Iterator[tuple[Path, list[str]]]:
+    """Each key that its place does not know, and those that it does."""
+    if isinstance(kind, inspect.UnionType):
+        for one in kind.types:
+            yield from _surplus(value, one, path)
+    elif isinstance(kind, inspect.VarTupleType) and isinstance(value, list):
+        for number, item in enumerate(value):
+            yield from _surplus(item, kind.item_type, (*path, number))
+    elif isinstance(kind, inspect.StructType) and isinstance(value, dict):
+        fields = {field.encode_name: field.type for field in kind.fields}
+        for key, item in value.items():
+            if key in fields:
+                yield from _surplus(item, fields[key], (*path, key))
+            else:
+                yield (*path, key), list(fields)
+
+
+def _not_finite(document: Marked) -> Iterator[Fault]:
+    for path, line in document.lines.items():
+        value = document.data
+        for part in path:
+            value = value[part]  # type: ignore[index]
+        if isinstance(value, float) and not math.isfinite(value):
+            yield Fault(line, f"{path[-1]} = {value}: give a finite number")
+
+
+def _told(document: Marked, message: str) -> Fault:
+    """msgspec's words in those of a file."""
+    match = _PLACE.match(message)
+    text, place = (match[1], match[2]) if match else (message, "")
+    path: Path = tuple(int(number) if number else name for name, number in _PART.findall(place))
+    if missing := re.search(r"missing required field `(\w+)`", text):
+        return Fault(document.line(path), f"{missing[1]} is missing")
+    if types := re.match(r"Expected `(.+)`, got `(.+)`$", text):
+        wanted = " or ".join(_WORDS.get(word, word) for word in types[1].split(" | ") if word != "null")
+        text = f"give a {wanted}, not a {_WORDS.get(types[2], types[2])}"
+    named = next((str(part) for part in reversed(path) if isinstance(part, str)), "the file")
+    return Fault(document.line(path), f"{named}: {text}")

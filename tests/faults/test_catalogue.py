@@ -1,0 +1,91 @@
+"""The drills of the catalogue that suit a system with one broker, on real processes: the three verdicts are true."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from schemas.records import DrillEvent
+from tests.support.drill_stage import DrillStage, runner_in_a_thread
+from tests.support.toys.toys import Toys
+from tests.waiting import wait_until
+
+pytestmark = pytest.mark.timeout(600)
+QUICK = {
+    "before_s": 2.0,
+    "after_s": 4.0,
+    "rate": 50.0,
+    "p99_ms": 60_000.0,
+    "rto_ms": 60_000.0,
+    "recover_within_s": 90.0,
+}
+SLOW = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def toys(broker: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Toys]:
+    made = Toys(tmp_path_factory.mktemp("catalogue") / "home", broker, f"catalogue{time.time_ns()}.", ("search",))
+    made.start()
+    yield made
+    made.stop()
+
+
+@pytest.fixture
+def stage(toys: Toys, monkeypatch: pytest.MonkeyPatch) -> Iterator[DrillStage]:
+    monkeypatch.setenv("STANDFAST_HOME", str(toys.home))
+    wait_until(lambda: toys.status().state == "ready" and toys.standbys(), 90, what="a whole system")
+    stage = DrillStage(toys.settings)
+    with runner_in_a_thread(toys.settings):
+        yield stage
+    stage.close()
+
+
+def run(stage: DrillStage, drill: str, **fields: object) -> DrillEvent:
+    """The last event, of a drill that is begun again while the machine is too busy to show a steady state."""
+
+    def ended() -> DrillEvent | None:
+        drill_id = f"{drill}-{time.time_ns()}"
+        stage.order(drill=drill, drill_id=drill_id, params=QUICK, **fields)
+        last = stage.last(drill_id, 300)
+        return None if "the steady state is already broken" in (last.reason or "") else last
+
+    last = wait_until(ended, 300, what=f"a verdict of {drill}")
+    assert last is not None
+    return last
+
+
+@pytest.mark.parametrize(
+    "drill",
+    [
+        "worker-freeze",
+        "worker-kill-twice",
+        pytest.param("worker-kill", marks=SLOW),
+        pytest.param("worker-stop", marks=SLOW),
+        pytest.param("workers-kill-two", marks=SLOW),
+        pytest.param("worker-kill-with-heir", marks=SLOW),
+    ],
+)
+def test_the_system_holds_and_nothing_is_left(stage: DrillStage, toys: Toys, drill: str) -> None:
+    before = {worker.id: worker.pid for worker in toys.active()}
+    last = run(stage, drill)
+    assert (last.injected, last.undone, last.lost, last.duplicated) == ("passed", "passed", 0, 0), last
+    assert last.verdict == "passed", last.findings
+    now = {worker.id: worker.pid for worker in toys.active()}
+    assert now.keys() == before.keys()
+    assert now != before, "whoever was struck was replaced"
+
+
+def test_a_file_of_the_users_is_a_drill_with_a_hypothesis_that_may_fail(stage: DrillStage, toys: Toys) -> None:
+    file = Path(toys.home) / "drills" / "catalogue" / "own.yaml"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(
+        "title: Mine\nwhy: To see that the system cannot do what nobody can.\nmethod: [{fault: kill}]\n"
+        "hypothesis: [{probe: max_ms, at_most: 0.001}, {probe: answered_share, equals: 1}]\n"
+    )
+    last = run(stage, "own")
+    assert (last.verdict, last.injected, last.held, last.undone) == ("failed", "passed", "failed", "passed")
+    told = [finding for finding in last.findings or () if "max_ms" in finding or "answered_share" in finding]
+    assert [finding.split(":")[0] for finding in told] == ["failed", "passed"]
