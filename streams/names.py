@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from schemas.topics import BY_NAME, DEAD_LETTER_SUFFIX
+from standfast.core.services import NAMES
 from standfast.core.settings import Settings
-
-_COUNTED = ("search.requests", "search.results", "recommend.requests", "recommend.results")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +30,8 @@ class Names:
 def names(settings: Settings) -> Names:
     """The names for these settings."""
     prefix = settings.kafka.topic_prefix
-    counted = tuple(prefix + BY_NAME[name].name for name in _COUNTED)
+    of_services = (f"{service}.{kind}" for service in NAMES for kind in ("requests", "results"))
+    counted = tuple(prefix + BY_NAME[name].name for name in of_services)
     return Names(
         group=f"{prefix}standfast-stream",
         interactions=prefix + BY_NAME["interactions"].name,

@@ -58,23 +58,18 @@ Results go to stdout, progress and logs to stderr. Exit codes: 0 done, 1 failed 
 too), 2 called the wrong way.
 """
 # Descriptions of the settings whose fields have none in the code.
-ABOUT = {
+ABOUT = {  # `*`: of every service
     "kafka.bootstrap_servers": "an existing Kafka, as `KAFKA_BOOTSTRAP_SERVERS`; empty: the embedded one",
     "kafka.brokers": "brokers of the embedded Kafka, 1 or 3",
     "kafka.partitions": "partitions of a topic that is created, where the topic table names no number",
     "kafka.topic_prefix": "put before the name of every topic and group",
-    "search.standbys": "warm standbys, model loaded",
-    "search.batch": "most requests computed at once",
-    "search.max_k": "largest `k` a request may ask for",
+    "*.standbys": "warm standbys, model loaded",
+    "*.batch": "most requests computed at once",
+    "*.max_k": "largest `k` a request may ask for",
     "search.max_query_chars": "longest query",
-    "search.device": "`auto`: CUDA where there is one",
-    "recommend.standbys": "warm standbys, model loaded",
-    "recommend.batch": "most requests computed at once",
-    "recommend.max_k": "largest `k` a request may ask for",
+    "*.device": "`auto`: CUDA where there is one",
     "recommend.max_history": "longest `history` a request may bring",
-    "recommend.device": "`auto`: CUDA where there is one",
     "workers.delivery": "`at_least_once` is faster and may answer a request twice after a failure",
-    "workers.stop_within_s": "one deadline for the whole shutdown of a worker",
     "stream.window_s": "length of a traffic window",
     "drills.max_duration_s": "longest a drill may take",
     "metrics.host": "address the metrics are served on",
@@ -123,7 +118,7 @@ def _section(name: str, model: type[BaseModel]) -> str:
 
 
 def _about(section: str, key: str, field: FieldInfo) -> str:
-    return field.description or ABOUT[f"{section}.{key}"]
+    return field.description or ABOUT.get(f"{section}.{key}") or ABOUT[f"*.{key}"]
 
 
 def _default(field: FieldInfo) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from consumers.profiles.rows import packed
-from models.data.users import user_hash
+from models.data.hash64 import hash64
 from schemas.records import Profile
 from standfast.core.topics.topic_file import TopicFile, latest
 
@@ -49,7 +49,7 @@ class Store(TopicFile):
         try:
             with self.transaction():
                 for change in latest_changes.values():
-                    self._put(user_hash(change.user_id), change)
+                    self._put(hash64(change.user_id), change)
                 self.reached(positions)
         except BaseException:
             self._numbers.clear()  # the numbers that the transaction gave out are rolled back

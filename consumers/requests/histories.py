@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from consumers.profiles import bulletin
 from consumers.profiles.rows import unpacked
-from models.data.users import user_hash
+from models.data.hash64 import hash64
 from standfast.core.topics.topic_file import damaged
 
 _log = structlog.get_logger()
@@ -63,7 +63,7 @@ class ProfileHistories:
             if self._connection is None:
                 return _UNKNOWN
             try:
-                return self._read(self._connection, user_hash(user_id))
+                return self._read(self._connection, hash64(user_id))
             except (sqlite3.Error, ValueError, LookupError) as error:
                 self._failed(error)
                 return _UNKNOWN

@@ -10,8 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from models.data.hash64 import hash64
 from models.data.interactions import Interactions
-from models.data.users import user_hash
 
 DAY_MS = 24 * 3600 * 1000
 _LATEST = 0.999  # quantile of the events that is "now": an event years after all others must not age them
@@ -97,7 +97,7 @@ class TrainedHistories:
         """A user's products, latest first; none for a user without events at training."""
         if user_id is None:
             return []
-        wanted_hash = user_hash(user_id)
+        wanted_hash = hash64(user_id)
         row = int(self.hashes.searchsorted(wanted_hash))
         if row == len(self.hashes) or self.hashes[row] != wanted_hash:
             return []
@@ -107,7 +107,7 @@ class TrainedHistories:
 
 def histories_of(users: Sequence[str], pairs: Pairs) -> TrainedHistories:
     """All products of every user, without a limit: `exclude_seen` can exclude only products that are kept here."""
-    hashes = np.fromiter(map(user_hash, users), np.int64, len(users))
+    hashes = np.fromiter(map(hash64, users), np.int64, len(users))
     starts_by_user = np.searchsorted(pairs.user, np.arange(len(users) + 1))
     by_hash = np.argsort(hashes)
     firsts, ends = starts_by_user[:-1][by_hash], starts_by_user[1:][by_hash]

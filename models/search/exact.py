@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
+from models.data.hash64 import hash64
 from models.search.lexical import key
 
 _FILE = "exact.safetensors"
@@ -28,7 +28,7 @@ class ExactIndex:
 
     def find(self, text: str) -> list[int]:
         """Indices of the products with this code or title, in the catalogue's order, each once."""
-        wanted_hash = _hash(key(text))
+        wanted_hash = hash64(key(text))
         first = self.hashes.searchsorted(wanted_hash)
         if first == len(self.hashes) or self.hashes[first] != wanted_hash:
             return []
@@ -38,7 +38,7 @@ class ExactIndex:
 
 def build_exact(item_ids: Sequence[str], titles: Sequence[str], folder: Path) -> None:
     """Writes the file that `load_exact` reads."""
-    hashes = np.array([_hash(key(name)) for names in (item_ids, titles) for name in names], np.int64)
+    hashes = np.array([hash64(key(name)) for names in (item_ids, titles) for name in names], np.int64)
     indices = np.tile(np.arange(len(item_ids), dtype=np.int32), 2)
     order = np.lexsort((indices, hashes))
     save_file({"hashes": hashes[order], "places": indices[order]}, folder / _FILE)
@@ -50,8 +50,3 @@ def load_exact(folder: Path) -> ExactIndex:
         return ExactIndex(np.empty(0, np.int64), np.empty(0, np.int32))
     stored = load_file(folder / _FILE)
     return ExactIndex(stored["hashes"].copy(), stored["places"].copy())
-
-
-def _hash(text: str) -> int:
-    digest = hashlib.blake2b(text.encode(errors="replace"), digest_size=8).digest()
-    return int.from_bytes(digest, "little", signed=True)

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from models.base import RecommendQuery
 from models.data.catalogue import Catalogue
+from models.data.hash64 import hash64
 from models.data.interactions import read_interactions
-from models.data.users import user_hash
 from models.evaluation.metrics import ndcg, recall
 from models.recommend.ease import fit_ease
 from models.recommend.histories import TrainedHistories
@@ -179,7 +179,7 @@ def test_a_shop_without_interactions_still_answers() -> None:
 def test_no_customer_is_named_in_the_models_files(trained_shop: Path) -> None:
     folder = trained_shop / "models" / "recommend" / "1"
     assert not any(b'"17850"' in path.read_bytes() for path in folder.rglob("*.json"))
-    assert user_hash("17850") == user_hash("17850") != user_hash("17851")
+    assert hash64("17850") == hash64("17850") != hash64("17851")
 
 
 def test_the_published_figures_beat_popularity_trend_and_markov(trained_shop: Path) -> None:
