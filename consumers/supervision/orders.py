@@ -32,6 +32,8 @@ def given(service: str) -> Wanted | None:
         return None
     if text == "auto":
         return "auto"
+    if not text:  # somebody is writing it by hand
+        return None
     if text.isdecimal() and len(text) <= _DIGITS and int(text):
         return int(text)
     set_aside(path, f"{text!r:.100} is no number of workers; ask again: standfast scale")

@@ -37,7 +37,7 @@ class Counting:
     def install(self) -> None:
         """Patches aiokafka and `OldestOffsets`, so that everything read and processed in this process is counted."""
         AIOKafkaConsumerThread._fetch_records = self._reading(AIOKafkaConsumerThread._fetch_records)
-        OldestOffsets.took = self._looking(OldestOffsets.took)  # type: ignore[method-assign]
+        OldestOffsets.mark_processed = self._looking(OldestOffsets.mark_processed)  # type: ignore[method-assign]
 
     def _reading(self, fetch: Callable[..., Any]) -> Callable[..., Any]:
         async def fetching(thread: Any, consumer: Any, *args: Any, **named: Any) -> Any:
@@ -49,10 +49,10 @@ class Counting:
 
         return fetching
 
-    def _looking(self, took: Callable[..., None]) -> Callable[..., None]:
+    def _looking(self, mark_processed: Callable[..., None]) -> Callable[..., None]:
         def looking(oldest: OldestOffsets, *args: Any) -> None:
             self._looked_at += 1
-            took(oldest, *args)
+            mark_processed(oldest, *args)
 
         return looking
 
