@@ -8,7 +8,7 @@ from pathlib import Path
 import structlog
 
 from drills.catalogue.drill import Drill, drill_of
-from drills.catalogue.marked_yaml import Fault
+from drills.catalogue.marked_yaml import Mistake
 from drills.catalogue.reader import BadDefinition, read
 from drills.params import nearest
 from standfast.core.errors import DrillRejected, SetupError
@@ -60,14 +60,14 @@ def drill_in(path: Path) -> Drill:
         seen = path.stat()
         return _drill(path, seen.st_mtime_ns, seen.st_size)
     except (OSError, UnicodeError) as error:
-        raise BadDefinition(str(path), [Fault(1, f"the file cannot be read: {error}")]) from None
+        raise BadDefinition(str(path), [Mistake(1, f"the file cannot be read: {error}")]) from None
 
 
 @lru_cache(maxsize=1000)
 def _drill(path: Path, _changed_ns: int, size: int) -> Drill:
     """Read once for each change of the file: PyYAML takes some milliseconds for each."""
     if size > _LARGEST:
-        raise BadDefinition(str(path), [Fault(1, f"the file has {size} bytes; a drill has at most {_LARGEST}")])
+        raise BadDefinition(str(path), [Mistake(1, f"the file has {size} bytes; a drill has at most {_LARGEST}")])
     return drill_of(path.stem, read(str(path), path.read_text(encoding="utf-8")))
 
 

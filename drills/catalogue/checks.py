@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from drills.catalogue.definition import Definition, Step
+from drills.catalogue.definition import Definition, MethodStep
 from drills.catalogue.marked_yaml import Path
 from drills.evidence.hypothesis import Expectation
 from drills.evidence.probes import PROBES
@@ -37,7 +37,7 @@ def wrongs(definition: Definition) -> Iterator[Wrong]:
             yield from _expectation(expectation, (section, number))
 
 
-def every(steps: tuple[Step, ...]) -> Iterator[Step]:
+def every(steps: tuple[MethodStep, ...]) -> Iterator[MethodStep]:
     """All steps, also those within others, in the order of the file."""
     for step in steps:
         yield step
@@ -67,7 +67,7 @@ def _limits(definition: Definition) -> Iterator[Wrong]:
         yield ("limits", "duration_s"), f"duration_s = {limits.duration_s:g}: give 0 to {_LONGEST_S:g} seconds"
 
 
-def _steps(steps: tuple[Step, ...], at: Path) -> Iterator[Wrong]:
+def _steps(steps: tuple[MethodStep, ...], at: Path) -> Iterator[Wrong]:
     for number, step in enumerate(steps):
         path = (*at, number)
         yield from _one_action(step, path)
@@ -84,7 +84,7 @@ def _steps(steps: tuple[Step, ...], at: Path) -> Iterator[Wrong]:
             yield from _steps(inner, (*path, "parallel", branch))
 
 
-def _one_action(step: Step, path: Path) -> Iterator[Wrong]:
+def _one_action(step: MethodStep, path: Path) -> Iterator[Wrong]:
     given = [name for name in _ACTIONS if getattr(step, name) is not None]
     if len(given) != 1:
         yield path, f"a step has one of {', '.join(_ACTIONS)}, not {' and '.join(given) or 'none of them'}"
@@ -95,7 +95,7 @@ def _one_action(step: Step, path: Path) -> Iterator[Wrong]:
         yield (*path, "until"), "until waits at most within_s; say how long"
 
 
-def _fault(step: Step, path: Path) -> Iterator[Wrong]:
+def _fault(step: MethodStep, path: Path) -> Iterator[Wrong]:
     if step.fault is None:
         return
     if step.fault not in FAULTS:

@@ -10,11 +10,11 @@ from drills.evidence.hypothesis import Expectation
 from schemas.records import Scalar
 
 
-class Section(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+class DefinitionPart(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """A part of a file; a key that it does not know is an error."""
 
 
-class Load(Section, frozen=True):
+class LoadPart(DefinitionPart, frozen=True):
     """The drill's own requests.
 
     Args:
@@ -32,7 +32,7 @@ class Load(Section, frozen=True):
     queries: str | None = None
 
 
-class Objectives(Section, frozen=True):
+class ObjectivesPart(DefinitionPart, frozen=True):
     """What the system is held to, besides the guarantee.
 
     Args:
@@ -46,7 +46,7 @@ class Objectives(Section, frozen=True):
     error_budget: float | None = None
 
 
-class Limits(Section, frozen=True):
+class LimitsPart(DefinitionPart, frozen=True):
     """How much may be hit at most, and how long things may take.
 
     Args:
@@ -66,7 +66,7 @@ class Limits(Section, frozen=True):
     duration_s: float | None = None
 
 
-class Step(Section, frozen=True):
+class MethodStep(DefinitionPart, frozen=True):
     """One thing that the method does: exactly one of `fault`, `wait_s`, `until` and `parallel` is given.
 
     Args:
@@ -84,10 +84,10 @@ class Step(Section, frozen=True):
     wait_s: float | None = None
     until: Expectation | None = None
     within_s: float | None = None
-    parallel: tuple[tuple[Step, ...], ...] | None = None
+    parallel: tuple[tuple[MethodStep, ...], ...] | None = None
 
 
-class Definition(Section, frozen=True):
+class Definition(DefinitionPart, frozen=True):
     """One drill. Its name is that of its file.
 
     Args:
@@ -103,13 +103,13 @@ class Definition(Section, frozen=True):
 
     title: str
     why: str
-    method: tuple[Step, ...]
+    method: tuple[MethodStep, ...]
     service: str = "search"
     hypothesis: tuple[Expectation, ...] = ()
     guarantee: Literal["exactly_once", "at_least_once"] | None = None
-    objectives: Objectives = field(default_factory=Objectives)
-    load: Load = field(default_factory=Load)
-    limits: Limits = field(default_factory=Limits)
+    objectives: ObjectivesPart = field(default_factory=ObjectivesPart)
+    load: LoadPart = field(default_factory=LoadPart)
+    limits: LimitsPart = field(default_factory=LimitsPart)
     stop_when: tuple[Expectation, ...] = ()
     seed: int | None = None
     tags: tuple[str, ...] = ()

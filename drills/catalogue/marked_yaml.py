@@ -12,7 +12,7 @@ Path = tuple[str | int, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class Mistake:
     """What is wrong at one place of a file; lines count from 1."""
 
     line: int
@@ -25,7 +25,7 @@ class Marked:
 
     data: object
     lines: dict[Path, int]
-    faults: tuple[Fault, ...]
+    mistakes: tuple[Mistake, ...]
 
     def line(self, path: Path) -> int:
         """The line of that path, or of the nearest thing around it that the file has."""
@@ -35,19 +35,19 @@ class Marked:
 
 
 def marked(text: str) -> Marked:
-    """The document in `text`. Never raises for what a user may have written: what is wrong stands in `faults`."""
+    """The document in `text`. Never raises for what a user may have written: what is wrong stands in `mistakes`."""
     try:
         _refuse_aliases(text)
         root = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        return Marked(None, {}, (Fault(mark.line + 1 if mark else 1, f"not YAML: {error.problem or error.context}"),))
+        return Marked(None, {}, (Mistake(mark.line + 1 if mark else 1, f"not YAML: {error.problem or error.context}"),))
     except yaml.YAMLError as error:  # characters that YAML does not allow: they have no line
-        return Marked(None, {}, (Fault(1, f"not YAML: {error}"),))
+        return Marked(None, {}, (Mistake(1, f"not YAML: {error}"),))
     if root is None:
-        return Marked(None, {}, (Fault(1, "the file is empty"),))
+        return Marked(None, {}, (Mistake(1, "the file is empty"),))
     reading = _Reading()
-    return Marked(reading.value(root, ()), reading.lines, tuple(reading.faults))
+    return Marked(reading.value(root, ()), reading.lines, tuple(reading.mistakes))
 
 
 def _refuse_aliases(text: str) -> None:
@@ -60,7 +60,7 @@ def _refuse_aliases(text: str) -> None:
 class _Reading:
     def __init__(self) -> None:
         self.lines: dict[Path, int] = {}
-        self.faults: list[Fault] = []
+        self.mistakes: list[Mistake] = []
         self._constructor = yaml.SafeLoader("")
 
     def value(self, node: Node, path: Path) -> Any:
@@ -76,11 +76,11 @@ class _Reading:
         for key_node, value_node in node.value:
             line = key_node.start_mark.line + 1
             if not isinstance(key_node, ScalarNode):
-                self.faults.append(Fault(line, "a key must be a word"))
+                self.mistakes.append(Mistake(line, "a key must be a word"))
                 continue
             key = str(key_node.value)
             if key in read:
-                self.faults.append(Fault(line, f"{key} stands here for the second time"))
+                self.mistakes.append(Mistake(line, f"{key} stands here for the second time"))
             self.lines[*path, key] = line
             read[key] = self.value(value_node, (*path, key))
         return read
@@ -90,5 +90,5 @@ class _Reading:
             return self._constructor.construct_object(node)
         except (yaml.YAMLError, ValueError) as error:
             text = getattr(error, "problem", None) or str(error)
-            self.faults.append(Fault(node.start_mark.line + 1, f"{node.value!r:.100} cannot be read: {text}"))
+            self.mistakes.append(Mistake(node.start_mark.line + 1, f"{node.value!r:.100} cannot be read: {text}"))
             return None

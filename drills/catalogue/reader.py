@@ -11,7 +11,7 @@ from msgspec import inspect
 
 from drills.catalogue.checks import wrongs
 from drills.catalogue.definition import Definition
-from drills.catalogue.marked_yaml import Fault, Marked, Path, marked
+from drills.catalogue.marked_yaml import Marked, Mistake, Path, marked
 from drills.params import nearest
 from standfast.core.errors import DrillUsageError
 
@@ -31,31 +31,33 @@ _WORDS = {
 class BadDefinition(DrillUsageError):
     """A file that is no drill; its message has a line for each thing that is wrong."""
 
-    def __init__(self, file: str, faults: list[Fault]) -> None:
-        self.faults = faults
-        lines = [f"{file}:{fault.line}: {fault.text}" for fault in sorted(faults, key=lambda fault: fault.line)]
+    def __init__(self, file: str, mistakes: list[Mistake]) -> None:
+        self.mistakes = mistakes
+        lines = [
+            f"{file}:{mistake.line}: {mistake.text}" for mistake in sorted(mistakes, key=lambda mistake: mistake.line)
+        ]
         super().__init__("\n".join(lines))
 
 
 def read(file: str, text: str) -> Definition:
     """The definition in a file's text; raises BadDefinition. `file` is how the errors name it."""
     document = marked(text)
-    faults = [*document.faults, *_unknown_keys(document), *_not_finite(document)]
-    if faults:
-        raise BadDefinition(file, faults)
+    mistakes = [*document.mistakes, *_unknown_keys(document), *_not_finite(document)]
+    if mistakes:
+        raise BadDefinition(file, mistakes)
     try:
         definition = msgspec.convert(document.data, Definition)
     except msgspec.ValidationError as error:
         raise BadDefinition(file, [_told(document, str(error))]) from None
-    faults = [Fault(document.line(path), text) for path, text in wrongs(definition)]
-    if faults:
-        raise BadDefinition(file, faults)
+    mistakes = [Mistake(document.line(path), text) for path, text in wrongs(definition)]
+    if mistakes:
+        raise BadDefinition(file, mistakes)
     return definition
 
 
-def _unknown_keys(document: Marked) -> Iterator[Fault]:
+def _unknown_keys(document: Marked) -> Iterator[Mistake]:
     for path, known in _surplus(document.data, inspect.type_info(Definition), ()):
-        yield Fault(document.line(path), f"there is no key {path[-1]!r:.100} here{nearest(str(path[-1]), known)}")
+        yield Mistake(document.line(path), f"there is no key {path[-1]!r:.100} here{nearest(str(path[-1]), known)}")
 
 
 def _surplus(value: object, kind: inspect.Type, path: Path) -> Iterator[tuple[Path, list[str]]]:
@@ -75,24 +77,24 @@ def _surplus(value: object, kind: inspect.Type, path: Path) -> Iterator[tuple[Pa
                 yield (*path, key), list(fields)
 
 
-def _not_finite(document: Marked) -> Iterator[Fault]:
+def _not_finite(document: Marked) -> Iterator[Mistake]:
     for path, line in document.lines.items():
         value = document.data
         for part in path:
             value = value[part]  # type: ignore[index]
         if isinstance(value, float) and not math.isfinite(value):
-            yield Fault(line, f"{path[-1]} = {value}: give a finite number")
+            yield Mistake(line, f"{path[-1]} = {value}: give a finite number")
 
 
-def _told(document: Marked, message: str) -> Fault:
+def _told(document: Marked, message: str) -> Mistake:
     """msgspec's words in those of a file."""
     match = _PLACE.match(message)
     text, place = (match[1], match[2]) if match else (message, "")
     path: Path = tuple(int(number) if number else name for name, number in _PART.findall(place))
     if missing := re.search(r"missing required field `(\w+)`", text):
-        return Fault(document.line(path), f"{missing[1]} is missing")
+        return Mistake(document.line(path), f"{missing[1]} is missing")
     if types := re.match(r"Expected `(.+)`, got `(.+)`$", text):
         wanted = " or ".join(_WORDS.get(word, word) for word in types[1].split(" | ") if word != "null")
         text = f"give a {wanted}, not a {_WORDS.get(types[2], types[2])}"
     named = next((str(part) for part in reversed(path) if isinstance(part, str)), "the file")
-    return Fault(document.line(path), f"{named}: {text}")
+    return Mistake(document.line(path), f"{named}: {text}")

@@ -6,7 +6,7 @@ from typing import Literal
 
 from msgspec import Struct, field
 
-from drills.evidence.probes import PROBES, Reading, Seen, Stretch
+from drills.evidence.probes import PROBES, HistoryView, Reading, Stretch
 from drills.evidence.verdict import Finding
 
 _BOUNDS = ("at_most", "at_least", "between", "equals")
@@ -60,7 +60,7 @@ class Expectation(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True,
         unit = " times that before the fault" if self.relative_to else ""
         return f"{self._named} is {self._wanted(None)}{unit}"
 
-    def finding(self, seen: Seen) -> Finding:
+    def finding(self, seen: HistoryView) -> Finding:
         """What that history says: unknown with too few requests, never passed."""
         probe = PROBES[self.probe]
         reading = self._reading(seen, self.stretch, self.from_s)
@@ -79,7 +79,7 @@ class Expectation(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True,
         text = f"{self._named} {_short(reading.value)} over {reading.samples} requests ({self._wanted(unit)})"
         return Finding("passed" if low <= reading.value <= high else "failed", text)
 
-    def _reading(self, seen: Seen, stretch: Stretch, from_s: float | None) -> Reading:
+    def _reading(self, seen: HistoryView, stretch: Stretch, from_s: float | None) -> Reading:
         probe = PROBES[self.probe]
         return probe.read(seen, () if probe.whole else seen.requests(stretch, from_s))
 

@@ -23,7 +23,7 @@ class Reading:
     samples: int
 
 
-class Seen:
+class HistoryView:
     """A history, its figures, and its requests by stretch."""
 
     def __init__(self, history: History, measured: Measured | None = None) -> None:
@@ -68,46 +68,46 @@ class Probe:
 
     name: str
     about: str
-    read: Callable[[Seen, Sequence[Request]], Reading]
+    read: Callable[[HistoryView, Sequence[Request]], Reading]
     samples: int = 1
     whole: bool = False
 
 
-def _count(name: str) -> Callable[[Seen, Sequence[Request]], Reading]:
-    def read(seen: Seen, _requests: Sequence[Request]) -> Reading:
+def _count(name: str) -> Callable[[HistoryView, Sequence[Request]], Reading]:
+    def read(seen: HistoryView, _requests: Sequence[Request]) -> Reading:
         return Reading(float(getattr(seen.measured, name)), seen.measured.answered)
 
     return read
 
 
-def _recovery(name: str) -> Callable[[Seen, Sequence[Request]], Reading]:
-    def read(seen: Seen, _requests: Sequence[Request]) -> Reading:
+def _recovery(name: str) -> Callable[[HistoryView, Sequence[Request]], Reading]:
+    def read(seen: HistoryView, _requests: Sequence[Request]) -> Reading:
         value: float | None = getattr(seen.measured, name)
         return Reading(value, seen.measured.answered if value is not None else 0)
 
     return read
 
 
-def _percentile(share: float) -> Callable[[Seen, Sequence[Request]], Reading]:
-    def read(_seen: Seen, requests: Sequence[Request]) -> Reading:
+def _percentile(share: float) -> Callable[[HistoryView, Sequence[Request]], Reading]:
+    def read(_seen: HistoryView, requests: Sequence[Request]) -> Reading:
         times = sorted(ms for request in requests if (ms := request.latency_ms) is not None)
         return Reading(rank(times, share) if times else None, len(times))
 
     return read
 
 
-def _answered(_seen: Seen, requests: Sequence[Request]) -> Reading:
+def _answered(_seen: HistoryView, requests: Sequence[Request]) -> Reading:
     answered = sum(1 for request in requests if request.answers)
     return Reading(answered / len(requests) if requests else None, len(requests))
 
 
-def _errors(_seen: Seen, requests: Sequence[Request]) -> Reading:
+def _errors(_seen: HistoryView, requests: Sequence[Request]) -> Reading:
     statuses = [request.answers[0].status for request in requests if request.answers]
     wrong = sum(1 for status in statuses if status != "ok")
     return Reading(wrong / len(statuses) if statuses else None, len(statuses))
 
 
-def _throughput(_seen: Seen, requests: Sequence[Request]) -> Reading:
+def _throughput(_seen: HistoryView, requests: Sequence[Request]) -> Reading:
     times = [at for request in requests if (at := request.answered_at) is not None]
     if len(times) < 2 or max(times) == min(times):
         return Reading(None, len(times))

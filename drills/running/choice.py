@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from consumers.service import service
-from drills.catalogue.definition import Limits
+from drills.catalogue.definition import LimitsPart
 from drills.faults.injector import Injector, Process, Target
 from drills.faults.running_system import RunningSystem
 from drills.running.plan import Plan
@@ -19,7 +19,9 @@ def system_of(plan: Plan, settings: Settings) -> RunningSystem:
     return RunningSystem(settings, service(plan.service, settings))
 
 
-def chosen(injector: Injector, system: RunningSystem, limits: Limits, still_struck: Sequence[Target] = ()) -> Target:
+def chosen(
+    injector: Injector, system: RunningSystem, limits: LimitsPart, still_struck: Sequence[Target] = ()
+) -> Target:
     """The victims; raises DrillRejected if there are none, nothing could take over, or the limits are exceeded.
 
     `still_struck`: the victims of this drill's earlier faults that still last. The system need not be whole then.
@@ -41,7 +43,7 @@ def _workers(target: Target) -> tuple[Process, ...]:
     return target.processes[: len(target.hit)] if target.what == "worker" else ()
 
 
-def _refuse_beyond(limits: Limits, workers: set[str], targets: Sequence[Target], system: RunningSystem) -> None:
+def _refuse_beyond(limits: LimitsPart, workers: set[str], targets: Sequence[Target], system: RunningSystem) -> None:
     """Raises DrillRejected if more processes, or a larger share of the service's workers, are struck than allowed."""
     processes = sum(len(target.processes) for target in targets)
     if limits.processes is not None and processes > limits.processes:

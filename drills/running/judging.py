@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from drills.control.events import event_of
 from drills.evidence.checker import measure
 from drills.evidence.history import History
-from drills.evidence.probes import Seen
+from drills.evidence.probes import HistoryView
 from drills.evidence.verdict import Finding, judge
 from drills.running.plan import Plan
 from schemas.records import Check, DrillEvent, Scalar
@@ -23,7 +23,7 @@ def judged(
 ) -> DrillEvent:
     """The event `completed`. `broken`: why the load failed, or None; if it failed, the verdict is never `passed`."""
     measured = measure(history)
-    expected = [expectation.finding(Seen(history, measured)) for expectation in plan.hypothesis]
+    expected = [expectation.finding(HistoryView(history, measured)) for expectation in plan.hypothesis]
     judgement = judge(injection, measured, undone, plan.objectives, expected)
     verdict: Check = "unknown" if broken and judgement.verdict == "passed" else judgement.verdict
     findings = [*judgement.findings, *([f"unknown: the drill's load failed ({broken})"] if broken else ())]

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from drills.catalogue import find
-from drills.catalogue.definition import Definition, Limits, Step
+from drills.catalogue.definition import Definition, LimitsPart, MethodStep
 from drills.catalogue.drill import Drill
 from drills.evidence.hypothesis import Expectation
 from drills.evidence.verdict import Objectives
@@ -37,7 +37,7 @@ class PlannedFault:
 
 @dataclass(frozen=True, slots=True)
 class PlannedStep:
-    """One step of a method, as `drills.catalogue.definition.Step` describes it."""
+    """One step of a method, as `drills.catalogue.definition.MethodStep` describes it."""
 
     fault: PlannedFault | None = None
     for_s: float | None = None
@@ -74,7 +74,7 @@ class Plan:
     method: tuple[PlannedStep, ...]
     hypothesis: tuple[Expectation, ...]
     stop_when: tuple[Expectation, ...]
-    limits: Limits
+    limits: LimitsPart
     params: dict[str, Scalar]
     duration_s: float
     seed: int
@@ -204,10 +204,10 @@ class _Method:
         self._seed = seed
         self._count = 0
 
-    def planned(self, steps: tuple[Step, ...]) -> tuple[PlannedStep, ...]:
+    def planned(self, steps: tuple[MethodStep, ...]) -> tuple[PlannedStep, ...]:
         return tuple(self._step(step) for step in steps)
 
-    def _step(self, step: Step) -> PlannedStep:
+    def _step(self, step: MethodStep) -> PlannedStep:
         return PlannedStep(
             fault=self._fault(step, step.fault) if step.fault is not None else None,
             for_s=step.for_s,
@@ -217,7 +217,7 @@ class _Method:
             parallel=tuple(self.planned(branch) for branch in step.parallel or ()),
         )
 
-    def _fault(self, step: Step, name: str) -> PlannedFault:
+    def _fault(self, step: MethodStep, name: str) -> PlannedFault:
         kind, number = fault_named(name), self._count
         self._count += 1
         target = self._target if number == 0 and self._target else self._with_service(step.target)

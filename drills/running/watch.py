@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from drills.evidence.history import History
 from drills.evidence.hypothesis import Expectation
-from drills.evidence.probes import Seen
+from drills.evidence.probes import HistoryView
 
 _LOOK_EVERY_S = 0.25  # measuring 10,000 requests takes some 30 ms of the processor that the load needs
 
@@ -19,12 +19,12 @@ class Watch:
         self._so_far = so_far
         self._stop_when = stop_when
         self._looked_at = self._alarm_at = float("-inf")
-        self._seen = Seen(History())
+        self._seen = HistoryView(History())
 
-    def seen(self) -> Seen:
+    def seen(self) -> HistoryView:
         """The history as it was at most a quarter of a second ago."""
         if time.monotonic() - self._looked_at >= _LOOK_EVERY_S:
-            self._seen = Seen(self._so_far())
+            self._seen = HistoryView(self._so_far())
             self._looked_at = time.monotonic()
         return self._seen
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from msgspec.structs import fields
 
 from drills import catalogue
-from drills.catalogue.definition import Definition, Limits, Load, Objectives, Step
+from drills.catalogue.definition import Definition, LimitsPart, LoadPart, MethodStep, ObjectivesPart
 from drills.catalogue.reader import BadDefinition, read
 from drills.evidence.probes import PROBES
 from drills.faults import FAULTS
@@ -190,12 +190,23 @@ def test_a_changed_file_is_read_again(state: Path) -> None:
 
 def test_the_published_schema_knows_every_key() -> None:
     schema = msgspec.json.schema(Definition)
-    assert set(schema["$defs"]) == {"Definition", "Expectation", "Limits", "Load", "Objectives", "Step"}
+    assert set(schema["$defs"]) == {
+        "Definition",
+        "Expectation",
+        "LimitsPart",
+        "LoadPart",
+        "ObjectivesPart",
+        "MethodStep",
+    }
     assert all(part["additionalProperties"] is False for part in schema["$defs"].values())
 
 
 def test_the_page_names_every_key_probe_and_fault() -> None:
     page = (Path(__file__).parents[3] / "docs" / "drills.md").read_text(encoding="utf-8")
-    keys = {field.encode_name for part in (Definition, Load, Objectives, Limits, Step) for field in fields(part)}
+    keys = {
+        field.encode_name
+        for part in (Definition, LoadPart, ObjectivesPart, LimitsPart, MethodStep)
+        for field in fields(part)
+    }
     usable = {name for name, kind in FAULTS.items() if kind.brokers is None or kind.brokers == 3}
     assert {name for name in (keys | set(PROBES) | usable) if f"`{name}" not in page} == set()

@@ -6,18 +6,18 @@ import pytest
 
 from drills.evidence.history import Fault, History, Request, Sighting
 from drills.evidence.hypothesis import Expectation
-from drills.evidence.probes import Seen
+from drills.evidence.probes import HistoryView
 
 _STRUCK = 100.0
 
 
-def history(before_ms: float = 10, during_ms: float = 50, after_ms: float = 12, *, after: int = 200) -> Seen:
+def history(before_ms: float = 10, during_ms: float = 50, after_ms: float = 12, *, after: int = 200) -> HistoryView:
     """200 requests before a fault at 100 s, one during it, and others after it, 10 ms apart."""
     requests = [request(n, 97 + n * 0.01, before_ms) for n in range(200)]
     requests.append(request(200, _STRUCK, during_ms))
     requests += [request(201 + n, 101 + n * 0.01, after_ms) for n in range(after)]
     faults = (Fault(_STRUCK, frozenset({0}), "kill"),)
-    return Seen(History(tuple(requests), faults=faults, ended=120.0))
+    return HistoryView(History(tuple(requests), faults=faults, ended=120.0))
 
 
 def request(number: int, due: float, ms: float, status: str = "ok") -> Request:
@@ -25,7 +25,7 @@ def request(number: int, due: float, ms: float, status: str = "ok") -> Request:
     return Request(f"r{number}", 0, due, due, "acked", number, (answer,))
 
 
-def finding(seen: Seen, **expected: object) -> tuple[str, str]:
+def finding(seen: HistoryView, **expected: object) -> tuple[str, str]:
     found = Expectation(**expected).finding(seen)  # type: ignore[arg-type]
     return found.check, found.text
 
@@ -57,24 +57,24 @@ def test_each_tolerance(expected: dict[str, object], check: str, text: str) -> N
 
 
 def test_a_recovery_that_never_came_is_unknown_and_not_passed() -> None:
-    seen = Seen(History((request(0, 1, 5),), faults=(Fault(2.0, frozenset({0})),), ended=3.0))
+    seen = HistoryView(History((request(0, 1, 5),), faults=(Fault(2.0, frozenset({0})),), ended=3.0))
     assert finding(seen, probe="rto_ms", at_most=1000)[0] == "unknown"
 
 
 def test_missing_answers_are_seen_in_the_share() -> None:
     unanswered = tuple(Request(f"u{n}", 0, 1.0, 1.0, "acked", n) for n in range(50))
-    seen = Seen(History((*history().history.requests, *unanswered), ended=120.0))
+    seen = HistoryView(History((*history().history.requests, *unanswered), ended=120.0))
     assert finding(seen, probe="answered_share", at_least=0.95)[0] == "failed"
 
 
 def test_errors_are_a_share_of_the_answers() -> None:
     answers = tuple(request(n, 1.0, 5, "ok" if n % 4 else "overloaded") for n in range(100))
-    seen = Seen(History(answers, ended=10.0))
+    seen = HistoryView(History(answers, ended=10.0))
     assert finding(seen, probe="error_share", at_most=0.25)[0] == "passed"
     assert finding(seen, probe="error_share", at_most=0.24)[0] == "failed"
 
 
 def test_with_nothing_before_the_fault_nothing_is_relative_to_it() -> None:
-    seen = Seen(History((request(0, 3.0, 5),), faults=(Fault(2.0, frozenset({0})),), ended=9.0))
+    seen = HistoryView(History((request(0, 3.0, 5),), faults=(Fault(2.0, frozenset({0})),), ended=9.0))
     check, text = finding(seen, probe="max_ms", at_most=2, relative_to="before")
     assert (check, "0 requests before are too few" in text) == ("unknown", True)
