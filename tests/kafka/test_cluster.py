@@ -181,6 +181,12 @@ def test_brokers_listen_on_loopback_only(cluster: Cluster) -> None:
         assert probe.connect_ex(("127.0.0.1", port)) == 0
 
 
+def placement(admin: AdminClient, topic: str) -> tuple[int, int]:
+    """Who leads partition 0, and how many copies are in sync; (-1, 0) from a broker that has not heard of the topic."""
+    partitions = admin.list_topics(topic, timeout=10).topics[topic].partitions
+    return (int(partitions[0].leader), len(partitions[0].isrs)) if partitions else (-1, 0)
+
+
 def test_three_brokers_lose_nothing_when_one_is_killed_and_comes_back(three: Cluster, unique: str) -> None:
     servers = three.bootstrap_servers
     create(servers, unique, copies=3)
@@ -188,15 +194,15 @@ def test_three_brokers_lose_nothing_when_one_is_killed_and_comes_back(three: Clu
     admin = AdminClient({"bootstrap.servers": servers})
 
     def leader() -> int:
-        return int(admin.list_topics(unique, timeout=10).topics[unique].partitions[0].leader)
+        return placement(admin, unique)[0]
 
-    victim = three.nodes[leader() - 1]
+    victim = three.nodes[wait_until(lambda: max(0, leader()), 60, what="a leader") - 1]
     victim.kill()
     produce(servers, unique, [b"meanwhile"])
     assert leader() != victim.id
     victim.restart()
     three.wait_ready(120)
-    wait_until(lambda: len(admin.list_topics(unique, timeout=10).topics[unique].partitions[0].isrs) == 3, 30)
+    wait_until(lambda: placement(admin, unique)[1] == 3, 30, what="three copies in sync")
     assert consume(servers, unique, 2) == [b"before", b"meanwhile"]
 
 
@@ -206,15 +212,15 @@ def test_a_broker_that_is_written_off_is_replaced_at_once_and_comes_back(three: 
     admin = AdminClient({"bootstrap.servers": servers})
 
     def leader() -> int:
-        return int(admin.list_topics(unique, timeout=10).topics[unique].partitions[0].leader)
+        return placement(admin, unique)[0]
 
-    victim = three.nodes[leader() - 1]
+    victim = three.nodes[wait_until(lambda: max(0, leader()), 60, what="a leader") - 1]
     victim.kill()
     wait_until(lambda: three.unregister(victim), 60, what="a controller that takes the request")
     wait_until(lambda: leader() not in {victim.id, -1}, 60, what="a leader among the others")
     victim.restart()
     three.wait_ready(120)
-    wait_until(lambda: len(admin.list_topics(unique, timeout=10).topics[unique].partitions[0].isrs) == 3, 60)
+    wait_until(lambda: placement(admin, unique)[1] == 3, 60, what="three copies in sync")
 
 
 def test_a_dead_controller_is_followed_by_another_at_once_and_a_dead_follower_by_nobody(three: Cluster) -> None:
