@@ -75,7 +75,7 @@ def counted(shop: ShopSystem, of: Counter[str]) -> None:
             counts[window.topic.removeprefix(shop.prefix)] += window.records
         return counts
 
-    wait_until(lambda: all(records()[topic] >= many for topic, many in of.items()), what=f"windows with {of}")
+    wait_until(lambda: all(records()[topic] >= many for topic, many in of.items()), 90, what=f"windows with {of}")
     traffic.close()
 
 
