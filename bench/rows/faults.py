@@ -80,7 +80,7 @@ def losses(result: Failover) -> dict[str, float]:
 
 
 def losses_in_words(result: Failover) -> str:
-    """The same figures in words."""
+    """The numbers of lost and doubled answers and of requests, in words."""
     return f"{result.lost} lost, {result.doubled} doubled of {result.requests:,}"
 
 

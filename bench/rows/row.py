@@ -25,7 +25,7 @@ class Threshold:
     peer: str = ""
 
     def reached_by(self, figure: Figure) -> bool:
-        """Whether the figure is within the limit."""
+        """Whether the measured figure reaches this threshold."""
         value = figure.median if isinstance(figure, Spread) else figure
         return value >= self.limit if self.at_least else value <= self.limit
 

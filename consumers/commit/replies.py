@@ -63,7 +63,7 @@ class Allowance:
 
     @property
     def seconds(self) -> float:
-        """How long the wait that begins now may last."""
+        """Seconds that a wait for reply topics may last if it begins now."""
         now = self._clock()
         self._saved, self._at = min(_WAIT_S, self._saved + _SHARE * (now - self._at)), now
         return max(_LEAST_S, self._saved)
@@ -129,7 +129,7 @@ class Replies:
         return self._made
 
     def _settled(self, record: Outgoing, reply: _Reply | None) -> Sequence[Outgoing]:
-        """What of this record is left to produce in the transaction."""
+        """The records that the transaction produces for this answer: none if its reply topic has acknowledged it."""
         if reply is None:
             return [record]
         if not reply.failure:

@@ -44,7 +44,7 @@ class Picked:
 
     @property
     def computed(self) -> int:
-        """How many records the model computes."""
+        """Number of records in the batch that the model computes."""
         return len(self.records) - self.refused
 
 

@@ -31,7 +31,7 @@ def record_id(origin: Origin) -> RecordId:
 
 
 def record_at(topic: str, partition: int, offset: int) -> RecordId:
-    """The same, from topic, partition and offset."""
+    """The id of the record at this topic, partition and offset."""
     return partition + (_BULK if topic.endswith(BULK_SUFFIX) else 0), offset
 
 

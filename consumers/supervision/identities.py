@@ -64,7 +64,7 @@ class WorkerIdentities:
         return self._vacant.pop(identity)
 
     def backs_off(self, identity: str) -> bool:
-        """Whether the identity is kept vacant because its workers keep dying."""
+        """Whether the next worker under this identity waits, because its workers died one after another."""
         return self._backoff[identity].is_waiting
 
     def restarts(self, identity: str | None) -> int:

@@ -30,31 +30,23 @@ def wrongs(definition: Definition) -> Iterator[Wrong]:
     yield from _values(definition)
     yield from _limits(definition)
     yield from _steps(definition.method, ("method",))
-    if not any(step.fault for step in every(definition.method)):
+    if not any(step.fault for step in definition.steps()):
         yield ("method",), "no step of the method has a fault: nothing would be shown"
     for section in ("hypothesis", "stop_when"):
         for number, expectation in enumerate(getattr(definition, section)):
             yield from _expectation(expectation, (section, number))
 
 
-def every(steps: tuple[MethodStep, ...]) -> Iterator[MethodStep]:
-    """All steps, also those within others, in the order of the file."""
-    for step in steps:
-        yield step
-        for branch in step.parallel or ():
-            yield from every(branch)
-
-
 def _values(definition: Definition) -> Iterator[Wrong]:
     """Those that a command may set too, by the same rules."""
+    given = definition.values()
     for param in COMMON:
-        for section in ("load", "objectives", "limits"):
-            value = getattr(getattr(definition, section), param.name, None)
-            if value is not None:
-                try:
-                    param.checked(value)
-                except DrillRejected as error:
-                    yield (section, param.name), str(error)
+        if param.name in given:
+            section, value = given[param.name]
+            try:
+                param.checked(value)
+            except DrillRejected as error:
+                yield (section, param.name), str(error)
 
 
 def _limits(definition: Definition) -> Iterator[Wrong]:

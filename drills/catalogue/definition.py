@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Literal
 
 from msgspec import Struct, field
+from msgspec.structs import asdict
 
 from drills.evidence.hypothesis import Expectation
 from schemas.records import Scalar
@@ -114,3 +116,23 @@ class Definition(DefinitionPart, frozen=True):
     seed: int | None = None
     tags: tuple[str, ...] = ()
     runbook: str | None = None
+
+    def steps(self) -> Iterator[MethodStep]:
+        """All steps of the method, also those inside `parallel`, in the order of the file."""
+        return _with_inner(self.method)
+
+    def values(self) -> dict[str, tuple[str, Scalar]]:
+        """What the sections `load`, `objectives` and `limits` set: by key, the section and the value."""
+        return {
+            key: (section, value)
+            for section in ("load", "objectives", "limits")
+            for key, value in asdict(getattr(self, section)).items()
+            if value is not None
+        }
+
+
+def _with_inner(steps: tuple[MethodStep, ...]) -> Iterator[MethodStep]:
+    for step in steps:
+        yield step
+        for branch in step.parallel or ():
+            yield from _with_inner(branch)

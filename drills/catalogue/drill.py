@@ -6,8 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from drills.catalogue.checks import every
-from drills.catalogue.definition import Definition
+from drills.catalogue.definition import Definition, MethodStep
 from drills.faults import fault_named
 from drills.faults.injector import Kind
 from drills.params import COMMON, Param, param_named
@@ -54,7 +53,7 @@ class Drill:
 
 def drill_of(name: str, definition: Definition) -> Drill:
     """The entry that a file makes."""
-    kinds = kinds_of(definition)
+    kinds = [kind for _, kind in _faults(definition)]
     promised = (expectation.promise for expectation in definition.hypothesis)
     return Drill(
         name=name,
@@ -68,27 +67,26 @@ def drill_of(name: str, definition: Definition) -> Drill:
     )
 
 
-def kinds_of(definition: Definition) -> list[Kind]:
-    """The kinds of its faults, in the order of the file."""
-    return [fault_named(step.fault) for step in every(definition.method) if step.fault]
+def _faults(definition: Definition) -> list[tuple[MethodStep, Kind]]:
+    """The steps with a fault, and its kind, in the order of the file."""
+    return [(step, fault_named(step.fault)) for step in definition.steps() if step.fault is not None]
 
 
 def _common(definition: Definition) -> Iterator[Param]:
     """What may be set in every drill, with this file's values as defaults."""
+    given = {key: value for key, (_, value) in definition.values().items()} | {"service": definition.service}
     for param in COMMON:
-        given: Scalar = definition.service if param.name == "service" else None
-        for section in (definition.load, definition.objectives, definition.limits):
-            value = getattr(section, param.name, None)
-            given = value if value is not None else given
-        yield param if given is None else replace(param, default=param.checked(given))
+        yield _with_default(param, given.get(param.name))
 
 
 def _own(definition: Definition) -> Iterator[Param]:
     """Those of its faults whose names belong to one fault alone: a command could not say which it means."""
-    steps = [step for step in every(definition.method) if step.fault]
-    names = Counter(param.name for step in steps for param in fault_named(step.fault or "").params)
-    for step in steps:
-        for param in fault_named(step.fault or "").params:
-            if names[param.name] == 1:
-                given = step.params.get(param.name)
-                yield param if given is None else replace(param, default=param.checked(given))
+    own = [(step, param) for step, kind in _faults(definition) for param in kind.params]
+    names = Counter(param.name for _, param in own)
+    for step, param in own:
+        if names[param.name] == 1:
+            yield _with_default(param, step.params.get(param.name))
+
+
+def _with_default(param: Param, given: Scalar) -> Param:
+    return param if given is None else replace(param, default=param.checked(given))
