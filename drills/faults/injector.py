@@ -37,6 +37,8 @@ class Target:
         hit: the request partitions of each process that serves some.
         gone: pids that end with the fault; the system has not recovered while its status names one of them.
         standbys: how many standbys were ready when this was chosen.
+        before: what the undo restores, such as a limit or a setting as it was; read when the target is chosen, because
+            the undo may be another process's, after this one was killed.
     """
 
     what: str
@@ -44,6 +46,7 @@ class Target:
     hit: tuple[tuple[int, ...], ...]
     gone: tuple[int, ...] = ()
     standbys: int = 0
+    before: Mapping[str, Scalar] = field(default_factory=dict)
 
     @property
     def partitions(self) -> tuple[int, ...]:
