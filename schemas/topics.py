@@ -108,7 +108,9 @@ _WRITTEN_BY_US = (
     Topic("traffic", "topic", TrafficWindow, "counts and latency by topic and window", retention_ms=_DAY),
     Topic("drills.results", "drill_id", DrillEvent, "every phase of every drill, the verdict last", partitions=1,
           retention_ms=365 * _DAY),
-    Topic(STATUS, "host", HostStatus, "what each host's `standfast status --json` shows, until it is silent for a day",
+    Topic("drills.orders", "drill_id and host", None, "orders to the fault agents, and what they saw", partitions=1,
+          compacted=True, broker_config=_WRITTEN_OFTEN),
+    Topic(STATUS, "host", HostStatus, "each host's `standfast status --json`, until it is silent for a day",
           partitions=1, compacted=True, broker_config=_WRITTEN_OFTEN),
 )  # fmt: skip
 

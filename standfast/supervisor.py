@@ -43,7 +43,7 @@ _BROKERS_S = 0.05  # between two looks at the brokers
 _ROLE_STOP_S = 8.0  # from a role's SIGTERM to SIGKILL
 _LEAVES_WITHIN_S = 2.0  # for deleting this host's record, without which the host counts as gone after 5 s
 _COUNTED = (("active", "serving"), ("active", "starting"), ("active", "backing_off"), ("standby", "ready"))
-_MODULES = {"profiles": "consumers.profiles", "stream": "streams", "drills": "drills"}
+_MODULES = {"profiles": "consumers.profiles", "stream": "streams", "drills": "drills", "agent": "drills.agent"}
 
 
 class Supervisor:

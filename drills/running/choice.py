@@ -2,40 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
-from consumers.service import service
+from consumers.service import Service
 from drills.catalogue.definition import LimitsPart
 from drills.faults.injector import Injector, Process, Target
-from drills.faults.running_system import RunningSystem
-from drills.running.plan import Plan
-from drills.running.targets import active_workers, read_status, refuse_if_last, refuse_unless_ready
+from drills.running.hosts import merged
+from drills.running.targets import active_workers, refuse_if_last, refuse_unless_ready
 from standfast.core.errors import ClusterError, DrillRejected
-from standfast.core.settings import Settings
+from standfast.core.status import SystemStatus
 
-
-def system_of(plan: Plan, settings: Settings) -> RunningSystem:
-    """The running system and the service that the drill's faults strike."""
-    return RunningSystem(settings, service(plan.service, settings))
+Statuses = Callable[[], Mapping[str, SystemStatus]]  # the status of each host as it is now
 
 
 def chosen(
-    injector: Injector, system: RunningSystem, limits: LimitsPart, still_struck: Sequence[Target] = ()
+    injector: Injector,
+    service: Service,
+    statuses: Statuses,
+    limits: LimitsPart,
+    still_struck: Sequence[Target] = (),
 ) -> Target:
     """The victims; raises DrillRejected if there are none, nothing could take over, or the limits are exceeded.
 
     `still_struck`: the victims of this drill's earlier faults that still last. The system need not be whole then.
     """
     if not still_struck:
-        refuse_unless_ready(read_status())
+        refuse_unless_ready(merged(statuses()))
     try:
         target = injector.choose()
-        workers = {worker.id for victims in (target, *still_struck) for worker in _workers(victims)}
-        if not limits.last_replica:
-            refuse_if_last(workers, target.standbys, system.status(), system.service)
-        _refuse_beyond(limits, workers, (target, *still_struck), system)
     except ClusterError as error:
         raise DrillRejected(f"nothing was injected: {error}") from None
+    status = merged(statuses())
+    if status is None:
+        raise DrillRejected("nothing was injected: the system is gone; see `standfast status`")
+    workers = {worker.id for victims in (target, *still_struck) for worker in _workers(victims)}
+    if not limits.last_replica:
+        refuse_if_last(workers, target.standbys, status, service)
+    _refuse_beyond(limits, workers, (target, *still_struck), status, service)
     return target
 
 
@@ -43,16 +46,18 @@ def _workers(target: Target) -> tuple[Process, ...]:
     return target.processes[: len(target.hit)] if target.what == "worker" else ()
 
 
-def _refuse_beyond(limits: LimitsPart, workers: set[str], targets: Sequence[Target], system: RunningSystem) -> None:
+def _refuse_beyond(
+    limits: LimitsPart, workers: set[str], targets: Sequence[Target], status: SystemStatus, service: Service
+) -> None:
     """Raises DrillRejected if more processes, or a larger share of the service's workers, are struck than allowed."""
     processes = sum(len(target.processes) for target in targets)
     if limits.processes is not None and processes > limits.processes:
         raise DrillRejected(
             f"{processes} processes would be struck at once; the drill's limits.processes is {limits.processes}"
         )
-    active = len(active_workers(system.status(), system.service)) or len(workers)
+    active = len(active_workers(status, service)) or len(workers)
     if limits.share is not None and workers and len(workers) / active > limits.share:
         raise DrillRejected(
-            f"{len(workers)} of {active} workers of {system.service.name} would be struck at once; the drill's "
+            f"{len(workers)} of {active} workers of {service.name} would be struck at once; the drill's "
             f"limits.share is {limits.share:g}"
         )

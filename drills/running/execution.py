@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 import structlog
 
+from consumers.service import service
 from drills.control.events import event_of
 from drills.control.outcomes import TOPIC
 from drills.evidence.checker import measure
@@ -20,8 +21,9 @@ from drills.evidence.hypothesis import Expectation
 from drills.evidence.load import Load
 from drills.evidence.logbook import keep
 from drills.evidence.verdict import Finding, together
+from drills.faults.injector import Injector
 from drills.running import intents
-from drills.running.choice import system_of
+from drills.running.choice import Statuses
 from drills.running.go_ahead import GoAhead
 from drills.running.judging import judged, rounded
 from drills.running.method import Ticks, played
@@ -30,7 +32,7 @@ from drills.running.steadiness import refuse_if_unsteady
 from drills.running.strike import Strike
 from drills.running.watch import Watch
 from schemas.records import DrillEvent, Phase, Scalar
-from standfast.core.errors import DrillRejected, StandfastError
+from standfast.core.errors import DrillRejected
 from standfast.core.settings import Settings
 
 _TICK_S = 0.01
@@ -47,20 +49,31 @@ class _Stopped(Exception):
 class Execution:
     """A running drill. `emit` is called from its thread with each event; the last event is always a final one."""
 
-    def __init__(self, plan: Plan, settings: Settings, emit: Emit) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        settings: Settings,
+        emit: Emit,
+        injectors: Sequence[Injector],
+        statuses: Statuses,
+        is_replaced: Callable[[], bool],
+    ) -> None:
         self.plan = plan
-        self._settings = settings
-        self._system = system_of(plan, settings)
+        self._service = service(plan.service, settings)
         self._emit = emit
+        self._is_replaced = is_replaced
         self._stop = threading.Event()
         self._why = ""
         self._undo_within_s = 5.0
         self._deadline = time.monotonic() + plan.duration_s
         self._guarded = False  # by the drill's stop conditions
-        self._strikes = [Strike(fault, plan, self._system) for fault in plan.faults]
+        self._strikes = [
+            Strike(fault, plan, self._service, injector, statuses)
+            for fault, injector in zip(plan.faults, injectors, strict=True)
+        ]
         self._topic = settings.kafka.topic_prefix + TOPIC
         self._go_ahead = GoAhead(self._topic)
-        self._load = Load(settings, self._system.service, plan.drill_id, plan.rate, plan.queries)
+        self._load = Load(settings, self._service, plan.drill_id, plan.rate, plan.queries)
         self._watch = Watch(self._load.so_far, plan.stop_when)
         self._thread = threading.Thread(target=self._run, name=f"drill-{plan.drill_id}", daemon=True)
 
@@ -95,6 +108,12 @@ class Execution:
     def intent_is_written(self) -> None:
         """Tells the drill that Kafka has acknowledged one more event with an intent."""
         self._go_ahead.written()
+
+    def abandon(self) -> None:
+        """Has every fault undone, for a drill whose thread died; returns at once."""
+        for strike in self._strikes:
+            if strike.injection is not None:
+                strike.is_healed()
 
     def join(self, within_s: float) -> None:
         """Waits for the thread's end, for at most `within_s`."""
@@ -187,8 +206,8 @@ class Execution:
             raise DrillRejected(
                 "nothing was injected: drills.control cannot be read, so nobody knows whether the drill was called off"
             )
-        if not intents.is_kept(intents.DrillKey(self._topic, self.plan.drill_id, self.plan.command)):
-            raise DrillRejected("nothing was injected: its intent is gone, so another runner has ended the drill")
+        if self._is_replaced():
+            raise DrillRejected("nothing was injected: another drill runner has taken over and ended the drill")
 
     def lift(self, fault: PlannedFault) -> Ticks:
         """Undoes the fault, and waits until nothing is left of it, at most `restore_within_s`."""
@@ -207,15 +226,8 @@ class Execution:
             yield
 
     def _announce(self, phase: Phase, strike: Strike, **more: object) -> None:
-        """Writes the intent's file, then emits the event with the same intent; raises DrillRejected."""
+        """Emits the event with the intent of the drill's faults so far and of this one."""
         intent = intents.intent_of(self.plan, self._topic, self._strikes)
-        try:
-            intents.keep(intent)
-        except (OSError, StandfastError) as error:
-            raise DrillRejected(
-                f"nothing was injected: what is about to be done cannot be written down ({error}), and nobody could "
-                "undo it if this runner died"
-            ) from None
         self._go_ahead.announce()
         text = intents.encoded(intent)
         self._emit(event_of(self.plan, phase, target=self._shown(strike), intent=text, **more))
@@ -298,7 +310,7 @@ class Execution:
         )
 
     def _shown(self, strike: Strike) -> dict[str, Scalar] | None:
-        return strike.target.shown(self._system.service.requests) if strike.target else None
+        return strike.target.shown(self._service.requests) if strike.target else None
 
     def _shown_target(self) -> dict[str, Scalar] | None:
         """The targets of all faults, the values of each key joined by commas."""
@@ -331,6 +343,6 @@ class Execution:
         """Waits; raises _Stopped when the drill is told to stop, or meets one of its own stop conditions."""
         if self._stop.wait(seconds):
             raise _Stopped
-        if self._guarded and (reason := self._watch.alarm()):
+        if self._guarded and self._injections and (reason := self._watch.alarm()):
             self._why = reason
             raise _Stopped

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
-from contextlib import closing
 from dataclasses import dataclass
 
 import structlog
@@ -15,14 +14,14 @@ from drills.control.events import FINAL, bounded, now_ms
 from drills.control.outcomes import Outcome
 from drills.evidence.verdict import Finding, together
 from drills.faults import fault_named
-from drills.faults.injector import Injector
-from drills.faults.running_system import RunningSystem
 from drills.running import intents
-from drills.running.intents import DrillKey, Intent
-from drills.running.undoing import Undoing
+from drills.running.intents import DrillKey, IntendedFault, Intent
+from drills.running.ordered_fault import OrderedFault
+from drills.running.orders import Orders
+from drills.running.plan import PlannedFault
 from schemas.codec import Encoding
 from schemas.records import DrillEvent
-from standfast.core.errors import Unreadable
+from standfast.core.errors import StandfastError, Unreadable
 from standfast.core.processes import role_word
 from standfast.core.settings import Settings
 
@@ -69,97 +68,63 @@ def orphans(outcomes: Iterable[Outcome]) -> list[Orphan]:
 
 
 class Leftovers:
-    """The faults that dead runners of this outcome stream may have left. `over` ends the wait for an undo."""
+    """Ends the drills of dead runners of this outcome stream. `over` ends the wait for an undo."""
 
-    def __init__(self, settings: Settings, topic: str, over: Callable[[], bool]) -> None:
+    def __init__(self, settings: Settings, topic: str, orders: Orders, over: Callable[[], bool]) -> None:
         self._settings = settings
         self._topic = topic
+        self._orders = orders
         self._over = over
-        self._injections: dict[tuple[DrillKey, int], Finding] = {}  # as this process saw them before it undid them
-
-    def undo(self) -> None:
-        """Undoes every fault that has an intent file, without Kafka: a broker that was struck may not answer yet."""
-        for intent in intents.kept(self._topic):
-            faults = ", ".join(intended.fault for intended in intent.faults)
-            _log.warning("undoing what a dead runner may have left", drill_id=intent.whose.drill_id, faults=faults)
-            self._undone(intent, None)
 
     def ended(self, orphan: Orphan) -> DrillEvent:
-        """Undoes the drill's fault and returns its final event; blocks for about 10 s at most."""
+        """Has the drill's faults undone by their agents and returns its final event; blocks for about 10 s at most."""
         intent = self._intent_of(orphan)
         if intent is None:
             return orphan.event
-        injection, undone = self._undone(intent, _UNDONE_WITHIN_S)
+        injection, undone = self._undone(intent)
         return _final_event(orphan, _reported_injection(orphan) or injection, undone)
 
-    def forget(self) -> None:
-        """Deletes the files of drills that have their final event, except where the fault is not seen to be undone."""
-        for intent in intents.kept(self._topic):
-            _, undone = self._undone(intent, 0.0)
-            if undone.check == "passed":
-                intents.forget(intent.whose)
-            else:
-                _log.error("a fault is still not undone", drill_id=intent.whose.drill_id, seen=undone.text)
-
     def _intent_of(self, orphan: Orphan) -> Intent | None:
-        """The intent from its file, else from the event; None if neither can be read."""
+        """The intent in the drill's events; None if none can be read."""
         key = orphan.key(self._topic)
-        for intent in intents.kept(self._topic):
-            if intent.whose == key:
-                return intent
         for event in reversed(orphan.events):  # the latest one contains all faults
             try:
-                in_event = intents.decoded(event.intent) if event.intent else None
+                intent = intents.decoded(event.intent) if event.intent else None
             except Unreadable as error:
                 _log.warning("an intent cannot be read", drill_id=event.drill_id, error=str(error))
                 continue
-            if in_event is not None and in_event.whose == key:
-                return in_event
+            if intent is not None and intent.whose == key:
+                return intent
         return None
 
-    def _undone(self, intent: Intent, within_s: float | None) -> tuple[Finding, Finding]:
-        """Whether the faults were injected, and whether they are undone; with `within_s` None that is not checked."""
-        if intent.machine != intents.machine() and not intents.is_kept(intent.whose):
-            elsewhere = Finding("unknown", "the fault was made on another machine; a drill runner there undoes it")
-            return elsewhere, elsewhere
-        looks = [self._undone_fault(intent, number, within_s) for number in range(len(intent.faults))]
-        return together(injection for injection, _ in looks), together(undone for _, undone in looks)
-
-    def _undone_fault(self, intent: Intent, number: int, within_s: float | None) -> tuple[Finding, Finding]:
-        name = intent.faults[number].fault
+    def _undone(self, intent: Intent) -> tuple[Finding, Finding]:
+        """Whether the faults were injected, and whether they are undone."""
         try:
-            with closing(self._injector(intent, number)) as injector:
-                injection = self._injection(intent, number, injector)
-                return injection, self._undo_and_check(Undoing(injector, intent.whose.drill_id), within_s)
-        except Exception as error:  # noqa: BLE001 - an intent of another version, or a forged one: never a crash loop
-            reason = f"this runner cannot undo the fault {name[:100]!r} ({type(error).__name__}: {error})"
+            faults = [self._fault(intent, intended) for intended in intent.faults]
+        except (StandfastError, KeyError) as error:  # an intent of another version, or a forged one
+            reason = f"this runner cannot undo the drill's faults ({type(error).__name__}: {error})"
             _log.error("a fault cannot be undone", drill_id=intent.whose.drill_id, reason=reason)
-            intents.put_aside(intent.whose, reason)
             return Finding("unknown", reason), Finding("unknown", reason)
-
-    def _injector(self, intent: Intent, number: int) -> Injector:
-        kind, aim = fault_named(intent.faults[number].fault), intent.faults[number].aim
-        system = RunningSystem(self._settings, service(intent.service, self._settings))
-        return kind.make(system, kind.aim(aim.target, aim.params, aim.seed))
-
-    def _injection(self, intent: Intent, number: int, injector: Injector) -> Finding:
-        """Whether the fault was injected. It is remembered, because it cannot be seen any more after the undo."""
-        injection, which = injector.resume(intent.faults[number].target), (intent.whose, number)
-        before = self._injections.get(which)
-        if before is None or before.check != "passed":
-            self._injections[which] = injection
-        return self._injections[which]
-
-    def _undo_and_check(self, undoing: Undoing, within_s: float | None) -> Finding:
-        if within_s is None:
-            return undoing.undo() or Finding("unknown", "the fault was taken away; nobody has looked yet")
-        deadline = time.monotonic() + within_s
+        injection = together(
+            fault.resume(intended.target) for fault, intended in zip(faults, intent.faults, strict=True)
+        )
+        deadline = time.monotonic() + _UNDONE_WITHIN_S
         while (
-            (undone := undoing.undo_and_check()).check != "passed" and time.monotonic() < deadline and not self._over()
+            (undone := together(fault.undone() for fault in faults)).check != "passed"
+            and time.monotonic() < deadline
+            and not self._over()
         ):
             role_word.beat()
             time.sleep(_CHECK_EVERY_S)
-        return undone
+        for fault in faults:
+            fault.close()
+        return injection, undone
+
+    def _fault(self, intent: Intent, intended: IntendedFault) -> OrderedFault:
+        kind, aim = fault_named(intended.fault), intended.aim
+        planned = PlannedFault(intended.number, kind, kind.aim(aim.target, aim.params, aim.seed))
+        of_service = service(intent.service, self._settings)
+        return OrderedFault(self._orders, intent.whose.drill_id, planned, of_service, intended.host)
 
 
 def _reported_injection(orphan: Orphan) -> Finding | None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from contextlib import closing
 from dataclasses import replace
 
 import msgspec
@@ -18,6 +17,7 @@ import structlog
 from confluent_kafka import TopicPartition
 
 from consumers.requests.admission import Origin, origin_of
+from consumers.service import service
 from drills.catalogue import catalogue
 from drills.control.commands import Received, received
 from drills.control.dead_letter import dead_letter
@@ -27,15 +27,16 @@ from drills.control.outcomes import TOPIC, Outcome, Outcomes
 from drills.control.reader import Control
 from drills.control.retry import Retry, StoppedWaiting
 from drills.faults.injector import Target
-from drills.running import intents
-from drills.running.choice import chosen, system_of
+from drills.running.choice import chosen
 from drills.running.execution import Execution
 from drills.running.leftovers import Leftovers, orphans
+from drills.running.ordered_fault import OrderedFault
+from drills.running.orders import Orders
 from drills.running.plan import Plan, least_s, longest_s, make_plan
 from schemas.codec import Codec, Encoding
 from schemas.records import DrillCommand, DrillEvent
 from standfast.core import telemetry
-from standfast.core.errors import ClusterError, DrillError, DrillRejected
+from standfast.core.errors import ClusterError, DrillError, DrillRejected, Fenced
 from standfast.core.processes import role_word
 from standfast.core.settings import Settings
 
@@ -59,20 +60,23 @@ class Runner:
         self._control = Control(settings, self._over)
         self._journal = Journal(settings, codec, self._over)
         self._topic = settings.kafka.topic_prefix + TOPIC
-        self._leftovers = Leftovers(settings, self._topic, self._over)
+        self._orders = Orders(settings, self._over)
+        self._leftovers = Leftovers(settings, self._topic, self._orders, self._over)
         self._known_ids: set[str] = set()  # drill ids
         self._answered: set[str] = set()  # names of commands' records
         self._aborted_by = ""
         self._current: Execution | None = None
+        self._chosen: list[OrderedFault] = []  # the faults of the drill that is about to begin
         self._current_encoding = Encoding.JSON
         self._outbox: queue.SimpleQueue[DrillEvent] = queue.SimpleQueue()
 
     def run(self) -> None:
         """Blocks until stopped. Raises Fenced if another runner takes over, DrillError if a drill hangs."""
         try:
-            self._leftovers.undo()
+            self._orders.wait_for_turn()
             self._control.open()
             self._journal.connect()
+            self._orders.take_over()
             self._end_orphans()
             self._control.open()  # again: only now that the last runner is fenced its last commit is known
             role_word.begun()
@@ -87,11 +91,13 @@ class Runner:
                 self._publish()
                 self._clear()
                 self._fail_if_drill_hangs()
+                self._fail_if_replaced()
             self._finish()
         except StoppedWaiting:
             _log.warning("stopped while Kafka was down; a drill without an end is ended by the next runner")
         finally:
             self._stop_and_join()
+            self._orders.close()
             self._control.close()
             self._journal.close()
 
@@ -104,7 +110,6 @@ class Runner:
         for orphan in orphans(outcomes):
             _log.warning("ending a drill whose runner died", drill_id=orphan.drill_id)
             self._write(JournalEntry((self._leftovers.ended(orphan),), orphan.encoding))
-        self._leftovers.forget()
 
     def _past(self) -> list[Outcome]:
         outage = Retry("the outcome stream cannot be read", self._over)
@@ -137,10 +142,14 @@ class Runner:
             self._begin(plan, command.encoding)
 
     def _begin(self, plan: Plan, encoding: Encoding) -> None:
+        faults, self._chosen = self._chosen, []
         self._current_encoding = encoding
         self._aborted_by = ""
         try:
-            self._current = Execution(plan, self._settings, self._outbox.put)
+            statuses = self._orders.hosts.statuses
+            self._current = Execution(
+                plan, self._settings, self._outbox.put, faults, statuses, lambda: self._orders.is_replaced
+            )
             self._current.start()
         except Exception as error:  # noqa: BLE001 - without a thread or memory the drill still needs a final event
             _log.exception("the drill cannot begin", drill_id=plan.drill_id)
@@ -169,11 +178,9 @@ class Runner:
         if self._current is not None:
             current_id = self._current.plan.drill_id
             raise DrillRejected(f'busy with {current_id}; wait for its last event, or send {{"abort": "{current_id}"}}')
-        system = system_of(plan, self._settings)
-        topic = system.service.requests
-        first = plan.faults[0]
-        with closing(first.kind.make(system, first.aim)) as injector:
-            target = chosen(injector, system, plan.limits)
+        faults = self._faults(plan)
+        topic = service(plan.service, self._settings).requests
+        target = self._first_target(plan, faults[0])
         accepted = event_of(
             plan,
             "accepted",
@@ -183,8 +190,22 @@ class Runner:
             reason=f"takes {least_s(plan):g} s and the recovery, {longest_s(plan):g} s at most",
         )
         if plan.dry_run:
+            faults[0].close()
             return (accepted, _dry(plan, target, topic)), None
+        self._chosen = faults
         return (accepted,), plan
+
+    def _faults(self, plan: Plan) -> list[OrderedFault]:
+        of_service = service(plan.service, self._settings)
+        return [OrderedFault(self._orders, plan.drill_id, planned, of_service) for planned in plan.faults]
+
+    def _first_target(self, plan: Plan, first: OrderedFault) -> Target:
+        of_service = service(plan.service, self._settings)
+        try:
+            return chosen(first, of_service, self._orders.hosts.statuses, plan.limits)
+        except DrillRejected:
+            first.close()
+            raise
 
     def _abort(self, drill_id: str, command_id: str) -> None:
         current = self._current
@@ -201,6 +222,11 @@ class Runner:
         current = self._current
         if current is not None and current.about_to_strike and self._control.is_read():
             current.clear()
+
+    def _fail_if_replaced(self) -> None:
+        """Raises Fenced if a later runner writes signs of life; without a command, no write would tell."""
+        if self._orders.is_replaced:
+            raise Fenced("another drill runner has taken over; this one ends")
 
     def _fail_if_drill_hangs(self) -> None:
         """Raises DrillError, which ends this process, if a drill hangs; the next runner ends that drill."""
@@ -225,7 +251,7 @@ class Runner:
             if event.phase in FINAL:
                 self._current = None
         if died and current is not None and self._current is not None:
-            self._leftovers.undo()
+            current.abandon()
             final = event_of(current.plan, "aborted", reason="the drill broke down; see the log", verdict="aborted")
             self._write(JournalEntry((final,), self._current_encoding))
             self._current = None
@@ -241,7 +267,6 @@ class Runner:
         self._journal.write(entry)
         for event in entry.events:
             if event.phase in FINAL:
-                intents.forget(intents.DrillKey(self._topic, event.drill_id, event.command))
                 drill = telemetry.label(event.drill, catalogue())
                 telemetry.DRILLS.labels(drill, event.verdict or "unknown").inc()
                 _log.info("drill ended", drill_id=event.drill_id, drill=event.drill, verdict=event.verdict)

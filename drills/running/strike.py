@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 
+from consumers.service import Service
+from drills.agent.undoing import Undoing
 from drills.evidence.history import Fault
 from drills.evidence.verdict import Finding
 from drills.faults.injector import Injector, Target
-from drills.faults.running_system import RunningSystem
-from drills.running.choice import chosen
+from drills.running.choice import Statuses, chosen
 from drills.running.plan import Plan, PlannedFault
-from drills.running.undoing import Undoing
 from standfast.core.errors import DrillRejected
 
 _CHECK_EVERY_S = 0.1  # a check reads the system's status and may ask Kafka
@@ -20,16 +20,19 @@ _CHECK_EVERY_S = 0.1  # a check reads the system's status and may ask Kafka
 class Strike:
     """`injection` is None until the fault may have been injected, `undone` until the undo was checked."""
 
-    def __init__(self, planned: PlannedFault, plan: Plan, system: RunningSystem) -> None:
+    def __init__(
+        self, planned: PlannedFault, plan: Plan, service: Service, injector: Injector, statuses: Statuses
+    ) -> None:
         self.planned = planned
         self.target: Target | None = None
         self.fault: Fault | None = None
         self.injection: Finding | None = None
         self.undone: Finding | None = None
         self.healed_at = float("inf")  # monotonic
-        self.injector: Injector = planned.kind.make(system, planned.aim)
+        self.injector = injector
         self._limits = plan.limits
-        self._system = system
+        self._service = service
+        self._statuses = statuses
         self._undoing = Undoing(self.injector, plan.drill_id)
         self._checked_at = float("-inf")
 
@@ -41,7 +44,7 @@ class Strike:
     def choose(self, others: Iterable[Strike]) -> Target:
         """The victims, the same ones each time; raises DrillRejected, also where they exceed the drill's limits."""
         still_struck = [strike.target for strike in others if strike.lasts and strike.target is not None]
-        self.target = chosen(self.injector, self._system, self._limits, still_struck)
+        self.target = chosen(self.injector, self._service, self._statuses, self._limits, still_struck)
         return self.target
 
     def inject(self) -> Fault:
@@ -70,6 +73,11 @@ class Strike:
             if self.undone.check == "passed":
                 self.healed_at = min(self.healed_at, self._checked_at)
         return self.undone is not None and self.undone.check == "passed"
+
+    @property
+    def host(self) -> str:
+        """The host whose agent makes the fault; "" while none is chosen."""
+        return getattr(self.injector, "host", "")
 
     def close(self) -> None:
         """Releases the victims' handles."""

@@ -38,7 +38,8 @@ def worker(
 
     from standfast.system import run
 
-    run(settings, services=chosen, roles=("profiles",) if any(spec.histories for spec in specs) else (), embedded=False)
+    profiles = ("profiles",) if any(spec.histories for spec in specs) else ()
+    run(settings, services=chosen, roles=(*profiles, "agent"), embedded=False)
 
 
 @stream_app.command("stream")

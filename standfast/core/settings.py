@@ -117,9 +117,12 @@ class StreamSettings(Section):
 
 
 class DrillSettings(Section):
-    """The drill runner."""
+    """The drill runner and the fault agents."""
 
     max_duration_s: float = Field(600.0, gt=0)
+    lease_s: float = Field(
+        10.0, ge=2, le=60, description="an agent undoes a fault when it has not heard of the drill runner for so long"
+    )
 
 
 class MetricsSettings(Section):

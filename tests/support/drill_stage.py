@@ -7,12 +7,14 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import TracebackType
+from typing import Self
 
 from confluent_kafka import Consumer, Producer, TopicPartition
 
+from drills.agent.agent import FaultAgent
 from drills.control.events import FINAL
 from drills.control.outcomes import Outcome, Outcomes
 from drills.running.runner import Runner
@@ -72,11 +74,11 @@ class DrillStage:
         return letters
 
 
-class RunnerProcess:
-    """`python -m drills` as the supervisor starts it, or another module in its place."""
+class RoleProcess:
+    """`python -m drills` as the supervisor starts it, or another module in its place, with its arguments."""
 
-    def __init__(self, settings: Settings, module: str = "drills") -> None:
-        self._module = module
+    def __init__(self, settings: Settings, *module: str) -> None:
+        self._module = module or ("drills",)
         kafka = settings.kafka
         self._environment = {
             **os.environ,
@@ -87,31 +89,65 @@ class RunnerProcess:
 
     def start(self, **variables: str) -> None:
         environment = {**self._environment, **variables}
-        self.process = subprocess.Popen([sys.executable, "-m", self._module], env=environment)
+        self.process = subprocess.Popen([sys.executable, "-m", *self._module], env=environment)
 
     def end(self, how: signal.Signals) -> None:
-        self.process.send_signal(how)
+        if self.process.poll() is None:
+            self.process.send_signal(how)
         self.process.wait(20)
 
-    def __enter__(self) -> RunnerProcess:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self.process.poll() is None:
-            self.end(signal.SIGKILL)
+        self.end(signal.SIGKILL)
+
+
+class RunnerProcess(RoleProcess):
+    """A drill runner in a process of its own, and during the block an agent in a thread of this one."""
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(settings)
+        self._agent = agent_in_a_thread(settings)
+
+    def __enter__(self) -> Self:
+        self._agent.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        super().__exit__(kind, error, trace)
+        self._agent.__exit__(kind, error, trace)
+
+
+@contextmanager
+def agent_in_a_thread(settings: Settings) -> Iterator[threading.Thread]:
+    """Runs the fault agent of this state folder during the block, in a thread of this process."""
+    with _in_a_thread(lambda stopping: FaultAgent(settings, stopping).run(), "the agent") as running:
+        yield running
 
 
 @contextmanager
 def runner_in_a_thread(settings: Settings) -> Iterator[threading.Thread]:
-    """Runs a drill runner during the block, in a thread of this process, which starts sooner than a process."""
+    """Runs a drill runner and an agent during the block, in threads, which start sooner than processes."""
+    with (
+        agent_in_a_thread(settings),
+        _in_a_thread(lambda stopping: Runner(settings, Codec(), stopping).run(), "the runner") as running,
+    ):
+        yield running
+
+
+@contextmanager
+def _in_a_thread(run: Callable[[threading.Event], None], what: str) -> Iterator[threading.Thread]:
     stopping = threading.Event()
-    running = threading.Thread(target=Runner(settings, Codec(), stopping).run, daemon=True)
+    running = threading.Thread(target=run, args=(stopping,), daemon=True)
     running.start()
     try:
         yield running
     finally:
         stopping.set()
         running.join(30)
-        assert not running.is_alive(), "the runner does not end"
+        assert not running.is_alive(), f"{what} does not end"

@@ -19,11 +19,12 @@ from drills.catalogue import find
 from drills.evidence.logbook import kept
 from drills.faults import FAULTS
 from drills.running import runner as runner_module
+from drills.running.ordered_fault import OrderedFault
 from schemas.codec import Codec, Encoding
 from schemas.records import DrillEvent
 from standfast.core.errors import DrillError
 from standfast.core.settings import KafkaSettings, Settings
-from tests.support.drill_stage import DrillStage, RunnerProcess, runner_in_a_thread
+from tests.support.drill_stage import DrillStage, RunnerProcess, agent_in_a_thread, runner_in_a_thread
 from tests.support.small_system import SmallSystem
 from tests.support.toys import toy_fault
 from tests.waiting import wait_until
@@ -343,8 +344,13 @@ def test_a_drill_that_hangs_ends_its_runner_and_the_next_one_ends_the_drill(
     monkeypatch.setitem(FAULTS, toy_fault.MARK.name, toy_fault.MARK)
     toy_fault.add_drills()
     monkeypatch.setattr(runner_module, "_HANGS_AFTER_S", 1.0)
-    hangs = threading.Event()
-    monkeypatch.setattr(toy_fault.Mark, "undo", lambda _self: hangs.wait())
+    hangs, undo = threading.Event(), OrderedFault.undo
+
+    def hanging(fault: OrderedFault) -> None:
+        hangs.wait()
+        undo(fault)
+
+    monkeypatch.setattr(OrderedFault, "undo", hanging)
     errors: list[DrillError] = []
 
     def run() -> None:
@@ -355,8 +361,9 @@ def test_a_drill_that_hangs_ends_its_runner_and_the_next_one_ends_the_drill(
 
     running = threading.Thread(target=run, daemon=True)
     running.start()
-    stage.order(drill="toy-mark", drill_id="d1", duration_s=4.0, params=QUICK)
-    running.join(60)
+    with agent_in_a_thread(stage.settings):
+        stage.order(drill="toy-mark", drill_id="d1", duration_s=4.0, params=QUICK)
+        running.join(60)
     hangs.set()
     assert "d1 should have ended" in str(errors[0])
     with runner_in_a_thread(stage.settings):

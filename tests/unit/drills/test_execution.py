@@ -11,13 +11,15 @@ from typing import Any
 
 import pytest
 
+from consumers.service import service
 from drills import catalogue
 from drills.control.events import FINAL
 from drills.evidence.history import Fault, History, Request, Sighting
 from drills.evidence.verdict import Finding
 from drills.faults import FAULTS
 from drills.faults.injector import Injector, Target
-from drills.running import execution, go_ahead, intents, strike
+from drills.faults.running_system import RunningSystem
+from drills.running import execution, go_ahead, strike
 from drills.running.execution import Execution
 from drills.running.intents import DrillKey, decoded
 from drills.running.plan import make_plan
@@ -105,7 +107,10 @@ class ToyDrill:
         )
         command = DrillCommand(drill="toy", params={"restore_within_s": restore_within_s})
         plan = replace(make_plan(command, "d1", SETTINGS), before_s=0, after_s=0)
-        self.execution = Execution(plan, SETTINGS, self._emitted)
+        self.is_replaced = False
+        system = RunningSystem(SETTINGS, service("search", SETTINGS))
+        injectors = [fault.kind.make(system, fault.aim) for fault in plan.faults]
+        self.execution = Execution(plan, SETTINGS, self._emitted, injectors, dict, lambda: self.is_replaced)
         self.execution._undo_within_s = 0.3
 
     def _emitted(self, event: DrillEvent) -> None:
@@ -146,19 +151,19 @@ def raising(error: Exception) -> Callable[..., Any]:
     return method
 
 
-def test_the_intent_is_in_the_file_and_acknowledged_before_the_fault() -> None:
-    seen: list[tuple[bool, list[str]]] = []
+def test_the_intent_is_acknowledged_before_the_fault() -> None:
+    seen: list[list[str]] = []
 
     def inject(toy: Toy) -> Fault:
-        seen.append((intents.is_kept(WHOSE), [event.phase for event in drill.events]))
+        seen.append([event.phase for event in drill.events])
         return Toy.inject(toy)
 
     drill = ToyDrill(inject=inject)
     last = drill.ended()
-    assert seen == [(True, ["steady_state"])]
-    (kept,) = intents.kept(WHOSE.topic)
-    assert decoded(drill.events[0].intent or "") == kept
-    assert (kept.faults[0].fault, kept.service, kept.faults[0].target.partitions) == ("mark", "search", (0,))
+    assert seen == [["steady_state"]]
+    intent = decoded(drill.events[0].intent or "")
+    assert intent.whose == WHOSE
+    assert (intent.faults[0].fault, intent.service, intent.faults[0].target.partitions) == ("mark", "search", (0,))
     assert (last.phase, last.injected, last.undone) == ("completed", "passed", "passed")
     assert not toy_fault.mark().exists()
 
@@ -171,24 +176,13 @@ def test_nothing_is_injected_without_an_acknowledgement(monkeypatch: pytest.Monk
     assert "nothing was injected: Kafka did not acknowledge within 0.2 s" in (last.reason or "")
 
 
-def test_nothing_is_injected_where_the_intent_cannot_be_written(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(intents, "write_whole", raising(OSError(28, "No space left on device")))
-    drill = ToyDrill()
-    last = drill.ended()
-    assert (last.phase, drill.called, len(drill.events)) == ("rejected", [], 1)
-    assert "No space left on device" in (last.reason or "")
-
-
 def test_nothing_is_injected_when_another_runner_has_ended_the_drill() -> None:
-    """The other runner has fenced this one and deleted the file while this one was stopped."""
-    drill = ToyDrill(acknowledges=False)
-    drill.execution.start()
-    wait_until(lambda: intents.is_kept(WHOSE), what="the file")
-    intents.forget(WHOSE)
-    drill.execution.intent_is_written()
-    threading.Thread(target=drill._clear, daemon=True).start()
-    wait_until(lambda: not drill.execution.running(), what="the end of the drill")
-    assert (drill.events[-1].phase, drill.called) == ("rejected", [])
+    """The other runner has fenced this one while this one was stopped."""
+    drill = ToyDrill()
+    drill.is_replaced = True
+    last = drill.ended()
+    assert (last.phase, drill.called) == ("rejected", [])
+    assert "another drill runner has taken over" in (last.reason or "")
 
 
 def test_a_fault_that_breaks_down_half_way_is_taken_away() -> None:
@@ -261,16 +255,8 @@ def test_the_finding_of_an_undo_outlives_a_second_stop() -> None:
 
 
 def test_the_faults_of_a_method_are_injected_in_its_order_each_after_its_intent() -> None:
-    intended: list[int] = []
-
-    def inject(toy: Toy) -> Fault:
-        (kept,) = intents.kept(WHOSE.topic)
-        intended.append(len(kept.faults))
-        return Toy.inject(toy)
-
-    drill = ToyDrill(method="[{fault: mark}, {wait_s: 0.05}, {fault: mark}]", inject=inject)
+    drill = ToyDrill(method="[{fault: mark}, {wait_s: 0.05}, {fault: mark}]")
     last = drill.ended()
-    assert intended == [1, 2]
     assert [event.phase for event in drill.events] == [
         "steady_state", "injected", "observing", "injected", "observing", "recovered", "rolled_back", "completed",
     ]  # fmt: skip

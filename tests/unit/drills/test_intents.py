@@ -17,23 +17,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from consumers.service import service
-from drills.control import reader
 from drills.control.events import bounded
 from drills.control.outcomes import Outcome
 from drills.faults import FAULTS, controller, leader
 from drills.faults.injector import Aim, Process, Target
 from drills.faults.process_handle import ProcessHandle
 from drills.faults.running_system import RunningSystem
-from drills.running import intents, runner
+from drills.running import leftovers as leftovers_module
 from drills.running.intents import DrillKey, IntendedFault, Intent, decoded, encoded
 from drills.running.leftovers import Leftovers, orphans
+from drills.running.orders import Orders
 from schemas.codec import Codec, Encoding
 from schemas.records import DrillEvent
 from standfast.core import status
-from standfast.core.errors import SetupError, Unreadable
+from standfast.core.errors import Unreadable
 from standfast.core.settings import KafkaSettings, Settings
 from standfast.core.status import RoleStatus, SystemStatus, WorkerStatus
-from tests.support.drill_stage import runner_in_a_thread
+from tests.support.paper_orders import HOST, PaperOrders
 from tests.support.toys import toy_fault
 from tests.waiting import wait_until
 
@@ -62,8 +62,9 @@ written = st.builds(
     Intent,
     whose=st.builds(DrillKey, topic=texts, drill_id=texts, command=texts | st.none()),
     service=texts,
-    faults=st.lists(st.builds(IntendedFault, fault=texts, aim=aims, target=targets), max_size=3).map(tuple),
-    machine=texts,
+    faults=st.lists(
+        st.builds(IntendedFault, number=whole, host=texts, fault=texts, aim=aims, target=targets), max_size=3
+    ).map(tuple),
 )
 
 
@@ -85,66 +86,9 @@ def test_anything_else_is_unreadable_and_never_an_error_of_another_kind(text: by
 def an_intent(drill_id: str = "d1", topic: str = TOPIC, **fields: Any) -> Intent:
     target = fields.pop("target", Target("mark", (), ((0, 1),)))
     aim = fields.pop("aim", toy_fault.MARK.aim())
-    faults = (IntendedFault(fields.pop("fault", "mark"), aim, target),)
-    made = Intent(DrillKey(topic, drill_id, None), "search", faults, intents.machine())
+    faults = (IntendedFault(0, HOST, fields.pop("fault", "mark"), aim, target),)
+    made = Intent(DrillKey(topic, drill_id, None), "search", faults)
     return replace(made, **fields)
-
-
-def files() -> list[str]:
-    return sorted(path.name for path in intents._folder().iterdir())
-
-
-def test_a_file_is_there_until_it_is_forgotten_and_another_systems_is_left_alone(state: Path) -> None:
-    ours, foreign = an_intent(), an_intent(topic="y.drills.results")
-    intents.keep(ours)
-    intents.keep(foreign)
-    assert intents.kept(TOPIC) == [ours]
-    assert intents.is_kept(ours.whose)
-    intents.forget(ours.whose)
-    intents.forget(ours.whose)
-    assert intents.kept(TOPIC) == []
-    assert intents.kept("y.drills.results") == [foreign]
-
-
-def test_two_drills_of_one_id_have_a_file_each(state: Path) -> None:
-    """Drills without an id are named after partition and offset, so a recreated drills.control repeats their ids."""
-    first, second = an_intent(), an_intent(whose=DrillKey(TOPIC, "d1", "drills.control-0-0@second"))
-    intents.keep(first)
-    intents.keep(second)
-    intents.forget(second.whose)
-    assert intents.kept(TOPIC) == [first]
-
-
-@pytest.mark.parametrize(
-    "damage",
-    [
-        lambda _: b"",
-        lambda good: good[:-1],
-        lambda good: good.replace(b'"version":2', b'"version":3'),
-        lambda good: good.replace(b'"drill_id":"d1"', b'"drill_id":"d2"'),
-        lambda _: b"\xff\xfe",
-        lambda _: b"[" * 100_000,
-    ],
-    ids=["empty", "cut", "later", "foreign name", "no text", "deep"],
-)
-def test_what_cannot_be_read_is_moved_aside_once(state: Path, damage: Any) -> None:
-    intents.keep(an_intent())
-    (name,) = files()
-    path = intents._folder() / name
-    path.write_bytes(damage(path.read_bytes()))
-    assert intents.kept(TOPIC) == []
-    assert files() == [f"{name}.unreadable"]
-    assert intents.kept(TOPIC) == []
-
-
-def test_where_there_can_be_no_folder_nothing_is_read_and_nothing_ends(state: Path) -> None:
-    intents._folder().rmdir()
-    (state / "drills" / "intents").write_bytes(b"")
-    assert intents.kept(TOPIC) == []
-    assert not intents.is_kept(an_intent().whose)
-    intents.forget(an_intent().whose)
-    with pytest.raises(SetupError):
-        intents.keep(an_intent())
 
 
 def test_the_event_carries_it_in_every_encoding_and_one_that_is_too_long_is_no_half_of_one() -> None:
@@ -231,9 +175,7 @@ def test_every_fault_is_resumed_from_what_was_written(
     with closing(kind.make(system, aim)) as chosen:
         target = chosen.choose()
     assert target.processes
-    intents.keep(an_intent(fault=name, aim=aim, target=target))
-    (kept,) = intents.kept(TOPIC)
-    (again,) = kept.faults
+    (again,) = decoded(encoded(an_intent(fault=name, aim=aim, target=target))).faults
     assert (again.fault, again.target, again.aim) == (name, target, aim)
     with closing(kind.make(system, again.aim)) as resumed:
         struck = resumed.resume(again.target)
@@ -276,59 +218,58 @@ def outcome(phase: str, **fields: Any) -> Outcome:
 
 
 @pytest.fixture
-def leftovers(state: Path, monkeypatch: pytest.MonkeyPatch) -> Leftovers:
+def orders(state: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[PaperOrders]:
     monkeypatch.setitem(FAULTS, toy_fault.MARK.name, toy_fault.MARK)
-    return Leftovers(SETTINGS, TOPIC, lambda: True)
+    monkeypatch.setattr(leftovers_module, "_UNDONE_WITHIN_S", 5.0)
+    made = PaperOrders(SETTINGS)
+    yield made
+    for fault in made.faults.values():
+        fault.close()
 
 
-def ending(leftovers: Leftovers, *outcomes: Outcome) -> DrillEvent:
+def ending(orders: PaperOrders, *outcomes: Outcome) -> DrillEvent:
     (orphan,) = orphans(outcomes)
-    return leftovers.ended(orphan)
+    real: Orders = orders  # type: ignore[assignment] - the same methods
+    return Leftovers(SETTINGS, TOPIC, real, lambda: False).ended(orphan)
 
 
-def test_a_drill_whose_runner_died_before_the_intent_has_injected_nothing(leftovers: Leftovers) -> None:
-    last = ending(leftovers, outcome("accepted"))
+def test_a_drill_whose_runner_died_before_the_intent_has_injected_nothing(orders: PaperOrders) -> None:
+    last = ending(orders, outcome("accepted"))
     assert (last.phase, last.verdict, last.injected, last.undone) == ("aborted", "aborted", None, None)
     assert "after the phase accepted; nothing was injected" in (last.reason or "")
 
 
-def test_a_fault_that_is_told_of_is_taken_away_and_the_end_says_so(leftovers: Leftovers) -> None:
+def test_a_fault_that_is_told_of_is_undone_by_its_agent_and_the_end_says_so(orders: PaperOrders) -> None:
     toy_fault.mark().touch()
     text = encoded(an_intent())
-    last = ending(leftovers, outcome("accepted"), outcome("steady_state", intent=text))
+    last = ending(orders, outcome("accepted"), outcome("steady_state", intent=text))
     assert not toy_fault.mark().exists()
     assert (last.injected, last.undone) == ("passed", "passed")
     assert len(last.findings or ()) == 2
+    assert [(order.name.host, order.wanted) for order in orders.asked] == [(HOST, "undone")]
 
 
-def test_a_fault_of_another_machine_is_left_to_the_runner_there(leftovers: Leftovers) -> None:
-    toy_fault.mark().touch()
-    text = encoded(an_intent(machine="another"))
+def test_an_agent_that_does_not_answer_leaves_it_unknown(orders: PaperOrders, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(leftovers_module, "_UNDONE_WITHIN_S", 0.3)
+    orders.is_silent = True
+    text = encoded(an_intent())
     last = ending(
-        leftovers, outcome("accepted"), outcome("steady_state", intent=text), outcome("injected", injected="passed")
+        orders, outcome("accepted"), outcome("steady_state", intent=text), outcome("injected", injected="passed")
     )
-    assert toy_fault.mark().exists()
     assert (last.injected, last.undone) == ("passed", "unknown")
-    assert "another machine" in " ".join(last.findings or ())
-
-
-def test_after_a_reboot_the_file_still_counts(leftovers: Leftovers) -> None:
-    toy_fault.mark().touch()
-    intents.keep(an_intent(machine="this one, before"))
-    assert ending(leftovers, outcome("accepted")).undone == "passed"
-    assert not toy_fault.mark().exists()
+    assert f"the fault agent on {HOST} has not said what is left" in " ".join(last.findings or ())
 
 
 @pytest.mark.parametrize("intent", ["{", "null", '{"fault": "mark"}'])
-def test_an_intent_in_the_stream_that_is_none_leaves_it_unknown(leftovers: Leftovers, intent: str) -> None:
-    last = ending(leftovers, outcome("accepted"), outcome("steady_state", intent=intent))
+def test_an_intent_in_the_stream_that_is_none_leaves_it_unknown(orders: PaperOrders, intent: str) -> None:
+    last = ending(orders, outcome("accepted"), outcome("steady_state", intent=intent))
     assert (last.injected, last.undone) == ("unknown", "unknown")
 
 
-def test_the_intent_of_another_drill_is_not_this_drills(leftovers: Leftovers) -> None:
+def test_the_intent_of_another_drill_is_not_this_drills(orders: PaperOrders) -> None:
     toy_fault.mark().touch()
     foreign = encoded(an_intent(topic="y.drills.results"))
-    assert ending(leftovers, outcome("accepted"), outcome("steady_state", intent=foreign)).undone == "unknown"
+    assert ending(orders, outcome("accepted"), outcome("steady_state", intent=foreign)).undone == "unknown"
     assert toy_fault.mark().exists()
 
 
@@ -337,41 +278,8 @@ def test_the_intent_of_another_drill_is_not_this_drills(leftovers: Leftovers) ->
     [{"fault": "of-a-later-version"}, {"service": "gone"}, {"aim": Aim(params={"no_such": 1})}],
     ids=["fault", "service", "parameter"],
 )
-def test_what_this_version_cannot_undo_is_said_and_moved_aside(leftovers: Leftovers, fields: dict[str, Any]) -> None:
-    intents.keep(an_intent(**fields))
-    leftovers.undo()
-    (name,) = files()
-    assert name.endswith(".unreadable")
+def test_what_this_version_cannot_undo_is_said(orders: PaperOrders, fields: dict[str, Any]) -> None:
     text = encoded(an_intent(**fields))
-    last = ending(leftovers, outcome("accepted"), outcome("steady_state", intent=text))
+    last = ending(orders, outcome("accepted"), outcome("steady_state", intent=text))
     assert (last.injected, last.undone) == ("unknown", "unknown")
-    assert "this runner cannot undo the fault" in " ".join(last.findings or ())
-
-
-def test_what_stays_is_undone_when_its_drill_has_ended_and_what_cannot_be_undone_is_kept(
-    leftovers: Leftovers, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    intents.keep(an_intent())
-    with monkeypatch.context() as patched:
-        patched.setattr(toy_fault.Mark, "undo", broken)
-        leftovers.undo()
-        leftovers.forget()
-        assert len(files()) == 1
-    leftovers.forget()
-    assert files() == []
-
-
-def broken(_fault: toy_fault.Mark) -> None:
-    raise RuntimeError("no")
-
-
-def test_what_the_file_tells_of_is_undone_before_kafka_answers(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """If Kafka itself was struck, it does not answer until the fault is undone."""
-    monkeypatch.setitem(FAULTS, toy_fault.MARK.name, toy_fault.MARK)
-    monkeypatch.setattr(runner, "_STOP_WITHIN_S", 0.1)
-    monkeypatch.setattr(reader, "_TIMEOUT_S", 0.5)
-    toy_fault.mark().touch()
-    intents.keep(an_intent("d1", "drills.results"))
-    with runner_in_a_thread(Settings(kafka=KafkaSettings(bootstrap_servers="127.0.0.1:1"))):
-        wait_until(lambda: not toy_fault.mark().exists(), what="the undo")
-    assert len(files()) == 1, "its last event is still to be written"
+    assert "this runner cannot undo the drill's faults" in " ".join(last.findings or ())

@@ -11,8 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from consumers.service import service
 from drills.catalogue import catalogue, find
 from drills.faults import FAULTS, fault_named
+from drills.faults.running_system import RunningSystem
 from drills.running import choice
 from drills.running.plan import Plan, longest_s, make_plan
 from schemas.records import DrillCommand, Scalar
@@ -59,10 +61,11 @@ def chosen(status: SystemStatus | None, **fields: Any) -> str:
     wanted = plan(**fields)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("standfast.core.status.read", lambda: status)
-        running = choice.system_of(wanted, SETTINGS)
+        search = service(wanted.service, SETTINGS)
         (fault,) = wanted.faults
-        with closing(fault.kind.make(running, fault.aim)) as injector:
-            return choice.chosen(injector, running, wanted.limits).processes[0].id
+        with closing(fault.kind.make(RunningSystem(SETTINGS, search), fault.aim)) as injector:
+            statuses = {"here": status} if status is not None else {}
+            return choice.chosen(injector, search, lambda: statuses, wanted.limits).processes[0].id
 
 
 def test_every_drill_of_the_catalogue_runs_with_its_defaults() -> None:

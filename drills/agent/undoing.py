@@ -14,20 +14,20 @@ _log = structlog.get_logger()
 class Undoing:
     """The undo of one fault. An exception in it becomes a finding, because the drill still needs its final event."""
 
-    def __init__(self, injector: Injector, drill_id: str) -> None:
+    def __init__(self, injector: Injector, name: str) -> None:
         self._injector = injector
-        self._drill_id = drill_id
-        self._is_done = False
+        self._name = name
+        self.is_done = False  # `undo` has succeeded
         self._last_logged = ""
 
     def undo(self) -> Finding | None:
         """Undoes the fault, unless that has succeeded before; returns None after a success, else the finding."""
-        if not self._is_done:
+        if not self.is_done:
             try:
                 self._injector.undo()
             except Exception as error:  # noqa: BLE001 - after any error the undo is tried again
                 return self._failed("failed", "the fault could not be taken away", error)
-            self._is_done = True
+            self.is_done = True
         return None
 
     def undo_and_check(self) -> Finding:
@@ -43,6 +43,6 @@ class Undoing:
     def _failed(self, check: Check, what: str, error: Exception) -> Finding:
         text = f"{what} ({type(error).__name__}: {error})"
         if text != self._last_logged:  # the caller tries ten times a second
-            _log.warning(what, drill_id=self._drill_id, exc_info=error)
+            _log.warning(what, fault=self._name, exc_info=error)
         self._last_logged = text
         return Finding(check, text)
