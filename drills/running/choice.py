@@ -27,7 +27,7 @@ def chosen(
     `still_struck`: the victims of this drill's earlier faults that still last. The system need not be whole then.
     """
     if not still_struck:
-        refuse_unless_ready(merged(statuses()))
+        refuse_unless_ready(merged(_of_service(statuses(), service)))
     try:
         target = injector.choose()
     except ClusterError as error:
@@ -40,6 +40,16 @@ def chosen(
         refuse_if_last(workers, target.standbys, status, service)
     _refuse_beyond(limits, workers, (target, *still_struck), status, service)
     return target
+
+
+def _of_service(statuses: Mapping[str, SystemStatus], service: Service) -> Mapping[str, SystemStatus]:
+    """The hosts that run workers of the service, or all if none does."""
+    serving = {
+        host: status
+        for host, status in statuses.items()
+        if any(worker.service == service.name for worker in status.workers)
+    }
+    return serving or statuses
 
 
 def _workers(target: Target) -> tuple[Process, ...]:

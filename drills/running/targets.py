@@ -26,7 +26,7 @@ def read_status() -> SystemStatus | None:
 def refuse_unless_ready(status: SystemStatus | None) -> None:
     """Raises DrillRejected if the system is not ready: a drill would prove nothing."""
     if status is None:
-        raise DrillRejected("no system runs on the drill runner's machine; start one: standfast up")
+        raise DrillRejected("no system runs: no host writes its status; start one: standfast up")
     if status.state != "ready":
         raise DrillRejected(f"the system is {status.state} ({status.detail or 'no detail'}); wait until it is ready")
 
