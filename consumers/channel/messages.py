@@ -37,7 +37,7 @@ class Fork(msgspec.Struct, frozen=True, tag=True):
 class Suspected(msgspec.Struct, frozen=True, tag=True):
     """To a worker: all records that were being computed when a worker died, as partition, offset and deaths."""
 
-    records: list[tuple[int, int, int]]
+    records: list[tuple[int, int, float]]
 
 
 class Cleared(msgspec.Struct, frozen=True, tag=True):

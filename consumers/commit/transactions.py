@@ -9,7 +9,6 @@ then tell whether the transaction was committed.
 from __future__ import annotations
 
 import contextlib
-import itertools
 import time
 from collections.abc import Callable, Mapping
 
@@ -27,11 +26,14 @@ from standfast.core.kafka_errors import error_of, is_fenced
 from standfast.core.producers import let_go
 
 _OFFSETS_S = 0.3  # the shortest time after which a call that sends offsets is taken for hung
-# The same with a single broker: a retry would find no other one, so the call's own time-out is waited for.
-_ONE_BROKER_S = TIMEOUT_S + 1.0
+# The same with a single broker, and the shortest time for its first answer to a new client: a retry finds no other
+# broker. But when a broker that starts tells its clients of no broker yet, they drop it, and calls that are under way
+# wait for the dropped one for ever: waiting for the calls' own time-out made answers 11 s late, for each such call.
+_ONE_BROKER_S = 1.0
 _NUDGE_S = 0.1  # the longest wait for one flush, and for the metadata request that follows it
 # With several brokers: librdkafka retries a refused InitProducerId request after 500 ms, a new client asks at once. So
-# the client is replaced this early, and from the fifth attempt on after twice the time of the one before.
+# the client is replaced this early, and from the fifth attempt on after twice the time of the one before. Only the very
+# first attempt may take longer: Kafka may have to create __transaction_state.
 _RECONNECT_S = 0.2
 _RECONNECTS = 5
 _ANSWER_S = 0.04  # how soon a refusal is noticed
@@ -77,6 +79,7 @@ class ExactlyOnce:
         self._watched = False
         self._prepared: Mapping[TopicPartitionKey, int] | None = None
         self._several_brokers = False
+        self._has_connected = False
         self._patience = CallTimeout(_OFFSETS_S)
 
     def connect(self) -> None:
@@ -84,19 +87,15 @@ class ExactlyOnce:
 
         Raises Fenced, and NotInitialised if it has failed for a minute although Kafka answers.
         """
-        reconnects, answers = self._several_brokers, False
-        deadline = time.monotonic() + _INITIALISE_S
-        for attempt in itertools.count():
-            backoff.wait(attempt // 2 if reconnects else attempt)
-            within_s = _RECONNECT_S * 2 ** max(0, attempt - _RECONNECTS) if reconnects else TIMEOUT_S
-            if not answers:  # no broker answers: another process would not do better
-                deadline = time.monotonic() + _INITIALISE_S
+        attempt, deadline = 0, time.monotonic() + _INITIALISE_S
+        while True:
+            backoff.wait(attempt // 2 if self._several_brokers else attempt)
             answers = False
             try:
                 # This also connects the client: without it one start in three waits 500 ms.
                 self._several_brokers = len(self._producer.list_topics(timeout=TIMEOUT_S).brokers) > 1
                 answers = True
-                self._initialise(min(within_s, TIMEOUT_S))
+                self._initialise(self._first_answer_s(attempt))
             except KafkaException as exception:
                 error = error_of(exception)
                 _raise_if_fenced(error)
@@ -106,7 +105,18 @@ class ExactlyOnce:
                 log("transactions not initialised yet", error=error.str(), attempt=attempt)
                 self._replace()
             else:
+                self._has_connected = True
                 return
+            attempt += 1
+            if not answers:  # no broker answers: another process would not do better, and the first answer is used soon
+                attempt, deadline = min(attempt, 3), time.monotonic() + _INITIALISE_S
+
+    def _first_answer_s(self, attempt: int) -> float:
+        """How long a new client is waited for; the number of brokers must be known."""
+        if not self._has_connected and attempt == 0:
+            return TIMEOUT_S
+        shortest = _RECONNECT_S if self._several_brokers else _ONE_BROKER_S
+        return float(min(TIMEOUT_S, shortest * 2 ** max(0, attempt - _RECONNECTS)))
 
     def _initialise(self, within_s: float) -> None:
         """Raises KafkaException if Kafka does not answer in time, and as soon as it refuses.
@@ -182,7 +192,8 @@ class ExactlyOnce:
     def _send_offsets(self, work: Work) -> None:
         """Adds the offsets; raises Hung when that takes too long.
 
-        That happens with a single broker too: one that stood still has been removed from its own cluster.
+        That happens with a single broker too: one that stood still, or was killed, is not in its own cluster for a
+        while, and librdkafka drops a broker that is in no metadata response.
         """
         producer = self._producer
 
@@ -190,8 +201,9 @@ class ExactlyOnce:
             producer.send_offsets_to_transaction(work.positions(), work.membership, TIMEOUT_S)
 
         began = time.monotonic()
+        shortest = 0.0 if self._several_brokers else _ONE_BROKER_S
         try:
-            self._beside.call(send, min(self._patience.seconds, TIMEOUT_S) if self._several_brokers else _ONE_BROKER_S)
+            self._beside.call(send, min(max(self._patience.seconds, shortest), TIMEOUT_S))
         except Hung:
             self._patience.hung()
             raise

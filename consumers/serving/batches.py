@@ -13,7 +13,7 @@ from consumers.commit.work import Work
 from consumers.requests.admission import Admission, Admitted, DeadLetter, Decision, Origin, Refused
 from consumers.requests.answers import Answers, Outgoing
 from consumers.serving.breaker import Ask, Outcome
-from consumers.serving.suspects import DEATHS_ALLOWED, KnownSuspects, record_id
+from consumers.serving.suspects import ALONE_FROM, DEATHS_ALLOWED, KnownSuspects, record_id
 from consumers.serving.tally import Tally
 from schemas.records import Item
 
@@ -35,6 +35,7 @@ class Batches:
 
     A record that was being computed when its worker died is computed alone the next time, and the heartbeat names no
     other record meanwhile: a second death then counts against this record only. After it the record is dead-lettered.
+    A kill from outside is half a death: one of them delays nobody by computing records alone.
     """
 
     def __init__(
@@ -111,17 +112,21 @@ class Batches:
         decisions = []
         for index, record in enumerate(records):
             deaths = suspected.get(ids[index], 0) if suspected else 0
-            if deaths:
+            alone = deaths >= ALONE_FROM
+            if alone:
                 self._heartbeat.begin([ids[index]])
             decisions.append(self._decide(record, deaths, index < shed))
-            if deaths:
+            if alone:
                 self._heartbeat.begin(ids)
         self._heartbeat.end()
         return decisions
 
-    def _decide(self, origin: Origin, deaths: int, shed: bool) -> Decision:
+    def _decide(self, origin: Origin, deaths: float, shed: bool) -> Decision:
         if deaths >= DEATHS_ALLOWED:
-            reason = f"{deaths} workers died while computing it; fix the record or the model, then send it again"
+            reason = (
+                f"{deaths:g} workers died while computing it (a kill that may have come from outside counts half); "
+                "fix the record or the model, then send it again"
+            )
             return DeadLetter(origin, reason, "poison")
         try:
             return self._admission.decide(origin, self.ahead_ms, shed=shed)
@@ -133,8 +138,10 @@ class Batches:
         """Scores, or why there are none, by `id()` of the request."""
         outcomes_by_id: dict[int, Outcome] = {}
         suspected = self.suspects.deaths
-        together = [pair for pair in admitted if pair[1] not in suspected] if suspected else admitted
-        alone = [[pair] for pair in admitted if pair[1] in suspected] if suspected else []
+        together, alone = admitted, list[list[tuple[Admitted, RecordId]]]()
+        if suspected:
+            alone = [[pair] for pair in admitted if suspected.get(pair[1], 0) >= ALONE_FROM]
+            together = [pair for pair in admitted if suspected.get(pair[1], 0) < ALONE_FROM]
         for group in ([together] if together else []) + alone:
             self._heartbeat.begin([record for _, record in group])
             outcomes = self._ask([request.query for request, _ in group])

@@ -1,5 +1,8 @@
 """Records that were being computed when their worker died: tried alone next time, dead-lettered after the second death.
 
+A kill that probably came from outside counts half: after the first of them the records are computed as usual, and only
+a record that was being computed at four of them is dead-lettered.
+
 The supervisor keeps them, tells its workers, and saves them in one small file per service. In that file a record is
 named by its topic's id, not by the topic's name: another cluster's topic, or one that was deleted and made again, has
 other records at the same offsets.
@@ -20,6 +23,8 @@ from schemas.topics import BULK_SUFFIX
 from standfast.core.keeping import set_aside, write_whole
 
 DEATHS_ALLOWED = 2
+ALONE_FROM = 1  # deaths
+_OUTSIDE = 0.5  # how much of a death a kill from outside counts
 _KEPT = 4096  # the most records: as many as a heartbeat names, and a message to a worker has room for
 _BULK = 1 << 20  # added to the partition of a bulk request; more than a topic has partitions
 _log = structlog.get_logger()
@@ -39,7 +44,7 @@ class KnownSuspects:
     """What a worker knows: `deaths` by record, replaced as a whole, so that any thread may read them."""
 
     def __init__(self) -> None:
-        self.deaths: Mapping[RecordId, int] = {}
+        self.deaths: Mapping[RecordId, float] = {}
 
     def committed(self, offsets: Mapping[tuple[str, int], int]) -> list[RecordId]:
         """Forgets and returns the records before these committed offsets: no worker will compute them again."""
@@ -84,12 +89,19 @@ class Suspects:
         for oldest in list(self._deaths)[:-_KEPT]:
             del self._deaths[oldest]
 
+    def relieve(self, records: Iterable[RecordId]) -> None:
+        """Makes the death that was counted last against each of the records a kill from outside."""
+        for record in records:
+            key = (self._id_of(record), *record)
+            if key in self._deaths:
+                self._deaths[key] -= 1 - _OUTSIDE
+
     def clear(self, records: Iterable[RecordId]) -> None:
         """Forgets records that are committed."""
         for record in records:
             self._deaths.pop((self._id_of(record), *record), None)
 
-    def read(self) -> dict[RecordId, int]:
+    def read(self) -> dict[RecordId, float]:
         """Deaths by record of the topics as they are now; empty when no record is suspected."""
         ids = {self._ids.get(topic, topic) for topic in self._topics}
         return {
@@ -112,9 +124,9 @@ class Suspects:
         return self._ids.get(topic, topic)
 
 
-def _read(path: Path) -> dict[tuple[str, int, int], int]:
+def _read(path: Path) -> dict[tuple[str, int, int], float]:
     try:
-        rows = msgspec.json.decode(path.read_bytes(), type=list[tuple[str, int, int, int]])
+        rows = msgspec.json.decode(path.read_bytes(), type=list[tuple[str, int, int, float]])
     except FileNotFoundError:
         return {}
     except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:

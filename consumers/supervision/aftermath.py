@@ -19,6 +19,7 @@ from consumers.process.worker_process import suspects_file
 from consumers.service import Service
 from consumers.serving.suspects import Suspects
 from consumers.supervision.member import Member
+from consumers.supervision.outside_kills import OutsideKills
 from standfast.core import clients, telemetry
 from standfast.core.processes.child import signal_name
 from standfast.core.settings import Settings
@@ -38,6 +39,7 @@ class Aftermath:
         self._settings = settings
         self._threads = ThreadPoolExecutor(8, thread_name_prefix=f"fence-{service.name}")
         self._suspects = Suspects(suspects_file(service), (service.requests, service.bulk_requests))
+        self._outside = OutsideKills()
         self._admin: AdminClient | None = None
         self._being_fenced: set[str] = set()
 
@@ -60,14 +62,30 @@ class Aftermath:
         return slot in self._being_fenced
 
     def blame(self, member: Member) -> tuple[RecordId, ...]:
-        """Marks and returns the records that the process was computing when it died."""
+        """Marks and returns the records that the process was computing when it died.
+
+        If the process hung and was killed for it, the death counts in full, whatever its exit status says.
+        """
         try:
             computing = member.heartbeat.read().computing
         except (OSError, ValueError) as error:
             _log.error("nobody knows what a dead worker was computing", worker=member.name, error=str(error))
             return ()
         self._suspects.blame(computing)
+        self._relieve(self._outside.died(member.pid, () if member.hung else computing))
         return computing
+
+    def ended(self, event: Exited) -> bool:
+        """Takes half of the death back from the process's records if it was killed from outside; whether it did."""
+        return self._relieve(self._outside.ended(event.pid, event.status))
+
+    def _relieve(self, records: tuple[RecordId, ...]) -> bool:
+        if not records:
+            return False
+        self._suspects.relieve(records)
+        _log.info("a worker was killed from outside; its records count half", records=len(records))
+        self._threads.submit(self._suspects.save)
+        return True
 
     def log_blamed(self, worker: str, records: tuple[RecordId, ...]) -> None:
         """Logs the records that `blame` returned, and saves the suspects in the background.
@@ -92,7 +110,11 @@ class Aftermath:
         return Suspected([(*record, deaths) for record, deaths in self._suspects.read().items()])
 
     def watch_topics(self, changed: Callable[[], None]) -> None:
-        """Looks up the ids of the request topics every 5 s, in the background; calls `changed` when one has changed."""
+        """Looks up the ids of the request topics every 5 s, in the background; calls `changed` when one has changed.
+
+        It also looks for processes that the kernel has killed.
+        """
+        self._outside.look()
         loop = asyncio.get_running_loop()
         self._threads.submit(self._identify, loop, changed)
         loop.call_later(_ASK_AGAIN_S, self.watch_topics, changed)

@@ -60,6 +60,7 @@ class HangWatch:
                 reason = _hangs(member, self._limits)
                 if reason is not None:
                     _log.warning("worker hangs and is killed", worker=member.name, pid=member.pid, reason=reason)
+                    member.hung = True
                     member.kill()
             for nursery in self._nurseries():
                 reason = nursery_hangs(nursery, self._limits)

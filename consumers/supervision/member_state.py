@@ -22,6 +22,7 @@ class MemberState:
         self.failing = ""
         self.waiting = ""
         self.left = False
+        self.hung = False
         self.load: LoadReport | None = None
         self.load_at = 0.0
         self.vacant_since: float | None = None

@@ -213,6 +213,8 @@ class ReplicaSet:
     def exited(self, event: Exited) -> None:
         """Logs and counts how a process ended; its successor was activated when its channel closed."""
         self._aftermath.record(event, expected=event.status == 0 or self._stopping)
+        if self._aftermath.ended(event):
+            self._warn()
 
     # What a worker reports
 

@@ -7,6 +7,7 @@ can never both write a final event for one drill.
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -20,6 +21,7 @@ from drills.control.retry import Retry
 from schemas.codec import Codec, Encoding
 from schemas.records import DrillEvent
 from standfast.core import clients
+from standfast.core.bounded import CallThread, CallTimeout, Hung
 from standfast.core.errors import Fenced
 from standfast.core.kafka_errors import error_of, is_fenced
 from standfast.core.processes import role_word
@@ -27,6 +29,7 @@ from standfast.core.producers import let_go
 from standfast.core.settings import Settings
 
 _TIMEOUT_S = 10.0  # of each call to Kafka
+_OFFSETS_S = 1.0  # the shortest time after which a call that sends offsets is taken for hung
 _NAME = "standfast-drills"
 _PURGED = {KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT}  # noqa: SLF001 - of records behind a refused one
 _TRIES = 3  # of a dead letter that Kafka neither accepts nor refuses
@@ -71,6 +74,8 @@ class Journal:
         self._stopping = stopping
         self._topic = settings.kafka.topic_prefix + TOPIC
         self._outage = Retry("the outcome stream cannot be written", stopping)
+        self._beside = CallThread()
+        self._patience = CallTimeout(_OFFSETS_S)
         self._producer = self._built()
 
     def connect(self) -> None:
@@ -115,7 +120,7 @@ class Journal:
                 _produce(producer, errors.of_letter, letter.topic, letter.value, letter.key, letter.headers)
             role_word.beat()  # the schema registry above and the commit below may each take several seconds
             if entry.offsets:
-                producer.send_offsets_to_transaction(list(entry.offsets), entry.group, _TIMEOUT_S)
+                self._send_offsets(producer, entry)
             producer.commit_transaction(_TIMEOUT_S)
         except KafkaException as exception:
             _raise_if_fenced(exception)
@@ -123,6 +128,24 @@ class Journal:
             self._outage.wait(error_of(exception).str())
             return self._committed_after_all(entry, error_of(exception))
         return True
+
+    def _send_offsets(self, producer: Producer, entry: JournalEntry) -> None:
+        """Adds the offsets; raises Hung when that takes too long.
+
+        After the death of a single broker the call never returned: the runner was killed by the supervisor a minute
+        later, and every command of that minute was refused as too late.
+        """
+
+        def send() -> None:
+            producer.send_offsets_to_transaction(list(entry.offsets), entry.group, _TIMEOUT_S)
+
+        began = time.monotonic()
+        try:
+            self._beside.call(send, min(self._patience.seconds, _TIMEOUT_S))
+        except Hung:
+            self._patience.hung()
+            raise
+        self._patience.returned(time.monotonic() - began)
 
     def _encoded(self, event: DrillEvent, encoding: Encoding) -> bytes:
         """The event in its command's encoding; if that fails, as ASCII JSON, which can hold any event."""

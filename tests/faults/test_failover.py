@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from consumers.channel.heartbeat import Heartbeat
 from standfast.core.status import WorkerStatus
 from tests.support.history import RequestHistory
 from tests.support.toys.toys import Toys, is_alive
@@ -44,6 +45,20 @@ def serving(toys: Toys, number: int) -> WorkerStatus:
     return workers[number % len(workers)]
 
 
+def computing(toys: Toys, partition: int) -> WorkerStatus | None:
+    """The worker that serves this partition, if it is computing a record of it now."""
+    for slot in (toys.home / "run" / "slots").iterdir():
+        if slot.suffix:
+            continue
+        heartbeat = Heartbeat(slot)
+        seen = heartbeat.read()
+        heartbeat.close()
+        if seen.tick_age < 0.2 and partition in {number for number, _ in seen.computing}:
+            rows = [row for row in toys.active() if partition in row.partitions.get(toys.topic("search.requests"), ())]
+            return next((row for row in rows if is_alive(row.pid)), None)
+    return None
+
+
 def under_load(toys: Toys, history: RequestHistory, how: signal.Signals, times: int) -> None:
     """1,000 requests at 200 per second while `times` workers get the signal, each after the one before was replaced."""
     load = loading(history, 1000, 200)
@@ -68,7 +83,7 @@ def test_workers_asked_to_stop_under_load(toys: Toys, history: RequestHistory) -
 
 
 @pytest.mark.parametrize("word", ["die", "crash"])
-def test_a_record_that_kills_its_worker_is_put_aside_after_the_second_death(
+def test_a_record_that_kills_its_worker_is_put_aside_after_the_second_death_or_the_fourth_like_a_kill_from_outside(
     toys: Toys, history: RequestHistory, word: str
 ) -> None:
     (partition, *_) = serving(toys, 0).partitions[toys.topic("search.requests")]
@@ -82,6 +97,23 @@ def test_a_record_that_kills_its_worker_is_put_aside_after_the_second_death(
     letter = history.dead_letter(poison)
     assert letter["error-reason"].startswith(b"2 workers died while computing it")
     assert letter["error-partition"] == b"%d" % partition
+
+
+def test_a_request_that_was_being_computed_at_three_kills_from_outside_is_answered(
+    toys: Toys, history: RequestHistory
+) -> None:
+    """After two, as random as they were, it was put aside as what had killed its workers."""
+    partition = serving(toys, 0).partitions[toys.topic("search.requests")][0]
+    died = "records were being computed when their worker died"
+    before = toys.logged(died)
+    request_id = history.send("sleep 2", partition)
+    for kills in range(1, 4):
+        victim = wait_until(lambda: computing(toys, partition), 60, what="a worker that computes the request")
+        toys.kill(victim.pid)
+        wait_until(lambda kills=kills: toys.logged(died) == before + kills, 60, what="its death in the log")  # type: ignore[misc]
+    history.exactly_once()
+    assert len(history.answers(request_id)) == 1
+    toys.whole()
 
 
 def test_a_stopped_worker_is_replaced_and_cannot_come_back(toys: Toys, history: RequestHistory) -> None:

@@ -115,6 +115,9 @@ class TransactionStage:
         monkeypatch.setattr(backoff, "_TRIES_S", (0.0,))
         self.delivery = ExactlyOnce(self.build, lambda _: "group", {}, self.retried.append, NoReplies())
 
+    def has_one_broker(self) -> None:
+        self.brokers = self.producers[0].brokers = 1
+
     def build(self) -> Producer:
         self.producers.append(ScriptedProducer(self.script, self.says, self.brokers))
         return cast(Producer, self.producers[-1])
@@ -328,7 +331,7 @@ def test_with_one_broker_too_offsets_that_never_come_back_are_given_up(
 ) -> None:
     """The broker was stopped for longer than the session: the worker waited for ever, though Kafka had gone on."""
     monkeypatch.setattr(transactions, "_ONE_BROKER_S", 0.05)
-    stage.brokers = 1
+    stage.has_one_broker()
     never = threading.Event()
     stage.script["offsets"] = [never]
     stage.delivery.connect()
@@ -337,6 +340,44 @@ def test_with_one_broker_too_offsets_that_never_come_back_are_given_up(
     stage.delivery.deliver(WORK)
     never.set()
     assert stage.producers[1].calls == ["init", *ONCE]
+
+
+def test_a_single_broker_that_came_back_is_asked_by_a_new_client_before_the_calls_own_time_out(
+    stage: TransactionStage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After the broker's death each call that was under way made answers 11 s late."""
+    assert max(transactions._ONE_BROKER_S, transactions._OFFSETS_S) < transactions.TIMEOUT_S / 5
+    monkeypatch.setattr(transactions, "_ONE_BROKER_S", 0.0)
+    stage.has_one_broker()
+    stage.delivery.connect()
+    stage.script["init"] = [TIMED_OUT]
+    stage.delivery.connect()
+    assert [producer.calls for producer in stage.producers] == [["init", "init"], ["init"]]
+
+
+def test_only_the_first_client_of_all_is_given_the_time_to_start_kafka(
+    stage: TransactionStage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transactions, "_RECONNECT_S", 0.0)
+    stage.script["init"] = [TIMED_OUT, error(KafkaError.COORDINATOR_NOT_AVAILABLE), TIMED_OUT]
+    stage.delivery.connect()
+    first, second, third = (producer.calls for producer in stage.producers)
+    assert first == ["init", "init"], "asked again, then refused"
+    assert (second, third) == (["init"], ["init"]), "replaced though nobody refused"
+
+
+def test_an_outage_however_long_does_not_make_the_waits_after_it_longer(
+    stage: TransactionStage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits: list[int] = []
+    monkeypatch.setattr(backoff, "wait", waits.append)
+    stage.has_one_broker()
+    stage.script["list"] = [error(KafkaError._TRANSPORT) for _ in range(20)]
+    stage.script["init"] = [error(KafkaError.NOT_COORDINATOR)]
+    stage.delivery.connect()
+    assert len(waits) == 22
+    assert max(waits[:21]) <= 3
+    assert waits[21] == 4
 
 
 def test_transactions_are_initialised_until_it_works_with_a_new_producer_each_time(stage: TransactionStage) -> None:

@@ -70,7 +70,7 @@ class BatchBench:
         return list(self.done.outgoing)
 
 
-def suspect(bench: BatchBench, deaths: dict[tuple[int, int], int]) -> None:
+def suspect(bench: BatchBench, deaths: dict[tuple[int, int], float]) -> None:
     bench.suspects.deaths = deaths
 
 
@@ -135,6 +135,12 @@ def test_a_suspect_is_computed_alone_with_only_its_name_in_the_heartbeat(bench: 
     assert outcomes(written) == [("a", "ok"), ("b", "ok"), ("c", "ok")]
     assert bench.model.groups == [["a", "c"], ["b"]]
     assert bench.model.blamed[1] == ((0, 2),)
+
+
+def test_after_one_kill_from_outside_nothing_is_computed_alone(bench: BatchBench) -> None:
+    suspect(bench, {(0, 1): 0.5, (0, 2): 0.5, (1, 2): 1.5})
+    bench.work((0, 1, query("a")), (0, 2, query("b")), (1, 2, query("c")))
+    assert bench.model.groups == [["a", "b"], ["c"]]
 
 
 def test_whoever_dies_of_decoding_a_record_is_known_too(bench: BatchBench, monkeypatch: pytest.MonkeyPatch) -> None:
