@@ -6,6 +6,8 @@ A new fault is a file with a `Kind` (`drills.faults.injector`) and an entry in t
 from __future__ import annotations
 
 from drills.faults.controller import CONTROLLER
+from drills.faults.coordinator import COORDINATOR
+from drills.faults.freeze import FREEZE
 from drills.faults.hang import HANG
 from drills.faults.host import HOST
 from drills.faults.injector import Kind
@@ -19,7 +21,20 @@ from drills.params import nearest
 from standfast.core.errors import UsageError
 
 FAULTS: dict[str, Kind] = {
-    kind.name: kind for kind in (KILL, HANG, TWO, STANDBY, STOP, LEADER, CONTROLLER, SUPERVISOR, HOST)
+    kind.name: kind
+    for kind in (
+        KILL,
+        HANG,
+        TWO,
+        STANDBY,
+        STOP,
+        LEADER,
+        CONTROLLER,
+        COORDINATOR,
+        FREEZE,
+        SUPERVISOR,
+        HOST,
+    )
 }
 
 
