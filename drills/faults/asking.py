@@ -55,6 +55,17 @@ def broker_in_role(system: RunningSystem, aim: Aim, chance: random.Random) -> in
     return chance.choice(sorted(leaders - {active_controller(system)} or leaders))
 
 
+def a_follower(system: RunningSystem, aim: Aim, chance: random.Random) -> int:
+    """The id of a follower of the aim's partition, else of any; the controller only if no other broker follows."""
+    if "follower" in aim.target:
+        return broker_in_role(system, aim, chance)
+    partitions = _partitions(metadata_of(system), system, aim).values()
+    followers = {broker for partition in partitions for broker in set(partition.isrs) - {partition.leader}}
+    if not followers:
+        raise DrillRejected(f"no partition of {system.service.requests} has a follower in sync")
+    return chance.choice(sorted(followers - {active_controller(system)} or followers))
+
+
 def coordinator(system: RunningSystem, group: str) -> int:
     """The id of the broker that coordinates the group, named with or without our prefix; raises DrillRejected."""
     prefix = system.settings.kafka.topic_prefix

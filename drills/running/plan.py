@@ -67,6 +67,7 @@ class Plan:
     rate: float
     before_s: float
     after_s: float
+    deadline_ms: float
     recover_within_s: float
     answer_within_s: float
     restore_within_s: float
@@ -104,6 +105,7 @@ def make_plan(command: DrillCommand, drill_id: str, settings: Settings) -> Plan:
         rate=float(values["rate"]),
         before_s=float(values["before_s"]),
         after_s=float(values["after_s"]),
+        deadline_ms=float(values["deadline_ms"]),
         recover_within_s=float(values["recover_within_s"]),
         answer_within_s=float(values["answer_within_s"]),
         restore_within_s=float(values["restore_within_s"]),

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
@@ -22,6 +22,7 @@ from drills.control.events import bounded
 from drills.control.outcomes import Outcome
 from drills.faults import FAULTS, controller, coordinator, freeze, leader
 from drills.faults.injector import Aim, Process, Target
+from drills.faults.kafka_fault import KafkaFault
 from drills.faults.process_handle import ProcessHandle
 from drills.faults.running_system import RunningSystem
 from drills.running import intents, runner
@@ -224,7 +225,11 @@ def system(sleepers: list[subprocess.Popen[bytes]], monkeypatch: pytest.MonkeyPa
     return RunningSystem(SETTINGS, service("search", SETTINGS), ForeignSystem(running))
 
 
-@pytest.mark.parametrize("name", sorted(FAULTS))
+# Those on topics and groups, which strike no process and have to ask Kafka: `tests/faults/test_kafka_faults.py`.
+ON_KAFKA = {name for name, kind in FAULTS.items() if issubclass(cast("type", kind.make), KafkaFault)}
+
+
+@pytest.mark.parametrize("name", sorted(FAULTS.keys() - ON_KAFKA - {"broker-below-min-isr"}))
 def test_every_fault_is_resumed_from_what_was_written(
     state: Path, system: RunningSystem, sleepers: list[subprocess.Popen[bytes]], name: str
 ) -> None:

@@ -103,7 +103,7 @@ def test_at_least_once_delivery_promises_no_single_answers() -> None:
     ("fields", "message"),
     [
         ({"drill": "worker-kil"}, "did you mean worker-kill?"),
-        ({"drill": "x" * 900_000}, "there are: broker-bounce, broker-coordinator-kill"),
+        ({"drill": "x" * 900_000}, "there are: broker-"),
         ({"params": {"rat": 3}}, "did you mean rate?"),
         ({"params": {"rate": "40"}}, "rate = '40': give a number (1 to 2000)"),
         ({"params": {"rate": True}}, "rate = True"),
