@@ -5,12 +5,22 @@ A new fault is a file with a `Kind` (`drills.faults.injector`) and an entry in t
 
 from __future__ import annotations
 
+from drills.faults.below_min_isr import BELOW_MIN_ISR
 from drills.faults.controller import CONTROLLER
+from drills.faults.coordinator import COORDINATOR
+from drills.faults.freeze import FREEZE
 from drills.faults.hang import HANG
 from drills.faults.host import HOST
+from drills.faults.hot_key import HOT_KEY
+from drills.faults.incompatible import INCOMPATIBLE
 from drills.faults.injector import Kind
 from drills.faults.kill import KILL
+from drills.faults.lag import LAG
 from drills.faults.leader import LEADER
+from drills.faults.malformed_avro import MALFORMED_AVRO
+from drills.faults.oversize import OVERSIZE
+from drills.faults.poison import POISON
+from drills.faults.rebalance_storm import REBALANCE_STORM
 from drills.faults.standby import STANDBY
 from drills.faults.stop import STOP
 from drills.faults.supervisor import SUPERVISOR
@@ -19,7 +29,28 @@ from drills.params import nearest
 from standfast.core.errors import UsageError
 
 FAULTS: dict[str, Kind] = {
-    kind.name: kind for kind in (KILL, HANG, TWO, STANDBY, STOP, LEADER, CONTROLLER, SUPERVISOR, HOST)
+    kind.name: kind
+    for kind in (
+        KILL,
+        HANG,
+        TWO,
+        STANDBY,
+        STOP,
+        LEADER,
+        CONTROLLER,
+        COORDINATOR,
+        FREEZE,
+        SUPERVISOR,
+        HOST,
+        BELOW_MIN_ISR,
+        OVERSIZE,
+        REBALANCE_STORM,
+        LAG,
+        HOT_KEY,
+        POISON,
+        MALFORMED_AVRO,
+        INCOMPATIBLE,
+    )
 }
 
 
