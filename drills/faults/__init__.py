@@ -6,11 +6,15 @@ A new fault is a file with a `Kind` (`drills.faults.injector`) and an entry in t
 from __future__ import annotations
 
 from drills.faults.controller import CONTROLLER
+from drills.faults.crash_loop import CRASH_LOOP
 from drills.faults.hang import HANG
 from drills.faults.host import HOST
 from drills.faults.injector import Kind
 from drills.faults.kill import KILL
 from drills.faults.leader import LEADER
+from drills.faults.nursery import NURSERY
+from drills.faults.role import ROLE
+from drills.faults.short_freeze import SHORT_FREEZE
 from drills.faults.standby import STANDBY
 from drills.faults.stop import STOP
 from drills.faults.supervisor import SUPERVISOR
@@ -18,9 +22,22 @@ from drills.faults.two import TWO
 from drills.params import nearest
 from standfast.core.errors import UsageError
 
-FAULTS: dict[str, Kind] = {
-    kind.name: kind for kind in (KILL, HANG, TWO, STANDBY, STOP, LEADER, CONTROLLER, SUPERVISOR, HOST)
-}
+_KINDS = (
+    KILL,
+    HANG,
+    TWO,
+    STANDBY,
+    STOP,
+    LEADER,
+    CONTROLLER,
+    SUPERVISOR,
+    HOST,
+    SHORT_FREEZE,
+    CRASH_LOOP,
+    ROLE,
+    NURSERY,
+)
+FAULTS: dict[str, Kind] = {kind.name: kind for kind in _KINDS}
 
 
 def fault_named(name: str) -> Kind:

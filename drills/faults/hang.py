@@ -62,6 +62,19 @@ class Hang(WorkerFault):
             with contextlib.suppress(DrillRejected):
                 process.signal(SIGCONT)
 
+    def undone(self) -> Finding:
+        """Whether a successor serves and the old process has ended: two that serve one identity would both answer."""
+        finding = super().undone()
+        if finding.check != "passed":
+            return finding
+        old = [process for process in self.held if not process.dead_within(0)]
+        serving = {worker.pid for worker in self.system.workers()}
+        if beside := [process.process for process in old if process.process.pid not in serving]:
+            names = ", ".join(f"process {process.pid} ({process.id})" for process in beside)
+            return Finding("failed", f"{names} woke up and has not ended beside its successor; {finding.text}")
+        went_on = "it went on, as nobody had taken over" if old else "the old process has ended and cannot answer"
+        return Finding("passed", f"{finding.text}; {went_on}")
+
     def resume(self, target: Target) -> Finding:
         """`passed` if it is still stopped; `unknown` if not, because it may have been continued since."""
         super().resume(target)

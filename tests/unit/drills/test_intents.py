@@ -39,6 +39,19 @@ from tests.waiting import wait_until
 
 TOPIC = "x.drills.results"
 SETTINGS = Settings(kafka=KafkaSettings(topic_prefix="x."))
+# The others have tests of their own for this: what is left of them is no dead process.
+ENDING_A_PROCESS = [
+    "broker",
+    "controller",
+    "crash-loop",
+    "hang",
+    "host",
+    "kill",
+    "standby",
+    "stop",
+    "supervisor",
+    "two",
+]
 
 texts = st.text(st.characters(exclude_categories=("Cs",)), max_size=20)
 whole = st.integers(-(2**63), 2**63 - 1)
@@ -222,7 +235,7 @@ def system(sleepers: list[subprocess.Popen[bytes]], monkeypatch: pytest.MonkeyPa
     return RunningSystem(SETTINGS, service("search", SETTINGS), ForeignSystem(running))
 
 
-@pytest.mark.parametrize("name", sorted(FAULTS))
+@pytest.mark.parametrize("name", ENDING_A_PROCESS)
 def test_every_fault_is_resumed_from_what_was_written(
     state: Path, system: RunningSystem, sleepers: list[subprocess.Popen[bytes]], name: str
 ) -> None:
