@@ -13,6 +13,7 @@ from drills.faults.injector import Kind
 from drills.faults.kill import KILL
 from drills.faults.leader import LEADER
 from drills.faults.nursery import NURSERY
+from drills.faults.poll_stall import POLL_STALL
 from drills.faults.role import ROLE
 from drills.faults.short_freeze import SHORT_FREEZE
 from drills.faults.standby import STANDBY
@@ -36,6 +37,7 @@ _KINDS = (
     CRASH_LOOP,
     ROLE,
     NURSERY,
+    POLL_STALL,
 )
 FAULTS: dict[str, Kind] = {kind.name: kind for kind in _KINDS}
 

@@ -98,6 +98,13 @@ def test_a_short_freeze_replaces_nobody(stage: DrillStage, toys: Toys) -> None:
         assert pids(toys) == before
 
 
+def test_a_worker_whose_loop_stands_still_is_noticed_and_replaced(stage: DrillStage, toys: Toys) -> None:
+    before = {row.id: row.pid for row in toys.active()}
+    holds(run(stage, "worker-poll-stall"))
+    assert {row.id: row.pid for row in toys.active()} != before
+    assert toys.logged("its loop has made no step for 3 s") == 1
+
+
 @pytest.mark.parametrize("role", ["stream", pytest.param("profiles", marks=SLOW)])
 def test_a_role_is_killed_and_only_that_is_started_again(stage: DrillStage, toys: Toys, role: str) -> None:
     before = pids(toys)

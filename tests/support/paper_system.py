@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -17,6 +18,18 @@ from standfast.core.settings import KafkaSettings, Settings
 from standfast.core.status import RoleStatus, SystemStatus, WorkerStatus
 
 SETTINGS = Settings(kafka=KafkaSettings(topic_prefix="x."))
+_LOOPS = """
+import sys, time
+from consumers.channel.loop_steps import LoopSteps, loop_file
+from standfast.core.home import folder
+steps = LoopSteps(loop_file(folder("run", "slots"), sys.argv[1]))
+steps.reset()
+steps.step()
+print(flush=True)
+while True:
+    steps.step()
+    time.sleep(0.02)
+"""
 
 
 class PaperSystem:
@@ -42,6 +55,15 @@ class PaperSystem:
         """The pid of a new process, which waits; a shell starts sooner than Python does."""
         made = subprocess.Popen(["/bin/sh", "-c", "read _", *arguments], stdin=subprocess.PIPE)
         self.children.append(made)
+        return made.pid
+
+    def looping(self, name: str = "search-0", slot: str = "slot-0") -> int:
+        """Has the worker be a process whose loop makes steps, as a real worker's does; returns its pid."""
+        made = subprocess.Popen([sys.executable, "-c", _LOOPS, slot], stdout=subprocess.PIPE)
+        self.children.append(made)
+        assert made.stdout is not None
+        made.stdout.readline()
+        self.change_worker(name, pid=made.pid)
         return made.pid
 
     def worker(self, name: str = "search-0") -> WorkerStatus:

@@ -9,13 +9,16 @@ import os
 import signal
 from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 
+from consumers.channel.loop_steps import LoopSteps
 from drills.faults import FAULTS
 from drills.faults.injector import Injector
 from drills.faults.process_handle import ProcessHandle
 from schemas.records import Scalar
+from standfast.core import status
 from standfast.core.errors import DrillRejected
 from standfast.core.processes.stillness import is_stopped
 from tests.support.paper_system import PaperSystem, paper_system
@@ -139,6 +142,82 @@ def test_a_worker_that_wakes_beside_its_successor_is_not_undone_until_it_has_end
         undone = fault.undone()
         assert undone.check == "passed"
         assert "the old process has ended and cannot answer" in undone.text
+
+
+# poll stall ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_loop_stands_still_while_its_process_lives_until_the_undo(state: Path, paper: PaperSystem) -> None:
+    pid = paper.looping()
+    with closing(made(paper, "poll-stall", WORKER)) as fault:
+        assert fault.choose().before == {"slot": "slot-0"}
+        fault.inject()
+        injected = fault.injected(5)
+        assert injected.check == "passed", injected
+        assert f"search-0 (process {pid}) lives, and its loop stands still" in injected.text
+        assert not fault.lasted()
+        assert fault.undone().check == "failed"
+        fault.undo()
+        undone = wait_until(lambda: found if (found := fault.undone()).check == "passed" else None, what="steps again")
+    assert undone is not None
+    assert "it went on, as nobody had taken over" in undone.text
+
+
+def test_an_order_that_the_loop_does_not_follow_is_not_injected(
+    state: Path, paper: PaperSystem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paper.looping()
+    monkeypatch.setattr(LoopSteps, "stand_still", lambda *_: None)
+    with closing(made(paper, "poll-stall", WORKER)) as fault:
+        fault.choose()
+        fault.inject()
+        assert fault.injected(0.8).check == "failed"
+
+
+def test_an_order_that_stays_is_not_undone_and_a_successor_has_none(
+    state: Path, paper: PaperSystem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = paper.looping()
+    with closing(made(paper, "poll-stall", WORKER)) as fault:
+        fault.choose()
+        fault.inject()
+        assert fault.injected(5).check == "passed"
+        monkeypatch.setattr(LoopSteps, "stand_still", lambda *_: None)
+        fault.undo()
+        assert "is still to stand still" in fault.undone().text
+        monkeypatch.undo()
+        monkeypatch.setattr(status, "read", lambda: paper.status)
+        monkeypatch.setenv("STANDFAST_HOME", str(state))
+        paper.end(old)
+        paper.looping()
+        undone = fault.undone()
+    assert undone.check == "passed"
+    assert "the old process has ended and cannot answer" in undone.text
+
+
+def test_a_stall_whose_injector_was_killed_is_undone_by_another_and_ends_by_itself(
+    state: Path, paper: PaperSystem
+) -> None:
+    paper.looping()
+    first = made(paper, "poll-stall", WORKER)
+    target = first.choose()
+    first.inject()
+    assert first.injected(5).check == "passed"
+    with closing(made(paper, "poll-stall")) as again:
+        assert again.resume(target).check == "passed"
+        again.undo()
+        wait_until(lambda: again.undone().check == "passed", what="the undo")
+    first.close()
+    with closing(made(paper, "poll-stall", WORKER, at_most_s=1)) as short:
+        short.choose()
+        short.inject()
+        assert short.injected(5).check == "passed"
+        wait_until(lambda: short.undone().check == "passed", what="its own end")
+
+
+def test_a_process_without_the_file_cannot_stall(state: Path, paper: PaperSystem) -> None:
+    with pytest.raises(DrillRejected, match=r"search-0 .* has no file of its loop's steps"):
+        made(paper, "poll-stall", WORKER).choose()
 
 
 # crash loop ---------------------------------------------------------------------------------------------------------
