@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from consumers.service import service
 from drills.catalogue.definition import LimitsPart
 from drills.faults.injector import Injector, Process, Target
+from drills.faults.local_system import ancestors
 from drills.faults.running_system import RunningSystem
 from drills.running.plan import Plan
 from drills.running.targets import active_workers, read_status, refuse_if_last, refuse_unless_ready
@@ -30,6 +31,7 @@ def chosen(
         refuse_unless_ready(read_status())
     try:
         target = injector.choose()
+        _refuse_if_it_ends_the_runner(target)
         workers = {worker.id for victims in (target, *still_struck) for worker in _workers(victims)}
         if not limits.last_replica:
             refuse_if_last(workers, target.standbys, system.status(), system.service)
@@ -37,6 +39,15 @@ def chosen(
     except ClusterError as error:
         raise DrillRejected(f"nothing was injected: {error}") from None
     return target
+
+
+def _refuse_if_it_ends_the_runner(target: Target) -> None:
+    """Raises DrillRejected if this process runs below the supervisor that is to be killed: nobody would judge."""
+    if target.what in {"supervisor", "host"} and {process.pid for process in target.processes} & ancestors():
+        raise DrillRejected(
+            f"this drill runner would die with {target.named}, and the drill with it; run one elsewhere: `standfast "
+            "drills` on its own, or the runner of a second host"
+        )
 
 
 def _workers(target: Target) -> tuple[Process, ...]:
