@@ -6,12 +6,16 @@ A new fault is a file with a `Kind` (`drills.faults.injector`) and an entry in t
 from __future__ import annotations
 
 from drills.faults.controller import CONTROLLER
+from drills.faults.cpu import CPU
 from drills.faults.crash_loop import CRASH_LOOP
+from drills.faults.descriptors import DESCRIPTORS
+from drills.faults.disk import DISK
 from drills.faults.hang import HANG
 from drills.faults.host import HOST
 from drills.faults.injector import Kind
 from drills.faults.kill import KILL
 from drills.faults.leader import LEADER
+from drills.faults.memory import MEMORY
 from drills.faults.nursery import NURSERY
 from drills.faults.poll_stall import POLL_STALL
 from drills.faults.role import ROLE
@@ -38,6 +42,10 @@ _KINDS = (
     ROLE,
     NURSERY,
     POLL_STALL,
+    CPU,
+    MEMORY,
+    DESCRIPTORS,
+    DISK,
 )
 FAULTS: dict[str, Kind] = {kind.name: kind for kind in _KINDS}
 
