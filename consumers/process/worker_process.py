@@ -20,6 +20,7 @@ from confluent_kafka.admin import AdminClient
 
 from consumers.channel.heartbeat import Heartbeat
 from consumers.channel.life_lock import LifeLock
+from consumers.channel.loop_steps import LoopSteps, loop_file
 from consumers.channel.messages import (
     TO_WORKER,
     Activate,
@@ -82,6 +83,11 @@ def life_file(slot: str) -> Path:
     return folder("run", "slots") / f"{slot}.life"
 
 
+def steps_file(slot: str) -> Path:
+    """The path of the file with the last step of a slot's loop."""
+    return loop_file(folder("run", "slots"), slot)
+
+
 def suspects_file(service: Service) -> Path:
     """The path of a service's file of suspects."""
     return folder("run") / f"suspects-{service.name}.json"
@@ -104,6 +110,7 @@ class WorkerProcess:
         self._model = model
         self._settings = settings
         self._heartbeat = Heartbeat(slot_file(slot))
+        self._steps = LoopSteps(steps_file(slot))
         self._life = LifeLock(life_file(slot))
         self._orders = threading.Condition()
         self._suspects = KnownSuspects()
@@ -119,6 +126,7 @@ class WorkerProcess:
     def run(self) -> int:
         """Runs until stopped; returns the exit status: 0 stopped in order, 1 failed (the reason is sent and logged)."""
         self._heartbeat.reset()
+        self._steps.reset()
         self._life.hold()
         threading.Thread(target=self._obey, name="orders", daemon=True).start()
         threading.Thread(target=self._tick, name="tick", daemon=True).start()
@@ -199,7 +207,7 @@ class WorkerProcess:
             self._worker = worker
             if self._stopping:
                 worker.stop()
-        if worker.serve():
+        if worker.serve(self._steps.step):
             send(self._channel, Left())
 
     def _ask(self) -> Ask:

@@ -66,6 +66,7 @@ class Worker:
         self._delivery = delivery
         self._batches = batches
         self._tell = tell
+        self._step: Callable[[], None] = lambda: None
         self._stop_within_s = stop_within_s
         window = _NEWEST_WINDOW if service.newest_first else _WINDOW_BATCHES * service.batch
         self._reader = self._reader_of(consumer, service.requests, window)
@@ -88,13 +89,18 @@ class Worker:
         self._leaving = True
         self._stopping.set()
 
-    def serve(self) -> bool:
+    def serve(self, step: Callable[[], None]) -> bool:
         """Blocks until stopped; no record polled is left unanswered or answered twice. Raises Fenced.
 
         Returns whether the worker has left the group; if not, its static membership is kept for a successor.
+
+        Args:
+            step: called with each step of the loop, so that the supervisor sees that the loop goes on.
         """
+        self._step = step
         self._reader.join(impatient=True)
         while not self._stopping.is_set():
+            self._step()
             reader, picked = self._next()
             if picked.records:
                 self._answer(reader, picked)
@@ -150,6 +156,7 @@ class Worker:
         self._batches.tally(reader.topic).released(picked.reason)
         self._committer.announce(reader.offsets_after(picked.records))
         work = self._batches.work(picked.records, picked.shed)
+        self._step()
         ready = time.perf_counter()
         self._wait_for_committer()
         self._batches.tally(reader.topic).waited(time.perf_counter() - ready)
@@ -186,6 +193,7 @@ class Worker:
         """
         deadline = time.monotonic() + within_s
         while not self._idle(min(_RENEW_S, within_s)):
+            self._step()
             self._renew()
             if time.monotonic() > deadline:
                 return False
@@ -197,6 +205,7 @@ class Worker:
         _log.warning("the last batch is not committed yet; polling is paused", partitions=len(self._reader.owned))
         since, reported = time.strftime("%H:%M:%S UTC", time.gmtime()), ""
         while not self._idle(0.05):
+            self._step()
             reported = self._tell_waiting(since, reported)
             for reader in self._readers:
                 reader.poll_paused()

@@ -1,4 +1,7 @@
-"""Kills processes that hang: a tick is late, or a batch, a start or an end takes too long. Gives up such nurseries."""
+"""Kills processes that hang: a tick is late, or a batch, a start or an end takes too long, or the loop makes no step.
+
+Gives up nurseries that hang.
+"""
 
 from __future__ import annotations
 
@@ -92,6 +95,14 @@ def _hangs(member: Member, limits: WorkerSettings) -> str | None:
         return "its start takes too long" if now - member.made_at > _START_S else None
     if late and (member.is_stopped() or heartbeat.tick_age * 1000 > limits.hang_after_ms * _RUNNING_FACTOR):
         return f"no tick for {heartbeat.tick_age:.1f} s"
-    if heartbeat.computing_for is not None and heartbeat.computing_for > limits.stuck_after_s:
-        return f"a batch has been computed for {heartbeat.computing_for:.0f} s"
+    return _is_stuck(member, heartbeat.computing_for, limits.stuck_after_s)
+
+
+def _is_stuck(member: Member, computing_s: float | None, limit_s: float) -> str | None:
+    """Why the thread that polls and computes makes no step, while the process ticks; None if it does."""
+    if computing_s is not None:
+        return f"a batch has been computed for {computing_s:.0f} s" if computing_s > limit_s else None
+    since_step = member.steps.age_s
+    if member.state == "serving" and since_step is not None and since_step > limit_s:
+        return f"its loop has made no step for {since_step:.0f} s"
     return None

@@ -11,8 +11,9 @@ from collections.abc import Callable
 
 from consumers.channel.heartbeat import Heartbeat
 from consumers.channel.life_lock import LifeLock
+from consumers.channel.loop_steps import LoopSteps
 from consumers.channel.messages import Message, send
-from consumers.process.worker_process import life_file, slot_file, transactional_id
+from consumers.process.worker_process import life_file, slot_file, steps_file, transactional_id
 from consumers.service import Service
 from consumers.supervision.fencing import Fence
 from consumers.supervision.member_state import MemberState
@@ -28,6 +29,8 @@ class Member(MemberState):
         self.channel = channel
         self.heartbeat = Heartbeat(slot_file(slot))
         self.heartbeat.reset()
+        self.steps = LoopSteps(steps_file(slot))
+        self.steps.reset()
         self._life = LifeLock(life_file(slot))
         self._life.reset()
         self.pid = 0
@@ -84,6 +87,7 @@ class Member(MemberState):
         self.closed = True
         self.channel.close()
         self.heartbeat.close()
+        self.steps.close()
         if self._pidfd is not None:
             os.close(self._pidfd)
             self._pidfd = None

@@ -103,14 +103,14 @@ class FaultAgent:
         try:
             kind = fault_named(of.fault)
             system = RunningSystem(self._settings, service(of.service, self._settings))
-            injector = kind.make(system, kind.aim(of.aim.target, of.aim.params, of.aim.seed))
+            injector = kind.make(system, kind.aim(of.aim.target, of.aim.params, of.aim.seed, of.aim.drill_id))
         except Exception as error:  # noqa: BLE001 - of another version, or forged: the agent goes on
             reason = f"the fault agent does not know the fault {of.fault[:100]!r} ({type(error).__name__}: {error})"
             _log.error(reason, fault=of.name.key)
             ask = of.ask if isinstance(of, FaultOrder) else 0
             self._tell(FaultReport(name=of.name, ask=ask, state="refused", boot=boot(), reason=reason))
             return False
-        fault = self._faults[of.name] = HeldFault(injector, first, self._topic, self._tell)
+        fault = self._faults[of.name] = HeldFault(injector, first, self._topic, self._tell, kind.ends_agent)
         fault.start()
         return True
 
@@ -195,10 +195,12 @@ class FaultAgent:
 
     # reports ---------------------------------------------------------------------------------------------------------
 
-    def _tell(self, report: FaultReport) -> None:
+    def _tell(self, report: FaultReport, and_wait: bool = False) -> None:
         """Writes the report; called from the faults' threads too. While Kafka is down, newer reports follow."""
         try:
             self._producer.produce(self._topic, encoded(report), key_of(report))
+            if and_wait:
+                self._producer.flush(_JOIN_S)
         except (KafkaException, BufferError) as error:
             self._tell_trouble(str(error))
 

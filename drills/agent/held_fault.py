@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import secrets
 import threading
+import time
 from collections.abc import Callable
 
 import msgspec
@@ -32,13 +33,25 @@ _log = structlog.get_logger()
 
 
 class HeldFault:
-    """One fault. `report` is called from its thread whenever what is known of the fault changes."""
+    """One fault. `report` is called from its thread whenever what is known of the fault changes.
 
-    def __init__(self, injector: Injector, first: FaultReport, topic: str, report: Callable[[FaultReport], None]):
+    `ends_agent`: the fault ends this process too. `report` is called with True then, before the fault is injected, and
+    returns only once Kafka has the report; whether the fault took effect is for the next agent to see.
+    """
+
+    def __init__(
+        self,
+        injector: Injector,
+        first: FaultReport,
+        topic: str,
+        report: Callable[[FaultReport, bool], None],
+        ends_agent: bool = False,
+    ) -> None:
         self.name = first.name
         self._injector = injector
         self._topic = topic
         self._send = report
+        self._ends_agent = ends_agent
         self._report = first
         self._undoing = Undoing(injector, first.name.key)
         self._order: FaultOrder | None = None
@@ -176,6 +189,8 @@ class HeldFault:
             why = f"what is about to be done cannot be written down ({error}), and nobody could undo it afterwards"
             self._tell(ask=order.ask, state="refused", reason=why)
             return
+        if self._ends_agent:
+            self._tell(True, ask=order.ask, state="injected", struck=target.struck(order.fault, time.monotonic()))
         self._strike(order)
 
     def _strike(self, order: FaultOrder) -> None:
@@ -244,9 +259,9 @@ class HeldFault:
     def _is_undone(self) -> bool:
         return self._report.undone is not None and self._report.undone.check == "passed"
 
-    def _tell(self, **changes: object) -> None:
+    def _tell(self, and_wait: bool = False, **changes: object) -> None:
         self._report = msgspec.structs.replace(self._report, boot=boot(), **changes)
-        self._send(self._report)
+        self._send(self._report, and_wait)
 
 
 def left_behind(name: FaultName, target: Target, reason: str) -> FaultReport:

@@ -8,6 +8,10 @@ from __future__ import annotations
 from drills.faults.below_min_isr import BELOW_MIN_ISR
 from drills.faults.controller import CONTROLLER
 from drills.faults.coordinator import COORDINATOR
+from drills.faults.cpu import CPU
+from drills.faults.crash_loop import CRASH_LOOP
+from drills.faults.descriptors import DESCRIPTORS
+from drills.faults.disk import DISK
 from drills.faults.freeze import FREEZE
 from drills.faults.hang import HANG
 from drills.faults.host import HOST
@@ -18,9 +22,14 @@ from drills.faults.kill import KILL
 from drills.faults.lag import LAG
 from drills.faults.leader import LEADER
 from drills.faults.malformed_avro import MALFORMED_AVRO
+from drills.faults.memory import MEMORY
+from drills.faults.nursery import NURSERY
 from drills.faults.oversize import OVERSIZE
 from drills.faults.poison import POISON
+from drills.faults.poll_stall import POLL_STALL
 from drills.faults.rebalance_storm import REBALANCE_STORM
+from drills.faults.role import ROLE
+from drills.faults.short_freeze import SHORT_FREEZE
 from drills.faults.standby import STANDBY
 from drills.faults.stop import STOP
 from drills.faults.supervisor import SUPERVISOR
@@ -28,30 +37,37 @@ from drills.faults.two import TWO
 from drills.params import nearest
 from standfast.core.errors import UsageError
 
-FAULTS: dict[str, Kind] = {
-    kind.name: kind
-    for kind in (
-        KILL,
-        HANG,
-        TWO,
-        STANDBY,
-        STOP,
-        LEADER,
-        CONTROLLER,
-        COORDINATOR,
-        FREEZE,
-        SUPERVISOR,
-        HOST,
-        BELOW_MIN_ISR,
-        OVERSIZE,
-        REBALANCE_STORM,
-        LAG,
-        HOT_KEY,
-        POISON,
-        MALFORMED_AVRO,
-        INCOMPATIBLE,
-    )
-}
+_KINDS = (
+    KILL,
+    HANG,
+    TWO,
+    STANDBY,
+    STOP,
+    LEADER,
+    CONTROLLER,
+    COORDINATOR,
+    FREEZE,
+    SUPERVISOR,
+    HOST,
+    BELOW_MIN_ISR,
+    OVERSIZE,
+    REBALANCE_STORM,
+    LAG,
+    HOT_KEY,
+    POISON,
+    MALFORMED_AVRO,
+    INCOMPATIBLE,
+    SHORT_FREEZE,
+    CRASH_LOOP,
+    ROLE,
+    NURSERY,
+    POLL_STALL,
+    CPU,
+    MEMORY,
+    DESCRIPTORS,
+    DISK,
+)
+FAULTS: dict[str, Kind] = {kind.name: kind for kind in _KINDS}
 
 
 def fault_named(name: str) -> Kind:

@@ -9,6 +9,7 @@ from signal import SIGCONT, SIGSTOP
 from drills.evidence.history import Fault
 from drills.evidence.verdict import Finding
 from drills.faults.injector import Kind, Process, Target
+from drills.faults.process_handle import ProcessHandle
 from drills.faults.workers import TARGETS, WorkerFault
 from drills.params import Param
 from standfast.core.errors import ClusterError, DrillRejected
@@ -37,14 +38,18 @@ class Hang(WorkerFault):
         """Whether the process is stopped; `unknown` if it has ended: the supervisor kills a worker that hangs."""
         (victim,), deadline = self.held, time.monotonic() + within_s
         while time.monotonic() < deadline:
-            if victim.is_stopped():
+            if self.stands_still(victim):
                 return Finding(
                     "passed", f"{self.target.named} {self.done}; it owned partitions {list(self.target.partitions)}"
                 )
             if victim.dead_within(0):
                 return Finding("unknown", f"{self.target.named} ended before it was seen to stand still")
             time.sleep(_POLL_S)
-        return Finding("failed", f"{self.target.named} still runs {within_s:g} s after SIGSTOP")
+        return Finding("failed", f"{self.target.named} still goes on {within_s:g} s after it was to stand still")
+
+    def stands_still(self, process: ProcessHandle) -> bool:
+        """Whether the process is stopped."""
+        return process.is_stopped()
 
     def lasted(self) -> bool:
         """Whether another process serves under the worker's identity, or `at_most_s` is over."""
@@ -62,17 +67,30 @@ class Hang(WorkerFault):
             with contextlib.suppress(DrillRejected):
                 process.signal(SIGCONT)
 
+    def undone(self) -> Finding:
+        """Whether a successor serves and the old process has ended: two that serve one identity would both answer."""
+        finding = super().undone()
+        if finding.check != "passed":
+            return finding
+        old = [process for process in self.held if not process.dead_within(0)]
+        serving = {worker.pid for worker in self.system.workers()}
+        if beside := [process.process for process in old if process.process.pid not in serving]:
+            names = ", ".join(f"process {process.pid} ({process.id})" for process in beside)
+            return Finding("failed", f"{names} woke up and has not ended beside its successor; {finding.text}")
+        went_on = "it went on, as nobody had taken over" if old else "the old process has ended and cannot answer"
+        return Finding("passed", f"{finding.text}; {went_on}")
+
     def resume(self, target: Target) -> Finding:
         """`passed` if it is still stopped; `unknown` if not, because it may have been continued since."""
         super().resume(target)
         self._undo_at = time.monotonic()
-        if any(process.is_stopped() for process in self.held):
+        if any(self.stands_still(process) for process in self.held):
             return Finding("passed", f"{target.named} {self.done}")
         return Finding("unknown", f"{target.named} does not stand still now; whether it did nobody saw")
 
     def may_serve(self, victim: Process, pid: int) -> bool:
-        """Whether it is another process, or the victim itself after SIGCONT."""
-        return pid != victim.pid or not any(process.is_stopped() for process in self.held)
+        """Whether it is another process, or the victim itself, if it goes on."""
+        return pid != victim.pid or not any(self.stands_still(process) for process in self.held)
 
 
 HANG = Kind(

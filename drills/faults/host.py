@@ -1,4 +1,4 @@
-"""SIGKILL of one of two supervisors that serve the same topics, each with its own processes: the loss of a host."""
+"""SIGKILL of a supervisor and of all that it started: the loss of a host, which is back after a while."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ class KillHost(KillSupervisor):
     """Kills only the supervisor, whose death ends everything it started; starts it again after `down_s`."""
 
     name = "host"
-    needs = "a host is only killed where the benchmark started two of them itself"
 
     def doomed(self) -> frozenset[int]:
         """The pids of this one of the two hosts."""
@@ -56,7 +55,9 @@ HOST = Kind(
     "host",
     "SIGKILL of the supervisor of one of two hosts",
     KillHost,
+    undo="a process that waits for that starts the supervisor again after down_s, as a host boots",
     params=(Param("down_s", 5.0, "how long it is away", 0, 300),),
     brokers=1,
+    ends_agent=True,
     hosts=2,
 )

@@ -140,6 +140,7 @@ class Kind:
         figure: what `bench failover` measures of it; None: it does not measure this fault.
         brokers: the benchmark starts a system of its own with so many brokers; None: it uses the running system.
         hosts: how many supervisors that system has; one of them is hit.
+        ends_agent: the fault ends the agent that injects it too, which therefore reports before it strikes.
         least_brokers: on a Kafka with fewer brokers a drill is rejected, because the fault would show nothing there.
     """
 
@@ -152,6 +153,7 @@ class Kind:
     figure: Figure | None = "answer"
     brokers: int | None = None
     hosts: int = 1
+    ends_agent: bool = False
     least_brokers: int = 1
 
     def aim(

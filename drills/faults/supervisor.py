@@ -1,20 +1,25 @@
-"""SIGKILL of the supervisor, whose death ends everything it started; it is started again at once."""
+"""SIGKILL of the supervisor, whose death ends everything it started; it is started again.
+
+Whoever injects this dies with the supervisor if it runs below it. A process of its own, which waits for that death,
+starts the supervisor again (`drills.faults.local_system`).
+"""
 
 from __future__ import annotations
 
 from drills.evidence.history import Fault
 from drills.evidence.verdict import Finding
 from drills.faults.injector import Aim, Kind, Target
+from drills.faults.local_system import LocalSystem
 from drills.faults.process_handle import ProcessHandle, still_held
 from drills.faults.running_system import RunningSystem, SystemControl, pids
+from drills.params import Param
 from standfast.core.errors import DrillRejected
 
 
 class KillSupervisor:
-    """Rejected on a system that the caller did not start itself: nothing would start it again."""
+    """Kills the system of the benchmark, if the benchmark has started one, else the running system of this machine."""
 
     name = "supervisor"
-    needs = "a supervisor is only killed on a system that the benchmark started itself"
 
     def __init__(self, system: RunningSystem, aim: Aim) -> None:
         self.system = system
@@ -23,13 +28,12 @@ class KillSupervisor:
         self._started_again = False
         self._is_spared = False
         self.target = Target(self.name, (), ())
+        self._local = LocalSystem(float(aim.params["down_s"]))
 
     @property
     def control(self) -> SystemControl:
-        """The control of the system to kill; raises DrillRejected if there is none."""
-        if self.system.control is None:
-            raise DrillRejected(self.needs)
-        return self.system.control
+        """The control of the system to kill."""
+        return self.system.control or self._local
 
     def doomed(self) -> frozenset[int]:
         """The pids of all processes that end with the supervisor."""
@@ -81,16 +85,19 @@ class KillSupervisor:
         is_same = status is not None and status.supervisor_pid == victim.pid and not self._is_spared
         if status is None or is_same or status.state != "ready":
             return Finding("failed", f"the {self.name} is not ready again")
+        self._local.forget()
         return Finding("passed", f"the {self.name} is ready again, as process {status.supervisor_pid}")
 
     def resume(self, target: Target) -> Finding:
-        """`failed` if the supervisor still runs; `unknown` if it ended. To undo it the system needs its `control`."""
+        """`failed` if the supervisor still runs; `passed` if it ended, as the agent had written down that it would."""
         self.target = target
         self._held = still_held(target.processes)
         self._is_spared = bool(self._held)
+        for process in target.processes:
+            self._local.was(process.pid, process.started)
         if self._is_spared:
             return Finding("failed", f"{target.named} was not struck: it still runs")
-        return Finding("unknown", f"{target.named} ended; whether the drill did it nobody saw")
+        return Finding("passed", f"{target.named} ended, and with it the fault agent that was about to kill it")
 
     def close(self) -> None:
         """Closes the handle of the process; the fault stays as it is."""
@@ -103,6 +110,9 @@ SUPERVISOR = Kind(
     "supervisor",
     "SIGKILL of the supervisor; from its model's load",
     KillSupervisor,
+    undo="a process that waits for that starts the supervisor again, with its command line and environment",
+    params=(Param("down_s", 1.0, "how long it is away on a running system; the benchmark starts it at once", 0, 300),),
     figure="answer from load",
     brokers=1,
+    ends_agent=True,
 )

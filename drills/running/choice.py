@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from consumers.service import Service
 from drills.catalogue.definition import LimitsPart
 from drills.faults.injector import Injector, Process, Target
+from drills.faults.local_system import ancestors
+from drills.faults.process_handle import start_time
 from drills.running.hosts import merged
 from drills.running.targets import active_workers, refuse_if_last, refuse_unless_ready
 from standfast.core.errors import ClusterError, DrillRejected
@@ -30,6 +32,7 @@ def chosen(
         refuse_unless_ready(merged(_of_service(statuses(), service)))
     try:
         target = injector.choose()
+        _refuse_if_it_ends_the_runner(target)
     except ClusterError as error:
         raise DrillRejected(f"nothing was injected: {error}") from None
     status = merged(statuses())
@@ -50,6 +53,17 @@ def _of_service(statuses: Mapping[str, SystemStatus], service: Service) -> Mappi
         if any(worker.service == service.name for worker in status.workers)
     }
     return serving or statuses
+
+
+def _refuse_if_it_ends_the_runner(target: Target) -> None:
+    """Raises DrillRejected if this process runs below the supervisor that is to be killed: nobody would judge."""
+    if target.what in {"supervisor", "host"} and any(
+        process.pid in ancestors() and process.started == start_time(process.pid) for process in target.processes
+    ):
+        raise DrillRejected(
+            f"this drill runner would die with {target.named}, and the drill with it; run one elsewhere: `standfast "
+            "drills` on its own, or the runner of a second host"
+        )
 
 
 def _workers(target: Target) -> tuple[Process, ...]:

@@ -122,7 +122,7 @@ class Leftovers:
 
     def _fault(self, intent: Intent, intended: IntendedFault) -> OrderedFault:
         kind, aim = fault_named(intended.fault), intended.aim
-        planned = PlannedFault(intended.number, kind, kind.aim(aim.target, aim.params, aim.seed))
+        planned = PlannedFault(intended.number, kind, kind.aim(aim.target, aim.params, aim.seed, aim.drill_id))
         of_service = service(intent.service, self._settings)
         return OrderedFault(self._orders, intent.whose.drill_id, planned, of_service, intended.host)
 

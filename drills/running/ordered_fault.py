@@ -16,6 +16,7 @@ from drills.running.plan import PlannedFault
 from standfast.core.errors import ClusterError, DrillError, DrillRejected
 
 _CHOSEN_WITHIN_S = 5.0  # for the agent to choose the victims; it may have to ask Kafka
+_AGAIN_WITHIN_S = 120.0  # for the next agent, where the fault has ended the first one with its host
 _INJECTED_WITHIN_S = 15.0  # a host is killed only once all its processes have ended
 
 
@@ -66,9 +67,10 @@ class OrderedFault:
 
     def injected(self, within_s: float) -> Finding:
         """Whether the agent saw that the fault took effect."""
-        report = self._orders.awaited(self._name(self.host), lambda seen: seen.injection is not None, within_s + 1.0)
+        within_s = _AGAIN_WITHIN_S if self._planned.kind.ends_agent else within_s + 1.0
+        report = self._orders.awaited(self._name(self.host), lambda seen: seen.injection is not None, within_s)
         if report is None or report.injection is None:
-            return Finding("unknown", self._silence(self.host, within_s + 1.0))
+            return Finding("unknown", self._silence(self.host, within_s))
         return report.injection
 
     def lasted(self) -> bool:

@@ -87,7 +87,9 @@ class WorkerSettings(Section):
         ge=200,
         description="a stopped worker is killed after this; one that runs, but with a late heartbeat, after 12.5 times",
     )
-    stuck_after_s: float = Field(30.0, ge=1, description="a batch that takes longer than this kills its worker")
+    stuck_after_s: float = Field(
+        30.0, ge=1, description="a batch, or another step of its loop, that takes longer than this kills its worker"
+    )
     stop_within_s: float = Field(10.0, gt=0, description="one deadline for the whole shutdown of a worker")
 
 

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 import pytest
 
 from bench.failover.campaign import Failover, failover, own_system
+from bench.rows import ROWS
+from bench.rows.faults import Strikes
 from consumers.service import service
 from drills.faults import FAULTS
 from drills.faults.running_system import RunningSystem
@@ -16,7 +18,10 @@ from tests.support.toys.toys import Toys
 from tests.waiting import wait_until
 
 TOYS_ALONE = "tests.support.toys.toy_alone"
-ON_A_RUNNING_SYSTEM = [name for name, strike in FAULTS.items() if strike.brokers is None and strike.figure is not None]
+ON_A_RUNNING_SYSTEM = sorted(
+    {row.measure.strike for row in ROWS if isinstance(row.measure, Strikes)}
+    & {name for name, strike in FAULTS.items() if strike.brokers is None}
+)
 
 
 def holds(result: Failover) -> None:

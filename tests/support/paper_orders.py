@@ -78,7 +78,7 @@ class PaperOrders:
             self.faults[order.name].start()
         return self.faults[order.name]
 
-    def _take(self, report: FaultReport) -> None:
+    def _take(self, report: FaultReport, _and_wait: bool = False) -> None:
         with self._changed:
             self.reported.append(report)
             self._reports[report.name] = report

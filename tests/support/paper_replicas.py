@@ -72,6 +72,14 @@ class PaperMember(MemberState):
     def read(self) -> HeartbeatReading:
         return HeartbeatReading(0.0, None, ())
 
+    @property
+    def steps(self) -> PaperMember:
+        return self
+
+    @property
+    def age_s(self) -> float:
+        return 0.0
+
     def send(self, message: Message) -> bool:
         self.received.append(message)
         return True

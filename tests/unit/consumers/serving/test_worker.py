@@ -187,6 +187,7 @@ class WorkerStage:
         self.done: list[dict[int, int]] | None = None
         self.loads: list[LoadReport] = []
         self.waited: list[str] = []
+        self.steps = 0
         self.worker = Worker(
             service("search", Settings()),
             cast(Consumer, self.consumer),
@@ -198,6 +199,9 @@ class WorkerStage:
         )
         self.left = False
         self.consumer.at_end = self.worker.stop
+
+    def step(self) -> None:
+        self.steps += 1
 
     def tell(self, what: dict[str, list[int]] | LoadReport | Waiting | Done) -> None:
         if isinstance(what, Waiting):
@@ -229,7 +233,7 @@ class WorkerStage:
     def play(self, *steps: Step) -> list[dict[int, int]]:
         """Plays these steps; returns the offsets committed by each batch."""
         self.consumer.steps.extend(steps)
-        self.left = self.worker.serve()
+        self.left = self.worker.serve(self.step)
         return self.delivery.offsets()
 
 
