@@ -40,10 +40,12 @@ def failover_command(
     Example: standfast bench failover --strike kill,hang,stop --kills 40
     """
     from drills.faults import fault_named
+    from standfast.core.errors import UsageError
 
     settings = settings_from(config)
     for name in strike.split(","):
-        fault_named(name)  # reports a wrong name before anything is measured
+        if fault_named(name).figure is None:  # wrong names are reported before anything is measured
+            raise UsageError(f"--strike {name}: only drills inject this fault; see: standfast drill list")
     results = [
         _measured(settings, service, name, kills, rate, pause)
         for service in services.split(",")

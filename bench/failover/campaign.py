@@ -142,7 +142,7 @@ def _judged(
         service=system.service.name,
         strike=kind.name,
         says=kind.says,
-        figure=kind.figure,
+        figure=str(kind.figure),
         strikes=len(faults),
         rate=rate,
         requests=len(history.requests),

@@ -11,6 +11,12 @@ from drills.faults.host import HOST
 from drills.faults.injector import Kind
 from drills.faults.kill import KILL
 from drills.faults.leader import LEADER
+from drills.faults.network_bandwidth import NETWORK_BANDWIDTH
+from drills.faults.network_isolation import NETWORK_ISOLATION
+from drills.faults.network_latency import NETWORK_LATENCY
+from drills.faults.network_partition import NETWORK_PARTITION
+from drills.faults.network_reset import NETWORK_RESET
+from drills.faults.registry_down import REGISTRY_DOWN
 from drills.faults.standby import STANDBY
 from drills.faults.stop import STOP
 from drills.faults.supervisor import SUPERVISOR
@@ -19,7 +25,24 @@ from drills.params import nearest
 from standfast.core.errors import UsageError
 
 FAULTS: dict[str, Kind] = {
-    kind.name: kind for kind in (KILL, HANG, TWO, STANDBY, STOP, LEADER, CONTROLLER, SUPERVISOR, HOST)
+    kind.name: kind
+    for kind in (
+        KILL,
+        HANG,
+        TWO,
+        STANDBY,
+        STOP,
+        LEADER,
+        CONTROLLER,
+        SUPERVISOR,
+        HOST,
+        NETWORK_LATENCY,
+        NETWORK_PARTITION,
+        NETWORK_ISOLATION,
+        NETWORK_BANDWIDTH,
+        NETWORK_RESET,
+        REGISTRY_DOWN,
+    )
 }
 
 

@@ -131,7 +131,7 @@ class Kind:
         targets: the keys that a target may have, and whom each names.
         undo: what takes it away, in words.
         params: its own parameters.
-        figure: what `bench failover` measures of it.
+        figure: what `bench failover` measures of it; None: it does not measure this fault.
         brokers: the benchmark starts a system of its own with so many brokers; None: it uses the running system.
         hosts: how many supervisors that system has; one of them is hit.
     """
@@ -142,7 +142,7 @@ class Kind:
     targets: Mapping[str, str] = field(default_factory=dict)
     undo: str = "nothing is left behind: the supervisor starts the process again; the drill checks that it did"
     params: tuple[Param, ...] = ()
-    figure: Figure = "answer"
+    figure: Figure | None = "answer"
     brokers: int | None = None
     hosts: int = 1
 

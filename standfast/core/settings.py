@@ -120,6 +120,10 @@ class DrillSettings(Section):
     """The drill runner."""
 
     max_duration_s: float = Field(600.0, gt=0)
+    network: bool = Field(
+        False,
+        description="the embedded Kafka behind a proxy of ours, so that drills can disturb the network",
+    )
 
 
 class MetricsSettings(Section):
