@@ -26,6 +26,7 @@ from standfast.core import settings as settings_module
 from standfast.core.errors import ClusterError, ModelError
 from standfast.core.home import folder
 from standfast.core.hosts.host_key import host_key
+from standfast.core.network import routes
 from standfast.core.processes.launching import STARTER_VARIABLE
 from standfast.core.processes.lifeline import stopping_signals
 from standfast.core.processes.parent_death import tie_to_parent, untie_from_parent
@@ -33,6 +34,7 @@ from standfast.core.settings import Settings
 from standfast.core.status import RoleStatus, SystemStatus
 from standfast.kafka.cluster import Cluster
 from standfast.malloc_settings import one_arena
+from standfast.proxy.registry import registry_behind_proxy
 from standfast.role import Role
 from standfast.status_topic import StatusTopic
 
@@ -53,13 +55,15 @@ class Supervisor:
         self, settings: Settings, services: tuple[str, ...], role_names: tuple[str, ...], embedded: bool
     ) -> None:
         own_kafka = embedded and not settings.kafka.bootstrap_servers
-        self._cluster = Cluster(settings.kafka.brokers, folder("kafka")) if own_kafka else None
+        proxied = settings.drills.network
+        self._cluster = Cluster(settings.kafka.brokers, folder("kafka"), proxied=proxied) if own_kafka else None
         self._settings = settings
         self._services = services
         self._role_names = role_names
         self._replica_sets: list[ReplicaSet] = []
         self._scalers: list[Scaler] = []
         self._roles: list[Role] = []
+        self._network: Role | None = None
         self._state: status.State = "starting"
         self._detail = "starting"
         self._starter = int(os.environ.pop(STARTER_VARIABLE, "0"))
@@ -136,6 +140,17 @@ class Supervisor:
         self._brokers = BrokerWatch(self._cluster, self._settings.kafka.silent_after_s, self._stop)
         kafka = self._settings.kafka.model_copy(update={"bootstrap_servers": self._cluster.bootstrap_servers})
         self._settings = self._settings.model_copy(update={"kafka": kafka})
+        self._start_network(self._cluster)
+
+    def _start_network(self, cluster: Cluster) -> None:
+        """Starts the network proxy, if the settings ask for it: no client reaches Kafka before it listens."""
+        if not self._settings.drills.network:
+            routes.forget()
+            return
+        self._settings, registry_route = registry_behind_proxy(self._settings)
+        routes.keep([*cluster.routes, *registry_route])
+        self._network = Role("network", "standfast.proxy", settings_module.environment(self._settings), self._changed)
+        self._network.start()
 
     async def _train_missing(self) -> None:
         """Trains models that have no active version, in a child process: the supervisor must not load torch."""
@@ -222,6 +237,8 @@ class Supervisor:
         telling.cancel()
         if self._topic is not None:
             await asyncio.to_thread(self._topic.close, _LEAVES_WITHIN_S)
+        if self._network is not None:
+            await self._network.stop(_ROLE_STOP_S)
         if self._cluster is not None:
             self._cluster.stop()
 
@@ -311,7 +328,8 @@ class Supervisor:
 
     def _role_rows(self) -> list[RoleStatus]:
         brokers = self._brokers.rows() if self._brokers is not None else []
-        return [*brokers, *(role.status() for role in self._roles)]
+        network = [self._network] if self._network is not None else []
+        return [*brokers, *(role.status() for role in (*network, *self._roles))]
 
 
 def _count(workers: list[status.WorkerStatus]) -> None:

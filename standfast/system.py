@@ -63,6 +63,11 @@ def _check_security(settings: Settings, roles: tuple[str, ...], embedded: bool) 
             f"security.protocol = {protocol}, and the embedded Kafka knows PLAINTEXT only; name an existing one in "
             "KAFKA_BOOTSTRAP_SERVERS, or unset KAFKA_SECURITY_PROTOCOL"
         )
+    if settings.drills.network and (settings.kafka.bootstrap_servers or not embedded):
+        raise SettingsError(
+            "drills.network = true, and KAFKA_BOOTSTRAP_SERVERS names an existing Kafka, whose brokers tell clients "
+            "their own addresses and not a proxy's; unset one of the two"
+        )
     if "stream" in roles:
         security(wanted, "the stream processor's clients")
 

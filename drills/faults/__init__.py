@@ -23,11 +23,17 @@ from drills.faults.lag import LAG
 from drills.faults.leader import LEADER
 from drills.faults.malformed_avro import MALFORMED_AVRO
 from drills.faults.memory import MEMORY
+from drills.faults.network_bandwidth import NETWORK_BANDWIDTH
+from drills.faults.network_isolation import NETWORK_ISOLATION
+from drills.faults.network_latency import NETWORK_LATENCY
+from drills.faults.network_partition import NETWORK_PARTITION
+from drills.faults.network_reset import NETWORK_RESET
 from drills.faults.nursery import NURSERY
 from drills.faults.oversize import OVERSIZE
 from drills.faults.poison import POISON
 from drills.faults.poll_stall import POLL_STALL
 from drills.faults.rebalance_storm import REBALANCE_STORM
+from drills.faults.registry_down import REGISTRY_DOWN
 from drills.faults.role import ROLE
 from drills.faults.short_freeze import SHORT_FREEZE
 from drills.faults.standby import STANDBY
@@ -66,6 +72,12 @@ _KINDS = (
     MEMORY,
     DESCRIPTORS,
     DISK,
+    NETWORK_LATENCY,
+    NETWORK_PARTITION,
+    NETWORK_ISOLATION,
+    NETWORK_BANDWIDTH,
+    NETWORK_RESET,
+    REGISTRY_DOWN,
 )
 FAULTS: dict[str, Kind] = {kind.name: kind for kind in _KINDS}
 

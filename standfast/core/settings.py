@@ -125,6 +125,10 @@ class DrillSettings(Section):
     lease_s: float = Field(
         10.0, ge=2, le=60, description="an agent undoes a fault when it has not heard of the drill runner for so long"
     )
+    network: bool = Field(
+        False,
+        description="the embedded Kafka behind a proxy of ours, so that drills can disturb the network",
+    )
 
 
 class MetricsSettings(Section):

@@ -28,8 +28,9 @@ class Node:
 
     def __init__(self, folder: Path, layout: Layout, ports: NodePorts) -> None:
         self.id = ports.id
-        self.address = f"127.0.0.1:{ports.broker}"
-        self.controller_address = f"127.0.0.1:{ports.controller}"
+        broker, controller = ports.listens
+        self.address = f"127.0.0.1:{broker}"
+        self.controller_address = f"127.0.0.1:{controller}"
         self.folder = folder / f"node-{ports.id}"
         self._layout = layout
         self._ports = ports

@@ -5,18 +5,60 @@ from __future__ import annotations
 import random
 import socket
 import string
+from collections.abc import Mapping
 
 import msgspec
+from msgspec.structs import asdict
+
+from standfast.core.network.routes import Route
 
 _PORTS = range(20_000, 32_000)  # below Linux's ephemeral ports (32768 on), so that a restart finds its own port free
 
 
-class NodePorts(msgspec.Struct, frozen=True):
-    """The ports on which one node listens on 127.0.0.1."""
+class Behind(msgspec.Struct, frozen=True):
+    """The ports on which a node listens itself where the network proxy listens on those that others connect to.
+
+    Args:
+        peers_front: the proxy's port for the other brokers, who must be told from clients: a partition between brokers
+            is another fault than one between a broker and its clients.
+        peers: the node's port for the other brokers; the same as `peers_front` where there is only one broker.
+    """
+
+    broker: int
+    controller: int
+    peers: int
+    peers_front: int
+
+
+class NodePorts(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The ports of one node on 127.0.0.1: it listens on them, or the network proxy does, and the node `behind` it."""
 
     id: int
     broker: int
     controller: int
+    behind: Behind | None = None
+
+    @property
+    def ports(self) -> frozenset[int]:
+        """All of them."""
+        behind = self.behind
+        more = (behind.broker, behind.controller, behind.peers, behind.peers_front) if behind else ()
+        return frozenset((self.broker, self.controller, *more))
+
+    @property
+    def listens(self) -> tuple[int, int]:
+        """The node's own ports, for clients and for controllers."""
+        return (self.behind.broker, self.behind.controller) if self.behind else (self.broker, self.controller)
+
+    def moved(self, spare: Mapping[int, int]) -> NodePorts:
+        """The same with other ports in place of some."""
+        behind = self.behind
+        return NodePorts(
+            id=self.id,
+            broker=spare.get(self.broker, self.broker),
+            controller=spare.get(self.controller, self.controller),
+            behind=behind and Behind(**{key: spare.get(port, port) for key, port in asdict(behind).items()}),
+        )
 
 
 class Layout(msgspec.Struct, frozen=True):
@@ -41,17 +83,46 @@ def new_layout(brokers: int) -> Layout:
 
 def with_free_ports(layout: Layout) -> Layout:
     """The same layout, with another port in place of each that another process listens on."""
-    taken = {port for node in layout.nodes for port in (node.broker, node.controller) if not is_free(port)}
-    spare = iter(_free_ports(len(taken)))
-    nodes = [
-        NodePorts(
-            id=node.id,
-            broker=next(spare) if node.broker in taken else node.broker,
-            controller=next(spare) if node.controller in taken else node.controller,
-        )
-        for node in layout.nodes
-    ]
+    taken = [port for node in layout.nodes for port in sorted(node.ports) if not is_free(port)]
+    spare = dict(zip(taken, _free_ports(len(taken)), strict=True))
+    return Layout(cluster_id=layout.cluster_id, nodes=[node.moved(spare) for node in layout.nodes])
+
+
+def with_proxy(layout: Layout) -> Layout:
+    """The same layout, with ports behind the network proxy for each node that has none yet."""
+    return Layout(cluster_id=layout.cluster_id, nodes=[_behind_proxy(node, layout) for node in layout.nodes])
+
+
+def without_proxy(layout: Layout) -> Layout:
+    """The same layout, where each node listens itself on the ports that others connect to."""
+    nodes = [NodePorts(id=node.id, broker=node.broker, controller=node.controller) for node in layout.nodes]
     return Layout(cluster_id=layout.cluster_id, nodes=nodes)
+
+
+def routes(layout: Layout) -> list[Route]:
+    """What the network proxy passes on to whom; nothing for a layout without it."""
+    found: list[Route] = []
+    for node in layout.nodes:
+        if node.behind is None:
+            continue
+        behind = node.behind
+        ways = (
+            (f"kafka-{node.id}", node.broker, behind.broker),
+            (f"kafka-{node.id}-peers", behind.peers_front, behind.peers),
+            (f"kafka-{node.id}-controller", node.controller, behind.controller),
+        )
+        found += [Route(name, front, "127.0.0.1", port) for name, front, port in ways if front != port]
+    return found
+
+
+def _behind_proxy(node: NodePorts, layout: Layout) -> NodePorts:
+    if node.behind is not None:
+        return node
+    broker, controller, peers, peers_front = _free_ports(4)
+    if len(layout.nodes) == 1:  # it is its own peer; a delay between the two would be no network's
+        controller, peers_front = node.controller, peers
+    behind = Behind(broker=broker, controller=controller, peers=peers, peers_front=peers_front)
+    return NodePorts(id=node.id, broker=node.broker, controller=node.controller, behind=behind)
 
 
 def is_free(port: int) -> bool:
@@ -73,11 +144,8 @@ def properties(layout: Layout, node: NodePorts, data: str) -> str:
         "process.roles": "broker,controller",
         "node.id": node.id,
         "controller.quorum.voters": ",".join(f"{voter.id}@127.0.0.1:{voter.controller}" for voter in layout.nodes),
-        "listeners": f"PLAINTEXT://127.0.0.1:{node.broker},CONTROLLER://127.0.0.1:{node.controller}",
-        "advertised.listeners": f"PLAINTEXT://127.0.0.1:{node.broker}",
-        "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+        **_listeners(node),
         "controller.listener.names": "CONTROLLER",
-        "inter.broker.listener.name": "PLAINTEXT",
         "log.dirs": data,
         "auto.create.topics.enable": "false",
         "default.replication.factor": replicas,
@@ -88,6 +156,24 @@ def properties(layout: Layout, node: NodePorts, data: str) -> str:
         "controller.quorum.fetch.timeout.ms": _leaderless_ms(layout, node),
     }
     return "".join(f"{key}={value}\n" for key, value in lines.items())
+
+
+def _listeners(node: NodePorts) -> dict[str, object]:
+    if node.behind is None:
+        return {
+            "listeners": f"PLAINTEXT://127.0.0.1:{node.broker},CONTROLLER://127.0.0.1:{node.controller}",
+            "advertised.listeners": f"PLAINTEXT://127.0.0.1:{node.broker}",
+            "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+            "inter.broker.listener.name": "PLAINTEXT",
+        }
+    own = {"PLAINTEXT": node.behind.broker, "PEERS": node.behind.peers, "CONTROLLER": node.behind.controller}
+    fronts = {"PLAINTEXT": node.broker, "PEERS": node.behind.peers_front, "CONTROLLER": node.controller}
+    return {
+        "listeners": ",".join(f"{name}://127.0.0.1:{port}" for name, port in own.items()),
+        "advertised.listeners": ",".join(f"{name}://127.0.0.1:{port}" for name, port in fronts.items()),
+        "listener.security.protocol.map": ",".join(f"{name}:PLAINTEXT" for name in own),
+        "inter.broker.listener.name": "PEERS",
+    }
 
 
 def _internal_topics(replicas: int, in_sync: int) -> dict[str, object]:
@@ -143,6 +229,11 @@ appender.file.strategy.max = 3
 rootLogger.level = info
 rootLogger.appenderRef.file.ref = file
 """
+
+
+def free_port() -> int:
+    """A port of 127.0.0.1 on which nobody listens."""
+    return _free_ports(1)[0]
 
 
 def _free_ports(count: int) -> list[int]:

@@ -12,8 +12,16 @@ import structlog
 
 from standfast.core.errors import ClusterError
 from standfast.core.keeping import write_whole
+from standfast.core.network.routes import Route
 from standfast.kafka.broker import Node
-from standfast.kafka.broker_config import Layout, new_layout, with_free_ports
+from standfast.kafka.broker_config import (
+    Layout,
+    new_layout,
+    routes,
+    with_free_ports,
+    with_proxy,
+    without_proxy,
+)
 from standfast.kafka.quorum import elect_another
 from standfast.kafka.unregister_broker import unregister
 
@@ -28,10 +36,15 @@ class Cluster:
     """Apache Kafka (KRaft) on 127.0.0.1, with its data below `folder`; a later start uses the same data and ports.
 
     `start` and `stop` block. Start it from the main thread: the brokers die with the thread that started them.
+
+    Args:
+        proxied: the ports that clients and brokers connect to are those of the network proxy, which the caller starts
+            between `launch` and `wait_ready`.
     """
 
-    def __init__(self, brokers: int, folder: Path) -> None:
+    def __init__(self, brokers: int, folder: Path, *, proxied: bool = False) -> None:
         self.folder = folder
+        self._proxied = proxied
         self.nodes: list[Node] = []
         self._brokers = brokers
         self._layout: Layout | None = None
@@ -42,6 +55,11 @@ class Cluster:
         if self._layout is None:
             raise ClusterError("Kafka has no address yet: it was never started")
         return self._layout.bootstrap_servers
+
+    @property
+    def routes(self) -> list[Route]:
+        """What the network proxy passes on to whom; known after `launch`."""
+        return routes(self._layout) if self._layout is not None else []
 
     def start(self, timeout: float = 120.0) -> None:
         """Starts every broker and returns when all answer clients; raises ClusterError, with no broker left running.
@@ -115,7 +133,7 @@ class Cluster:
     def _prepare(self, timeout: float) -> None:
         stored = self._stored_layout()
         _wait_until_released([Node(self.folder, stored, ports) for ports in stored.nodes])
-        self._layout = with_free_ports(stored)
+        self._layout = with_free_ports(with_proxy(stored) if self._proxied else without_proxy(stored))
         self._store(self._layout)
         self.nodes = [Node(self.folder, self._layout, ports) for ports in self._layout.nodes]
         for node in self.nodes:
