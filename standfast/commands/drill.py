@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from standfast.commands import drill_safety
 from standfast.commands.options import AsJson, Config, finite, print_json, settings_from, stderr, stdout
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="Break the system on purpose and see the verdict.")
 _GRACE_S = 30.0  # for the verdict, after the most the drill itself may take
+drill_safety.register(app)
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The drill, as `standfast drill list` names it.")]
 Pairs = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="One param; may be repeated.")]
 
@@ -124,6 +126,7 @@ def run(  # noqa: PLR0913, PLR0917 - one parameter per option
     timeout: Annotated[
         float | None, typer.Option("--timeout", help="Seconds to wait for the verdict.", min=0.1, callback=finite)
     ] = None,
+    sign: drill_safety.Sign = None,
     config: Config = None,
 ) -> None:
     """Run a drill on the running system; phases on stderr, the verdict on stdout.
@@ -143,12 +146,13 @@ def run(  # noqa: PLR0913, PLR0917 - one parameter per option
     try:
         command = _command(name, pairs or [], targets or [], seed, duration_s, dry_run)
         longest = _longest(command, settings) + _GRACE_S
+        signer = drill_safety.signer_of(sign)
     except UsageError as error:
         raise DrillUsageError(str(error)) from None
     progress = stderr()
     _abort_at_signals()
     try:
-        last = follow(command, settings, timeout or longest, lambda event: progress.print(phase_line(event)))
+        last = follow(command, settings, timeout or longest, lambda event: progress.print(phase_line(event)), signer)
     except (ClusterError, NoAnswer) as error:
         error.exit_code = UNKNOWN
         raise
@@ -243,7 +247,7 @@ def _command(
         duration_s=duration_s,
         seed=seed,
         dry_run=dry_run,
-        requested_by="cli",
+        requested_by=drill_safety.login(),
     )
 
 
@@ -263,9 +267,13 @@ def _longest(command: DrillCommand, settings: Settings) -> float:
     from standfast.core.errors import DrillRejected, UsageError
 
     try:
-        return make_plan(command, command.drill_id or "", settings).duration_s
+        plan = make_plan(command, command.drill_id or "", settings)
     except DrillRejected as error:
         raise UsageError(str(error)) from None
+    limits = settings.drills
+    above = (limits.approve_above_processes, limits.approve_above_share, limits.approve_above_hosts)
+    may_wait = any(most is not None for most in above)
+    return plan.duration_s + (limits.approve_within_s if may_wait else 0.0)
 
 
 def _stories(settings: Settings, drill_id: str | None) -> list[Story]:
