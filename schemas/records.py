@@ -143,7 +143,7 @@ class TrafficWindow(Record, frozen=True, kw_only=True):
 
 
 class DrillCommand(Record, frozen=True, kw_only=True):
-    """One order to the drill runner: it has exactly one of these fields; only with `gameday` there may be a `drill` too.
+    """One order to the drill runner, in exactly one of these fields; only with `gameday` there may be a `drill` too.
 
     `drill` starts a drill, `campaign` several; `abort` stops what has that id (`*`: all); `lever` (`engaged`,
     `released`) stops all drills and refuses new ones; `approve` lets the drill of that id begin; `gameday` is `start`,

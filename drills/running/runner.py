@@ -19,6 +19,7 @@ import structlog
 from confluent_kafka import TopicPartition
 
 from consumers.requests.admission import Origin, origin_of
+from drills.campaigns.conductor import Campaigns, is_campaign
 from drills.catalogue import catalogue
 from drills.control.commands import Received, received
 from drills.control.dead_letter import dead_letter
@@ -36,6 +37,7 @@ from drills.safety import lever
 from drills.safety.gate import Gate
 from drills.safety.lever_orders import moved_lever, restore_lever
 from drills.safety.lever_watch import LeverWatch
+from drills.schedules.clock import Clock
 from schemas.codec import Codec
 from schemas.records import DrillEvent
 from standfast.core import telemetry
@@ -73,7 +75,10 @@ class Runner:
             "abort": self._abort,
             "lever": self._lever,
             "approve": self._approve,
+            "campaign": self._campaign,
         }
+        self._campaigns = Campaigns(settings, self._underway)
+        self._clock = Clock()
         self._lever_watch = LeverWatch(lambda: bool(self._underway), self._underway.stop_all)
 
     def run(self) -> None:
@@ -97,6 +102,7 @@ class Runner:
                 self._publish()
                 self._clear()
                 self._end_waits()
+                self._go_on()
                 self._underway.refuse_if_any_hangs(_HANGS_AFTER_S)
             self._finish()
         except StoppedWaiting:
@@ -114,7 +120,8 @@ class Runner:
         outcomes = self._past()
         self._known_ids = {outcome.event.drill_id for outcome in outcomes}
         self._answered = {outcome.event.command for outcome in outcomes if outcome.event.command}
-        for orphan in orphans(outcomes):
+        self._campaigns.resume(outcomes)
+        for orphan in orphans(outcome for outcome in outcomes if not is_campaign(outcome.event)):
             _log.warning("ending a drill whose runner died", drill_id=orphan.drill_id)
             self._write(JournalEntry((self._leftovers.ended(orphan),), orphan.encoding))
         self._leftovers.forget()
@@ -213,13 +220,19 @@ class Runner:
     def _abort(self, command: Received) -> Decision:
         drill_id = command.command.abort or ""
         why = f"stopped by the command {command.own_id}"
-        events = [answers.called_off(waiting, why) for waiting in self._gate.approvals.withdrawn(drill_id)]
-        try:
-            self._underway.abort(drill_id, command.own_id)
-        except DrillRejected:
-            if not events:
-                raise
-        return tuple(events), None
+        members = self._campaigns.stop(drill_id, why)
+        ids = [drill_id] if drill_id == "*" or members is None else members
+        withdrawn = [waiting for each in ids for waiting in self._gate.approvals.withdrawn(each)]
+        for each in ids:
+            try:
+                self._underway.abort(each, command.own_id)
+            except DrillRejected:
+                if members is None and not withdrawn:
+                    raise
+        return tuple(answers.called_off(waiting, why) for waiting in withdrawn), None
+
+    def _campaign(self, command: Received) -> Decision:
+        return self._campaigns.begin(command, self._known_ids), None
 
     def _lever(self, command: Received) -> Decision:
         return (moved_lever(command, self._underway),), None
@@ -240,6 +253,16 @@ class Runner:
         for command in late:
             why = reason or f"nobody approved it within {self._settings.drills.approve_within_s:g} s"
             self._write(JournalEntry((answers.refusal(command, command.drill_id, why),), command.encoding))
+
+    def _go_on(self) -> None:
+        """Writes what a campaign has to say, and begins what is due: its next drills, and what schedules say."""
+        for event, encoding in self._campaigns.events():
+            self._write(JournalEntry((event,), encoding))
+        for command in self._campaigns.due():
+            self._answer(command, None, ())
+        for due in self._clock.due(self._known_ids):
+            command = replace(due.command, refused=due.missed or None)
+            self._answer(command, None, ())
 
     def _clear(self) -> None:
         """Lets drills inject their faults once every command that could abort them has been read."""
@@ -274,10 +297,12 @@ class Runner:
     def _write(self, entry: JournalEntry) -> None:
         self._journal.write(entry)
         for event in entry.events:
+            self._campaigns.note(event)
             if event.phase in FINAL:
                 intents.forget(intents.DrillKey(self._topic, event.drill_id, event.command))
-                drill = telemetry.label(event.drill, catalogue())
-                telemetry.DRILLS.labels(drill, event.verdict or "unknown").inc()
+                if not is_campaign(event) and not answers.is_done(event):
+                    drill = telemetry.label(event.drill, catalogue())
+                    telemetry.DRILLS.labels(drill, event.verdict or "unknown").inc()
                 _log.info("drill ended", drill_id=event.drill_id, drill=event.drill, verdict=event.verdict)
             else:
                 _log.info("drill", drill_id=event.drill_id, drill=event.drill, phase=event.phase)
