@@ -27,7 +27,6 @@ class Received:
         refused: why nothing is run; None for a command that may be run.
         unreadable: the record goes to the dead-letter topic.
         signed_by: the name of the key that signed it; None for an unsigned command.
-        hidden: its drill's events don't show which drill it is.
     """
 
     record: str
@@ -38,7 +37,6 @@ class Received:
     refused: str | None = None
     unreadable: bool = False
     signed_by: str | None = None
-    hidden: bool = False
 
     @property
     def order(self) -> str:

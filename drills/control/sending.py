@@ -60,15 +60,19 @@ def ask(
     *,
     within_s: float,
     reach_s: float = _REACH_S,
+    begins: bool = False,
 ) -> DrillEvent | None:
-    """Sends an order and returns its answer, None if no runner answers in time. Raises ClusterError."""
+    """Sends an order and returns its answer, None if no runner answers in time. Raises ClusterError.
+
+    `begins`: the order begins something, and its first event is the answer; else the final one.
+    """
     _refuse_if_away(settings, reach_s)
     outcomes = Outcomes(settings, Codec(), "standfast-drill-order")
     try:
         outcomes.go_to_end()
         send(command, command.drill_id or "", settings, signer, reach_s)
         events = outcomes.following(command.drill_id or "", within_s)
-        return next((event for event in events if event.phase in FINAL), None)
+        return next((event for event in events if begins or event.phase in FINAL), None)
     finally:
         outcomes.close()
 

@@ -22,11 +22,6 @@ def done(command: Received, reason: str, **params: Scalar) -> DrillEvent:
     return msgspec.structs.replace(told(command, "completed", reason), verdict="passed", params=params or None)
 
 
-def is_done(event: DrillEvent) -> bool:
-    """Whether it is the answer to an order that was carried out, and so no drill's."""
-    return event.phase == "completed" and event.drill in {"lever", "approve", "gameday"}
-
-
 def called_off(command: Received, reason: str) -> DrillEvent:
     """The final event of a drill that is called off before it begins."""
     return msgspec.structs.replace(told(command, "aborted", reason), verdict="aborted")

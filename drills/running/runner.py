@@ -23,11 +23,13 @@ from drills.campaigns.conductor import Campaigns, is_campaign
 from drills.catalogue import catalogue
 from drills.control.commands import Received, received
 from drills.control.dead_letter import dead_letter
-from drills.control.events import FINAL, event_of
+from drills.control.events import FINAL, event_of, is_done
 from drills.control.journal import Journal, JournalEntry
 from drills.control.outcomes import TOPIC, Outcome, Outcomes
 from drills.control.reader import Control
 from drills.control.retry import Retry, StoppedWaiting
+from drills.gamedays.desk import GameDays, is_game_day
+from drills.gamedays.hidden import hidden
 from drills.running import answers, intents
 from drills.running.choice import chosen, system_of
 from drills.running.leftovers import Leftovers, orphans
@@ -75,9 +77,11 @@ class Runner:
             "abort": self._abort,
             "lever": self._lever,
             "approve": self._approve,
-            "campaign": self._campaign,
+            "campaign": lambda command: (self._campaigns.begin(command, self._known_ids), None),
+            "gameday": lambda command: (self._game_days.answer(command, self._known_ids), None),
         }
         self._campaigns = Campaigns(settings, self._underway)
+        self._game_days = GameDays(settings)
         self._clock = Clock()
         self._lever_watch = LeverWatch(lambda: bool(self._underway), self._underway.stop_all)
 
@@ -121,7 +125,8 @@ class Runner:
         self._known_ids = {outcome.event.drill_id for outcome in outcomes}
         self._answered = {outcome.event.command for outcome in outcomes if outcome.event.command}
         self._campaigns.resume(outcomes)
-        for orphan in orphans(outcome for outcome in outcomes if not is_campaign(outcome.event)):
+        self._game_days.resume(outcomes)
+        for orphan in orphans(outcome for outcome in outcomes if not _has_drills(outcome.event)):
             _log.warning("ending a drill whose runner died", drill_id=orphan.drill_id)
             self._write(JournalEntry((self._leftovers.ended(orphan),), orphan.encoding))
         self._leftovers.forget()
@@ -184,8 +189,6 @@ class Runner:
             command = self._gate.authentic(command, origin)
         if not command.only_stops:
             answers.refuse_if_late(command.command)
-        if command.order not in self._orders:
-            raise DrillRejected(f"this runner knows no {command.order}")
         return self._orders[command.order](command)
 
     def _accepted(self, command: Received, approved_by: str | None = None) -> Decision:
@@ -215,24 +218,23 @@ class Runner:
         )
         if plan.dry_run:
             return (accepted, answers.dry(plan, target, topic, self._gate.in_words(radius, needed))), None
-        return (accepted,), Start(plan, target, command.encoding, command.hidden)
+        return (accepted,), Start(plan, target, command.encoding)
 
     def _abort(self, command: Received) -> Decision:
         drill_id = command.command.abort or ""
         why = f"stopped by the command {command.own_id}"
         members = self._campaigns.stop(drill_id, why)
+        is_game_days = self._game_days.end(drill_id)
         ids = [drill_id] if drill_id == "*" or members is None else members
         withdrawn = [waiting for each in ids for waiting in self._gate.approvals.withdrawn(each)]
         for each in ids:
             try:
                 self._underway.abort(each, command.own_id)
             except DrillRejected:
-                if members is None and not withdrawn:
+                if members is None and not withdrawn and not is_game_days:
                     raise
-        return tuple(answers.called_off(waiting, why) for waiting in withdrawn), None
-
-    def _campaign(self, command: Received) -> Decision:
-        return self._campaigns.begin(command, self._known_ids), None
+        said = answers.done(command, f"{'everything' if drill_id == '*' else drill_id[:130]} is being stopped")
+        return (said, *(answers.called_off(waiting, why) for waiting in withdrawn)), None
 
     def _lever(self, command: Received) -> Decision:
         return (moved_lever(command, self._underway),), None
@@ -255,14 +257,25 @@ class Runner:
             self._write(JournalEntry((answers.refusal(command, command.drill_id, why),), command.encoding))
 
     def _go_on(self) -> None:
-        """Writes what a campaign has to say, and begins what is due: its next drills, and what schedules say."""
-        for event, encoding in self._campaigns.events():
+        """Writes what campaigns and game days have to say, and begins what they and the schedules want now."""
+        self._end_game_days_drill()
+        for event, encoding in (*self._campaigns.events(), *self._game_days.events()):
             self._write(JournalEntry((event,), encoding))
-        for command in self._campaigns.due():
+        for command in (*self._campaigns.due(), *self._game_days.due()):
             self._answer(command, None, ())
         for due in self._clock.due(self._known_ids):
             command = replace(due.command, refused=due.missed or None)
             self._answer(command, None, ())
+
+    def _end_game_days_drill(self) -> None:
+        """Stops the drill of a game day that ends."""
+        drill_id = self._game_days.to_stop() or ""
+        running = self._underway.get(drill_id)
+        if running is not None and not running.aborted_by and not running.by_lever:
+            self._underway.abort(drill_id, "gameday end")
+        for waiting in self._gate.approvals.withdrawn(drill_id):
+            event = answers.called_off(waiting, "the game day was ended")
+            self._write(JournalEntry((event,), waiting.encoding))
 
     def _clear(self) -> None:
         """Lets drills inject their faults once every command that could abort them has been read."""
@@ -295,12 +308,16 @@ class Runner:
                 self._underway.forget(running.plan.drill_id)
 
     def _write(self, entry: JournalEntry) -> None:
+        for event in entry.events:
+            self._game_days.note(event)
+        events = (hidden(event) if self._game_days.hides(event.drill_id) else event for event in entry.events)
+        entry = replace(entry, events=tuple(events))
         self._journal.write(entry)
         for event in entry.events:
             self._campaigns.note(event)
             if event.phase in FINAL:
                 intents.forget(intents.DrillKey(self._topic, event.drill_id, event.command))
-                if not is_campaign(event) and not answers.is_done(event):
+                if not _has_drills(event) and not is_done(event):
                     drill = telemetry.label(event.drill, catalogue())
                     telemetry.DRILLS.labels(drill, event.verdict or "unknown").inc()
                 _log.info("drill ended", drill_id=event.drill_id, drill=event.drill, verdict=event.verdict)
@@ -325,6 +342,11 @@ class Runner:
         if self._give_up_at is None:
             self._give_up_at = time.monotonic() + _STOP_WITHIN_S
         return time.monotonic() > self._give_up_at
+
+
+def _has_drills(event: DrillEvent) -> bool:
+    """Whether it is an event of a campaign or a game day, which go on after a restart, and not of a drill."""
+    return is_campaign(event) or is_game_day(event)
 
 
 def _with_late_abort(event: DrillEvent, running: Running) -> DrillEvent:

@@ -24,7 +24,6 @@ class Start:
     plan: Plan
     target: Target
     encoding: Encoding
-    hidden: bool = False
 
 
 @dataclass(slots=True)
@@ -36,7 +35,6 @@ class Running:
         encoding: that of its command, and so of its events.
         aborted_by: the command that stops it; "" if none does.
         by_lever: the lever stops it.
-        hidden: its events don't show which drill it is.
     """
 
     execution: Execution
@@ -44,7 +42,6 @@ class Running:
     encoding: Encoding
     aborted_by: str = ""
     by_lever: bool = False
-    hidden: bool = False
 
     @property
     def plan(self) -> Plan:
@@ -86,7 +83,7 @@ class Underway:
         """Starts a drill; raises whatever prevents its thread from starting."""
         execution = Execution(start.plan, self._settings, self._emit)
         execution.start()
-        self._drills[start.plan.drill_id] = Running(execution, start.target, start.encoding, hidden=start.hidden)
+        self._drills[start.plan.drill_id] = Running(execution, start.target, start.encoding)
 
     def forget(self, drill_id: str) -> None:
         """Its final event is written."""

@@ -123,13 +123,15 @@ def order(fields: dict[str, str | None]) -> DrillCommand:
     return msgspec.structs.replace(command, **fields)
 
 
-def print_answer(command: DrillCommand, settings: Settings, sign: Path | None, reach_s: float = 10.0) -> None:
+def print_answer(
+    command: DrillCommand, settings: Settings, sign: Path | None, *, reach_s: float = 10.0, begins: bool = False
+) -> None:
     """Sends the order and prints the answer. Raises NoAnswer, ClusterError, and DrillRejected for a refusal."""
     from drills.control.sending import ask
     from standfast.core.errors import DrillRejected, NoAnswer
     from standfast.core.processes.locating import located
 
-    event = ask(command, located(settings), signer_of(sign), within_s=_ANSWER_S, reach_s=reach_s)
+    event = ask(command, located(settings), signer_of(sign), within_s=_ANSWER_S, reach_s=reach_s, begins=begins)
     if event is None:
         raise NoAnswer(f"no drill runner answered within {_ANSWER_S:g} s; see `standfast status`")
     if event.phase == "rejected":

@@ -116,6 +116,7 @@ def test_a_drill_above_the_radius_waits_for_another_name(stage: DrillStage) -> N
         assert "another drill strikes search-0 already" in (stage.last("d2").reason or "")
         stage.order(abort="*", drill_id="end")
         assert stage.last("d1").phase == "aborted"
+        assert (stage.last("end").phase, stage.last("end").reason) == ("completed", "everything is being stopped")
 
 
 def test_two_drills_may_run_at_once_but_never_on_all_replicas(stage: DrillStage) -> None:
