@@ -143,7 +143,11 @@ class TrafficWindow(Record, frozen=True, kw_only=True):
 
 
 class DrillCommand(Record, frozen=True, kw_only=True):
-    """Starts the drill `drill`, or stops the one (`*`: all) named by `abort`.
+    """One order to the drill runner, in exactly one of these fields; only with `gameday` there may be a `drill` too.
+
+    `drill` starts a drill, `campaign` several; `abort` stops what has that id (`*`: all); `lever` (`engaged`,
+    `released`) stops all drills and refuses new ones; `approve` lets the drill of that id begin; `gameday` is `start`,
+    `ack`, `decided`, `fixed`, `note` or `end`.
 
     A runner refuses to begin a drill later than `valid_until` (epoch milliseconds), when its sender has given up.
     """
@@ -159,6 +163,12 @@ class DrillCommand(Record, frozen=True, kw_only=True):
     dry_run: bool = False
     requested_by: str | None = None
     valid_until: int | None = None
+    lever: str | None = None
+    approve: str | None = None
+    campaign: str | None = None
+    gameday: str | None = None
+    team: str | None = None
+    reason: str | None = None
 
 
 class Latency(Struct, frozen=True, kw_only=True):

@@ -100,7 +100,7 @@ _READ_BY_US = (
         retention_ms=30 * _DAY,
         unpacked=True,
     ),
-    Topic("drills.control", "any", DrillCommand, "start or abort a drill", partitions=1, unpacked=True),
+    Topic("drills.control", "any", DrillCommand, "start, stop, approve or forbid drills", partitions=1, unpacked=True),
 )
 _WRITTEN_BY_US = (
     *_RESULTS,

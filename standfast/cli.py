@@ -44,6 +44,7 @@ ENTRIES = (
     Command("topics", _HERE + "topics", "app", "List the topics and create what is missing.", _USE),
     Command("kafka", _HERE + "kafka", "register", "Apache Kafka's own console tools.", _USE),
     Command("drill", _HERE + "drill", "app", "Break the system on purpose and see the verdict.", _PROVE),
+    Command("gameday", _HERE + "gameday", "app", "A drill for people, and how long they take.", _PROVE),
     Command("bench", _BENCH + "root", "app", "Measure failover, latency, throughput, startup; beside others.", _PROVE),
     Command("models", _HERE + "models", "app", "Train, list, activate, roll back and verify models.", _SHOP),
     Command("catalogue", _HERE + "data", "catalogue", "Load your own products.", _SHOP),

@@ -28,6 +28,7 @@ from drills.agent.messages import (
 from drills.agent.succession import Succession
 from drills.faults import fault_named
 from drills.faults.running_system import RunningSystem
+from drills.safety import lever
 from standfast.core import clients
 from standfast.core.consumed import Consumed
 from standfast.core.home import folder
@@ -87,6 +88,7 @@ class FaultAgent:
                 role_word.beat()
                 self._obey(self._orders())
                 self._producer.poll(0)
+                self._look_at_lever()
                 self._prune()
         finally:
             self._end()
@@ -178,6 +180,13 @@ class FaultAgent:
             if not self._hold(first, order):
                 return
         self._faults[name].obey(order)
+
+    def _look_at_lever(self) -> None:
+        """Undoes every fault while the lever's file is there: it works while Kafka, and so the runner, is frozen."""
+        lasting = [fault for fault in self._faults.values() if fault.is_injected]
+        if lasting and (reason := lever.engaged()):
+            for fault in lasting:
+                fault.halt(reason)
 
     def _close(self, key: bytes | str | None) -> None:
         """The runner has deleted the order: nobody asks about the fault any more."""

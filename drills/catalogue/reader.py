@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeVar
 
 import msgspec
 from msgspec import inspect
 
 from drills.catalogue.checks import wrongs
-from drills.catalogue.definition import Definition
+from drills.catalogue.definition import Definition, DefinitionPart
 from drills.catalogue.marked_yaml import Marked, Mistake, Path, marked
 from drills.params import nearest
 from standfast.core.errors import DrillUsageError
 
+P = TypeVar("P", bound=DefinitionPart)
 _PLACE = re.compile(r"(.*) - at `\$(.*)`$", re.DOTALL)
 _PART = re.compile(r"\.([^.\[\]]+)|\[(\d+)\]")
 _WORDS = {
@@ -41,22 +43,27 @@ class BadDefinition(DrillUsageError):
 
 def read(file: str, text: str) -> Definition:
     """The definition in a file's text; raises BadDefinition. `file` is how the errors name it."""
+    return read_as(Definition, wrongs, file, text)
+
+
+def read_as(kind: type[P], wrongs_of: Callable[[P], Iterable[tuple[Path, str]]], file: str, text: str) -> P:
+    """A part of that kind in a file's text, about which `wrongs_of` finds nothing; raises BadDefinition."""
     document = marked(text)
-    mistakes = [*document.mistakes, *_unknown_keys(document), *_not_finite(document)]
+    mistakes = [*document.mistakes, *_unknown_keys(document, kind), *_not_finite(document)]
     if mistakes:
         raise BadDefinition(file, mistakes)
     try:
-        definition = msgspec.convert(document.data, Definition)
+        definition = msgspec.convert(document.data, kind)
     except msgspec.ValidationError as error:
         raise BadDefinition(file, [_told(document, str(error))]) from None
-    mistakes = [Mistake(document.line(path), text) for path, text in wrongs(definition)]
+    mistakes = [Mistake(document.line(path), text) for path, text in wrongs_of(definition)]
     if mistakes:
         raise BadDefinition(file, mistakes)
     return definition
 
 
-def _unknown_keys(document: Marked) -> Iterator[Mistake]:
-    for path, known in _surplus(document.data, inspect.type_info(Definition), ()):
+def _unknown_keys(document: Marked, kind: type) -> Iterator[Mistake]:
+    for path, known in _surplus(document.data, inspect.type_info(kind), ()):
         yield Mistake(document.line(path), f"there is no key {path[-1]!r:.100} here{nearest(str(path[-1]), known)}")
 
 

@@ -13,6 +13,7 @@ from schemas.records import DrillEvent, Phase
 _LONGEST = 1000  # characters; an event quotes its command, which may have a megabyte
 _MOST = 50  # findings; a drill that ran to its end has about ten
 _LONGEST_INTENT = 100_000  # characters; it lists all partitions that are hit. A longer one is left out, not cut
+_ORDERS = frozenset({"abort", "lever", "approve", "gameday"})
 FINAL: Final[frozenset[Phase]] = frozenset({"rejected", "completed", "aborted"})
 
 
@@ -44,6 +45,12 @@ def rejection(
         command=command,
     )
     return bounded(event)
+
+
+def is_done(event: DrillEvent) -> bool:
+    """Whether it answers an order that was carried out at once, and so is no drill's, campaign's or game day's."""
+    is_answer = event.phase == "completed" and event.verdict == "passed" and event.injected is None
+    return is_answer and event.drill in _ORDERS
 
 
 def bounded(event: DrillEvent) -> DrillEvent:

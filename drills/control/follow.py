@@ -10,25 +10,24 @@ from collections.abc import Callable
 from contextlib import suppress
 
 import msgspec
-from confluent_kafka import KafkaError, Producer
 
 from drills.control.events import FINAL, now_ms
 from drills.control.outcomes import Outcomes
-from drills.control.reader import TOPIC
-from schemas.codec import Codec, Encoding
+from drills.control.sending import Signs, send
+from schemas.codec import Codec
 from schemas.records import DrillCommand, DrillEvent
-from standfast.core import clients
-from standfast.core.errors import ClusterError, Interrupted, NoAnswer, StandfastError
+from standfast.core.errors import Interrupted, NoAnswer, StandfastError
 from standfast.core.settings import Settings
 
-_REACH_S = 10.0  # for Kafka to acknowledge the command
 _SILENCE_S = 10.0  # for the first event, and for how long the command is valid
 _END_WITHIN_S = 30.0  # for the final event after an abort: the runner undoes the fault for up to 20 s
 _LATE_S = 2.0  # a first event may come so much later than the command is valid
 Show = Callable[[DrillEvent], None]
 
 
-def follow(command: DrillCommand, settings: Settings, within_s: float, show: Show) -> DrillEvent:
+def follow(
+    command: DrillCommand, settings: Settings, within_s: float, show: Show, signer: Signs | None = None
+) -> DrillEvent:
     """Sends the command, calls `show` with every event as it is read, and returns the final one.
 
     The command is valid for 10 s, or for `within_s` if that is less. When the caller gives up, the drill is aborted and
@@ -44,7 +43,7 @@ def follow(command: DrillCommand, settings: Settings, within_s: float, show: Sho
     outcomes = Outcomes(settings, Codec(), "standfast-drill-run")
     try:
         outcomes.go_to_end()
-        return _FollowedDrill(command, settings, outcomes, show).run(within_s, patience)
+        return _FollowedDrill(command, settings, outcomes, show, signer).run(within_s, patience)
     finally:
         outcomes.close()
 
@@ -52,7 +51,10 @@ def follow(command: DrillCommand, settings: Settings, within_s: float, show: Sho
 class _FollowedDrill:
     """The events of one drill, read by the client that sent its command."""
 
-    def __init__(self, command: DrillCommand, settings: Settings, outcomes: Outcomes, show: Show) -> None:
+    def __init__(
+        self, command: DrillCommand, settings: Settings, outcomes: Outcomes, show: Show, signer: Signs | None
+    ) -> None:
+        self._signer = signer
         self._command = command
         self._drill_id = command.drill_id or ""
         self._settings = settings
@@ -64,7 +66,7 @@ class _FollowedDrill:
         """The final event; raises NoAnswer or Interrupted after the drill was aborted."""
         deadline = time.monotonic() + within_s
         try:
-            _send(self._command, self._drill_id, self._settings)
+            send(self._command, self._drill_id, self._settings, self._signer)
             if not self._read_until(lambda: bool(self._events), patience):
                 raise NoAnswer(
                     f"no drill runner took {self._drill_id} within {patience:.3g} s; is a system running? see "
@@ -83,7 +85,7 @@ class _FollowedDrill:
         if self._ended():
             return f"it had ended already: {_in_words(self._events[-1])}"
         try:
-            _send(DrillCommand(abort=self._drill_id, requested_by="cli"), self._drill_id, self._settings)
+            send(DrillCommand(abort=self._drill_id, requested_by="cli"), self._drill_id, self._settings)
             self._read_until(self._ended, _END_WITHIN_S if self._events else _LATE_S)
             if self._events and not self._ended():
                 self._read_until(self._ended, _END_WITHIN_S)
@@ -119,25 +121,3 @@ def _in_words(event: DrillEvent) -> str:
     injection = "" if event.injected is None else f", injected {event.injected}, undone {event.undone or 'unknown'}"
     injection = injection or ", nothing was injected"
     return f"{event.phase}{injection}" + (f" ({event.reason})" if event.reason else "")
-
-
-def _send(command: DrillCommand, drill_id: str, settings: Settings) -> None:
-    """Produces the command with the drill's id as its key: an abort then follows its drill in the same partition.
-
-    Raises ClusterError.
-    """
-    delivery_errors: list[KafkaError | None] = []
-    within = {"message.timeout.ms": round(_REACH_S * 1000)}
-    producer = Producer(clients.producer(settings, "standfast-drill-run", **within))
-    producer.produce(
-        settings.kafka.topic_prefix + TOPIC,
-        Codec().encode(command, Encoding.JSON),
-        drill_id,
-        on_delivery=lambda error, _message: delivery_errors.append(error),
-    )
-    producer.flush(_REACH_S)
-    if not delivery_errors or delivery_errors[0] is not None:
-        producer.purge()
-        error = delivery_errors[0] if delivery_errors else None
-        why = error.str() if error is not None else f"no answer within {_REACH_S:g} s"
-        raise ClusterError(f"Kafka at {settings.kafka.bootstrap_servers} did not take the command: {why}")

@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from drills.control.events import FINAL
+from drills.control.events import FINAL, is_done
 from schemas.records import DrillEvent, Latency, Scalar
 from standfast.core.printable import one_line
 
@@ -39,9 +39,11 @@ class Story:
 
 
 def stories(events: Iterable[DrillEvent]) -> list[Story]:
-    """One story a drill, the oldest first."""
+    """One story a drill, the oldest first; orders that were carried out at once, such as an abort, are none."""
     by_drill: dict[tuple[str, str | None], list[DrillEvent]] = {}
     for event in events:
+        if is_done(event):
+            continue
         by_drill.setdefault((event.drill_id, event.command), []).append(event)
     stories_by_drill = [Story(drill_id, tuple(drill_events)) for (drill_id, _), drill_events in by_drill.items()]
     return sorted(stories_by_drill, key=lambda story: story.events[0].at)

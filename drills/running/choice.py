@@ -35,14 +35,20 @@ def chosen(
         _refuse_if_it_ends_the_runner(target)
     except ClusterError as error:
         raise DrillRejected(f"nothing was injected: {error}") from None
-    status = merged(statuses())
-    if status is None:
-        raise DrillRejected("nothing was injected: the system is gone; see `standfast status`")
+    status = whole(statuses())
     workers = {worker.id for victims in (target, *still_struck) for worker in _workers(victims)}
     if not limits.last_replica:
         refuse_if_last(workers, target.standbys, status, service)
     _refuse_beyond(limits, workers, (target, *still_struck), status, service)
     return target
+
+
+def whole(statuses: Mapping[str, SystemStatus]) -> SystemStatus:
+    """The status of all hosts together; raises DrillRejected if there is none."""
+    status = merged(statuses)
+    if status is None:
+        raise DrillRejected("nothing was injected: the system is gone; see `standfast status`")
+    return status
 
 
 def _of_service(statuses: Mapping[str, SystemStatus], service: Service) -> Mapping[str, SystemStatus]:

@@ -31,6 +31,7 @@ from drills.running.plan import SETTLE_S, Plan, PlannedFault
 from drills.running.steadiness import refuse_if_unsteady
 from drills.running.strike import Strike
 from drills.running.watch import Watch
+from drills.safety import lever
 from schemas.records import DrillEvent, Phase, Scalar
 from standfast.core.errors import DrillRejected
 from standfast.core.settings import Settings
@@ -202,6 +203,7 @@ class Execution:
             raise _Stopped
         if time.monotonic() > self._deadline:
             raise DrillRejected(f"nothing was injected: the {self.plan.duration_s:g} s the drill may take were over")
+        lever.refuse_if_engaged()
         if not cleared:
             raise DrillRejected(
                 "nothing was injected: drills.control cannot be read, so nobody knows whether the drill was called off"

@@ -10,6 +10,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import replace
 
 import msgspec
@@ -17,36 +18,44 @@ import structlog
 from confluent_kafka import TopicPartition
 
 from consumers.requests.admission import Origin, origin_of
-from consumers.service import service
+from consumers.service import Service, service
+from drills.campaigns.conductor import Campaigns, is_campaign
 from drills.catalogue import catalogue
 from drills.control.commands import Received, received
 from drills.control.dead_letter import dead_letter
-from drills.control.events import FINAL, event_of, now_ms, rejection
+from drills.control.events import FINAL, event_of, is_done
 from drills.control.journal import Journal, JournalEntry
 from drills.control.outcomes import TOPIC, Outcome, Outcomes
 from drills.control.reader import Control
 from drills.control.retry import Retry, StoppedWaiting
-from drills.faults.injector import Target
-from drills.running.choice import chosen
-from drills.running.execution import Execution
+from drills.gamedays.desk import GameDays, is_game_day
+from drills.gamedays.hidden import hidden
+from drills.running import answers
+from drills.running.choice import chosen, whole
 from drills.running.leftovers import Leftovers, orphans
 from drills.running.ordered_fault import OrderedFault
 from drills.running.orders import Orders
 from drills.running.plan import Plan, least_s, longest_s, make_plan
-from schemas.codec import Codec, Encoding
-from schemas.records import DrillCommand, DrillEvent
+from drills.running.underway import Running, Start, Underway
+from drills.safety import lever
+from drills.safety.gate import Gate
+from drills.safety.lever_orders import moved_lever, restore_lever
+from drills.safety.lever_watch import LeverWatch
+from drills.safety.limits import Victims
+from drills.schedules.clock import Clock
+from schemas.codec import Codec
+from schemas.records import DrillEvent
 from standfast.core import telemetry
-from standfast.core.errors import ClusterError, DrillError, DrillRejected, Fenced
+from standfast.core.errors import ClusterError, DrillRejected, Fenced
 from standfast.core.processes import role_word
 from standfast.core.settings import Settings
 
 _POLL_S = 0.05  # for the next command, between two looks at the running drill
 _STOP_WITHIN_S = 6.0  # from SIGTERM until the runner gives up on the drill and on Kafka
 _UNDO_WHEN_STOPPING_S = 2.0  # for the undo when the runner is stopped; within `_STOP_WITHIN_S`
-_UNDO_WHEN_ABORTED_S = 20.0  # for the undo after an abort
-_JOIN_WITHIN_S = 2.0  # for the thread of a drill that still runs at the end
 _HANGS_AFTER_S = 60.0  # a drill that is overdue by this hangs: none of its steps takes as long beyond its own limits
 _log = structlog.get_logger()
+Decision = tuple[tuple[DrillEvent, ...], Start | None]
 
 
 class Runner:
@@ -64,11 +73,21 @@ class Runner:
         self._leftovers = Leftovers(settings, self._topic, self._orders, self._over)
         self._known_ids: set[str] = set()  # drill ids
         self._answered: set[str] = set()  # names of commands' records
-        self._aborted_by = ""
-        self._current: Execution | None = None
-        self._chosen: list[OrderedFault] = []  # the faults of the drill that is about to begin
-        self._current_encoding = Encoding.JSON
         self._outbox: queue.SimpleQueue[DrillEvent] = queue.SimpleQueue()
+        self._underway = Underway(settings, self._orders, self._outbox.put)
+        self._gate = Gate(settings)
+        self._handlers: dict[str, Callable[[Received], Decision]] = {
+            "drill": self._accepted,
+            "abort": self._abort,
+            "lever": self._lever,
+            "approve": self._approve,
+            "campaign": lambda command: (self._campaigns.begin(command, self._known_ids), None),
+            "gameday": lambda command: (self._game_days.answer(command, self._known_ids), None),
+        }
+        self._campaigns = Campaigns(settings, self._underway)
+        self._game_days = GameDays(settings)
+        self._clock = Clock()
+        self._lever_watch = LeverWatch(lambda: bool(self._underway), self._underway.stop_all)
 
     def run(self) -> None:
         """Blocks until stopped. Raises Fenced if another runner takes over, DrillError if a drill hangs."""
@@ -80,6 +99,7 @@ class Runner:
             self._end_orphans()
             self._control.open()  # again: only now that the last runner is fenced its last commit is known
             role_word.begun()
+            self._lever_watch.start()
             _log.info("drill runner ready", topic=self._control.topic)
             while not self._stopping.is_set():
                 role_word.beat()
@@ -90,13 +110,17 @@ class Runner:
                     self._answer(command, origin, self._control.after(message))
                 self._publish()
                 self._clear()
-                self._fail_if_drill_hangs()
-                self._fail_if_replaced()
+                self._end_waits()
+                self._go_on()
+                self._underway.refuse_if_any_hangs(_HANGS_AFTER_S)
+                self._end_if_replaced()
             self._finish()
         except StoppedWaiting:
             _log.warning("stopped while Kafka was down; a drill without an end is ended by the next runner")
         finally:
-            self._stop_and_join()
+            self._lever_watch.end()
+            self._underway.end("the runner ends", 0)
+            self._underway.join()
             self._orders.close()
             self._control.close()
             self._journal.close()
@@ -107,9 +131,12 @@ class Runner:
         outcomes = self._past()
         self._known_ids = {outcome.event.drill_id for outcome in outcomes}
         self._answered = {outcome.event.command for outcome in outcomes if outcome.event.command}
-        for orphan in orphans(outcomes):
+        self._campaigns.resume(outcomes)
+        self._game_days.resume(outcomes)
+        for orphan in orphans(outcome for outcome in outcomes if not _has_drills(outcome.event)):
             _log.warning("ending a drill whose runner died", drill_id=orphan.drill_id)
             self._write(JournalEntry((self._leftovers.ended(orphan),), orphan.encoding))
+        restore_lever(outcome.event for outcome in outcomes)
 
     def _past(self) -> list[Outcome]:
         outage = Retry("the outcome stream cannot be read", self._over)
@@ -124,151 +151,202 @@ class Runner:
 
     # commands -------------------------------------------------------------------------------------------------------
 
-    def _answer(self, command: Received, origin: Origin, offset: tuple[TopicPartition, ...]) -> None:
-        """Answers a command and commits its offset in one transaction; then starts the drill, if it is one."""
+    def _answer(self, command: Received, origin: Origin | None, offset: tuple[TopicPartition, ...]) -> None:
+        """Answers a command and commits its offset in one transaction; then starts the drill, if it is one.
+
+        `origin` is None for a command of the runner's own.
+        """
+        start: Start | None = None
         try:
-            events, plan = self._decided(command)
+            events, start = self._decided(command, origin)
         except DrillRejected as reason:
-            events, plan = (_refusal(command, command.drill_id, str(reason)),), None
+            events = (answers.refusal(command, command.drill_id, str(reason)),)
         except Exception as error:  # noqa: BLE001 - one command must not stop all later ones
             _log.exception("a drill command broke the runner's plan", own_id=command.own_id)
             why = f"the runner could not plan it ({type(error).__name__}); see the runner's log"
-            events, plan = (_refusal(command, command.own_id, why),), None
-        letter = dead_letter(origin, command.refused or "") if command.unreadable and events else None
+            events = (answers.refusal(command, command.own_id, why),)
+        letter = dead_letter(origin, command.refused or "") if origin and command.unreadable and events else None
         self._write(JournalEntry(events, command.encoding, offset, self._control.group(), letter))
         self._known_ids.update(event.drill_id for event in events)
         self._answered.add(command.record)
-        if plan is not None:
-            self._begin(plan, command.encoding)
+        if start is not None:
+            self._begin(start)
 
-    def _begin(self, plan: Plan, encoding: Encoding) -> None:
-        faults, self._chosen = self._chosen, []
-        self._current_encoding = encoding
-        self._aborted_by = ""
+    def _begin(self, start: Start) -> None:
         try:
-            statuses = self._orders.hosts.statuses
-            self._current = Execution(
-                plan, self._settings, self._outbox.put, faults, statuses, lambda: self._orders.is_replaced
-            )
-            self._current.start()
+            self._underway.begin(start)
         except Exception as error:  # noqa: BLE001 - without a thread or memory the drill still needs a final event
-            _log.exception("the drill cannot begin", drill_id=plan.drill_id)
-            self._current = None
+            _log.exception("the drill cannot begin", drill_id=start.plan.drill_id)
             why = f"nothing was injected: the drill cannot begin ({type(error).__name__}: {error})"
-            self._write(JournalEntry((event_of(plan, "aborted", reason=why, verdict="aborted"),), encoding))
+            final = event_of(start.plan, "aborted", reason=why, verdict="aborted")
+            self._write(JournalEntry((final,), start.encoding))
 
-    def _decided(self, command: Received) -> tuple[tuple[DrillEvent, ...], Plan | None]:
-        """The events that answer the command, and the plan to run; raises DrillRejected."""
+    def _decided(self, command: Received, origin: Origin | None) -> Decision:
+        """The events that answer the command, and the drill to start; raises DrillRejected."""
         if command.record in self._answered:
             _log.warning("a command that was answered before came again", command=command.record)
             return (), None
         if command.drill_id in self._known_ids and command.drill_id != command.own_id:
             reason = f"the drill_id {command.drill_id} was used before; leave it out or choose another"
-            return (_refusal(command, command.own_id, reason),), None
+            return (answers.refusal(command, command.own_id, reason),), None
         if command.refused is not None:
             raise DrillRejected(command.refused)
-        if command.command.abort is not None:
-            self._abort(command.command.abort, command.own_id)
-            return (), None
-        _refuse_if_late(command.command)
-        return self._accepted(command)
+        if origin is not None:
+            command = self._gate.authentic(command, origin)
+        if not command.only_stops:
+            answers.refuse_if_late(command.command)
+        return self._handlers[command.order](command)
 
-    def _accepted(self, command: Received) -> tuple[tuple[DrillEvent, ...], Plan | None]:
-        plan = replace(make_plan(command.command, command.drill_id, self._settings), command=command.record)
-        if self._current is not None:
-            current_id = self._current.plan.drill_id
-            raise DrillRejected(f'busy with {current_id}; wait for its last event, or send {{"abort": "{current_id}"}}')
-        faults = self._faults(plan)
-        topic = service(plan.service, self._settings).requests
-        target = self._first_target(plan, faults[0])
+    def _accepted(self, command: Received, approved_by: str | None = None) -> Decision:
+        plan = make_plan(command.command, command.drill_id, self._settings)
+        plan = replace(plan, command=command.record, requested_by=command.by)
+        self._gate.refuse_now(plan)
+        self._underway.refuse_if_full()
+        of_service = service(plan.service, self._settings)
+        faults = [OrderedFault(self._orders, plan.drill_id, planned, of_service) for planned in plan.faults]
+        try:
+            return self._allowed(command, plan, faults, of_service, approved_by)
+        except DrillRejected:
+            faults[0].close()
+            raise
+
+    def _allowed(
+        self,
+        command: Received,
+        plan: Plan,
+        faults: list[OrderedFault],
+        of_service: Service,
+        approved_by: str | None,
+    ) -> Decision:
+        others = [running.victims for running in self._underway.all()]
+        statuses = self._orders.hosts.statuses
+        target = chosen(faults[0], of_service, statuses, plan.limits, [other.target for other in others])
+        victims = Victims(faults[0].host, target)
+        radius = self._gate.refuse_victims(victims, others, whole(statuses()), of_service)
+        needed = self._gate.approval_needed(radius)
+        takes = f"takes {least_s(plan):g} s and the recovery, {longest_s(plan):g} s at most"
+        if needed and not plan.dry_run and approved_by is None:
+            faults[0].close()
+            waits = self._gate.approvals.wait(command)
+            return (event_of(plan, "accepted", seed=plan.seed, reason=f"{waits}, because {needed}"),), None
         accepted = event_of(
             plan,
             "accepted",
             seed=plan.seed,
             params=plan.params,
-            target=target.shown(topic),
-            reason=f"takes {least_s(plan):g} s and the recovery, {longest_s(plan):g} s at most",
+            target=target.shown(of_service.requests),
+            reason=f"approved by {approved_by}; {takes}" if approved_by else takes,
         )
         if plan.dry_run:
             faults[0].close()
-            return (accepted, _dry(plan, target, topic)), None
-        self._chosen = faults
-        return (accepted,), plan
+            limits = self._gate.in_words(radius, needed)
+            return (accepted, answers.dry(plan, target, of_service.requests, limits)), None
+        return (accepted,), Start(plan, victims, faults, command.encoding)
 
-    def _faults(self, plan: Plan) -> list[OrderedFault]:
-        of_service = service(plan.service, self._settings)
-        return [OrderedFault(self._orders, plan.drill_id, planned, of_service) for planned in plan.faults]
+    def _abort(self, command: Received) -> Decision:
+        drill_id = command.command.abort or ""
+        why = f"stopped by the command {command.own_id}"
+        members = self._campaigns.stop(drill_id, why)
+        is_game_days = self._game_days.end(drill_id)
+        ids = [drill_id] if drill_id == "*" or members is None else members
+        withdrawn = [waiting for each in ids for waiting in self._gate.approvals.withdrawn(each)]
+        for each in ids:
+            try:
+                self._underway.abort(each, command.own_id)
+            except DrillRejected:
+                if members is None and not withdrawn and not is_game_days:
+                    raise
+        said = answers.done(command, f"{'everything' if drill_id == '*' else drill_id[:130]} is being stopped")
+        return (said, *(answers.called_off(waiting, why) for waiting in withdrawn)), None
 
-    def _first_target(self, plan: Plan, first: OrderedFault) -> Target:
-        of_service = service(plan.service, self._settings)
+    def _lever(self, command: Received) -> Decision:
+        return (moved_lever(command, self._underway),), None
+
+    def _approve(self, command: Received) -> Decision:
+        waiting = self._gate.approvals.approved(command)
         try:
-            return chosen(first, of_service, self._orders.hosts.statuses, plan.limits)
-        except DrillRejected:
-            first.close()
-            raise
+            events, start = self._accepted(waiting, command.by)
+        except DrillRejected as reason:
+            why = f"approved by {command.by}, but: {reason}"
+            events, start = (answers.refusal(waiting, waiting.drill_id, why),), None
+        return (answers.done(command, f"{waiting.drill_id} is approved"), *events), start
 
-    def _abort(self, drill_id: str, command_id: str) -> None:
-        current = self._current
-        if current is None or drill_id not in ("*", current.plan.drill_id):
-            running = f"{current.plan.drill_id} is running" if current else "none is running"
-            raise DrillRejected(f"there is no drill {drill_id[:130]!r} to abort; {running}")
-        if self._aborted_by:
-            raise DrillRejected(f"{current.plan.drill_id} is being stopped already, by the command {self._aborted_by}")
-        self._aborted_by = command_id
-        self._stop_current(f"stopped by the command {command_id}", _UNDO_WHEN_ABORTED_S)
+    def _end_waits(self) -> None:
+        """Rejects the drills that nobody approved in time, and all that wait while the lever is engaged."""
+        reason = lever.engaged() if self._gate.approvals else None
+        late = self._gate.approvals.withdrawn("*") if reason else self._gate.approvals.expired()
+        for command in late:
+            why = reason or f"nobody approved it within {self._settings.drills.approve_within_s:g} s"
+            self._write(JournalEntry((answers.refusal(command, command.drill_id, why),), command.encoding))
 
-    def _clear(self) -> None:
-        """Lets the drill inject its fault once every command that could abort it has been read."""
-        current = self._current
-        if current is not None and current.about_to_strike and self._control.is_read():
-            current.clear()
+    def _go_on(self) -> None:
+        """Writes what campaigns and game days have to say, and begins what they and the schedules want now."""
+        self._end_game_days_drill()
+        for event, encoding in (*self._campaigns.events(), *self._game_days.events()):
+            self._write(JournalEntry((event,), encoding))
+        for command in (*self._campaigns.due(), *self._game_days.due()):
+            self._answer(command, None, ())
+        for due in self._clock.due(self._known_ids):
+            command = replace(due.command, refused=due.missed or None)
+            self._answer(command, None, ())
 
-    def _fail_if_replaced(self) -> None:
+    def _end_game_days_drill(self) -> None:
+        """Stops the drill of a game day that ends."""
+        drill_id = self._game_days.to_stop() or ""
+        running = self._underway.get(drill_id)
+        if running is not None and not running.aborted_by and not running.by_lever:
+            self._underway.abort(drill_id, "gameday end")
+        for waiting in self._gate.approvals.withdrawn(drill_id):
+            event = answers.called_off(waiting, "the game day was ended")
+            self._write(JournalEntry((event,), waiting.encoding))
+
+    def _end_if_replaced(self) -> None:
         """Raises Fenced if a later runner writes signs of life; without a command, no write would tell."""
         if self._orders.is_replaced:
             raise Fenced("another drill runner has taken over; this one ends")
 
-    def _fail_if_drill_hangs(self) -> None:
-        """Raises DrillError, which ends this process, if a drill hangs; the next runner ends that drill."""
-        current = self._current
-        if current is not None and current.overdue_s > _HANGS_AFTER_S:
-            raise DrillError(
-                f"{current.plan.drill_id} should have ended {current.overdue_s:.0f} s ago and hangs; it is ended, and "
-                "no other can begin before, so the drill runner starts anew"
-            )
+    def _clear(self) -> None:
+        """Lets drills inject their faults once every command that could abort them has been read."""
+        about_to_strike = [running for running in self._underway.all() if running.execution.about_to_strike]
+        if about_to_strike and self._control.is_read():
+            for running in about_to_strike:
+                running.execution.clear()
 
     # events ---------------------------------------------------------------------------------------------------------
 
     def _publish(self) -> None:
-        """Writes the drill's events; if its thread died without a final event, writes that too."""
-        current = self._current
-        died = current is not None and not current.running()
+        """Writes the drills' events; if a drill's thread died without a final event, writes that too."""
+        died = [running for running in self._underway.all() if not running.execution.running()]
         while not self._outbox.empty():
-            event = self._with_late_abort(self._outbox.get())
-            self._write(JournalEntry((event,), self._current_encoding))
-            if event.intent is not None and self._current is not None:
-                self._current.intent_is_written()
+            event = self._outbox.get()
+            running = self._underway.get(event.drill_id)
+            if running is None:
+                continue
+            self._write(JournalEntry((_with_late_abort(event, running),), running.encoding))
+            if event.intent is not None:
+                running.execution.intent_is_written()
             if event.phase in FINAL:
-                self._current = None
-        if died and current is not None and self._current is not None:
-            current.abandon()
-            final = event_of(current.plan, "aborted", reason="the drill broke down; see the log", verdict="aborted")
-            self._write(JournalEntry((final,), self._current_encoding))
-            self._current = None
-
-    def _with_late_abort(self, event: DrillEvent) -> DrillEvent:
-        """The event; if it is final but not `aborted`, its reason also tells of an abort that came too late."""
-        if event.phase not in FINAL or not self._aborted_by or event.phase == "aborted":
-            return event
-        late = f"the command {self._aborted_by} to stop it came too late"
-        return msgspec.structs.replace(event, reason=f"{event.reason}; {late}" if event.reason else late)
+                self._underway.forget(event.drill_id)
+        for running in died:
+            if self._underway.get(running.plan.drill_id) is not None:
+                running.execution.abandon()
+                why = "the drill broke down; see the log"
+                final = event_of(running.plan, "aborted", reason=why, verdict="aborted")
+                self._write(JournalEntry((final,), running.encoding))
+                self._underway.forget(running.plan.drill_id)
 
     def _write(self, entry: JournalEntry) -> None:
+        for event in entry.events:
+            self._game_days.note(event)
+        events = (hidden(event) if self._game_days.hides(event.drill_id) else event for event in entry.events)
+        entry = replace(entry, events=tuple(events))
         self._journal.write(entry)
         for event in entry.events:
+            self._campaigns.note(event)
             if event.phase in FINAL:
-                drill = telemetry.label(event.drill, catalogue())
-                telemetry.DRILLS.labels(drill, event.verdict or "unknown").inc()
+                if not _has_drills(event) and not is_done(event):
+                    drill = telemetry.label(event.drill, catalogue())
+                    telemetry.DRILLS.labels(drill, event.verdict or "unknown").inc()
                 _log.info("drill ended", drill_id=event.drill_id, drill=event.drill, verdict=event.verdict)
             else:
                 _log.info("drill", drill_id=event.drill_id, drill=event.drill, phase=event.phase)
@@ -278,21 +356,11 @@ class Runner:
     def _finish(self) -> None:
         """Stops a running drill and writes its final event, for at most `_STOP_WITHIN_S`."""
         self._give_up_at = time.monotonic() + _STOP_WITHIN_S
-        self._stop_current("the drill runner was stopped", _UNDO_WHEN_STOPPING_S)
-        while self._current is not None and time.monotonic() < self._give_up_at:
+        self._underway.end("the drill runner was stopped", _UNDO_WHEN_STOPPING_S)
+        while self._underway and time.monotonic() < self._give_up_at:
             role_word.beat()
             self._publish()
             time.sleep(_POLL_S)
-
-    def _stop_current(self, why: str, undo_within_s: float) -> None:
-        if self._current is not None:
-            self._current.stop(why, undo_within_s)
-
-    def _stop_and_join(self) -> None:
-        """Stops a drill that still runs, which undoes its fault; the next runner writes its final event."""
-        if self._current is not None:
-            self._current.stop("the runner ends", 0)
-            self._current.join(_JOIN_WITHIN_S)
 
     def _over(self) -> bool:
         """Whether to stop waiting for Kafka: the runner was told to stop and `_STOP_WITHIN_S` is over."""
@@ -303,37 +371,14 @@ class Runner:
         return time.monotonic() > self._give_up_at
 
 
-def _refusal(command: Received, drill_id: str, reason: str) -> DrillEvent:
-    return rejection(drill_id, command.name, reason, command.command.requested_by, command.record)
+def _has_drills(event: DrillEvent) -> bool:
+    """Whether it is an event of a campaign or a game day, which go on after a restart, and not of a drill."""
+    return is_campaign(event) or is_game_day(event)
 
 
-def _refuse_if_late(command: DrillCommand) -> None:
-    """Raises DrillRejected for a command that is valid no longer: its sender has given up."""
-    if command.valid_until is not None and now_ms() > command.valid_until:
-        late_ms = now_ms() - command.valid_until
-        raise DrillRejected(
-            f"the command was valid until {late_ms / 1000:.3g} s ago (valid_until = {command.valid_until}, by the "
-            "clock of the drill runner), so nothing is begun; send it again"
-        )
-
-
-def _dry(plan: Plan, target: Target, topic: str) -> DrillEvent:
-    """The final event of a dry run: what would have been injected."""
-    first, *others = plan.faults
-    return event_of(
-        plan,
-        "completed",
-        seed=plan.seed,
-        target=target.shown(topic),
-        verdict="unknown",
-        injected="unknown",
-        held="unknown",
-        undone="unknown",
-        reason="dry run: nothing was injected",
-        findings=[
-            f"unknown: {first.kind.says}: would strike {target.named}, which owns {list(target.partitions)} of {topic}",
-            *(f"unknown: {fault.kind.says}: its victim would be chosen when its step comes" for fault in others),
-            f"unknown: {target.standbys} standbys are ready to take over",
-            f"unknown: would send {plan.rate:g} requests/s for {least_s(plan):g} s and the recovery",
-        ],
-    )
+def _with_late_abort(event: DrillEvent, running: Running) -> DrillEvent:
+    """The event; if it is final but not `aborted`, its reason also tells of an abort that came too late."""
+    if event.phase not in FINAL or not running.aborted_by or event.phase == "aborted":
+        return event
+    late = f"the command {running.aborted_by} to stop it came too late"
+    return msgspec.structs.replace(event, reason=f"{event.reason}; {late}" if event.reason else late)

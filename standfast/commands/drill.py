@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from standfast.commands import drill_safety, drill_schedules
 from standfast.commands.options import AsJson, Config, finite, print_json, settings_from, stderr, stdout
 
 if TYPE_CHECKING:
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="Break the system on purpose and see the verdict.")
 _GRACE_S = 30.0  # for the verdict, after the most the drill itself may take
+drill_safety.register(app)
+drill_schedules.register(app)
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The drill, as `standfast drill list` names it.")]
 Pairs = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="One param; may be repeated.")]
 
@@ -29,6 +32,7 @@ def list_drills(as_json: AsJson = False) -> None:
     """
     from rich.table import Table
 
+    from drills.campaigns import CAMPAIGNS
     from drills.catalogue import catalogue
 
     if as_json:
@@ -40,6 +44,8 @@ def list_drills(as_json: AsJson = False) -> None:
     for drill in catalogue().values():
         needs = f" Needs {drill.least_brokers} brokers." if drill.least_brokers > 1 else ""
         table.add_row(drill.name, drill.what + needs)
+    for name, campaign in CAMPAIGNS.all().items():
+        table.add_row(name, f"campaign: {campaign.title}")
     stdout().print(table)
 
 
@@ -79,21 +85,21 @@ def validate(
 
     Example: standfast drill validate my-drill.yaml
     """
-    from drills.catalogue import drill_in, own_folder
     from drills.catalogue.reader import BadDefinition
+    from drills.files import checked
     from standfast.core.errors import DrillUsageError
 
     wrong: list[str] = []
     for file in files:
         try:
-            drill = drill_in(file)
+            what, home = checked(file)
         except BadDefinition as error:
             wrong.append(str(error))
         else:
-            stdout().print(f"{file} is the drill {drill.name}", soft_wrap=True, markup=False)
+            stdout().print(f"{file} is the {what} {file.stem}", soft_wrap=True, markup=False)
+            stderr().print(f"the drill runner of this machine finds it in {home}", soft_wrap=True, markup=False)
     if wrong:
         raise DrillUsageError("\n".join(wrong))
-    stderr().print(f"the drill runner of this machine finds it in {own_folder()}", soft_wrap=True, markup=False)
 
 
 @app.command("schema")
@@ -125,6 +131,7 @@ def run(  # noqa: PLR0913, PLR0917 - one parameter per option
     timeout: Annotated[
         float | None, typer.Option("--timeout", help="Seconds to wait for the verdict.", min=0.1, callback=finite)
     ] = None,
+    sign: drill_safety.Sign = None,
     config: Config = None,
 ) -> None:
     """Run a drill on the running system; phases on stderr, the verdict on stdout.
@@ -143,13 +150,14 @@ def run(  # noqa: PLR0913, PLR0917 - one parameter per option
     settings = _located(config)
     try:
         command = _command(name, pairs or [], targets or [], seed, duration_s, dry_run)
-        longest = _longest(command, settings) + _GRACE_S
+        longest = _longest_of(command, settings) + _GRACE_S
+        signer = drill_safety.signer_of(sign)
     except UsageError as error:
         raise DrillUsageError(str(error)) from None
     progress = stderr()
     _abort_at_signals()
     try:
-        last = follow(command, settings, timeout or longest, lambda event: progress.print(phase_line(event)))
+        last = follow(command, settings, timeout or longest, lambda event: progress.print(phase_line(event)), signer)
     except (ClusterError, NoAnswer) as error:
         error.exit_code = UNKNOWN
         raise
@@ -225,9 +233,17 @@ def _command(
 ) -> DrillCommand:
     import uuid
 
+    from drills.campaigns import CAMPAIGNS
+    from drills.catalogue import files
     from schemas.records import DrillCommand
     from standfast.core.errors import DrillRejected, UsageError
 
+    drill_id = f"{name}-{uuid.uuid4().hex[:8]}"
+    if name in CAMPAIGNS.files() and name not in {path.stem for path in files()}:
+        if pairs or targets or duration_s is not None:
+            raise UsageError(f"{name} is a campaign: what its drills set stands in its file")
+        by = drill_safety.login()
+        return DrillCommand(campaign=name, drill_id=drill_id, seed=seed, dry_run=dry_run, requested_by=by)
     drill = _drill(name)
     try:
         params: dict[str, Scalar] = {key: drill.param(key).parsed(text) for key, text in _split(pairs, "--set")}
@@ -238,13 +254,13 @@ def _command(
     }
     return DrillCommand(
         drill=name,
-        drill_id=f"{name}-{uuid.uuid4().hex[:8]}",
+        drill_id=drill_id,
         target=target,
         params=params,
         duration_s=duration_s,
         seed=seed,
         dry_run=dry_run,
-        requested_by="cli",
+        requested_by=drill_safety.login(),
     )
 
 
@@ -258,15 +274,36 @@ def _split(pairs: list[str], option: str) -> list[tuple[str, str]]:
     return [(key, value) for key, _, value in split]
 
 
+def _longest_of(command: DrillCommand, settings: Settings) -> float:
+    """The same for a campaign: that of all its drills, and of what is between them."""
+    from drills.campaigns import CAMPAIGNS
+    from drills.campaigns.members import members
+    from standfast.core.errors import DrillRejected, UsageError
+
+    if command.campaign is None:
+        return _longest(command, settings)
+    try:
+        campaign = CAMPAIGNS.find(command.campaign)
+        steps = members(campaign, command.drill_id or "", command.seed or campaign.seed or 0, settings, None)
+    except DrillRejected as error:
+        raise UsageError(str(error)) from None
+    between_s = len(steps) * (campaign.pause_s + campaign.ready_within_s)
+    return between_s + sum(max(_longest(drill, settings) for drill in step) for step in steps)
+
+
 def _longest(command: DrillCommand, settings: Settings) -> float:
     """The most seconds the drill may take; raises UsageError, before anything is sent, for one that cannot run."""
     from drills.running.plan import make_plan
     from standfast.core.errors import DrillRejected, UsageError
 
     try:
-        return make_plan(command, command.drill_id or "", settings).duration_s
+        plan = make_plan(command, command.drill_id or "", settings)
     except DrillRejected as error:
         raise UsageError(str(error)) from None
+    limits = settings.drills
+    above = (limits.approve_above_processes, limits.approve_above_share, limits.approve_above_hosts)
+    may_wait = any(most is not None for most in above)
+    return plan.duration_s + (limits.approve_within_s if may_wait else 0.0)
 
 
 def _stories(settings: Settings, drill_id: str | None) -> list[Story]:

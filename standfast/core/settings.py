@@ -118,6 +118,14 @@ class StreamSettings(Section):
     window_s: float = Field(10.0, ge=1)
 
 
+def _windows(texts: tuple[str, ...]) -> tuple[str, ...]:
+    from standfast.core.windows import window
+
+    for text in texts:
+        window(text)
+    return texts
+
+
 class DrillSettings(Section):
     """The drill runner and the fault agents."""
 
@@ -128,6 +136,26 @@ class DrillSettings(Section):
     network: bool = Field(
         False,
         description="the embedded Kafka behind a proxy of ours, so that drills can disturb the network",
+    )
+    at_once: int = Field(1, ge=1, le=20, description="so many drills may run at once; one more is rejected")
+    service_share: float = Field(
+        1.0, gt=0, le=1, description="all drills together strike at most this share of a service's workers at once"
+    )
+    hosts: int | None = Field(None, ge=1, description="all drills together strike at most so many hosts at once")
+    blocked: Annotated[tuple[str, ...], AfterValidator(_windows)] = Field(
+        (), description="when no drill runs, such as `Fri 16:00-Mon 08:00 Europe/Berlin` or `22:00-06:00 UTC`"
+    )
+    approve_above_processes: int | None = Field(
+        None, ge=0, description="a drill that strikes more processes at once waits for a second name's approval"
+    )
+    approve_above_share: float | None = Field(
+        None, ge=0, le=1, description="the same for the share of a service's workers"
+    )
+    approve_above_hosts: int | None = Field(None, ge=0, description="the same for hosts")
+    approve_within_s: float = Field(600.0, gt=0, le=86400, description="after that it is rejected")
+    signatures: bool = Field(False, description="only signed commands start drills; stopping needs no signature")
+    keys: str = Field(
+        "", description="folder of the public keys, NAME.pub each; empty: `drills/keys` in the state folder"
     )
 
 

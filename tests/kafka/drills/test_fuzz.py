@@ -32,6 +32,9 @@ _WORDS = [
     "drills.control-0-3",
     "ü\u2028",
     "worker_kill",
+    "ack",
+    "released",
+    "workers-at-random",
 ]
 _VALUES = [None, True, 0, -1, 1.5, 2**63, -(2**70), "text", "nan", [], {}, "x" * 3000, 1e308]
 _FIELDS = [*DrillCommand.__struct_fields__, "request_id", "unknown"]
@@ -39,7 +42,7 @@ _FIELDS = [*DrillCommand.__struct_fields__, "request_id", "unknown"]
 
 def record(chance: random.Random) -> bytes | None:
     """One record: random bytes, a damaged command, or a command with odd fields; none can inject a fault."""
-    kind = chance.randrange(8)
+    kind = chance.randrange(9)
     if kind == 0:
         return chance.choice(
             [None, b"", b"\x00", b"\xc3\x01", b"null", b"[]", b"1e400", b'"', b"\xff\xfe", b"{" * 5000]
@@ -52,6 +55,8 @@ def record(chance: random.Random) -> bytes | None:
         good = Codec().encode(DrillCommand(drill=chance.choice(_WORDS), requested_by="fuzz"), Encoding.AVRO)
         at = chance.randrange(len(good))
         return good[:at] + chance.randbytes(chance.randrange(3)) + good[at:] if chance.random() < 0.7 else good[:at]
+    if kind == 4:
+        return json.dumps(order(chance)).encode()
     fields = {name: chance.choice([*_WORDS, *_VALUES]) for name in chance.sample(_FIELDS, chance.randrange(6))}
     if chance.random() < 0.5:
         fields["drill"] = chance.choice(_WORDS)
@@ -62,6 +67,16 @@ def record(chance: random.Random) -> bytes | None:
     text = json.dumps(fields)
     cut = chance.randrange(len(text)) if chance.random() < 0.1 else len(text)
     return text[:cut].encode()
+
+
+def order(chance: random.Random) -> dict[str, object]:
+    """An order of the other kinds: to the lever, for approvals, campaigns and game days; it may be right."""
+    name = chance.choice(["lever", "approve", "campaign", "gameday", "abort"])
+    value = chance.choice(
+        ["engaged", "released", "start", "ack", "decided", "fixed", "note", "end", "workers-at-random", "id-1", "*", 7]
+    )
+    odd = {chance.choice(["team", "reason", "requested_by", "seed", "valid_until"]): chance.choice([*_WORDS, *_VALUES])}
+    return {name: value, "drill_id": f"order-{chance.randrange(10_000)}"} | (odd if chance.random() < 0.5 else {})
 
 
 @pytest.mark.parametrize(
@@ -83,8 +98,18 @@ def test_every_record_has_one_last_event_and_the_runner_lives(
     with runner_in_a_thread(settings) as runner:
         stage.order(drill="none", drill_id="the-last-one")
         wait_until(lambda: stage.events("the-last-one"), 120 + count * 0.5, every=5, what="the last one's answer")
+        stage.order(abort="*", drill_id="the-end")  # of a campaign that an order may have begun
+        topic_id = identity_of(AdminClient(clients.base(settings, "test")), stage.topic).topic_id
+        expected = {f"{stage.topic}-0-{number}@{topic_id}": 1 for number in range(count + 2)}
+        wait_until(
+            lambda: ended_by_record(stage) == expected, 60 + count * 0.1, every=5, what="one last event for each"
+        )
         assert runner.is_alive()
-    ended = Counter(outcome.event.command for outcome in stage.outcomes() if outcome.event.phase in FINAL)
     stage.close()
-    topic_id = identity_of(AdminClient(clients.base(settings, "test")), stage.topic).topic_id
-    assert ended == {f"{stage.topic}-0-{number}@{topic_id}": 1 for number in range(count + 1)}
+
+
+def ended_by_record(stage: DrillStage) -> Counter[str | None]:
+    """How many last events each record of the control topic has, not counting what campaigns and game days began."""
+    events = (outcome.event for outcome in stage.outcomes())
+    mine = (event.command for event in events if event.phase in FINAL and (event.command or "").startswith(stage.topic))
+    return Counter(mine)

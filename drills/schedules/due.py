@@ -1,0 +1,49 @@
+"""When a schedule is due. Pure: the same schedule and times give the same answer in every runner."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from croniter import CroniterBadDateError, croniter
+
+from drills.schedules.definition import Schedule
+
+_MOST = 1000  # due times that are looked at in one go
+
+
+def due_times(schedule: Schedule, after: float, until: float) -> Iterator[int]:
+    """The times (epoch seconds) later than `after` and not later than `until`, at most 1000 of them."""
+    begin = datetime.fromtimestamp(int(after), ZoneInfo(schedule.zone))
+    times = croniter(schedule.cron, begin, max_years_between_matches=5)
+    last = int(after)
+    for _ in range(_MOST):
+        try:
+            due = int(times.get_next(float))
+        except CroniterBadDateError:  # the 30th of February
+            return
+        if due > until:
+            return
+        if due > last:  # an hour that the clocks show twice counts once
+            last = due
+            yield due
+
+
+def next_due(schedule: Schedule, after: float) -> int | None:
+    """The first due time later than `after`; None if there is none."""
+    return next(due_times(schedule, after, float("inf")), None)
+
+
+def drill_id(name: str, due: int) -> str:
+    """The id of what begins then: the same in every runner, so that none begins it twice."""
+    return f"{name}-{due}"
+
+
+def last_due(name: str, ids: set[str]) -> int | None:
+    """The latest due time that has an event already, by the ids of the outcome stream."""
+    start = f"{name}-"
+    times = [
+        int(text) for text in (known[len(start) :] for known in ids if known.startswith(start)) if text.isdecimal()
+    ]
+    return max(times, default=None)

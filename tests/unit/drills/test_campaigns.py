@@ -1,0 +1,155 @@
+"""Campaigns: the seed's drills, each once, also from the middle on; the budget; what the drills make of the whole."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from drills.campaigns import CAMPAIGNS
+from drills.campaigns.definition import Campaign, CampaignDrill, CampaignStep, RandomPart
+from drills.campaigns.members import members
+from drills.campaigns.progress import Progress
+from drills.catalogue.reader import BadDefinition
+from drills.files import checked
+from schemas.codec import Encoding
+from schemas.records import DrillEvent, Verdict
+from standfast.core.errors import DrillRejected
+from standfast.core.settings import Settings
+
+SETTINGS = Settings()
+VERDICTS: list[Verdict] = ["passed", "failed", "unknown", "aborted", "rejected"]
+
+
+def event(drill_id: str, phase: str, verdict: Verdict | None = None, reason: str | None = None) -> DrillEvent:
+    return DrillEvent(drill_id=drill_id, drill="worker-kill", phase=phase, at=1, verdict=verdict, reason=reason)  # type: ignore[arg-type]
+
+
+def final(drill_id: str, verdict: Verdict, reason: str | None = None) -> DrillEvent:
+    phase = verdict if verdict in {"aborted", "rejected"} else "completed"
+    return event(drill_id, phase, verdict, reason)
+
+
+def progress_of(campaign: Campaign) -> Progress:
+    accepted = DrillEvent(drill_id="c", drill="campaign:x", phase="accepted", at=0, seed=1)
+    return Progress(accepted, Encoding.JSON, campaign, members(campaign, "c", 1, SETTINGS, "ann"))
+
+
+def series(*widths: int, error_budget: int = 0) -> Campaign:
+    drill = CampaignDrill(drill="worker-kill")
+    steps = tuple(CampaignStep(parallel=(drill,) * width) for width in widths)
+    return Campaign(title="t", why="w", steps=steps, error_budget=error_budget)
+
+
+def test_the_same_seed_gives_the_same_drills_and_another_one_others() -> None:
+    part = RandomPart(drills=("worker-kill", "worker-freeze", "workers-kill-two"), count=200)
+    campaign = Campaign(title="t", why="w", random=part)
+    first, again, other = (members(campaign, "c", seed, SETTINGS, None) for seed in (7, 7, 8))
+    assert first == again
+    assert first != other
+    commands = [command for (command,) in first]
+    assert {command.drill for command in commands} == set(part.drills)
+    assert len({command.drill_id for command in commands}) == 200
+    assert {command.target.get("partition") for command in commands} >= set(range(SETTINGS.kafka.partitions))
+    with pytest.raises(DrillRejected, match="there is no drill 'worker-kil'"):
+        members(
+            Campaign(title="t", why="w", random=RandomPart(drills=("worker-kil",), count=1)), "c", 1, SETTINGS, None
+        )
+
+
+@given(
+    st.lists(st.integers(1, 3), min_size=1, max_size=5),
+    st.lists(st.sampled_from(VERDICTS), min_size=15, max_size=15),
+    st.integers(0, 3),
+    st.integers(0, 30),
+)
+def test_no_drill_begins_twice_also_when_another_runner_goes_on(
+    widths: list[int], verdicts: list[Verdict], budget: int, crash_after: int
+) -> None:
+    campaign = series(*widths, error_budget=budget)
+    log: list[DrillEvent] = []
+    progress, ends, begun = progress_of(campaign), iter(verdicts), list[str]()
+    while not progress.is_over():
+        step = progress.waiting()
+        for command in step:
+            begun.append(command.drill_id or "")
+            log.append(event(begun[-1], "accepted"))
+            progress.note(log[-1])
+            if len(log) == crash_after:
+                break
+        for drill_id in progress.going_on():
+            if len(log) == crash_after:  # the next runner ends what ran as aborted, and goes on
+                progress = progress_of(campaign)
+                for old in log:
+                    progress.note(old)
+                crash_after = -1
+            verdict = next(ends) if crash_after >= 0 else "aborted"
+            log.append(final(drill_id, verdict))
+            assert progress.note(log[-1])
+            assert not progress.note(log[-1])
+    assert len(begun) == len(set(begun))
+    errors = sum(entry.verdict in {"failed", "unknown", "rejected"} for entry in log)
+    if errors <= budget:
+        assert len(begun) == sum(widths)
+    verdict = progress.final().verdict
+    assert (verdict == "passed") == all(entry.verdict == "passed" for entry in log if entry.phase != "accepted")
+    assert (verdict == "failed") == any(entry.verdict == "failed" for entry in log)
+
+
+def test_one_error_more_than_the_budget_ends_it() -> None:
+    progress = progress_of(series(1, 1, 1, 1, error_budget=1))
+    for number, verdict in ((1, "failed"), (2, "passed"), (3, "unknown")):
+        assert [command.drill_id for command in progress.waiting()] == [f"c.{number}"]
+        progress.note(final(f"c.{number}", verdict))  # type: ignore[arg-type]
+    assert progress.is_over()
+    last = progress.final()
+    assert (last.phase, last.verdict) == ("completed", "failed")
+    assert "its error_budget is 1" in (last.reason or "")
+    assert len(last.findings or ()) == 3
+
+
+def test_a_drill_called_off_says_nothing_but_its_own_stop_condition_does() -> None:
+    progress = progress_of(series(1, 1))
+    progress.note(final("c.1", "aborted", "stopped by the command x"))
+    assert progress.waiting()
+    progress.note(final("c.2", "aborted", "stopped by its own condition: error_share"))
+    assert "its error_budget is 0" in (progress.final().reason or "")
+
+
+def test_a_stopped_campaign_ends_after_its_drill() -> None:
+    progress = progress_of(series(1, 1))
+    progress.note(event("c.1", "accepted"))
+    progress.stopped = "stopped by the command x"
+    assert (progress.is_over(), progress.going_on()) == (False, ["c.1"])
+    progress.note(final("c.1", "aborted"))
+    assert progress.is_over()
+    assert (progress.final().phase, progress.final().verdict) == ("aborted", "aborted")
+
+
+def test_our_campaigns_are_right(state: Path) -> None:
+    for name, campaign in CAMPAIGNS.all().items():
+        assert members(campaign, name, 1, SETTINGS, None)
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("title: t\nwhy: w\nrandom: {drills: [], count: 3}\n", "name the drills"),
+        ("title: t\nwhy: w\nrandom: {drills: [a], count: 0}\n", "count = 0"),
+        ("title: t\nwhy: w\nsteps: [{drill: a}]\nrandom: {drills: [a], count: 1}\n", "either steps or random"),
+        ("title: t\nwhy: w\nsteps: [{dril: a}]\n", "did you mean drill?"),
+        ("title: t\nwhy: w\nsteps: [{drill: a, parallel: [{drill: b}]}]\n", "either drill or parallel"),
+        ("title: t\nwhy: w\nsteps: [{parallel: [{drill: b}], seed: 1}]\n", "belong to a drill inside parallel"),
+        ("title: ''\nwhy: w\nsteps: [{drill: a}]\n", "title is empty"),
+        ("title: t\nwhy: w\nerror_budget: -1\nsteps: [{drill: a}]\n", ":3: error_budget = -1"),
+        ("title: t\nwhy: w\npause_s: 4000\nsteps: [{drill: a}]\n", "pause_s = 4000"),
+    ],
+)
+def test_a_wrong_campaign_is_said_with_what_would_be_right(tmp_path: Path, text: str, why: str) -> None:
+    file = tmp_path / "campaign.yaml"
+    file.write_text(text)
+    with pytest.raises(BadDefinition, match=re.escape(why)):
+        checked(file)
