@@ -84,6 +84,7 @@ _KEYS = {
     "topic": _TargetKey("the name of a topic", _text),
     "host": _TargetKey("the name of a host, as the key of its record on the topic status", _text),
     "standby": _TargetKey("true, or a standby's id such as search-s1", lambda value: _true(value) or _text(value)),
+    "role": _TargetKey("stream or profiles", lambda value: value in {"stream", "profiles"}),
     "broker": _TargetKey("the id of a broker, such as 1", _number),
     "follower": _TargetKey("the number of a partition, 0 or more", _number),
     "group": _TargetKey("the name of a consumer group", _text),

@@ -22,6 +22,7 @@ class Toys:
     """One system with its own state folder and topic prefix. It runs after `start`."""
 
     module = "tests.support.toys.toy_system"
+    wrapped: tuple[str, ...] = ()  # the program, with its arguments, that starts the system's
 
     def __init__(self, home: Path, servers: str, prefix: str, services: tuple[str, ...], **more: str) -> None:
         self.home = home
@@ -47,7 +48,7 @@ class Toys:
         self.home.mkdir(parents=True, exist_ok=True)
         with self.log_file.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", self.module, *self.services],
+                [*self.wrapped, sys.executable, "-m", self.module, *self.services],
                 env=self._environment,
                 stdout=log,
                 stderr=log,
@@ -138,7 +139,8 @@ class Toys:
             seen = self.status()
         except FileNotFoundError:
             return False
-        return seen.supervisor_pid == self._process.pid and seen.state == "ready" and self._is_whole(())
+        is_ours = bool(self.wrapped) or seen.supervisor_pid == self._process.pid
+        return is_ours and seen.state == "ready" and self._is_whole(())
 
     def _is_whole(self, without: tuple[int, ...]) -> bool:
         if set(without) & set(self.pids()):

@@ -38,7 +38,7 @@ class FakeLoad:
 
     broken = None
 
-    def __init__(self, *_: object) -> None:
+    def __init__(self, *_: object, **_more: object) -> None:
         now = time.monotonic()
         answer = Sighting(at=now, partition=0, offset=0, status="ok")
         self._requests = (Request("d1-0", 0, now, now, "acked", 0, (answer,)),)

@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
 from consumers.requests.admission import Origin
+from consumers.service import service
 from drills.control.commands import Received, received
 from drills.faults.injector import Process, Target
 from drills.running import answers
+from drills.running.orders import Orders
 from drills.running.underway import Underway
 from drills.safety import lever
 from drills.safety.approvals import Approvals
 from drills.safety.lever_orders import moved_lever, restore_lever
-from drills.safety.limits import Radius, approval_needed, radius, refuse_beyond
+from drills.safety.limits import Radius, Victims, approval_needed, radius, refuse_beyond
 from schemas.codec import Codec
 from standfast.core.errors import DrillRejected
 from standfast.core.settings import DrillSettings, Settings
 from standfast.core.status import SystemStatus, WorkerStatus
+from tests.support.paper_orders import PaperOrders
 
 
 def order(text: str) -> Received:
@@ -48,7 +51,7 @@ def test_the_lever_is_a_file_and_anything_unreadable_in_it_stops_drills(state: P
 def test_a_fresh_state_folder_takes_the_lever_from_the_outcome_stream(
     state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    underway = Underway(Settings(), print)
+    underway = Underway(Settings(), cast("Orders", PaperOrders(Settings())), print)
     engaged = moved_lever(order('{"lever": "engaged", "reason": "sale", "requested_by": "ann"}'), underway)
     assert (engaged.phase, engaged.verdict, engaged.drill) == ("completed", "passed", "lever")
     assert lever.engaged()
@@ -67,7 +70,9 @@ def test_a_lever_whose_file_cannot_be_written_is_refused_with_the_reason(state: 
     (state / "drills").mkdir(parents=True)
     (state / "drills" / "lever").mkdir()
     with pytest.raises(DrillRejected, match="the lever's file cannot be written"):
-        moved_lever(order('{"lever": "released"}'), Underway(Settings(), print))
+        moved_lever(
+            order('{"lever": "released"}'), Underway(Settings(), cast("Orders", PaperOrders(Settings())), print)
+        )
 
 
 def worker(name: str) -> WorkerStatus:
@@ -85,10 +90,12 @@ def test_all_drills_together_strike_no_more_than_their_limits() -> None:
         metrics_url="",
         workers=[worker(f"search-{number}") for number in range(4)],
     )
-    system = SimpleNamespace(status=lambda: status, service=SimpleNamespace(name="search"))
+    search = service("search", Settings())
     one, two = (Target("worker", (Process(f"search-{number}", number + 1, 0),), ((number,),)) for number in range(2))
-    alone, both = radius([one], system), radius([one, two], system)  # type: ignore[arg-type]
+    alone = radius([Victims("a", one)], status, search)
+    both = radius([Victims("a", one), Victims("a", two)], status, search)
     assert (alone, both) == (Radius(1, 0.25, 1), Radius(2, 0.5, 1))
+    assert radius([Victims("a", one), Victims("b", two)], status, search).hosts == 2
     limits = DrillSettings(service_share=0.3, approve_above_processes=1, approve_above_share=0.9)
     refuse_beyond(limits, alone)
     with pytest.raises(DrillRejected, match=r"50% of the service's workers .* drills.service_share is 0.3"):
