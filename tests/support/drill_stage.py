@@ -133,10 +133,14 @@ def agent_in_a_thread(settings: Settings) -> Iterator[threading.Thread]:
 @contextmanager
 def runner_in_a_thread(settings: Settings) -> Iterator[threading.Thread]:
     """Runs a drill runner and an agent during the block, in threads, which start sooner than processes."""
-    with (
-        agent_in_a_thread(settings),
-        _in_a_thread(lambda stopping: Runner(settings, Codec(), stopping).run(), "the runner") as running,
-    ):
+    with agent_in_a_thread(settings), runner_alone_in_a_thread(settings) as running:
+        yield running
+
+
+@contextmanager
+def runner_alone_in_a_thread(settings: Settings) -> Iterator[threading.Thread]:
+    """Runs a drill runner during the block, in a thread; the agents are elsewhere."""
+    with _in_a_thread(lambda stopping: Runner(settings, Codec(), stopping).run(), "the runner") as running:
         yield running
 
 
