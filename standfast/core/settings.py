@@ -146,7 +146,7 @@ class DrillSettings(Section):
     approve_within_s: float = Field(600.0, gt=0, le=86400, description="after that it is rejected")
     signatures: bool = Field(False, description="only signed commands start drills; stopping needs no signature")
     keys: str = Field(
-        "", description="folder of the public keys, NAME.pub each; empty: `drills/keys` in the state folder"
+        "", description="folder of the public keys, NAME.pub each; empty: drills/keys in the state folder"
     )
 
 
