@@ -122,7 +122,7 @@ def keygen(name: str, into: Path) -> tuple[Path, Path]:
 
 
 def keys_folder(keys: str) -> Path:
-    """The folder that the setting `drills.keys` names; raises SetupError."""
+    """The folder that the setting `keys` of `[drills]` names; raises SetupError."""
     return Path(keys).expanduser() if keys else folder("drills", "keys")
 
 

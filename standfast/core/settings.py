@@ -155,7 +155,7 @@ class DrillSettings(Section):
     approve_within_s: float = Field(600.0, gt=0, le=86400, description="after that it is rejected")
     signatures: bool = Field(False, description="only signed commands start drills; stopping needs no signature")
     keys: str = Field(
-        "", description="folder of the public keys, NAME.pub each; empty: `drills/keys` in the state folder"
+        "", description="folder of the public keys, NAME.pub each; empty: drills/keys in the state folder"
     )
 
 
@@ -318,14 +318,22 @@ def _nearest(wrong: str, known: list[str]) -> str:
     return f"; did you mean {close[0]}?" if close else f"; there are {', '.join(known)}"
 
 
+def _text(key: str, value: object) -> str:
+    if key == "client":
+        return json.dumps(
+            {name: secret.get_secret_value() for name, secret in cast("dict[str, SecretStr]", value).items()}
+        )
+    return json.dumps(value) if isinstance(value, tuple) else str(value)
+
+
 def environment(settings: Settings) -> dict[str, str]:
     """Variables that make a child process load exactly these settings. They may hold secrets."""
     variables = {"KAFKA_BOOTSTRAP_SERVERS": settings.kafka.bootstrap_servers}
     sections = {name: section for name, section in settings if isinstance(section, Section)}
     for name, section in sections.items():
         for key, value in section:
-            text = json.dumps({k: v.get_secret_value() for k, v in value.items()}) if key == "client" else str(value)
-            variables[f"STANDFAST_{name}__{key}".upper()] = text
+            if value is not None:  # None is the default of each key that may have it, and cannot be written down
+                variables[f"STANDFAST_{name}__{key}".upper()] = _text(key, value)
     if settings.schema_registry_url is not None:
         variables["SCHEMA_REGISTRY_URL"] = settings.schema_registry_url.get_secret_value()
     return variables
