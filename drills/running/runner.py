@@ -27,7 +27,7 @@ from drills.control.outcomes import TOPIC, Outcome, Outcomes
 from drills.control.reader import Control
 from drills.control.retry import Retry, StoppedWaiting
 from drills.faults.injector import Target
-from drills.running import intents
+from drills.running import fault_window, intents
 from drills.running.choice import chosen, system_of
 from drills.running.execution import Execution
 from drills.running.leftovers import Leftovers, orphans
@@ -240,6 +240,7 @@ class Runner:
     def _write(self, entry: JournalEntry) -> None:
         self._journal.write(entry)
         for event in entry.events:
+            fault_window.note(event)
             if event.phase in FINAL:
                 intents.forget(intents.DrillKey(self._topic, event.drill_id, event.command))
                 drill = telemetry.label(event.drill, catalogue())
