@@ -15,6 +15,7 @@ from drills.reports.live_figures import LiveFigures, reading
 from drills.reports.watching import WatchedDrills, checks_so_far, event_line
 from drills.running import fault_window
 from schemas.records import DrillEvent, Phase
+from standfast.commands import drill_reading
 from standfast.core import telemetry
 
 ROOT = Path(__file__).parents[3]
@@ -127,3 +128,39 @@ def test_the_dashboard_marks_the_windows_of_drills() -> None:
     assert telemetry.DRILL_FAULT._name in drills["expr"]
     assert drills["enable"]
     assert "{{drill}}" in drills["titleFormat"]
+
+
+class Stream:
+    """An outcome stream: what there was, then each of the events that follow."""
+
+    def __init__(self, following: list[DrillEvent]) -> None:
+        self._following = following
+
+    def next(self, _within_s: float) -> DrillEvent | None:
+        return self._following.pop(0) if self._following else None
+
+
+def test_on_a_terminal_it_is_live_until_the_drill_has_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = io.StringIO()
+    console = Console(file=screen, force_terminal=True, width=120)
+    monkeypatch.setattr(drill_reading, "stdout", lambda: console)
+    texts = [METRICS.format(ok=100, quick=90), METRICS.format(ok=300, quick=250)]
+    monkeypatch.setattr(drill_reading, "_SCRAPE_EVERY_S", 0.0)
+    monkeypatch.setattr(
+        drill_reading, "_read_metrics", lambda past: [*past[-1:], reading(texts.pop(0) if texts[1:] else texts[0])]
+    )
+    watched = WatchedDrills([event("accepted")], "d1")
+    ended = event("completed", verdict="passed", injected="passed", held="passed", undone="passed")
+    following = [
+        event("injected", injected="passed"),
+        event("recovered", rto_ms=52.0),
+        event("injected", "other"),
+        ended,
+    ]
+    drill_reading._show_live(watched, Stream(following))  # type: ignore[arg-type]
+    shown_at_last = screen.getvalue()
+    assert watched.last == ended
+    assert shown_at_last.index("accepted") < shown_at_last.index("after 52 ms")
+    assert "answers/s" in shown_at_last
+    assert "p99 ≤ 500 ms" in shown_at_last
+    assert "other" not in shown_at_last
