@@ -29,7 +29,7 @@ _OFFSETS_S = 0.3  # the shortest time after which a call that sends offsets is t
 # The same with a single broker, and the shortest time for its first answer to a new client: a retry finds no other
 # broker. But when a broker that starts tells its clients of no broker yet, they drop it, and calls that are under way
 # wait for the dropped one for ever: waiting for the calls' own time-out made answers 11 s late, for each such call.
-_ONE_BROKER_S = 1.0
+_ONE_BROKER_S = 2.0
 _NUDGE_S = 0.1  # the longest wait for one flush, and for the metadata request that follows it
 # With several brokers: librdkafka retries a refused InitProducerId request after 500 ms, a new client asks at once. So
 # the client is replaced this early, and from the fifth attempt on after twice the time of the one before. Only the very

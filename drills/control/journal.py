@@ -29,7 +29,7 @@ from standfast.core.producers import let_go
 from standfast.core.settings import Settings
 
 _TIMEOUT_S = 10.0  # of each call to Kafka
-_OFFSETS_S = 1.0  # the shortest time after which a call that sends offsets is taken for hung
+_OFFSETS_S = 3.0  # the shortest time after which a call that sends offsets is taken for hung
 _NAME = "standfast-drills"
 _PURGED = {KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT}  # noqa: SLF001 - of records behind a refused one
 _TRIES = 3  # of a dead letter that Kafka neither accepts nor refuses

@@ -86,13 +86,18 @@ class Outcomes:
         """This drill's events as they are read; ends after `within_s` without one."""
         deadline = time.monotonic() + within_s
         while time.monotonic() < deadline:
-            message = cast("Consumed | None", self._consumer.poll(0.2))
-            if message is None or message.error() is not None:
-                continue
-            outcome = self._decoded(message)
-            if outcome and outcome.event.drill_id == drill_id:
-                yield outcome.event
+            event = self.next(0.2)
+            if event is not None and event.drill_id == drill_id:
+                yield event
                 deadline = time.monotonic() + within_s
+
+    def next(self, within_s: float) -> DrillEvent | None:
+        """The next event of any drill; None if there is none in time, or if a record is none."""
+        message = cast("Consumed | None", self._consumer.poll(within_s))
+        if message is None or message.error() is not None:
+            return None
+        outcome = self._decoded(message)
+        return outcome.event if outcome else None
 
     def _assign(self, *, at_end: bool) -> set[int]:
         try:

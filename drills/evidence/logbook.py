@@ -37,10 +37,13 @@ def keep(drill_id: str, history: History) -> Path:
 
 def kept(drill_id: str) -> History | None:
     """The history of a drill that ran on this machine; None if there is no readable file."""
-    if not is_id(drill_id):  # it becomes part of a path
-        return None
+    return history_in(_file(drill_id)) if is_id(drill_id) else None  # it becomes part of a path
+
+
+def history_in(file: Path) -> History | None:
+    """The history in a file that `keep` wrote; None if it cannot be read."""
     try:
-        written = _file(drill_id).read_bytes()
+        written = file.read_bytes()
         history = msgspec.json.decode(written, type=History)
         return (
             history

@@ -140,7 +140,6 @@ class Execution:
 
     def _phases(self) -> None:
         self._steady_state()
-        self._guarded = True
         for _ in played(self.plan.method, self):
             self._tick(_TICK_S)
         self._observe()
@@ -183,6 +182,7 @@ class Execution:
         yield from self._until_allowed()
         struck = strike.inject()
         self._load.struck(struck)
+        self._guarded = True  # not earlier: requests that are still under way would count as unanswered
         self._load.send_now(struck.partitions)
         injection = strike.check_injection(_SHOWN_WITHIN_S)
         self._emit(

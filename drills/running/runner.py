@@ -30,7 +30,7 @@ from drills.control.reader import Control
 from drills.control.retry import Retry, StoppedWaiting
 from drills.gamedays.desk import GameDays, is_game_day
 from drills.gamedays.hidden import hidden
-from drills.running import answers
+from drills.running import answers, fault_window
 from drills.running.choice import chosen, whole
 from drills.running.leftovers import Leftovers, orphans
 from drills.running.ordered_fault import OrderedFault
@@ -343,6 +343,7 @@ class Runner:
         self._journal.write(entry)
         for event in entry.events:
             self._campaigns.note(event)
+            fault_window.note(event)
             if event.phase in FINAL:
                 if not _has_drills(event) and not is_done(event):
                     drill = telemetry.label(event.drill, catalogue())

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from standfast.commands import drill_safety, drill_schedules
+from standfast.commands import drill_reading, drill_safety, drill_schedules
 from standfast.commands.options import AsJson, Config, finite, print_json, settings_from, stderr, stdout
 
 if TYPE_CHECKING:
@@ -197,6 +197,11 @@ def report(
         stdout().print(overview(past), "", verdict_table(past[-1].last), sep="\n")
     else:
         stdout().print(verdict_table(past[-1].last))
+
+
+app.command("watch")(drill_reading.watch)
+app.command("compare")(drill_reading.compare)
+app.command("import")(drill_reading.import_experiment)
 
 
 def _abort_at_signals() -> None:

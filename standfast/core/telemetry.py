@@ -176,6 +176,12 @@ WINDOW_LATENCY = Gauge(
     multiprocess_mode="mostrecent",
 )
 DRILLS = Counter("standfast_drills", "Drills ended, by verdict.", ("drill", "verdict"))
+DRILL_FAULT = Gauge(
+    "standfast_drill_fault",
+    "1 from the injection of a drill's first fault until all are undone.",
+    ("drill",),
+    multiprocess_mode="mostrecent",
+)
 
 
 def label(value: str, known: Collection[str]) -> str:

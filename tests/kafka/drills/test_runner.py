@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import signal
@@ -230,12 +231,34 @@ def test_the_command_line_runs_a_drill_and_reports_it(stage: DrillStage, system:
         return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
 
     sets = [f"--set={key}={value}" for key, value in QUICK.items()]
-    with RunnerProcess(stage.settings):
+    watched = tmp_path / "watched"
+    command = [sys.executable, "-m", "standfast", "drill", "watch", "--json"]
+    numbers = itertools.count()
+
+    def is_watched() -> bool:
+        stage.order(drill="no-such-drill", drill_id=f"refused-{next(numbers)}")
+        return watched.stat().st_size > 0
+
+    with (
+        RunnerProcess(stage.settings),
+        watched.open("wb") as output,
+        subprocess.Popen(command, env=environment, stdout=output) as watching,
+    ):
+        wait_until(is_watched, 30, every=0.3, what="a drill that is watched")
         finished = call("run", "worker-kill", "--target", "worker=search-1", "--json", *sets)
+        wait_until(lambda: b'"completed"' in watched.read_bytes(), 30, what="its end, watched")
+        watching.send_signal(signal.SIGINT)
+        assert watching.wait(30) == 130
     assert finished.returncode == 0, finished.stderr
     last = msgspec.json.decode(finished.stdout, type=DrillEvent)
     assert (last.verdict, last.phase) == ("passed", "completed")
     assert "steady_state" in finished.stderr
+    events = [msgspec.json.decode(line, type=DrillEvent) for line in watched.read_bytes().splitlines()]
+    assert [event.phase for event in events if event.drill_id == last.drill_id] == stage.phases(last.drill_id)
+    again = call("watch", last.drill_id)
+    assert again.returncode == 0
+    assert again.stdout.count(last.drill_id) == len(stage.phases(last.drill_id)) + 1, "a line an event, and the verdict"
+    assert call("compare", last.drill_id, last.drill_id).returncode == 0
     page = tmp_path / "drills.html"
     assert call("report", "--html", str(page)).returncode == 0
     assert last.drill_id in page.read_text()
