@@ -5,6 +5,7 @@ A new fault is a file with a `Kind` (`drills.faults.injector`) and an entry in t
 
 from __future__ import annotations
 
+from drills.faults.clock import CLOCK
 from drills.faults.controller import CONTROLLER
 from drills.faults.cpu import CPU
 from drills.faults.crash_loop import CRASH_LOOP
@@ -46,6 +47,7 @@ _KINDS = (
     MEMORY,
     DESCRIPTORS,
     DISK,
+    CLOCK,
 )
 FAULTS: dict[str, Kind] = {kind.name: kind for kind in _KINDS}
 
