@@ -6,6 +6,7 @@ A new fault is a file with a `Kind` (`drills.faults.injector`) and an entry in t
 from __future__ import annotations
 
 from drills.faults.below_min_isr import BELOW_MIN_ISR
+from drills.faults.clock import CLOCK
 from drills.faults.controller import CONTROLLER
 from drills.faults.coordinator import COORDINATOR
 from drills.faults.cpu import CPU
@@ -78,6 +79,7 @@ _KINDS = (
     NETWORK_BANDWIDTH,
     NETWORK_RESET,
     REGISTRY_DOWN,
+    CLOCK,
 )
 FAULTS: dict[str, Kind] = {kind.name: kind for kind in _KINDS}
 

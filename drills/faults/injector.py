@@ -32,7 +32,7 @@ class Target:
     """The victims of a fault, as plain data that an intent can hold.
 
     Args:
-        what: what the processes are: `worker`, `broker`, `supervisor` or `host`.
+        what: what the processes are, such as `worker` or `broker`; or who is struck where it is no process: `machine`.
         processes: the processes that are struck; those that serve partitions come first, in the order of `hit`.
         hit: the request partitions of each process that serves some.
         gone: pids that end with the fault; the system has not recovered while its status names one of them.

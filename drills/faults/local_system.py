@@ -52,6 +52,9 @@ class LocalSystem:
             with_handle.signal(SIGKILL)
             if not with_handle.dead_within(_ENDS_S):
                 raise ClusterError(f"the supervisor still runs {_ENDS_S:.0f} s after SIGKILL; see `ps`")
+        except (DrillRejected, ClusterError):
+            self.forget()
+            raise
         finally:
             with_handle.close()
         return at
@@ -66,9 +69,10 @@ class LocalSystem:
         self._now = folder("run", "restarts") / f"{pid}-{started}"
 
     def forget(self) -> None:
-        """Deletes the file that `start` has made."""
+        """Deletes the files of the waiting process, which starts nothing after that."""
         if self._now is not None:
             self._now.unlink(missing_ok=True)
+            restarter.armed(self._now).unlink(missing_ok=True)
 
     def model_loaded(self) -> float:
         """Only the benchmark asks for that, of a system of its own."""
@@ -89,6 +93,7 @@ class LocalSystem:
     def _arm(self, pid: int, started: int) -> None:
         self.was(pid, started)
         assert self._now is not None  # noqa: S101 - `was` has just set it
+        restarter.armed(self._now).touch()
         process = Path("/proc") / str(pid)
         try:
             command = _words(process / "cmdline")

@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 
 _ARMED_S = 10.0  # for the supervisor to be killed; after that the drill has died, and nothing is started
-_POLL_S = 0.02
+_POLL_S = 0.05
 
 
 def main(pid: int, started: int, down_s: float, lock: Path, now: Path, log: Path, command: list[str]) -> None:
@@ -35,10 +35,15 @@ def main(pid: int, started: int, down_s: float, lock: Path, now: Path, log: Path
     if not dies.poll(_ARMED_S * 1000):
         return
     deadline = time.monotonic() + down_s
-    while time.monotonic() < deadline and not now.exists():
+    while not (runs := _runs(lock)) and time.monotonic() < deadline and not now.exists():
         time.sleep(_POLL_S)
-    if not _runs(lock):
+    if armed(now).exists() and not runs:
         os.execvp(command[0], command)  # noqa: S606 - the supervisor's own command line
+
+
+def armed(now: Path) -> Path:
+    """The file without which nothing is started: it is deleted where the supervisor was not killed after all."""
+    return now.with_suffix(".armed")
 
 
 def _say_armed(log: Path) -> None:

@@ -35,7 +35,14 @@ def stage(toys: Toys, monkeypatch: pytest.MonkeyPatch) -> Iterator[DrillStage]:
 
 
 @pytest.mark.parametrize(
-    "drill", ["worker-disk-full", "worker-memory-limit", "worker-descriptors-exhausted", "host-cpu-burn"]
+    "drill",
+    [
+        "worker-disk-full",
+        "worker-memory-limit",
+        "worker-descriptors-exhausted",
+        "host-cpu-burn",
+        "caller-clock-skew",
+    ],
 )
 def test_the_system_holds_with_less(stage: DrillStage, toys: Toys, drill: str) -> None:
     holds(run(stage, drill))

@@ -89,7 +89,9 @@ def test_the_supervisor_is_killed_with_all_it_started_and_comes_back_as_it_was(
     wait_until(lambda: status.started_at(before.workers[0].pid) == 0, what="the end of the old worker")
 
 
-def test_a_kill_that_does_not_arrive_is_not_injected(before: SystemStatus, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_kill_that_does_not_arrive_is_not_injected(
+    state: Path, before: SystemStatus, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(local_system, "_ENDS_S", 0.05)
     monkeypatch.setattr(ProcessHandle, "signal", lambda *_: None)
     with closing(a_fault()) as fault:
@@ -99,6 +101,7 @@ def test_a_kill_that_does_not_arrive_is_not_injected(before: SystemStatus, monke
         assert fault.injected(0.05).check == "failed"
         assert fault.undone().check == "failed"
     assert running().supervisor_pid == before.supervisor_pid
+    assert not list((state / "run" / "restarts").iterdir()), "whoever waits starts nothing if it is ended now"
 
 
 def test_a_supervisor_that_stays_away_is_not_undone_until_it_is_started(
