@@ -11,6 +11,7 @@ from standfast.core.errors import DrillRejected
 from standfast.core.services import NAMES
 
 Value = int | float | str
+_MOST_NAMES = 12  # in an error message
 _LONGEST_TEXT = 2000  # characters of a text parameter, such as `queries`
 
 
@@ -76,6 +77,13 @@ COMMON = (
     Param("rate", 40.0, "requests per second the drill itself sends, over all partitions", 1, 2000),
     Param("before_s", 3.0, "seconds of load before the fault; all of it must be answered", 1, 120),
     Param("after_s", 5.0, "seconds of load after the recovery", 1, 300),
+    Param(
+        "deadline_ms",
+        0.0,
+        "each request's deadline, so long after it is sent (header deadline-ms); 0: none",
+        0,
+        300_000,
+    ),
     Param("recover_within_s", 30.0, "how long recovery is waited for", 0.5, 300),
     Param("answer_within_s", 10.0, "how long the last answers are waited for", 0.5, 120),
     Param("restore_within_s", 60.0, "how long it is waited until the fault is shown to be undone", 0.5, 300),
@@ -101,6 +109,8 @@ def checked(values: Mapping[str, Scalar], params: tuple[Param, ...], whose: str)
 
 
 def nearest(wrong: str, known: list[str]) -> str:
-    """The end of an error message: the name that was probably meant, or all names."""
+    """The end of an error message: the name that was probably meant, or the names that there are, a dozen at most."""
     matches = difflib.get_close_matches(wrong, known, n=1)
-    return f"; did you mean {matches[0]}?" if matches else f"; there are: {', '.join(known) or 'none'}"
+    more = f" and {len(known) - _MOST_NAMES} more" if len(known) > _MOST_NAMES else ""
+    there_are = f"; there are: {', '.join(known[:_MOST_NAMES]) or 'none'}{more}"
+    return f"; did you mean {matches[0]}?" if matches else there_are

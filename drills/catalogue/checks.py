@@ -10,6 +10,7 @@ from drills.evidence.hypothesis import Expectation
 from drills.evidence.probes import PROBES
 from drills.faults import FAULTS
 from drills.params import COMMON, nearest
+from drills.targets import target_mistakes
 from standfast.core.errors import DrillRejected
 from standfast.core.services import NAMES
 
@@ -94,8 +95,8 @@ def _fault(step: MethodStep, path: Path) -> Iterator[Wrong]:
         yield (*path, "fault"), f"there is no fault {step.fault!r:.100}{nearest(step.fault, list(FAULTS))}"
         return
     kind = FAULTS[step.fault]
-    for key in sorted(set(step.target) - set(kind.targets)):
-        yield (*path, "target", key), f"{kind.name} has no target {key!r:.100}{nearest(key, list(kind.targets))}"
+    for key, mistake in target_mistakes(step.target, kind.targets, kind.name):
+        yield (*path, "target", key), mistake
     for key, value in step.params.items():
         try:
             kind.aim(params={key: value})

@@ -23,6 +23,7 @@ class LoadPart(DefinitionPart, frozen=True):
         rate: a second, over all partitions, sent when they are due however slow the system is.
         before_s: seconds of load before the first fault; all of it must be answered.
         after_s: seconds of load after the recovery.
+        deadline_ms: each request's deadline, so long after it is sent, as callers give it; 0: none.
         answer_within_s: how long the last answers are waited for.
         queries: search words or user ids, separated by |; empty: the sample shop's.
     """
@@ -30,6 +31,7 @@ class LoadPart(DefinitionPart, frozen=True):
     rate: float | None = None
     before_s: float | None = None
     after_s: float | None = None
+    deadline_ms: float | None = None
     answer_within_s: float | None = None
     queries: str | None = None
 

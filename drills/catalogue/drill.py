@@ -35,6 +35,7 @@ class Drill:
         targets: the keys that a command's `target` may have, and whom each names: those of its first fault.
         promises: what the system is held to.
         undo: what takes its faults away.
+        least_brokers: on a Kafka with fewer brokers it is rejected.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Drill:
     targets: dict[str, str]
     promises: tuple[str, ...]
     undo: str
+    least_brokers: int = 1
 
     def param(self, name: str) -> Param:
         """One of its params; raises DrillRejected with the nearest name."""
@@ -64,6 +66,7 @@ def drill_of(name: str, definition: Definition) -> Drill:
         targets=dict(kinds[0].targets),
         promises=(*_GUARANTEED, *promised),
         undo="; ".join(dict.fromkeys(kind.undo for kind in kinds)),
+        least_brokers=max(kind.least_brokers for kind in kinds),
     )
 
 

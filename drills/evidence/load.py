@@ -16,7 +16,7 @@ from typing import cast
 import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer
 
-from consumers.requests.admission import origin_of, read
+from consumers.requests.admission import DEADLINE_HEADER, origin_of, read
 from consumers.service import Service
 from drills.evidence.copies import copies, with_copies
 from drills.evidence.history import Fault, History, Request, Sent, Sighting
@@ -45,13 +45,20 @@ class Load:
     """Sends from `start` until `stop_sending`, reads until `close`. `words`: queries or user ids; empty: the shop's."""
 
     def __init__(
-        self, settings: Settings, service: Service, drill_id: str, rate: float, words: tuple[str, ...]
+        self,
+        settings: Settings,
+        service: Service,
+        drill_id: str,
+        rate: float,
+        words: tuple[str, ...],
+        deadline_ms: float = 0.0,
     ) -> None:
         self._settings = settings
         self._service = service
         self._prefix = f"{drill_id}-"
         self._prefix_bytes = self._prefix.encode()
         self._period = 1 / rate
+        self._deadline_ms = deadline_ms
         self._make_request: MakeRequest = resolved(spec_of(service.name).asked)(words)
         self._codec = Codec()
         self._recorder = Recorder()
@@ -169,10 +176,21 @@ class Load:
 
         try:
             self._producer.produce(
-                self._service.requests, value, request_id.encode(), partition, on_delivery=on_delivery
+                self._service.requests,
+                value,
+                request_id.encode(),
+                partition,
+                on_delivery=on_delivery,
+                headers=self._headers(),
             )
         except BufferError:
             self._recorder.sent(request_id, "failed")
+
+    def _headers(self) -> dict[str, str | bytes | None]:
+        """The deadline that a request gets which is sent now; empty without one."""
+        if not self._deadline_ms:
+            return {}
+        return {DEADLINE_HEADER: str(int(time.time() * 1000 + self._deadline_ms))}
 
     def _finish_sending(self) -> None:
         deadline = time.monotonic() + _TIMEOUT_S

@@ -34,7 +34,12 @@ class Recoveries:
         self._faults = history.faults
 
     def recovered_at(self, fault: Fault) -> float | None:
-        """When the last partition that it hit answered a request sent after its start; None if one never did."""
+        """When the last partition that it hit answered a request sent after its start; None if one never did.
+
+        A fault that hit no partition, such as the death of a standby, was over when it began.
+        """
+        if not fault.partitions:
+            return fault.at
         answered_at = self._answered_after(fault)
         return max((at for at in answered_at if at is not None), default=None) if None not in answered_at else None
 
@@ -45,6 +50,8 @@ class Recoveries:
 
     def first_ms(self, fault: Fault) -> float | None:
         """The same for the first of its partitions."""
+        if not fault.partitions:
+            return 0.0
         at = min((at for at in self._answered_after(fault) if at is not None), default=None)
         return None if at is None else (at - fault.at) * 1000
 

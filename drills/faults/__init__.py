@@ -5,17 +5,28 @@ A new fault is a file with a `Kind` (`drills.faults.injector`) and an entry in t
 
 from __future__ import annotations
 
+from drills.faults.below_min_isr import BELOW_MIN_ISR
 from drills.faults.controller import CONTROLLER
+from drills.faults.coordinator import COORDINATOR
+from drills.faults.flood import FLOOD
+from drills.faults.freeze import FREEZE
 from drills.faults.hang import HANG
 from drills.faults.host import HOST
+from drills.faults.hot_key import HOT_KEY
+from drills.faults.incompatible import INCOMPATIBLE
 from drills.faults.injector import Kind
 from drills.faults.kill import KILL
+from drills.faults.lag import LAG
 from drills.faults.leader import LEADER
+from drills.faults.malformed_avro import MALFORMED_AVRO
 from drills.faults.network_bandwidth import NETWORK_BANDWIDTH
 from drills.faults.network_isolation import NETWORK_ISOLATION
 from drills.faults.network_latency import NETWORK_LATENCY
 from drills.faults.network_partition import NETWORK_PARTITION
 from drills.faults.network_reset import NETWORK_RESET
+from drills.faults.oversize import OVERSIZE
+from drills.faults.poison import POISON
+from drills.faults.rebalance_storm import REBALANCE_STORM
 from drills.faults.registry_down import REGISTRY_DOWN
 from drills.faults.standby import STANDBY
 from drills.faults.stop import STOP
@@ -34,8 +45,19 @@ FAULTS: dict[str, Kind] = {
         STOP,
         LEADER,
         CONTROLLER,
+        COORDINATOR,
+        FREEZE,
         SUPERVISOR,
         HOST,
+        BELOW_MIN_ISR,
+        OVERSIZE,
+        REBALANCE_STORM,
+        LAG,
+        HOT_KEY,
+        FLOOD,
+        POISON,
+        MALFORMED_AVRO,
+        INCOMPATIBLE,
         NETWORK_LATENCY,
         NETWORK_PARTITION,
         NETWORK_ISOLATION,

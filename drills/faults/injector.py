@@ -60,12 +60,14 @@ class Target:
 
     def shown(self, topic: str) -> dict[str, Scalar]:
         """The target as events of the outcome stream give it; `topic` is the request topic."""
+        place: dict[str, Scalar] = {"topic": topic, "partitions": ",".join(map(str, self.partitions))}
+        if not self.processes:  # a fault on a topic or a group
+            return place
         pids = [process.pid for process in self.processes]
         return {
             self.what: ",".join(process.id for process in self.processes),
             "pid": pids[0] if len(pids) == 1 else ",".join(map(str, pids)),
-            "topic": topic,
-            "partitions": ",".join(map(str, self.partitions)),
+            **place,
         }
 
     def struck(self, name: str, at: float) -> Fault:
@@ -81,11 +83,15 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Aim:
-    """The requested target, the fault's own parameters, and the seed for everything that is chosen at random."""
+    """The requested target, the fault's own parameters, and the seed for everything that is chosen at random.
+
+    `drill_id` stands in a header of every record that the fault writes, so that dead letters can be told apart by it.
+    """
 
     target: Mapping[str, Scalar] = field(default_factory=dict)
     params: Mapping[str, Value] = field(default_factory=dict)
     seed: int = 0
+    drill_id: str = ""
 
 
 class Injector(Protocol):
@@ -134,6 +140,7 @@ class Kind:
         figure: what `bench failover` measures of it; None: it does not measure this fault.
         brokers: the benchmark starts a system of its own with so many brokers; None: it uses the running system.
         hosts: how many supervisors that system has; one of them is hit.
+        least_brokers: on a Kafka with fewer brokers a drill is rejected, because the fault would show nothing there.
     """
 
     name: str
@@ -145,9 +152,14 @@ class Kind:
     figure: Figure | None = "answer"
     brokers: int | None = None
     hosts: int = 1
+    least_brokers: int = 1
 
     def aim(
-        self, target: Mapping[str, Scalar] | None = None, params: Mapping[str, Scalar] | None = None, seed: int = 0
+        self,
+        target: Mapping[str, Scalar] | None = None,
+        params: Mapping[str, Scalar] | None = None,
+        seed: int = 0,
+        drill_id: str = "",
     ) -> Aim:
         """An aim for this fault; raises DrillRejected for an unknown parameter or a wrong value."""
-        return Aim(dict(target or {}), checked(params or {}, self.params, self.name), seed)
+        return Aim(dict(target or {}), checked(params or {}, self.params, self.name), seed, drill_id)

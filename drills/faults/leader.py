@@ -1,22 +1,33 @@
-"""SIGKILL of a broker that leads a partition of the request topic."""
+"""SIGKILL or SIGTERM of a broker that leads a partition of the request topic, or has another role."""
 
 from __future__ import annotations
 
-from drills.faults.brokers import TIMEOUT_S, BrokerFault, admin
-from drills.faults.controller import active_controller
+from drills.faults.asking import broker_in_role
+from drills.faults.brokers import BrokerFault
 from drills.faults.injector import Kind
+from drills.params import Param
+from drills.targets import BROKER_TARGETS
 
 
 class KillLeader(BrokerFault):
-    """Kills a random leader, but the active controller only if no other broker leads a partition."""
+    """Kills the broker that the aim names, else a random leader.
+
+    That is the active controller only if no other broker leads a partition.
+    """
 
     name = "broker"
 
     def victim(self) -> int:
-        """The broker id of a leader."""
-        topic = admin(self.system).list_topics(timeout=TIMEOUT_S).topics[self.system.service.requests]
-        leaders: set[int] = {partition.leader for partition in topic.partitions.values()}
-        return self.random.choice(sorted(leaders - {active_controller(self.system)} or leaders))
+        """The broker's id."""
+        return broker_in_role(self.system, self.aim, self.random)
 
 
-LEADER = Kind("broker", "SIGKILL of a partition's leader", KillLeader, figure="pause", brokers=3)
+LEADER = Kind(
+    "broker",
+    "SIGKILL of a partition's leader",
+    KillLeader,
+    targets=BROKER_TARGETS,
+    params=(Param("signal", "KILL", "KILL, or TERM: it hands its partitions over first", choices=("KILL", "TERM")),),
+    figure="pause",
+    brokers=3,
+)

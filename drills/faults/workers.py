@@ -7,20 +7,19 @@ import random
 import time
 from signal import SIGKILL
 
+from consumers.service import Service
 from drills.evidence.history import Fault
 from drills.evidence.verdict import Finding
 from drills.faults.injector import Aim, Process, Target
 from drills.faults.process_handle import ProcessHandle, still_held
 from drills.faults.running_system import RunningSystem
 from drills.running.targets import active_workers, ready_standbys
+from drills.targets import WORKER_TARGETS, partition_of
+from schemas.records import Scalar
 from standfast.core.errors import ClusterError, DrillRejected
-from standfast.core.status import WorkerStatus
+from standfast.core.status import SystemStatus, WorkerStatus
 
-TARGETS = {
-    "worker": "the worker of that id, such as search-0",
-    "partition": "the worker that owns this partition of the request topic",
-    "topic": "the owner of most partitions of this request topic",
-}
+TARGETS = WORKER_TARGETS
 
 
 class WorkerFault:
@@ -139,12 +138,18 @@ class WorkerFault:
 
 
 def one_worker(system: RunningSystem, aim: Aim, chance: random.Random) -> WorkerStatus:
-    """The worker or partition owner that the aim names; with a topic, an owner of most partitions; else any owner.
+    """The worker, or the owner of the partition or key, that the aim names; with a topic, an owner of most partitions.
 
-    `chance` chooses among several. Raises DrillRejected.
+    `chance` chooses among several, and among all owners if the aim names nobody. Raises DrillRejected.
     """
-    service = system.service
-    active = active_workers(system.status(), service)
+    service, status = system.service, system.status()
+    if aim.target.get("host", status.host) != status.host:
+        raise DrillRejected(
+            f"host {aim.target['host']} is not this one, whose key on the topic status is {status.host}"
+        )
+    if "standby" in aim.target:
+        return _standby(system, aim.target["standby"], chance)
+    active = active_workers(status, service)
     if not active:
         raise DrillRejected(f"no worker of {service.name} is active; see: standfast status")
     if "worker" in aim.target:
@@ -153,16 +158,37 @@ def one_worker(system: RunningSystem, aim: Aim, chance: random.Random) -> Worker
             there = ", ".join(worker.id for worker in active)
             raise DrillRejected(f"{aim.target['worker']} is no active worker of {service.name}; there are: {there}")
         return _serving(named[0], system)
-    if "partition" in aim.target:
-        owners = [worker for worker in active if aim.target["partition"] in system.partitions(worker)]
+    if "partition" in aim.target or "key" in aim.target:
+        partition = aim.target.get("partition", _partition_of(aim, status, service))
+        owners = [worker for worker in active if partition in system.partitions(worker)]
         if not owners:
-            partition = aim.target["partition"]
             raise DrillRejected(f"no active worker owns partition {partition} of {service.requests}")
         return owners[0]
     counts = [len(system.partitions(worker)) for worker in active]
     least = max(counts) if "topic" in aim.target else 1
     candidates = [worker for worker, count in zip(active, counts, strict=True) if count >= least]
     return _serving(chance.choice(candidates or active), system)
+
+
+def _partition_of(aim: Aim, status: SystemStatus, service: Service) -> int | None:
+    """The partition of the key that the aim names; None if it names none."""
+    if "key" not in aim.target:
+        return None
+    partitions = [row.partitions for row in status.services if row.name == service.name]
+    if not partitions or not partitions[0]:
+        raise DrillRejected(f"how many partitions {service.requests} has is not known yet; see: standfast status")
+    return partition_of(str(aim.target["key"]), partitions[0])
+
+
+def _standby(system: RunningSystem, wanted: Scalar, chance: random.Random) -> WorkerStatus:
+    standbys = sorted(system.standbys(), key=lambda standby: standby.id)
+    chosen = [standby for standby in standbys if wanted is True or standby.id == wanted]
+    if not chosen:
+        there = ", ".join(standby.id for standby in standbys) or "none"
+        raise DrillRejected(
+            f"{system.service.name} has no ready standby {'' if wanted is True else wanted}; there are: {there}"
+        )
+    return chance.choice(chosen)
 
 
 def _serving(worker: WorkerStatus, system: RunningSystem) -> WorkerStatus:

@@ -60,7 +60,9 @@ class Execution:
         self._strikes = [Strike(fault, plan, self._system) for fault in plan.faults]
         self._topic = settings.kafka.topic_prefix + TOPIC
         self._go_ahead = GoAhead(self._topic)
-        self._load = Load(settings, self._system.service, plan.drill_id, plan.rate, plan.queries)
+        self._load = Load(
+            settings, self._system.service, plan.drill_id, plan.rate, plan.queries, deadline_ms=plan.deadline_ms
+        )
         self._watch = Watch(self._load.so_far, plan.stop_when)
         self._thread = threading.Thread(target=self._run, name=f"drill-{plan.drill_id}", daemon=True)
 

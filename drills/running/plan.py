@@ -14,7 +14,8 @@ from drills.evidence.hypothesis import Expectation
 from drills.evidence.verdict import Objectives
 from drills.faults import fault_named
 from drills.faults.injector import Aim, Kind
-from drills.params import Value, checked
+from drills.params import Value, checked, nearest
+from drills.targets import target_mistakes
 from schemas.records import DrillCommand, Scalar
 from schemas.topics import BY_NAME
 from standfast.core.errors import DrillRejected
@@ -66,6 +67,7 @@ class Plan:
     rate: float
     before_s: float
     after_s: float
+    deadline_ms: float
     recover_within_s: float
     answer_within_s: float
     restore_within_s: float
@@ -103,6 +105,7 @@ def make_plan(command: DrillCommand, drill_id: str, settings: Settings) -> Plan:
         rate=float(values["rate"]),
         before_s=float(values["before_s"]),
         after_s=float(values["after_s"]),
+        deadline_ms=float(values["deadline_ms"]),
         recover_within_s=float(values["recover_within_s"]),
         answer_within_s=float(values["answer_within_s"]),
         restore_within_s=float(values["restore_within_s"]),
@@ -113,7 +116,7 @@ def make_plan(command: DrillCommand, drill_id: str, settings: Settings) -> Plan:
             duplicates_allowed=_duplicates_allowed(definition, settings),
             error_budget=float(values["error_budget"]),
         ),
-        method=_Method(drill, values, target, seed).planned(definition.method),
+        method=_Method(drill, values, target, seed, drill_id).planned(definition.method),
         hypothesis=definition.hypothesis,
         stop_when=definition.stop_when,
         limits=definition.limits,
@@ -176,17 +179,11 @@ def _within(plan: Plan, requested_s: float | None, allowed_s: float) -> Plan:
 def _target(command: DrillCommand, drill: Drill, values: dict[str, Value], settings: Settings) -> dict[str, Scalar]:
     """The command's target, which is the first fault's. A request topic in it also sets `values["service"]`."""
     target = dict(command.target)
-    unknown = sorted(set(target) - set(drill.targets))
-    if unknown:
-        raise DrillRejected(f"target has no key {unknown[0]!r}; there are: {', '.join(drill.targets) or 'none'}")
-    if "worker" in target and len(target) > 1:
-        raise DrillRejected("target names a worker and more; the worker alone is enough")
-    if not isinstance(target.get("worker", ""), str):
-        raise DrillRejected(f"target.worker = {target['worker']!r}: give a worker's id, such as search-0")
-    partition = target.get("partition", 0)
-    if isinstance(partition, bool) or not isinstance(partition, int) or partition < 0:
-        raise DrillRejected(f"target.partition = {partition!r}: give the number of a partition, 0 or more")
-    if "topic" in target:
+    for _, mistake in target_mistakes(target, drill.targets, drill.name):
+        raise DrillRejected(mistake)
+    if "topic" in target and "broker" in drill.targets:
+        target["topic"] = _topic_of(target["topic"], settings.kafka.topic_prefix)
+    elif "topic" in target:
         service = _service_of(target["topic"], settings.kafka.topic_prefix)
         if "service" in command.params and values["service"] != service:
             raise DrillRejected(f"target.topic {target['topic']} is not a topic of the service {values['service']}")
@@ -197,11 +194,14 @@ def _target(command: DrillCommand, drill: Drill, values: dict[str, Value], setti
 class _Method:
     """Numbers the faults of a method, and gives them the targets and parameters of the command."""
 
-    def __init__(self, drill: Drill, values: dict[str, Value], target: dict[str, Scalar], seed: int) -> None:
+    def __init__(
+        self, drill: Drill, values: dict[str, Value], target: dict[str, Scalar], seed: int, drill_id: str
+    ) -> None:
         self._settable = {param.name for param in drill.params}
         self._values = values
         self._target = target  # of the first fault
         self._seed = seed
+        self._drill_id = drill_id
         self._count = 0
 
     def planned(self, steps: tuple[MethodStep, ...]) -> tuple[PlannedStep, ...]:
@@ -222,7 +222,8 @@ class _Method:
         self._count += 1
         target = self._target if number == 0 and self._target else self._with_service(step.target)
         set_values = {param.name: self._values[param.name] for param in kind.params if param.name in self._settable}
-        return PlannedFault(number, kind, kind.aim(target, {**step.params, **set_values}, self._seed + number))
+        aim = kind.aim(target, {**step.params, **set_values}, self._seed + number, self._drill_id)
+        return PlannedFault(number, kind, aim)
 
     def _with_service(self, target: dict[str, Scalar]) -> dict[str, Scalar]:
         service = str(self._values["service"])
@@ -253,6 +254,14 @@ def _duplicates_allowed(definition: Definition, settings: Settings) -> bool:
             f"the drill's guarantee is exactly_once, and workers.delivery = {delivery} promises less; change either"
         )
     return "at_least_once" in {delivery, definition.guarantee}
+
+
+def _topic_of(topic: Scalar, prefix: str) -> str:
+    """The topic of ours that is named with or without the prefix, without it; raises DrillRejected."""
+    name = topic.removeprefix(prefix) if isinstance(topic, str) else ""
+    if name not in BY_NAME:
+        raise DrillRejected(f"target.topic = {topic!r:.300} is no topic of ours{nearest(name, sorted(BY_NAME))}")
+    return name
 
 
 def _service_of(topic: Scalar, prefix: str) -> str:

@@ -38,7 +38,8 @@ def list_drills(as_json: AsJson = False) -> None:
     table.add_column("drill", no_wrap=True)
     table.add_column("what it does")
     for drill in catalogue().values():
-        table.add_row(drill.name, drill.what)
+        needs = f" Needs {drill.least_brokers} brokers." if drill.least_brokers > 1 else ""
+        table.add_row(drill.name, drill.what + needs)
     stdout().print(table)
 
 

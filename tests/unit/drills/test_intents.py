@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
@@ -20,8 +20,10 @@ from consumers.service import service
 from drills.control import reader
 from drills.control.events import bounded
 from drills.control.outcomes import Outcome
-from drills.faults import FAULTS, controller, leader
+from drills.faults import FAULTS, controller, coordinator, freeze, leader
 from drills.faults.injector import Aim, Process, Target
+from drills.faults.kafka_fault import KafkaFault
+from drills.faults.network import NetworkFault
 from drills.faults.process_handle import ProcessHandle
 from drills.faults.running_system import RunningSystem
 from drills.running import intents, runner
@@ -214,19 +216,23 @@ def system(sleepers: list[subprocess.Popen[bytes]], monkeypatch: pytest.MonkeyPa
             worker("search-1", second, [2]),
             WorkerStatus(id="", pid=standby, service="search", group=group, role="standby", state="ready"),
         ],
-        roles=[RoleStatus(id="kafka-1", pid=broker, state="running")],
+        roles=[RoleStatus(id=f"kafka-{number}", pid=broker, state="running") for number in (1, 2, 3)],
     )
     monkeypatch.setattr(status, "read", lambda: running)
     monkeypatch.setattr(leader.KillLeader, "victim", lambda _: 1)
     monkeypatch.setattr(controller.KillController, "victim", lambda _: 1)
+    monkeypatch.setattr(coordinator.KillCoordinator, "victim", lambda _: 1)
+    monkeypatch.setattr(freeze.FreezeBroker, "victim", lambda _: 1)
     return RunningSystem(SETTINGS, service("search", SETTINGS), ForeignSystem(running))
 
 
-# A fault of the network is resumed from what the proxy says: `test_network_faults`.
-ON_PROCESSES = sorted(name for name in FAULTS if not name.startswith(("network-", "registry-")))
+# Those on topics and groups, which strike no process and have to ask Kafka: `tests/faults/test_kafka_faults.py`.
+ON_KAFKA = {name for name, kind in FAULTS.items() if issubclass(cast("type", kind.make), KafkaFault)}
+# Those of the network, of which the proxy has to be asked: `tests/unit/drills/test_network_faults.py`.
+ON_NETWORK = {name for name, kind in FAULTS.items() if issubclass(cast("type", kind.make), NetworkFault)}
 
 
-@pytest.mark.parametrize("name", ON_PROCESSES)
+@pytest.mark.parametrize("name", sorted(FAULTS.keys() - ON_KAFKA - ON_NETWORK - {"broker-below-min-isr"}))
 def test_every_fault_is_resumed_from_what_was_written(
     state: Path, system: RunningSystem, sleepers: list[subprocess.Popen[bytes]], name: str
 ) -> None:
@@ -244,7 +250,7 @@ def test_every_fault_is_resumed_from_what_was_written(
         resumed.undo()
         if target.what != "broker":  # for a broker, `undone` would ask Kafka
             assert resumed.undone().check == "passed", "no process was struck, so nothing is left"
-    assert struck.check == ("unknown" if name == "hang" else "failed")
+    assert struck.check == ("unknown" if name in {"hang", "broker-freeze"} else "failed")
     for sleeper in sleepers:
         sleeper.kill()
         sleeper.wait()

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import closing
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,10 +16,11 @@ from drills.catalogue import catalogue, find
 from drills.faults import FAULTS, fault_named
 from drills.running import choice
 from drills.running.plan import Plan, longest_s, make_plan
+from drills.targets import partition_of
 from schemas.records import DrillCommand, Scalar
 from standfast.core.errors import DrillRejected, UsageError
 from standfast.core.settings import DrillSettings, KafkaSettings, Settings, WorkerSettings
-from standfast.core.status import SystemStatus, WorkerStatus
+from standfast.core.status import ServiceStatus, SystemStatus, WorkerStatus
 
 _PARAMS = [param.name for param in find("worker-kill").params]
 SETTINGS = Settings(kafka=KafkaSettings(topic_prefix="x."))
@@ -101,7 +103,7 @@ def test_at_least_once_delivery_promises_no_single_answers() -> None:
     ("fields", "message"),
     [
         ({"drill": "worker-kil"}, "did you mean worker-kill?"),
-        ({"drill": "x" * 900_000}, "there are: broker-kill, controller-kill"),
+        ({"drill": "x" * 900_000}, "there are: broker-"),
         ({"params": {"rat": 3}}, "did you mean rate?"),
         ({"params": {"rate": "40"}}, "rate = '40': give a number (1 to 2000)"),
         ({"params": {"rate": True}}, "rate = True"),
@@ -116,9 +118,26 @@ def test_at_least_once_delivery_promises_no_single_answers() -> None:
         ({"duration_s": 2}, "too short"),
         ({"duration_s": -1}, "duration_s = -1"),
         ({"duration_s": float("nan")}, "duration_s = nan"),
-        ({"target": {"broker": 1}}, "target has no key 'broker'; there are: worker, partition, topic"),
+        ({"target": {"broker": 1}}, "worker-kill has no target 'broker'; did you mean worker?"),
+        ({"target": {"partitoin": 1}}, "worker-kill has no target 'partitoin'; did you mean partition?"),
         ({"target": {"worker": "search-0", "partition": 1}}, "the worker alone is enough"),
         ({"target": {"worker": 3}}, "target.worker = 3"),
+        ({"target": {"replica": 1}}, "worker-kill has no target 'replica'; there are: worker, partition, key, topic"),
+        ({"target": {"key": ""}}, "target.key = '': give the key of a record, such as u7"),
+        ({"target": {"key": "u7", "partition": 1}}, "target names a partition and a key; give one of them"),
+        ({"target": {"host": 3}}, "target.host = 3: give the name of a host"),
+        ({"target": {"standby": False}}, "target.standby = False: give true, or a standby's id"),
+        ({"drill": "broker-kill", "target": {"controller": 1}}, "target.controller = 1: give true"),
+        ({"drill": "broker-kill", "target": {"grup": "x"}}, "broker-kill has no target 'grup'; did you mean group?"),
+        ({"drill": "broker-kill", "target": {"broker": "1"}}, "target.broker = '1': give the id of a broker"),
+        (
+            {"drill": "broker-kill", "target": {"follower": 1.5}},
+            "target.follower = 1.5: give the number of a partition",
+        ),
+        (
+            {"drill": "broker-kill", "target": {"topic": "serch.results"}},
+            "no topic of ours; did you mean search.results?",
+        ),
         ({"target": {"partition": -1}}, "target.partition = -1"),
         ({"target": {"partition": "1"}}, "target.partition = '1'"),
         ({"target": {"topic": "search.results"}}, "give a request topic: search.requests or recommend.requests"),
@@ -146,9 +165,21 @@ def test_a_request_topic_names_its_service_with_and_without_the_prefix() -> None
 _scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=50)
 
 
+def test_a_fault_on_a_broker_may_name_any_topic_of_ours() -> None:
+    for topic in ("search.results", "x.search.results"):
+        (fault,) = plan(drill="broker-kill", target={"topic": topic, "partition": 1}).faults
+        assert fault.aim.target == {"topic": "search.results", "partition": 1}
+
+
+def test_every_fault_knows_the_drill_that_it_belongs_to() -> None:
+    assert [fault.aim.drill_id for fault in plan(drill="worker-kill-twice").faults] == ["d1", "d1"]
+
+
 @given(
     st.dictionaries(st.sampled_from(_PARAMS) | st.text(max_size=8), _scalars),
-    st.dictionaries(st.sampled_from(["worker", "partition", "topic"]) | st.text(max_size=8), _scalars),
+    st.dictionaries(
+        st.sampled_from(["worker", "partition", "topic", "key", "host", "standby"]) | st.text(max_size=8), _scalars
+    ),
     st.none() | st.floats(),
 )
 def test_whatever_is_sent_it_becomes_a_plan_within_limits_or_is_refused(
@@ -172,6 +203,38 @@ def test_a_target_may_be_named_by_worker_by_partition_or_by_topic() -> None:
     assert chosen(TWO, target={"topic": "search.requests"}) == "search-0"
 
 
+def test_the_owner_of_a_key_owns_the_partition_where_a_java_client_puts_it() -> None:
+    # Kafka's own examples for murmur2 (clients/src/test/java/org/apache/kafka/common/utils/UtilsTest.java).
+    java = {
+        "21": -973932308,
+        "foobar": -790332482,
+        "a-little-bit-long-string": -985981536,
+        "lkjh234lh9fiuh90y23oiuhsafujhadof229phr9h19h89h8": -58897971,
+    }
+    for key, code in java.items():
+        for partitions in (1, 4, 6, 1000):
+            assert partition_of(key, partitions) == (code & 0x7FFFFFFF) % partitions
+    partitions = [
+        ServiceStatus(name="search", workers=2, serving=2, settled=True, auto=False, fewest=1, most=4, partitions=4)
+    ]
+    counted = msgspec.structs.replace(TWO, services=partitions)
+    for key in ("u1", "u2", "u7", "ü"):
+        owner = "search-1" if partition_of(key, 4) == 3 else "search-0"
+        assert chosen(counted, target={"key": key}) == owner
+    assert {partition_of(f"u{number}", 4) for number in range(20)} == {0, 1, 2, 3}
+
+
+def test_a_standby_and_a_host_may_be_named() -> None:
+    status = system(("search-0", "active", [0]), ("search-s3", "standby", []), ("search-s1", "standby", []))
+    on_a = msgspec.structs.replace(status, host="shop/a")
+    assert chosen(on_a, target={"standby": "search-s3"}) == "search-s3"
+    assert chosen(on_a, target={"host": "shop/a"}) == "search-0"
+    picks = {seed: chosen(on_a, target={"standby": True}, seed=seed) for seed in range(20)}
+    shuffled = msgspec.structs.replace(on_a, workers=on_a.workers[::-1])
+    assert set(picks.values()) == {"search-s1", "search-s3"}
+    assert picks == {seed: chosen(shuffled, target={"standby": True}, seed=seed) for seed in range(20)}
+
+
 def test_ties_are_broken_by_the_seed_and_the_same_seed_breaks_them_the_same_way() -> None:
     tied = system(*((f"search-{number}", "active", [number]) for number in range(6)))
     picks = {seed: chosen(tied, seed=seed) for seed in range(20)}
@@ -189,6 +252,9 @@ def test_ties_are_broken_by_the_seed_and_the_same_seed_breaks_them_the_same_way(
         (lambda: system(("search-0", "active", []), ("search-1", "active", [])), {}, "owns no partition"),
         (lambda: TWO, {"target": {"worker": "search-9"}}, "there are: search-0, search-1"),
         (lambda: TWO, {"target": {"partition": 9}}, "no active worker owns partition 9"),
+        (lambda: TWO, {"target": {"key": "u7"}}, "how many partitions x.search.requests has is not known yet"),
+        (lambda: TWO, {"target": {"standby": "search-s9"}}, "no ready standby search-s9; there are: search-s0"),
+        (lambda: TWO, {"target": {"host": "shop/b"}}, "host shop/b is not this one"),
     ],
 )
 def test_a_system_that_cannot_be_drilled_is_left_alone(

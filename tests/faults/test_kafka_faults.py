@@ -1,0 +1,214 @@
+"""Faults on topics and groups, on real processes: seen from outside, undone by whoever comes next, and held against."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from typing import Any
+
+import msgspec
+import pytest
+
+from consumers.service import service
+from drills.faults import FAULTS, records
+from drills.faults.injector import Aim, Injector, Target
+from drills.faults.records import Records
+from drills.faults.running_system import RunningSystem
+from drills.faults.traces import Traces
+from schemas.records import DrillEvent
+from standfast.core.errors import DrillRejected
+from tests.support.drill_stage import DrillStage, runner_in_a_thread
+from tests.support.toys.toys import Toys
+from tests.waiting import wait_until
+
+pytestmark = pytest.mark.timeout(300)
+SLOW = pytest.mark.slow
+QUICK = {
+    "before_s": 2.0,
+    "after_s": 3.0,
+    "rate": 50.0,
+    "p99_ms": 60_000.0,
+    "rto_ms": 60_000.0,
+    "recover_within_s": 90.0,
+}
+SETTINGS = ("kafka-oversize",)
+STRANGERS = ("kafka-rebalance-storm", "kafka-lag")
+RECORDS = ("kafka-poison", "kafka-malformed-avro", "kafka-incompatible-producer", "kafka-hot-key", "load-flood")
+
+
+@pytest.fixture(scope="module")
+def toys(broker: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Toys]:
+    made = Toys(tmp_path_factory.mktemp("kafka") / "home", broker, f"kafka{time.time_ns()}.", ("search",))
+    made.start()
+    yield made
+    made.stop()
+
+
+@pytest.fixture
+def system(toys: Toys, monkeypatch: pytest.MonkeyPatch) -> RunningSystem:
+    monkeypatch.setenv("STANDFAST_HOME", str(toys.home))
+    wait_until(lambda: toys.status().state == "ready" and toys.standbys(), 90, what="a whole system")
+    return RunningSystem(toys.settings, service("search", toys.settings))
+
+
+def aim(name: str, **params: Any) -> Aim:
+    return FAULTS[name].aim(params=params, seed=time.time_ns() % 2**31, drill_id=f"d{time.time_ns()}")
+
+
+def healed(injector: Injector) -> None:
+    """Undoes it, and asserts that this is seen."""
+
+    def is_undone() -> bool:
+        injector.undo()
+        return injector.undone().check == "passed"
+
+    wait_until(is_undone, 30, every=0.2, what="the undo")
+
+
+@pytest.mark.parametrize("name", [*SETTINGS, *STRANGERS, *RECORDS])
+def test_a_fault_that_was_not_injected_is_not_seen(
+    system: RunningSystem, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with closing(FAULTS[name].make(system, aim(name))) as injector:
+        monkeypatch.setattr(injector, "strike", lambda: None)
+        injector.choose()
+        injector.inject()
+        assert injector.injected(0.5).check == "failed"
+        injector.undo()
+        assert injector.undone().check == "passed", "nothing was done, so nothing is left"
+
+
+@pytest.mark.parametrize("name", [*SETTINGS, *STRANGERS])
+def test_an_undo_that_does_nothing_is_seen(system: RunningSystem, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with closing(FAULTS[name].make(system, aim(name, **({} if name in SETTINGS else {"stay_s": 60})))) as injector:
+        injector.choose()
+        injector.inject()
+        assert injector.injected(10).check == "passed"
+        with monkeypatch.context() as broken:
+            broken.setattr(injector, "undo", lambda: None)
+            injector.undo()
+            assert injector.undone().check == "failed"
+        healed(injector)
+
+
+@pytest.mark.parametrize("name", RECORDS)
+def test_a_record_that_nobody_has_answered_or_set_aside_is_seen(
+    system: RunningSystem, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with closing(FAULTS[name].make(system, aim(name))) as injector:
+        injector.choose()
+        unread = Traces(system.service, sent={"1", "2", "3"}, dead={"1": "it is empty"}, answered={"2": "invalid"})
+        monkeypatch.setattr(records, "traces", lambda *_: unread)
+        told = injector.undone()
+    assert told.check == "failed"
+    assert told.text.startswith("1 records are neither answered nor set aside; 3 records written: 1 dead letters")
+
+
+@pytest.mark.parametrize(
+    "name", ["kafka-oversize", "kafka-lag", "kafka-hot-key", "load-flood", pytest.param("kafka-poison", marks=SLOW)]
+)
+def test_another_process_undoes_it_when_the_first_one_was_killed(system: RunningSystem, toys: Toys, name: str) -> None:
+    wanted = aim(name)
+    words = [sys.executable, "-m", "tests.support.injecting", name, msgspec.json.encode(wanted).decode()]
+    process = subprocess.Popen(words, env=toys._environment, stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    try:
+        with process.stdout as output:
+            written = output.readline()
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    target = msgspec.json.decode(written, type=Target)
+    with closing(FAULTS[name].make(system, wanted)) as injector:
+        assert injector.resume(target).check == "passed"
+        healed(injector)
+
+
+def test_a_setting_of_the_topics_own_and_one_that_somebody_changed_meanwhile_stay(system: RunningSystem) -> None:
+    lowered = FAULTS["kafka-oversize"]
+    with closing(lowered.make(system, aim("kafka-oversize", max_bytes=50_000))) as first:
+        first.choose()
+        first.inject()
+        second_aim = aim("kafka-oversize", max_bytes=1000)
+        with closing(lowered.make(system, second_aim)) as second:
+            assert second.choose().before["value"] == "50000"
+            second.inject()
+            first.undo()
+            assert first.undone().check == "unknown", "1000 is neither the value before the first nor the first's"
+            healed(second)
+        healed(first)
+    same = lowered.make(system, aim("kafka-oversize", max_bytes=1_048_576))
+    with closing(same), pytest.raises(DrillRejected, match="is 1048576 already"):
+        same.choose()
+
+
+def test_no_kind_of_nasty_record_kills_a_worker_and_each_gets_a_cause(system: RunningSystem, toys: Toys) -> None:
+    before = {row.id: row.pid for row in toys.active()}
+    for name in ("kafka-poison", "kafka-malformed-avro", "kafka-incompatible-producer"):
+        with closing(FAULTS[name].make(system, aim(name))) as injector:
+            assert isinstance(injector, Records)
+            injector.choose()
+            injector.inject()
+            assert injector.injected(10).check == "passed"
+            healed(injector)
+            seen = injector._look()
+            assert seen.sent == seen.dead.keys() | seen.answered.keys()
+            if name == "kafka-malformed-avro":
+                assert seen.sent == seen.dead.keys(), "what cannot be read is not answered"
+    assert {row.id: row.pid for row in toys.active()} == before
+
+
+# Drills through the control topic -------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def stage(system: RunningSystem) -> Iterator[DrillStage]:
+    stage = DrillStage(system.settings)
+    with runner_in_a_thread(system.settings):
+        yield stage
+    stage.close()
+
+
+def run(stage: DrillStage, drill: str, **fields: Any) -> DrillEvent:
+    """The last event, of a drill that is begun again while the machine is too busy to show a steady state."""
+
+    def ended() -> DrillEvent | None:
+        drill_id = f"{drill}-{time.time_ns()}"
+        params = {**QUICK, **fields.pop("params", {})}
+        stage.order(drill=drill, drill_id=drill_id, params=params, **fields)
+        last = stage.last(drill_id, 200)
+        return None if "the steady state is already broken" in (last.reason or "") else last
+
+    last = wait_until(ended, 300, what=f"a verdict of {drill}")
+    assert last is not None
+    return last
+
+
+@pytest.mark.parametrize(
+    "drill",
+    [
+        "kafka-poison",
+        pytest.param("kafka-oversize", marks=SLOW),
+        pytest.param("kafka-hot-key", marks=SLOW),
+        pytest.param("load-flood", marks=SLOW),
+        pytest.param("kafka-malformed-avro", marks=SLOW),
+        pytest.param("kafka-incompatible-producer", marks=SLOW),
+    ],
+)
+def test_the_system_holds(stage: DrillStage, drill: str) -> None:
+    last = run(stage, drill)
+    assert (last.verdict, last.lost, last.duplicated) == ("passed", 0, 0), told(last)
+
+
+def test_a_record_that_kills_its_worker_is_set_aside_with_its_cause(stage: DrillStage) -> None:
+    last = run(stage, "kafka-poison", params={"value": '{"query": "die"}'})
+    assert (last.verdict, last.lost, last.duplicated) == ("passed", 0, 0), told(last)
+    assert "1 records written: 1 dead letters" in told(last)
+
+
+def told(last: DrillEvent) -> str:
+    return "\n".join([str(last.reason), *(last.findings or ())])
