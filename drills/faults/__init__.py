@@ -13,6 +13,7 @@ from drills.faults.cpu import CPU
 from drills.faults.crash_loop import CRASH_LOOP
 from drills.faults.descriptors import DESCRIPTORS
 from drills.faults.disk import DISK
+from drills.faults.flood import FLOOD
 from drills.faults.freeze import FREEZE
 from drills.faults.hang import HANG
 from drills.faults.host import HOST
@@ -80,6 +81,7 @@ _KINDS = (
     NETWORK_RESET,
     REGISTRY_DOWN,
     CLOCK,
+    FLOOD,
 )
 FAULTS: dict[str, Kind] = {kind.name: kind for kind in _KINDS}
 

@@ -37,7 +37,7 @@ QUICK = {
 }
 SETTINGS = ("kafka-oversize",)
 STRANGERS = ("kafka-rebalance-storm", "kafka-lag")
-RECORDS = ("kafka-poison", "kafka-malformed-avro", "kafka-incompatible-producer", "kafka-hot-key")
+RECORDS = ("kafka-poison", "kafka-malformed-avro", "kafka-incompatible-producer", "kafka-hot-key", "load-flood")
 
 
 @pytest.fixture(scope="module")
@@ -109,7 +109,7 @@ def test_a_record_that_nobody_has_answered_or_set_aside_is_seen(
 
 
 @pytest.mark.parametrize(
-    "name", ["kafka-oversize", "kafka-lag", "kafka-hot-key", pytest.param("kafka-poison", marks=SLOW)]
+    "name", ["kafka-oversize", "kafka-lag", "kafka-hot-key", "load-flood", pytest.param("kafka-poison", marks=SLOW)]
 )
 def test_another_process_undoes_it_when_the_first_one_was_killed(system: RunningSystem, toys: Toys, name: str) -> None:
     wanted = aim(name)
@@ -194,6 +194,7 @@ def run(stage: DrillStage, drill: str, **fields: Any) -> DrillEvent:
         "kafka-poison",
         pytest.param("kafka-oversize", marks=SLOW),
         pytest.param("kafka-hot-key", marks=SLOW),
+        pytest.param("load-flood", marks=SLOW),
         pytest.param("kafka-malformed-avro", marks=SLOW),
         pytest.param("kafka-incompatible-producer", marks=SLOW),
     ],

@@ -2,22 +2,38 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
 from bench.failover.campaign import own_system
+from drills.control.events import FINAL
 from drills.faults.running_system import RunningSystem
 from schemas.records import DrillEvent
+from standfast.core.errors import ClusterError
+from standfast.core.network import probing, routes
+from standfast.core.network.toxics import Question, Reach, Toxic, ask
 from standfast.core.settings import DrillSettings, KafkaSettings, Settings
+from standfast.core.status import RoleStatus
 from tests.support.drill_stage import DrillStage, runner_in_a_thread
 from tests.support.registry import running_registry
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.timeout(900)
-QUICK = {"before_s": 2.0, "after_s": 3.0, "rate": 40.0, "p99_ms": 60_000.0, "rto_ms": 60_000.0}
+QUICK = {
+    "before_s": 2.0,
+    "after_s": 3.0,
+    "rate": 40.0,
+    "p99_ms": 60_000.0,
+    "rto_ms": 60_000.0,
+    "recover_within_s": 90.0,
+}
 SHORT = """
 title: The network is late, and breaks a second later.
 why: To see two faults of the network within ten seconds.
@@ -34,9 +50,12 @@ method:
 @pytest.fixture(scope="module")
 def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[RunningSystem, Path]]:
     home = tmp_path_factory.mktemp("network")
-    with running_registry() as registry, pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SCHEMA_REGISTRY_URL", registry.url)
-        settings = Settings(kafka=KafkaSettings(partitions=4), drills=DrillSettings(network=True))
+    with running_registry() as registry:
+        settings = Settings(
+            kafka=KafkaSettings(partitions=4),
+            drills=DrillSettings(network=True),
+            schema_registry_url=SecretStr(registry.url),
+        )
         with own_system(settings, "search", 1, home, "tests.support.toys.toy_alone") as running:
             yield running, home
 
@@ -58,7 +77,8 @@ def run(stage: DrillStage, drill: str, **params: object) -> DrillEvent:
     def ended() -> DrillEvent | None:
         drill_id = f"{drill}-{time.time_ns()}"
         stage.order(drill=drill, drill_id=drill_id, params={**QUICK, **params})
-        last = stage.last(drill_id, 300)
+        last = wait_until(lambda: _last(stage, drill_id), 300, every=0.5, what=f"the last event of {drill_id}")
+        assert last is not None
         return None if "the steady state is already broken" in (last.reason or "") else last
 
     last = wait_until(ended, 300, what=f"a verdict of {drill}")
@@ -66,8 +86,18 @@ def run(stage: DrillStage, drill: str, **params: object) -> DrillEvent:
     return last
 
 
+def _last(stage: DrillStage, drill_id: str) -> DrillEvent | None:
+    """The last event, if there is one and Kafka shows it: a fault of the network also cuts off who reads here."""
+    with suppress(ClusterError):
+        return next((event for event in stage.events(drill_id) if event.phase in FINAL), None)
+    return None
+
+
 def holds(last: DrillEvent) -> None:
-    assert (last.injected, last.undone, last.lost, last.duplicated) == ("passed", "passed", 0, 0), last
+    assert (last.injected, last.undone, last.lost, last.duplicated) == ("passed", "passed", 0, 0), (
+        last.reason,
+        last.findings,
+    )
     assert last.verdict == "passed", last.findings
 
 
@@ -82,6 +112,26 @@ def test_the_system_holds_while_the_network_is_late_and_breaks(
     assert roles == {"kafka-1": 0, "network": 0}
     holds(run(stage, "short"))
     assert {row.id: row.restarts for row in running.status().roles} == roles, "nothing was taken for dead"
+
+
+def test_a_proxy_that_is_killed_comes_back_without_toxics_and_everybody_with_it(
+    stage: DrillStage, system: tuple[RunningSystem, Path]
+) -> None:
+    running, _ = system
+    (route,) = (route for route in routes.kept() if route.name == "kafka-1")
+    ask(Question(add=Toxic(id="t", sort="silence", reaches=(Reach("kafka-1"),))))
+    assert probing.answer_s(route.front, 0.3) is None
+    first = _proxy(running)
+    os.kill(first.pid, signal.SIGKILL)
+    wait_until(lambda: _proxy(running).pid != first.pid and _proxy(running).state == "running", 60, what="another one")
+    assert not ask(Question()).toxics
+    assert probing.answer_s(route.front, 10) is not None
+    stage.order(drill="nothing-such", drill_id="after")
+    assert stage.last("after").phase == "rejected", "commands are read and events written again"
+
+
+def _proxy(running: RunningSystem) -> RoleStatus:
+    return next(row for row in running.status().roles if row.id == "network")
 
 
 @pytest.mark.slow

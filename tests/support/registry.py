@@ -43,6 +43,9 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         if self._is_failing():
             return
+        if self.path == "/subjects":
+            self._answer(200, [])
+            return
         number = int(self.path.rpartition("/")[2])
         if number > len(self.server.schemas):
             self._answer(404, {"error_code": 40403, "message": "Schema not found"})
