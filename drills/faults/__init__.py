@@ -15,6 +15,7 @@ from drills.faults.hot_key import HOT_KEY
 from drills.faults.incompatible import INCOMPATIBLE
 from drills.faults.injector import Kind
 from drills.faults.kill import KILL
+from drills.faults.kill_before_commit import KILL_BEFORE_COMMIT
 from drills.faults.lag import LAG
 from drills.faults.leader import LEADER
 from drills.faults.malformed_avro import MALFORMED_AVRO
@@ -42,6 +43,7 @@ FAULTS: dict[str, Kind] = {
         FREEZE,
         SUPERVISOR,
         HOST,
+        KILL_BEFORE_COMMIT,
         BELOW_MIN_ISR,
         OVERSIZE,
         REBALANCE_STORM,
