@@ -25,6 +25,8 @@ from tests.support.drill_stage import DrillStage, runner_in_a_thread
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.timeout(400)
+# Below min ISR freezes a broker too, and does more; each of these takes some seconds.
+FREEZE = pytest.param("broker-freeze", marks=pytest.mark.slow)
 QUICK = {"before_s": 2.0, "after_s": 4.0, "rate": 50.0, "p99_ms": 6e4, "rto_ms": 6e4, "recover_within_s": 90.0}
 
 
@@ -70,7 +72,7 @@ def test_one_broker_of_three_is_killed(three: RunningSystem, name: str) -> None:
     assert len(before.items() - after.items()) == 1, "it was started again"
 
 
-@pytest.mark.parametrize("name", ["broker-freeze", "broker-below-min-isr", "broker-coordinator"])
+@pytest.mark.parametrize("name", [FREEZE, "broker-below-min-isr", "broker-coordinator"])
 def test_a_signal_that_was_not_sent_is_not_seen(
     system: RunningSystem, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -84,7 +86,7 @@ def test_a_signal_that_was_not_sent_is_not_seen(
             healed(injector)  # the setting alone was changed
 
 
-@pytest.mark.parametrize("name", ["broker-freeze", "broker-below-min-isr"])
+@pytest.mark.parametrize("name", [FREEZE, "broker-below-min-isr"])
 def test_an_undo_that_does_nothing_is_seen(system: RunningSystem, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with closing(FAULTS[name].make(system, aim(name))) as injector:
         injector.choose()
@@ -97,7 +99,7 @@ def test_an_undo_that_does_nothing_is_seen(system: RunningSystem, name: str, mon
         healed(injector)
 
 
-@pytest.mark.parametrize("name", ["broker-freeze", "broker-below-min-isr"])
+@pytest.mark.parametrize("name", [FREEZE, "broker-below-min-isr"])
 def test_another_process_undoes_it_when_the_first_one_was_killed(system: RunningSystem, home: Path, name: str) -> None:
     wanted = aim(name)
     kafka = system.settings.kafka
