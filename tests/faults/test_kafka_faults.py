@@ -221,6 +221,7 @@ def run(stage: DrillStage, drill: str, **fields: Any) -> DrillEvent:
         "kafka-poison",
         "worker-kill-before-commit",
         pytest.param("kafka-lag", marks=SLOW),
+        pytest.param("worker-standby-kill", marks=SLOW),
         pytest.param("kafka-rebalance-storm", marks=SLOW),
         pytest.param("kafka-oversize", marks=SLOW),
         pytest.param("kafka-hot-key", marks=SLOW),
