@@ -20,8 +20,8 @@ class Work:
 
     `offsets`: the next to read, by request partition. `timestamps_ms`: of the answered requests, epoch milliseconds.
     `membership`: the consumer's group metadata, by which Kafka checks that this worker may commit the offsets.
-    `computed`: how many requests were not refused as too late. `backlog_since`: when the batch was picked
-    (`time.perf_counter`), if more records than it has were waiting then.
+    `computed`: how many requests were not refused as too late. `picked_at`: when the batch was picked
+    (`time.perf_counter`); None for bulk requests. `drained`: no more records than it has were waiting then.
     """
 
     outgoing: Sequence[Outgoing]
@@ -29,7 +29,8 @@ class Work:
     timestamps_ms: Sequence[int]
     membership: object = None
     computed: int = 0
-    backlog_since: float | None = None
+    picked_at: float | None = None
+    drained: bool = False
 
     def without(self, lost: set[TopicPartitionKey]) -> Work:
         """The work without the part of partitions that this worker has lost."""

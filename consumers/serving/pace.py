@@ -47,11 +47,18 @@ class Pace:
         per_record_s = seconds / computed
         self._per_record_s += _WEIGHT * (per_record_s - self._per_record_s) if self._per_record_s else per_record_s
 
-    def answered(self, computed: int, seconds: float) -> None:
-        """Learns from one batch of a backlog how many seconds it took from being picked to its commit."""
+    def answered(self, computed: int, seconds: float, *, drained: bool = False) -> None:
+        """Learns from one batch how many seconds it took from being picked to its commit.
+
+        One with no more waiting (`drained`) is no measure of a backlog, but shows that a stall is over. After a
+        rebalance that had stopped commits for 2 s, a drill saw requests refused for 10 s as too late for their
+        deadline of 2 s, which were answered in 0.1 s whenever nothing else waited.
+        """
         if not computed:
             return
         beside = max(0.0, seconds - computed * self._per_record_s)
+        if drained and beside >= self._beside_s:
+            return
         if not self._answers_seen:
             self._answers_seen, self._beside_s, self._deviation_s = True, beside, seconds / _DEVIATIONS
             return

@@ -165,7 +165,8 @@ class Worker:
             reader.without_revoked(work),
             membership=reader.consumer.consumer_group_metadata(),
             computed=picked.computed,
-            backlog_since=began if reader is self._reader and picked.reason != "drained" else None,
+            picked_at=began if reader is self._reader else None,
+            drained=picked.reason == "drained",
         )
         self._committer.submit(owned)
         if not self._delivery.commits_offsets:
@@ -262,8 +263,8 @@ class Worker:
         if cleared := self._batches.suspects.committed(work.offsets):
             self._tell(Cleared(cleared))
         self._batches.tally(next(iter(work.offsets))[0]).committed(work.timestamps_ms, seconds)
-        if work.backlog_since is not None:
-            self._pace.answered(work.computed, time.perf_counter() - work.backlog_since)
+        if work.picked_at is not None:
+            self._pace.answered(work.computed, time.perf_counter() - work.picked_at, drained=work.drained)
 
     def _report(self) -> None:
         if time.monotonic() < self._report_due:

@@ -9,8 +9,10 @@ from drills.catalogue.marked_yaml import Path
 from drills.evidence.hypothesis import Expectation
 from drills.evidence.probes import PROBES
 from drills.faults import FAULTS
+from drills.faults.injector import Kind
 from drills.params import COMMON, nearest
 from drills.targets import target_mistakes
+from schemas.topics import BY_NAME
 from standfast.core.errors import DrillRejected
 from standfast.core.services import NAMES
 
@@ -97,11 +99,24 @@ def _fault(step: MethodStep, path: Path) -> Iterator[Wrong]:
     kind = FAULTS[step.fault]
     for key, mistake in target_mistakes(step.target, kind.targets, kind.name):
         yield (*path, "target", key), mistake
+    yield from _topic(step, kind, path)
     for key, value in step.params.items():
         try:
             kind.aim(params={key: value})
         except DrillRejected as error:
             yield (*path, "params", key), str(error)
+
+
+def _topic(step: MethodStep, kind: Kind, path: Path) -> Iterator[Wrong]:
+    """A topic that is none of ours; the prefix of a system's topics is not known here."""
+    topic = step.target.get("topic")
+    if "topic" not in kind.targets or not isinstance(topic, str):
+        return
+    names = [name for name in BY_NAME if "broker" in kind.targets or name.endswith(".requests")]
+    named = topic.replace("{service}", NAMES[0])
+    if not named.endswith(tuple(names)):
+        what = "topic of ours" if "broker" in kind.targets else "request topic"
+        yield (*path, "target", "topic"), f"target.topic = {topic!r:.100} is no {what}{nearest(named, sorted(names))}"
 
 
 def _expectation(expectation: Expectation, path: Path) -> Iterator[Wrong]:

@@ -21,6 +21,7 @@ from drills.faults.hot_key import HOT_KEY
 from drills.faults.incompatible import INCOMPATIBLE
 from drills.faults.injector import Kind
 from drills.faults.kill import KILL
+from drills.faults.kill_before_commit import KILL_BEFORE_COMMIT
 from drills.faults.lag import LAG
 from drills.faults.leader import LEADER
 from drills.faults.malformed_avro import MALFORMED_AVRO
@@ -82,6 +83,7 @@ _KINDS = (
     REGISTRY_DOWN,
     CLOCK,
     FLOOD,
+    KILL_BEFORE_COMMIT,
 )
 FAULTS: dict[str, Kind] = {kind.name: kind for kind in _KINDS}
 

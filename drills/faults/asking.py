@@ -70,8 +70,9 @@ def coordinator(system: RunningSystem, group: str) -> int:
     """The id of the broker that coordinates the group, named with or without our prefix; raises DrillRejected."""
     prefix = system.settings.kafka.topic_prefix
     name = group if group.startswith(prefix) else prefix + group
+    asked = admin(system)  # in a variable: a client that is collected does not answer
     try:
-        answer = admin(system).describe_consumer_groups([name], request_timeout=TIMEOUT_S)[name].result(TIMEOUT_S)
+        answer = asked.describe_consumer_groups([name], request_timeout=TIMEOUT_S)[name].result(TIMEOUT_S)
     except KafkaException as error:
         raise DrillRejected(f"Kafka does not say who coordinates the group {name}: {error_of(error).str()}") from None
     if not answer.members:

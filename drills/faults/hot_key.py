@@ -30,8 +30,7 @@ class HotKey(Records):
         """The partition that the aim names, else that of the key."""
         if "partition" in self.aim.target:
             return super().hit()
-        partitions = {number for worker in self.system.workers() for number in self.system.partitions(worker)}
-        return ((partition_of(self._key, len(partitions)),),)
+        return ((partition_of(self._key, len(self.partitions())),),)
 
     def values(self) -> Iterator[bytes | None]:
         """The requests, as they are due, until they are to stop."""

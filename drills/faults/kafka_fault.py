@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 from drills.evidence.history import Fault
 from drills.evidence.verdict import Finding
+from drills.faults.asking import metadata_of
 from drills.faults.injector import Aim, Target
 from drills.faults.running_system import RunningSystem
 from drills.targets import partition_of
@@ -31,7 +32,7 @@ class KafkaFault:
 
     def hit(self) -> tuple[tuple[int, ...], ...]:
         """The request partitions that are hit: all of them, unless a fault says otherwise."""
-        return tuple(tuple(sorted(self.system.partitions(worker))) for worker in self.system.workers())
+        return (tuple(self.partitions()),)
 
     def before(self) -> Mapping[str, Scalar]:
         """What `undo` and `undone` have to know, also in another process."""
@@ -77,13 +78,19 @@ class KafkaFault:
 
     def partition(self) -> int:
         """The partition of the request topic that the aim names, by itself or by a key; else one by the seed."""
-        partitions = sorted({number for worker in self.system.workers() for number in self.system.partitions(worker)})
-        if not partitions:
-            raise DrillRejected(f"no worker of {self.system.service.name} has partitions; see: standfast status")
-        target = self.aim.target
+        partitions, target = self.partitions(), self.aim.target
         chosen = target.get("partition", self.random.choice(partitions))
         if "key" in target:
             chosen = partition_of(str(target["key"]), len(partitions))
         if chosen not in partitions:
-            raise DrillRejected(f"no active worker owns partition {chosen} of {self.system.service.requests}")
+            raise DrillRejected(
+                f"{self.system.service.requests} has no partition {chosen}; it has {len(partitions)}, from 0"
+            )
         return int(str(chosen))
+
+    def partitions(self) -> list[int]:
+        """The partitions of the request topic, whichever host serves them; raises DrillRejected."""
+        topic = metadata_of(self.system).topics.get(self.system.service.requests)
+        if topic is None or not topic.partitions:
+            raise DrillRejected(f"Kafka has no topic {self.system.service.requests}; create it with `standfast topics`")
+        return sorted(topic.partitions)

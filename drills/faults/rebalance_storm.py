@@ -21,7 +21,7 @@ REBALANCE_STORM = Kind(
     undo="the strangers leave; the drill checks that the group is stable and each partition has an owner",
     params=(
         Param("members", 2, "how many strangers come and go", 1, 20),
-        Param("stay_s", 0.5, "how long each stays", 0.1, 60),
+        Param("stay_s", 1.0, "how long each stays", 0.1, 60),
         Param("away_s", 1.0, "how long each is away", 0, 60),
     ),
     figure=None,

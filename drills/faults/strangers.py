@@ -40,16 +40,25 @@ class Strangers(KafkaFault):
             thread.start()
 
     def injected(self, within_s: float) -> Finding:
-        """Whether Kafka shows one of them in the group, with partitions."""
-        deadline = time.monotonic() + within_s
+        """Whether Kafka shows it."""
+        deadline, group = time.monotonic() + within_s, self.system.service.group
         while True:
-            held = self._held_by_strangers()
-            if held:
-                where = f"partitions {sorted(held)} of {self.system.service.requests}"
-                return Finding("passed", f"a stranger in {self.system.service.group} has {where}")
+            if shown := self.shown():
+                return Finding("passed", f"in {group} there is {shown}")
             if time.monotonic() >= deadline:
-                return Finding("failed", f"no stranger in {self.system.service.group} has a partition")
+                return Finding("failed", f"Kafka shows no such stranger in {group}")
             time.sleep(_AGAIN_S)
+
+    def shown(self) -> str:
+        """What Kafka shows of the fault, in words; "" if nothing."""
+        strangers = sum(member.client_id.startswith(_CLIENT) for member in self._group().members)
+        return f"{strangers} stranger" if strangers else ""
+
+    def held(self) -> set[int]:
+        """The partitions that strangers have."""
+        topic = self.system.service.requests
+        members = (member for member in self._group().members if member.client_id.startswith(_CLIENT))
+        return {number for member in members for number in _partitions(member, topic)}
 
     def undo(self) -> None:
         """Lets them leave, and waits for it; raises ClusterError if one has not left within 15 s."""
@@ -73,11 +82,6 @@ class Strangers(KafkaFault):
         if group.state != ConsumerGroupState.STABLE or missing:
             return Finding("failed", f"{name} is {group.state.name}, and nobody has partitions {sorted(missing)}")
         return Finding("passed", f"no stranger is in {name}, it is stable, and each partition has an owner")
-
-    def _held_by_strangers(self) -> set[int]:
-        topic = self.system.service.requests
-        members = (member for member in self._group().members if member.client_id.startswith(_CLIENT))
-        return {number for member in members for number in _partitions(member, topic)}
 
     def _group(self) -> ConsumerGroupDescription:
         """Kafka's description of the group; raises ClusterError."""

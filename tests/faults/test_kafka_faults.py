@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -162,6 +163,32 @@ def test_no_kind_of_nasty_record_kills_a_worker_and_each_gets_a_cause(system: Ru
     assert {row.id: row.pid for row in toys.active()} == before
 
 
+def test_a_worker_without_uncommitted_answers_shows_nothing(
+    system: RunningSystem,
+) -> None:
+    name = "kill-before-commit"
+    with closing(FAULTS[name].make(system, aim(name, within_s=0.1))) as injector:
+        injector.choose()
+        injector.inject()
+        found = injector.injected(10)
+        assert found.check == "failed", "nobody has asked anything, so there is no answer to commit"
+        assert " 0 records in " in found.text
+        healed(injector)
+
+
+def test_a_worker_that_was_left_standing_between_two_tries_goes_on(system: RunningSystem) -> None:
+    name = "kill-before-commit"
+    wanted = aim(name)
+    with closing(FAULTS[name].make(system, wanted)) as first:
+        target = first.choose()
+    (victim,) = target.processes
+    os.kill(victim.pid, signal.SIGSTOP)
+    with closing(FAULTS[name].make(system, wanted)) as second:
+        assert second.resume(target).check == "failed", "it was not killed"
+        assert second.undone().check == "failed", "it stands still"
+        healed(second)
+
+
 # Drills through the control topic -------------------------------------------------------------------------------------
 
 
@@ -178,8 +205,8 @@ def run(stage: DrillStage, drill: str, **fields: Any) -> DrillEvent:
 
     def ended() -> DrillEvent | None:
         drill_id = f"{drill}-{time.time_ns()}"
-        params = {**QUICK, **fields.pop("params", {})}
-        stage.order(drill=drill, drill_id=drill_id, params=params, **fields)
+        params = {**QUICK, **({"after_s": 8.0} if drill == "kafka-lag" else {}), **fields.get("params", {})}
+        stage.order(drill=drill, drill_id=drill_id, params=params)
         last = stage.last(drill_id, 200)
         return None if "the steady state is already broken" in (last.reason or "") else last
 
@@ -192,6 +219,10 @@ def run(stage: DrillStage, drill: str, **fields: Any) -> DrillEvent:
     "drill",
     [
         "kafka-poison",
+        "worker-kill-before-commit",
+        pytest.param("kafka-lag", marks=SLOW),
+        pytest.param("worker-standby-kill", marks=SLOW),
+        pytest.param("kafka-rebalance-storm", marks=SLOW),
         pytest.param("kafka-oversize", marks=SLOW),
         pytest.param("kafka-hot-key", marks=SLOW),
         pytest.param("load-flood", marks=SLOW),

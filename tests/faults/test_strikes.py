@@ -53,23 +53,6 @@ def test_a_running_system_is_struck(toys: Toys, name: str, monkeypatch: pytest.M
     wait_until(lambda: not kept.exists() or kept.read_bytes() == b"[]", 20, what="the end of all suspicion")
 
 
-@pytest.fixture(scope="module")
-def three(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSystem]:
-    settings = Settings(kafka=KafkaSettings(partitions=4))
-    with own_system(settings, "search", 3, tmp_path_factory.mktemp("three"), TOYS_ALONE) as system:
-        yield system
-
-
-@pytest.mark.timeout(300)
-@pytest.mark.parametrize("name", ["broker", "controller"])
-def test_one_broker_of_three_is_killed(three: RunningSystem, name: str) -> None:
-    before = {row.id: row.pid for row in three.status().roles}
-    holds(failover(three, name, 1, 50.0, 1.0))
-    after = {row.id: row.pid for row in three.status().roles}
-    assert before.keys() == after.keys()
-    assert len(before.items() - after.items()) == 1, "it was started again"
-
-
 @pytest.mark.timeout(300)
 def test_the_supervisor_is_killed_and_started_again(
     tmp_path_factory: pytest.TempPathFactory,

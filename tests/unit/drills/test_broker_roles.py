@@ -9,11 +9,13 @@ from typing import Any
 import pytest
 
 from consumers.service import service
-from drills.faults import asking
+from drills.faults import asking, kafka_fault
 from drills.faults.asking import broker_in_role
 from drills.faults.controller import KillController
 from drills.faults.injector import Aim
+from drills.faults.kafka_fault import KafkaFault
 from drills.faults.running_system import RunningSystem
+from drills.targets import partition_of
 from schemas.records import Scalar
 from standfast.core import status
 from standfast.core.errors import DrillRejected
@@ -68,6 +70,19 @@ def test_the_same_seed_means_the_same_broker_in_whatever_order_kafka_answers(mon
     assert picks[0] == picks[1]
     assert {leader for leader, _ in picks[0]} == {1, 3}, "a leader that is not the controller"
     assert {follower for _, follower in picks[0]} == {2, 3}
+
+
+def test_the_same_seed_means_the_same_partition_of_a_fault_on_kafka(monkeypatch: pytest.MonkeyPatch) -> None:
+    picks = []
+    for reverse in (False, True):
+        monkeypatch.setattr(kafka_fault, "metadata_of", lambda _system, reverse=reverse: answer(reverse))
+        picks.append([KafkaFault(SYSTEM, Aim(seed=seed)).partition() for seed in range(20)])
+        assert KafkaFault(SYSTEM, Aim({"partition": 1})).partition() == 1
+        assert KafkaFault(SYSTEM, Aim({"key": "u7"})).partition() == partition_of("u7", 3)
+        with pytest.raises(DrillRejected, match="has no partition 3; it has 3, from 0"):
+            KafkaFault(SYSTEM, Aim({"partition": 3})).partition()
+    assert picks[0] == picks[1]
+    assert set(picks[0]) == {0, 1, 2}
 
 
 @pytest.mark.usefixtures("kafka")

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import fields
+from typer.testing import CliRunner
 
 from drills import catalogue
 from drills.catalogue.definition import Definition, LimitsPart, LoadPart, MethodStep, ObjectivesPart
@@ -18,6 +19,7 @@ from drills.evidence.probes import PROBES
 from drills.faults import FAULTS
 from drills.running.plan import make_plan
 from schemas.records import DrillCommand
+from standfast.commands.drill import app
 from standfast.core.errors import DrillRejected
 from standfast.core.settings import Settings, WorkerSettings
 
@@ -114,6 +116,10 @@ def test_a_guarantee_that_the_system_does_not_give_is_refused(state: Path) -> No
         (with_(load="{rate: .nan}"), ["4: rate = nan: give a finite number"]),
         (with_(method="[{fault: kil}]"), ["3: there is no fault 'kil'; did you mean kill?"]),
         (with_(method="[{fault: kill, target: {broker: 1}}]"), ["3: kill has no target 'broker'"]),
+        (with_(method="[{fault: broker, target: {grup: x}}]"), ["3: broker has no target 'grup'; did you mean group?"]),
+        (with_(method="[{fault: kill, target: {key: 7}}]"), ["3: target.key = 7: give the key of a record"]),
+        (with_(method="[{fault: kill, target: {topic: search.results}}]"), ["is no request topic; did you mean"]),
+        (with_(method="[{fault: broker, target: {topic: serch.result}}]"), ["of ours; did you mean search.results?"]),
         (with_(method="[{fault: hang, params: {at_mots_s: 1}}]"), ["did you mean at_most_s?"]),
         (with_(method="[{fault: kill, wait_s: 1}]"), ["not fault and wait_s"]),
         (with_(method="[{fault: kill}, {}]"), ["not none of them"]),
@@ -199,6 +205,13 @@ def test_the_published_schema_knows_every_key() -> None:
         "MethodStep",
     }
     assert all(part["additionalProperties"] is False for part in schema["$defs"].values())
+
+
+def test_drills_that_need_three_brokers_say_so() -> None:
+    need = {name for name, drill in catalogue.catalogue().items() if drill.least_brokers == 3}
+    assert need == {"broker-below-min-isr", "broker-coordinator-kill", "controller-kill"}
+    listed = " ".join(CliRunner().invoke(app, ["list"], env={"COLUMNS": "200"}).output.split())
+    assert listed.count("Needs 3 brokers.") == 3
 
 
 def test_the_page_names_every_key_probe_and_fault() -> None:

@@ -57,6 +57,12 @@ def test_rto_runs_from_the_kill_to_the_last_partition_that_answers_again() -> No
     assert seen.first_ms < 50
 
 
+def test_a_fault_that_hit_no_partition_was_over_when_it_began() -> None:
+    seen = measure(replace(healthy(), faults=(Fault(STRUCK, frozenset()),)))
+    assert (seen.rto_ms, seen.first_ms) == (0, 0)
+    assert verdict(replace(healthy(), faults=(Fault(STRUCK, frozenset()),))).verdict == "passed"
+
+
 def test_an_answer_to_a_request_from_before_the_kill_is_no_recovery() -> None:
     history = healthy()
     before = tuple(request for request in history.requests if request.invoked < STRUCK)

@@ -79,6 +79,24 @@ def test_without_a_backlog_nobody_is_refused_for_what_is_ahead() -> None:
     assert search_pace.next_batch(11, None) == (10, 2000), "with room for what is not known yet"
 
 
+def test_batches_of_no_backlog_end_the_caution_that_a_stall_has_left_and_cause_none() -> None:
+    search_pace = pace()
+    search_pace.answered(1, 3.0, drained=True)
+    assert search_pace.next_batch(11, None) == (10, 0), "no backlog has been measured"
+    search_pace.answered(10, 0.02)
+    quick = search_pace.next_batch(11, None)[1]
+    search_pace.answered(10, 2.0)
+    stalled = search_pace.next_batch(11, None)[1]
+    assert stalled > 1500
+    for _ in range(25):
+        search_pace.answered(1, 0.02, drained=True)
+    assert search_pace.next_batch(11, None)[1] < 200
+    for _ in range(25):
+        search_pace.answered(1, 0.5, drained=True)
+    assert search_pace.next_batch(11, None)[1] < 200, "a slow batch alone says nothing of a backlog"
+    assert quick < 100
+
+
 @given(st.lists(st.floats(0.09, 0.11), min_size=60, max_size=90))
 def test_what_is_ahead_is_hardly_ever_underestimated_nor_by_much_overestimated(seconds: list[float]) -> None:
     search_pace = pace()

@@ -1,0 +1,152 @@
+"""Faults on one of three brokers, on a system of its own: they are seen, undone, and held against."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from bench.failover.campaign import failover, own_system
+from drills.control.events import FINAL
+from drills.faults import FAULTS
+from drills.faults.injector import Aim, Injector, Target
+from drills.faults.running_system import RunningSystem
+from schemas.records import DrillEvent
+from standfast.core.errors import ClusterError
+from standfast.core.settings import KafkaSettings, Settings
+from tests.faults.test_strikes import TOYS_ALONE, holds
+from tests.support.drill_stage import DrillStage, runner_in_a_thread
+from tests.waiting import wait_until
+
+pytestmark = pytest.mark.timeout(400)
+# Below min ISR freezes a broker too, and does more; each of these takes some seconds.
+FREEZE = pytest.param("broker-freeze", marks=pytest.mark.slow)
+QUICK = {"before_s": 2.0, "after_s": 4.0, "rate": 50.0, "p99_ms": 6e4, "rto_ms": 6e4, "recover_within_s": 90.0}
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("three")
+
+
+@pytest.fixture(scope="module")
+def three(home: Path) -> Iterator[RunningSystem]:
+    settings = Settings(kafka=KafkaSettings(partitions=4))
+    with own_system(settings, "search", 3, home, TOYS_ALONE) as system:
+        yield system
+
+
+@pytest.fixture
+def system(three: RunningSystem, home: Path, monkeypatch: pytest.MonkeyPatch) -> RunningSystem:
+    monkeypatch.setenv("STANDFAST_HOME", str(home))
+    wait_until(lambda: three.status().state == "ready" and three.standbys(), 90, what="a whole system")
+    return three
+
+
+def aim(name: str, **params: Any) -> Aim:
+    return FAULTS[name].aim(params=params, seed=time.time_ns() % 2**31, drill_id=f"d{time.time_ns()}")
+
+
+def healed(injector: Injector) -> None:
+    """Undoes it, and asserts that this is seen."""
+
+    def is_undone() -> bool:
+        injector.undo()
+        return injector.undone().check == "passed"
+
+    wait_until(is_undone, 90, every=0.2, what="the undo")
+
+
+@pytest.mark.parametrize("name", ["broker", "controller"])
+def test_one_broker_of_three_is_killed(three: RunningSystem, name: str) -> None:
+    before = {row.id: row.pid for row in three.status().roles}
+    holds(failover(three, name, 1, 50.0, 1.0))
+    after = {row.id: row.pid for row in three.status().roles}
+    assert before.keys() == after.keys()
+    assert len(before.items() - after.items()) == 1, "it was started again"
+
+
+@pytest.mark.parametrize("name", [FREEZE, "broker-below-min-isr", "broker-coordinator"])
+def test_a_signal_that_was_not_sent_is_not_seen(
+    system: RunningSystem, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with closing(FAULTS[name].make(system, aim(name))) as injector:
+        injector.choose()
+        with monkeypatch.context() as broken:
+            broken.setattr("drills.faults.process_handle.ProcessHandle.signal", lambda *_: None)
+            injector.inject()
+            assert injector.injected(0.5).check == "failed"
+        if name == "broker-below-min-isr":
+            healed(injector)  # the setting alone was changed
+
+
+@pytest.mark.parametrize("name", [FREEZE, "broker-below-min-isr"])
+def test_an_undo_that_does_nothing_is_seen(system: RunningSystem, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with closing(FAULTS[name].make(system, aim(name))) as injector:
+        injector.choose()
+        injector.inject()
+        assert injector.injected(20).check == "passed"
+        with monkeypatch.context() as broken:
+            broken.setattr("drills.faults.process_handle.ProcessHandle.signal", lambda *_: None)
+            injector.undo()
+            assert injector.undone().check == "failed", "the broker stands still"
+        healed(injector)
+
+
+@pytest.mark.parametrize("name", [FREEZE, "broker-below-min-isr"])
+def test_another_process_undoes_it_when_the_first_one_was_killed(system: RunningSystem, home: Path, name: str) -> None:
+    wanted = aim(name)
+    kafka = system.settings.kafka
+    environment = {
+        **os.environ,
+        "STANDFAST_HOME": str(home),
+        "KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap_servers,
+        "STANDFAST_KAFKA__TOPIC_PREFIX": kafka.topic_prefix,
+    }
+    words = [sys.executable, "-m", "tests.support.injecting", name, msgspec.json.encode(wanted).decode()]
+    process = subprocess.Popen(words, env=environment, stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    try:
+        with process.stdout as output:
+            written = output.readline()
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    target = msgspec.json.decode(written, type=Target)
+    with closing(FAULTS[name].make(system, wanted)) as injector:
+        assert injector.resume(target).check == "passed"
+        healed(injector)
+
+
+def last_of(stage: DrillStage, drill_id: str) -> DrillEvent:
+    """The final event; while a broker is being replaced the results cannot always be read."""
+
+    def final() -> list[DrillEvent]:
+        try:
+            return [event for event in stage.events(drill_id) if event.phase in FINAL]
+        except ClusterError:
+            return []
+
+    (last,) = wait_until(final, 350, every=1, what=f"the last event of {drill_id}")
+    return last
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("drill", ["broker-below-min-isr", "broker-freeze", "broker-coordinator-kill", "broker-bounce"])
+def test_the_system_holds(system: RunningSystem, drill: str) -> None:
+    stage = DrillStage(system.settings)
+    with closing(stage), runner_in_a_thread(system.settings):
+        drill_id = f"{drill}-{time.time_ns()}"
+        stage.order(drill=drill, drill_id=drill_id, params=QUICK)
+        last = last_of(stage, drill_id)
+    told = "\n".join([str(last.reason), str(last.rto_ms), *(last.findings or ())])
+    assert (last.verdict, last.lost, last.duplicated) == ("passed", 0, 0), told
