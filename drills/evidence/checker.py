@@ -110,15 +110,16 @@ def out_of_order(requests: Iterable[Request]) -> int:
 
 def wrong_answers(requests: Iterable[Request], first_fault_at: float = math.inf) -> tuple[int, int]:
     """How many answers could be compared with their requests, and how many of those do not belong to them."""
-    compared = [
-        (request.k, answer)
-        for request in requests
-        if request.k > 0
-        for answer in request.answers
-        if answer.status == "ok" and answer.items >= 0
-    ]
-    full = all(answer.items >= k for k, answer in compared if answer.at <= first_fault_at)
-    return len(compared), sum(answer.items > k or (full and answer.items < k) for k, answer in compared)
+    compared = too_many = too_few = 0
+    full = True
+    for request in requests:
+        for answer in request.answers if request.k > 0 else ():
+            if answer.status == "ok" and answer.items >= 0:
+                compared += 1
+                too_many += answer.items > request.k
+                too_few += answer.items < request.k
+                full = full and (answer.at > first_fault_at or answer.items >= request.k)
+    return compared, too_many + (too_few if full else 0)
 
 
 def _latest(times: Iterable[float | None]) -> float | None:
