@@ -143,7 +143,7 @@ def one_worker(system: RunningSystem, aim: Aim, chance: random.Random) -> Worker
     `chance` chooses among several, and among all owners if the aim names nobody. Raises DrillRejected.
     """
     service, status = system.service, system.status()
-    if aim.target.get("host", status.host) != status.host:
+    if aim.target.get("host", status.host) not in {status.host, status.host.rpartition("-")[0]}:
         raise DrillRejected(
             f"host {aim.target['host']} is not this one, whose key on the topic status is {status.host}"
         )

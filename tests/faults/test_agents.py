@@ -10,7 +10,6 @@ import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack
-from pathlib import Path
 
 import pytest
 
@@ -67,13 +66,15 @@ def hosts(broker: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dic
         yield made
 
 
-@pytest.fixture
-def stage(hosts: dict[str, Toys], state: Path) -> Iterator[DrillStage]:
+@pytest.fixture(scope="module")
+def stage(hosts: dict[str, Toys], tmp_path_factory: pytest.TempPathFactory) -> Iterator[DrillStage]:
     """A runner that has a state folder of its own, without any system in it."""
-    stage = DrillStage(hosts["a"].settings)
-    with runner_alone_in_a_thread(stage.settings):
-        yield stage
-    stage.close()
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("STANDFAST_HOME", str(tmp_path_factory.mktemp("runner")))
+        stage = DrillStage(hosts["a"].settings)
+        with runner_alone_in_a_thread(stage.settings):
+            yield stage
+        stage.close()
 
 
 def owned(host: Toys) -> list[int]:
