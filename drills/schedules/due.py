@@ -14,13 +14,19 @@ _MOST = 1000  # due times that are looked at in one go
 
 
 def due_times(schedule: Schedule, after: float, until: float) -> Iterator[int]:
-    """The times (epoch seconds) later than `after` and not later than `until`, at most 1000 of them."""
-    begin = datetime.fromtimestamp(int(after), ZoneInfo(schedule.zone))
+    """The times (epoch seconds) later than `after` and not later than `until`, at most 1000 of them.
+
+    The times are found on the clock of the wall, without a zone, and placed in the zone then. With a zone croniter 5
+    made 12:30 of 13:30 on a day on which the clocks of St. John's changed. A time that the clocks skip is due as much
+    later as they skip, one that they show twice is due at the first.
+    """
+    zone = ZoneInfo(schedule.zone)
+    begin = datetime.fromtimestamp(int(after), zone).replace(tzinfo=None)
     times = croniter(schedule.cron, begin, max_years_between_matches=5)
     last = int(after)
     for _ in range(_MOST):
         try:
-            due = int(times.get_next(float))
+            due = int(times.get_next(datetime).replace(tzinfo=zone).timestamp())
         except CroniterBadDateError:  # the 30th of February
             return
         if due > until:

@@ -10,13 +10,19 @@ from types import ModuleType
 import pytest
 
 from schemas.topics import BY_NAME
-from standfast.core.settings import Settings
+from standfast.core.settings import DrillSettings, Settings
 from tests.docs.blocks import ROOT, pages
 
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 CODE = ("models", "schemas", "consumers", "streams", "drills", "standfast", "bench", "tests", "tools")
 NAMED = re.compile(rf"`((?:{'|'.join(CODE)})(?:[./][\w-]+)+(?:\.\w+)?/?)`")  # `models/base.py`, `models.base.Model`
-NO_CODE = {"standfast.toml", *BY_NAME, *(f"{topic}.dlq" for topic in BY_NAME)}
+NO_CODE = {
+    "standfast.toml",
+    "drills/intents",  # a folder of the state folder
+    *BY_NAME,
+    *(f"{topic}.dlq" for topic in BY_NAME),
+    *(f"drills.{key}" for key in DrillSettings.model_fields),
+}
 
 
 def reference() -> ModuleType:

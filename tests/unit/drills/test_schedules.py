@@ -50,6 +50,12 @@ def test_a_due_time_has_the_wall_clock_of_its_zone(zone: str, start: int) -> Non
     assert due - start <= 26 * 3600
 
 
+def test_the_day_on_which_the_clocks_change_is_a_day_as_any_other() -> None:
+    before = 1_919_862_000  # 12:30 of the day before
+    due = next_due(Schedule(cron="30 12 * * *", zone="America/St_Johns", drill="worker-kill"), before)
+    assert due == before + 25 * 3600
+
+
 def test_an_hour_that_the_clocks_skip_or_show_twice_is_due_at_most_once_a_day() -> None:
     schedule = Schedule(cron="30 2 * * *", zone="Europe/Berlin", drill="worker-kill")
     for day in (datetime(2026, 3, 28, 12, tzinfo=UTC), datetime(2026, 10, 24, 12, tzinfo=UTC)):

@@ -64,6 +64,7 @@ def test_stopping_needs_no_key_and_releasing_does(keys: Path) -> None:
         (command(valid_s=-5), "was valid until .* s ago; sign it anew"),
         (command(valid_s=7200), "valid for an hour at most"),
     ],
+    ids=["without an end", "without an id", "with a default id", "too late", "too long"],
 )
 def test_what_could_be_sent_again_is_refused(keys: Path, value: bytes, why: str) -> None:
     with pytest.raises(DrillRejected, match=why):
