@@ -17,8 +17,8 @@ def due_times(schedule: Schedule, after: float, until: float) -> Iterator[int]:
     """The times (epoch seconds) later than `after` and not later than `until`, at most 1000 of them.
 
     The times are found on the clock of the wall, without a zone, and placed in the zone then. With a zone croniter 5
-    made 12:30 of 13:30 on a day on which the clocks of St. John's changed. A time that the clocks skip is due as much
-    later as they skip, one that they show twice is due at the first.
+    made 13:30 of 12:30 on a day on which the clocks of St. John's changed. A time that the clocks skip is not due on
+    that day, one that they show twice is due at the first.
     """
     zone = ZoneInfo(schedule.zone)
     begin = datetime.fromtimestamp(int(after), zone).replace(tzinfo=None)
@@ -26,12 +26,14 @@ def due_times(schedule: Schedule, after: float, until: float) -> Iterator[int]:
     last = int(after)
     for _ in range(_MOST):
         try:
-            due = int(times.get_next(datetime).replace(tzinfo=zone).timestamp())
+            wall = times.get_next(datetime)
         except CroniterBadDateError:  # the 30th of February
             return
+        due = int(wall.replace(tzinfo=zone).timestamp())
         if due > until:
             return
-        if due > last:  # an hour that the clocks show twice counts once
+        is_skipped = datetime.fromtimestamp(due, zone).replace(tzinfo=None) != wall
+        if due > last and not is_skipped:
             last = due
             yield due
 

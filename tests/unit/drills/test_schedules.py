@@ -36,7 +36,7 @@ def test_however_often_it_is_looked_at_each_due_time_comes_once(
         new = list(due_times(schedule, reached, at))
         seen += new
         reached = new[-1] if new else reached
-    assert seen == list(due_times(schedule, start, at))
+    assert seen[:1000] == list(due_times(schedule, start, at)), "at most 1000 in one go"
     assert seen == sorted(set(seen))
     assert all(start < due <= at and due % 60 == 0 for due in seen)
 
