@@ -9,10 +9,21 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 
-from confluent_kafka import Consumer, Message, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaException, Message, Producer, TopicPartition
 
 LAST: list[list[dict[str, object]]] = [[]]  # for `swapped`: the products of the request before
+
+
+def committed(consumer: Consumer, partitions: list[TopicPartition]) -> list[TopicPartition]:
+    """The committed offsets; asks again while the broker, just started, is not the group's coordinator yet."""
+    for _ in range(100):
+        try:
+            return consumer.committed(partitions, 20)
+        except KafkaException:
+            time.sleep(0.1)
+    return consumer.committed(partitions, 20)
 
 
 def serve(servers: str, prefix: str, worker: str, partitions: list[int], mode: str) -> None:
@@ -22,7 +33,7 @@ def serve(servers: str, prefix: str, worker: str, partitions: list[int], mode: s
     producer.init_transactions(20)
     group = {"bootstrap.servers": servers, "group.id": f"{prefix}echo", "enable.auto.commit": False}
     consumer = Consumer({**group, "auto.offset.reset": "earliest"})
-    positions = consumer.committed([TopicPartition(f"{prefix}search.requests", number) for number in partitions], 20)
+    positions = committed(consumer, [TopicPartition(f"{prefix}search.requests", number) for number in partitions])
     for position in positions:
         position.offset = max(position.offset, 0)
     consumer.assign(positions)

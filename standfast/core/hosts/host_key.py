@@ -44,9 +44,24 @@ def _random_id(path: Path) -> str:
         return secrets.token_hex(16)
     if _RANDOM_ID.fullmatch(kept):
         return kept
+    return _drawn(path, is_new=not path.exists())
+
+
+def _drawn(path: Path, is_new: bool) -> str:
+    """A new id, kept in the file; of two processes that draw one at the same moment, both return the first one's."""
     drawn = secrets.token_hex(16)
+    whole = path.with_name(f"{path.name}.{drawn}.new")
     try:
-        write_whole(path, drawn.encode())
+        if not is_new:
+            write_whole(path, drawn.encode())
+            return drawn
+        write_whole(whole, drawn.encode())
+        try:
+            path.hardlink_to(whole)  # fails if the file is there; a copy would be seen before it is whole
+        except FileExistsError:
+            drawn = path.read_text("ascii", "replace").strip()
+        finally:
+            whole.unlink()
     except OSError as error:
         _log.warning("this host's id cannot be kept; the next start has another", path=str(path), error=str(error))
     return drawn

@@ -27,12 +27,12 @@ from standfast import topics
 from standfast.core import clients
 from standfast.core.processes.stillness import is_stopped
 from standfast.core.settings import KafkaSettings, Settings
-from tests.support.drill_stage import DrillStage, RunnerProcess, runner_in_a_thread
+from tests.support.drill_stage import DrillStage, RoleProcess, agent_in_a_thread, runner_in_a_thread
 from tests.support.small_system import SmallSystem
 from tests.support.toys.toy_fault import MARK, Mark, mark
 
 QUICK = {"rate": 100.0, "before_s": 1.0, "after_s": 1.0, "p99_ms": 30_000, "rto_ms": 30_000}
-MORTAL = "tests.support.mortals.mortal_runner"  # knows the toy faults too
+MORTAL = "tests.support.mortals.mortal"  # knows the toy faults too
 FROZEN = """
 title: Stops a worker for a while.
 why: Its requests wait meanwhile, and are answered afterwards.
@@ -171,7 +171,7 @@ def test_a_runner_that_is_ended_leaves_no_fault_and_exactly_one_outcome(
 ) -> None:
     """There: after SIGTERM rollbacks are not run; after SIGKILL there is not even a journal."""
     drill_id = f"ended-by-{how.name.lower()}"
-    with RunnerProcess(stage.settings, MORTAL) as runner:
+    with RoleProcess(stage.settings, MORTAL, "runner") as runner, agent_in_a_thread(stage.settings):
         stage.order(drill="toy-mark", drill_id=drill_id, params=QUICK | {"lasts_s": 60})
         stage.reached(drill_id, "injected")
         assert mark().exists()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -72,3 +74,18 @@ def test_whatever_the_machine_is_called_the_key_is_plain(
 def test_a_disk_that_takes_nothing_does_not_stop_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "run" / "host-id").mkdir(parents=True)
     assert key_of(tmp_path, monkeypatch).startswith("b-")
+
+
+def test_processes_that_begin_at_the_same_moment_have_one_id(state: Path) -> None:
+    """The runner and the agent had another one each, so that no order reached the agent."""
+    together = threading.Barrier(8)
+
+    def key(_: int) -> str:
+        together.wait()
+        return host_key(Settings())
+
+    for _ in range(20):
+        (state / "run" / "host-id").unlink(missing_ok=True)
+        with ThreadPoolExecutor(8) as pool:
+            assert len(set(pool.map(key, range(8)))) == 1
+    assert [path.name for path in (state / "run").iterdir()] == ["host-id"]
