@@ -35,16 +35,17 @@ def host_key(settings: Settings) -> str:
 
 def _random_id(path: Path) -> str:
     """The id kept in the file; drawn and written if there is none."""
+    is_new = False
     try:
         kept = path.read_text("ascii", "replace").strip()
     except FileNotFoundError:
-        kept = ""
+        kept, is_new = "", True
     except OSError as error:
         _log.warning("this host's id cannot be read; it has another one for now", path=str(path), error=str(error))
         return secrets.token_hex(16)
     if _RANDOM_ID.fullmatch(kept):
         return kept
-    return _drawn(path, is_new=not path.exists())
+    return _drawn(path, is_new)
 
 
 def _drawn(path: Path, is_new: bool) -> str:

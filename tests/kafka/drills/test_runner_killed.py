@@ -123,23 +123,30 @@ def ordered(stage: DrillStage, drill: str, drill_id: str) -> None:
     stage.order(drill=drill, drill_id=drill_id, params=QUICK | extra, target=target)
 
 
-@pytest.mark.parametrize(
-    ("mortal", "moment"),
-    [
-        ("runner", "before inject"),
-        ("runner", "after inject"),
-        ("runner", "before undo"),
-        ("runner", "after undo"),
-        ("runner", "before close"),
-        ("agent", "before keep"),
-        ("agent", "after keep"),
-        ("agent", "after inject"),
-        ("agent", "before undo"),
-        ("agent", "after undo"),
-        ("agent", "before forget"),
-    ],
-)
-@pytest.mark.parametrize("both", [False, True], ids=["alone", "both"])
+MOMENTS = [
+    ("runner", "before inject"),
+    ("runner", "after inject"),
+    ("runner", "before undo"),
+    ("runner", "after undo"),
+    ("runner", "before close"),
+    ("agent", "before keep"),
+    ("agent", "after keep"),
+    ("agent", "after inject"),
+    ("agent", "before undo"),
+    ("agent", "after undo"),
+    ("agent", "before forget"),
+]
+ALONE = [pytest.param(*moment, False, id=f"{' '.join(moment)} alone") for moment in MOMENTS]
+# That both die adds nothing but at the moment at which the fault lasts: the rest is run with -m slow.
+BOTH = [
+    pytest.param(
+        *moment, True, id=f"{' '.join(moment)} both", marks=() if moment[1] == "after inject" else pytest.mark.slow
+    )
+    for moment in MOMENTS
+]
+
+
+@pytest.mark.parametrize(("mortal", "moment", "both"), [*ALONE, *BOTH])
 def test_who_is_killed_leaves_nothing_that_is_not_undone(
     stage: DrillStage, system: SmallSystem, roles: Roles, mortal: str, moment: str, both: bool
 ) -> None:

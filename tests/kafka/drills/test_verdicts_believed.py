@@ -27,7 +27,7 @@ from standfast import topics
 from standfast.core import clients
 from standfast.core.processes.stillness import is_stopped
 from standfast.core.settings import KafkaSettings, Settings
-from tests.support.drill_stage import DrillStage, RoleProcess, agent_in_a_thread, runner_in_a_thread
+from tests.support.drill_stage import DrillStage, RoleProcess, runner_in_a_thread
 from tests.support.small_system import SmallSystem
 from tests.support.toys.toy_fault import MARK, Mark, mark
 
@@ -171,7 +171,7 @@ def test_a_runner_that_is_ended_leaves_no_fault_and_exactly_one_outcome(
 ) -> None:
     """There: after SIGTERM rollbacks are not run; after SIGKILL there is not even a journal."""
     drill_id = f"ended-by-{how.name.lower()}"
-    with RoleProcess(stage.settings, MORTAL, "runner") as runner, agent_in_a_thread(stage.settings):
+    with RoleProcess(stage.settings, MORTAL, "runner") as runner, RoleProcess(stage.settings, MORTAL, "agent"):
         stage.order(drill="toy-mark", drill_id=drill_id, params=QUICK | {"lasts_s": 60})
         stage.reached(drill_id, "injected")
         assert mark().exists()
