@@ -12,7 +12,8 @@ from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 
 from consumers.service import service
 from drills.agent import files
-from drills.agent.files import Intent
+from drills.agent.current_runner import CurrentRunner
+from drills.agent.files import FaultIntent
 from drills.agent.held_fault import HeldFault, left_behind
 from drills.agent.messages import (
     TOPIC,
@@ -25,7 +26,6 @@ from drills.agent.messages import (
     encoded,
     key_of,
 )
-from drills.agent.succession import Succession
 from drills.faults import fault_named
 from drills.faults.running_system import RunningSystem
 from drills.safety import lever
@@ -56,7 +56,7 @@ class FaultAgent:
         idle = {"fetch.wait.max.ms": 500}  # a record ends the wait at once
         self._consumer = Consumer({**clients.follower(settings, f"standfast-agent-{self._host}"), **idle})
         self._producer = Producer(clients.status(settings, f"standfast-agent-{self._host}"))
-        self._succession = Succession()
+        self._current_runner = CurrentRunner()
         self._acts_from: int | None = None  # the offset of the first order that was written in this agent's life
         self._faults: dict[FaultName, HeldFault] = {}
         self._read_to = 0
@@ -100,7 +100,7 @@ class FaultAgent:
             if not self._hold(left_behind(intent.name, intent.target, reason), intent):
                 files.put_aside(self._topic, intent.name, f"this agent cannot undo the fault {intent.fault[:100]!r}")
 
-    def _hold(self, first: FaultReport, of: FaultOrder | Intent) -> bool:
+    def _hold(self, first: FaultReport, of: FaultOrder | FaultIntent) -> bool:
         """Starts the fault's thread; False for a fault that this version of the agent cannot make or undo."""
         try:
             kind = fault_named(of.fault)
@@ -153,7 +153,7 @@ class FaultAgent:
             if isinstance(content, SignOfLife):
                 self._hear(content)
             elif isinstance(content, FaultOrder) and content.name.host == self._host:
-                if self._succession.is_current(content.runner) and message.offset() >= (self._acts_from or 0):
+                if self._current_runner.is_current(content.runner) and message.offset() >= (self._acts_from or 0):
                     orders[content.name] = content
             elif message.value() is None:
                 self._close(message.key())
@@ -167,7 +167,7 @@ class FaultAgent:
         self._read_to = offset
 
     def _hear(self, life: SignOfLife) -> None:
-        if self._succession.heard(life.runner):
+        if self._current_runner.heard(life.runner):
             for fault in self._faults.values():
                 fault.renew()
 

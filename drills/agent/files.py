@@ -20,7 +20,7 @@ _log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
-class Intent:
+class FaultIntent:
     """A fault that is about to be injected, or was. `topic`: two systems may share a state folder."""
 
     name: FaultName
@@ -32,15 +32,15 @@ class Intent:
     version: int = _VERSION
 
 
-def encoded(intent: Intent) -> bytes:
+def encoded(intent: FaultIntent) -> bytes:
     """The intent as JSON."""
     return msgspec.json.encode(intent)
 
 
-def decoded(text: bytes) -> Intent:
+def decoded(text: bytes) -> FaultIntent:
     """The intent in a text from `encoded`; raises Unreadable."""
     try:
-        intent = msgspec.json.decode(text, type=Intent)
+        intent = msgspec.json.decode(text, type=FaultIntent)
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
         raise Unreadable(f"this is no intent of a fault: {error}") from None
     if intent.version != _VERSION:
@@ -48,12 +48,12 @@ def decoded(text: bytes) -> Intent:
     return intent
 
 
-def keep(intent: Intent) -> None:
+def keep(intent: FaultIntent) -> None:
     """Writes the file and syncs it to disk. Raises OSError, or SetupError if the state folder cannot be created."""
     write_whole(_file(intent.topic, intent.name), encoded(intent))
 
 
-def kept(topic: str) -> list[Intent]:
+def kept(topic: str) -> list[FaultIntent]:
     """All intents in the state folder for that topic; files that cannot be decoded are moved aside."""
     try:
         intents = [_read(path) for path in sorted(_folder().glob("*.json"))]
@@ -81,7 +81,7 @@ def put_aside(topic: str, name: FaultName, reason: str) -> None:
         _log.error("the file of an intent cannot be moved aside", fault=name.key, error=str(error))
 
 
-def _read(path: Path) -> Intent | None:
+def _read(path: Path) -> FaultIntent | None:
     try:
         intent = decoded(path.read_bytes())
         if path != _file(intent.topic, intent.name):

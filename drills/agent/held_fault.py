@@ -14,7 +14,7 @@ import msgspec
 import structlog
 
 from drills.agent import files
-from drills.agent.files import Intent
+from drills.agent.files import FaultIntent
 from drills.agent.messages import FaultName, FaultOrder, FaultReport, boot, since_boot
 from drills.agent.undoing import Undoing
 from drills.evidence.verdict import Finding
@@ -184,7 +184,7 @@ class HeldFault:
             self._tell(ask=order.ask, state="refused", reason="the order to inject it came too late")
             return
         try:
-            files.keep(Intent(self.name, self._topic, order.service, order.fault, order.aim, target))
+            files.keep(FaultIntent(self.name, self._topic, order.service, order.fault, order.aim, target))
         except (OSError, StandfastError) as error:
             why = f"what is about to be done cannot be written down ({error}), and nobody could undo it afterwards"
             self._tell(ask=order.ask, state="refused", reason=why)

@@ -16,7 +16,7 @@ import structlog
 from drills.campaigns import CAMPAIGNS
 from drills.campaigns.definition import Campaign
 from drills.campaigns.members import members
-from drills.campaigns.progress import Progress
+from drills.campaigns.progress import CampaignProgress
 from drills.control.commands import Received, campaign_event
 from drills.control.events import FINAL
 from drills.control.outcomes import Outcome
@@ -41,7 +41,7 @@ class Campaigns:
     def __init__(self, settings: Settings, underway: Underway) -> None:
         self._settings = settings
         self._underway = underway
-        self._progress: Progress | None = None
+        self._progress: CampaignProgress | None = None
         self._news: list[DrillEvent] = []
         self._free_since = self._looked_at = 0.0
 
@@ -65,7 +65,7 @@ class Campaigns:
         accepted = msgspec.structs.replace(said, seed=seed, params=params)
         if command.command.dry_run:
             return accepted, _dry(accepted, steps)
-        progress = Progress(accepted, command.encoding, campaign, steps)
+        progress = CampaignProgress(accepted, command.encoding, campaign, steps)
         if used := progress.ids() & known_ids:
             raise DrillRejected(f"its drill {min(used)} was there before; give the campaign another drill_id")
         self._progress = progress
@@ -127,17 +127,17 @@ class Campaigns:
         progress.stopped = why
         return progress.going_on()
 
-    def _resumed(self, accepted: DrillEvent, encoding: Encoding) -> Progress | None:
+    def _resumed(self, accepted: DrillEvent, encoding: Encoding) -> CampaignProgress | None:
         try:
             campaign = msgspec.json.decode(str((accepted.params or {})["campaign"]), type=Campaign)
             by = accepted.requested_by
             steps = members(campaign, accepted.drill_id, accepted.seed or 0, self._settings, by)
         except (KeyError, msgspec.MsgspecError, StandfastError) as error:
             _log.error("a campaign cannot go on", drill_id=accepted.drill_id, error=str(error))
-            progress = Progress(accepted, encoding, Campaign(title="", why=""), ())
+            progress = CampaignProgress(accepted, encoding, Campaign(title="", why=""), ())
             progress.stopped = f"this runner cannot go on with it ({error})"
             return progress
-        return Progress(accepted, encoding, campaign, steps)
+        return CampaignProgress(accepted, encoding, campaign, steps)
 
 
 def is_campaign(event: DrillEvent) -> bool:
@@ -145,7 +145,7 @@ def is_campaign(event: DrillEvent) -> bool:
     return event.drill.startswith(campaign_event(""))
 
 
-def _member(drill: DrillCommand, progress: Progress) -> Received:
+def _member(drill: DrillCommand, progress: CampaignProgress) -> Received:
     drill_id = drill.drill_id or ""
     return Received(f"{drill_id}@{progress.accepted.command}", drill_id, progress.encoding, drill, drill_id)
 

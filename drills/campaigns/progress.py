@@ -15,7 +15,7 @@ _WORST: tuple[Check, ...] = ("failed", "unknown", "passed")
 _OWN_CONDITION = "stopped by its own condition"  # how `drills.running.watch` begins such a reason
 
 
-class Progress:
+class CampaignProgress:
     """One campaign that was accepted. `stopped` says why it ends early; "" while it goes on."""
 
     def __init__(

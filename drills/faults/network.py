@@ -17,7 +17,7 @@ from drills.params import Param
 from standfast.core.errors import ClusterError, DrillRejected
 from standfast.core.network import probing, routes
 from standfast.core.network.routes import Route
-from standfast.core.network.toxics import Answer, Direction, Question, Reach, Seen, Toxic, ask
+from standfast.core.network.toxics import Answer, Direction, Question, Reach, Toxic, ToxicSeen, ask
 
 UNDO = "the proxy takes the toxic away; it does so by itself after 10 s in which nobody renewed it"
 LASTS = Param("lasts_s", 10.0, "how long it lasts at most", 0.1, 300)
@@ -51,7 +51,7 @@ class NetworkFault(WorkerFault):
         """What the proxy is to do."""
         raise NotImplementedError
 
-    def shows(self, seen: Seen) -> str:
+    def shows(self, seen: ToxicSeen) -> str:
         """What shows that the toxic is felt, in words; empty as long as nothing does."""
         return f"{seen.waiting} bytes are held back" if seen.waiting else ""
 
@@ -167,7 +167,7 @@ class NetworkFault(WorkerFault):
     def _toxic_id(self) -> str:
         return str(self.target.before.get("toxic", self._id))
 
-    def _seen(self) -> Seen | None:
+    def _seen(self) -> ToxicSeen | None:
         answer: Answer = ask(Question())
         return answer.seen(self._toxic_id)
 

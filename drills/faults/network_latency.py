@@ -5,7 +5,7 @@ from __future__ import annotations
 from drills.faults.injector import Kind
 from drills.faults.network import BROKER, LASTS, NETWORK_TARGETS, PROBE_S, UNDO, WAY, NetworkFault
 from drills.params import Param
-from standfast.core.network.toxics import Reach, Seen, Toxic
+from standfast.core.network.toxics import Reach, Toxic, ToxicSeen
 
 
 class NetworkLatency(NetworkFault):
@@ -19,7 +19,7 @@ class NetworkLatency(NetworkFault):
         seed = self.aim.seed
         return Toxic(id=toxic_id, sort="latency", reaches=reaches, delay_ms=delay, jitter_ms=jitter, seed=seed)
 
-    def shows(self, seen: Seen) -> str:
+    def shows(self, seen: ToxicSeen) -> str:
         """How long a question takes, if everybody's connections are disturbed; else that bytes of the worker wait."""
         if self.target.what == "worker":
             return super().shows(seen)

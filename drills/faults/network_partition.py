@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from drills.faults.injector import Kind
 from drills.faults.network import BROKER, LASTS, NETWORK_TARGETS, UNDO, WAY, NetworkFault
-from standfast.core.network.toxics import Reach, Seen, Toxic
+from standfast.core.network.toxics import Reach, Toxic, ToxicSeen
 
 _SILENT_S = 0.5
 
@@ -22,7 +22,7 @@ class NetworkPartition(NetworkFault):
         """The silence."""
         return Toxic(id=toxic_id, sort="silence", reaches=reaches)
 
-    def shows(self, seen: Seen) -> str:
+    def shows(self, seen: ToxicSeen) -> str:
         """That a question has no answer, if everybody is cut off; else that bytes of the worker wait."""
         if self.target.what == "worker":
             return super().shows(seen)

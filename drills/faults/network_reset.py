@@ -5,7 +5,7 @@ from __future__ import annotations
 from drills.faults.injector import Kind
 from drills.faults.network import BROKER, LASTS, NETWORK_TARGETS, UNDO, NetworkFault
 from drills.params import Param
-from standfast.core.network.toxics import Reach, Seen, Toxic
+from standfast.core.network.toxics import Reach, Toxic, ToxicSeen
 
 
 class NetworkReset(NetworkFault):
@@ -17,7 +17,7 @@ class NetworkReset(NetworkFault):
         """The resets."""
         return Toxic(id=toxic_id, sort="reset", reaches=reaches, live_ms=float(self.aim.params["live_ms"]))
 
-    def shows(self, seen: Seen) -> str:
+    def shows(self, seen: ToxicSeen) -> str:
         """Some were reset."""
         return f"{seen.resets} were reset so far" if seen.resets else ""
 

@@ -8,7 +8,7 @@ from drills.params import Param
 from standfast.core.errors import DrillRejected
 from standfast.core.network import probing, routes
 from standfast.core.network.routes import REGISTRY, Route
-from standfast.core.network.toxics import Reach, Seen, Toxic
+from standfast.core.network.toxics import Reach, Toxic, ToxicSeen
 
 _PROBE_S = 0.5
 
@@ -33,7 +33,7 @@ class RegistryDown(NetworkFault):
             )
         return there
 
-    def shows(self, seen: Seen) -> str:
+    def shows(self, seen: ToxicSeen) -> str:
         """What a client sees that asks for the list of subjects."""
         (route,) = self.routes()
         if self.aim.params["how"] == "refused":

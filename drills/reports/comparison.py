@@ -42,7 +42,7 @@ class Compared(Struct, frozen=True, omit_defaults=True):
     larger: float | None = None
 
 
-class Comparison(Struct, frozen=True):
+class RunComparison(Struct, frozen=True):
     """The outcome of the worst figure: `worse` before `unknown` before `no worse`."""
 
     outcome: Outcome
@@ -51,11 +51,11 @@ class Comparison(Struct, frozen=True):
     figures: list[Compared]
 
 
-def comparison(first: History, second: History, noise: float = NOISE, rto_noise: float = RTO_NOISE) -> Comparison:
+def comparison(first: History, second: History, noise: float = NOISE, rto_noise: float = RTO_NOISE) -> RunComparison:
     """Compares the second run with the first."""
     if other := _other_drill(first, second):
         unlike = Compared("faults", "unknown", len(first.faults), len(second.faults), other)
-        return Comparison("unknown", noise, rto_noise, [unlike])
+        return RunComparison("unknown", noise, rto_noise, [unlike])
     earlier, now = measure(first), measure(second)
     windows = zip(("before", "after"), _windows(first, earlier), _windows(second, now), strict=True)
     figures = [
@@ -63,7 +63,7 @@ def comparison(first: History, second: History, noise: float = NOISE, rto_noise:
         _rto(earlier, now, rto_noise),
         *(_latency(name, latencies, latencies_now, noise) for name, latencies, latencies_now in windows),
     ]
-    return Comparison(_worst(figure.outcome for figure in figures), noise, rto_noise, figures)
+    return RunComparison(_worst(figure.outcome for figure in figures), noise, rto_noise, figures)
 
 
 def _worst(outcomes: Iterable[Outcome]) -> Outcome:

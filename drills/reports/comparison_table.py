@@ -6,13 +6,13 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from drills.reports.comparison import Comparison, Outcome
+from drills.reports.comparison import Outcome, RunComparison
 from drills.reports.report import number
 
 _COLOURS: dict[Outcome, str] = {"no worse": "green", "worse": "red", "unknown": "yellow"}
 
 
-def comparison_table(found: Comparison) -> Group:
+def comparison_table(found: RunComparison) -> Group:
     """The outcome, and a row for each figure."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("figure", "outcome"):

@@ -53,6 +53,12 @@ class PlannedStep:
         branches = (sum(step.longest_s for step in branch) for branch in self.parallel)
         return (self.for_s or 0.0) + self.wait_s + self.within_s + max(branches, default=0.0)
 
+    @property
+    def undos(self) -> int:
+        """How many undos it waits for, one after the other: of each fault that lasts `for_s`."""
+        branches = (sum(step.undos for step in branch) for branch in self.parallel)
+        return int(self.for_s is not None) + max(branches, default=0)
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -137,7 +143,8 @@ def make_plan(command: DrillCommand, drill_id: str, settings: Settings) -> Plan:
 
 def longest_s(plan: Plan) -> float:
     """The drill's duration in seconds if every wait takes as long as allowed."""
-    waits = plan.recover_within_s + 2 * plan.answer_within_s + plan.restore_within_s
+    undos = 1 + sum(step.undos for step in plan.method)
+    waits = plan.recover_within_s + 2 * plan.answer_within_s + undos * plan.restore_within_s
     return least_s(plan) + waits + SETTLE_S
 
 

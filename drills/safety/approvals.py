@@ -12,7 +12,7 @@ _MOST = 100  # waiting at once; each has an event, and a thousand commands at on
 
 
 @dataclass(frozen=True, slots=True)
-class Waiting:
+class AwaitedApproval:
     """A drill that waits. `until`: monotonic."""
 
     command: Received
@@ -24,7 +24,7 @@ class Approvals:
 
     def __init__(self, within_s: float) -> None:
         self._within_s = within_s
-        self._waiting: dict[str, Waiting] = {}
+        self._waiting: dict[str, AwaitedApproval] = {}
 
     def __bool__(self) -> bool:
         """Whether any drill waits."""
@@ -36,7 +36,7 @@ class Approvals:
             raise DrillRejected("a second name must approve this drill, so say who asks for it: requested_by")
         if len(self._waiting) >= _MOST:
             raise DrillRejected(f"{_MOST} drills wait for approval already")
-        self._waiting[command.drill_id] = Waiting(command, time.monotonic() + self._within_s)
+        self._waiting[command.drill_id] = AwaitedApproval(command, time.monotonic() + self._within_s)
         return (
             f"waits at most {self._within_s:g} s until another than {command.by!r:.100} approves it: "
             f'{{"approve": "{command.drill_id}", "requested_by": "…"}}'

@@ -91,6 +91,9 @@ def consumer(settings: Settings, client_id: str, group: str, **more: object) -> 
         "auto.offset.reset": "earliest",
         "isolation.level": "read_committed",
         "fetch.wait.max.ms": 500,
+        # A reader that has lost its partition's leader, and was told of none, asks again after so long; default five
+        # minutes: so long the drill runner once read no command after connections had been reset.
+        "topic.metadata.refresh.interval.ms": 5_000,
         "fetch.error.backoff.ms": 20,  # default 500: a takeover waited so long after one NOT_LEADER answer
         "fetch.message.max.bytes": 4_194_304,
         "queued.max.messages.kbytes": 16_384,  # default 64 MiB per client; bounds the memory of fetched records

@@ -18,7 +18,7 @@ _HOW = "give it as `Fri 16:00-Mon 08:00 Europe/Berlin` (or daily: `22:00-06:00 U
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
+class BlockedWindow:
     """One window, by the clock of its time zone: from `start`, before `end`, in minutes of the week or the day."""
 
     text: str
@@ -35,7 +35,7 @@ class Window:
         return (minute - self.start) % (_DAY if self.daily else _WEEK) < length
 
 
-def window(text: str) -> Window:
+def window(text: str) -> BlockedWindow:
     """The window in a text; raises ValueError with what would be right."""
     match = _FORM.fullmatch(text.strip())
     if match is None:
@@ -50,7 +50,7 @@ def window(text: str) -> Window:
         zone = ZoneInfo(match["zone"])
     except (KeyError, ValueError, OSError) as error:  # ZoneInfoNotFoundError is a KeyError; OSError for a folder
         raise ValueError(f"{match['zone']!r} in {text!r:.100} is no time zone ({error}); {_HOW}") from None
-    return Window(text.strip(), start, end, daily, zone)
+    return BlockedWindow(text.strip(), start, end, daily, zone)
 
 
 def _minutes(match: re.Match[str], which: str) -> int:

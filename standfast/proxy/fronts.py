@@ -11,7 +11,7 @@ import structlog
 
 from standfast.core.errors import ClusterError
 from standfast.core.network.routes import Route
-from standfast.core.network.toxics import Answer, Question, Seen, Toxic
+from standfast.core.network.toxics import Answer, Question, Toxic, ToxicSeen
 from standfast.proxy.connection import ClientEnd, Connection
 from standfast.proxy.owner import owners
 
@@ -133,9 +133,9 @@ class Fronts:
         if self._applied:
             self._shape((connection,))
 
-    def _seen(self, applied: Applied) -> Seen:
+    def _seen(self, applied: Applied) -> ToxicSeen:
         reached = [connection for connection in self._connections if connection.is_reached(applied.toxic)]
-        return Seen(
+        return ToxicSeen(
             id=applied.toxic.id,
             left_s=round(applied.until - asyncio.get_running_loop().time(), 2),
             connections=len(reached),

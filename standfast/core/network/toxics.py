@@ -56,7 +56,7 @@ class Toxic(msgspec.Struct, frozen=True, kw_only=True):
     seed: int = 0
 
 
-class Seen(msgspec.Struct, frozen=True, kw_only=True):
+class ToxicSeen(msgspec.Struct, frozen=True, kw_only=True):
     """A toxic that the proxy applies now, and what it has done so far.
 
     Args:
@@ -85,10 +85,10 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     """The proxy's process, its toxics after it did what it was asked, and why it did not do it."""
 
     pid: int
-    toxics: tuple[Seen, ...] = ()
+    toxics: tuple[ToxicSeen, ...] = ()
     error: str = ""
 
-    def seen(self, toxic_id: str) -> Seen | None:
+    def seen(self, toxic_id: str) -> ToxicSeen | None:
         """The toxic of that id; None if the proxy does not apply it."""
         return next((toxic for toxic in self.toxics if toxic.id == toxic_id), None)
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drills.agent import files
-from drills.agent.files import Intent, decoded, encoded
+from drills.agent.files import FaultIntent, decoded, encoded
 from drills.agent.messages import FaultName
 from drills.faults.injector import Target
 from standfast.core.errors import SetupError, Unreadable
@@ -20,9 +20,9 @@ from tests.support.toys import toy_fault
 TOPIC = "x.drills.orders"
 
 
-def an_intent(drill_id: str = "d1", topic: str = TOPIC, number: int = 0) -> Intent:
+def an_intent(drill_id: str = "d1", topic: str = TOPIC, number: int = 0) -> FaultIntent:
     name = FaultName(drill_id=drill_id, number=number, host="here-1")
-    return Intent(name, topic, "search", "mark", toy_fault.MARK.aim(), Target("mark", (), ((0, 1),)))
+    return FaultIntent(name, topic, "search", "mark", toy_fault.MARK.aim(), Target("mark", (), ((0, 1),)))
 
 
 def names() -> list[str]:

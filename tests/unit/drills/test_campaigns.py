@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from drills.campaigns import CAMPAIGNS
 from drills.campaigns.definition import Campaign, CampaignDrill, CampaignStep, RandomPart
 from drills.campaigns.members import members
-from drills.campaigns.progress import Progress
+from drills.campaigns.progress import CampaignProgress
 from drills.catalogue.reader import BadDefinition
 from drills.files import checked
 from schemas.codec import Encoding
@@ -33,9 +33,9 @@ def final(drill_id: str, verdict: Verdict, reason: str | None = None) -> DrillEv
     return event(drill_id, phase, verdict, reason)
 
 
-def progress_of(campaign: Campaign) -> Progress:
+def progress_of(campaign: Campaign) -> CampaignProgress:
     accepted = DrillEvent(drill_id="c", drill="campaign:x", phase="accepted", at=0, seed=1)
-    return Progress(accepted, Encoding.JSON, campaign, members(campaign, "c", 1, SETTINGS, "ann"))
+    return CampaignProgress(accepted, Encoding.JSON, campaign, members(campaign, "c", 1, SETTINGS, "ann"))
 
 
 def series(*widths: int, error_budget: int = 0) -> Campaign:

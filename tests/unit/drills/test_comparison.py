@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from drills.evidence.history import Fault, History, Request, Sighting
 from drills.evidence.ranks import rank_test
-from drills.reports.comparison import CODES, LEAST_ANSWERS, Comparison, comparison
+from drills.reports.comparison import CODES, LEAST_ANSWERS, RunComparison, comparison
 
 STRUCK = 10.0
 
@@ -28,7 +28,7 @@ def run(seed: int = 1, slower: float = 1.0, outage: float = 0.4, count: int = 60
     return History(tuple(requests), (), (Fault(STRUCK, frozenset({0}), "kill"),), ended=25.0)
 
 
-def worse(found: Comparison) -> list[str]:
+def worse(found: RunComparison) -> list[str]:
     return [figure.figure for figure in found.figures if figure.outcome == "worse"]
 
 

@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 
 from consumers.service import service
 from drills.agent import files, held_fault
-from drills.agent.files import Intent
+from drills.agent.current_runner import CurrentRunner
+from drills.agent.files import FaultIntent
 from drills.agent.held_fault import HeldFault, left_behind
 from drills.agent.messages import FaultName, FaultOrder, FaultReport, boot
-from drills.agent.succession import Succession
 from drills.evidence.history import Fault
 from drills.evidence.verdict import Finding
 from drills.faults import FAULTS
@@ -167,7 +167,7 @@ def test_no_lease_is_longer_than_a_minute(orders: PaperOrders, monkeypatch: pyte
 def test_what_an_agent_left_behind_is_undone_at_once_and_told(orders: PaperOrders) -> None:
     toy_fault.mark().touch()
     aim = FAULTS["mark"].aim()
-    intent = Intent(NAME, TOPIC, "search", "mark", aim, TARGET)
+    intent = FaultIntent(NAME, TOPIC, "search", "mark", aim, TARGET)
     files.keep(intent)
     injector = FAULTS["mark"].make(RunningSystem(SETTINGS, service("search", SETTINGS)), aim)
     held = HeldFault(injector, left_behind(NAME, TARGET, "the agent ended"), TOPIC, orders._take)
@@ -313,13 +313,13 @@ def state_of_property(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path
 
 @given(st.lists(st.sampled_from("abc"), max_size=12))
 def test_a_runner_that_was_replaced_is_never_heard_again(heard: list[str]) -> None:
-    succession = Succession()
+    current = CurrentRunner()
     for runner in heard:
-        before = succession.current
-        taken = succession.heard(runner)
-        assert taken == (succession.current == runner)
-        if before not in {runner, succession.current}:
-            assert not succession.heard(before)
+        before = current.current
+        taken = current.heard(runner)
+        assert taken == (current.current == runner)
+        if before not in {runner, current.current}:
+            assert not current.heard(before)
 
 
 def test_a_finding_of_an_agent_of_another_boot_counts_from_the_order(

@@ -17,7 +17,7 @@ from drills.catalogue import catalogue, find
 from drills.faults import FAULTS, fault_named
 from drills.faults.running_system import RunningSystem
 from drills.running import choice
-from drills.running.plan import Plan, longest_s, make_plan
+from drills.running.plan import SETTLE_S, Plan, least_s, longest_s, make_plan
 from drills.targets import partition_of
 from schemas.records import DrillCommand, Scalar
 from standfast.core.errors import DrillRejected, UsageError
@@ -68,6 +68,14 @@ def chosen(status: SystemStatus | None, **fields: Any) -> str:
         with closing(fault.kind.make(RunningSystem(SETTINGS, search), fault.aim)) as injector:
             statuses = {"here": status} if status is not None else {}
             return choice.chosen(injector, search, lambda: statuses, wanted.limits).processes[0].id
+
+
+def test_a_drill_may_take_as_long_as_the_undo_of_each_fault_that_ends_before_the_next() -> None:
+    """Five restarts of a broker took all of the drill's time, so its last answers were not waited for."""
+    bounce = plan(drill="broker-bounce")
+    assert sum(step.undos for step in bounce.method) == 5
+    waits = bounce.recover_within_s + 2 * bounce.answer_within_s + 6 * bounce.restore_within_s
+    assert longest_s(bounce) == least_s(bounce) + waits + SETTLE_S
 
 
 def test_every_drill_of_the_catalogue_runs_with_its_defaults() -> None:

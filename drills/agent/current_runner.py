@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 
-class Succession:
+class CurrentRunner:
     """The runners in the order of their first sign of life; one that has been replaced is not heard any more.
 
     A runner that was stopped, replaced and continued may still write signs of life and orders until it notices.
