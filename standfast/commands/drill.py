@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from standfast.core.settings import Settings
 
 app = typer.Typer(no_args_is_help=True, help="Break the system on purpose and see the verdict.")
+NOT_YET = "drills on models and data, an expired TLS certificate, DNS, records gone, denied by ACL"
 _GRACE_S = 30.0  # for the verdict, after the most the drill itself may take
 drill_safety.register(app)
 drill_schedules.register(app)
@@ -47,6 +48,7 @@ def list_drills(as_json: AsJson = False) -> None:
     for name, campaign in CAMPAIGNS.all().items():
         table.add_row(name, f"campaign: {campaign.title}")
     stdout().print(table)
+    stderr().print(f"Not there yet: {NOT_YET}.", soft_wrap=True, markup=False)
 
 
 @app.command("show")

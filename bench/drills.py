@@ -1,0 +1,134 @@
+"""`python -m bench.drills`: what drills cost while none runs, and how soon commands, orders and the lever are obeyed.
+
+On the running system, which must be whole; nothing but workers is struck, each by a drill that ends as any other.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from bench.figures import quantile
+from drills.control.events import FINAL, now_ms
+from drills.control.outcomes import Outcomes
+from drills.control.sending import send
+from drills.safety import lever
+from schemas.codec import Codec
+from schemas.records import DrillCommand, DrillEvent, Scalar
+from standfast.core import status
+from standfast.core.errors import ClusterError
+from standfast.core.processes.locating import located
+from standfast.core.settings import Settings, load
+
+_IDLE_S = 20.0
+_COMMANDS = 50
+_STRIKES = 5
+_WITHIN_S = 120.0
+_QUICK: dict[str, Scalar] = {"before_s": 1.0, "after_s": 1.0, "rate": 20.0, "p99_ms": 30_000.0, "rto_ms": 30_000.0}
+_TICKS = os.sysconf("SC_CLK_TCK")
+
+
+def main() -> None:
+    """Prints the figures."""
+    settings = located(load())
+    _print_idle()
+    accepted = [_accepted_after(settings, number) for number in range(_COMMANDS)]
+    _print("command → accepted", accepted, "p99 100 ms")
+    _print("steady state → injected", [_injected_after(settings, number) for number in range(_STRIKES)], "150 ms")
+    _print("lever → undone", [_undone_after(settings, number) for number in range(_STRIKES)], "2 s")
+
+
+def _print(what: str, times_ms: list[float], reach: str) -> None:
+    p50, p99 = (quantile(times_ms, share) for share in (0.5, 0.99))
+    worst = max(times_ms)
+    sys.stdout.write(f"{what:24} p50 {p50:.0f} ms  p99 {p99:.0f}  worst {worst:.0f}  (n {len(times_ms)}; {reach})\n")
+
+
+def _print_idle() -> None:
+    """What the runner and this host's agent use while nothing is asked of them."""
+    running = status.read()
+    roles = {row.id: row.pid for row in running.roles if row.id in {"drills", "agent"}} if running else {}
+    if len(roles) < 2:
+        raise ClusterError("no system with a drill runner and a fault agent runs here; start one: standfast up")
+    before = sum(map(_processor_s, roles.values()))
+    time.sleep(_IDLE_S)
+    share = (sum(map(_processor_s, roles.values())) - before) / _IDLE_S
+    memory = {name: _own_mb(pid) for name, pid in roles.items()}
+    told = ", ".join(f"{name} {mb:.0f} MB" for name, mb in memory.items())
+    sys.stdout.write(f"idle: {share:.2%} of a core, {sum(memory.values()):.0f} MB ({told}; 0.5 %, 60 MB)\n")
+
+
+def _processor_s(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / _TICKS
+
+
+def _own_mb(pid: int) -> float:
+    """The proportional set size: what is shared with other processes counts in part."""
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("Pss:")) / 1024
+
+
+def _accepted_after(settings: Settings, number: int) -> float:
+    drill_id = _drill_id("dry", number)
+    with _events(settings, drill_id) as events:
+        at = now_ms()
+        send(DrillCommand(drill="worker-kill", drill_id=drill_id, dry_run=True), drill_id, settings)
+        accepted = _first(events, "accepted")
+        _first(events, *FINAL)
+    return accepted.at - at
+
+
+def _injected_after(settings: Settings, number: int) -> float:
+    drill_id = _drill_id("kill", number)
+    with _events(settings, drill_id) as events:
+        send(DrillCommand(drill="worker-kill", drill_id=drill_id, params=_QUICK), drill_id, settings)
+        shown, injected = _first(events, "steady_state"), _first(events, "injected")
+        _first(events, *FINAL)
+    return injected.at - shown.at
+
+
+def _undone_after(settings: Settings, number: int) -> float:
+    drill_id = _drill_id("freeze", number)
+    params: dict[str, Scalar] = {**_QUICK, "at_most_s": 60.0, "after_s": 30.0}
+    with _events(settings, drill_id) as events:
+        send(DrillCommand(drill="worker-freeze", drill_id=drill_id, params=params), drill_id, settings)
+        _first(events, "injected")
+        at = now_ms()
+        lever.set_lever(engage=True, reason="measured by bench.drills")
+        try:
+            last = _first(events, *FINAL)
+        finally:
+            lever.set_lever(engage=False)
+    return last.at - at
+
+
+def _drill_id(what: str, number: int) -> str:
+    return f"bench-{what}-{time.time_ns() // 1_000_000}-{number}"
+
+
+@contextmanager
+def _events(settings: Settings, drill_id: str) -> Iterator[Iterator[DrillEvent]]:
+    outcomes = Outcomes(settings, Codec(), "standfast-bench-drills")
+    outcomes.go_to_end()
+    try:
+        yield outcomes.following(drill_id, _WITHIN_S)
+    finally:
+        outcomes.close()
+
+
+def _first(events: Iterator[DrillEvent], *phases: str) -> DrillEvent:
+    for event in events:
+        if event.phase in phases:
+            return event
+        if event.phase in FINAL:
+            raise ClusterError(f"{event.drill_id} ended as {event.phase}: {event.reason}")
+    raise ClusterError(f"no {' or '.join(phases)} came within {_WITHIN_S:g} s")
+
+
+if __name__ == "__main__":
+    main()
