@@ -111,7 +111,7 @@ def test_a_request_that_was_being_computed_at_three_kills_from_outside_is_answer
     for kills in range(1, 4):
         victim = wait_until(lambda: computing(toys, partition), 60, what="a worker that computes the request")
         toys.kill(victim.pid)
-        wait_until(lambda kills=kills: toys.logged(died) == before + kills, 60, what="its death in the log")  # type: ignore[misc]
+        wait_until(lambda kills=kills: toys.logged(died) >= before + kills, 60, what="its death in the log")  # type: ignore[misc]
     history.exactly_once()
     assert len(history.answers(request_id)) == 1
     toys.whole()
