@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import signal
-import threading
-from types import FrameType
-
 from drills.control.outcomes import TOPIC
 from drills.running.runner import Runner
 from schemas.configured import codec_for
 from schemas.records import DrillEvent
 from standfast.core.errors import SettingsError
-from standfast.core.processes.lifeline import stopping_signals
+from standfast.core.processes.lifeline import stop_event
 from standfast.core.settings import Settings
 
 
@@ -25,12 +21,6 @@ def run(settings: Settings) -> None:
     """
     if not settings.kafka.bootstrap_servers:
         raise SettingsError("KAFKA_BOOTSTRAP_SERVERS is not set; name the Kafka, or start it all: standfast up")
-    stopping = threading.Event()
-
-    def stop(_signal: int, _frame: FrameType | None) -> None:
-        stopping.set()
-
-    for number in stopping_signals():
-        signal.signal(number, stop)
+    stopping = stop_event()
     codec = codec_for(settings, answers={DrillEvent: settings.kafka.topic_prefix + TOPIC})
     Runner(settings, codec, stopping).run()

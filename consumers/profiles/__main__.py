@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import signal
 import sys
-import threading
-from types import FrameType
 
 import structlog
 
@@ -15,19 +12,13 @@ from schemas.configured import codec_for
 from standfast.core import logs
 from standfast.core.errors import StandfastError
 from standfast.core.processes import role_word
-from standfast.core.processes.lifeline import stopping_signals
+from standfast.core.processes.lifeline import stop_event
 from standfast.core.settings import Settings, load
 
 
 def run(settings: Settings) -> None:
     """Follows the topic until SIGTERM or SIGINT."""
-    stopping = threading.Event()
-
-    def stop(_signal: int, _frame: FrameType | None) -> None:
-        stopping.set()
-
-    for number in stopping_signals():
-        signal.signal(number, stop)
+    stopping = stop_event()
     role_word.begun()
     Follower(settings, codec_for(settings), bulletin.store_folder(), stopping).run()
 

@@ -6,10 +6,11 @@ import sys
 
 import structlog
 
-from drills.agent.main import run
+from drills.agent.agent import FaultAgent
 from standfast.core import logs
 from standfast.core.errors import StandfastError
 from standfast.core.processes import role_word
+from standfast.core.processes.lifeline import stop_event
 from standfast.core.processes.locating import located
 from standfast.core.settings import load
 
@@ -19,7 +20,7 @@ def main() -> int:
     try:
         settings = load()
         logs.configure(settings.log, "agent")
-        run(located(settings))
+        FaultAgent(located(settings), stop_event()).run()
     except StandfastError as error:
         role_word.ends(str(error))
         structlog.get_logger().error("the fault agent ends", error=str(error))

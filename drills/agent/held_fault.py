@@ -162,7 +162,7 @@ class HeldFault:
         """Answers a question about a fault that is not injected, or was undone."""
         if self._is_undone() or self._report.state == "refused" or order.wanted == "undone":
             undone = self._report.undone or Finding("passed", "no such fault lasts on this host")
-            self._tell(ask=order.ask, was_undone=True, lasted=True, undone=undone)
+            self._tell(ask=order.ask, lasted=True, undone=undone)
         elif order.wanted == "chosen":
             self._choose(order)
         else:
@@ -233,7 +233,7 @@ class HeldFault:
         undone = self._undoing.undo_and_check()
         ask = order.ask if order is not None and order.wanted == "undone" else self._report.ask
         if (undone, ask) != (self._report.undone, self._report.ask):
-            self._tell(undone=undone, was_undone=self._undoing.is_done, ask=ask)
+            self._tell(undone=undone, ask=ask)
         if self._is_undone():
             files.forget(self._topic, self.name)
 

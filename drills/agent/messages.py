@@ -80,7 +80,6 @@ class FaultReport(msgspec.Struct, frozen=True, kw_only=True, tag="report"):
         injection: whether it took effect; None until that is known.
         lasted: whether it has lasted as long as it is meant to.
         undone: whether anything is left of it; None until the undo was tried.
-        was_undone: whether the undo succeeded, whatever is left.
     """
 
     name: FaultName
@@ -93,7 +92,6 @@ class FaultReport(msgspec.Struct, frozen=True, kw_only=True, tag="report"):
     struck: Fault | None = None
     injection: Finding | None = None
     lasted: bool = False
-    was_undone: bool = False
     undone: Finding | None = None
 
 

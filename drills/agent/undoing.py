@@ -17,17 +17,17 @@ class Undoing:
     def __init__(self, injector: Injector, name: str) -> None:
         self._injector = injector
         self._name = name
-        self.is_done = False  # `undo` has succeeded
+        self._is_done = False
         self._last_logged = ""
 
     def undo(self) -> Finding | None:
         """Undoes the fault, unless that has succeeded before; returns None after a success, else the finding."""
-        if not self.is_done:
+        if not self._is_done:
             try:
                 self._injector.undo()
             except Exception as error:  # noqa: BLE001 - after any error the undo is tried again
                 return self._failed("failed", "the fault could not be taken away", error)
-            self.is_done = True
+            self._is_done = True
         return None
 
     def undo_and_check(self) -> Finding:

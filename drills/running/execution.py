@@ -345,6 +345,6 @@ class Execution:
         """Waits; raises _Stopped when the drill is told to stop, or meets one of its own stop conditions."""
         if self._stop.wait(seconds):
             raise _Stopped
-        if self._guarded and self._injections and (reason := self._watch.alarm()):
+        if self._guarded and (reason := self._watch.alarm()):
             self._why = reason
             raise _Stopped

@@ -5,6 +5,8 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping
 
+import msgspec
+
 from consumers.service import Service
 from drills.running.targets import active_workers, owned_by, read_status
 from schemas.records import Scalar
@@ -66,16 +68,8 @@ def merged(statuses: Mapping[str, SystemStatus]) -> SystemStatus | None:
         return None
     worst = next((status for status in statuses.values() if status.state != "ready"), None)
     first = worst or next(iter(statuses.values()))
-    return SystemStatus(
-        state=first.state,
-        at=first.at,
-        supervisor_pid=first.supervisor_pid,
-        supervisor_started=first.supervisor_started,
-        bootstrap_servers=first.bootstrap_servers,
-        metrics_url=first.metrics_url,
-        host=first.host,
+    return msgspec.structs.replace(
+        first,
         workers=[worker for status in statuses.values() for worker in status.workers],
         roles=[role for status in statuses.values() for role in status.roles],
-        topics=first.topics,
-        detail=first.detail,
     )

@@ -58,7 +58,9 @@ class OrderedFault:
         ordered_at = time.monotonic()
         report = self._asked(self.host, "injected", _INJECTED_WITHIN_S, chosen.ticket if chosen is not None else "")
         if report is None:
-            raise ClusterError(f"whether it injected the fault is not known: {self._silence(self.host, 15.0)}")
+            raise ClusterError(
+                f"whether it injected the fault is not known: {self._silence(self.host, _INJECTED_WITHIN_S)}"
+            )
         if report.state == "refused":
             raise DrillRejected(f"nothing was injected: {report.reason}")
         if report.struck is None:

@@ -41,6 +41,7 @@ from standfast.core.settings import Settings
 _SILENT_S = 5.0  # a runner of another host without a sign of life for so long is dead
 _SPEAKS_WITHIN_S = 2.5  # a living runner writes twice in this time, once Kafka answers
 _POLL_S = 0.1
+_IDLE_POLL_S = 0.5  # while nothing is ordered; a record ends the wait at once
 _READ_AT_ONCE = 500
 _REPEAT_S = 0.5  # an order without a report is written again after so long: its agent may have started anew
 _ASK_S = 5.0  # for Kafka to say where the topic ends
@@ -141,7 +142,7 @@ class Orders:
         signed_at = time.monotonic()
         while not self._ending.is_set() and not self.is_replaced:
             try:
-                self._read(_POLL_S)
+                self._read(_POLL_S if self._orders else _IDLE_POLL_S)
                 if time.monotonic() - signed_at >= LIFE_EVERY_S:
                     self._sign()
                     signed_at = time.monotonic()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import signal
+import threading
+from types import FrameType
 
 
 def leave_interrupts_to_parent() -> None:
@@ -25,3 +27,15 @@ def stopping_signals() -> tuple[signal.Signals, ...]:
     """The signals that stop a process in order: SIGTERM, SIGINT, and SIGHUP unless it is ignored (`nohup`)."""
     hang_up = () if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else (signal.SIGHUP,)
     return (signal.SIGTERM, signal.SIGINT, *hang_up)
+
+
+def stop_event() -> threading.Event:
+    """An event that the first stopping signal sets; call from the main thread."""
+    stopping = threading.Event()
+
+    def stop(_signal: int, _frame: FrameType | None) -> None:
+        stopping.set()
+
+    for number in stopping_signals():
+        signal.signal(number, stop)
+    return stopping

@@ -150,7 +150,7 @@ def test_without_a_sign_of_life_the_fault_ends_by_its_lease(
         assert toy_fault.mark().exists(), "renewed, it lasts longer than its lease"
     now[0] += 10.1
     wait_until(lambda: not toy_fault.mark().exists(), what="the end of the lease")
-    wait_until(lambda: orders.reported[-1].was_undone, what="the report")
+    wait_until(lambda: (undone := orders.reported[-1].undone) and undone.check == "passed", what="the report")
     assert "its lease of 10 s ended" in orders.reported[-1].reason
     assert fault.lasted()
     wait_until(lambda: is_undone(fault), what="the runner's own undo")
