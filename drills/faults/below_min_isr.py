@@ -49,8 +49,8 @@ class BelowMinIsr(FreezeBroker):
 
     def choose(self) -> Target:
         """The follower, and the topic's setting as it was."""
-        self._target = replace(super().choose(), before=self._setting.choose().before)
-        return self._target
+        self.target = replace(super().choose(), before=self._setting.choose().before)
+        return self.target
 
     def inject(self) -> Fault:
         """Raises the setting, then stops the follower."""

@@ -38,30 +38,30 @@ class FreezeBroker(BrokerFault):
     def injected(self, within_s: float) -> Finding:
         """Whether the process is stopped."""
         deadline = time.monotonic() + within_s
-        while self._held is not None and time.monotonic() < deadline:
-            if self._held.is_stopped():
-                return Finding("passed", f"{self._target.named} stands still")
+        while self.held is not None and time.monotonic() < deadline:
+            if self.held.is_stopped():
+                return Finding("passed", f"{self.target.named} stands still")
             time.sleep(_POLL_S)
-        return Finding("failed", f"{self._target.named} still runs {within_s:g} s after SIGSTOP")
+        return Finding("failed", f"{self.target.named} still runs {within_s:g} s after SIGSTOP")
 
     def lasted(self) -> bool:
         """Whether `at_most_s` is over, or the process has ended."""
-        return time.monotonic() > self._until or self._held is None or self._held.dead_within(0)
+        return time.monotonic() > self._until or self.held is None or self.held.dead_within(0)
 
     def undo(self) -> None:
         """Sends SIGCONT, if the process still exists."""
-        if self._held is not None:
+        if self.held is not None:
             with contextlib.suppress(DrillRejected):
-                self._held.signal(SIGCONT)
+                self.held.signal(SIGCONT)
 
     def may_run(self, victim: Process, pid: int) -> bool:
         """Whether it is another process, or the victim itself after SIGCONT."""
-        return pid != victim.pid or (self._held is not None and not self._held.is_stopped())
+        return pid != victim.pid or (self.held is not None and not self.held.is_stopped())
 
     def resume(self, target: Target) -> Finding:
         """`passed` if it is still stopped; `unknown` if not, because it may have been continued since."""
         super().resume(target)
-        if self._held is not None and self._held.is_stopped():
+        if self.held is not None and self.held.is_stopped():
             return Finding("passed", f"{target.named} stands still")
         return Finding("unknown", f"{target.named} does not stand still now; whether it did nobody saw")
 
