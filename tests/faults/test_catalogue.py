@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from schemas.records import DrillEvent
 from tests.support.drill_stage import DrillStage, runner_in_a_thread
 from tests.support.toys.toys import Toys
 from tests.waiting import wait_until
@@ -43,20 +42,6 @@ def stage(toys: Toys, monkeypatch: pytest.MonkeyPatch) -> Iterator[DrillStage]:
     stage.close()
 
 
-def run(stage: DrillStage, drill: str, **fields: object) -> DrillEvent:
-    """The last event, of a drill that is begun again while the machine is too busy to show a steady state."""
-
-    def ended() -> DrillEvent | None:
-        drill_id = f"{drill}-{time.time_ns()}"
-        stage.order(drill=drill, drill_id=drill_id, params=QUICK, **fields)
-        last = stage.last(drill_id, 300)
-        return None if "the steady state is already broken" in (last.reason or "") else last
-
-    last = wait_until(ended, 300, what=f"a verdict of {drill}")
-    assert last is not None
-    return last
-
-
 @pytest.mark.parametrize(
     "drill",
     [
@@ -70,7 +55,7 @@ def run(stage: DrillStage, drill: str, **fields: object) -> DrillEvent:
 )
 def test_the_system_holds_and_nothing_is_left(stage: DrillStage, toys: Toys, drill: str) -> None:
     before = {worker.id: worker.pid for worker in toys.active()}
-    last = run(stage, drill)
+    last = stage.verdict(drill, QUICK)
     assert (last.injected, last.undone, last.lost, last.duplicated) == ("passed", "passed", 0, 0), last
     assert last.verdict == "passed", last.findings
     now = {worker.id: worker.pid for worker in toys.active()}
@@ -85,7 +70,7 @@ def test_a_file_of_the_users_is_a_drill_with_a_hypothesis_that_may_fail(stage: D
         "title: Mine\nwhy: To see that the system cannot do what nobody can.\nmethod: [{fault: kill}]\n"
         "hypothesis: [{probe: max_ms, at_most: 0.001}, {probe: answered_share, equals: 1}]\n"
     )
-    last = run(stage, "own")
+    last = stage.verdict("own", QUICK)
     assert (last.verdict, last.injected, last.held, last.undone) == ("failed", "passed", "failed", "passed")
     told = [finding for finding in last.findings or () if "max_ms" in finding or "answered_share" in finding]
     assert [finding.split(":")[0] for finding in told] == ["failed", "passed"]

@@ -16,13 +16,14 @@ import pytest
 
 from consumers.service import service
 from drills.faults import FAULTS, records
-from drills.faults.injector import Aim, Injector, Target
+from drills.faults.injector import Target
 from drills.faults.records import Records
 from drills.faults.running_system import RunningSystem
 from drills.faults.traces import Traces
 from schemas.records import DrillEvent
 from standfast.core.errors import DrillRejected
 from tests.support.drill_stage import DrillStage, runner_in_a_thread
+from tests.support.healing import aimed, healed
 from tests.support.toys.toys import Toys
 from tests.waiting import wait_until
 
@@ -56,25 +57,11 @@ def system(toys: Toys, monkeypatch: pytest.MonkeyPatch) -> RunningSystem:
     return RunningSystem(toys.settings, service("search", toys.settings))
 
 
-def aim(name: str, **params: Any) -> Aim:
-    return FAULTS[name].aim(params=params, seed=time.time_ns() % 2**31, drill_id=f"d{time.time_ns()}")
-
-
-def healed(injector: Injector) -> None:
-    """Undoes it, and asserts that this is seen."""
-
-    def is_undone() -> bool:
-        injector.undo()
-        return injector.undone().check == "passed"
-
-    wait_until(is_undone, 30, every=0.2, what="the undo")
-
-
 @pytest.mark.parametrize("name", [*SETTINGS, *STRANGERS, *RECORDS])
 def test_a_fault_that_was_not_injected_is_not_seen(
     system: RunningSystem, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with closing(FAULTS[name].make(system, aim(name))) as injector:
+    with closing(FAULTS[name].make(system, aimed(name))) as injector:
         monkeypatch.setattr(injector, "strike", lambda: None)
         injector.choose()
         injector.inject()
@@ -85,7 +72,7 @@ def test_a_fault_that_was_not_injected_is_not_seen(
 
 @pytest.mark.parametrize("name", [*SETTINGS, *STRANGERS])
 def test_an_undo_that_does_nothing_is_seen(system: RunningSystem, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    with closing(FAULTS[name].make(system, aim(name, **({} if name in SETTINGS else {"stay_s": 60})))) as injector:
+    with closing(FAULTS[name].make(system, aimed(name, **({} if name in SETTINGS else {"stay_s": 60})))) as injector:
         injector.choose()
         injector.inject()
         assert injector.injected(10).check == "passed"
@@ -100,7 +87,7 @@ def test_an_undo_that_does_nothing_is_seen(system: RunningSystem, name: str, mon
 def test_a_record_that_nobody_has_answered_or_set_aside_is_seen(
     system: RunningSystem, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with closing(FAULTS[name].make(system, aim(name))) as injector:
+    with closing(FAULTS[name].make(system, aimed(name))) as injector:
         injector.choose()
         unread = Traces(system.service, sent={"1", "2", "3"}, dead={"1": "it is empty"}, answered={"2": "invalid"})
         monkeypatch.setattr(records, "traces", lambda *_: unread)
@@ -113,7 +100,7 @@ def test_a_record_that_nobody_has_answered_or_set_aside_is_seen(
     "name", ["kafka-oversize", "kafka-lag", "kafka-hot-key", "load-flood", pytest.param("kafka-poison", marks=SLOW)]
 )
 def test_another_process_undoes_it_when_the_first_one_was_killed(system: RunningSystem, toys: Toys, name: str) -> None:
-    wanted = aim(name)
+    wanted = aimed(name)
     words = [sys.executable, "-m", "tests.support.injecting", name, msgspec.json.encode(wanted).decode()]
     process = subprocess.Popen(words, env=toys._environment, stdout=subprocess.PIPE)
     assert process.stdout is not None
@@ -131,10 +118,10 @@ def test_another_process_undoes_it_when_the_first_one_was_killed(system: Running
 
 def test_a_setting_of_the_topics_own_and_one_that_somebody_changed_meanwhile_stay(system: RunningSystem) -> None:
     lowered = FAULTS["kafka-oversize"]
-    with closing(lowered.make(system, aim("kafka-oversize", max_bytes=50_000))) as first:
+    with closing(lowered.make(system, aimed("kafka-oversize", max_bytes=50_000))) as first:
         first.choose()
         first.inject()
-        second_aim = aim("kafka-oversize", max_bytes=1000)
+        second_aim = aimed("kafka-oversize", max_bytes=1000)
         with closing(lowered.make(system, second_aim)) as second:
             assert second.choose().before["value"] == "50000"
             second.inject()
@@ -142,7 +129,7 @@ def test_a_setting_of_the_topics_own_and_one_that_somebody_changed_meanwhile_sta
             assert first.undone().check == "unknown", "1000 is neither the value before the first nor the first's"
             healed(second)
         healed(first)
-    same = lowered.make(system, aim("kafka-oversize", max_bytes=1_048_576))
+    same = lowered.make(system, aimed("kafka-oversize", max_bytes=1_048_576))
     with closing(same), pytest.raises(DrillRejected, match="is 1048576 already"):
         same.choose()
 
@@ -150,7 +137,7 @@ def test_a_setting_of_the_topics_own_and_one_that_somebody_changed_meanwhile_sta
 def test_no_kind_of_nasty_record_kills_a_worker_and_each_gets_a_cause(system: RunningSystem, toys: Toys) -> None:
     before = {row.id: row.pid for row in toys.active()}
     for name in ("kafka-poison", "kafka-malformed-avro", "kafka-incompatible-producer"):
-        with closing(FAULTS[name].make(system, aim(name))) as injector:
+        with closing(FAULTS[name].make(system, aimed(name))) as injector:
             assert isinstance(injector, Records)
             injector.choose()
             injector.inject()
@@ -167,7 +154,7 @@ def test_a_worker_without_uncommitted_answers_shows_nothing(
     system: RunningSystem,
 ) -> None:
     name = "kill-before-commit"
-    with closing(FAULTS[name].make(system, aim(name, within_s=0.1))) as injector:
+    with closing(FAULTS[name].make(system, aimed(name, within_s=0.1))) as injector:
         injector.choose()
         injector.inject()
         found = injector.injected(10)
@@ -178,7 +165,7 @@ def test_a_worker_without_uncommitted_answers_shows_nothing(
 
 def test_a_worker_that_was_left_standing_between_two_tries_goes_on(system: RunningSystem) -> None:
     name = "kill-before-commit"
-    wanted = aim(name)
+    wanted = aimed(name)
     with closing(FAULTS[name].make(system, wanted)) as first:
         target = first.choose()
     (victim,) = target.processes
@@ -200,19 +187,9 @@ def stage(system: RunningSystem) -> Iterator[DrillStage]:
     stage.close()
 
 
-def run(stage: DrillStage, drill: str, **fields: Any) -> DrillEvent:
-    """The last event, of a drill that is begun again while the machine is too busy to show a steady state."""
-
-    def ended() -> DrillEvent | None:
-        drill_id = f"{drill}-{time.time_ns()}"
-        params = {**QUICK, **({"after_s": 8.0} if drill == "kafka-lag" else {}), **fields.get("params", {})}
-        stage.order(drill=drill, drill_id=drill_id, params=params)
-        last = stage.last(drill_id, 200)
-        return None if "the steady state is already broken" in (last.reason or "") else last
-
-    last = wait_until(ended, 300, what=f"a verdict of {drill}")
-    assert last is not None
-    return last
+def run(stage: DrillStage, drill: str, params: dict[str, Any] | None = None) -> DrillEvent:
+    lagging = {"after_s": 8.0} if drill == "kafka-lag" else {}
+    return stage.verdict(drill, {**QUICK, **lagging, **(params or {})}, within=200)
 
 
 @pytest.mark.parametrize(

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
 
 from bench.failover.campaign import own_system
-from drills.control.events import FINAL
 from drills.faults.running_system import RunningSystem
 from schemas.records import DrillEvent
-from standfast.core.errors import ClusterError
 from standfast.core.network import probing, routes
 from standfast.core.network.toxics import Question, Reach, Toxic, ask
 from standfast.core.settings import DrillSettings, KafkaSettings, Settings
@@ -72,25 +68,7 @@ def stage(system: tuple[RunningSystem, Path], monkeypatch: pytest.MonkeyPatch) -
 
 
 def run(stage: DrillStage, drill: str, **params: object) -> DrillEvent:
-    """The last event, of a drill that is begun again while the machine is too busy to show a steady state."""
-
-    def ended() -> DrillEvent | None:
-        drill_id = f"{drill}-{time.time_ns()}"
-        stage.order(drill=drill, drill_id=drill_id, params={**QUICK, **params})
-        last = wait_until(lambda: _last(stage, drill_id), 300, every=0.5, what=f"the last event of {drill_id}")
-        assert last is not None
-        return None if "the steady state is already broken" in (last.reason or "") else last
-
-    last = wait_until(ended, 300, what=f"a verdict of {drill}")
-    assert last is not None
-    return last
-
-
-def _last(stage: DrillStage, drill_id: str) -> DrillEvent | None:
-    """The last event, if there is one and Kafka shows it: a fault of the network also cuts off who reads here."""
-    with suppress(ClusterError):
-        return next((event for event in stage.events(drill_id) if event.phase in FINAL), None)
-    return None
+    return stage.verdict(drill, {**QUICK, **params})
 
 
 def holds(last: DrillEvent) -> None:

@@ -10,21 +10,18 @@ import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import pytest
 
 from bench.failover.campaign import failover, own_system
-from drills.control.events import FINAL
 from drills.faults import FAULTS
-from drills.faults.injector import Aim, Injector, Target
+from drills.faults.injector import Target
 from drills.faults.running_system import RunningSystem
-from schemas.records import DrillEvent
-from standfast.core.errors import ClusterError
 from standfast.core.settings import KafkaSettings, Settings
 from tests.faults.test_strikes import TOYS_ALONE, holds
 from tests.support.drill_stage import DrillStage, runner_in_a_thread
+from tests.support.healing import aimed, healed
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.timeout(400)
@@ -52,20 +49,6 @@ def system(three: RunningSystem, home: Path, monkeypatch: pytest.MonkeyPatch) ->
     return three
 
 
-def aim(name: str, **params: Any) -> Aim:
-    return FAULTS[name].aim(params=params, seed=time.time_ns() % 2**31, drill_id=f"d{time.time_ns()}")
-
-
-def healed(injector: Injector) -> None:
-    """Undoes it, and asserts that this is seen."""
-
-    def is_undone() -> bool:
-        injector.undo()
-        return injector.undone().check == "passed"
-
-    wait_until(is_undone, 90, every=0.2, what="the undo")
-
-
 @pytest.mark.parametrize("name", ["broker", "controller"])
 def test_one_broker_of_three_is_killed(three: RunningSystem, name: str) -> None:
     before = {row.id: row.pid for row in three.status().roles}
@@ -79,19 +62,19 @@ def test_one_broker_of_three_is_killed(three: RunningSystem, name: str) -> None:
 def test_a_signal_that_was_not_sent_is_not_seen(
     system: RunningSystem, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with closing(FAULTS[name].make(system, aim(name))) as injector:
+    with closing(FAULTS[name].make(system, aimed(name))) as injector:
         injector.choose()
         with monkeypatch.context() as broken:
             broken.setattr("drills.faults.process_handle.ProcessHandle.signal", lambda *_: None)
             injector.inject()
             assert injector.injected(0.5).check == "failed"
         if name == "broker-below-min-isr":
-            healed(injector)  # the setting alone was changed
+            healed(injector, 90)  # the setting alone was changed
 
 
 @pytest.mark.parametrize("name", [FREEZE, "broker-below-min-isr"])
 def test_an_undo_that_does_nothing_is_seen(system: RunningSystem, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    with closing(FAULTS[name].make(system, aim(name))) as injector:
+    with closing(FAULTS[name].make(system, aimed(name))) as injector:
         injector.choose()
         injector.inject()
         assert injector.injected(20).check == "passed"
@@ -99,12 +82,12 @@ def test_an_undo_that_does_nothing_is_seen(system: RunningSystem, name: str, mon
             broken.setattr("drills.faults.process_handle.ProcessHandle.signal", lambda *_: None)
             injector.undo()
             assert injector.undone().check == "failed", "the broker stands still"
-        healed(injector)
+        healed(injector, 90)
 
 
 @pytest.mark.parametrize("name", [FREEZE, "broker-below-min-isr"])
 def test_another_process_undoes_it_when_the_first_one_was_killed(system: RunningSystem, home: Path, name: str) -> None:
-    wanted = aim(name)
+    wanted = aimed(name)
     kafka = system.settings.kafka
     environment = {
         **os.environ,
@@ -124,20 +107,7 @@ def test_another_process_undoes_it_when_the_first_one_was_killed(system: Running
     target = msgspec.json.decode(written, type=Target)
     with closing(FAULTS[name].make(system, wanted)) as injector:
         assert injector.resume(target).check == "passed"
-        healed(injector)
-
-
-def last_of(stage: DrillStage, drill_id: str) -> DrillEvent:
-    """The final event; while a broker is being replaced the results cannot always be read."""
-
-    def final() -> list[DrillEvent]:
-        try:
-            return [event for event in stage.events(drill_id) if event.phase in FINAL]
-        except ClusterError:
-            return []
-
-    (last,) = wait_until(final, 350, every=1, what=f"the last event of {drill_id}")
-    return last
+        healed(injector, 90)
 
 
 @pytest.mark.slow
@@ -147,6 +117,6 @@ def test_the_system_holds(system: RunningSystem, drill: str) -> None:
     with closing(stage), runner_in_a_thread(system.settings):
         drill_id = f"{drill}-{time.time_ns()}"
         stage.order(drill=drill, drill_id=drill_id, params=QUICK)
-        last = last_of(stage, drill_id)
+        last = stage.last(drill_id, 350)
     told = "\n".join([str(last.reason), str(last.rto_ms), *(last.findings or ())])
     assert (last.verdict, last.lost, last.duplicated) == ("passed", 0, 0), told

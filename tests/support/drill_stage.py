@@ -7,8 +7,9 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Self
 
@@ -21,6 +22,7 @@ from drills.running.runner import Runner
 from schemas.codec import Codec, Encoding
 from schemas.records import DrillCommand, DrillEvent
 from standfast.core import clients
+from standfast.core.errors import ClusterError
 from standfast.core.settings import Settings
 from tests.waiting import wait_until
 
@@ -58,10 +60,27 @@ class DrillStage:
         wait_until(lambda: phase in self.phases(drill_id), within, every=0.1, what=f"{phase} of {drill_id}")
 
     def last(self, drill_id: str, within: float = 120) -> DrillEvent:
+        """The final event. The drill's fault may cut off whoever reads here too: it is read again until then."""
+
         def final() -> list[DrillEvent]:
-            return [event for event in self.events(drill_id) if event.phase in FINAL]
+            with suppress(ClusterError):
+                return [event for event in self.events(drill_id) if event.phase in FINAL]
+            return []
 
         (last,) = wait_until(final, within, every=0.1, what=f"the last event of {drill_id}")
+        return last
+
+    def verdict(self, drill: str, params: Mapping[str, object], within: float = 300, **fields: object) -> DrillEvent:
+        """The final event, of a drill that is begun again while the machine is too busy to show a steady state."""
+
+        def ended() -> DrillEvent | None:
+            drill_id = f"{drill}-{time.time_ns()}"
+            self.order(drill=drill, drill_id=drill_id, params=dict(params), **fields)
+            last = self.last(drill_id, within)
+            return None if "the steady state is already broken" in (last.reason or "") else last
+
+        last = wait_until(ended, 300, what=f"a verdict of {drill}")
+        assert last is not None
         return last
 
     def dead_letters(self) -> list[tuple[bytes, dict[str, bytes]]]:

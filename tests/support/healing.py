@@ -1,0 +1,25 @@
+"""A fault that a test makes itself, without a drill: its aim, and the undo that has to be seen."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from drills.faults import FAULTS
+from drills.faults.injector import Aim, Injector
+from tests.waiting import wait_until
+
+
+def aimed(name: str, **params: Any) -> Aim:
+    """An aim of its own drill, with a seed of its own."""
+    return FAULTS[name].aim(params=params, seed=time.time_ns() % 2**31, drill_id=f"d{time.time_ns()}")
+
+
+def healed(injector: Injector, within: float = 30) -> None:
+    """Undoes it, and asserts that this is seen."""
+
+    def is_undone() -> bool:
+        injector.undo()
+        return injector.undone().check == "passed"
+
+    wait_until(is_undone, within, every=0.2, what="the undo")
