@@ -48,7 +48,7 @@ class LoopSteps:
 
     @property
     def is_to_stand_still(self) -> bool:
-        """Whether a drill has ordered it, and the time is not over."""
+        """Whether a drill has ordered the loop to stand still, until a moment that has not come yet."""
         return self._words[_STILL_UNTIL] > time.monotonic_ns()
 
     @property

@@ -23,5 +23,5 @@ class CurrentRunner:
         return True
 
     def is_current(self, runner: str) -> bool:
-        """Whether this runner took over last."""
+        """Whether `runner` is the one that took over last."""
         return runner == self.current

@@ -91,13 +91,13 @@ class HeldFault:
             self._woken.notify()
 
     def join(self, within_s: float) -> bool:
-        """Whether the thread has ended; waits for at most `within_s`."""
+        """Whether the fault's thread has ended; waits for it, at most `within_s` seconds."""
         self._thread.join(within_s)
         return not self._thread.is_alive()
 
     @property
     def is_over(self) -> bool:
-        """Whether its thread has ended."""
+        """Whether the fault's thread has ended."""
         return not self._thread.is_alive()
 
     @property
@@ -107,7 +107,7 @@ class HeldFault:
 
     @property
     def is_injected(self) -> bool:
-        """Whether something may have to be undone."""
+        """Whether the fault may have been injected and is not seen to be undone."""
         return self._report.state in {"injected", "undoing"} and not self._is_undone()
 
     @property

@@ -1,4 +1,4 @@
-"""What a campaign's file may say."""
+"""The format of a campaign's file."""
 
 from __future__ import annotations
 

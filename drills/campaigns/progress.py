@@ -63,7 +63,7 @@ class CampaignProgress:
         return frozenset(self._ids)
 
     def is_over(self) -> bool:
-        """Whether nothing of it runs and nothing is to come."""
+        """Whether no drill of the campaign runs and none is to come."""
         return not (self._begun - self._ended.keys()) and not self.waiting()
 
     def news(self, event: DrillEvent) -> DrillEvent:
