@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 import zlib
-from collections.abc import Iterable
+from collections.abc import Collection
 
 import msgspec
 import structlog
@@ -18,11 +18,9 @@ from drills.campaigns.definition import Campaign
 from drills.campaigns.members import members
 from drills.campaigns.progress import CampaignProgress
 from drills.control.commands import Received, campaign_event
-from drills.control.events import FINAL
-from drills.control.outcomes import Outcome
+from drills.control.outcomes import Outcome, last_unfinished
 from drills.running import answers
 from drills.running.plan import make_plan
-from drills.running.targets import read_status
 from drills.running.underway import Underway
 from drills.safety import lever
 from schemas.codec import Encoding
@@ -72,19 +70,16 @@ class Campaigns:
         self._free_since = time.monotonic() - campaign.pause_s
         return (accepted,)
 
-    def resume(self, outcomes: Iterable[Outcome]) -> None:
+    def resume(self, outcomes: Collection[Outcome]) -> None:
         """Goes on with a campaign of an earlier runner: the last one that has no final event."""
-        outcomes = list(outcomes)
-        ended = {outcome.event.drill_id for outcome in outcomes if outcome.event.phase in FINAL}
+        accepted = last_unfinished(outcomes, is_campaign)
+        if accepted is None:
+            return
+        self._progress = progress = self._resumed(accepted.event, accepted.encoding)
         for outcome in outcomes:
-            event = outcome.event
-            if is_campaign(event) and event.phase == "accepted" and event.drill_id not in ended:
-                self._progress = self._resumed(event, outcome.encoding) or self._progress
-        if self._progress is not None:
-            for outcome in outcomes:
-                self._progress.note(outcome.event)
-            self._free_since = time.monotonic()
-            _log.warning("going on with a campaign", drill_id=self._progress.campaign_id)
+            progress.note(outcome.event)
+        self._free_since = time.monotonic()
+        _log.warning("going on with a campaign", drill_id=progress.campaign_id)
 
     def note(self, event: DrillEvent) -> None:
         """Takes note of every event that was written."""
@@ -115,7 +110,7 @@ class Campaigns:
         self._looked_at = now
         if len(self._underway.all()) + len(waiting) > self._settings.drills.at_once:
             return []
-        if not _is_ready() and now - self._free_since < campaign.pause_s + campaign.ready_within_s:
+        if not self._underway.is_system_ready() and now - self._free_since < campaign.pause_s + campaign.ready_within_s:
             return []
         return [_member(drill, self._progress) for drill in waiting]
 
@@ -127,7 +122,7 @@ class Campaigns:
         progress.stopped = why
         return progress.going_on()
 
-    def _resumed(self, accepted: DrillEvent, encoding: Encoding) -> CampaignProgress | None:
+    def _resumed(self, accepted: DrillEvent, encoding: Encoding) -> CampaignProgress:
         try:
             campaign = msgspec.json.decode(str((accepted.params or {})["campaign"]), type=Campaign)
             by = accepted.requested_by
@@ -154,11 +149,6 @@ def _seed(command: Received, campaign: Campaign) -> int:
     if command.command.seed is not None:
         return command.command.seed
     return campaign.seed if campaign.seed is not None else zlib.crc32(command.drill_id.encode())
-
-
-def _is_ready() -> bool:
-    status = read_status()
-    return status is not None and status.state == "ready"
 
 
 def _dry(accepted: DrillEvent, steps: tuple[tuple[DrillCommand, ...], ...]) -> DrillEvent:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from typing import cast
 
@@ -11,7 +11,7 @@ import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from consumers.requests.admission import origin_of, read
-from drills.control.events import bounded
+from drills.control.events import FINAL, bounded
 from drills.evidence.offsets import bounds, partitions_of
 from drills.running.plan import is_id
 from schemas.codec import Codec, Encoding
@@ -126,6 +126,17 @@ class Outcomes:
             self._skipped += 1
             return None
         return Outcome(bounded(event), encoding)
+
+
+def last_unfinished(outcomes: Collection[Outcome], is_wanted: Callable[[DrillEvent], bool]) -> Outcome | None:
+    """The last `accepted` event that is wanted and whose id has no final event; None if there is none."""
+    ended = {outcome.event.drill_id for outcome in outcomes if outcome.event.phase in FINAL}
+    unfinished = [
+        outcome
+        for outcome in outcomes
+        if outcome.event.phase == "accepted" and outcome.event.drill_id not in ended and is_wanted(outcome.event)
+    ]
+    return unfinished[-1] if unfinished else None
 
 
 def refuse_unusual(event: DrillEvent) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable
+from collections.abc import Collection
 from random import Random
 
 import msgspec
@@ -12,7 +12,7 @@ import structlog
 from drills.catalogue import catalogue
 from drills.control.commands import Received
 from drills.control.events import FINAL, bounded, now_ms
-from drills.control.outcomes import Outcome
+from drills.control.outcomes import Outcome, last_unfinished
 from drills.gamedays.hidden import sealed, unsealed
 from drills.gamedays.reactions import TIMED, Reaction, findings, reaction, times
 from drills.running import answers
@@ -53,14 +53,12 @@ class GameDays:
             return (answers.done(command, f"the game day {self._accepted.drill_id} ends"),)
         return self._reacted(action, command, self._accepted)
 
-    def resume(self, outcomes: Iterable[Outcome]) -> None:
+    def resume(self, outcomes: Collection[Outcome]) -> None:
         """Goes on with a game day of an earlier runner: the last one that has no final event."""
-        outcomes = list(outcomes)
-        ended = {outcome.event.drill_id for outcome in outcomes if outcome.event.phase in FINAL}
-        for outcome in outcomes:
-            event = outcome.event
-            if is_game_day(event) and event.phase == "accepted" and event.drill_id not in ended:
-                self._open(event, outcome.encoding)
+        accepted = last_unfinished(outcomes, is_game_day)
+        if accepted is None:
+            return
+        self._open(accepted.event, accepted.encoding)
         for outcome in outcomes:
             self._remember(outcome.event)
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from drills.running.execution import Execution
+from drills.running.hosts import merged
 from drills.running.ordered_fault import OrderedFault
 from drills.running.orders import Orders
 from drills.running.plan import Plan
@@ -82,6 +83,11 @@ class Underway:
             f'busy with {", ".join(ids)}; wait for its last event, or send {{"abort": "{ids[0]}"}}'
             + (f"; drills.at_once is {self._settings.drills.at_once}" if len(ids) > 1 else "")
         )
+
+    def is_system_ready(self) -> bool:
+        """Whether every host of the system is ready, wherever this runner is."""
+        status = merged(self._orders.hosts.statuses())
+        return status is not None and status.state == "ready"
 
     def begin(self, start: Start) -> None:
         """Starts a drill; raises whatever prevents its thread from starting."""

@@ -15,13 +15,20 @@ from drills.agent.messages import FaultName, FaultOrder, FaultReport, boot
 from drills.faults import fault_named
 from drills.faults.running_system import RunningSystem
 from standfast.core.settings import Settings
+from standfast.core.status import SystemStatus
 
 HOST = "here-1"
 TOPIC = "x.drills.orders"
 
 
 class PaperHosts:
-    """One host, which may have any target."""
+    """One host, which may have any target; `seen` is what the hosts' statuses say."""
+
+    def __init__(self) -> None:
+        self.seen: dict[str, SystemStatus] = {}
+
+    def statuses(self) -> dict[str, SystemStatus]:
+        return self.seen
 
     def candidates(self, *_: object) -> list[str]:
         return [HOST]

@@ -4,21 +4,29 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Literal, cast
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from drills.campaigns import CAMPAIGNS
+from drills.campaigns.conductor import Campaigns
 from drills.campaigns.definition import Campaign, CampaignDrill, CampaignStep, RandomPart
 from drills.campaigns.members import members
 from drills.campaigns.progress import CampaignProgress
 from drills.catalogue.reader import BadDefinition
+from drills.control.outcomes import Outcome
 from drills.files import checked
+from drills.running.orders import Orders
+from drills.running.underway import Underway
 from schemas.codec import Encoding
 from schemas.records import DrillEvent, Verdict
 from standfast.core.errors import DrillRejected
 from standfast.core.settings import Settings
+from standfast.core.status import SystemStatus
+from tests.support.paper_orders import PaperOrders
 
 SETTINGS = Settings()
 VERDICTS: list[Verdict] = ["passed", "failed", "unknown", "aborted", "rejected"]
@@ -127,6 +135,26 @@ def test_a_stopped_campaign_ends_after_its_drill() -> None:
     progress.note(final("c.1", "aborted"))
     assert progress.is_over()
     assert (progress.final().phase, progress.final().verdict) == ("aborted", "aborted")
+
+
+@pytest.mark.parametrize(("state_of_b", "begins"), [("ready", True), ("degraded", False)])
+def test_a_campaign_waits_for_the_system_wherever_its_runner_is(
+    state: Path, state_of_b: Literal["ready", "degraded"], begins: bool
+) -> None:
+    """A runner alone in a container looked for a system beside itself, and waited in vain before each drill."""
+    orders = PaperOrders(SETTINGS)
+    orders.hosts.seen = {
+        host: SystemStatus(state=seen, at=0, supervisor_pid=1, bootstrap_servers="", metrics_url="")
+        for host, seen in (("a", "ready"), ("b", state_of_b))
+    }
+    campaigns = Campaigns(SETTINGS, Underway(SETTINGS, cast("Orders", orders), print))
+    progress = progress_of(series(1))
+    accepted = msgspec.structs.replace(
+        progress.accepted, params={"campaign": msgspec.json.encode(progress.campaign).decode()}
+    )
+    campaigns.resume([Outcome(accepted, Encoding.JSON)])
+    campaigns._free_since -= progress.campaign.pause_s
+    assert [command.drill_id for command in campaigns.due()] == (["c.1"] if begins else [])
 
 
 def test_our_campaigns_are_right(state: Path) -> None:
