@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import random
 import subprocess
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import TypeVar
 
-from confluent_kafka import KafkaException
-from confluent_kafka.admin import AdminClient, ClusterMetadata, PartitionMetadata
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import AdminClient, ClusterMetadata, ConsumerGroupDescription, PartitionMetadata
 
 from drills.faults.injector import Aim
 from drills.faults.running_system import RunningSystem
@@ -16,11 +20,28 @@ from standfast.core.kafka_errors import error_of
 from standfast.core.processes.launching import command
 
 TIMEOUT_S = 30.0  # of one question to Kafka; it may have to elect a leader first
+_ONE_BROKER_S = 3.0  # a broker that stands still never answers; after so long another one is asked
+Answer = TypeVar("Answer")
 
 
 def admin(system: RunningSystem) -> AdminClient:
     """An admin client of the system's Kafka."""
     return AdminClient(clients.base(system.settings, "standfast-faults"))
+
+
+def asked(system: RunningSystem, ask: Callable[[AdminClient, float], Future[Answer]]) -> Answer:
+    """Kafka's answer to a question that may be asked twice; raises KafkaException after 30 s without one.
+
+    `ask` gets the client and the seconds that one broker has. The client chooses any broker, perhaps the one that a
+    fault has stopped; once that has been silent, its connection is closed and the next try goes to another.
+    """
+    client, deadline = admin(system), time.monotonic() + TIMEOUT_S
+    while True:
+        try:
+            return ask(client, _ONE_BROKER_S).result(TIMEOUT_S)  # longer: the client's own time-out ends it
+        except KafkaException as error:
+            if error_of(error).code() != KafkaError._TIMED_OUT or time.monotonic() >= deadline:  # noqa: SLF001
+                raise
 
 
 def metadata_of(system: RunningSystem) -> ClusterMetadata:
@@ -70,14 +91,22 @@ def coordinator(system: RunningSystem, group: str) -> int:
     """The id of the broker that coordinates the group, named with or without our prefix; raises DrillRejected."""
     prefix = system.settings.kafka.topic_prefix
     name = group if group.startswith(prefix) else prefix + group
-    asked = admin(system)  # in a variable: a client that is collected does not answer
     try:
-        answer = asked.describe_consumer_groups([name], request_timeout=TIMEOUT_S)[name].result(TIMEOUT_S)
+        answer = group_of(system, name)
     except KafkaException as error:
         raise DrillRejected(f"Kafka does not say who coordinates the group {name}: {error_of(error).str()}") from None
     if not answer.members:
         raise DrillRejected(f"the group {name} has no members; see: standfast kafka consumer-groups --list")
     return int(answer.coordinator.id)
+
+
+def group_of(system: RunningSystem, name: str) -> ConsumerGroupDescription:
+    """Kafka's description of the group with this full name; raises KafkaException."""
+
+    def ask(client: AdminClient, within_s: float) -> Future[ConsumerGroupDescription]:
+        return client.describe_consumer_groups([name], request_timeout=within_s)[name]
+
+    return asked(system, ask)
 
 
 def active_controller(system: RunningSystem) -> int:

@@ -9,7 +9,7 @@ from confluent_kafka import Consumer, ConsumerGroupState, KafkaException
 from confluent_kafka.admin import ConsumerGroupDescription
 
 from drills.evidence.verdict import Finding
-from drills.faults.asking import TIMEOUT_S, admin
+from drills.faults.asking import group_of
 from drills.faults.kafka_fault import KafkaFault
 from standfast.core import clients
 from standfast.core.errors import ClusterError
@@ -85,13 +85,11 @@ class Strangers(KafkaFault):
 
     def _group(self) -> ConsumerGroupDescription:
         """Kafka's description of the group; raises ClusterError."""
-        name, asked = self.system.service.group, admin(self.system)
+        name = self.system.service.group
         try:
-            future = asked.describe_consumer_groups([name], request_timeout=TIMEOUT_S)[name]
-            answer: ConsumerGroupDescription = future.result(TIMEOUT_S)
+            return group_of(self.system, name)
         except KafkaException as error:
             raise ClusterError(f"Kafka does not describe the group {name}: {error_of(error).str()}") from None
-        return answer
 
     def _come_and_go(self, number: int) -> None:
         more = {"session.timeout.ms": _SESSION_MS, "heartbeat.interval.ms": 200}

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from concurrent.futures import Future
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
-from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource, ConfigSource, ResourceType
+from confluent_kafka.admin import (
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    ConfigSource,
+    ResourceType,
+)
 
 from drills.evidence.verdict import Finding
-from drills.faults.asking import TIMEOUT_S, admin
+from drills.faults.asking import TIMEOUT_S, asked
 from drills.faults.extra import extra_headers, extra_requests
 from drills.faults.kafka_fault import KafkaFault
 from schemas.records import Check, Scalar
@@ -88,15 +96,21 @@ class TopicSetting(KafkaFault):
     def _now(self) -> tuple[str, bool]:
         """The value, and whether it is the topic's own and not a default."""
         resource = ConfigResource(ResourceType.TOPIC, self._topic)
-        asked = admin(self.system)
-        entry = asked.describe_configs([resource], request_timeout=TIMEOUT_S)[resource].result(TIMEOUT_S)[self.setting]
-        return str(entry.value), entry.source == ConfigSource.DYNAMIC_TOPIC_CONFIG.value
+
+        def ask(client: AdminClient, within_s: float) -> Future[dict[str, ConfigEntry]]:
+            return client.describe_configs([resource], request_timeout=within_s)[resource]
+
+        entry = asked(self.system, ask)[self.setting]
+        return str(entry.value), entry.source == ConfigSource.DYNAMIC_TOPIC_CONFIG.value  # type: ignore[comparison-overlap]  # the source is its number
 
     def _set(self, how: AlterConfigOpType, value: str) -> None:
         entry = ConfigEntry(self.setting, value, incremental_operation=how)
         resource = ConfigResource(ResourceType.TOPIC, self._topic, incremental_configs=[entry])
-        asked = admin(self.system)
-        asked.incremental_alter_configs([resource], request_timeout=TIMEOUT_S)[resource].result(TIMEOUT_S)
+
+        def ask(client: AdminClient, within_s: float) -> Future[ConfigResource]:
+            return client.incremental_alter_configs([resource], request_timeout=within_s)[resource]
+
+        asked(self.system, ask)
 
     def _refused(self) -> tuple[int, str]:
         """The code and name of Kafka's answer to one record, which is a request that the workers can answer."""

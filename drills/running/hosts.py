@@ -29,6 +29,10 @@ class Hosts:
         self._reader.update(0.0)
         self._seen = self._reader.hosts()
 
+    def is_settled(self) -> bool:
+        """Whether it is known of every host whether it lives; before that, `statuses` may miss some."""
+        return self._reader.is_settled()
+
     def statuses(self) -> dict[str, SystemStatus]:
         """The status of each living host, by its key; that of this machine as it is at this moment."""
         statuses = {seen.host: seen.status for seen in self._seen if not seen.gone and seen.host != self._own}

@@ -44,6 +44,7 @@ _POLL_S = 0.1
 _IDLE_POLL_S = 0.5  # while nothing is ordered; a record ends the wait at once
 _READ_AT_ONCE = 500
 _REPEAT_S = 0.5  # an order without a report is written again after so long: its agent may have started anew
+_HOSTS_KNOWN_S = 5.0
 _ASK_S = 5.0  # for Kafka to say where the topic ends
 _log = structlog.get_logger()
 
@@ -92,6 +93,13 @@ class Orders:
         """Begins the signs of life; call it once the journal has fenced the last runner."""
         self._sign()
         self._thread.start()
+
+    def wait_for_hosts(self) -> None:
+        """Blocks until the hosts' statuses are read, at most 5 s; a drill planned before that finds no system."""
+        deadline = time.monotonic() + _HOSTS_KNOWN_S
+        while not self.hosts.is_settled() and time.monotonic() < deadline and not self._over():
+            role_word.beat()
+            self._ending.wait(_POLL_S)
 
     def close(self) -> None:
         """Ends the thread; faults that still last end by their lease."""
@@ -142,7 +150,7 @@ class Orders:
         signed_at = time.monotonic()
         while not self._ending.is_set() and not self.is_replaced:
             try:
-                self._read(_POLL_S if self._orders else _IDLE_POLL_S)
+                self._read(_IDLE_POLL_S if self.hosts.is_settled() and not self._orders else _POLL_S)
                 if time.monotonic() - signed_at >= LIFE_EVERY_S:
                     self._sign()
                     signed_at = time.monotonic()

@@ -98,6 +98,7 @@ class Runner:
             self._orders.take_over()
             self._end_orphans()
             self._control.open()  # again: only now that the last runner is fenced its last commit is known
+            self._orders.wait_for_hosts()
             role_word.begun()
             self._lever_watch.start()
             _log.info("drill runner ready", topic=self._control.topic)

@@ -143,7 +143,7 @@ class Sender:
 
 @pytest.mark.parametrize(
     ("count", "registry"),
-    [(2_000, True), pytest.param(MANY, True, marks=_slow), pytest.param(MANY // 10, False, marks=_slow)],
+    [(1_000, True), pytest.param(MANY, True, marks=_slow), pytest.param(MANY // 10, False, marks=_slow)],
     ids=["short", "registry", "no-registry"],
 )
 def test_every_record_is_accounted_for_and_nobody_ends_of_any(

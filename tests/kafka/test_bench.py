@@ -74,10 +74,11 @@ def bench(sample_home: Path, tmp_path: Path) -> Bench:
     return Bench(sample_home, tmp_path / "t")
 
 
-def test_the_raw_limit_standfast_and_peers_answer_the_same_requests_and_leave_nothing(bench: Bench) -> None:
-    options = ("--services", "recommend", "--against", "plain,plain-eos", "--rounds", "1", "--requests", "200")
+@pytest.mark.parametrize("peers", ["plain", pytest.param("plain,plain-eos", marks=pytest.mark.slow)])
+def test_the_raw_limit_standfast_and_peers_answer_the_same_requests_and_leave_nothing(bench: Bench, peers: str) -> None:
+    options = ("--services", "recommend", "--against", peers, "--rounds", "1", "--requests", "200")
     report = bench.report("throughput", *options)
-    assert [row["contender"] for row in report["summary"]] == ["raw", "standfast", "bare", "plain", "plain-eos"]
+    assert [row["contender"] for row in report["summary"]] == ["raw", "standfast", "bare", *peers.split(",")]
     for run in report["runs"]:
         assert (run["not_ok"], run["doubled"]) == (0, 0), run
         assert run["per_second"] > 0
@@ -121,6 +122,7 @@ def test_all_rows_or_some_are_measured_on_systems_of_their_own_of_which_nothing_
     assert bench.leftovers() == []
 
 
+@pytest.mark.slow
 def test_growth_is_told_as_rows_for_the_documentation(bench: Bench) -> None:
     few = ("--partitions", "1,4", "--k", "10,100", "--alone", "10", "--many", "100", "--warm", "10")
     with bench.started([sys.executable, "-P", "-m", "bench.growth", "--only", "partitions,k", *few]) as process:

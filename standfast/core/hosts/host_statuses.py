@@ -70,13 +70,19 @@ class HostStatuses:
         """Every host with a record, by name. While Kafka does not answer (see `problem`), no host becomes gone."""
         return [self._seen(host, heard) for host, heard in sorted(self._hosts.items())]
 
+    def is_settled(self) -> bool:
+        """Whether all records were read, and every host in doubt has had time for another one."""
+        if self._caught_up_at is None:
+            return False
+        return not self._doubted or time.monotonic() - self._caught_up_at > _SPEAKS_WITHIN_S
+
     def settle(self, within_s: float) -> None:
         """Reads until it is known of every host whether it is gone, or `within_s` seconds are over.
 
         `problem` is empty, or says why the topic cannot be read.
         """
         deadline = time.monotonic() + within_s
-        while not self._is_settled() and (left := deadline - time.monotonic()) > 0:
+        while not self.is_settled() and (left := deadline - time.monotonic()) > 0:
             self.update(min(left, 0.05))
 
     def update(self, within_s: float) -> None:
@@ -163,12 +169,6 @@ class HostStatuses:
             return now
         age = time.time() - message.timestamp()[1] / 1000
         return now - max(age, 0.0) if -_AHEAD_S <= age < GONE_S else None
-
-    def _is_settled(self) -> bool:
-        """Whether all records were read, and every host in doubt has had time for another one."""
-        if self._caught_up_at is None:
-            return False
-        return not self._doubted or time.monotonic() - self._caught_up_at > _SPEAKS_WITHIN_S
 
     def _seen(self, host: str, heard: _Heard) -> HostSeen:
         silent = max(0.0, self._abreast_at - heard.at)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from consumers.service import service
@@ -278,6 +278,7 @@ def test_an_agent_that_knows_nothing_undoes_what_the_order_names(orders: PaperOr
 steps = st.lists(st.sampled_from(["choose", "inject", "undo", "renew", "halt", "again"]), min_size=1, max_size=8)
 
 
+@settings(max_examples=30)
 @given(steps)
 def test_in_any_order_of_orders_nothing_is_left_at_the_end(state_of_property: Path, taken: list[str]) -> None:
     orders = PaperOrders(SETTINGS)

@@ -132,7 +132,7 @@ def test_trainers_at_the_same_time_get_versions_of_their_own() -> None:
     assert not [problem for version in range(1, 16) for problem in registry.verify("search", version)]
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     file=st.sampled_from(["manifest.json", "weights.safetensors", "sub/index.json"]),
     where=st.floats(0, 1, exclude_max=True),
@@ -149,6 +149,7 @@ def test_any_flipped_bit_in_any_file_is_found_and_refused(file: str, where: floa
         registry.checked("search", manifest.version)
     with pytest.raises(IntegrityError):
         registry.activate("search", manifest.version)
+    shutil.rmtree(path.parents[len(Path(file).parts) - 1])  # each publication reads all versions
 
 
 @pytest.mark.parametrize("size", [0, 100, 5000])
