@@ -68,6 +68,7 @@ class Execution:
         self._undo_within_s = 5.0
         self._deadline = time.monotonic() + plan.duration_s
         self._guarded = False  # by the drill's stop conditions
+        self._is_striking = False
         self._strikes = [
             Strike(fault, plan, self._service, injector, statuses)
             for fault, injector in zip(plan.faults, injectors, strict=True)
@@ -96,6 +97,11 @@ class Execution:
     def running(self) -> bool:
         """Whether its thread still runs; it emits the final event before it ends."""
         return self._thread.is_alive()
+
+    @property
+    def is_striking(self) -> bool:
+        """Whether a fault is announced, and its injection not told yet."""
+        return self._is_striking
 
     @property
     def about_to_strike(self) -> bool:
@@ -194,6 +200,7 @@ class Execution:
                 findings=[injection.line],
             )
         )
+        self._is_striking = False
 
     def _until_allowed(self) -> Ticks:
         """Raises DrillRejected where the fault must not be injected, _Stopped if the drill was aborted."""
@@ -230,6 +237,7 @@ class Execution:
     def _announce(self, phase: Phase, strike: Strike, **more: object) -> None:
         """Emits the event with the intent of the drill's faults so far and of this one."""
         intent = intents.intent_of(self.plan, self._topic, self._strikes)
+        self._is_striking = True
         self._go_ahead.announce()
         text = intents.encoded(intent)
         self._emit(event_of(self.plan, phase, target=self._shown(strike), intent=text, **more))

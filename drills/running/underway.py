@@ -66,6 +66,10 @@ class Underway:
         """Whether any drill runs."""
         return bool(self._drills)
 
+    def strikes(self) -> bool:
+        """Whether a drill is between the announcement of a fault and the event that tells its injection."""
+        return any(running.execution.is_striking for running in self._drills.values())
+
     def get(self, drill_id: str) -> Running | None:
         """The running drill of that id."""
         return self._drills.get(drill_id)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from drills.safety import lever
 
 _LOOK_EVERY_S = 0.05
+_IDLE_S = 0.5  # while no drill runs; one that has just begun strikes nothing for longer than that
 _JOIN_WITHIN_S = 1.0
 
 
@@ -31,6 +32,6 @@ class LeverWatch:
             self._thread.join(_JOIN_WITHIN_S)
 
     def _look(self) -> None:
-        while not self._ended.wait(_LOOK_EVERY_S):
+        while not self._ended.wait(_LOOK_EVERY_S if self._runs() else _IDLE_S):
             if self._runs() and (reason := lever.engaged()):
                 self._stop_all(f"stopped: {reason}")

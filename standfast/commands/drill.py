@@ -174,7 +174,10 @@ def run(  # noqa: PLR0913, PLR0917 - one parameter per option
 @app.command("report")
 def report(
     drill_id: Annotated[
-        str | None, typer.Argument(metavar="[DRILL_ID]", help="One drill; else all.", show_default=False)
+        str | None,
+        typer.Argument(
+            metavar="[DRILL_ID]", help="A drill, or a campaign and its drills; else all.", show_default=False
+        ),
     ] = None,
     html: Annotated[Path | None, typer.Option("--html", help="Write one self-contained page.")] = None,
     as_json: AsJson = False,
@@ -184,6 +187,7 @@ def report(
 
     Example: standfast drill report --html drills.html
     """
+    from drills.reports.campaign_table import campaign_rows, campaign_table, members_of
     from drills.reports.report import overview, verdict_table
     from standfast.core.errors import DrillError
 
@@ -198,7 +202,11 @@ def report(
     elif drill_id is None:
         stdout().print(overview(past), "", verdict_table(past[-1].last), sep="\n")
     else:
-        stdout().print(verdict_table(past[-1].last))
+        for story in past:
+            if story.drill_id == drill_id:
+                stdout().print(verdict_table(story.last))
+        if members := members_of(drill_id, past):
+            stdout().print("", campaign_table(campaign_rows(members)), sep="\n")
 
 
 app.command("watch")(drill_reading.watch)
@@ -314,7 +322,9 @@ def _longest(command: DrillCommand, settings: Settings) -> float:
 
 
 def _stories(settings: Settings, drill_id: str | None) -> list[Story]:
+    """All drills; those of one id, and of the campaign of that id its drills after it."""
     from drills.control.outcomes import Outcomes
+    from drills.reports.campaign_table import members_of
     from drills.reports.report import stories
     from schemas.codec import Codec
 
@@ -323,7 +333,10 @@ def _stories(settings: Settings, drill_id: str | None) -> list[Story]:
         events = [outcome.event for outcome in outcomes.from_the_start()]
     finally:
         outcomes.close()
-    return [story for story in stories(events) if drill_id in (None, story.drill_id)]
+    past = stories(events)
+    if drill_id is None:
+        return past
+    return [story for story in past if story.drill_id == drill_id] + members_of(drill_id, past)
 
 
 def _located(config: Path | None) -> Settings:
