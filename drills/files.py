@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from drills import params
 from drills.campaigns import CAMPAIGNS
-from drills.catalogue import drill_in, own_folder
+from drills.campaigns.definition import Campaign
+from drills.catalogue import drill_in, find, own_folder
+from drills.catalogue.marked_yaml import Path as YamlPath
 from drills.catalogue.marked_yaml import marked
 from drills.schedules import SCHEDULES
+from drills.schedules.definition import Schedule
+from schemas.records import Scalar
+from standfast.core.errors import DrillRejected
 
 _LARGEST = 1_000_000  # bytes
 
 
 def checked(file: Path) -> tuple[str, Path]:
-    """What the file is, and the folder in which the runner finds it; raises BadDefinition for a file with mistakes."""
+    """What the file is, and the folder in which the runner finds it; raises BadDefinition for a file with mistakes.
+
+    The runner reads a campaign or a schedule that names an unknown drill, and rejects the drill when its time has come.
+    """
     keys = _keys(file)
     if "cron" in keys:
-        SCHEDULES.read(file)
+        SCHEDULES.read(file, _unknown_in_schedule)
         return "schedule", SCHEDULES.own()
     if keys & {"steps", "random"}:
-        CAMPAIGNS.read(file)
+        CAMPAIGNS.read(file, _unknown_in_campaign)
         return "campaign", CAMPAIGNS.own()
     drill_in(file)
     return "drill", own_folder()
@@ -34,3 +44,35 @@ def _keys(file: Path) -> set[str]:
     except (OSError, UnicodeError):
         return set()
     return set(data) if isinstance(data, dict) else set()
+
+
+def _unknown_in_schedule(schedule: Schedule) -> Iterator[tuple[YamlPath, str]]:
+    if schedule.drill is not None:
+        yield from _unknown(("drill",), schedule.drill, schedule.params, schedule.target)
+    if schedule.campaign is not None:
+        try:
+            CAMPAIGNS.find(schedule.campaign)
+        except DrillRejected as error:
+            yield ("campaign",), str(error)
+
+
+def _unknown_in_campaign(campaign: Campaign) -> Iterator[tuple[YamlPath, str]]:
+    for number, step in enumerate(campaign.steps):
+        for drill in step.drills:
+            yield from _unknown(("steps", number), drill.drill, drill.params, drill.target)
+    if campaign.random is not None:
+        for name in campaign.random.drills:
+            yield from _unknown(("random", "drills"), name, campaign.random.params, {})
+
+
+def _unknown(
+    path: YamlPath, name: str, values: Mapping[str, Scalar], target: Mapping[str, Scalar]
+) -> Iterator[tuple[YamlPath, str]]:
+    try:
+        drill = find(name)
+        params.checked(values, drill.params, name)
+    except DrillRejected as error:
+        yield path, str(error)
+        return
+    for key in target.keys() - drill.targets.keys():
+        yield path, f"{name} has no target {key!r}{params.nearest(key, sorted(drill.targets))}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from itertools import chain
 from pathlib import Path
 from typing import Generic
 
@@ -15,6 +16,7 @@ from drills.params import nearest
 from standfast.core.errors import DrillRejected, SetupError
 from standfast.core.home import folder
 
+Wrongs = Callable[[P], Iterable[tuple[YamlPath, str]]]
 _LARGEST = 100_000  # bytes
 _log = structlog.get_logger()
 
@@ -22,9 +24,7 @@ _log = structlog.get_logger()
 class YamlFolder(Generic[P]):
     """The files of one kind. `what` is the kind's name, and with an s that of the folder in the state folder."""
 
-    def __init__(
-        self, what: str, kind: type[P], wrongs: Callable[[P], Iterable[tuple[YamlPath, str]]], ours: Path | None = None
-    ) -> None:
+    def __init__(self, what: str, kind: type[P], wrongs: Wrongs[P], ours: Path | None = None) -> None:
         self._what = what
         self._kind = kind
         self._wrongs = wrongs
@@ -59,15 +59,16 @@ class YamlFolder(Generic[P]):
         except BadDefinition as error:
             raise DrillRejected(f"the {self._what} {name} cannot be run: {error}") from None
 
-    def read(self, path: Path) -> P:
-        """What a file says; raises BadDefinition."""
+    def read(self, path: Path, also: Wrongs[P] | None = None) -> P:
+        """What a file says; raises BadDefinition for what is wrong by the rules of its kind or those of `also`."""
         try:
             if path.stat().st_size > _LARGEST:
                 raise BadDefinition(str(path), [Mistake(1, f"a {self._what} has at most {_LARGEST} bytes")])
             text = path.read_text(encoding="utf-8")
         except (OSError, UnicodeError) as error:
             raise BadDefinition(str(path), [Mistake(1, f"the file cannot be read: {error}")]) from None
-        return read_as(self._kind, self._wrongs, str(path), text)
+        wrongs = self._wrongs if also is None else lambda part: chain(self._wrongs(part), also(part))
+        return read_as(self._kind, wrongs, str(path), text)
 
     def _cached(self, path: Path) -> P | None:
         try:

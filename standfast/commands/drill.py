@@ -92,6 +92,7 @@ def validate(
     from standfast.core.errors import DrillUsageError
 
     wrong: list[str] = []
+    elsewhere: set[Path] = set()  # folders in which the runner looks, of files that lie in another one
     for file in files:
         try:
             what, home = checked(file)
@@ -99,7 +100,10 @@ def validate(
             wrong.append(str(error))
         else:
             stdout().print(f"{file} is the {what} {file.stem}", soft_wrap=True, markup=False)
-            stderr().print(f"the drill runner of this machine finds it in {home}", soft_wrap=True, markup=False)
+            if file.resolve().parent != home.resolve():
+                elsewhere.add(home)
+    for home in sorted(elsewhere):
+        stderr().print(f"copy it to {home}, where this machine's drill runner finds it", soft_wrap=True, markup=False)
     if wrong:
         raise DrillUsageError("\n".join(wrong))
 
