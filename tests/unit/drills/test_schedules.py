@@ -126,7 +126,7 @@ def test_a_schedule_that_is_not_enabled_begins_nothing(state: Path) -> None:
         ("cron: '0 1 * * *'\ncampaign: a\nparams: {rate: 1}\n", "belong to a drill"),
         ("cron: '0 1 * * *'\ndrill: a\ngrace_s: 0\n", "grace_s = 0"),
         ("cron: '0 1 * * *'\ndrill: worker-kil\n", ":2: there is no drill 'worker-kil'; did you mean worker-kill?"),
-        ("cron: '0 1 * * *'\ncampaign: workers\n", "did you mean workers-at-random?"),
+        ("cron: '0 1 * * *'\ncampaign: workers-random\n", "did you mean workers-at-random?"),
     ],
 )
 def test_a_wrong_schedule_is_said_with_its_line(tmp_path: Path, text: str, why: str) -> None:
