@@ -59,7 +59,7 @@ class Measured:
 def measure(history: History) -> Measured:
     """Computes the figures of a history."""
     requests = history.requests
-    acked = [request for request in requests if request.sent == "acked"]
+    acked = sum(request.sent == "acked" for request in requests)
     recoveries = Recoveries(history)
     faults = history.faults
     recovered_at = _latest(recoveries.recovered_at(fault) for fault in faults)
@@ -68,10 +68,10 @@ def measure(history: History) -> Measured:
     compared, wrong = wrong_answers(requests, first_fault_at)
     return Measured(
         sent=len(requests),
-        acked=len(acked),
-        unacked=len(requests) - len(acked),
+        acked=acked,
+        unacked=len(requests) - acked,
         answered=sum(1 for request in requests if request.answers),
-        lost=sum(1 for request in acked if not request.answers),
+        lost=sum(request.sent == "acked" and not request.answers for request in requests),
         duplicated=sum(max(0, len(request.answers) - max(1, len(request.copies))) for request in requests),
         unexpected=len(history.unexpected),
         out_of_order=out_of_order(requests),
@@ -93,14 +93,22 @@ def measure(history: History) -> Measured:
 
 def out_of_order(requests: Iterable[Request]) -> int:
     """Answers that came after the answer to a later request of the same partition."""
-    offsets_by_partitions: defaultdict[tuple[int, int], list[tuple[int, int]]] = defaultdict(list)
+    by_partition: defaultdict[int, list[Request]] = defaultdict(list)
+    for request in requests:
+        by_partition[request.partition].append(request)
+    return sum(map(_out_of_order_in_one, by_partition.values()))  # one after the other: the pairs of all take 64 MB
+
+
+def _out_of_order_in_one(requests: Iterable[Request]) -> int:
+    """The same for the requests of one partition, whose answers lie in any partitions."""
+    by_answers: defaultdict[int, list[tuple[int, int]]] = defaultdict(list)
     for request in requests:
         offsets = sorted(request.copies) or ([request.offset] if request.offset >= 0 else [])
         answers = sorted(request.answers, key=lambda answer: (answer.at, answer.offset))
         for offset, answer in zip(offsets, answers, strict=False):
-            offsets_by_partitions[request.partition, answer.partition].append((answer.offset, offset))
+            by_answers[answer.partition].append((answer.offset, offset))
     count = 0
-    for pairs in offsets_by_partitions.values():
+    for pairs in by_answers.values():
         furthest = -1
         for _, offset in sorted(pairs):
             count += offset < furthest

@@ -13,8 +13,9 @@ from dataclasses import replace
 from typing import cast
 
 from confluent_kafka import Consumer, KafkaError, TopicPartition
+from msgspec import structs
 
-from drills.evidence.history import History
+from drills.evidence.history import History, Request
 from standfast.core import clients
 from standfast.core.consumed import Consumed
 from standfast.core.errors import ClusterError
@@ -56,6 +57,10 @@ def copies(settings: Settings, prefix: str, since: Sequence[TopicPartition]) -> 
 
 
 def with_copies(history: History, known: Copies) -> History:
-    """The history, each request with its offsets in the request topic."""
-    requests = tuple(replace(request, copies=known.get(request.request_id, ())) for request in history.requests)
+    """The history, each request that was not written just once, as acknowledged, with its offsets in the topic."""
+    requests = tuple(_with_copies(request, known.get(request.request_id, ())) for request in history.requests)
     return replace(history, requests=requests)
+
+
+def _with_copies(request: Request, offsets: tuple[int, ...]) -> Request:
+    return request if offsets == (request.offset,) else structs.replace(request, copies=offsets)

@@ -2,6 +2,8 @@
 
 As in Jepsen, sending a request ends as `acked` (it is certainly in the log), `failed` (it is certainly not) or
 `unknown`. All times are seconds of one monotonic clock.
+
+A drill may send 10^6 requests, so the garbage collector does not follow requests and answers; no cycle can hold them.
 """
 
 from __future__ import annotations
@@ -9,11 +11,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from msgspec import Struct
+
 Sent = Literal["acked", "failed", "unknown"]
 
 
-@dataclass(frozen=True, slots=True)
-class Sighting:
+class Sighting(Struct, frozen=True, gc=False):
     """One answer as the reader saw it; `partition` and `offset` are those of the result topic.
 
     `at` is when it was read. `written_ms` is the record's timestamp, epoch milliseconds by its producer's clock.
@@ -29,13 +32,12 @@ class Sighting:
     items: int = -1
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(Struct, frozen=True, gc=False):
     """One request. `due` is when it had to be sent by the fixed rate, `invoked` when it was sent.
 
     `offset` is that of its record, -1 if unknown. `k` is how many products it asks for, 0 if unknown. `copies` are the
-    offsets of all its records in the request topic, more than one if it was written more than once; empty if the topic
-    was not read.
+    offsets of all its records in the request topic, more than one if it was written more than once; empty if `offset`
+    is the only one, or if the topic was not read.
     """
 
     request_id: str

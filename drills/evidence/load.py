@@ -7,6 +7,7 @@ requests.
 from __future__ import annotations
 
 import itertools
+import sys
 import threading
 import time
 from collections import deque
@@ -215,7 +216,8 @@ class Load:
             return
         if result.request_id.startswith(self._prefix):
             written_ms, items = origin.timestamp_ms, len(result.items)
-            sighting = Sighting(at, origin.partition, origin.offset, result.status, result.worker, written_ms, items)
+            worker = sys.intern(result.worker)  # one text for all answers of a worker
+            sighting = Sighting(at, origin.partition, origin.offset, result.status, worker, written_ms, items)
             self._recorder.seen(result.request_id, sighting)
 
 

@@ -7,6 +7,8 @@ import threading
 import time
 from dataclasses import dataclass, field, replace
 
+from msgspec import structs
+
 from drills.evidence.history import Fault, History, Request, Sent, Sighting
 
 
@@ -37,7 +39,7 @@ class Recorder:
         """Records how sending it ended."""
         with self._lock:
             operation = self._operations[request_id]
-            operation.request = replace(operation.request, sent=how, offset=offset)
+            operation.request = structs.replace(operation.request, sent=how, offset=offset)
             if how != "acked":
                 self._unanswered.pop(request_id, None)
 
@@ -81,6 +83,7 @@ class Recorder:
         """The history up to now."""
         with self._lock:
             requests = tuple(
-                replace(operation.request, answers=tuple(operation.answers)) for operation in self._operations.values()
+                structs.replace(operation.request, answers=tuple(operation.answers))
+                for operation in self._operations.values()
             )
             return History(requests, tuple(self._unexpected), tuple(self._faults), ended=time.monotonic())

@@ -17,9 +17,10 @@ from __future__ import annotations
 import math
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from itertools import accumulate, islice
+from operator import attrgetter
 
 from drills.evidence.history import Fault, History, Request, Sighting
 from drills.evidence.latency import latency
@@ -116,13 +117,12 @@ class Recoveries:
     @cached_property
     def _by_partition(self) -> dict[int, tuple[list[float], list[float]]]:
         """By partition: when its answered requests were sent, and the first answer to each or a later one."""
-        answered: defaultdict[int, list[tuple[float, float]]] = defaultdict(list)
-        for request in self._requests:
-            if (at := request.answered_at) is not None:
-                answered[request.partition].append((request.invoked, at))
-        return {partition: _earliest(sorted(pairs)) for partition, pairs in answered.items()}
+        answered: defaultdict[int, list[Request]] = defaultdict(list)
+        for request in sorted((request for request in self._requests if request.answers), key=attrgetter("invoked")):
+            answered[request.partition].append(request)
+        return {partition: _earliest(requests) for partition, requests in answered.items()}
 
 
-def _earliest(pairs: list[tuple[float, float]]) -> tuple[list[float], list[float]]:
-    backwards = list(accumulate((answered for _, answered in reversed(pairs)), min))
-    return [invoked for invoked, _ in pairs], backwards[::-1]
+def _earliest(requests: Sequence[Request]) -> tuple[list[float], list[float]]:
+    backwards = accumulate((at for request in reversed(requests) if (at := request.answered_at) is not None), min)
+    return [request.invoked for request in requests], list(backwards)[::-1]

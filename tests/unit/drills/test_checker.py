@@ -9,6 +9,7 @@ from functools import cache
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from drills.evidence.checker import measure, out_of_order
 from drills.evidence.history import Fault, History, Request, Sighting
@@ -40,7 +41,7 @@ def verdict(history: History, objectives: Objectives = OBJECTIVES) -> Judgement:
 
 def changed(history: History, number: int, **to: object) -> History:
     requests = list(history.requests)
-    requests[number] = replace(requests[number], **to)  # type: ignore[arg-type]
+    requests[number] = structs.replace(requests[number], **to)  # type: ignore[arg-type]
     return replace(history, requests=tuple(requests))
 
 
@@ -67,7 +68,7 @@ def test_an_answer_to_a_request_from_before_the_kill_is_no_recovery() -> None:
     history = healthy()
     before = tuple(request for request in history.requests if request.invoked < STRUCK)
     late = Sighting(STRUCK + 0.001, 0, 9999, "ok")
-    requests = (*before[:-3], *(replace(request, answers=(late,)) for request in before[-3:]))
+    requests = (*before[:-3], *(structs.replace(request, answers=(late,)) for request in before[-3:]))
     assert measure(replace(history, requests=requests)).rto_ms is None
 
 
@@ -131,7 +132,7 @@ def test_copies_answered_out_of_their_order_are_seen() -> None:
     answers = (Sighting(1.0, 0, 3, "ok"), Sighting(2.0, 0, 9, "ok"))
     twice = Request("d-0", 0, 0.0, 0.0, "acked", 8, answers, copies=(2, 8))
     between = Request("d-1", 0, 0.0, 0.0, "acked", 5, (Sighting(1.5, 0, 6, "ok"),))
-    late = replace(between, answers=(Sighting(3.0, 0, 12, "ok"),))
+    late = structs.replace(between, answers=(Sighting(3.0, 0, 12, "ok"),))
     assert (out_of_order([twice, between]), out_of_order([twice, late])) == (0, 1)
 
 
