@@ -7,7 +7,6 @@ import random
 import time
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 import msgspec
 
@@ -172,7 +171,7 @@ def _served(name: str, rate: float, load: Load, warm_at: float) -> ServiceSoak:
         raise ClusterError(f"the load of {name} itself failed, so nothing is proven: {load.broken}")
     counts = checker.measure(history)
     warm_requests = [request for request in history.requests if request.due >= warm_at]
-    recoveries = Recoveries(replace(history, requests=tuple(warm_requests)))
+    recoveries = Recoveries(msgspec.structs.replace(history, requests=tuple(warm_requests)))
     answered = [recoveries.answered_ms(fault) for fault in history.faults] or [0.0]
     first_fault = min((fault.at for fault in history.faults), default=history.ended)
     calm = latency(

@@ -9,7 +9,6 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import cast
 
 from confluent_kafka import Consumer, KafkaError, TopicPartition
@@ -59,7 +58,7 @@ def copies(settings: Settings, prefix: str, since: Sequence[TopicPartition]) -> 
 def with_copies(history: History, known: Copies) -> History:
     """The history, each request that was not written just once, as acknowledged, with its offsets in the topic."""
     requests = tuple(_with_copies(request, known.get(request.request_id, ())) for request in history.requests)
-    return replace(history, requests=requests)
+    return structs.replace(history, requests=requests)
 
 
 def _with_copies(request: Request, offsets: tuple[int, ...]) -> Request:

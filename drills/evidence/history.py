@@ -8,7 +8,6 @@ A drill may send 10^6 requests, so the garbage collector does not follow request
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
 
 from msgspec import Struct
@@ -64,8 +63,7 @@ class Request(Struct, frozen=True, gc=False):
         return None if at is None else (at - self.due) * 1000
 
 
-@dataclass(frozen=True, slots=True)
-class Fault:
+class Fault(Struct, frozen=True):
     """One fault: when it was injected, and the partitions of the request topic that it hit.
 
     Args:
@@ -85,8 +83,7 @@ class Fault:
     ended: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class History:
+class History(Struct, frozen=True):
     """One drill: its requests, ids of answers to requests it never sent, its faults by start, the end of reading."""
 
     requests: tuple[Request, ...] = ()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -48,7 +47,7 @@ def history_in(file: Path) -> History | None:
         return (
             history
             if history.faults
-            else replace(history, faults=msgspec.json.decode(written, type=_OldHistory).faults)
+            else msgspec.structs.replace(history, faults=msgspec.json.decode(written, type=_OldHistory).faults)
         )
     except (OSError, msgspec.MsgspecError):
         return None

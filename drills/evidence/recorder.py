@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import threading
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from msgspec import structs
 
@@ -64,7 +64,7 @@ class Recorder:
     def healed(self, fault: Fault, at: float) -> None:
         """Records that the fault was undone at `at` (monotonic)."""
         with self._lock:
-            self._faults = [replace(struck, ended=at) if struck == fault else struck for struck in self._faults]
+            self._faults = [structs.replace(struck, ended=at) if struck == fault else struck for struck in self._faults]
 
     def unanswered(self, invoked_before: float | None = None) -> int:
         """How many requests may still be answered: of all, or of those sent before `invoked_before`."""

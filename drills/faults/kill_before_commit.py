@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import contextlib
 import time
-from dataclasses import replace
 from signal import SIGCONT, SIGKILL, SIGSTOP
 
 from confluent_kafka import IsolationLevel, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
+from msgspec import structs
 
 from drills.evidence.history import Fault
 from drills.evidence.verdict import Finding
@@ -37,7 +37,7 @@ class KillBeforeCommit(WorkerFault):
 
     def inject(self) -> Fault:
         """Kills the worker; the fault begins with the signal that kills."""
-        return replace(super().inject(), at=self._killed_at)
+        return structs.replace(super().inject(), at=self._killed_at)
 
     def strike(self) -> None:
         """Tries for `within_s`, then kills it all the same.

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
+
+from msgspec import structs
 
 from drills.evidence.history import Fault
 from drills.faults.injector import Kind
@@ -26,7 +27,7 @@ class Lag(Strangers):
         while not (held := self.held()) and time.monotonic() < deadline:
             time.sleep(_AGAIN_S)
         fault = self.target.struck(self.name, time.monotonic())
-        return replace(fault, partitions=frozenset(held), victims=(frozenset(held),)) if held else fault
+        return structs.replace(fault, partitions=frozenset(held), victims=(frozenset(held),)) if held else fault
 
     def shown(self) -> str:
         """The partitions that it has, in words; "" if it has none."""

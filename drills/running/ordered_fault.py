@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import replace
+
+from msgspec import structs
 
 from consumers.service import Service
 from drills.agent.messages import FaultName, FaultOrder, FaultReport, Wanted, boot
@@ -65,7 +66,7 @@ class OrderedFault:
             raise DrillRejected(f"nothing was injected: {report.reason}")
         if report.struck is None:
             raise DrillError(report.reason or f"the fault agent on {self.host} undid the fault at once")
-        return report.struck if report.boot and report.boot == boot() else replace(report.struck, at=ordered_at)
+        return report.struck if report.boot and report.boot == boot() else structs.replace(report.struck, at=ordered_at)
 
     def injected(self, within_s: float) -> Finding:
         """Whether the agent saw that the fault took effect."""

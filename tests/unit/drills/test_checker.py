@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
-from dataclasses import replace
 from functools import cache
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from msgspec import structs
+from msgspec.structs import replace
 
 from drills.evidence.checker import measure, out_of_order
 from drills.evidence.history import Fault, History, Request, Sighting
@@ -41,7 +41,7 @@ def verdict(history: History, objectives: Objectives = OBJECTIVES) -> Judgement:
 
 def changed(history: History, number: int, **to: object) -> History:
     requests = list(history.requests)
-    requests[number] = structs.replace(requests[number], **to)  # type: ignore[arg-type]
+    requests[number] = replace(requests[number], **to)  # type: ignore[arg-type]
     return replace(history, requests=tuple(requests))
 
 
@@ -68,7 +68,7 @@ def test_an_answer_to_a_request_from_before_the_kill_is_no_recovery() -> None:
     history = healthy()
     before = tuple(request for request in history.requests if request.invoked < STRUCK)
     late = Sighting(STRUCK + 0.001, 0, 9999, "ok")
-    requests = (*before[:-3], *(structs.replace(request, answers=(late,)) for request in before[-3:]))
+    requests = (*before[:-3], *(replace(request, answers=(late,)) for request in before[-3:]))
     assert measure(replace(history, requests=requests)).rto_ms is None
 
 
@@ -99,7 +99,7 @@ def test_a_doubled_answer_never_passes_unless_it_is_allowed(number: int, more: i
     doubled = changed(history, number, answers=(first,) + (replace(first, at=24.0, offset=10_000),) * more)
     judgement = verdict(doubled)
     assert (judgement.verdict, judgement.score) == ("failed", 0.0)
-    assert verdict(doubled, replace(OBJECTIVES, duplicates_allowed=True)).verdict == "passed"
+    assert verdict(doubled, dataclasses.replace(OBJECTIVES, duplicates_allowed=True)).verdict == "passed"
 
 
 @given(st.integers(0, 599))
@@ -132,7 +132,7 @@ def test_copies_answered_out_of_their_order_are_seen() -> None:
     answers = (Sighting(1.0, 0, 3, "ok"), Sighting(2.0, 0, 9, "ok"))
     twice = Request("d-0", 0, 0.0, 0.0, "acked", 8, answers, copies=(2, 8))
     between = Request("d-1", 0, 0.0, 0.0, "acked", 5, (Sighting(1.5, 0, 6, "ok"),))
-    late = structs.replace(between, answers=(Sighting(3.0, 0, 12, "ok"),))
+    late = replace(between, answers=(Sighting(3.0, 0, 12, "ok"),))
     assert (out_of_order([twice, between]), out_of_order([twice, late])) == (0, 1)
 
 
