@@ -14,7 +14,7 @@ import msgspec
 import structlog
 
 from drills.campaigns import CAMPAIGNS
-from drills.campaigns.definition import Campaign
+from drills.campaigns.definition import Campaign, wrongs
 from drills.campaigns.members import members
 from drills.campaigns.progress import CampaignProgress
 from drills.control.commands import Received, campaign_event
@@ -125,9 +125,11 @@ class Campaigns:
     def _resumed(self, accepted: DrillEvent, encoding: Encoding) -> CampaignProgress:
         try:
             campaign = msgspec.json.decode(str((accepted.params or {})["campaign"]), type=Campaign)
+            for _, mistake in wrongs(campaign):  # any client may have written the event
+                raise DrillRejected(mistake)
             by = accepted.requested_by
             steps = members(campaign, accepted.drill_id, accepted.seed or 0, self._settings, by)
-        except (KeyError, msgspec.MsgspecError, StandfastError) as error:
+        except (KeyError, RecursionError, msgspec.MsgspecError, StandfastError) as error:
             _log.error("a campaign cannot go on", drill_id=accepted.drill_id, error=str(error))
             progress = CampaignProgress(accepted, encoding, Campaign(title="", why=""), ())
             progress.stopped = f"this runner cannot go on with it ({error})"

@@ -38,5 +38,5 @@ def unsealed(text: object) -> DrillCommand:
     """The drill in a text from `sealed`; raises Unreadable."""
     try:
         return msgspec.json.decode(base64.b64decode(str(text), validate=True), type=DrillCommand)
-    except (binascii.Error, ValueError, msgspec.MsgspecError) as error:
+    except (binascii.Error, ValueError, RecursionError, msgspec.MsgspecError) as error:
         raise Unreadable(f"the game day's drill cannot be read: {error}") from None

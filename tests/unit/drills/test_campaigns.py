@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 from pathlib import Path
 from typing import Literal, cast
@@ -19,6 +20,7 @@ from drills.campaigns.progress import CampaignProgress
 from drills.catalogue.reader import BadDefinition
 from drills.control.outcomes import Outcome
 from drills.files import checked
+from drills.gamedays.desk import GameDays
 from drills.running.orders import Orders
 from drills.running.underway import Underway
 from schemas.codec import Encoding
@@ -155,6 +157,44 @@ def test_a_campaign_waits_for_the_system_wherever_its_runner_is(
     campaigns.resume([Outcome(accepted, Encoding.JSON)])
     campaigns._free_since -= progress.campaign.pause_s
     assert [command.drill_id for command in campaigns.due()] == (["c.1"] if begins else [])
+
+
+@pytest.mark.parametrize(
+    "campaign",
+    [
+        '{"title": "t", "why": "w", "random": {"drills": [], "count": 3}}',
+        '{"title": "t", "why": "w", "random": {"drills": ["worker-kill"], "count": 1000000000}}',
+        '{"title": "t", "why": "w", "steps": [{}]}',
+        '{"title": "t", "why": "w", "random": ' + '{"drills":' * 50_000,
+        '{"x": ' + "[" * 50_000 + "]" * 50_000 + "}",
+        "[]",
+        "",
+    ],
+    ids=["no drills", "a thousand million", "an empty step", "deep", "deep in an unknown field", "no campaign", "none"],
+)
+def test_a_forged_campaign_ends_no_runner(campaign: str) -> None:
+    """Any client may write such an event. A runner that ended of it would end at every start."""
+    forged = msgspec.structs.replace(progress_of(series(1)).accepted, params={"campaign": campaign})
+    campaigns = Campaigns(SETTINGS, Underway(SETTINGS, cast("Orders", PaperOrders(SETTINGS)), print))
+    campaigns.resume([Outcome(forged, Encoding.JSON)])
+    assert campaigns.due() == []
+    ((last, _),) = campaigns.events()
+    assert (last.phase, "cannot go on with it" in (last.reason or "")) == ("aborted", True)
+
+
+@pytest.mark.parametrize(
+    "sealed",
+    ['{"x": ' + "[" * 50_000 + "]" * 50_000 + "}", '{"drill": 7}', "\x00"],
+    ids=["deep", "a number", "no text"],
+)
+def test_a_forged_game_day_ends_no_runner(sealed: str) -> None:
+    accepted = DrillEvent(drill_id="g", drill="gameday", phase="accepted", at=0)
+    text = base64.b64encode(sealed.encode()).decode()
+    game_days = GameDays(SETTINGS)
+    game_days.resume([Outcome(msgspec.structs.replace(accepted, params={"sealed": text}), Encoding.JSON)])
+    assert game_days.due() == []
+    ((last, _),) = game_days.events()
+    assert last.phase == "rejected"
 
 
 def test_our_campaigns_are_right(state: Path) -> None:
