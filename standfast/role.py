@@ -72,7 +72,13 @@ class Role:
         command = [sys.executable, "-P", "-m", "standfast.role_process", self._module]
         self._process = start_child(command, signal.SIGTERM, None, environment)
         self._deaths.started()
-        descriptor = os.pidfd_open(self._process.pid)
+        try:
+            descriptor = os.pidfd_open(self._process.pid)
+        except OSError:  # its end could not be noticed, and another would be started beside it
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+            raise
         asyncio.get_running_loop().add_reader(descriptor, self._ended, descriptor)
         self._stillness = Stillness(self._process.pid, pulse)
         self._look(self._process, self._stillness)
