@@ -8,6 +8,7 @@ from typing import cast
 
 from confluent_kafka import Consumer, TopicPartition
 
+from consumers.requests.admission import origin_of
 from schemas.times import record_ms
 from standfast.core import clients
 from standfast.core.consumed import Consumed
@@ -64,7 +65,4 @@ class Erasures:
 
 
 def _is_ours(message: Consumed) -> bool:
-    try:
-        return MARK in (message.headers() or ())
-    except UnicodeDecodeError:  # a header name that is not UTF-8 is not ours
-        return False
+    return MARK in origin_of(message).headers  # none if a header's name is not UTF-8

@@ -30,7 +30,7 @@ CODECS: dict[str, tuple[int, Callable[[bytes], bytes]]] = {
 class RawRecord:
     """One record of a batch."""
 
-    value: bytes
+    value: bytes | None
     key: bytes | None = None
     headers: Sequence[tuple[bytes, bytes]] = ()
 

@@ -170,6 +170,23 @@ def test_a_profile_that_somebody_deletes_stays_deleted(shop: ShopSystem) -> None
     profiles.close()
 
 
+def test_a_deletion_with_a_header_name_that_is_no_text_is_followed(shop: ShopSystem, admin: AdminClient) -> None:
+    """confluent-kafka raises SystemError for such a header, which ended the stream processor."""
+    profiles = shop.read("profiles")
+    shop.send(purchase("odd-erased", "before"), key="odd-erased")
+    wait_until(lambda: profiles.items_of("odd-erased") == ["before"], 90, what="first profile")
+    partition = next(message.partition() for message in profiles.seen if message.key() == b"odd-erased")
+    send(admin, f"{shop.prefix}profiles", partition or 0, batch([RawRecord(None, b"odd-erased", _ODD)]))
+    wait_until(lambda: profiles.items_of("odd-erased") == [] and len(profiles.seen) > 1, what="the deletion")
+    deletions = [None, None]  # the test's, and the one that the stream processor writes when it reads it
+    wait_until(
+        lambda: [message.value() for message in profiles.more() if message.key() == b"odd-erased"][1:] == deletions,
+        90,
+        what="the stream processor's own deletion",
+    )
+    profiles.close()
+
+
 def test_partitions_added_to_interactions_alone_are_read_within_ten_seconds(
     shop: ShopSystem, admin: AdminClient
 ) -> None:
