@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import cast
@@ -147,7 +148,7 @@ def _catch_up(
 
 
 def _published_until(consumer: Consumer, topic: str, stop: threading.Event) -> dict[str, int]:
-    codec, ends = Codec(), dict[str, int]()
+    codec, ends, now = Codec(), dict[str, int](), time.time_ns() // 1_000_000
     tails = [_tail(consumer, topic, partition) for partition in _partitions(consumer, topic)]
     for message in _to_the_end(consumer, tails, stop):
         try:
@@ -155,7 +156,8 @@ def _published_until(consumer: Consumer, topic: str, stop: threading.Event) -> d
         except SchemaError as error:
             _log.warning("not a window", topic=topic, offset=message.offset(), reason=str(error))
             continue
-        ends[window.topic] = max(window.end, ends.get(window.topic, 0))
+        if window.end <= now:  # nobody publishes a window before its end: another client wrote it
+            ends[window.topic] = max(window.end, ends.get(window.topic, 0))
     return ends
 
 
