@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Protocol
 
+import msgspec
 from confluent_kafka import KafkaError, KafkaException, Producer
 from confluent_kafka.admin import AdminClient
 
-from drills.control.events import FINAL
+from drills.control.events import FINAL, now_ms
 from drills.control.outcomes import Outcomes
 from drills.control.reader import TOPIC
 from schemas.codec import Codec, Encoding
@@ -64,12 +65,14 @@ def ask(
 ) -> DrillEvent | None:
     """Sends an order and returns its answer, None if no runner answers in time. Raises ClusterError.
 
+    The order is valid only while its answer is waited for: what nobody has answered must not be carried out later.
     `begins`: the order begins something, and its first event is the answer; else the final one.
     """
     _refuse_if_away(settings, reach_s)
     outcomes = Outcomes(settings, Codec(), "standfast-drill-order")
     try:
         outcomes.go_to_end()
+        command = msgspec.structs.replace(command, valid_until=now_ms() + round(within_s * 1000))
         send(command, command.drill_id or "", settings, signer, reach_s)
         events = outcomes.following(command.drill_id or "", within_s)
         return next((event for event in events if begins or event.phase in FINAL), None)

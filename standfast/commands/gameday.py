@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from standfast.commands.drill_safety import By, Sign, login, order, print_answer
 from standfast.commands.options import Config, settings_from, stderr
+
+if TYPE_CHECKING:
+    from schemas.records import DrillCommand
+    from standfast.core.settings import Settings
 
 app = typer.Typer(no_args_is_help=True, help="A drill for people: announced, not named; takes the time they need.")
 Team = Annotated[str | None, typer.Option("--team", metavar="TEAM", help="Whose team.")]
@@ -29,9 +33,17 @@ def start(
     """
     import msgspec
 
+    from standfast.core.errors import Interrupted, NoAnswer
+
     command = order({"gameday": "start", "drill": ",".join(drills or ()) or None, "requested_by": by or login()})
     command = msgspec.structs.replace(command, seed=seed)
-    print_answer(command, settings_from(config), sign, begins=True)
+    settings = settings_from(config)
+    try:
+        print_answer(command, settings, sign, begins=True)
+    except NoAnswer as error:
+        raise NoAnswer(f"{error}; {_called_off(command, settings)}") from None
+    except KeyboardInterrupt:
+        raise Interrupted(f"{command.drill_id} was interrupted; {_called_off(command, settings)}") from None
     stderr().print(f"this is {command.drill_id}; it ends with: standfast gameday end", markup=False)
 
 
@@ -72,6 +84,17 @@ def end(by: By = None, sign: Sign = None, config: Config = None) -> None:
     Example: standfast gameday end
     """
     _say("end", None, by, None, sign, config)
+
+
+def _called_off(command: DrillCommand, settings: Settings) -> str:
+    """Aborts a game day whose caller gives up, and returns in words what became of it; raises ClusterError."""
+    from drills.control.sending import send
+    from schemas.records import DrillCommand
+    from standfast.core.processes.locating import located
+
+    drill_id = command.drill_id or ""
+    send(DrillCommand(abort=drill_id, requested_by=command.requested_by), drill_id, located(settings))
+    return f"it was called off, and nothing of it begins later; see: standfast drill report {drill_id}"
 
 
 def _say(action: str, text: str | None, by: str | None, team: str | None, sign: Sign, config: Config) -> None:

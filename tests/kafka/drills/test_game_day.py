@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -75,6 +78,26 @@ def test_a_game_day_whose_drill_is_refused_ends_at_once_and_one_that_is_ended_st
         stage.order(abort="g")
         assert stage.last("g.drill").phase == "aborted"
         assert wait_until(lambda: stage.last("g").phase == "completed", what="the end of the game day")
+
+
+def test_a_game_day_that_nobody_has_answered_does_not_begin_later(stage: DrillStage) -> None:
+    """The command gave up after 10 s, and a runner that came within a minute struck all the same."""
+    environment = {**os.environ, "STANDFAST_KAFKA__TOPIC_PREFIX": stage.settings.kafka.topic_prefix}
+    environment["KAFKA_BOOTSTRAP_SERVERS"] = stage.settings.kafka.bootstrap_servers
+    call = [sys.executable, "-m", "standfast", "gameday", "start", "worker-kill"]
+    with SmallSystem(stage.settings) as system:
+        before = system.pids()
+        done = subprocess.run(call, env=environment, capture_output=True, text=True, timeout=120, check=False)
+        assert done.returncode != 0
+        assert "no drill runner answered" in done.stderr
+        assert "it was called off, and nothing of it begins later" in done.stderr
+        with runner_in_a_thread(stage.settings):
+            stage.order(drill="none", drill_id="behind")
+            stage.last("behind")
+            events = [outcome.event for outcome in stage.outcomes() if outcome.event.drill_id != "behind"]
+        assert [(event.drill, event.phase) for event in events] == [("gameday", "rejected"), ("abort", "rejected")]
+        assert "nothing is begun" in (events[0].reason or "")
+        assert system.pids() == before
 
 
 def test_times_are_the_first_after_the_fault_and_survive_as_fields() -> None:
