@@ -8,6 +8,7 @@ import math
 import time
 from pathlib import Path
 
+import msgspec
 import pytest
 from rich.console import Console
 
@@ -120,6 +121,16 @@ def test_the_gauge_is_one_while_the_fault_lasts(last: DrillEvent) -> None:
     assert gauge._value.get() == 1
     fault_window.note(last)
     assert gauge._value.get() == 0
+
+
+def test_a_made_up_name_makes_no_series_of_its_own() -> None:
+    """Whoever may write to drills.control could otherwise fill the memory of Prometheus."""
+    for name in ("made-up-1", "made-up-2", "\x1b[2J"):
+        fault_window.note(msgspec.structs.replace(event("injected", injected="passed"), drill=name))
+    labels = {sample.labels["drill"] for sample in telemetry.DRILL_FAULT.collect()[0].samples}
+    assert not {name for name in labels if "made-up" in name or "\x1b" in name}
+    assert telemetry.DRILL_FAULT.labels("other")._value.get() == 1
+    fault_window.note(msgspec.structs.replace(event("completed"), drill="made-up-1"))
 
 
 def test_the_dashboard_marks_the_windows_of_drills() -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from standfast.core import status
+from standfast.core.errors import ClusterError
 from standfast.core.processes import deaths, role_word
 from standfast.core.processes.deaths import Deaths
 from standfast.core.settings import Settings
@@ -84,6 +85,25 @@ def test_a_system_whose_role_keeps_ending_is_degraded() -> None:
     supervisor._roles.append(_Failing())  # type: ignore[arg-type]
     system_status = supervisor._status()
     assert (system_status.state, system_status.detail) == ("degraded", "stream keeps ending: why")
+
+
+@pytest.mark.usefixtures("state")
+def test_the_end_of_up_says_what_kept_ending() -> None:
+    """Its exit code was 0 after a stream processor had ended of the same error for hours."""
+    supervisor = Supervisor(Settings(), (), (), embedded=False)
+
+    async def stopped() -> None:
+        async def nothing() -> None:
+            return
+
+        supervisor._start = nothing  # type: ignore[method-assign]
+        supervisor._role_rows = lambda: [_Failing().status()]  # type: ignore[method-assign]
+        asyncio.get_running_loop().call_later(0.1, supervisor._stop.set)
+        await asyncio.wait_for(supervisor._main(), 30)
+
+    with pytest.raises(ClusterError, match="stream keeps ending: why") as ended:
+        asyncio.run(stopped())
+    assert ended.value.exit_code == 1
 
 
 @pytest.mark.usefixtures("state")
