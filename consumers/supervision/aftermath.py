@@ -42,6 +42,7 @@ class Aftermath:
         self._outside = OutsideKills()
         self._admin: AdminClient | None = None
         self._being_fenced: set[str] = set()
+        self._topic_ids: dict[str, str] = {}
 
     def prepare(self, member: Member) -> None:
         """Connects, in the background, the client that will fence this process when it dies."""
@@ -130,6 +131,17 @@ class Aftermath:
                 loop.call_soon_threadsafe(self._identified, topic, topic_id, changed)
 
     def _identified(self, topic: str, topic_id: str, changed: Callable[[], None]) -> None:
+        before = self._topic_ids.get(topic, topic_id)
+        self._topic_ids[topic] = topic_id
+        if before != topic_id:
+            # librdkafka goes on at the old topic's offset if the new topic has that many records by then. Nobody knows
+            # afterwards which records were passed over.
+            _log.warning(
+                "a request topic was deleted and made again; its first requests may be unanswered",
+                topic=topic,
+                before=before,
+                now=topic_id,
+            )
         if self._suspects.identify(topic, topic_id):
             changed()
 
