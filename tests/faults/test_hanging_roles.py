@@ -21,7 +21,7 @@ from standfast.core.settings import KafkaSettings, MetricsSettings, Settings
 from standfast.core.status import RoleStatus
 from standfast.role import Role
 
-_ROLES = ("profiles", "stream", "drills")
+_ROLES = ("profiles", "stream", "drills", "agent")
 _SILENT_S = 20.0  # instead of a minute, so that the test is shorter
 
 
@@ -55,7 +55,7 @@ def test_a_role_that_hangs_is_said_then_killed_and_started_again(
         for role in roles.values():
             role.start()
         try:
-            await until(lambda: all(role.status().state == "running" for role in roles.values()), "three roles")
+            await until(lambda: all(role.status().state == "running" for role in roles.values()), "all roles")
             before = {name: role.status() for name, role in roles.items()}
             reported: dict[str, RoleStatus] = {}
             for row in before.values():
@@ -74,7 +74,7 @@ def test_a_role_that_hangs_is_said_then_killed_and_started_again(
                 assert reported[name].pid == before[name].pid
                 assert "made no step for" in role.status().ended
                 assert (role.status().restarts, before[name].restarts) == (1, 0)
-            await until(lambda: all(role.status().state == "running" for role in roles.values()), "three roles again")
+            await until(lambda: all(role.status().state == "running" for role in roles.values()), "all roles again")
         finally:
             await stopped(roles)
 
