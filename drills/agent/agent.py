@@ -16,6 +16,7 @@ from drills.agent.current_runner import CurrentRunner
 from drills.agent.files import FaultIntent
 from drills.agent.held_fault import HeldFault, left_behind
 from drills.agent.messages import (
+    PARTITION,
     TOPIC,
     FaultName,
     FaultOrder,
@@ -129,8 +130,8 @@ class FaultAgent:
     def _open(self) -> bool:
         """Reads the topic from its beginning, for who the runner is; older orders than this agent are not obeyed."""
         try:
-            _, end = self._consumer.get_watermark_offsets(TopicPartition(self._topic, 0), timeout=_ASK_S)
-            self._consumer.assign([TopicPartition(self._topic, 0, 0)])
+            _, end = self._consumer.get_watermark_offsets(TopicPartition(self._topic, PARTITION), timeout=_ASK_S)
+            self._consumer.assign([TopicPartition(self._topic, PARTITION, 0)])
         except KafkaException as exception:
             self._tell_trouble(error_of(exception).str())
             return False
@@ -207,7 +208,7 @@ class FaultAgent:
     def _tell(self, report: FaultReport, and_wait: bool = False) -> None:
         """Writes the report; called from the faults' threads too. While Kafka is down, newer reports follow."""
         try:
-            self._producer.produce(self._topic, encoded(report), key_of(report))
+            self._producer.produce(self._topic, encoded(report), key_of(report), PARTITION)
             if and_wait:
                 self._producer.flush(_JOIN_S)
         except (KafkaException, BufferError) as error:

@@ -1,4 +1,4 @@
-"""What the drill runner and the fault agents write to `drills.orders`, one partition, compacted by key.
+"""What the drill runner and the fault agents write to `drills.orders`, all to its first partition, compacted by key.
 
 The runner writes one order per fault and writes it anew when it changes; the agent of the order's host writes one
 report per fault. Both describe a state, not an event: whoever misses a record goes by the next one. A runner also
@@ -18,6 +18,7 @@ from drills.evidence.verdict import Finding
 from drills.faults.injector import Aim, Target
 
 TOPIC = "drills.orders"
+PARTITION = 0  # named by who writes: if somebody adds partitions, a key would choose another, which nobody reads
 LIFE_KEY = b"runner"
 LIFE_EVERY_S = 1.0  # between two signs of life of the runner
 _REPORT = "/report"

@@ -20,6 +20,7 @@ from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 from drills.agent.messages import (
     LIFE_EVERY_S,
     LIFE_KEY,
+    PARTITION,
     TOPIC,
     FaultName,
     FaultOrder,
@@ -215,14 +216,14 @@ class Orders:
 
     def _produce(self, key: bytes, value: bytes | None) -> None:
         try:
-            self._producer.produce(self._topic, value, key)
+            self._producer.produce(self._topic, value, key, PARTITION)
         except (KafkaException, BufferError) as error:
             _log.warning("an order cannot be written yet", topic=self._topic, error=str(error))
 
     def _open(self) -> None:
         """Reads the topic to its end. Raises StoppedWaiting."""
         end = self._end_offset()
-        place = TopicPartition(self._topic, 0, 0)
+        place = TopicPartition(self._topic, PARTITION, 0)
         self._consumer.assign([place])
         deadline = time.monotonic() + _ASK_S
         while self._consumer.position([place])[0].offset < end and time.monotonic() < deadline:
@@ -233,7 +234,7 @@ class Orders:
         while True:
             role_word.beat()
             try:
-                low, end = self._consumer.get_watermark_offsets(TopicPartition(self._topic, 0), timeout=_ASK_S)
+                low, end = self._consumer.get_watermark_offsets(TopicPartition(self._topic, PARTITION), timeout=_ASK_S)
             except KafkaException as exception:
                 self._outage.wait(error_of(exception).str())
             else:

@@ -25,6 +25,7 @@ from schemas.codec import Codec, Encoding
 from schemas.records import DrillEvent
 from standfast.core.errors import DrillError
 from standfast.core.settings import KafkaSettings, Settings
+from tests.support.desk import Desk
 from tests.support.drill_stage import DrillStage, RunnerProcess, agent_in_a_thread, runner_in_a_thread
 from tests.support.small_system import SmallSystem
 from tests.support.toys import toy_fault
@@ -152,6 +153,15 @@ def test_a_dry_run_names_its_target_in_the_encoding_of_the_command_and_touches_n
     assert last.target["worker"] == "search-1"
     assert {outcome.encoding for outcome in stage.outcomes()} == {Encoding.AVRO}
     assert system.pids() == before
+
+
+def test_orders_reach_the_agents_also_where_somebody_added_partitions(stage: DrillStage, system: SmallSystem) -> None:
+    """Orders went to the partition that their key chose, and agents read the first: every drill was rejected."""
+    Desk(stage.settings).grow("drills.orders", 5)
+    with RunnerProcess(stage.settings):
+        for number in range(3):
+            stage.order(drill="worker-kill", drill_id=f"d{number}", dry_run=True)
+            assert stage.last(f"d{number}").phase == "completed"
 
 
 def test_the_bare_word_from_a_console_is_a_drill_with_all_defaults(stage: DrillStage, system: SmallSystem) -> None:
