@@ -8,7 +8,7 @@ from typing import cast
 
 from confluent_kafka import Consumer, TopicPartition
 
-from consumers.requests.admission import origin_of
+from consumers.requests.admission import headers_of
 from schemas.times import record_ms
 from standfast.core import clients
 from standfast.core.consumed import Consumed
@@ -65,4 +65,7 @@ class Erasures:
 
 
 def _is_ours(message: Consumed) -> bool:
-    return MARK in origin_of(message).headers  # none if a header's name is not UTF-8
+    try:
+        return MARK in (headers_of(message) or ())
+    except (SystemError, UnicodeError):  # a header's name is not UTF-8
+        return False

@@ -160,13 +160,13 @@ class Admission:
 # For a header name that is not UTF-8 confluent-kafka returns a value *and* leaves an exception set. Called through
 # `methodcaller` that is raised at once (SystemError); a plain call, once the code has run often, raises it somewhere
 # later.
-_headers = operator.methodcaller("headers")
+headers_of = operator.methodcaller("headers")
 
 
 def origin_of(message: Consumed) -> Origin:
     """The origin of a consumed message."""
     try:
-        headers = list(_headers(message) or ())
+        headers = list(headers_of(message) or ())
     except (SystemError, UnicodeError):  # from confluent-kafka, for a header name that is not UTF-8
         headers = None
     size = len(message)
