@@ -52,7 +52,8 @@ def _contender(contender: Contender) -> str:
 
 
 def _precision(settings: Settings) -> str:
-    half = has_bf16(torch_device(settings.service("search").device))
+    search = settings.service("search")
+    half = search.precision == "auto" and has_bf16(torch_device(search.device))
     return "the encoder in bfloat16 for everyone" if half else "the encoder in float32 for everyone"
 
 

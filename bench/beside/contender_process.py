@@ -155,6 +155,7 @@ def _task(contender: Contender, settings: Settings, served: Service, home: Path,
         group=f"{settings.kafka.topic_prefix}{contender.name}",
         port=port,
         as_usual=contender.as_usual,
+        precision=settings.service(served.name).precision,
     ).argument()
 
 

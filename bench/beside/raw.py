@@ -33,11 +33,11 @@ class Raw:
 
 
 @contextmanager
-def raw(service: str, device: str, home: Path) -> Iterator[Raw]:
+def raw(service: str, device: str, precision: str, home: Path) -> Iterator[Raw]:
     """The active model of the state folder `home`, loaded and warm, on one torch thread."""
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
-    process = context.Process(target=_serve, args=(theirs, service, device, str(home)), daemon=True)
+    process = context.Process(target=_serve, args=(theirs, service, device, precision, str(home)), daemon=True)
     process.start()
     theirs.close()
     try:
@@ -61,13 +61,13 @@ def _received(pipe: Connection) -> Timings:
     return timings
 
 
-def _serve(pipe: Connection, service: str, device: str, home: str) -> None:
+def _serve(pipe: Connection, service: str, device: str, precision: str, home: str) -> None:
     """The process's main function: sends an empty `Timings` once the model is warm, then computes until killed."""
     leave_interrupts_to_parent()
     os.environ |= {"STANDFAST_HOME": home, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
     from bench.peers.computing import loaded, query
 
-    model = loaded(service, device)
+    model = loaded(service, device, precision)
     pipe.send(Timings())
     with contextlib.suppress(EOFError, BrokenPipeError):
         while True:

@@ -90,8 +90,8 @@ def measured_rounds(
     gc.collect()
     gc.freeze()  # else a collection visits the shop and all requests while one is in flight, which takes 50 ms
     served = service(name, environment.settings)
-    device = environment.settings.service(served.name).device
-    with raw(name, device, environment.home) as raw_limit:
+    options = environment.settings.service(served.name)
+    with raw(name, options.device, options.precision, environment.home) as raw_limit:
         for number in range(1, rounds + 1):
             for contender in contenders:
                 tell(f"{name}, round {number} of {rounds}: {contender.name}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -28,6 +28,14 @@ def all_command(
             "--against", metavar="NAMES", help="Peers to measure beside it, such as litserve-usual; raw: none."
         ),
     ] = "raw",
+    precision: Annotated[
+        Literal["auto", "float32"] | None,
+        typer.Option(
+            "--precision",
+            metavar="PRECISION",
+            help="float32: as on a processor without bfloat16, for everyone that is measured.",
+        ),
+    ] = None,
     as_json: AsJson = False,
     config: Config = None,
 ) -> None:
@@ -49,7 +57,10 @@ def all_command(
     def tell(line: str) -> None:
         progress.print(line, markup=False, soft_wrap=True)
 
-    report = measured(settings_from(config), rows, against, quick, tell)
+    settings = settings_from(config)
+    if precision is not None:
+        settings = settings.for_all_services(precision=precision)
+    report = measured(settings, rows, against, quick, tell)
     if as_json:
         typer.echo(msgspec.json.encode(report))
     else:

@@ -26,7 +26,7 @@ def kind(service: str) -> type[Request]:
     return cast("type[Request]", resolved(spec_of(service).request))
 
 
-def loaded(service: str, device: str, *, as_usual: bool = False) -> Model[Any]:
+def loaded(service: str, device: str, precision: str = "auto", *, as_usual: bool = False) -> Model[Any]:
     """The active model, warm, on one thread, as in a Standfast worker; `as_usual`: with the encoder of transformers."""
     import torch
 
@@ -35,7 +35,7 @@ def loaded(service: str, device: str, *, as_usual: bool = False) -> Model[Any]:
     from models.search.model import HybridSearch
 
     torch.set_num_threads(1)
-    model: Model[Any] = load(service, device=device)
+    model: Model[Any] = load(service, device=device, precision=precision)
     if as_usual and isinstance(model, HybridSearch):
         model = usual(model)
     model.warm_up()
@@ -46,7 +46,7 @@ class Computing:
     """The model in this process, which turns requests into answers."""
 
     def __init__(self, task: Task) -> None:
-        self._model = loaded(task.service, task.device, as_usual=task.as_usual)
+        self._model = loaded(task.service, task.device, task.precision, as_usual=task.as_usual)
         task.computes_here()
 
     def results(self, requests: Sequence[Request]) -> list[Result]:

@@ -25,6 +25,7 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     group: str = ""
     port: int = 0
     as_usual: bool = False
+    precision: str = "auto"
 
     def argument(self) -> str:
         """The task as a command-line argument."""

@@ -176,16 +176,16 @@ def main(arguments: list[str]) -> int:
     configured = settings.load()
     logs.configure(configured.log, f"{name}-nursery")
     served = service(name, configured)
-    device = configured.service(name).device
+    device, precision = configured.service(name).device, configured.service(name).precision
     supervisor = socket.socket(fileno=int(channel))
     try:
         from models.loading import load
 
         if worker:
             served = replace(served, workers=int(worker[1]))
-            return process.start(worker[0], supervisor, served, load(name, int(version), "cuda"), configured)
+            return process.start(worker[0], supervisor, served, load(name, int(version), "cuda", precision), configured)
         devices = visible(device) if uses_cuda(device) else []
-        model = None if devices else load(name, int(version), "cpu")
+        model = None if devices else load(name, int(version), "cpu", precision)
     except StandfastError as error:
         _log.error("the model cannot be loaded", service=name, reason=str(error))
         send(supervisor, Failed(str(error)[:2000]))

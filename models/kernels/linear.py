@@ -51,8 +51,18 @@ def padded_rows(rows: int) -> int:
 SIZES = sorted({padded_rows(rows) for rows in range(2, 257)})  # from an empty text, [CLS] [SEP], to a full chunk
 
 
+_allowed = {"bf16": True}
+
+
+def only_float32() -> None:
+    """Keeps what this process loads from now on from bfloat16, so that answers and figures are those of any machine."""
+    _allowed["bf16"] = False
+
+
 def serving_dtype(device: torch.device) -> torch.dtype:
     """The fastest precision for linear layers on this device; float16 on CUDA devices older than 8.0."""
+    if not _allowed["bf16"]:
+        return torch.float32
     if device.type == "cuda" and torch.cuda.get_device_capability(device) < (8, 0):
         return torch.float16
     return torch.bfloat16 if has_bf16(device) else torch.float32

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from standfast.commands.options import AsJson, print_json, stdout
+from standfast.commands.options import AsJson, print_json, stderr, stdout
 
 
 def register(app: typer.Typer) -> None:
@@ -35,6 +35,9 @@ def schedules(as_json: AsJson = False) -> None:
                 for name, one in found.items()
             ]
         )
+        return
+    if not found:
+        stderr().print(f"there is no schedule in {SCHEDULES.own()}", soft_wrap=True, markup=False)
         return
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in ("schedule", "runs", "cron", "next"):

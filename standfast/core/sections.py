@@ -64,3 +64,4 @@ class ServiceSettings(Section):
     max_wait_ms: MaxWait = 0
     order: Order = "arrival"
     device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
+    precision: Literal["auto", "float32"] = Field("auto", description="auto: bfloat16 where the processor has it")

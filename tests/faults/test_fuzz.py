@@ -45,7 +45,8 @@ DEAD_LETTERS = tuple(
 )
 FOREIGN_RESULTS = ("search.results", "recommend.results")
 _READ_BESIDES = ("interactions", "profiles", "drills.control", "drills.results", *FOREIGN_RESULTS)
-NO_PROGRESS_S = 240.0  # the test fails after this time without progress
+NO_PROGRESS_S = 120.0  # the test fails after this time without progress
+pytestmark = pytest.mark.timeout(900)
 # Removed from the environment: the system refuses to start with a STANDFAST_ variable that is no setting.
 MANY = int(os.environ.pop("STANDFAST_FUZZ_RECORDS", "1000000"))
 SEED = int(os.environ.pop("STANDFAST_FUZZ_SEED", "10"))
@@ -210,7 +211,11 @@ def _accounted(toys: Toys, sender: Sender, accounts: Accounts) -> None:
             del unanswered[number]
         return len(unanswered)
 
-    _progressing(left, lambda: f"requests without an answer: {dict(list(unanswered.items())[:20])}")
+    def stuck() -> str:
+        log = "".join(list(_log(toys))[-60:])
+        return f"requests without an answer: {dict(list(unanswered.items())[:20])}\n{toys.status()}\n{log}"
+
+    _progressing(left, stuck)
     _progressing(lambda: _behind(toys, "stream", "interactions"), lambda: "interactions not committed")
     _progressing(lambda: _behind(toys, "drills", "drills.control"), lambda: "commands not committed")
 

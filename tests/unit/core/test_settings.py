@@ -242,6 +242,7 @@ _OTHER: dict[str, object] = {
     **{f"{name}.max_workers": 9 for name in NAMES},
     **{f"{name}.order": "newest" for name in NAMES},
     **{f"{name}.device": "cuda:1" for name in NAMES},
+    **{f"{name}.precision": "float32" for name in NAMES},
 }
 
 
