@@ -45,7 +45,7 @@ def cranfield() -> Collection:
     queries = dict(enumerate(_QUERY.findall(_text(folder / "cran.qry.xml.gz")), 1))
     rows = (line.split() for line in _text(folder / "cranqrel.trec.txt.gz").splitlines())
     judged = ((query, document, grade) for query, _, document, grade in rows)
-    texts = [f"{title} {text}" for _, title, text in documents]
+    texts = [f"{title.strip()}. {text.strip()}" for _, title, text in documents]
     by_number = {str(number): text for number, text in queries.items()}
     return _collection("Cranfield", [number for number, _, _ in documents], texts, by_number, judged)
 

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from models.base import SearchQuery
 from models.data.catalogue import Catalogue
+from models.data.judgements import Judgements
 from models.data.text import plain
 from models.encoder.model import Encoder, estimate_tokens, load_encoder
 from models.kernels.device import in_halves
@@ -29,10 +30,10 @@ from models.search.languages import detected
 from models.search.lexical import build_lexical, load_lexical
 from models.search.ranking import Ranking
 from models.search.recall import choose_probes
+from models.search.tuning import LEXICAL_WEIGHT, learnt_weight
 from schemas.records import Item
 from standfast.core.errors import IntegrityError
 
-LEXICAL_WEIGHT = 0.5
 EXACT_UP_TO = 200_000  # products; docs/adr/0006
 _CPU = torch.device("cpu")
 _CODE, _TITLE = 2.0, 1.5  # scores of products whose code or title equals the query; others have at most 1
@@ -117,27 +118,32 @@ def build_search(
     *,
     exact: bool = False,
     exact_up_to: int = EXACT_UP_TO,
+    judgements: Judgements | None = None,
 ) -> dict[str, float]:
     """Writes a search model's files and returns its metrics; `vectors` [len(catalogue), width] are in its order.
 
     `exact` makes the encoder serve in float32. A catalogue of more than `exact_up_to` products gets an inverted file;
-    raises ModelError when its recall is too low.
+    raises ModelError when its recall is too low. The weight of words is learnt from `judgements`, if there are any.
     """
-    arrays, measured = {"vectors": vectors.cpu()}, {}
+    arrays, measured, weight = {"vectors": vectors.cpu()}, dict[str, float](), LEXICAL_WEIGHT
     if len(catalogue) > exact_up_to:
         catalogue, arrays = _sorted_by_cell(catalogue, arrays["vectors"].to(serving_dtype(_CPU)))
     code = detected(catalogue.texts)
     build_lexical(catalogue.texts, folder / _LEXICAL, catalogue.item_ids, code, encoder.knows)
     build_exact(catalogue.item_ids, catalogue.titles, folder)
+    if judgements:
+        words = load_lexical(folder / _LEXICAL, len(catalogue), code, encoder.knows)
+        weight, measured = learnt_weight(judgements, catalogue.item_ids, words, arrays["vectors"], encoder)
     config = SearchConfig(
-        catalogue.item_ids, catalogue.titles, encoder.name, encoder.digest, exact=exact, language=code
+        catalogue.item_ids, catalogue.titles, encoder.name, encoder.digest, weight, exact=exact, language=code
     )
     if inverted_file := _inverted_file(arrays):
-        measured = choose_probes(_ranking(config, arrays, folder, encoder), inverted_file, catalogue.titles, encoder)
+        ranking = _ranking(config, arrays, folder, encoder)
+        measured |= choose_probes(ranking, inverted_file, catalogue.titles, encoder)
         config = msgspec.structs.replace(config, probes=int(measured["probes"]))
     save_file({name: array.contiguous() for name, array in arrays.items()}, folder / _VECTORS)
     (folder / _CONFIG).write_bytes(msgspec.json.encode(config))
-    return {"items": float(len(catalogue)), **measured}
+    return {"items": float(len(catalogue)), "lexical_weight": weight, **measured}
 
 
 def load_search(folder: Path, label: str, device: str = "auto") -> HybridSearch:

@@ -15,7 +15,7 @@ from rapidfuzz.distance import OSA
 from models.search.languages import Language
 
 _SHORTEST_PART, _SHORTEST_HEAD, _LONGEST = 3, 4, 40
-_ONE_MISTAKE, _TWO_MISTAKES = 4, 8  # letters of the shortest words in which one and two mistakes are looked for
+_ONE_MISTAKE, _TWO_MISTAKES = 5, 8  # letters of the shortest words in which one and two mistakes are looked for
 _RARE, _TIMES_RARER, _LONG = 2, 10, 6
 
 
