@@ -49,6 +49,7 @@ ENTRIES = (
     Command("models", _HERE + "models", "app", "Train, list, activate, roll back and verify models.", _SHOP),
     Command("catalogue", _HERE + "data", "catalogue", "Load your own products.", _SHOP),
     Command("interactions", _HERE + "data", "interactions", "Load your own views and purchases.", _SHOP),
+    Command("judgements", _HERE + "data", "judgements", "Load which products are wanted for which queries.", _SHOP),
     Command("worker", _HERE + "roles", "worker_app", "Inference workers and their standbys.", _ROLES),
     Command("stream", _HERE + "roles", "stream_app", "The stream processor: profiles and windows.", _ROLES),
     Command("drills", _HERE + "roles", "drills_app", "The drill runner.", _ROLES),

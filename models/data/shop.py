@@ -8,10 +8,14 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
+
 from models.data.catalogue import Catalogue, read_catalogue
 from models.data.interactions import Interactions, read_interactions
+from models.data.judgements import Judgements, read_judgements
 from standfast.core.errors import DataError
 from standfast.core.home import folder
+from standfast.core.keeping import write_whole
 
 _SAMPLE = Path(__file__).parent / "sample"
 _CATALOGUE = ("catalogue.jsonl", "catalogue.jsonl.gz", "catalogue.csv", "catalogue.csv.gz")
@@ -21,7 +25,8 @@ _CATALOGUE = ("catalogue.jsonl", "catalogue.jsonl.gz", "catalogue.csv", "catalog
 class Imported:
     """The outcome of an import: the number of rows now in use, and a line for each reason for which rows were skipped.
 
-    `matched`: how many of the interactions in use are about products of the catalogue in use, None without any.
+    `matched`: how many of the interactions, or judgements, in use are about products of the catalogue in use, None
+    without any.
     """
 
     file: str
@@ -83,6 +88,43 @@ def import_interactions(path: Path) -> Imported:
         hint = "none of them is about the sample's products; load your own with `standfast catalogue load FILE`"
     _replace_file(path, "interactions")
     return Imported(str(path), len(events), tuple(skipped.lines()), matched, hint)
+
+
+def load_judgements() -> Judgements | None:
+    """The judgements of the shop in use; None when it has none. Raises DataError for a damaged file."""
+    path = _judgements_path()
+    if not path.is_file():
+        return None
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Judgements)
+    except msgspec.DecodeError as problem:
+        raise DataError(
+            f"{path} cannot be read ({problem}); load the judgements again with `standfast judgements load`"
+        ) from problem
+
+
+def import_judgements(qrels: Path, queries: Path) -> Imported:
+    """Checks judgements and puts them in use; the previous ones stay until the new ones are complete.
+
+    Raises DataError for files that hold none, and when none is about a product of the catalogue in use.
+    """
+    judgements, skipped = read_judgements(_existing(qrels), _existing(queries))
+    known = set(load_catalogue().item_ids)
+    matched = sum(item_id in known for wanted in judgements.wanted for item_id in wanted)
+    if not matched:
+        raise DataError(
+            f"none of {len(judgements):,} judgements is about a product of the catalogue in use (they name "
+            f"{judgements.wanted[0][0]!r}); nothing was loaded. Load the catalogue they are about first"
+        )
+    try:
+        write_whole(_judgements_path(), msgspec.json.encode(judgements))
+    except OSError as problem:
+        raise DataError(f"{_judgements_path()} could not be written: {problem}; free some space there") from problem
+    return Imported(str(qrels), len(judgements), tuple(skipped.lines()), matched)
+
+
+def _judgements_path() -> Path:
+    return folder("shop") / "judgements.json"
 
 
 def check_match(catalogue: Catalogue, events: Interactions) -> None:

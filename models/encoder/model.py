@@ -86,6 +86,10 @@ class Encoder:
         """Components of one vector."""
         return self._backbone.width
 
+    def knows(self, word: str) -> bool:
+        """Whether a word in lower case is a token of its own, as frequent words of the encoder's language are."""
+        return self._tokenizer.token_to_id(word) is not None
+
     def encode(self, texts: Sequence[str], done: Callable[[int], None] | None = None) -> Tensor:
         """[len(texts), width] unit vectors, float32, on the encoder's device, in the order of `texts`.
 

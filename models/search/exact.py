@@ -11,14 +11,15 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
 from models.data.hash64 import hash64
-from models.search.lexical import key
+from models.search.words import joined_code, key
 
 _FILE = "exact.safetensors"
+_CODE = "\0"  # before a code without its signs: no title begins so
 
 
 @dataclass(frozen=True, slots=True)
 class ExactIndex:
-    """Sorted hashes of all codes and titles, and the index of the product of each: 24 bytes a product.
+    """Sorted hashes of all codes and titles, and the index of the product of each: 36 bytes a product.
 
     Forked workers share the two arrays.
     """
@@ -27,8 +28,14 @@ class ExactIndex:
     indices: NDArray[np.int32]
 
     def find(self, text: str) -> list[int]:
-        """Indices of the products with this code or title, in the catalogue's order, each once."""
-        wanted_hash = hash64(key(text))
+        """Indices of the products with this code or title, in the catalogue's order, each once.
+
+        A code is also found with other signs and blanks than it has: 84029G as `84029 G`.
+        """
+        return self._find(key(text)) or (self._find(_CODE + code) if (code := joined_code(text)) else [])
+
+    def _find(self, name: str) -> list[int]:
+        wanted_hash = hash64(name)
         first = self.hashes.searchsorted(wanted_hash)
         if first == len(self.hashes) or self.hashes[first] != wanted_hash:
             return []
@@ -38,8 +45,10 @@ class ExactIndex:
 
 def build_exact(item_ids: Sequence[str], titles: Sequence[str], folder: Path) -> None:
     """Writes the file that `load_exact` reads."""
-    hashes = np.array([hash64(key(name)) for names in (item_ids, titles) for name in names], np.int64)
-    indices = np.tile(np.arange(len(item_ids), dtype=np.int32), 2)
+    joined = [_CODE + (joined_code(item_id) or key(item_id)) for item_id in item_ids]
+    names = (*map(key, item_ids), *map(key, titles), *joined)
+    hashes = np.array([hash64(name) for name in names], np.int64)
+    indices = np.tile(np.arange(len(item_ids), dtype=np.int32), 3)
     order = np.lexsort((indices, hashes))
     save_file({"hashes": hashes[order], "places": indices[order]}, folder / _FILE)
 

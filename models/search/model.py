@@ -1,8 +1,8 @@
 """Product search: builds a model's files from a catalogue, and loads the model that answers from them.
 
-`models.search.ranking` computes the scores. The weight of BM25 was chosen on SciFact's training queries: nDCG@10 is
-0.7278 on them and 0.732 on its test queries (BM25 alone 0.668, vectors alone 0.648). A query that shares no word with
-any product is ranked by vectors alone. A product whose code or title equals the query comes before all others.
+`models.search.reading` reads the query, `models.search.ranking` computes the scores. BM25 and vectors weigh the same:
+BM25 counts for as much as a product has of the query's words. A query that shares no word with any product is ranked by
+vectors alone. A product whose code or title equals the query comes before all others.
 """
 
 from __future__ import annotations
@@ -19,19 +19,21 @@ from torch import Tensor
 
 from models.base import SearchQuery
 from models.data.catalogue import Catalogue
+from models.data.judgements import Judgements
 from models.data.text import plain
 from models.encoder.model import Encoder, estimate_tokens, load_encoder
 from models.kernels.device import in_halves
 from models.kernels.linear import serving_dtype
 from models.search.exact import ExactIndex, build_exact, load_exact
 from models.search.inverted_file import PRECISION, InvertedFile, build_inverted_file
+from models.search.languages import detected
 from models.search.lexical import build_lexical, load_lexical
 from models.search.ranking import Ranking
 from models.search.recall import choose_probes
+from models.search.tuning import LEXICAL_WEIGHT, learnt_weight
 from schemas.records import Item
 from standfast.core.errors import IntegrityError
 
-LEXICAL_WEIGHT = 0.35
 EXACT_UP_TO = 200_000  # products; docs/adr/0006
 _CPU = torch.device("cpu")
 _CODE, _TITLE = 2.0, 1.5  # scores of products whose code or title equals the query; others have at most 1
@@ -42,6 +44,7 @@ class SearchConfig(msgspec.Struct, frozen=True):
     """A model's `search.json`, beside its arrays.
 
     `exact`: the encoder serves in float32. `probes`: cells read for a query; 0 where all products are compared.
+    `language`: the code of the index's language; "" for a model of a release that knew none.
     """
 
     item_ids: list[str]
@@ -51,6 +54,7 @@ class SearchConfig(msgspec.Struct, frozen=True):
     lexical_weight: float = LEXICAL_WEIGHT
     exact: bool = False
     probes: int = 0
+    language: str = ""
 
 
 class HybridSearch:
@@ -82,9 +86,11 @@ class HybridSearch:
 
     def _answers(self, queries: Sequence[SearchQuery]) -> list[list[Item]]:
         texts = [plain(query.query) for query in queries]
+        readings = [self._ranking.read(text) for text in texts]
         with torch.inference_mode():
             max_k = max(query.k for query in queries)
-            scores, indices = self._ranking.best(texts, self._encoder.encode(texts), max_k)
+            vectors = self._encoder.encode([reading.text for reading in readings])
+            scores, indices = self._ranking.best(readings, vectors, max_k)
         rows = zip(queries, texts, scores, indices, strict=True)
         return [self._answer(self._exact_first(text, v, p), query.k) for query, text, v, p in rows]
 
@@ -112,24 +118,32 @@ def build_search(
     *,
     exact: bool = False,
     exact_up_to: int = EXACT_UP_TO,
+    judgements: Judgements | None = None,
 ) -> dict[str, float]:
     """Writes a search model's files and returns its metrics; `vectors` [len(catalogue), width] are in its order.
 
     `exact` makes the encoder serve in float32. A catalogue of more than `exact_up_to` products gets an inverted file;
-    raises ModelError when its recall is too low.
+    raises ModelError when its recall is too low. The weight of words is learnt from `judgements`, if there are any.
     """
-    arrays, measured = {"vectors": vectors.cpu()}, {}
+    arrays, measured, weight = {"vectors": vectors.cpu()}, dict[str, float](), LEXICAL_WEIGHT
     if len(catalogue) > exact_up_to:
         catalogue, arrays = _sorted_by_cell(catalogue, arrays["vectors"].to(serving_dtype(_CPU)))
-    build_lexical(catalogue.texts, folder / _LEXICAL, catalogue.item_ids)
+    code = detected(catalogue.texts)
+    build_lexical(catalogue.texts, folder / _LEXICAL, catalogue.item_ids, code, encoder.knows)
     build_exact(catalogue.item_ids, catalogue.titles, folder)
-    config = SearchConfig(catalogue.item_ids, catalogue.titles, encoder.name, encoder.digest, exact=exact)
+    if judgements:
+        words = load_lexical(folder / _LEXICAL, len(catalogue), code, encoder.knows)
+        weight, measured = learnt_weight(judgements, catalogue.item_ids, words, arrays["vectors"], encoder)
+    config = SearchConfig(
+        catalogue.item_ids, catalogue.titles, encoder.name, encoder.digest, weight, exact=exact, language=code
+    )
     if inverted_file := _inverted_file(arrays):
-        measured = choose_probes(_ranking(config, arrays, folder), inverted_file, catalogue.titles, encoder)
+        ranking = _ranking(config, arrays, folder, encoder)
+        measured |= choose_probes(ranking, inverted_file, catalogue.titles, encoder)
         config = msgspec.structs.replace(config, probes=int(measured["probes"]))
     save_file({name: array.contiguous() for name, array in arrays.items()}, folder / _VECTORS)
     (folder / _CONFIG).write_bytes(msgspec.json.encode(config))
-    return {"items": float(len(catalogue)), **measured}
+    return {"items": float(len(catalogue)), "lexical_weight": weight, **measured}
 
 
 def load_search(folder: Path, label: str, device: str = "auto") -> HybridSearch:
@@ -144,7 +158,7 @@ def load_search(folder: Path, label: str, device: str = "auto") -> HybridSearch:
             f"{label} was built with encoder {config.encoder} {config.encoder_digest[:12]}…, here it is "
             f"{encoder.digest[:12]}…; run `standfast models train search`"
         )
-    ranking = _ranking(config, _copied(load_file(folder / _VECTORS), encoder.device), folder)
+    ranking = _ranking(config, _copied(load_file(folder / _VECTORS), encoder.device), folder, encoder)
     if encoder.device == _CPU and torch.get_num_threads() == 1:
         with torch.inference_mode():
             ranking.make_kernels()
@@ -160,8 +174,9 @@ def _copied(arrays: Mapping[str, Tensor], device: torch.device) -> dict[str, Ten
     }
 
 
-def _ranking(config: SearchConfig, arrays: Mapping[str, Tensor], folder: Path) -> Ranking:
-    vectors, words = arrays["vectors"], load_lexical(folder / _LEXICAL, len(config.item_ids))
+def _ranking(config: SearchConfig, arrays: Mapping[str, Tensor], folder: Path, encoder: Encoder) -> Ranking:
+    vectors = arrays["vectors"]
+    words = load_lexical(folder / _LEXICAL, len(config.item_ids), config.language, encoder.knows)
     # A GPU compares all products in less time than it reads an inverted file.
     inverted_file = _inverted_file(arrays) if vectors.device == _CPU else None
     return Ranking(vectors, words, config.lexical_weight, inverted_file, config.probes)

@@ -1,6 +1,6 @@
 """Ranks products for a query by one score: BM25 for its words, the cosine of text vectors for its meaning.
 
-    score = w * bm25 / best bm25 of this query + (1 - w) * cosine
+    score = w * bm25 / bm25 of a product that has all words of the query + (1 - w) * cosine
 
 Cosines are computed in bfloat16 where the processor has it. The best `count` and 32 more are then scored again in
 float32: on a million products the first ten were those of a ranking in float32 throughout. Of a catalogue with an
@@ -18,6 +18,7 @@ from torch import Tensor
 
 from models.search.inverted_file import InvertedFile, inner_products
 from models.search.lexical import Lexical
+from models.search.reading import ReadQuery
 
 _SPARE, _TYPED = 32, 500
 _MAX_QUERIES, _MAX_COSINES = 64, 1 << 25  # queries in one matrix product; fewer if their cosines would exceed 64 MB
@@ -41,48 +42,50 @@ class Ranking:
             self._cosines(torch.zeros(size, self._vectors.shape[1]))
             size *= 2
 
-    def best(self, texts: Sequence[str], queries: Tensor, count: int) -> Ranked:
-        """The `count` best products for each of `texts`, whose vectors are `queries` [len(texts), width]."""
-        if self._inverted_file is None:
-            return self.rank_all(texts, queries, count)
-        return self.rank_nearest_cells(texts, queries, count, self._inverted_file, self._probes)
+    def read(self, text: str) -> ReadQuery:
+        """A query in the words of the catalogue, for `best`."""
+        return self._lexical.read(text)
 
-    def rank_all(self, texts: Sequence[str], queries: Tensor, count: int) -> Ranked:
+    def best(self, readings: Sequence[ReadQuery], queries: Tensor, count: int) -> Ranked:
+        """The `count` best products for each of `readings`, whose vectors are `queries` [len(readings), width]."""
+        if self._inverted_file is None:
+            return self.rank_all(readings, queries, count)
+        return self.rank_nearest_cells(readings, queries, count, self._inverted_file, self._probes)
+
+    def rank_all(self, readings: Sequence[ReadQuery], queries: Tensor, count: int) -> Ranked:
         """The same, by the scores of all products."""
         count = min(count, len(self._vectors))
         block = self._queries_at_once()
         parts = [
-            self._block(texts[first : first + block], queries[first : first + block], count)
-            for first in range(0, len(texts), block)
+            self._block(readings[first : first + block], queries[first : first + block], count)
+            for first in range(0, len(readings), block)
         ]
         return [row for part in parts for row in part[0]], [row for part in parts for row in part[1]]
 
     def rank_nearest_cells(
-        self, texts: Sequence[str], queries: Tensor, count: int, inverted_file: InvertedFile, probes: int
+        self, readings: Sequence[ReadQuery], queries: Tensor, count: int, inverted_file: InvertedFile, probes: int
     ) -> Ranked:
         """The same, by the scores of the products of the `probes` nearest cells and of those that BM25 ranks first."""
         count = min(count, len(self._vectors))
-        rows = zip(texts, torch.split(queries, 1), strict=True)
-        ranked_rows = [self._rank_one(text, query, count, inverted_file, probes) for text, query in rows]
+        rows = zip(readings, torch.split(queries, 1), strict=True)
+        ranked_rows = [self._rank_one(reading, query, count, inverted_file, probes) for reading, query in rows]
         return [values for values, _ in ranked_rows], [indices for _, indices in ranked_rows]
 
-    def _block(self, texts: Sequence[str], queries: Tensor, count: int) -> Ranked:
+    def _block(self, readings: Sequence[ReadQuery], queries: Tensor, count: int) -> Ranked:
         cosines, spare = self._cosines(queries), min(count + _SPARE, len(self._vectors))
         if cosines.is_cuda or cosines.numel() <= _CACHED:
-            bm25_shares = torch.from_numpy(self._lexical.scores(texts)).to(cosines.device)
-            bm25_shares /= bm25_shares.amax(dim=1, keepdim=True).clamp_(min=1e-6)
+            bm25_shares = torch.from_numpy(self._lexical.scores(readings)).to(cosines.device)
             indices = cosines.add(bm25_shares, alpha=self._weight).topk(spare, dim=1).indices
             return self._rescored(indices, bm25_shares.gather(1, indices), queries, count)
-        rows = [self._row(text, row, spare) for text, row in zip(texts, cosines, strict=True)]
+        rows = [self._row(reading, row, spare) for reading, row in zip(readings, cosines, strict=True)]
         indices, bm25_shares = (torch.stack(part) for part in zip(*rows, strict=True))
         return self._rescored(indices, bm25_shares, queries, count)
 
-    def _row(self, text: str, cosines: Tensor, count: int) -> tuple[Tensor, Tensor]:
-        """The indices of the best products, and their BM25 as shares of the highest."""
-        bm25 = torch.from_numpy(self._lexical.scores([text]))[0]
-        highest = max(1e-6, float(bm25.max()))
-        indices = cosines.add(bm25, alpha=self._weight / highest).topk(count).indices
-        return indices, bm25[indices] / highest
+    def _row(self, reading: ReadQuery, cosines: Tensor, count: int) -> tuple[Tensor, Tensor]:
+        """The indices of the best products, and their shares of BM25."""
+        bm25_shares = torch.from_numpy(self._lexical.scores([reading]))[0]
+        indices = cosines.add(bm25_shares, alpha=self._weight).topk(count).indices
+        return indices, bm25_shares[indices]
 
     def _cosines(self, queries: Tensor) -> Tensor:
         """[len(queries), n] cosines times their weight.
@@ -96,23 +99,22 @@ class Ranking:
         return min(_MAX_QUERIES, _power_of_two(_MAX_COSINES // len(self._vectors) // 2 + 1))
 
     def _rank_one(
-        self, text: str, query: Tensor, count: int, inverted_file: InvertedFile, probes: int
+        self, reading: ReadQuery, query: Tensor, count: int, inverted_file: InvertedFile, probes: int
     ) -> tuple[list[float], list[int]]:
         query_vector = query[0].to(self._vectors.dtype)
         cells = inverted_file.nearest(query_vector, probes, count)
         cosines, indices = inner_products(query_vector, self._vectors, cells)
-        bm25, highest, typed_indices = self._bm25_best(text)
-        scores = cosines.float().mul_(1 - self._weight).add_(bm25[indices], alpha=self._weight / highest)
+        bm25_shares, typed_indices = self._bm25_best(reading)
+        scores = cosines.float().mul_(1 - self._weight).add_(bm25_shares[indices], alpha=self._weight)
         nearest = indices[scores.topk(min(count + _SPARE, len(indices))).indices]
         candidates = torch.unique(torch.cat([nearest, typed_indices]))[None]
-        values, ranked_rows = self._rescored(candidates, bm25[candidates] / highest, query, count)
+        values, ranked_rows = self._rescored(candidates, bm25_shares[candidates], query, count)
         return values[0], ranked_rows[0]
 
-    def _bm25_best(self, text: str) -> tuple[Tensor, float, Tensor]:
-        """BM25 scores of all products, the highest score, and the indices of the best products."""
-        bm25, matches = map(torch.from_numpy, self._lexical.matches(text))
-        highest = bm25[matches].topk(min(_TYPED, len(matches)))
-        return bm25, float(highest.values[0]) if len(matches) else 1.0, matches[highest.indices]
+    def _bm25_best(self, reading: ReadQuery) -> tuple[Tensor, Tensor]:
+        """BM25 shares of all products, and the indices of the best products."""
+        bm25_shares, matches = map(torch.from_numpy, self._lexical.matches(reading))
+        return bm25_shares, matches[bm25_shares[matches].topk(min(_TYPED, len(matches))).indices]
 
     def _rescored(self, indices: Tensor, bm25_shares: Tensor, queries: Tensor, count: int) -> Ranked:
         """The best `count` of each row of `indices`, by cosines in float32."""

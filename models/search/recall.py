@@ -23,11 +23,12 @@ def choose_probes(
     that shares no word with any product. Raises ModelError when half of the cells are not enough.
     """
     texts = queries(titles)
-    vectors, text_lists = encoder.encode(texts).cpu(), (texts, [""] * len(texts))
-    exact_rankings = [ranking.rank_all(part, vectors, _TOP) for part in text_lists]
+    vectors = encoder.encode(texts).cpu()
+    readings = [ranking.read(text) for text in texts], [ranking.read("")] * len(texts)
+    exact_rankings = [ranking.rank_all(part, vectors, _TOP) for part in readings]
     lowest, half = 0.0, max(1, len(inverted_file) // 2)
     for probes in [*(steps for step in range(40) if (steps := int(16 * 2 ** (step / 2))) < half), half]:
-        rankings = [ranking.rank_nearest_cells(part, vectors, _TOP, inverted_file, probes) for part in text_lists]
+        rankings = [ranking.rank_nearest_cells(part, vectors, _TOP, inverted_file, probes) for part in readings]
         hybrid, vectors_alone = map(recall, rankings, exact_rankings)
         lowest = min(hybrid, vectors_alone)
         if lowest >= RECALL:

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import structlog
 
+from models.data.shop import load_judgements
 from models.encoder.model import load_encoder
 from models.encoder.precision import MOST_LOST, lost_ndcg
-from models.search.model import LEXICAL_WEIGHT, build_search
+from models.search.model import build_search
 from models.training import MetricsAndLineage, Options, Progress, Shop
 
 _log = structlog.get_logger()
@@ -24,7 +25,13 @@ def train(shop: Shop, folder: Path, progress: Progress, options: Options) -> Met
         _log.warning("bfloat16 costs too much quality: this model serves in float32", lost_ndcg_10=round(lost, 4))
     progress.phase("indexing words")
     model = build_search(
-        shop.catalogue, shop.vectors, shop.encoder, folder, exact=exact, exact_up_to=options.exact_up_to
+        shop.catalogue,
+        shop.vectors,
+        shop.encoder,
+        folder,
+        exact=exact,
+        exact_up_to=options.exact_up_to,
+        judgements=load_judgements(),
     )
     metrics = {**model, "precision_lost_ndcg_10": round(lost, 4)}
-    return metrics, shop.lineage(lexical_weight=str(LEXICAL_WEIGHT))
+    return metrics, shop.lineage(lexical_weight=str(model["lexical_weight"]))

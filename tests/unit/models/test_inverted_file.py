@@ -138,10 +138,10 @@ def test_the_ten_best_of_all_are_those_of_float32(
     encoder: Encoder = search_model._encoder
     ranking, texts = search_model._ranking, [f"{title} case" for title in load_catalogue().titles[::40]]
     queries, vectors = encoder.encode(texts), ranking._vectors.float()
-    shared = torch.from_numpy(ranking._lexical.scores(texts))
-    shared /= shared.amax(dim=1, keepdim=True).clamp(min=1e-6)
-    wanted = (0.65 * queries @ vectors.T + 0.35 * shared).topk(10, dim=1).values
-    assert torch.allclose(torch.tensor(ranking.best(texts, queries, 10)[0]), wanted, atol=1e-5)
+    readings = [ranking.read(text) for text in texts]
+    shares = torch.from_numpy(ranking._lexical.scores(readings))
+    wanted = (0.5 * queries @ vectors.T + 0.5 * shares).topk(10, dim=1).values
+    assert torch.allclose(torch.tensor(ranking.best(readings, queries, 10)[0]), wanted, atol=1e-5)
 
 
 _GROWTH = """

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from models.base import SearchQuery
 from models.data.catalogue import Catalogue
 from models.evaluation.metrics import ndcg
-from models.search.lexical import words
+from models.search.words import words
 from tests.fixtures_models import shared_data
 
 if TYPE_CHECKING:

@@ -13,11 +13,13 @@ from models.base import SearchQuery
 from models.data.catalogue import Catalogue, read_catalogue
 from models.data.text import folded, plain, strip_html
 from models.encoder.model import Encoder, load_encoder
-from models.search import lexical
+from models.search import words as cutting
 from models.search.exact import load_exact
-from models.search.lexical import key, query_words, words
+from models.search.languages import language, singular
 from models.search.model import HybridSearch, build_search, load_search
+from models.search.words import codes, key, words
 
+_PLURALS = language("")
 _LONG = "This wonderful item is made with great care by our craftsmen in the north and shipped in a box. " * 20
 _PRODUCTS = {
     "16-07": "Garden hose connector brass",
@@ -153,6 +155,11 @@ def test_a_model_from_before_has_no_exact_matches_and_still_loads(tmp_path: Path
     assert load_exact(tmp_path).find("fox") == []
 
 
+def query_words(text: str) -> list[str]:
+    """A query's words and codes in the form of the index."""
+    return _PLURALS.stem(cutting.query_words(text, _PLURALS)) + codes(folded(text), for_index=False)
+
+
 @given(st.text(max_size=60))
 def test_one_form_is_a_form_and_meets_its_own_query(text: str) -> None:
     assert plain(plain(text)) == plain(text)
@@ -206,16 +213,16 @@ def test_a_catalogue_is_read_without_html(tmp_path: Path) -> None:
 def _word_by_word(text: str, *, single: bool) -> list[str]:
     """The reference for `words` and `asked`: one slow rule for every script."""
     text, parts = folded(text), list[str]()
-    for match in lexical._WORD.finditer(text):
+    for match in cutting._WORD.finditer(text):
         word = match[0]
         if match["unspaced"]:
             pairs = [word[start : start + 2] for start in range(len(word) - 1)]
             parts += pairs + (list(word) if single or len(word) == 1 else [])
-        elif word not in lexical._STOPWORDS:
-            parts.append(lexical._singular(word))
-    for code in lexical._CODE.findall(text):
-        if lexical._DIGIT.search(code) and ("-" in code or "_" in code or not single):
-            parts += [code, lexical._SIGNS.sub("", code)] if lexical._LETTER.search(code) else [code]
+        elif word not in _PLURALS.stopwords:
+            parts.append(singular(word))
+    for code in cutting._CODE.findall(text):
+        if cutting._DIGIT.search(code) and ("-" in code or "_" in code or not single):
+            parts += [code, cutting._SIGNS.sub("", code)] if cutting._LETTER.search(code) else [code]
     return parts
 
 
@@ -233,5 +240,5 @@ _TYPED = st.lists(
 def test_the_quick_way_through_a_text_gives_the_same_words(text: str) -> None:
     assert words(text) == _word_by_word(text, single=True)
     assert query_words(text) == _word_by_word(text, single=False)
-    every = [lexical._singular(match[0]) for match in lexical._WORD.finditer(folded(text))]
+    every = [singular(match[0]) for match in cutting._WORD.finditer(folded(text))]
     assert key(text) == (" ".join(every) or folded(text))

@@ -1,0 +1,1 @@
+"""How good answers are, on data sets that lie beside the checkout."""

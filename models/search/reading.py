@@ -1,0 +1,95 @@
+"""Reads a query in the words of an index, before it is scored: stems, misspelt words, compounds, codes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.data.text import folded
+from models.search.languages import Language, wish
+from models.search.spelling import Spelling
+from models.search.words import codes, query_words, replaced
+
+_MAX_QUERY_WORDS = 256  # bounds the time that one query takes
+_CACHED = 10_000  # unknown words
+
+
+@dataclass(frozen=True, slots=True)
+class ReadQuery:
+    """A query's terms and their weights, the score of a product that has them all, and the query's text.
+
+    The text is what was typed, misspelt words corrected and unknown compounds parted: for the encoder.
+    """
+
+    text: str
+    terms: Sequence[tuple[int, float]]
+    whole: float
+
+
+class QueryReader:
+    """Reads queries for an index with the terms `ids`, of which `rarity` is the idf; `unknown`: that of any other term.
+
+    `meet` says whether a product has both of two terms.
+    """
+
+    def __init__(
+        self,
+        ids: Mapping[str, int],
+        rarity: NDArray[np.float32],
+        unknown: float,
+        known: Language,
+        spelling: Spelling,
+        meet: Callable[[int, int], bool],
+    ) -> None:
+        self._ids, self._rarity, self._unknown = ids, rarity, unknown
+        self._language, self._spelling, self._meet = known, spelling, meet
+        self._meant = lru_cache(_CACHED)(self._find_meant)
+
+    def read(self, text: str) -> ReadQuery:
+        """The query's reading; it has the text itself if nothing is corrected or left out."""
+        text = wish(folded(text)) or text
+        written = query_words(text, self._language)[:_MAX_QUERY_WORDS]
+        stems = self._language.stem(written)
+        corrected: dict[str, str] = {}
+        found: list[int | None] = []
+        for word, stem in zip(written, stems, strict=True):
+            term = self._ids.get(stem)
+            if (term is None or word in self._spelling.mistakes) and (meant := self._meant(word)):
+                corrected[word] = " ".join(meant)
+                found += map(self._ids.get, self._language.stem(list(meant)))
+            else:
+                found.append(term)
+        found += map(self._ids.get, codes(folded(text), for_index=False))
+        whole = sum(self._unknown if term is None else float(self._rarity[term]) for term in found)
+        terms = [(term, 1.0) for term in found if term is not None] + self._joined(written, stems)
+        return ReadQuery(replaced(text, corrected) if corrected else text, terms, whole)
+
+    def _find_meant(self, word: str) -> tuple[str, ...]:
+        """The words of the catalogue that an unknown or misspelt word stands for; none if it is like no word."""
+        if word in self._spelling.mistakes:
+            return (self._spelling.mistakes[word],)
+        parts = self._spelling.parts(word)
+        if parts and self._meet(*(self._ids[stem] for stem in self._language.stem(list(parts)))):
+            return parts
+        return self._spelling.corrected(word)
+
+    def _joined(self, written: Sequence[str], stems: Sequence[str]) -> list[tuple[int, float]]:
+        """Adjacent words that the catalogue writes together, `note book` as NOTEBOOK; each counts as both words do.
+
+        Without those that are indexed with their parts.
+        """
+        together = [first + second for first, second in pairwise(written)]
+        joined = []
+        for place, stem in enumerate(self._language.stem(together)):
+            term = self._ids.get(stem)
+            if term is not None and together[place].isalpha() and together[place] not in self._spelling.compounds:
+                apart = sum(
+                    float(self._rarity[self._ids[part]]) for part in stems[place : place + 2] if part in self._ids
+                )
+                joined.append((term, max(1.0, apart / float(self._rarity[term]))))
+        return joined
