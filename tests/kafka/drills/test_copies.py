@@ -49,7 +49,8 @@ def test_an_answer_a_copy_is_no_doubled_answer(settings: Settings, written: int,
         load.close()
     counts = measure(history)
     assert (load.broken, counts.duplicated, counts.written_twice) == (None, doubled, int(written > 1))
-    assert [len(request.copies) for request in history.requests if request.request_id == first.request_id] == [written]
+    copies = [request.copies for request in history.requests if request.request_id == first.request_id]
+    assert [len(offsets) for offsets in copies] == [written if written > 1 else 0], "one record is not listed"
 
 
 def test_no_request_is_given_up_so_that_none_is_numbered_anew(
