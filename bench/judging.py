@@ -39,10 +39,10 @@ def _history(count: int) -> History:
 
 def _request(number: int, chance: random.Random, struck: float) -> Request:
     due, partition, offset = number / _PER_S, number % _PARTITIONS, number // _PARTITIONS
-    seen = due + chance.uniform(0.005, 0.02)
+    answered_at = due + chance.uniform(0.005, 0.02)
     if partition == 0 and struck <= due < struck + _OUTAGE_S:
-        seen = max(seen, struck + _OUTAGE_S)
-    answer = Sighting(seen, partition, offset, "ok", "search-0", 1_700_000_000_000 + number, 10)
+        answered_at = max(answered_at, struck + _OUTAGE_S)
+    answer = Sighting(answered_at, partition, offset, "ok", "search-0", 1_700_000_000_000 + number, 10)
     return Request(f"bench-{number}", partition, due, due + 1e-4, "acked", offset, (answer,), 10)
 
 

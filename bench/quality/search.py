@@ -67,12 +67,12 @@ def shoppers_table(model: HybridSearch) -> str:
     groups: dict[str, list[tuple[bool, float]]] = {}
     for search in judged():
         ids = [item.item_id for item in model.predict([SearchQuery(search.text, 5)])[0]]
-        found = bool(search.wanted.intersection(ids[:3]))
+        in_first_three = bool(search.wanted.intersection(ids[:3]))
         share = len(search.wanted.intersection(ids)) / min(5, len(search.wanted))
         for group in (search.name[:-3], "all", "unseen" if search.unseen else "seen"):
-            groups.setdefault(group, []).append((found, share))
+            groups.setdefault(group, []).append((in_first_three, share))
     lines = [
-        f"| {group} | {len(rows)} | {sum(found for found, _ in rows) / len(rows):.3f} "
+        f"| {group} | {len(rows)} | {sum(in_first_three for in_first_three, _ in rows) / len(rows):.3f} "
         f"| {sum(share for _, share in rows) / len(rows):.3f} |"
         for group, rows in groups.items()
     ]

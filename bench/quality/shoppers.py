@@ -22,7 +22,7 @@ class Judged:
 
     @property
     def unseen(self) -> bool:
-        """Whether it is one of those that were kept from sight."""
+        """Whether nobody looked at this search's answers while search was worked on."""
         return int(self.name[-2:]) % 3 == 0
 
 

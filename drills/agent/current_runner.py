@@ -23,5 +23,5 @@ class CurrentRunner:
         return True
 
     def is_current(self, runner: str) -> bool:
-        """Whether `runner` is the one that took over last."""
+        """Whether this is the runner that took over last."""
         return runner == self.current

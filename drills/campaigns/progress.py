@@ -63,7 +63,7 @@ class CampaignProgress:
         return frozenset(self._ids)
 
     def is_over(self) -> bool:
-        """Whether no drill of the campaign runs and none is to come."""
+        """Whether every drill of the campaign that has begun has ended, and no other is to begin."""
         return not (self._begun - self._ended.keys()) and not self.waiting()
 
     def news(self, event: DrillEvent) -> DrillEvent:

@@ -143,10 +143,10 @@ class Control:
         that waits there for up to 500 ms, and each fault waited as long.
         """
         role_word.beat()  # a partition without a leader takes the whole second, and there may be many
-        place = TopicPartition(position.topic, position.partition)
+        partition = TopicPartition(position.topic, position.partition)
         latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]
-        answers = self._admin.list_offsets({place: latest}, request_timeout=_CHECK_WITHIN_S)
-        end = answers[place].result(_CHECK_WITHIN_S).offset
+        answers = self._admin.list_offsets({partition: latest}, request_timeout=_CHECK_WITHIN_S)
+        end = answers[partition].result(_CHECK_WITHIN_S).offset
         return bool(max(position.offset, self._reached.get(position.partition, -1)) >= end)
 
     def _check_topic(self, at_least_every_s: float) -> None:
