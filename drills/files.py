@@ -13,6 +13,7 @@ from drills.catalogue.marked_yaml import Path as YamlPath
 from drills.catalogue.marked_yaml import marked
 from drills.schedules import SCHEDULES
 from drills.schedules.definition import Schedule
+from drills.targets import target_mistakes
 from schemas.records import Scalar
 from standfast.core.errors import DrillRejected
 
@@ -74,5 +75,5 @@ def _unknown(
     except DrillRejected as error:
         yield path, str(error)
         return
-    for key in target.keys() - drill.targets.keys():
-        yield path, f"{name} has no target {key!r}{params.nearest(key, sorted(drill.targets))}"
+    for _, mistake in target_mistakes(target, drill.targets, name):
+        yield path, mistake

@@ -65,7 +65,4 @@ class Erasures:
 
 
 def _is_ours(message: Consumed) -> bool:
-    try:
-        return MARK in (headers_of(message) or ())
-    except (SystemError, UnicodeError):  # a header's name is not UTF-8
-        return False
+    return MARK in (headers_of(message) or ())

@@ -160,15 +160,20 @@ class Admission:
 # For a header name that is not UTF-8 confluent-kafka returns a value *and* leaves an exception set. Called through
 # `methodcaller` that is raised at once (SystemError); a plain call, once the code has run often, raises it somewhere
 # later.
-headers_of = operator.methodcaller("headers")
+_headers = operator.methodcaller("headers")
+
+
+def headers_of(message: Consumed) -> list[tuple[str, bytes | None]] | None:
+    """The record's headers, None if a header's name is not UTF-8."""
+    try:
+        return list(_headers(message) or ())
+    except (SystemError, UnicodeError):  # from confluent-kafka
+        return None
 
 
 def origin_of(message: Consumed) -> Origin:
     """The origin of a consumed message."""
-    try:
-        headers = list(headers_of(message) or ())
-    except (SystemError, UnicodeError):  # from confluent-kafka, for a header name that is not UTF-8
-        headers = None
+    headers = headers_of(message)
     size = len(message)
     return Origin(
         topic=message.topic(),

@@ -71,6 +71,10 @@ class Suspects:
         self._saving = Lock()
         self._deaths = _read(path)
 
+    def topic_id(self, topic: str) -> str | None:
+        """The id that `identify` was last told for the topic; None before that."""
+        return self._ids.get(topic)
+
     def identify(self, topic: str, topic_id: str) -> bool:
         """Sets the id of the topic that has this name now; returns whether it has changed."""
         if self._ids.get(topic) == topic_id:

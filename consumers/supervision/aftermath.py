@@ -42,7 +42,6 @@ class Aftermath:
         self._outside = OutsideKills()
         self._admin: AdminClient | None = None
         self._being_fenced: set[str] = set()
-        self._topic_ids: dict[str, str] = {}
 
     def prepare(self, member: Member) -> None:
         """Connects, in the background, the client that will fence this process when it dies."""
@@ -131,9 +130,8 @@ class Aftermath:
                 loop.call_soon_threadsafe(self._identified, topic, topic_id, changed)
 
     def _identified(self, topic: str, topic_id: str, changed: Callable[[], None]) -> None:
-        before = self._topic_ids.get(topic, topic_id)
-        self._topic_ids[topic] = topic_id
-        if before != topic_id:
+        before = self._suspects.topic_id(topic)
+        if before not in {None, topic_id}:
             # librdkafka goes on at the old topic's offset if the new topic has that many records by then. Nobody knows
             # afterwards which records were passed over.
             _log.warning(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from statistics import median
 
@@ -9,8 +10,10 @@ from msgspec import Struct
 from rich.table import Table
 from rich.text import Text
 
-from drills.reports.report import Story, number
+from drills.reports.report import COLOURS, Story, number
 from schemas.records import DrillEvent, Verdict
+
+_VERDICTS: tuple[Verdict, ...] = ("passed", "failed", "unknown", "rejected", "aborted")
 
 
 class CampaignRow(Struct, frozen=True, kw_only=True):
@@ -52,33 +55,23 @@ def campaign_table(rows: Iterable[CampaignRow]) -> Table:
     """The rows for terminals."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("drill", overflow="fold")
-    for name in ("passed", "failed", "unknown", "rejected", "aborted"):
-        table.add_column(name, justify="right")
-    for name in ("RTO ms", "worst", "lost", "doubled", "not injected", "not undone"):
+    for name in (*_VERDICTS, "RTO ms", "worst", "lost", "doubled", "not injected", "not undone"):
         table.add_column(name, justify="right")
     for row in rows:
-        verdicts = (_count(row, "passed", "green"), _count(row, "failed", "red"), _count(row, "unknown", "yellow"))
-        called_off = (_count(row, "rejected", "yellow"), _count(row, "aborted", "yellow"))
+        counts = (row.verdicts.get(verdict, 0) for verdict in _VERDICTS)
+        shown = (Text(str(n), COLOURS[verdict] if n else "dim") for verdict, n in zip(_VERDICTS, counts, strict=True))
         figures = (row.rto_ms, row.worst_rto_ms, row.lost, row.duplicated, row.not_injected, row.not_undone)
-        table.add_row(row.drill, *verdicts, *called_off, *map(number, figures))
+        table.add_row(row.drill, *shown, *map(number, figures))
     return table
-
-
-def _count(row: CampaignRow, verdict: Verdict, colour: str) -> Text:
-    count = row.verdicts.get(verdict, 0)
-    return Text(str(count), colour if count else "dim")
 
 
 def _row(drill: str, events: list[DrillEvent]) -> CampaignRow:
     rtos = [event.rto_ms for event in events if event.rto_ms is not None]
-    verdicts: dict[Verdict, int] = {}
-    for event in events:
-        if event.verdict is not None:
-            verdicts[event.verdict] = verdicts.get(event.verdict, 0) + 1
+    verdicts = Counter(event.verdict for event in events if event.verdict is not None)
     struck = [event for event in events if event.verdict != "rejected"]
     return CampaignRow(
         drill=drill,
-        verdicts=verdicts,
+        verdicts=dict(verdicts),
         rto_ms=median(rtos) if rtos else None,
         worst_rto_ms=max(rtos, default=None),
         lost=sum(event.lost or 0 for event in events),

@@ -191,7 +191,7 @@ def report(
 
     Example: standfast drill report --html drills.html
     """
-    from drills.reports.campaign_table import campaign_rows, campaign_table, members_of
+    from drills.reports.campaign_table import campaign_rows, campaign_table
     from drills.reports.report import overview, verdict_table
     from standfast.core.errors import DrillError
 
@@ -209,7 +209,7 @@ def report(
         for story in past:
             if story.drill_id == drill_id:
                 stdout().print(verdict_table(story.last))
-        if members := members_of(drill_id, past):
+        if members := [story for story in past if story.drill_id != drill_id]:
             stdout().print("", campaign_table(campaign_rows(members)), sep="\n")
 
 
