@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
+    from models.encoder.model import Encoder
     from models.recommend.model import Recommender
     from models.search.model import HybridSearch
 
@@ -47,6 +48,14 @@ def search_model(trained_shop: Path) -> HybridSearch:
     from models.search.model import load_search
 
     return load_search(trained_shop / "models" / "search" / "1", "search@1", "cpu")
+
+
+@pytest.fixture(scope="session")
+def exact_encoder() -> Encoder:
+    """The bundled encoder in float32, on the CPU. Do not change it."""
+    from models.encoder.model import load_encoder
+
+    return load_encoder("bundled", "cpu", exact=True)
 
 
 @pytest.fixture(scope="session")

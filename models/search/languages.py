@@ -53,7 +53,8 @@ def singular(word: str) -> str:
     return word[:-1]
 
 
-def _singulars(words: list[str]) -> list[str]:
+def singulars(words: list[str]) -> list[str]:
+    """`singular` of each word."""
     # The "s" is tested here, because a call of `singular` for each word takes longer than all the rest.
     return [word if word[-1] != "s" else singular(word) for word in words]
 
@@ -83,7 +84,7 @@ def language(code: str) -> Language:
     """
     if not code:
         english = frozenset(stopwords.STOPWORDS_EN)
-        return Language("", _singulars, english, english)
+        return Language("", singulars, english, english)
     if code not in _KNOWN:
         raise ModelError(f"language {code!r} is unknown; use auto or one of {', '.join(CODES)}")
     algorithm, words, links = _KNOWN[code]

@@ -52,8 +52,10 @@ class QueryReader:
 
     def read(self, text: str) -> ReadQuery:
         """The query's reading; it has the text itself if nothing is corrected or left out."""
-        text = wish(folded(text)) or text
-        written = query_words(text, self._language)[:_MAX_QUERY_WORDS]
+        form = folded(text)
+        if wished := wish(form):
+            text = form = wished
+        written = query_words(form, self._language)[:_MAX_QUERY_WORDS]
         stems = self._language.stem(written)
         corrected: dict[str, str] = {}
         found: list[int | None] = []
@@ -64,10 +66,10 @@ class QueryReader:
                 found += map(self._ids.get, self._language.stem(list(meant)))
             else:
                 found.append(term)
-        found += map(self._ids.get, codes(folded(text), for_index=False))
+        found += map(self._ids.get, codes(form, for_index=False))
         whole = sum(self._unknown if term is None else float(self._rarity[term]) for term in found)
         terms = [(term, 1.0) for term in found if term is not None] + self._joined(written, stems)
-        return ReadQuery(replaced(text, corrected) if corrected else text, terms, whole)
+        return ReadQuery(replaced(form, corrected) if corrected else text, terms, whole)
 
     def _find_meant(self, word: str) -> tuple[str, ...]:
         """The words of the catalogue that an unknown or misspelt word stands for; none if it is like no word."""

@@ -1,6 +1,7 @@
 """Learns from a shop's judgements how much words weigh against meaning.
 
-Without judgements both weigh the same, which holds on collections that nothing was tuned on.
+Without judgements both weigh the same. That was chosen on Cranfield and SciFact's training queries among some thirty
+ways; on SciFact's test queries both scaled to 0..1 and added are better, by 0.006 nDCG@10.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 
 from models.data.text import folded
-from models.search.languages import Language, language, singular
+from models.search.languages import Language, singular, singulars
 
 # Thai, Lao, Burmese, Khmer, Chinese, Japanese and Korean
 _UNSPACED = (
@@ -29,15 +29,8 @@ def document_words(text: str, known: Language) -> list[str]:
     return _written(folded(text), known.stopwords, for_index=True)
 
 
-def words(text: str, known: Language | None = None) -> list[str]:
-    """A document's words for the index: folded, stemmed, no stop words. `LUNCH BAGS` gives `lunch`, `bag`."""
-    known = known or language("")
-    return known.stem(document_words(text, known)) + codes(folded(text), for_index=True)
-
-
 def query_words(text: str, known: Language) -> list[str]:
-    """A query's words as they are written, folded, without the words that only ask; all words if nothing is left."""
-    text = folded(text)
+    """A folded query's words as they are written, without the words that only ask; all words if nothing is left."""
     return _written(text, known.asking, for_index=False) or _written(text, known.stopwords, for_index=False)
 
 
@@ -45,7 +38,7 @@ def key(text: str) -> str:
     """The key that spellings of one code or title share: all its words in order, singular; without words, its text."""
     text = folded(text)
     words = _ASCII_WORD.findall(text) if text.isascii() else [match[0] for match in _WORD.finditer(text)]
-    return " ".join([word if word[-1] != "s" else singular(word) for word in words]) or text
+    return " ".join(singulars(words)) or text
 
 
 def joined_code(text: str) -> str:
@@ -77,7 +70,7 @@ def codes(text: str, *, for_index: bool) -> list[str]:
 
 def replaced(text: str, words: dict[str, str]) -> str:
     """The folded text with each of these words replaced."""
-    return _WORD.sub(lambda match: words.get(match[0], match[0]), folded(text))
+    return _WORD.sub(lambda match: words.get(match[0], match[0]), text)
 
 
 def _written(text: str, left_out: frozenset[str], *, for_index: bool) -> list[str]:

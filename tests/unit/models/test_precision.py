@@ -91,7 +91,8 @@ def test_bfloat16_ranks_scifacts_documents_as_well_as_float32(exact: Encoder, tm
             wanted.setdefault(query, set()).add(row_of[document])
     texts_asked = [queries[query] for query in wanted]
     build_lexical(texts, tmp_path)
-    lexical = torch.from_numpy(load_lexical(tmp_path, len(texts)).scores(texts_asked))
+    index = load_lexical(tmp_path, len(texts))
+    lexical = torch.from_numpy(index.scores([*map(index.read, texts_asked)]))
     lexical /= lexical.amax(dim=1, keepdim=True).clamp(min=1e-6)
     vectors = exact.encode(texts)
     quality = {}

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from models.base import SearchQuery
 from models.data.catalogue import Catalogue
 from models.evaluation.metrics import ndcg
-from models.search.words import words
 from tests.fixtures_models import shared_data
+from tests.support.index_words import words
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -103,7 +103,8 @@ def test_cranfield_keeps_its_quality(tmp_path: Path) -> None:
         if int(grade) > 0 and int(doc) in row:
             relevant.setdefault(int(query) - 1, set()).add(row[int(doc)])
     build_lexical([f"{title} {body}" for _, title, body in docs], tmp_path)
-    scores = load_lexical(tmp_path, len(docs)).scores(queries)
+    lexical = load_lexical(tmp_path, len(docs))
+    scores = lexical.scores([*map(lexical.read, queries)])
     ranked = (-scores).argsort(axis=1, kind="stable")[:, :10].tolist()
     quality = sum(ndcg(ranked[query], wanted) for query, wanted in relevant.items()) / len(relevant)
     assert quality > 0.36, f"BM25 alone on Cranfield: nDCG@10 {quality:.4f}"

@@ -11,7 +11,7 @@ import pytest
 from bench.quality.shoppers import Judged, judged
 from models.base import SearchQuery
 from models.data.catalogue import Catalogue
-from models.encoder.model import Encoder, load_encoder
+from models.encoder.model import Encoder
 from models.search.languages import CODES, detected, language
 from models.search.lexical import build_lexical, load_lexical
 from models.search.model import HybridSearch, build_search, load_search
@@ -31,15 +31,10 @@ _GERMAN = {
 
 
 @pytest.fixture(scope="module")
-def encoder() -> Encoder:
-    return load_encoder("bundled", "cpu", exact=True)
-
-
-@pytest.fixture(scope="module")
-def german(encoder: Encoder, tmp_path_factory: pytest.TempPathFactory) -> HybridSearch:
+def german(exact_encoder: Encoder, tmp_path_factory: pytest.TempPathFactory) -> HybridSearch:
     folder = tmp_path_factory.mktemp("german")
     texts = list(_GERMAN.values())
-    build_search(Catalogue(list(_GERMAN), texts, texts, ""), encoder.encode(texts), encoder, folder)
+    build_search(Catalogue(list(_GERMAN), texts, texts, ""), exact_encoder.encode(texts), exact_encoder, folder)
     return load_search(folder, "search@1", "cpu")
 
 
@@ -95,7 +90,7 @@ def test_what_is_right_or_like_nothing_is_left_as_it_is(search_model: HybridSear
 def test_a_german_shop_knows_its_stems_and_compounds(german: HybridSearch, text: str, wanted: set[str]) -> None:
     """By its words: the bundled encoder knows English only."""
     assert german._config.language == "de"
-    [scores] = german._ranking._lexical.scores([text])
+    [scores] = german._ranking._lexical.scores([german._ranking.read(text)])
     assert {item_id for item_id, score in zip(_GERMAN, scores, strict=True) if score > 0} == wanted
 
 
@@ -112,7 +107,8 @@ def test_a_language_is_told_by_its_stop_words_and_english_where_there_are_none(s
 def test_a_longer_text_with_both_words_is_before_a_shorter_one_with_one(tmp_path: Path) -> None:
     texts = ["red umbrella", "folding umbrella with a long handle in blue and black with a polkadot pattern", "red mug"]
     build_lexical([*texts, *(f"thing {number}" for number in range(20))], tmp_path)
-    scores = load_lexical(tmp_path, 23).scores(["blue umbrella"])[0]
+    lexical = load_lexical(tmp_path, 23)
+    scores = lexical.scores([lexical.read("blue umbrella")])[0]
     assert scores.argmax() == 1
     assert 0 < scores.max() <= 1
 

@@ -12,12 +12,13 @@ from hypothesis import strategies as st
 from models.base import SearchQuery
 from models.data.catalogue import Catalogue, read_catalogue
 from models.data.text import folded, plain, strip_html
-from models.encoder.model import Encoder, load_encoder
+from models.encoder.model import Encoder
 from models.search import words as cutting
 from models.search.exact import load_exact
 from models.search.languages import language, singular
 from models.search.model import HybridSearch, build_search, load_search
-from models.search.words import codes, key, words
+from models.search.words import codes, key
+from tests.support.index_words import words
 
 _PLURALS = language("")
 _LONG = "This wonderful item is made with great care by our craftsmen in the north and shipped in a box. " * 20
@@ -58,16 +59,11 @@ _PRODUCTS = {
 
 
 @pytest.fixture(scope="module")
-def encoder() -> Encoder:
-    return load_encoder("bundled", "cpu", exact=True)
-
-
-@pytest.fixture(scope="module")
-def model(encoder: Encoder, tmp_path_factory: pytest.TempPathFactory) -> HybridSearch:
+def model(exact_encoder: Encoder, tmp_path_factory: pytest.TempPathFactory) -> HybridSearch:
     folder = tmp_path_factory.mktemp("words")
     texts = [plain(title + (f". {_LONG}" if item == "x1" else "")) for item, title in _PRODUCTS.items()]
     catalogue = Catalogue(list(_PRODUCTS), list(_PRODUCTS.values()), texts, "")
-    build_search(catalogue, encoder.encode(texts), encoder, folder)
+    build_search(catalogue, exact_encoder.encode(texts), exact_encoder, folder)
     return load_search(folder, "search@1", "cpu")
 
 
@@ -157,7 +153,7 @@ def test_a_model_from_before_has_no_exact_matches_and_still_loads(tmp_path: Path
 
 def query_words(text: str) -> list[str]:
     """A query's words and codes in the form of the index."""
-    return _PLURALS.stem(cutting.query_words(text, _PLURALS)) + codes(folded(text), for_index=False)
+    return _PLURALS.stem(cutting.query_words(folded(text), _PLURALS)) + codes(folded(text), for_index=False)
 
 
 @given(st.text(max_size=60))
