@@ -29,8 +29,10 @@ from schemas.records import Latency
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """The figures of one drill. `first_ms`, `rto_ms` and `recovered_at` are None if it did not recover.
+    """The figures of one drill. `first_ms`, `rto_ms`, `recovered_at` and `over_at` are None if it did not recover.
 
+    `after` begins at `over_at`: all partitions answer again and no fault lasts that the drill lifts while load runs. A
+    group that is rebalanced for 10 s answers 0.2 s after it began and is slow all the same until those 10 s are over.
     `watched_ms` is how long the history goes on after the last fault; `compared` is how many answers were compared with
     their requests.
     """
@@ -47,6 +49,7 @@ class Measured:
     first_ms: float | None
     rto_ms: float | None
     recovered_at: float | None
+    over_at: float | None
     watched_ms: float
     before: Latency
     during: Latency
@@ -64,7 +67,8 @@ def measure(history: History) -> Measured:
     faults = history.faults
     recovered_at = _latest(recoveries.recovered_at(fault) for fault in faults)
     first_fault_at = min((fault.at for fault in faults), default=math.inf)
-    before, during, after = split(requests, first_fault_at, recovered_at)
+    over_at = _over_at(history, recovered_at)
+    before, during, after = split(requests, first_fault_at, over_at)
     compared, wrong = wrong_answers(requests, first_fault_at)
     return Measured(
         sent=len(requests),
@@ -81,6 +85,7 @@ def measure(history: History) -> Measured:
         first_ms=_latest(recoveries.first_ms(fault) for fault in faults),
         rto_ms=_latest(recoveries.rto_ms(fault) for fault in faults),
         recovered_at=recovered_at,
+        over_at=over_at,
         watched_ms=max(0.0, history.ended - max((fault.at for fault in faults), default=math.inf)) * 1000,
         before=latency(before),
         during=latency(during),
@@ -136,10 +141,17 @@ def _latest(times: Iterable[float | None]) -> float | None:
     return None if None in known else max((at for at in known if at is not None), default=None)
 
 
+def _over_at(history: History, recovered_at: float | None) -> float | None:
+    """When all was over: the recovery, or the end of the last fault that ended while requests were sent."""
+    last_sent = max((request.invoked for request in history.requests), default=-math.inf)
+    lifted = (fault.ended for fault in history.faults if fault.ended is not None and fault.ended < last_sent)
+    return None if recovered_at is None else max([recovered_at, *lifted])
+
+
 def split(
-    requests: Iterable[Request], first_fault_at: float, recovered_at: float | None
+    requests: Iterable[Request], first_fault_at: float, over_at: float | None
 ) -> tuple[list[Request], list[Request], list[Request]]:
-    """The requests answered before the first fault, those sent after the last recovery (third) and the others."""
+    """The requests answered before the first fault, those sent after `over_at` (third) and the others."""
     before: list[Request] = []
     during: list[Request] = []
     after: list[Request] = []
@@ -147,7 +159,7 @@ def split(
         at = request.answered_at
         if at is not None and at <= first_fault_at:
             before.append(request)
-        elif recovered_at is not None and request.invoked > recovered_at:
+        elif over_at is not None and request.invoked > over_at:
             after.append(request)
         else:
             during.append(request)

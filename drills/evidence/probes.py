@@ -50,7 +50,7 @@ class HistoryView:
     @cached_property
     def _stretches(self) -> dict[Stretch, Sequence[Request]]:
         acked = [request for request in self.history.requests if request.sent == "acked"]
-        before, during, after = split(acked, self.struck, self.measured.recovered_at)
+        before, during, after = split(acked, self.struck, self.measured.over_at)
         return {"before": before, "during": during, "after": after, "whole": acked}
 
 

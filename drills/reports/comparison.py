@@ -114,7 +114,7 @@ def _rto(first: Measured, second: Measured, noise: float) -> Compared:
 
 def _windows(history: History, measured: Measured) -> tuple[list[float], list[float]]:
     first_at = min((fault.at for fault in history.faults), default=float("inf"))
-    before, _, after = split(history.requests, first_at, measured.recovered_at)
+    before, _, after = split(history.requests, first_at, measured.over_at)
     return _latencies(before), _latencies(after)
 
 

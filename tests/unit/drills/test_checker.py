@@ -296,6 +296,20 @@ def test_a_shop_with_few_products_is_not_wrong() -> None:
     assert verdict(replace(history, requests=requests)).verdict == "passed"
 
 
+def test_a_fault_that_lasts_is_no_part_of_the_time_after_it() -> None:
+    slow = changed(healthy(), 310, answers=(Sighting(STRUCK + 3, 1, 310, "ok"),))  # sent 0.33 s after the start
+    lifted = replace(slow, faults=(Fault(STRUCK, frozenset({0}), ended=STRUCK + 1),))
+    assert measure(slow).after.max_ms == pytest.approx(2667, abs=1)
+    assert measure(lifted).after.max_ms == pytest.approx(5)
+    assert measure(lifted).rto_ms == measure(slow).rto_ms
+    assert measure(lifted).during.max_ms == pytest.approx(2667, abs=1)
+
+
+def test_a_fault_that_is_undone_when_the_load_has_ended_moves_nothing() -> None:
+    undone = replace(healthy(), faults=(Fault(STRUCK, frozenset({0}), ended=24.0),))
+    assert measure(undone) == measure(healthy())
+
+
 def test_an_answer_cut_short_after_the_fault_fails_the_drill() -> None:
     history = with_items(healthy())
     late = next(n for n, request in enumerate(history.requests) if request.invoked > STRUCK + 1 and request.k > 3)
