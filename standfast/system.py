@@ -68,6 +68,11 @@ def _check_security(settings: Settings, roles: tuple[str, ...], embedded: bool) 
             "drills.network = true, and KAFKA_BOOTSTRAP_SERVERS names an existing Kafka, whose brokers tell clients "
             "their own addresses and not a proxy's; unset one of the two"
         )
+    if settings.drills.authorizer and (settings.kafka.bootstrap_servers or not embedded):
+        raise SettingsError(
+            "drills.authorizer = true, and KAFKA_BOOTSTRAP_SERVERS names an existing Kafka, whose own configuration "
+            "says whether it has an authorizer; unset drills.authorizer: drills use the one that Kafka has"
+        )
     if "stream" in roles:
         security(wanted, "the stream processor's clients")
 

@@ -14,6 +14,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from consumers.commit.work import TopicPartitionKey, Work
 from consumers.requests.admission import Origin, origin_of, origin_without_value
 from consumers.serving.held import HeldPartitions, Waits
+from standfast.core import telemetry
 from standfast.core.consumed import Consumed
 from standfast.core.deleted import Unread
 from standfast.core.errors import Fenced
@@ -27,6 +28,7 @@ _MOST_BYTES = 8_388_608
 _ASK_AGAIN_S = 0.05
 _ASK_AGAIN_TIMES = 20
 _WAKE_S = 0.1  # the longest wait for the answer of a request that only wakes librdkafka's fetchers
+_REFUSALS = {KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.GROUP_AUTHORIZATION_FAILED}
 _LEADERS_S = 0.05  # the longest wait for metadata, in a poll that found nothing
 
 PartitionKeys = set[TopicPartitionKey]
@@ -58,6 +60,7 @@ class PartitionReader:
         self.consumer = consumer
         self.owned: PartitionKeys = set()
         self.waiting: deque[Origin] = deque()
+        self.refused = ""  # Kafka has not let it read, and it has read nothing since
         self._held = HeldPartitions(consumer, waits)
         self._unread = Unread(topic)
         self._window = window
@@ -96,7 +99,10 @@ class PartitionReader:
         more = cast("list[Consumed]", self.consumer.consume(room - 1, 0)) if room > 1 else []
         messages = (first, *more)
         self._unread.read(self.consumer, messages)
-        self._take([message for message in messages if self._is_ours(message)])
+        ours = [message for message in messages if self._is_ours(message)]
+        if self.refused and ours:
+            self.refused = ""
+        self._take(ours)
 
     def poll_paused(self) -> None:
         """Polls once, with all partitions paused, so that the member stays in its group and can rebalance."""
@@ -156,9 +162,18 @@ class PartitionReader:
             self._ends[_key(message)] = message.offset()
         elif is_fenced(error):
             raise Fenced(f"this worker's place in the group was taken ({error.str()})")
+        elif error.code() in _REFUSALS:
+            self._note_refusal(error)
         else:
             _log.warning("kafka reports", error=error.str())
         return False
+
+    def _note_refusal(self, error: KafkaError) -> None:
+        """Notes it; the client reports it once, and goes on trying twice a second."""
+        at = time.strftime("%H:%M:%S UTC", time.gmtime())
+        self.refused = f"was not allowed to read {self.topic} at {at}, and has read nothing since ({error.name()})"
+        telemetry.READ_REFUSALS.labels(self.topic, error.name()).inc()
+        _log.warning("kafka does not let the worker read", topic=self.topic, error=error.str())
 
     def _on_assign(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
         kept = _topic_partitions(self.owned)

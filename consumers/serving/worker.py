@@ -76,6 +76,7 @@ class Worker:
         self._meter = Meter()
         self._stopping = threading.Event()
         self._leaving = False
+        self._told_refusal = ""
         self._committer = Committer(delivery, self._delivered, batches.replacement)
         self._offsets = Offsets()
         self._report_due = time.monotonic() + _REPORT_EVERY_S
@@ -214,6 +215,7 @@ class Worker:
         for reader in self._readers:
             reader.resume()
         self._tell(Waiting(""))
+        self._told_refusal = ""
 
     def _tell_waiting(self, since: str, reported: str) -> str:
         """Tells the supervisor Kafka's last error if it is not the one reported before; returns it."""
@@ -270,6 +272,9 @@ class Worker:
         if time.monotonic() < self._report_due:
             return
         self._report_due = time.monotonic() + _REPORT_EVERY_S
+        if self._told_refusal != self._reader.refused:
+            self._told_refusal = self._reader.refused
+            self._tell(Waiting(self._told_refusal))
         for reader in self._readers:
             lags = reader.lags()
             for (topic, partition), lag in lags.items():

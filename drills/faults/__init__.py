@@ -11,6 +11,7 @@ from drills.faults.controller import CONTROLLER
 from drills.faults.coordinator import COORDINATOR
 from drills.faults.cpu import CPU
 from drills.faults.crash_loop import CRASH_LOOP
+from drills.faults.denied import DENIED
 from drills.faults.descriptors import DESCRIPTORS
 from drills.faults.disk import DISK
 from drills.faults.flood import FLOOD
@@ -60,6 +61,7 @@ _KINDS = (
     HOST,
     BELOW_MIN_ISR,
     OVERSIZE,
+    DENIED,
     REBALANCE_STORM,
     LAG,
     HOT_KEY,

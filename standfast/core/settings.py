@@ -137,6 +137,10 @@ class DrillSettings(Section):
         False,
         description="the embedded Kafka behind a proxy of ours, so that drills can disturb the network",
     )
+    authorizer: bool = Field(
+        False,
+        description="the embedded Kafka with an authorizer, so that drills can take rights away",
+    )
     at_once: int = Field(1, ge=1, le=20, description="so many drills may run at once; one more is rejected")
     service_share: float = Field(
         1.0, gt=0, le=1, description="all drills together strike at most this share of a service's workers at once"

@@ -99,6 +99,11 @@ COMMIT_RETRIES = Counter(
     "Transactions that were aborted and done again, by reason.",
     ("topic", "reason"),
 )
+READ_REFUSALS = Counter(
+    "standfast_read_refusals",
+    "How often Kafka began to refuse a worker its reads, by its error.",
+    ("topic", "reason"),
+)
 WAITED = Counter(
     "standfast_waiting_seconds",
     "Time that workers waited for Kafka: for the last batch's commit with the next one ready, or for topics that "

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import random
+import secrets
 import socket
 import string
 from collections.abc import Mapping
 
 import msgspec
-from msgspec.structs import asdict
+from msgspec.structs import asdict, replace
 
 from standfast.core.network.routes import Route
 
@@ -61,11 +62,17 @@ class NodePorts(msgspec.Struct, frozen=True, omit_defaults=True):
         )
 
 
-class Layout(msgspec.Struct, frozen=True):
-    """What a cluster keeps between two starts: its id, and its nodes' ids and ports."""
+class Layout(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a cluster keeps between two starts: its id, and its nodes' ids and ports.
+
+    Args:
+        password: with it a node proves to the controllers that it is one. Empty: nobody has to prove anything, and
+            Kafka lets everybody do everything.
+    """
 
     cluster_id: str
     nodes: list[NodePorts]
+    password: str = ""
 
     @property
     def bootstrap_servers(self) -> str:
@@ -85,18 +92,28 @@ def with_free_ports(layout: Layout) -> Layout:
     """The same layout, with another port in place of each that another process listens on."""
     taken = [port for node in layout.nodes for port in sorted(node.ports) if not is_free(port)]
     spare = dict(zip(taken, _free_ports(len(taken)), strict=True))
-    return Layout(cluster_id=layout.cluster_id, nodes=[node.moved(spare) for node in layout.nodes])
+    return replace(layout, nodes=[node.moved(spare) for node in layout.nodes])
 
 
 def with_proxy(layout: Layout) -> Layout:
     """The same layout, with ports behind the network proxy for each node that has none yet."""
-    return Layout(cluster_id=layout.cluster_id, nodes=[_behind_proxy(node, layout) for node in layout.nodes])
+    return replace(layout, nodes=[_behind_proxy(node, layout) for node in layout.nodes])
 
 
 def without_proxy(layout: Layout) -> Layout:
     """The same layout, where each node listens itself on the ports that others connect to."""
     nodes = [NodePorts(id=node.id, broker=node.broker, controller=node.controller) for node in layout.nodes]
-    return Layout(cluster_id=layout.cluster_id, nodes=nodes)
+    return replace(layout, nodes=nodes)
+
+
+def with_authorizer(layout: Layout) -> Layout:
+    """The same layout, where Kafka looks up in its access control lists who may do what."""
+    return replace(layout, password=layout.password or secrets.token_hex())
+
+
+def without_authorizer(layout: Layout) -> Layout:
+    """The same layout, where everybody may do everything."""
+    return replace(layout, password="")
 
 
 def routes(layout: Layout) -> list[Route]:
@@ -144,7 +161,7 @@ def properties(layout: Layout, node: NodePorts, data: str) -> str:
         "process.roles": "broker,controller",
         "node.id": node.id,
         "controller.quorum.voters": ",".join(f"{voter.id}@127.0.0.1:{voter.controller}" for voter in layout.nodes),
-        **_listeners(node),
+        **_listeners(node, "SASL_PLAINTEXT" if layout.password else "PLAINTEXT"),
         "controller.listener.names": "CONTROLLER",
         "log.dirs": data,
         "auto.create.topics.enable": "false",
@@ -153,17 +170,18 @@ def properties(layout: Layout, node: NodePorts, data: str) -> str:
         "log.cleaner.dedupe.buffer.size": 16_777_216,  # default 128 MiB, allocated at start; 16 hold 600,000 keys
         **_internal_topics(replicas, in_sync),
         **_quick_to_notice(),
+        **_authorizer(layout.password),
         "controller.quorum.fetch.timeout.ms": _leaderless_ms(layout, node),
     }
     return "".join(f"{key}={value}\n" for key, value in lines.items())
 
 
-def _listeners(node: NodePorts) -> dict[str, object]:
+def _listeners(node: NodePorts, controllers: str) -> dict[str, object]:
     if node.behind is None:
         return {
             "listeners": f"PLAINTEXT://127.0.0.1:{node.broker},CONTROLLER://127.0.0.1:{node.controller}",
             "advertised.listeners": f"PLAINTEXT://127.0.0.1:{node.broker}",
-            "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+            "listener.security.protocol.map": f"PLAINTEXT:PLAINTEXT,CONTROLLER:{controllers}",
             "inter.broker.listener.name": "PLAINTEXT",
         }
     own = {"PLAINTEXT": node.behind.broker, "PEERS": node.behind.peers, "CONTROLLER": node.behind.controller}
@@ -171,8 +189,27 @@ def _listeners(node: NodePorts) -> dict[str, object]:
     return {
         "listeners": ",".join(f"{name}://127.0.0.1:{port}" for name, port in own.items()),
         "advertised.listeners": ",".join(f"{name}://127.0.0.1:{port}" for name, port in fronts.items()),
-        "listener.security.protocol.map": ",".join(f"{name}:PLAINTEXT" for name in own),
+        "listener.security.protocol.map": f"PLAINTEXT:PLAINTEXT,PEERS:PLAINTEXT,CONTROLLER:{controllers}",
         "inter.broker.listener.name": "PEERS",
+    }
+
+
+def _authorizer(password: str) -> dict[str, object]:
+    """Rights that are looked up in access control lists; where there are none, everybody may do everything.
+
+    Controllers have to be super users: they vote before they have read any list. So they log in, and nobody else does.
+    """
+    if not password:
+        return {}
+    login = "org.apache.kafka.common.security.plain.PlainLoginModule"
+    user = f'{login} required username="node" password="{password}" user_node="{password}";'
+    return {
+        "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+        "allow.everyone.if.no.acl.found": "true",
+        "super.users": "User:node",
+        "sasl.mechanism.controller.protocol": "PLAIN",
+        "listener.name.controller.sasl.enabled.mechanisms": "PLAIN",
+        "listener.name.controller.plain.sasl.jaas.config": user,
     }
 
 

@@ -18,8 +18,10 @@ from standfast.kafka.broker_config import (
     Layout,
     new_layout,
     routes,
+    with_authorizer,
     with_free_ports,
     with_proxy,
+    without_authorizer,
     without_proxy,
 )
 from standfast.kafka.quorum import elect_another
@@ -40,11 +42,14 @@ class Cluster:
     Args:
         proxied: the ports that clients and brokers connect to are those of the network proxy, which the caller starts
             between `launch` and `wait_ready`.
+        authorizer: Kafka looks up who may do what. A dead controller is then replaced 0.7 s later: nobody who has not
+            logged in can tell the others of its death.
     """
 
-    def __init__(self, brokers: int, folder: Path, *, proxied: bool = False) -> None:
+    def __init__(self, brokers: int, folder: Path, *, proxied: bool = False, authorizer: bool = False) -> None:
         self.folder = folder
         self._proxied = proxied
+        self._authorizer = authorizer
         self.nodes: list[Node] = []
         self._brokers = brokers
         self._layout: Layout | None = None
@@ -133,7 +138,9 @@ class Cluster:
     def _prepare(self, timeout: float) -> None:
         stored = self._stored_layout()
         _wait_until_released([Node(self.folder, stored, ports) for ports in stored.nodes])
-        self._layout = with_free_ports(with_proxy(stored) if self._proxied else without_proxy(stored))
+        placed = with_proxy(stored) if self._proxied else without_proxy(stored)
+        guarded = with_authorizer(placed) if self._authorizer else without_authorizer(placed)
+        self._layout = with_free_ports(guarded)
         self._store(self._layout)
         self.nodes = [Node(self.folder, self._layout, ports) for ports in self._layout.nodes]
         for node in self.nodes:
