@@ -1,6 +1,7 @@
 """The figures that a history proves. Pure: the order in which a history lists its requests changes no figure.
 
 lost          requests that the broker acked and that had no answer when the drill stopped reading
+deleted       the same, where the drill's own fault had deleted the request from Kafka; these are not lost by the system
 duplicated    answers beyond one for each record of the request, as a read_committed reader sees them
 written twice requests that the load's producer wrote to Kafka more than once. Each record has to be answered, so this
               is a property of the load, not of the system
@@ -57,6 +58,7 @@ class Measured:
     compared: int = 0
     wrong: int = 0
     written_twice: int = 0
+    deleted: int = 0
 
 
 def measure(history: History) -> Measured:
@@ -69,13 +71,15 @@ def measure(history: History) -> Measured:
     first_fault_at = min((fault.at for fault in faults), default=math.inf)
     over_at = _over_at(history, recovered_at)
     before, during, after = split(requests, first_fault_at, over_at)
+    missing = [request for request in requests if request.sent == "acked" and not request.answers]
+    deleted = sum(any(fault.has_deleted(request) for fault in faults) for request in missing)
     compared, wrong = wrong_answers(requests, first_fault_at)
     return Measured(
         sent=len(requests),
         acked=acked,
         unacked=len(requests) - acked,
         answered=sum(1 for request in requests if request.answers),
-        lost=sum(request.sent == "acked" and not request.answers for request in requests),
+        lost=len(missing) - deleted,
         duplicated=sum(max(0, len(request.answers) - max(1, len(request.copies))) for request in requests),
         unexpected=len(history.unexpected),
         out_of_order=out_of_order(requests),
@@ -93,6 +97,7 @@ def measure(history: History) -> Measured:
         compared=compared,
         wrong=wrong,
         written_twice=sum(len(request.copies) > 1 for request in requests),
+        deleted=deleted,
     )
 
 

@@ -63,6 +63,21 @@ class Request(Struct, frozen=True, gc=False):
         return None if at is None else (at - self.due) * 1000
 
 
+class Deleted(Struct, frozen=True):
+    """Requests that a fault itself deleted from one partition of the request topic, all of them the drill's own.
+
+    Args:
+        first: the offset of the first one.
+        until: the offset behind the last one.
+        count: how many; there may be transaction markers among the offsets.
+    """
+
+    partition: int
+    first: int
+    until: int
+    count: int
+
+
 class Fault(Struct, frozen=True):
     """One fault: when it was injected, and the partitions of the request topic that it hit.
 
@@ -73,6 +88,7 @@ class Fault(Struct, frozen=True):
         victims: the partitions of each process that it struck; empty: one victim served all of them.
         written_after_ms: no victim wrote an answer whose record's timestamp (epoch ms) is later than this.
         ended: when it was seen to be undone; None if it was not.
+        deleted: the requests that it deleted unread; they are counted apart from what the system lost.
     """
 
     at: float
@@ -81,6 +97,13 @@ class Fault(Struct, frozen=True):
     victims: tuple[frozenset[int], ...] = ()
     written_after_ms: int = 0
     ended: float | None = None
+    deleted: tuple[Deleted, ...] = ()
+
+    def has_deleted(self, request: Request) -> bool:
+        """Whether the fault deleted this request."""
+        return any(
+            part.partition == request.partition and part.first <= request.offset < part.until for part in self.deleted
+        )
 
 
 class History(Struct, frozen=True):

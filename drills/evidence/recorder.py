@@ -40,7 +40,7 @@ class Recorder:
         with self._lock:
             operation = self._operations[request_id]
             operation.request = structs.replace(operation.request, sent=how, offset=offset)
-            if how != "acked":
+            if how != "acked" or self._is_deleted(operation.request):
                 self._unanswered.pop(request_id, None)
 
     def seen(self, request_id: str, sighting: Sighting) -> None:
@@ -60,6 +60,10 @@ class Recorder:
         """Records that this fault was injected."""
         with self._lock:
             self._faults.append(fault)
+            if fault.deleted:
+                gone = [name for name in self._unanswered if fault.has_deleted(self._operations[name].request)]
+                for name in gone:
+                    del self._unanswered[name]
 
     def healed(self, fault: Fault, at: float) -> None:
         """Records that the fault was undone at `at` (monotonic)."""
@@ -87,3 +91,6 @@ class Recorder:
                 for operation in self._operations.values()
             )
             return History(requests, tuple(self._unexpected), tuple(self._faults), ended=time.monotonic())
+
+    def _is_deleted(self, request: Request) -> bool:
+        return any(fault.has_deleted(request) for fault in self._faults if fault.deleted)

@@ -108,6 +108,8 @@ def held_findings(measured: Measured, objectives: Objectives) -> list[Finding]:
 
 def _lost(measured: Measured) -> Finding:
     text = f"{measured.lost} of {measured.acked} accepted requests lost (0 promised)"
+    if measured.deleted:
+        text += f"; {measured.deleted} more were deleted by the drill itself before they were read"
     if measured.lost:
         return Finding("failed", text)
     if not measured.acked:

@@ -37,6 +37,7 @@ from drills.faults.oversize import OVERSIZE
 from drills.faults.poison import POISON
 from drills.faults.poll_stall import POLL_STALL
 from drills.faults.rebalance_storm import REBALANCE_STORM
+from drills.faults.records_gone import RECORDS_GONE
 from drills.faults.registry_down import REGISTRY_DOWN
 from drills.faults.role import ROLE
 from drills.faults.short_freeze import SHORT_FREEZE
@@ -62,6 +63,7 @@ _KINDS = (
     BELOW_MIN_ISR,
     OVERSIZE,
     DENIED,
+    RECORDS_GONE,
     REBALANCE_STORM,
     LAG,
     HOT_KEY,

@@ -68,7 +68,8 @@ class Unread:
                 continue
             if partition in self._begun:
                 self._begun.discard(partition)
-                self._report_if_begun_late(consumer, message)
+                if self._report_if_begun_late(consumer, message):
+                    self._missing.pop(partition, None)  # the same records: the client had begun before they were gone
             if first >= self._missing.get(partition, first + 1):
                 report_deleted(self.topic, partition, self._missing.pop(partition), first)
 
@@ -79,22 +80,24 @@ class Unread:
         for partition in partitions:
             self._missing.pop(partition, None)
 
-    def _report_if_begun_late(self, consumer: Consumer, first: Consumed) -> None:
-        """Reports what was deleted before a group that had committed nothing began.
+    def _report_if_begun_late(self, consumer: Consumer, first: Consumed) -> bool:
+        """Reports what was deleted before a group that had committed nothing began; returns whether anything was.
 
         It asks Kafka for the committed offset only if the first record read is the oldest one left and not at offset 0:
         a request for each new partition would delay every takeover.
         """
         place = TopicPartition(self.topic, first.partition())
         if not 0 < first.offset() == consumer.get_watermark_offsets(place, cached=True)[0]:
-            return
+            return False
         try:
             (committed,) = consumer.committed([place], _ANSWER_S)
         except KafkaException as error:
             _log.debug("whether records were deleted unread is not known", topic=self.topic, error=str(error))
-            return
-        if committed.error is None and committed.offset < 0:
-            report_deleted(self.topic, first.partition(), 0, first.offset())
+            return False
+        if committed.error is not None or committed.offset >= 0:
+            return False
+        report_deleted(self.topic, first.partition(), 0, first.offset())
+        return True
 
 
 def report_deleted(topic: str, partition: int, missing: int, first: int) -> None:

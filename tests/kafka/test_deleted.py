@@ -139,6 +139,20 @@ def test_a_worker_tells_what_was_deleted_before_its_group_had_committed(
     assert topic.counted() == 3
 
 
+def test_what_the_client_was_reset_over_before_its_group_had_committed_is_told_once(
+    topic: ShortenedTopic, reading: Callable[[], WorkerReader]
+) -> None:
+    """It had begun at offset 0, and was reset when that was gone: the log and the metric had it twice."""
+    topic.write(4)
+    topic.delete(3)
+    worker = reading()
+    worker.reader._unread.note(0, 0)
+    with structlog.testing.capture_logs() as lines:
+        worker.until(3)
+    assert deletions(lines, topic.name) == [(0, 0, 2)]
+    assert topic.counted() == 3
+
+
 def test_a_successor_tells_what_was_deleted_behind_the_committed_offset(
     topic: ShortenedTopic, reading: Callable[[], WorkerReader]
 ) -> None:

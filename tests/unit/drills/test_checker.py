@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from drills.evidence.checker import measure, out_of_order
-from drills.evidence.history import Fault, History, Request, Sighting
+from drills.evidence.history import Deleted, Fault, History, Request, Sighting
 from drills.evidence.verdict import Finding, Judgement, Objectives, judge, worst
 from schemas.records import Check
 
@@ -303,6 +303,16 @@ def test_a_fault_that_lasts_is_no_part_of_the_time_after_it() -> None:
     assert measure(lifted).after.max_ms == pytest.approx(5)
     assert measure(lifted).rto_ms == measure(slow).rto_ms
     assert measure(lifted).during.max_ms == pytest.approx(2667, abs=1)
+
+
+def test_what_the_fault_itself_deleted_is_no_loss_of_the_systems_and_everything_else_is() -> None:
+    missing = changed(changed(healthy(), 301, answers=()), 304, answers=())  # partition 1; offsets as their numbers
+    one = replace(missing, faults=(Fault(STRUCK, frozenset({1}), deleted=(Deleted(1, 300, 303, 1),)),))
+    assert (measure(one).deleted, measure(one).lost) == (1, 1)
+    elsewhere = replace(missing, faults=(Fault(STRUCK, frozenset({1}), deleted=(Deleted(0, 0, 600, 200),)),))
+    assert (measure(elsewhere).deleted, measure(elsewhere).lost) == (0, 2)
+    answered = replace(healthy(), faults=(Fault(STRUCK, frozenset({1}), deleted=(Deleted(1, 0, 600, 200),)),))
+    assert (measure(answered).deleted, measure(answered).lost) == (0, 0)
 
 
 def test_a_fault_that_is_undone_when_the_load_has_ended_moves_nothing() -> None:
