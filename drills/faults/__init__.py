@@ -39,6 +39,7 @@ from drills.faults.poll_stall import POLL_STALL
 from drills.faults.rebalance_storm import REBALANCE_STORM
 from drills.faults.records_gone import RECORDS_GONE
 from drills.faults.registry_down import REGISTRY_DOWN
+from drills.faults.retry_storm import RETRY_STORM
 from drills.faults.role import ROLE
 from drills.faults.short_freeze import SHORT_FREEZE
 from drills.faults.standby import STANDBY
@@ -87,6 +88,7 @@ _KINDS = (
     REGISTRY_DOWN,
     CLOCK,
     FLOOD,
+    RETRY_STORM,
     KILL_BEFORE_COMMIT,
 )
 FAULTS: dict[str, Kind] = {kind.name: kind for kind in _KINDS}

@@ -56,7 +56,7 @@ class Traces:
             if reason := (origin.header("error-reason") or b"").decode(errors="replace"):
                 self.dead[number] = reason
         else:
-            self.answered[number] = _status(origin)
+            self.answered[number] = status_of(origin)
 
 
 def traces(system: RunningSystem, aim: Aim, since: Mapping[str, Scalar]) -> Traces:
@@ -107,7 +107,8 @@ def _start(place: str, offset: Scalar) -> TopicPartition:
     return TopicPartition(topic, int(partition), int(str(offset)))
 
 
-def _status(origin: Origin) -> str:
+def status_of(origin: Origin) -> str:
+    """The status in an answer; `unreadable` if it cannot be read."""
     try:
         return read(origin, _codec, Result)[0].status
     except SchemaError:

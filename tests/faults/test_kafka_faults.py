@@ -39,7 +39,8 @@ QUICK = {
 }
 SETTINGS = ("kafka-oversize",)
 STRANGERS = ("kafka-rebalance-storm", "kafka-lag")
-RECORDS = ("kafka-poison", "kafka-malformed-avro", "kafka-incompatible-producer", "kafka-hot-key", "load-flood")
+STORM = "load-retry-storm"
+RECORDS = ("kafka-poison", "kafka-malformed-avro", "kafka-incompatible-producer", "kafka-hot-key", "load-flood", STORM)
 
 
 @pytest.fixture(scope="module")
@@ -134,6 +135,15 @@ def test_a_setting_of_the_topics_own_and_one_that_somebody_changed_meanwhile_sta
         same.choose()
 
 
+def test_callers_who_need_not_ask_again_are_no_storm_and_those_who_do_are(system: RunningSystem) -> None:
+    for patience_ms, check in ((60_000, "failed"), (5, "passed")):
+        with closing(FAULTS[STORM].make(system, aimed(STORM, per_s=100, patience_ms=patience_ms))) as injector:
+            injector.choose()
+            injector.inject()
+            assert injector.injected(5 if check == "passed" else 1).check == check
+            healed(injector)
+
+
 def test_no_kind_of_nasty_record_kills_a_worker_and_each_gets_a_cause(system: RunningSystem, toys: Toys) -> None:
     before = {row.id: row.pid for row in toys.active()}
     for name in ("kafka-poison", "kafka-malformed-avro", "kafka-incompatible-producer"):
@@ -203,6 +213,7 @@ def run(stage: DrillStage, drill: str, params: dict[str, Any] | None = None) -> 
         pytest.param("kafka-oversize", marks=SLOW),
         pytest.param("kafka-hot-key", marks=SLOW),
         pytest.param("load-flood", marks=SLOW),
+        pytest.param(STORM, marks=SLOW),
         pytest.param("kafka-malformed-avro", marks=SLOW),
         pytest.param("kafka-incompatible-producer", marks=SLOW),
     ],
