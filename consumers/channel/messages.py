@@ -62,6 +62,10 @@ class Failed(msgspec.Struct, frozen=True, tag=True):
     reason: str
 
 
+class Recreated(msgspec.Struct, frozen=True, tag=True):
+    """To a worker: a request topic was deleted and made again; what it has read of that topic is another's."""
+
+
 class Forked(msgspec.Struct, frozen=True, tag=True):
     """From a nursery: the process that was made for this slot."""
 
@@ -130,7 +134,7 @@ class Serving(msgspec.Struct, frozen=True, tag=True):
     partitions: dict[str, list[int]]
 
 
-ToWorker = Activate | Leave | StopOrder | Suspected
+ToWorker = Activate | Leave | StopOrder | Suspected | Recreated
 FromWorker = Ready | Serving | LoadReport | Waiting | Done | Left | Failing | Failed | Cleared
 Message = ToWorker | FromWorker | Fork | Loaded | Forked | Exited | Beat
 M = TypeVar("M")

@@ -32,6 +32,7 @@ from consumers.channel.messages import (
     Left,
     LoadReport,
     Ready,
+    Recreated,
     Serving,
     StopOrder,
     Suspected,
@@ -248,6 +249,9 @@ class WorkerProcess:
             elif isinstance(order, Leave):
                 if self._worker is not None:
                     self._worker.leave()
+            elif isinstance(order, Recreated):
+                if self._worker is not None:
+                    self._worker.begin_anew()
             elif isinstance(order, Suspected):
                 self._suspects.deaths = {(partition, offset): deaths for partition, offset, deaths in order.records}
             elif isinstance(order, Activate):

@@ -29,6 +29,7 @@ _ASK_AGAIN_S = 0.05
 _ASK_AGAIN_TIMES = 20
 _WAKE_S = 0.1  # the longest wait for the answer of a request that only wakes librdkafka's fetchers
 _REFUSALS = {KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.GROUP_AUTHORIZATION_FAILED}
+_COMMITTED_S = 0.5  # the longest wait for the committed offsets of a topic that was made again
 _LEADERS_S = 0.05  # the longest wait for metadata, in a poll that found nothing
 
 PartitionKeys = set[TopicPartitionKey]
@@ -127,6 +128,25 @@ class PartitionReader:
         That includes partitions that have come back since: the consumer reads them again from the committed offset.
         """
         return work.without((set(work.offsets) - self.owned) | self._given_up)
+
+    def begin_anew(self) -> dict[int, int]:
+        """Reads the partitions of a topic that was made again from 0, where nothing is committed and nothing waits.
+
+        A consumer goes on at the old topic's offset where the new one has that many records. Kafka has dropped what was
+        committed of the old one. Returns, for each other partition, the offset before which it may have passed over
+        requests. Raises KafkaException.
+        """
+        first: dict[int, int] = {}
+        for record in (*self.waiting, *self._held.records()):
+            first[record.partition] = min(record.offset, first.get(record.partition, record.offset))
+        passed: dict[int, int] = {}
+        for place in self.consumer.committed(_topic_partitions(self.owned), _COMMITTED_S):
+            reached = place.offset if place.offset >= 0 else first.get(place.partition)
+            if reached is None:
+                self.consumer.seek(TopicPartition(place.topic, place.partition, 0))
+            elif reached > 0:
+                passed[place.partition] = reached
+        return passed
 
     def lags(self) -> dict[TopicPartitionKey, int]:
         """Records not answered yet, by partition; a partition whose end offset is not known yet is left out.

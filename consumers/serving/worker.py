@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import structlog
-from confluent_kafka import Consumer
+from confluent_kafka import Consumer, KafkaException
 
 from consumers.channel.messages import Cleared, Done, LoadReport, Waiting
 from consumers.commit.committer import Committer
@@ -75,6 +75,7 @@ class Worker:
         self._pace, self._bulk_pace = Pace(service), Pace(service)
         self._meter = Meter()
         self._stopping = threading.Event()
+        self._is_anew = threading.Event()
         self._leaving = False
         self._told_refusal = ""
         self._committer = Committer(delivery, self._delivered, batches.replacement)
@@ -89,6 +90,10 @@ class Worker:
         """The same, but the worker also leaves the group, so that other workers get its partitions at once."""
         self._leaving = True
         self._stopping.set()
+
+    def begin_anew(self) -> None:
+        """A request topic was made again: it is read from 0 where that is still possible; returns at once."""
+        self._is_anew.set()
 
     def serve(self, step: Callable[[], None]) -> bool:
         """Blocks until stopped; no record polled is left unanswered or answered twice. Raises Fenced.
@@ -268,6 +273,20 @@ class Worker:
         if work.picked_at is not None:
             self._pace.answered(work.computed, time.perf_counter() - work.picked_at, drained=work.drained)
 
+    def _begin_anew(self) -> None:
+        """All that was read is committed or waits, so nothing is answered twice."""
+        try:
+            passed = {reader.topic: reader.begin_anew() for reader in self._readers}
+        except KafkaException as error:
+            _log.debug("whether requests were passed over is not known yet", error=str(error))
+            return
+        self._is_anew.clear()
+        for topic, offsets in passed.items():
+            if offsets:
+                _log.warning(
+                    "requests of a topic that was made again may be unanswered", topic=topic, offsets_before=offsets
+                )
+
     def _report(self) -> None:
         if time.monotonic() < self._report_due:
             return
@@ -275,6 +294,8 @@ class Worker:
         if self._told_refusal != self._reader.refused:
             self._told_refusal = self._reader.refused
             self._tell(Waiting(self._told_refusal))
+        if self._is_anew.is_set() and self._is_delivered(_RENEW_S):
+            self._begin_anew()
         for reader in self._readers:
             lags = reader.lags()
             for (topic, partition), lag in lags.items():

@@ -14,7 +14,7 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from consumers.channel.heartbeat import RecordId
-from consumers.channel.messages import Exited, Suspected
+from consumers.channel.messages import Exited, Recreated, Suspected
 from consumers.process.worker_process import suspects_file
 from consumers.service import Service
 from consumers.serving.suspects import Suspects
@@ -109,17 +109,17 @@ class Aftermath:
         """The message that tells workers which records may kill them."""
         return Suspected([(*record, deaths) for record, deaths in self._suspects.read().items()])
 
-    def watch_topics(self, changed: Callable[[], None]) -> None:
-        """Looks up the ids of the request topics every 5 s, in the background; calls `changed` when one has changed.
+    def watch_topics(self, tell: Callable[[Suspected | Recreated], None]) -> None:
+        """Looks up the ids of the request topics every 5 s, in the background; has the workers told when one changes.
 
         It also looks for processes that the kernel has killed.
         """
         self._outside.look()
         loop = asyncio.get_running_loop()
-        self._threads.submit(self._identify, loop, changed)
-        loop.call_later(_ASK_AGAIN_S, self.watch_topics, changed)
+        self._threads.submit(self._identify, loop, tell)
+        loop.call_later(_ASK_AGAIN_S, self.watch_topics, tell)
 
-    def _identify(self, loop: asyncio.AbstractEventLoop, changed: Callable[[], None]) -> None:
+    def _identify(self, loop: asyncio.AbstractEventLoop, tell: Callable[[Suspected | Recreated], None]) -> None:
         self._admin = self._admin or AdminClient(clients.base(self._settings, f"{self._service.name}-topics"))
         for topic in (self._service.requests, self._service.bulk_requests):
             try:
@@ -127,21 +127,16 @@ class Aftermath:
             except KafkaException as error:
                 _log.debug("a topic's id is not known", topic=topic, error=str(error))
             else:
-                loop.call_soon_threadsafe(self._identified, topic, topic_id, changed)
+                loop.call_soon_threadsafe(self._identified, topic, topic_id, tell)
 
-    def _identified(self, topic: str, topic_id: str, changed: Callable[[], None]) -> None:
+    def _identified(self, topic: str, topic_id: str, tell: Callable[[Suspected | Recreated], None]) -> None:
         before = self._suspects.topic_id(topic)
         if before not in {None, topic_id}:
-            # librdkafka goes on at the old topic's offset if the new topic has that many records by then. Nobody knows
-            # afterwards which records were passed over.
-            _log.warning(
-                "a request topic was deleted and made again; its first requests may be unanswered",
-                topic=topic,
-                before=before,
-                now=topic_id,
-            )
+            # librdkafka goes on at the old topic's offset if the new topic has that many records by then.
+            _log.warning("a request topic was deleted and made again", topic=topic, before=before, now=topic_id)
+            tell(Recreated())
         if self._suspects.identify(topic, topic_id):
-            changed()
+            tell(self.suspected())
 
     def record(self, event: Exited, *, expected: bool) -> None:
         """Logs and counts how a process ended."""

@@ -109,7 +109,7 @@ class ReplicaSet:
         if self.service.host:
             self._neighbours = Neighbours(self.service, self._settings)
             self._neighbours.start()
-        self._aftermath.watch_topics(self._warn)
+        self._aftermath.watch_topics(self.members.tell_workers)
         self.sizing.fill()
 
     @property
