@@ -16,9 +16,11 @@ from models.data.catalogue import Catalogue
 from models.data.hash64 import hash64
 from models.data.interactions import read_interactions
 from models.evaluation.metrics import ndcg, recall
+from models.kernels.ragged import Ragged
 from models.recommend.algorithms.ease import fit_ease
 from models.recommend.histories import TrainedHistories
-from models.recommend.model import Fitted, RecommendConfig, Recommender
+from models.recommend.judge import Judge
+from models.recommend.model import SCORED, Fitted, RecommendConfig, Recommender
 from models.recommend.selection import Part
 from models.recommend.training import fit
 from tests.fixtures_models import shared_data
@@ -85,6 +87,22 @@ def test_nobody_is_recommended_a_product_of_the_data_trained_on(tmp_path: Path) 
     vectors = torch.nn.functional.normalize(torch.randn(1210, 4), dim=1)
     model = fit(Catalogue(ids, ids, [""] * 1210, ""), vectors, events).model("r@1")
     assert set(_ids(model, "u1", k=100)) == set(ids[1200:])
+
+
+def test_served_answers_are_those_that_are_judged_offline_for_histories_of_any_length(
+    recommend_model: Recommender,
+) -> None:
+    """The judge scores histories in batches of its own, of the products that training knows."""
+    draw = np.random.default_rng(4)
+    ids = recommend_model._config.item_ids
+    past = [draw.permutation(len(ids))[:length].tolist() for length in (1, 3, 60, 499, 500, 501, 1000)]
+    histories = Ragged.of(past)
+    scored = histories.only(histories.columns < SCORED)
+    wanted = Ragged.of([[0]] * len(past))
+    judge = Judge(np.arange(len(past)), np.zeros(len(past), np.int64), scored, histories, wanted, len(ids))
+    offline = judge.rankings(judge.scores(recommend_model._scorer))
+    served = [_ids(recommend_model, None, tuple(ids[item] for item in reversed(row))) for row in past]
+    assert served == [[ids[item] for item in row] for row in offline.tolist()]
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
