@@ -7,7 +7,7 @@ import torch
 
 from models.recommend.histories import Pairs
 from models.recommend.interface import LATEST, Arrays, Constants, Ladder, Recipe, Scorer, TrainingData
-from models.recommend.item_weights import SparseItemWeights
+from models.recommend.item_weights import item_scorer
 
 _BLOCK = 25_000_000  # cells of the dense block of similarities, 100 MB
 _LONGEST = 1_000  # latest products of a customer that count: a reseller's 50,000 would make 2.5 billion pairs
@@ -40,7 +40,7 @@ def _limited(pairs: Pairs) -> Pairs:
 
 
 def _scorer(arrays: Arrays, constants: Constants, items: int) -> Scorer:
-    return SparseItemWeights(arrays, items, constants["latest"])
+    return item_scorer(arrays, items, constants["latest"])
 
 
 ITEM_KNN = Recipe(

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from models.recommend.interface import Arrays, Constants, Ladder, Recipe, Scorer, TrainingData
-from models.recommend.item_weights import SparseItemWeights
+from models.recommend.item_weights import item_scorer
 
 _KEPT = 200  # successors of a product: those behind have next to no share
 _LATEST = 20  # products of a history that count: beyond, a half-life of 4 leaves a 32nd
@@ -34,11 +34,11 @@ def _fit(data: TrainingData, constants: Constants) -> Arrays:
 
 def _first_order(arrays: Arrays, constants: Constants, items: int) -> Scorer:
     del constants
-    return SparseItemWeights(arrays, items, 0.0, latest=1)
+    return item_scorer(arrays, items, 0.0, latest=1)
 
 
 def _scorer(arrays: Arrays, constants: Constants, items: int) -> Scorer:
-    return SparseItemWeights(arrays, items, constants["latest"], _LATEST)
+    return item_scorer(arrays, items, constants["latest"], _LATEST)
 
 
 def _plain(data: TrainingData, constants: Constants) -> Arrays:

@@ -143,7 +143,9 @@ def test_scores_are_what_the_formula_says_for_histories_of_any_lengths(seen: lis
     parts = [Part("ease", 1.0, {"latest": 8.0}), Part("markov", 0.5, {})]
     config = RecommendConfig([f"i{n}" for n in range(50)], [""] * 50, parts)
     nothing = TrainedHistories(np.empty(0, np.int64), np.zeros(1, np.int64), np.empty(0, np.int32))
-    model = Fitted(config, [{"dense": dense}, chain], prior, nothing).model("r@1")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("models.recommend.item_weights.DENSE_UP_TO", 0)  # the chain stays sparse, as in a large shop
+        model = Fitted(config, [{"dense": dense}, chain], prior, nothing).model("r@1")
     for row, scores in zip(seen, model.scores(seen), strict=True):
         ease = torch.zeros(50)
         for age, item in enumerate(row):
