@@ -16,6 +16,7 @@ from models.data.interactions import Interactions
 from models.data.shop import check_match, load_catalogue, load_interactions
 from models.encoder.model import BUNDLED, Encoder, load_encoder
 from models.encoder.vectors import encode_cached
+from models.evaluation.splits import SplitName
 from models.search.model import EXACT_UP_TO
 from standfast import __version__
 from standfast.core.services import NAMES, ServiceSpec, resolved, spec_of
@@ -65,18 +66,35 @@ class Shop:
 
 
 @dataclass(frozen=True, slots=True)
+class Recommending:
+    """How the recommendation model is chosen.
+
+    `model`: a name of `models.recommend.table`, None for the best by validation. `force`: publish it even if a baseline
+    is better. `split`: a name of `models.evaluation.splits`, None for the one that fits the data. `quick`: try those
+    recommenders that are fitted in seconds, for a system's first start.
+    """
+
+    model: str | None = None
+    force: bool = False
+    split: SplitName | None = None
+    quick: bool = False
+    seed: int = 42
+
+
+@dataclass(frozen=True, slots=True)
 class Options:
     """How models are trained. `exact_up_to`: products of the largest catalogue that a search compares whole."""
 
     device: str
     exact_up_to: int
+    recommending: Recommending = Recommending()
 
 
 TrainService = Callable[[Shop, Path, Progress, Options], MetricsAndLineage]
 """Trains one service's model into a folder; returns its metrics and lineage."""
 
 
-def train(
+def train(  # noqa: PLR0913, PLR0917 - what a caller brings instead of the shop in use
     names: Sequence[str] = NAMES,
     catalogue: Catalogue | None = None,
     interactions: Interactions | None = None,
@@ -84,24 +102,49 @@ def train(
     encoder: str = BUNDLED,
     device: str = "auto",
     exact_up_to: int = EXACT_UP_TO,
+    recommending: Recommending | None = None,
 ) -> list[registry.Manifest]:
     """Trains, publishes and activates the named models, from the shop in use unless data is given; their manifests.
 
-    Blocks: 7 s of CPU for the sample shop, 15 s when its texts are not in the cache. Raises DataError, ModelError.
+    Blocks: 23 s of CPU for the sample shop when `recommending.quick`, 8 s more when its texts are not in the cache.
+    Raises DataError, ModelError.
     """
     specs = [spec_of(name) for name in names]
     progress = progress or NoProgress()
+    shop = open_shop(
+        progress,
+        catalogue,
+        interactions,
+        encoder=encoder,
+        device=device,
+        histories=any(spec.histories for spec in specs),
+    )
+    options = Options(device, exact_up_to, recommending or Recommending())
+    return [_publish(spec, shop, progress, options) for spec in specs]
+
+
+def open_shop(
+    progress: Progress,
+    catalogue: Catalogue | None = None,
+    interactions: Interactions | None = None,
+    *,
+    encoder: str = BUNDLED,
+    device: str = "auto",
+    histories: bool = True,
+) -> Shop:
+    """The shop in use unless data is given, with its texts encoded. Raises DataError, ModelError.
+
+    `histories`: whether interactions are needed; then they must be about the catalogue.
+    """
     if catalogue is None:
         progress.phase("reading the shop")
         catalogue, interactions = load_catalogue(), load_interactions()
-    if interactions is not None and any(spec.histories for spec in specs):
+    if interactions is not None and histories:
         check_match(catalogue, interactions)
     progress.phase("loading the encoder")
     loaded = load_encoder(encoder, device, exact=True)
     progress.phase("encoding the catalogue", len(catalogue))
-    shop = Shop(catalogue, interactions, loaded, encode_cached(loaded, catalogue.texts, progress.step))
-    options = Options(device, exact_up_to)
-    return [_publish(spec, shop, progress, options) for spec in specs]
+    return Shop(catalogue, interactions, loaded, encode_cached(loaded, catalogue.texts, progress.step))
 
 
 def ensure(
@@ -112,7 +155,10 @@ def ensure(
 ) -> list[registry.Manifest]:
     """Trains and activates those of the named models that have no active version; the others are left alone."""
     missing = [name for name in names if registry.active(name) is None]
-    return train(missing, progress=progress, encoder=encoder, device=device) if missing else []
+    if not missing:
+        return []
+    quick = Recommending(quick=True)
+    return train(missing, progress=progress, encoder=encoder, device=device, recommending=quick)
 
 
 def _publish(spec: ServiceSpec, shop: Shop, progress: Progress, options: Options) -> registry.Manifest:

@@ -159,7 +159,7 @@ class Supervisor:
             return
         self._tell(f"training {' and '.join(missing)}")
         training = await asyncio.create_subprocess_exec(
-            sys.executable, "-P", "-m", "standfast", "models", "train", *missing, stdout=sys.stderr
+            sys.executable, "-P", "-m", "standfast", "models", "train", *missing, "--quick", stdout=sys.stderr
         )
         try:
             if await training.wait():

@@ -15,14 +15,3 @@ def ndcg(ranking: Sequence[int], relevant: Collection[int], k: int = 10) -> floa
 def recall(ranking: Sequence[int], relevant: Collection[int], k: int = 20) -> float:
     """Share of the relevant items that are among the first `k`."""
     return sum(item in relevant for item in ranking[:k]) / len(relevant)
-
-
-def mean_metrics(
-    rankings: Sequence[Sequence[int]], relevant: Sequence[Collection[int]], prefix: str = ""
-) -> dict[str, float]:
-    """Mean `ndcg_10` and `recall_20` over all users, rounded to four decimals; names begin with `prefix`."""
-    pairs = list(zip(rankings, relevant, strict=True))
-    return {
-        f"{prefix}ndcg_10": round(sum(ndcg(*pair) for pair in pairs) / len(pairs), 4),
-        f"{prefix}recall_20": round(sum(recall(*pair) for pair in pairs) / len(pairs), 4),
-    }

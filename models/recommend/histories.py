@@ -31,6 +31,16 @@ class Pairs:
     users: int
     items: int
 
+    def of_user(self, user: int) -> NDArray[np.int64]:
+        """A user's items, oldest first."""
+        begin, end = np.searchsorted(self.user, [user, user + 1])
+        return self.item[begin:end]
+
+    def of_first(self, items: int) -> Pairs:
+        """The pairs of the first `items` items alone."""
+        kept = self.item < items
+        return Pairs(self.user[kept], self.item[kept], self.at[kept], self.weight[kept], self.users, items)
+
     def matrix(self) -> Tensor:
         """[items, users], sparse COO, coalesced."""
         order = np.lexsort((self.user, self.item))
@@ -55,7 +65,7 @@ def pairs_of(
     """The pairs of `events`; `item_rows` maps the events' items to rows of the catalogue, -1 for none.
 
     A pair's weight is that of its strongest event, halved for every `half_life_days` before `now`: a user who views a
-    product often counts once.
+    product often counts once. Products of equal time are in the order of the file.
     """
     item = item_rows[events.item]
     known_items = item >= 0
@@ -70,12 +80,12 @@ def pairs_of(
         empty = np.empty(0, np.int64)
         return Pairs(empty, empty, empty, np.empty(0, np.float32), len(events.users), items)
     strongest = np.maximum.reduceat(weight[order], first).astype(np.float32)
-    last = np.maximum.reduceat(at[order], first)
+    last = np.maximum.reduceat(order, first)  # a pair's last event: events are sorted by time
     by_time = np.lexsort((last, pair_keys // items))
     return Pairs(
         pair_keys[by_time] // items,
         pair_keys[by_time] % items,
-        last[by_time],
+        at[last[by_time]],
         strongest[by_time],
         len(events.users),
         items,

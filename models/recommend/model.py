@@ -1,78 +1,81 @@
 """Recommends products to known, new and unknown users by one batched score over the whole catalogue.
 
-    score = EASE(history) / best of this answer  +  c * cosine(latest products, item)  +  t * trend(item)
-
-EASE covers the products that most users met, the cosine of text vectors covers new products, and the trend (products
-that sell now) serves users without a history. A user's live history is added to the history at training.
+The scores are those of the recommenders that training chose (`models.recommend.table`), blended with the weights that
+it learnt. A user's live history is added to the history at training.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 import numpy as np
 import torch
-import torch.nn.functional as F  # noqa: N812 - the name every torch reader knows
-from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from models.base import RecommendQuery
 from models.encoder.model import torch_device
 from models.kernels.device import in_halves, to_device
-from models.kernels.embedding_bag import EmbeddingBag
-from models.kernels.linear import Linear, padded_rows, serving_dtype
 from models.kernels.ragged import Ragged
+from models.recommend.blend import Blend
 from models.recommend.histories import TrainedHistories
+from models.recommend.interface import Arrays, Scorer
+from models.recommend.selection import Part
+from models.recommend.table import TABLE
 from schemas.records import Item
+from standfast.core.errors import ModelError
 
 _CONFIG, _ARRAYS = "recommend.json", "recommend.safetensors"
-_SCORED = 500  # latest products of a history that count for scores: the oldest weighs 1/32 of the latest
+SCORED = 500  # latest products of a history that count for scores
 _BLOCK = 64  # queries at once, so that their scores of the whole catalogue stay in a core's cache
 
 
-class Parameters(msgspec.Struct, frozen=True):
-    """Weights and sizes, chosen on the sample shop's temporal split and one 20 % earlier; see `models.evaluation`."""
-
-    regularisation: float = 50.0
-    fade_days: float | None = 60.0
-    trend_days: float = 5.0
-    trend_weight: float = 0.4
-    content_weight: float = 0.4
-    latest: int = 15
-    content_width: int = 128
-    history_half_life: float = 100.0
-    max_items: int = 20_000
-
-
 class RecommendConfig(msgspec.Struct, frozen=True):
-    """A model's `recommend.json`, beside its arrays. EASE covers the first of the items."""
+    """A model's `recommend.json`, beside its arrays: the catalogue, and the recommenders whose scores are blended."""
 
     item_ids: list[str]
     titles: list[str]
-    parameters: Parameters
+    parts: list[Part]
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """A recommendation model as it is published: one set of arrays for each of the config's parts."""
+
+    config: RecommendConfig
+    arrays: Sequence[Arrays]
+    prior: Tensor
+    histories: TrainedHistories
+
+    def scorer(self, device: torch.device) -> Scorer:
+        """The blend of the parts on a device."""
+        parts = [
+            (
+                TABLE[part.recommender].scorer(_on(arrays, device), part.constants, len(self.config.item_ids)),
+                part.weight,
+            )
+            for part, arrays in zip(self.config.parts, self.arrays, strict=True)
+        ]
+        return Blend(parts, self.prior.to(device))
+
+    def model(self, label: str, device: str = "cpu") -> Recommender:
+        """The model as it serves."""
+        return Recommender(label, self.config, self.scorer(torch_device(device)), self.histories)
+
+
+def _on(arrays: Arrays, device: torch.device) -> Arrays:
+    """Copies, because a loaded file is mapped: a write to the file would change the model that serves."""
+    return {name: array.to(device, copy=True) for name, array in arrays.items()}
 
 
 class Recommender:
-    """A loaded recommendation model; see `models.base.Model`.
+    """A loaded recommendation model; see `models.base.Model`."""
 
-    `ease` [m, m], `vectors` [n, width] unit rows, `trend` [n] in [0, 1], with m <= n items.
-    """
-
-    def __init__(
-        self,
-        label: str,
-        config: RecommendConfig,
-        arrays: tuple[Tensor, Tensor, Tensor],
-        histories: TrainedHistories,
-    ) -> None:
-        self._label, self._config, self._histories = label, config, histories
-        ease, vectors, self._trend = arrays
-        self._ease, self._latest = EmbeddingBag(ease), EmbeddingBag(vectors)
-        self._precision = serving_dtype(vectors.device)
-        self._cosine_layer = Linear(vectors, None, self._precision)
+    def __init__(self, label: str, config: RecommendConfig, scorer: Scorer, histories: TrainedHistories) -> None:
+        self._label, self._config, self._scorer, self._histories = label, config, scorer, histories
         self._indices = {item_id: index for index, item_id in enumerate(config.item_ids)}
 
     @property
@@ -98,45 +101,17 @@ class Recommender:
 
     def scores(self, seen: Sequence[Sequence[int]]) -> Tensor:
         """[len(seen), items] scores for histories of item indices, latest first."""
-        return self._scores(Ragged.of(seen))
+        return self._scorer.scores(_scored(Ragged.of(seen)))
 
     def _answers(self, queries: Sequence[RecommendQuery]) -> list[list[Item]]:
         seen = Ragged.of([self.seen(query) for query in queries])
-        scored = seen.only(seen.columns < _SCORED) if (seen.lengths > _SCORED).any() else seen
         with torch.inference_mode():
-            scores = self._scores(scored)
+            scores = self._scorer.scores(_scored(seen))
             self._exclude(scores, seen, [query.exclude_seen for query in queries])
             count = min(max(query.k for query in queries), scores.shape[1])
             best = scores.topk(max(count, 0), dim=1)
         rows = zip(queries, best.values.tolist(), best.indices.tolist(), strict=True)
         return [self._answer(best_scores, indices, query.k) for query, best_scores, indices in rows]
-
-    def _scores(self, history: Ragged) -> Tensor:
-        parameters, ease_items = self._config.parameters, len(self._ease)
-        weights, recent = self._weights(history), history.columns < parameters.latest
-        result = self._cosines(F.normalize(self._latest.of(history.only(recent), weights[recent]), dim=1))
-        result = result.clamp_(min=0).mul_(parameters.content_weight).add_(self._trend, alpha=parameters.trend_weight)
-        if ease_items:
-            known_to_ease = history.values < ease_items
-            if not known_to_ease.all():
-                history = history.only(known_to_ease)
-                weights = self._weights(history)
-            strength = self._ease.of(history, weights)
-            result[:, :ease_items].addcdiv_(strength, strength.amax(dim=1, keepdim=True).clamp_(min=1e-6))
-        return result
-
-    def _cosines(self, recent_vectors: Tensor) -> Tensor:
-        """[histories, items] float32 cosines. bfloat16, used where it is faster, gives nDCG@10 equal to four digits."""
-        count = len(recent_vectors)
-        if padding := padded_rows(count) - count:
-            recent_vectors = F.pad(recent_vectors, (0, 0, 0, padding))
-        return self._cosine_layer(recent_vectors.to(self._precision))[:count].float()
-
-    def _weights(self, history: Ragged) -> NDArray[np.float32]:
-        """The weight of each product of a history, the latest most."""
-        half_life = self._config.parameters.history_half_life
-        faded: NDArray[np.float32] = np.exp2(-history.columns / half_life).astype(np.float32)
-        return faded
 
     @staticmethod
     def _exclude(scores: Tensor, seen: Ragged, excluded: Sequence[bool]) -> None:
@@ -150,29 +125,44 @@ class Recommender:
         return [Item(ids[index], score, titles[index]) for score, index in best if score > -np.inf]
 
 
-def save_recommender(
-    config: RecommendConfig, arrays: tuple[Tensor, Tensor, Tensor], histories: TrainedHistories, folder: Path
-) -> None:
+def _scored(seen: Ragged) -> Ragged:
+    return seen.only(seen.columns < SCORED) if (seen.lengths > SCORED).any() else seen
+
+
+def save_recommender(fitted: Fitted, folder: Path) -> None:
     """Writes a recommendation model's files."""
-    ease, vectors, trend = arrays
-    arrays_by_name = {
-        "ease": ease.contiguous(),
-        "vectors": vectors.contiguous(),
-        "trend": trend.contiguous(),
+    histories = fitted.histories
+    stored = {
+        "prior": fitted.prior.contiguous(),
         "users": torch.from_numpy(histories.hashes),
         "starts": torch.from_numpy(histories.starts),
         "history": torch.from_numpy(histories.items),
     }
-    save_file(arrays_by_name, folder / _ARRAYS)
-    (folder / _CONFIG).write_bytes(msgspec.json.encode(config))
+    for index, arrays in enumerate(fitted.arrays):
+        stored |= {f"{index}.{name}": array.contiguous() for name, array in arrays.items()}
+    save_file(stored, folder / _ARRAYS)
+    (folder / _CONFIG).write_bytes(msgspec.json.encode(fitted.config))
 
 
 def load_recommender(folder: Path, label: str, device: str = "auto") -> Recommender:
-    """The model in `folder`, whose files the caller has verified; runs no inference."""
-    config = msgspec.json.decode((folder / _CONFIG).read_bytes(), type=RecommendConfig)
-    target_device = torch_device(device)
+    """The model in `folder`, whose files the caller has verified; runs no inference. Raises ModelError."""
+    try:
+        config = msgspec.json.decode((folder / _CONFIG).read_bytes(), type=RecommendConfig)
+        unknown = {part.recommender for part in config.parts} - TABLE.keys()
+    except msgspec.ValidationError as problem:
+        raise _other_release(label, str(problem)) from problem
+    if unknown:
+        raise _other_release(label, f"it blends {', '.join(sorted(unknown))}")
     stored = load_file(folder / _ARRAYS)
-    # Copies, because a loaded file is mapped: a write to the file would change the model that serves.
-    ease, vectors, trend = (stored[name].to(target_device, copy=True) for name in ("ease", "vectors", "trend"))
+    arrays = [
+        {name.partition(".")[2]: array for name, array in stored.items() if name.startswith(f"{index}.")}
+        for index in range(len(config.parts))
+    ]
     histories = TrainedHistories(*(stored[name].clone().numpy() for name in ("users", "starts", "history")))
-    return Recommender(label, config, (ease, vectors, trend), histories)
+    return Fitted(config, arrays, stored["prior"], histories).model(label, device)
+
+
+def _other_release(label: str, problem: str) -> ModelError:
+    return ModelError(
+        f"{label} was trained by another release and cannot be read ({problem}); run `standfast models train recommend`"
+    )

@@ -1,9 +1,9 @@
-"""Fits a recommendation model to a shop's products and events, and evaluates it."""
+"""Trains a recommendation model: chooses what serves, compares it with baselines, fits it to all events."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import msgspec
@@ -15,129 +15,103 @@ from torch import Tensor
 from models.data.catalogue import Catalogue
 from models.data.interactions import Interactions
 from models.encoder.model import torch_device
-from models.evaluation.metrics import mean_metrics
-from models.recommend.ease import fit_ease
-from models.recommend.histories import Pairs, TrainedHistories, histories_of, now_of, pairs_of
-from models.recommend.model import Parameters, RecommendConfig, Recommender, save_recommender
-from models.recommend.pca import reduce_dimensions
-from models.training import MetricsAndLineage, Options, Progress, Shop
+from models.evaluation.splits import Split, SplitName, split
+from models.recommend.algorithms.popularity import prior
+from models.recommend.histories import histories_of, pairs_of
+from models.recommend.interface import TrainingData
+from models.recommend.judge import Judge
+from models.recommend.model import SCORED, Fitted, RecommendConfig, save_recommender
+from models.recommend.selection import Part, Row, Selection, select, untuned
+from models.recommend.table import TABLE
+from models.training import MetricsAndLineage, Options, Progress, Recommending, Shop
+from standfast.core.errors import ModelError
 
-_TRAINED_ON = 0.8  # time quantile of the events that split training from test events
-_MAX_USERS = 2_000  # bounds the time of an evaluation
-_BATCH = 64  # users scored at once, as many as a model scores
-_MIN_EVENTS = 100  # before the split and after it; with fewer, nothing is evaluated
-
-
-class Fitted:
-    """The parts of a recommendation model, in the order of `config.item_ids`."""
-
-    def __init__(
-        self, config: RecommendConfig, arrays: tuple[Tensor, Tensor, Tensor], histories: TrainedHistories
-    ) -> None:
-        self.config, self.arrays, self.histories = config, arrays, histories
-
-    def model(self, label: str) -> Recommender:
-        """The model as it will serve, for evaluation."""
-        return Recommender(label, self.config, self.arrays, self.histories)
+CHOICE = "choice.json"
+_MOST_USERS, _QUICK_USERS = 2_000, 600  # whose answers are judged: bound the time of a validation
+_LEAST_USERS = 20  # fewer say nothing
+_TIME_USERS = 300  # users to predict that a split by time must leave to be used
 
 
-def fit(
-    catalogue: Catalogue,
-    vectors: Tensor,
-    events: Interactions | None,
-    parameters: Parameters | None = None,
-    device: str = "auto",
-) -> Fitted:
-    """A model fitted to all `events`; without events it recommends by texts alone.
+class Choice(msgspec.Struct, frozen=True):
+    """A version's `choice.json`: what was tried, and how the chosen one and the baselines did.
 
-    `vectors` [len(catalogue), width] are in the catalogue's order.
+    `validation` has the nDCG@10 by which was chosen, `test` that of users by whom nothing was chosen.
     """
-    parameters = parameters or Parameters()
-    order, known = _order(catalogue, events, parameters.max_items)
-    config = RecommendConfig(
-        [catalogue.item_ids[row] for row in order], [catalogue.titles[row] for row in order], parameters
-    )
-    no_histories = TrainedHistories(np.empty(0, np.int64), np.zeros(1, np.int64), np.empty(0, np.int32))
-    texts = reduce_dimensions(vectors, parameters.content_width)[torch.from_numpy(order)]
-    arrays = (torch.zeros(0, 0), texts, torch.zeros(len(order)))
-    if events is None or not known:
-        return Fitted(config, arrays, no_histories)
-    item_rows = _item_rows(config.item_ids, events)
-    now = now_of(events)
-    pairs = pairs_of(events, item_rows, len(order), now, parameters.fade_days)
-    ease = fit_ease(_first_items(pairs, known).matrix(), parameters.regularisation, torch_device(device))
-    arrays = (ease, arrays[1], _trend(pairs_of(events, item_rows, len(order), now, parameters.trend_days)))
-    return Fitted(config, arrays, histories_of(events.users, pairs))
+
+    serves: str
+    split: str
+    validation: list[Row]
+    test: dict[str, float]
+    refused: str = ""
 
 
-def evaluate(
-    catalogue: Catalogue,
-    vectors: Tensor,
-    events: Interactions,
-    parameters: Parameters | None = None,
-    done: Callable[[int], None] | None = None,
-) -> dict[str, float]:
-    """Quality on a temporal split: fitted to events before the 80 % time quantile, tested on users' later products.
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A catalogue with the products that most customers met first, their vectors, and the events."""
 
-    nDCG@10 and recall@20 of the full ranking of the catalogue without products seen before, and the same of three
-    baselines: popularity (all sales), the last week's trend, and a first-order Markov chain. Empty with too few events.
-    """
-    cut = int(np.quantile(events.at, _TRAINED_ON)) if len(events) else 0
-    before, after = _select(events, events.at < cut), _select(events, events.at >= cut)
-    if min(len(before), len(after)) < _MIN_EVENTS:
-        return {}
-    fitted = fit(catalogue, vectors, before, parameters)
-    model, count = fitted.model("evaluated"), len(fitted.config.item_ids)
-    item_rows = _item_rows(fitted.config.item_ids, before)
-    past = pairs_of(before, item_rows, count, cut, None)
-    test_users = _test_users(past, pairs_of(after, item_rows, count, cut, None))
-    if not test_users:
-        return {}
-    popular = torch.from_numpy(np.bincount(past.item, minlength=count).astype(np.float32))
-    chain = _MarkovChain(past, popular)
-    rankings: dict[str, list[list[int]]] = {"": [], "popularity_": [], "trend_": [], "markov_": []}
-    for first in range(0, len(test_users), _BATCH):
-        seen = [row for row, _ in test_users[first : first + _BATCH]]
-        scores = {
-            "": model.scores(seen),
-            "popularity_": popular.repeat(len(seen), 1),
-            "trend_": fitted.arrays[2].repeat(len(seen), 1),
-            "markov_": torch.stack([chain.after(row[0]) for row in seen]),
-        }
-        for name, table in scores.items():
-            rankings[name].extend(_top_20(table, seen))
-        if done:
-            done(len(seen))
-    new_items = [new for _, new in test_users]
-    figures = {"evaluated_users": float(len(test_users))}
-    for name, lists in rankings.items():
-        figures |= mean_metrics(lists, new_items, name)
-    return figures
+    catalogue: Catalogue
+    order: NDArray[np.int64]
+    vectors: Tensor
+    events: Interactions
+    item_rows: NDArray[np.int64]
+    device: torch.device
+    seed: int
+
+    @property
+    def ids(self) -> list[str]:
+        """The products' ids in this order."""
+        return [self.catalogue.item_ids[row] for row in self.order]
+
+    def data(self, events: Interactions) -> TrainingData:
+        """The training data of these events."""
+        return TrainingData(events, self.item_rows, len(self.order), self.vectors, self.device, self.seed)
+
+    def judge(self, parts: Split, most: int) -> Judge:
+        """Judges by what users met after the split, or what was drawn."""
+        return self.judged(parts.train(self.events), list(parts.tests(self.events).values()), most)
+
+    def judged(self, before: Interactions, asked: Sequence[Interactions], most: int) -> Judge:
+        """Judges by what the users of `before` met first in each of `asked`."""
+        past, *later = (
+            pairs_of(each, _item_rows(self.ids, each), len(self.order), 0, None) for each in (before, *asked)
+        )
+        return Judge.of(past, later, most, SCORED)
+
+    def fitted(self, chosen: Selection, events: Interactions) -> Fitted:
+        """The chosen recommenders, fitted to these events."""
+        data = self.data(events)
+        titles = [self.catalogue.titles[row] for row in self.order]
+        config = RecommendConfig(self.ids, titles, chosen.parts)
+        arrays = [TABLE[part.recommender].fit(data, part.constants) for part in chosen.parts]
+        histories = histories_of(events.users, data.pairs())
+        return Fitted(config, arrays, prior(data, chosen.prior_days), histories)
 
 
-class _MarkovChain:
-    """First-order Markov chain: counts of the products that users met next after one; ties are ranked by popularity."""
-
-    def __init__(self, past: Pairs, popular: Tensor) -> None:
-        same = past.user[1:] == past.user[:-1]
-        order = np.argsort(past.item[:-1][same], kind="stable")
-        self._from = past.item[:-1][same][order]
-        self._next = past.item[1:][same][order]
-        self._ties = popular / (popular.max() + 1)
-
-    def after(self, item: int) -> Tensor:
-        begin, end = np.searchsorted(self._from, [item, item + 1])
-        counts = np.bincount(self._next[begin:end], minlength=len(self._ties))
-        return torch.from_numpy(counts.astype(np.float32)) + self._ties
+def prepared(
+    catalogue: Catalogue, vectors: Tensor, events: Interactions, device: str = "auto", seed: int = 0
+) -> Prepared:
+    """The data in the order in which models keep them. `vectors` [len(catalogue), width] are in the catalogue's."""
+    pairs = pairs_of(events, _item_rows(catalogue.item_ids, events), len(catalogue), 0, None)
+    order = np.argsort(-np.bincount(pairs.item, minlength=len(catalogue)), kind="stable")
+    rows = _item_rows([catalogue.item_ids[row] for row in order], events)
+    return Prepared(catalogue, order, vectors[torch.from_numpy(order)], events, rows, torch_device(device), seed)
 
 
-def _order(catalogue: Catalogue, events: Interactions | None, max_items: int) -> tuple[NDArray[np.int64], int]:
-    """Rows of the catalogue, products that most users met first, and how many of them EASE covers."""
+def fit(catalogue: Catalogue, vectors: Tensor, events: Interactions | None, parts: list[Part] | None = None) -> Fitted:
+    """A model fitted to all `events` with these parts, or with those of a shop whose data are too few to choose by."""
     if events is None:
-        return np.arange(len(catalogue)), 0
-    pairs = pairs_of(events, _item_rows(catalogue.item_ids, events), len(catalogue), now_of(events), None)
-    counts = np.bincount(pairs.item, minlength=len(catalogue))
-    return np.argsort(-counts, kind="stable"), min(max_items, int((counts > 0).sum()))
+        return _without_events(catalogue, vectors)
+    ready = prepared(catalogue, vectors, events)
+    chosen = Selection(parts, []) if parts else untuned(ready.data(events), None)
+    return ready.fitted(chosen, events)
+
+
+def _without_events(catalogue: Catalogue, vectors: Tensor) -> Fitted:
+    """Recommends by texts alone."""
+    at, nobody = np.empty(0, np.int64), np.empty(0, np.int32)
+    nothing = Interactions([], [], nobody, nobody, at, np.empty(0, np.float32), "none")
+    content = Selection([Part("content", 1.0, TABLE["content"].start)], [])
+    return prepared(catalogue, vectors, nothing).fitted(content, nothing)
 
 
 def _item_rows(item_ids: list[str], events: Interactions) -> NDArray[np.int64]:
@@ -145,65 +119,68 @@ def _item_rows(item_ids: list[str], events: Interactions) -> NDArray[np.int64]:
     return np.fromiter((rows.get(item, -1) for item in events.items), np.int64, len(events.items))
 
 
-def _first_items(pairs: Pairs, items: int) -> Pairs:
-    kept = pairs.item < items
-    return replace(
-        pairs,
-        user=pairs.user[kept],
-        item=pairs.item[kept],
-        at=pairs.at[kept],
-        weight=pairs.weight[kept],
-        items=items,
-    )
+def choose(ready: Prepared, wish: Recommending, progress: Progress) -> tuple[Selection, Choice]:
+    """What serves: chosen by three quarters of the users of a split, then compared with the baselines by the others.
+
+    A choice that a baseline beats there is refused, unless `wish.force`: the best baseline is returned instead.
+    """
+    events, name = ready.events, wish.split or "mixed"
+    parts = split(events, name, wish.seed, _following(ready))
+    before = parts.train(events)
+    judge, test = ready.judge(parts, _QUICK_USERS if wish.quick else _MOST_USERS).divided()
+    if wish.model in TABLE and (reason := TABLE[wish.model].too_large(ready.data(before))):
+        raise ModelError(f"{wish.model} cannot be trained from this shop: {reason}; choose another --model")
+    if len(test) < _LEAST_USERS:
+        chosen = untuned(ready.data(events), wish.model)
+        return chosen, Choice(chosen.name, name, chosen.rows, {})
+    chosen = select(ready.data(before), judge, wish.model, wish.quick, progress.phase)
+    progress.phase("comparing with the baselines")
+    figures = _compared(ready, chosen, before, test)
+    best = max(chosen.baselines, key=lambda baseline: figures[f"{baseline.recommender}_ndcg_10"])
+    if wish.force or figures["ndcg_10"] >= figures[f"{best.recommender}_ndcg_10"]:
+        return chosen, Choice(chosen.name, name, chosen.rows, figures)
+    baseline = replace(chosen, parts=[best])
+    figures |= {key: figures[f"{best.recommender}_{key}"] for key in ("ndcg_10", "recall_20")}
+    return baseline, Choice(baseline.name, name, chosen.rows, figures, refused=chosen.name)
 
 
-def _trend(pairs: Pairs) -> Tensor:
-    """[items] in [0, 1]: for each product the sum of its users' weights, relative to the highest."""
-    sums = np.bincount(pairs.item, weights=pairs.weight, minlength=pairs.items)
-    return torch.from_numpy((sums / max(sums.max(), 1e-9)).astype(np.float32))
+def _compared(ready: Prepared, chosen: Selection, before: Interactions, test: Judge) -> dict[str, float]:
+    """Mean nDCG@10 and recall@20 of the chosen one and, with its name before the figure's, of each baseline."""
+    figures = {"evaluated_users": float(len(test))}
+    contestants = {"": chosen} | {f"{part.recommender}_": replace(chosen, parts=[part]) for part in chosen.baselines}
+    for prefix, contestant in contestants.items():
+        rankings = test.rankings(test.scores(ready.fitted(contestant, before).scorer(ready.device)), 20)
+        figures[f"{prefix}ndcg_10"] = round(float(test.ndcg_of(rankings).mean()), 4)
+        figures[f"{prefix}recall_20"] = round(float(test.recall_of(rankings).mean()), 4)
+    return figures
 
 
-def _select(events: Interactions, kept: NDArray[np.bool_]) -> Interactions:
-    return replace(
-        events, user=events.user[kept], item=events.item[kept], at=events.at[kept], weight=events.weight[kept]
-    )
-
-
-def _test_users(past: Pairs, later: Pairs) -> list[tuple[list[int], set[int]]]:
-    """For each test user: products met before the split, latest first, and products met first after it."""
-    test_users = []
-    for user in np.unique(later.user):
-        begin, end = np.searchsorted(past.user, [user, user + 1])
-        seen = past.item[begin:end][::-1].tolist()
-        first, last = np.searchsorted(later.user, [user, user + 1])
-        new = set(later.item[first:last].tolist()) - set(seen)
-        if seen and new:
-            test_users.append((seen, new))
-    step = max(1, -(-len(test_users) // _MAX_USERS))
-    return test_users[::step]
-
-
-def _top_20(scores: Tensor, seen: list[list[int]]) -> list[list[int]]:
-    for row, item_rows in enumerate(seen):
-        scores[row, item_rows] = -torch.inf
-    ranked: list[list[int]] = scores.topk(min(20, scores.shape[1]), dim=1).indices.tolist()
-    return ranked
+def _following(ready: Prepared) -> SplitName:
+    """By time, as a shop serves, where that leaves enough users to predict; else the last products of every user."""
+    return "time" if len(ready.judge(split(ready.events, "time"), _TIME_USERS)) >= _TIME_USERS else "last"
 
 
 def train(shop: Shop, folder: Path, progress: Progress, options: Options) -> MetricsAndLineage:
     """Writes a recommendation model into the folder; its metrics and lineage."""
-    parameters, events = Parameters(), shop.events
-    progress.phase("fitting EASE")
-    fitted = fit(shop.catalogue, shop.vectors, events, parameters, options.device)
-    save_recommender(fitted.config, fitted.arrays, fitted.histories, folder)
-    metrics = {"items": float(len(shop.catalogue)), "items_with_history": float(len(fitted.arrays[0]))}
-    if events is not None:
-        progress.phase("measuring on later purchases")
-        metrics |= {"events": float(len(events)), "users": float(len(events.users))}
-        metrics |= {"events_matched": float(events.about(shop.catalogue.item_ids))}
-        metrics |= evaluate(shop.catalogue, shop.vectors, events, parameters, progress.step)
+    wish, events = options.recommending, shop.events
+    metrics = {"items": float(len(shop.catalogue))}
+    if events is None:
+        fitted, choice = _without_events(shop.catalogue, shop.vectors), Choice("content", "none", [], {})
+    else:
+        ready = prepared(shop.catalogue, shop.vectors, events, options.device, wish.seed)
+        chosen, choice = choose(ready, wish, progress)
+        progress.phase(f"fitting {chosen.name} to all events")
+        fitted = ready.fitted(chosen, events)
+        metrics |= {"items_with_history": float(ready.data(events).items_met), "events": float(len(events))}
+        metrics |= {"users": float(len(events.users)), "events_matched": float(events.about(shop.catalogue.item_ids))}
+    save_recommender(fitted, folder)
+    (folder / CHOICE).write_bytes(msgspec.json.encode(choice))
     lineage = shop.lineage(
         interactions_sha256=events.digest if events else "none",
-        parameters=msgspec.json.encode(parameters).decode(),
+        serves=choice.serves,
+        refused=choice.refused or "none",
+        split=choice.split,
+        seed=str(wish.seed),
+        parts=msgspec.json.encode(fitted.config.parts).decode(),
     )
-    return metrics, lineage
+    return metrics | choice.test, lineage

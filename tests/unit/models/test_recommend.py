@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -17,14 +16,14 @@ from models.data.catalogue import Catalogue
 from models.data.hash64 import hash64
 from models.data.interactions import read_interactions
 from models.evaluation.metrics import ndcg, recall
-from models.recommend.ease import fit_ease
+from models.kernels.ragged import Ragged
+from models.recommend.algorithms.ease import fit_ease
 from models.recommend.histories import TrainedHistories
-from models.recommend.model import Parameters, RecommendConfig, Recommender
+from models.recommend.judge import Judge
+from models.recommend.model import SCORED, Fitted, RecommendConfig, Recommender
+from models.recommend.selection import Part
 from models.recommend.training import fit
 from tests.fixtures_models import shared_data
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 _CAKE_STAND = "22423"
 
@@ -90,6 +89,22 @@ def test_nobody_is_recommended_a_product_of_the_data_trained_on(tmp_path: Path) 
     assert set(_ids(model, "u1", k=100)) == set(ids[1200:])
 
 
+def test_served_answers_are_those_that_are_judged_offline_for_histories_of_any_length(
+    recommend_model: Recommender,
+) -> None:
+    """The judge scores histories in batches of its own, of the products that training knows."""
+    draw = np.random.default_rng(4)
+    ids = recommend_model._config.item_ids
+    past = [draw.permutation(len(ids))[:length].tolist() for length in (1, 3, 60, 499, 500, 501, 1000)]
+    histories = Ragged.of(past)
+    scored = histories.only(histories.columns < SCORED)
+    wanted = Ragged.of([[0]] * len(past))
+    judge = Judge(np.arange(len(past)), np.zeros(len(past), np.int64), scored, histories, wanted, len(ids))
+    offline = judge.rankings(judge.scores(recommend_model._scorer))
+    served = [_ids(recommend_model, None, tuple(ids[item] for item in reversed(row))) for row in past]
+    assert served == [[ids[item] for item in row] for row in offline.tolist()]
+
+
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(
@@ -118,45 +133,34 @@ def test_any_query_is_answered_in_order_within_k_and_as_it_is_alone(
         assert scores == pytest.approx(alone, abs=1e-4)
 
 
-def _plain_scores(model: Recommender, ease: Tensor, vectors: Tensor, seen: list[int]) -> Tensor:
-    """The formula at the top of models/recommend/model.py, term by term."""
-    use, known = model._config.parameters, [item for item in seen if item < len(ease)]
-    scores = use.trend_weight * model._trend.double()
-    latest = sum((0.5 ** (age / use.history_half_life) * vectors[p] for age, p in enumerate(seen[: use.latest])), 0)
-    if seen:
-        scores += use.content_weight * (vectors @ (latest / latest.norm())).clamp(min=0)
-    strength = sum((0.5 ** (age / use.history_half_life) * ease[p] for age, p in enumerate(known)), torch.zeros(()))
-    if known:
-        scores[: len(ease)] += strength / strength.max()
-    return scores
-
-
 @settings(max_examples=30, deadline=None)
 @given(st.lists(st.lists(st.integers(0, 49), max_size=50, unique=True), min_size=1, max_size=70), st.integers(0, 2**32))
 def test_scores_are_what_the_formula_says_for_histories_of_any_lengths(seen: list[list[int]], chance: int) -> None:
+    """The formula of models/recommend/blend.py, of weights between 30 of 50 items, and of a chain's successors."""
     draw = torch.Generator().manual_seed(chance)
-    ease, vectors = torch.rand(30, 30, generator=draw), torch.randn(50, 8, generator=draw)
-    vectors = torch.nn.functional.normalize(vectors, dim=1)
-    config = RecommendConfig([f"i{n}" for n in range(50)], [""] * 50, Parameters())
+    dense, prior = torch.rand(30, 30, generator=draw), torch.rand(50, generator=draw)
+    chain = {"starts": torch.arange(51) * 2, "columns": torch.arange(100).int() % 50, "weights": torch.rand(100)}
+    parts = [Part("ease", 1.0, {"latest": 8.0}), Part("markov", 0.5, {})]
+    config = RecommendConfig([f"i{n}" for n in range(50)], [""] * 50, parts)
     nothing = TrainedHistories(np.empty(0, np.int64), np.zeros(1, np.int64), np.empty(0, np.int32))
-    model = Recommender("r@1", config, (ease, vectors, torch.rand(50, generator=draw)), nothing)
-    wanted = torch.stack([_plain_scores(model, ease.double(), vectors.double(), row) for row in seen])
-    off = (model.scores(seen).double() - wanted).abs().amax(dim=1)
-    assert torch.all(off <= torch.tensor([_rounding(config.parameters, ease, row) for row in seen])), off
-
-
-def _rounding(use: Parameters, ease: Tensor, seen: list[int]) -> float:
-    """How far a score may be off. Sums are of bytes: half a step of 1/255 of the row's range, which is 2 at most.
-
-    Likeness is a product of vectors of eight such numbers in bfloat16, which rounds factors and result (2**-9 each).
-    """
-    weights = [(0.5 ** (age / use.history_half_life), p) for age, p in enumerate(seen) if p < len(ease)]
-    likeness = use.content_weight * (3 * 2**-9 + 8**0.5 * 2 / 510)
-    if not weights:
-        return likeness + 1e-5
-    best = float(sum(weight * ease[p] for weight, p in weights).max())  # type: ignore[union-attr]
-    half_steps = sum(weight * float(ease[p].max()) for weight, p in weights) / 510
-    return likeness + 2 * half_steps / (best - half_steps) + 1e-5  # numerator and divisor are both rounded
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("models.recommend.item_weights.DENSE_UP_TO", 0)  # the chain stays sparse, as in a large shop
+        model = Fitted(config, [{"dense": dense}, chain], prior, nothing).model("r@1")
+    for row, scores in zip(seen, model.scores(seen), strict=True):
+        ease = torch.zeros(50)
+        for age, item in enumerate(row):
+            if item < 30:
+                ease[:30] += 0.5 ** (age / 8) * dense[item]
+        after = torch.zeros(50)
+        for cell in [2 * item + step for item in row[:1] for step in (0, 1)]:
+            after[cell % 50] += chain["weights"][cell]
+        wanted = 1e-3 * prior
+        for weight, part in ((1.0, ease), (0.5, after)):
+            size = part.square().mean().sqrt()
+            wanted = wanted + (weight * part / size if size > 0 else 0)
+        step = sum(0.5 ** (age / 8) for age, item in enumerate(row) if item < 30) / 255  # of numbers kept in a byte
+        off = 2 * step / float(ease.square().mean().sqrt()) if step else 0.0
+        assert torch.allclose(scores, wanted, atol=float(off + 1e-4), rtol=0.02)
 
 
 def test_a_new_product_nobody_bought_yet_is_recommended_by_its_text(tmp_path: Path) -> None:
@@ -165,7 +169,8 @@ def test_a_new_product_nobody_bought_yet_is_recommended_by_its_text(tmp_path: Pa
     )
     events, _ = read_interactions(tmp_path / "i.csv")
     vectors = torch.nn.functional.normalize(torch.tensor([[1.0, 0.0], [0.9, 0.1], [0.0, 1.0]]), dim=1)
-    model = fit(Catalogue(["a", "new", "far"], ["A", "New", "Far"], ["", "", ""], ""), vectors, events).model("r@1")
+    catalogue = Catalogue(["a", "new", "far"], ["A", "New", "Far"], ["", "", ""], "")
+    model = fit(catalogue, vectors, events).model("r@1")
     assert _ids(model, "u1") == ["new", "far"]
 
 
