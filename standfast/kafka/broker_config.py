@@ -12,6 +12,7 @@ import msgspec
 from msgspec.structs import asdict, replace
 
 from standfast.core.network.routes import Route
+from standfast.kafka.wire import NODE
 
 _PORTS = range(20_000, 32_000)  # below Linux's ephemeral ports (32768 on), so that a restart finds its own port free
 
@@ -202,11 +203,11 @@ def _authorizer(password: str) -> dict[str, object]:
     if not password:
         return {}
     login = "org.apache.kafka.common.security.plain.PlainLoginModule"
-    user = f'{login} required username="node" password="{password}" user_node="{password}";'
+    user = f'{login} required username="{NODE}" password="{password}" user_{NODE}="{password}";'
     return {
         "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
         "allow.everyone.if.no.acl.found": "true",
-        "super.users": "User:node",
+        "super.users": f"User:{NODE}",
         "sasl.mechanism.controller.protocol": "PLAIN",
         "listener.name.controller.sasl.enabled.mechanisms": "PLAIN",
         "listener.name.controller.plain.sasl.jaas.config": user,

@@ -42,8 +42,7 @@ class Cluster:
     Args:
         proxied: the ports that clients and brokers connect to are those of the network proxy, which the caller starts
             between `launch` and `wait_ready`.
-        authorizer: Kafka looks up who may do what. A dead controller is then replaced 0.7 s later: nobody who has not
-            logged in can tell the others of its death.
+        authorizer: Kafka looks up who may do what, in lists that are empty at first: then everybody may do everything.
     """
 
     def __init__(self, brokers: int, folder: Path, *, proxied: bool = False, authorizer: bool = False) -> None:
@@ -114,7 +113,8 @@ class Cluster:
         others = [node for node in self.nodes if node is not dead]
         if not others or not all(node.alive for node in others):
             return False
-        elect_another(dead.id, {node.id: node.controller_address for node in others}, _ELECT_S)
+        password = self._layout.password if self._layout is not None else ""
+        elect_another(dead.id, {node.id: node.controller_address for node in others}, _ELECT_S, password)
         return unregister(dead.id, [node.address for node in others], _UNREGISTER_S)
 
     def stop(self, timeout: float = 20.0) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 
 import structlog
 
-from standfast.kafka.wire import CLIENT, ask
+from standfast.kafka.wire import ask, header, text
 
 _log = structlog.get_logger()
 _END_QUORUM_EPOCH = 54  # the API key; version 0
@@ -25,20 +25,21 @@ _NOBODY = -1
 _APART_S = 0.05
 
 
-def elect_another(dead: int, controllers: Mapping[int, str], within_s: float) -> bool:
+def elect_another(dead: int, controllers: Mapping[int, str], within_s: float, password: str = "") -> bool:
     """Makes the controllers (addresses by node id) that follow the dead node elect another leader; blocks.
 
-    Returns whether at least one of them followed the dead node and took the request.
+    Returns whether at least one of them followed the dead node and took the request. `password`: of a cluster with an
+    authorizer, whose controllers let nobody else in.
     """
     resigned = False
     for node, address in controllers.items():
         try:
-            leader, epoch = leader_and_epoch(ask(address, request(_NOBODY, 0, node), within_s))
+            leader, epoch = leader_and_epoch(ask(address, request(_NOBODY, 0, node), within_s, password))
             if leader != dead:
                 continue
             if resigned:
                 time.sleep(_APART_S)
-            ask(address, request(dead, epoch, node), within_s)
+            ask(address, request(dead, epoch, node), within_s, password)
         except (OSError, struct.error) as error:
             _log.debug("a controller cannot be told", address=address, error=str(error))
         else:
@@ -48,10 +49,16 @@ def elect_another(dead: int, controllers: Mapping[int, str], within_s: float) ->
 
 def request(leader: int, epoch: int, successor: int) -> bytes:
     """An EndQuorumEpoch request: `leader` resigns for `successor`; with a past epoch it only asks who leads."""
-    header = struct.pack(">hhi", _END_QUORUM_EPOCH, 0, 1) + _text(CLIENT)
     partition = struct.pack(">iiiii", 0, leader, epoch, 1, successor)
     any_cluster = struct.pack(">h", -1)
-    return header + any_cluster + struct.pack(">i", 1) + _text(_TOPIC) + struct.pack(">i", 1) + partition
+    return (
+        header(_END_QUORUM_EPOCH, 0)
+        + any_cluster
+        + struct.pack(">i", 1)
+        + text(_TOPIC)
+        + struct.pack(">i", 1)
+        + partition
+    )
 
 
 def leader_and_epoch(answer: bytes) -> tuple[int, int]:
@@ -60,7 +67,3 @@ def leader_and_epoch(answer: bytes) -> tuple[int, int]:
     _, _, _, length = struct.unpack_from(head, answer)
     _, _, _, leader, epoch = struct.unpack_from(">iihii", answer, struct.calcsize(head) + length)
     return leader, epoch
-
-
-def _text(value: bytes) -> bytes:
-    return struct.pack(">h", len(value)) + value

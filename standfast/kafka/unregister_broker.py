@@ -12,7 +12,7 @@ import time
 
 import structlog
 
-from standfast.kafka.wire import CLIENT, ask
+from standfast.kafka.wire import ask, header
 
 _log = structlog.get_logger()
 _UNREGISTER_BROKER = 64  # the API key; version 0, with flexible headers
@@ -42,8 +42,7 @@ def unregister(broker: int, addresses: list[str], within_s: float) -> bool:
 
 def request(broker: int) -> bytes:
     """An UnregisterBroker request: the header (API key, version, correlation id, client id, tags), broker id, tags."""
-    header = struct.pack(">hhih", _UNREGISTER_BROKER, 0, 1, len(CLIENT)) + CLIENT + b"\0"
-    return header + struct.pack(">i", broker) + b"\0"
+    return header(_UNREGISTER_BROKER, 0) + b"\0" + struct.pack(">i", broker) + b"\0"
 
 
 def error_code(answer: bytes) -> int:

@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 from confluent_kafka import Consumer, Producer
 from confluent_kafka.admin import AdminClient, NewTopic
@@ -19,7 +20,7 @@ from standfast.core.errors import ClusterError
 from standfast.core.processes import launching
 from standfast.kafka import leftovers
 from standfast.kafka.broker import Node
-from standfast.kafka.broker_config import is_free
+from standfast.kafka.broker_config import Layout, is_free
 from standfast.kafka.cluster import Cluster
 from standfast.kafka.jit_priority import compiler_threads
 from standfast.kafka.quorum import elect_another, leader_and_epoch, request
@@ -223,19 +224,28 @@ def test_a_broker_that_is_written_off_is_replaced_at_once_and_comes_back(three: 
     wait_until(lambda: placement(admin, unique)[1] == 3, 60, what="three copies in sync")
 
 
-def test_a_dead_controller_is_followed_by_another_at_once_and_a_dead_follower_by_nobody(three: Cluster) -> None:
-    def leads(node: Node) -> int:
-        return leader_and_epoch(ask(node.controller_address, request(-1, 0, node.id), 10))[0]
+@pytest.mark.parametrize("authorizer", [True, pytest.param(False, marks=pytest.mark.slow)])
+def test_a_dead_controller_is_followed_by_another_at_once_and_a_dead_follower_by_nobody(
+    folder: Path, *, authorizer: bool
+) -> None:
+    with Cluster(3, folder, authorizer=authorizer) as three:
+        password = msgspec.json.decode((folder / "cluster.json").read_bytes(), type=Layout).password
+        assert bool(password) == authorizer
 
-    active = three.nodes[wait_until(lambda: max(0, leads(three.nodes[0])), 60) - 1]
-    others = {node.id: node.controller_address for node in three.nodes if node is not active}
-    assert not elect_another(min(others), others, 10), "a follower was taken for the leader"
-    active.kill()
-    assert elect_another(active.id, others, 10)
-    follower = next(node for node in three.nodes if node is not active)
-    wait_until(lambda: leads(follower) in others, 60, what="another controller")
-    active.restart()
-    three.wait_ready(120)
+        def leads(node: Node) -> int:
+            return leader_and_epoch(ask(node.controller_address, request(-1, 0, node.id), 10, password))[0]
+
+        active = three.nodes[wait_until(lambda: max(0, leads(three.nodes[0])), 60) - 1]
+        others = {node.id: node.controller_address for node in three.nodes if node is not active}
+        assert not elect_another(min(others), others, 10, password), "a follower was taken for the leader"
+        if authorizer:
+            assert not elect_another(active.id, others, 10, "another"), "a wrong password was let in"
+        active.kill()
+        assert elect_another(active.id, others, 10, password)
+        follower = next(node for node in three.nodes if node is not active)
+        wait_until(lambda: leads(follower) in others, 60, what="another controller")
+        active.restart()
+        three.wait_ready(120)
 
 
 def test_nobody_is_written_off_while_another_is_down_too(three: Cluster) -> None:
