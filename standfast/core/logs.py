@@ -35,6 +35,8 @@ def configure(settings: LogSettings, role: str) -> None:
     )
     structlog.contextvars.bind_contextvars(role=role)
     _take_over_standard_logging(shared, renderer, level)
+    if role == "cli" and level > logging.DEBUG:
+        logging.getLogger("kafka").addFilter(_is_no_lost_connection)
 
 
 def _take_over_standard_logging(
@@ -54,6 +56,15 @@ def _take_over_standard_logging(
 def _printable(_logger: object, _method: str, line: structlog.types.EventDict) -> structlog.types.EventDict:
     """The line without terminal control characters: it may quote text from callers' records."""
     return {key: printable(value) if isinstance(value, str) else value for key, value in line.items()}
+
+
+def _is_no_lost_connection(record: logging.LogRecord) -> bool:
+    """False for a connection that ended or was refused: a command tells in its own words what it cannot do.
+
+    A drill that kills brokers filled the screen with them, between the phases that somebody wants to read.
+    """
+    message = record.getMessage()
+    return not (message.startswith("FAIL [") and (": Disconnected" in message or ": Connect to " in message))
 
 
 def _is_news(record: logging.LogRecord) -> bool:

@@ -85,3 +85,26 @@ def test_every_line_arrives_while_somebody_reads_and_dropped_ones_are_counted(
         assert shown.endswith("last\n")
         monkeypatch.undo()
     os.close(read)
+
+
+_LOST = """
+import logging, sys
+from standfast.core import logs
+from standfast.core.settings import LogSettings
+logs.configure(LogSettings(format="json", level=sys.argv[2]), sys.argv[1])
+for what in ("Disconnected: connection reset by peer", "Connect to ipv4#127.0.0.1:1 failed", "SASL authentication error"):
+    logging.getLogger("kafka").error("FAIL [c#1] [thrd:127.0.0.1:1/1]: 127.0.0.1:1/1: %s", what)
+"""
+
+
+@pytest.mark.parametrize(
+    ("role", "level", "said"), [("cli", "info", 1), ("cli", "debug", 3), ("supervisor", "info", 3)]
+)
+def test_a_command_is_silent_about_connections_that_broke_and_says_why_it_is_not_let_in(
+    role: str, level: str, said: int
+) -> None:
+    """A drill that kills brokers filled the screen of `drill run` with them."""
+    words = [*launching.command()[:2], "-c", _LOST, role, level]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=120, check=True, env=launching.environment())
+    assert done.stderr.count("FAIL [") == said
+    assert "SASL authentication error" in done.stderr
