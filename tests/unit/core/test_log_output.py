@@ -92,7 +92,7 @@ import logging, sys
 from standfast.core import logs
 from standfast.core.settings import LogSettings
 logs.configure(LogSettings(format="json", level=sys.argv[2]), sys.argv[1])
-for what in ("Disconnected: connection reset by peer", "Connect to ipv4#127.0.0.1:1 failed", "SASL authentication error"):
+for what in ("Disconnected: closed by peer", "Connect to ipv4#127.0.0.1:1 failed", "SASL authentication error"):
     logging.getLogger("kafka").error("FAIL [c#1] [thrd:127.0.0.1:1/1]: 127.0.0.1:1/1: %s", what)
 """
 
