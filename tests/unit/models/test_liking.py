@@ -45,9 +45,9 @@ def _read(folder: Path, rows: list[_Row], name: str = "i.csv") -> tuple[Interact
 
 
 def _most_liked(events: Interactions) -> list[str]:
-    fitted = fit(_SHOP, torch.eye(4), events, device="cpu")
-    order = fitted.arrays[2].argsort(descending=True, stable=True).tolist()
-    return [fitted.config.item_ids[item] for item in order if fitted.arrays[2][item] > 0]
+    fitted = fit(_SHOP, torch.eye(4), events)
+    order = fitted.prior.argsort(descending=True, stable=True).tolist()
+    return [fitted.config.item_ids[item] for item in order if fitted.prior[item] > 0]
 
 
 @pytest.mark.parametrize(
