@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
@@ -15,6 +15,7 @@ from models.encoder import graphs
 from models.encoder.graphs import GraphedBert
 from models.encoder.model import Encoder, load_encoder
 from models.kernels.device import in_halves
+from schemas.records import Item
 
 if TYPE_CHECKING:
     from models.recommend.model import Recommender
@@ -100,13 +101,18 @@ def test_one_query_too_large_for_the_device_is_an_error() -> None:
         in_halves(answer, [1, 2])
 
 
-def _out_of_memory_above(most: int, compute: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    def limited(given: Sequence[object]) -> Tensor:
-        if len(given) > most:
-            raise torch.OutOfMemoryError("CUDA out of memory")
-        return compute(given)
+class _Small:
+    """Runs out of memory above `most` rows; counts how often."""
 
-    return limited
+    def __init__(self, most: int, compute: Callable[..., Tensor]) -> None:
+        self._most, self._compute = most, compute
+        self.ran_out = 0
+
+    def __call__(self, given: Any) -> Tensor:
+        if len(getattr(given, "lengths", given)) > self._most:
+            self.ran_out += 1
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return self._compute(given)
 
 
 def test_recommendations_survive_a_device_that_is_too_small(
@@ -114,15 +120,23 @@ def test_recommendations_survive_a_device_that_is_too_small(
 ) -> None:
     queries = [RecommendQuery(user, 5) for user in ("17850", "12347", "nobody", None, "13047")]
     wanted = recommend_model.predict(queries)
-    monkeypatch.setattr(recommend_model, "scores", _out_of_memory_above(2, recommend_model.scores))
-    assert recommend_model.predict(queries) == wanted
+    small = _Small(2, recommend_model._scorer.scores)
+    monkeypatch.setattr(recommend_model._scorer, "scores", small)
+    assert _ids(recommend_model.predict(queries)) == _ids(wanted)
+    assert small.ran_out, "the test limited what is not asked"
 
 
 def test_searches_survive_a_device_that_is_too_small(
     search_model: HybridSearch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     queries = [SearchQuery(text, 5) for text in _TEXTS]
-    wanted = [[item.item_id for item in answer] for answer in search_model.predict(queries)]
+    wanted = _ids(search_model.predict(queries))
     encoder = search_model._encoder
-    monkeypatch.setattr(encoder, "encode", _out_of_memory_above(2, encoder.encode))
-    assert [[item.item_id for item in answer] for answer in search_model.predict(queries)] == wanted
+    small = _Small(2, encoder.encode)
+    monkeypatch.setattr(encoder, "encode", small)
+    assert _ids(search_model.predict(queries)) == wanted
+    assert small.ran_out, "the test limited what is not asked"
+
+
+def _ids(answers: Sequence[Sequence[Item]]) -> list[list[str]]:
+    return [[item.item_id for item in answer] for answer in answers]
