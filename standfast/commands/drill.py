@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from standfast.core.settings import Settings
 
 app = typer.Typer(no_args_is_help=True, help="Break the system on purpose and see the verdict.")
-NOT_YET = "drills on models and data, an expired TLS certificate, DNS, records gone, denied by ACL"
+NOT_YET = "drills on models and data, an expired TLS certificate, DNS"
 _GRACE_S = 30.0  # for the verdict, after the most the drill itself may take
 drill_safety.register(app)
 drill_schedules.register(app)
