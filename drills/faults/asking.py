@@ -33,10 +33,12 @@ def asked(system: RunningSystem, ask: Callable[[AdminClient, float], Future[Answ
     """Kafka's answer to a question that may be asked twice; raises KafkaException after 30 s without one.
 
     `ask` gets the client and the seconds that one broker has. The client chooses any broker, perhaps the one that a
-    fault has stopped; once that has been silent, its connection is closed and the next try goes to another.
+    fault has stopped, so each try has a client of its own: one that took the stopped broker for Kafka's controller
+    waited for it at every try.
     """
-    client, deadline = admin(system), time.monotonic() + TIMEOUT_S
+    deadline = time.monotonic() + TIMEOUT_S
     while True:
+        client = admin(system)  # in a variable: a client that is collected does not answer
         try:
             return ask(client, _ONE_BROKER_S).result(TIMEOUT_S)  # longer: the client's own time-out ends it
         except KafkaException as error:
