@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import time
 
-from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 
 from standfast.core.errors import ClusterError
+from standfast.core.kafka_errors import error_of
 
 _TIMEOUT_S = 10.0  # of one request to Kafka, and until `bounds` gives up
+_LEADER_S = 30.0  # until the partition has a leader
 _RETRY_S = 0.1
 
 
@@ -29,14 +31,16 @@ def ends_of(consumer: Consumer, topic: str) -> list[TopicPartition]:
 def bounds(consumer: Consumer, topic: str, partition: int) -> tuple[int, int]:
     """The first offset and the one after the last; raises KafkaException if no broker answers within 10 s.
 
-    It tries again meanwhile: a topic that was just created, or whose leader just changed, has no leader for a moment.
+    It tries again meanwhile, for 30 s where a broker answers that another one leads: a topic that was just created, or
+    whose leader just changed, has no leader for a moment, and on a busy machine one such answer took 10 s to come.
     """
-    deadline = time.monotonic() + _TIMEOUT_S
+    began = time.monotonic()
     while True:
         try:
             low, high = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=_TIMEOUT_S)
-        except KafkaException:
-            if time.monotonic() > deadline:
+        except KafkaException as error:
+            moves = error_of(error).code() in {KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE}
+            if time.monotonic() > began + (_LEADER_S if moves else _TIMEOUT_S):
                 raise
             time.sleep(_RETRY_S)
         else:
