@@ -55,8 +55,12 @@ class Supervisor:
         self, settings: Settings, services: tuple[str, ...], role_names: tuple[str, ...], embedded: bool
     ) -> None:
         own_kafka = embedded and not settings.kafka.bootstrap_servers
-        ways = {"proxied": settings.drills.network, "authorizer": settings.drills.authorizer}
-        self._cluster = Cluster(settings.kafka.brokers, folder("kafka"), **ways) if own_kafka else None
+        drills = settings.drills
+        self._cluster = (
+            Cluster(settings.kafka.brokers, folder("kafka"), proxied=drills.network, authorizer=drills.authorizer)
+            if own_kafka
+            else None
+        )
         self._settings = settings
         self._services = services
         self._role_names = role_names

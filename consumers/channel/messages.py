@@ -40,6 +40,10 @@ class Suspected(msgspec.Struct, frozen=True, tag=True):
     records: list[tuple[int, int, float]]
 
 
+class Recreated(msgspec.Struct, frozen=True, tag=True):
+    """To a worker: a request topic was deleted and made again; its positions are those of the deleted one."""
+
+
 class Cleared(msgspec.Struct, frozen=True, tag=True):
     """From a worker: these suspected records are committed; partition and offset of each."""
 
@@ -60,10 +64,6 @@ class Failed(msgspec.Struct, frozen=True, tag=True):
     """From a nursery or worker: it ends, and why."""
 
     reason: str
-
-
-class Recreated(msgspec.Struct, frozen=True, tag=True):
-    """To a worker: a request topic was deleted and made again; what it has read of that topic is another's."""
 
 
 class Forked(msgspec.Struct, frozen=True, tag=True):

@@ -251,7 +251,7 @@ class WorkerProcess:
                     self._worker.leave()
             elif isinstance(order, Recreated):
                 if self._worker is not None:
-                    self._worker.begin_anew()
+                    self._worker.topic_recreated()
             elif isinstance(order, Suspected):
                 self._suspects.deaths = {(partition, offset): deaths for partition, offset, deaths in order.records}
             elif isinstance(order, Activate):

@@ -129,8 +129,8 @@ class PartitionReader:
         """
         return work.without((set(work.offsets) - self.owned) | self._given_up)
 
-    def begin_anew(self) -> dict[int, int]:
-        """Reads the partitions of a topic that was made again from 0, where nothing is committed and nothing waits.
+    def seek_to_beginning(self) -> dict[int, int]:
+        """Seeks to offset 0 in each partition of a recreated topic of which nothing is committed and nothing waits.
 
         A consumer goes on at the old topic's offset where the new one has that many records. Kafka has dropped what was
         committed of the old one. Returns, for each other partition, the offset before which it may have passed over

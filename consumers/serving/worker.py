@@ -75,7 +75,7 @@ class Worker:
         self._pace, self._bulk_pace = Pace(service), Pace(service)
         self._meter = Meter()
         self._stopping = threading.Event()
-        self._is_anew = threading.Event()
+        self._recreated = threading.Event()
         self._leaving = False
         self._told_refusal = ""
         self._committer = Committer(delivery, self._delivered, batches.replacement)
@@ -91,9 +91,9 @@ class Worker:
         self._leaving = True
         self._stopping.set()
 
-    def begin_anew(self) -> None:
-        """A request topic was made again: it is read from 0 where that is still possible; returns at once."""
-        self._is_anew.set()
+    def topic_recreated(self) -> None:
+        """Tells it that a request topic was deleted and made again; returns at once."""
+        self._recreated.set()
 
     def serve(self, step: Callable[[], None]) -> bool:
         """Blocks until stopped; no record polled is left unanswered or answered twice. Raises Fenced.
@@ -273,14 +273,17 @@ class Worker:
         if work.picked_at is not None:
             self._pace.answered(work.computed, time.perf_counter() - work.picked_at, drained=work.drained)
 
-    def _begin_anew(self) -> None:
-        """All that was read is committed or waits, so nothing is answered twice."""
+    def _seek_to_beginning(self) -> None:
+        """Reads recreated topics from 0 where that answers nothing twice; logs where it would.
+
+        Call it when everything that was read is committed or waits.
+        """
         try:
-            passed = {reader.topic: reader.begin_anew() for reader in self._readers}
+            passed = {reader.topic: reader.seek_to_beginning() for reader in self._readers}
         except KafkaException as error:
             _log.debug("whether requests were passed over is not known yet", error=str(error))
             return
-        self._is_anew.clear()
+        self._recreated.clear()
         for topic, offsets in passed.items():
             if offsets:
                 _log.warning(
@@ -294,8 +297,8 @@ class Worker:
         if self._told_refusal != self._reader.refused:
             self._told_refusal = self._reader.refused
             self._tell(Waiting(self._told_refusal))
-        if self._is_anew.is_set() and self._is_delivered(_RENEW_S):
-            self._begin_anew()
+        if self._recreated.is_set() and self._is_delivered(_RENEW_S):
+            self._seek_to_beginning()
         for reader in self._readers:
             lags = reader.lags()
             for (topic, partition), lag in lags.items():

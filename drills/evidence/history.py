@@ -100,7 +100,7 @@ class Fault(Struct, frozen=True):
     deleted: tuple[Deleted, ...] = ()
 
     def has_deleted(self, request: Request) -> bool:
-        """Whether the fault deleted this request."""
+        """Whether this request's record is one of those that the fault deleted."""
         return any(
             part.partition == request.partition and part.first <= request.offset < part.until for part in self.deleted
         )

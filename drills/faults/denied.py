@@ -1,4 +1,4 @@
-"""An access control list that forbids everybody to read the request topic: the workers are turned away."""
+"""An ACL that denies everybody READ on the request topic: Kafka refuses the workers' fetches."""
 
 from __future__ import annotations
 
@@ -35,96 +35,93 @@ _NEVER = {
 
 
 class Denied(KafkaFault):
-    """Adds the rule, and one that allows the rest where the topic had no rule before.
+    """Adds an ACL that denies READ, and one that allows the other operations where the topic had no ACL before.
 
-    A topic without rules is everybody's, if the cluster says so; its first rule forbids all that it does not allow. A
-    topic with rules of its own, by name or by prefix, gets no rule that allows anything.
+    With `allow.everyone.if.no.acl.found` a topic without ACLs is open to everybody; its first ACL denies whatever no
+    ACL allows. A topic that has ACLs, by its name or by a prefix, gets none that allows anything.
     """
 
     name = "kafka-denied"
 
     def before(self) -> Mapping[str, Scalar]:
-        """The topic, and whether it had rules; raises DrillRejected where Kafka has no authorizer or refuses."""
+        """The topic and its number of ACLs; raises DrillRejected where Kafka has no authorizer or refuses changes."""
         self._refuse_unless_possible()
-        rules = self._rules(ResourcePatternType.MATCH)
-        if self._deny in rules:
-            raise DrillRejected(f"somebody has forbidden everybody to read {self._topic} already")
-        return {"topic": self._topic, "rules": len(rules)}
+        acls = self._acls(ResourcePatternType.MATCH)
+        if self._deny in acls:
+            raise DrillRejected(f"an ACL denies {_EVERYBODY} READ on {self.topic} already")
+        return {"topic": self.topic, "acls": len(acls)}
 
     def strike(self) -> None:
-        """Adds the rules, the one that allows first: in between nobody else may be turned away."""
-        for rule in self._added():
-            self._add(rule)
+        """Adds the ACLs, the one that allows first: callers must be able to write in between."""
+        for acl in self._added():
+            self._create(acl)
 
     def injected(self, within_s: float) -> Finding:
-        """Whether the rule is there and a reader is turned away."""
+        """Whether the ACL exists and a consumer's fetch fails with TOPIC_AUTHORIZATION_FAILED."""
         deadline = time.monotonic() + within_s
         while True:
-            if self._deny not in self._rules(ResourcePatternType.LITERAL):
-                seen = f"no rule forbids everybody to read {self._topic}"
-            elif self._is_turned_away():
-                return Finding("passed", f"who reads {self._topic} is told TOPIC_AUTHORIZATION_FAILED")
+            if self._deny not in self._acls(ResourcePatternType.LITERAL):
+                seen = f"no ACL denies {_EVERYBODY} READ on {self.topic}"
+            elif self._is_fetch_refused():
+                return Finding("passed", f"a consumer's fetch from {self.topic} fails: TOPIC_AUTHORIZATION_FAILED")
             else:
-                seen = f"a rule forbids everybody to read {self._topic}, and a reader was not turned away"
+                seen = f"an ACL denies {_EVERYBODY} READ on {self.topic}, and a consumer's fetch did not fail"
             if time.monotonic() >= deadline:
                 return Finding("failed", seen)
 
     def undo(self) -> None:
-        """Takes away the rules that `strike` added, the one that forbids first."""
-        for rule in reversed(self._added()):
-            self._take_away(rule)
+        """Deletes the ACLs that `strike` added, the one that denies first."""
+        for acl in reversed(self._added()):
+            self._delete(acl)
 
     def undone(self) -> Finding:
-        """Whether none of these rules is left."""
-        left = [rule for rule in self._added() if rule in self._rules(ResourcePatternType.LITERAL)]
+        """Whether none of these ACLs is left."""
+        acls = self._acls(ResourcePatternType.LITERAL)
+        left = [acl for acl in self._added() if acl in acls]
         if left:
-            return Finding("failed", f"{len(left)} of the drill's rules for {self._topic} are left")
-        return Finding("passed", f"no rule of the drill's for {self._topic} is left")
-
-    @property
-    def _topic(self) -> str:
-        return self.system.service.requests
+            return Finding("failed", f"{len(left)} of the drill's ACLs on {self.topic} are left")
+        return Finding("passed", f"no ACL of the drill's on {self.topic} is left")
 
     @property
     def _deny(self) -> AclBinding:
-        return _rule(self._topic, AclOperation.READ, AclPermissionType.DENY)
+        return _acl(self.topic, AclOperation.READ, AclPermissionType.DENY)
 
     def _added(self) -> list[AclBinding]:
-        if self.target.before["rules"]:
+        if self.target.before["acls"]:
             return [self._deny]
-        return [_rule(self._topic, AclOperation.ALL, AclPermissionType.ALLOW), self._deny]
+        return [_acl(self.topic, AclOperation.ALL, AclPermissionType.ALLOW), self._deny]
 
-    def _add(self, rule: AclBinding) -> None:
-        asked(self.system, lambda client, within_s: client.create_acls([rule], request_timeout=within_s)[rule])
+    def _create(self, acl: AclBinding) -> None:
+        asked(self.system, lambda client, within_s: client.create_acls([acl], request_timeout=within_s)[acl])
 
-    def _take_away(self, rule: AclBinding) -> None:
-        wanted = _that(rule)
+    def _delete(self, acl: AclBinding) -> None:
+        wanted = _filter_of(acl)
         asked(self.system, lambda client, within_s: client.delete_acls([wanted], request_timeout=within_s)[wanted])
 
     def _refuse_unless_possible(self) -> None:
-        """Asks Kafka to take away a rule that nobody has added.
+        """Asks Kafka to delete an ACL that nobody has created.
 
-        To a question for the rules a Kafka without an authorizer says that there are none.
+        Asked to list ACLs, a Kafka without an authorizer answers that there are none.
         """
         try:
-            self._take_away(_rule(f"{self._topic}.{self.aim.drill_id}", AclOperation.READ, AclPermissionType.DENY))
+            self._delete(_acl(f"{self.topic}.{self.aim.drill_id}", AclOperation.READ, AclPermissionType.DENY))
         except KafkaException as error:
             if (never := _NEVER.get(error_of(error).code())) is not None:
                 raise DrillRejected(never) from None
             raise
 
-    def _rules(self, pattern: ResourcePatternType) -> Collection[AclBinding]:
-        """The rules for the topic: its own (LITERAL), or all that apply to it (MATCH)."""
+    def _acls(self, pattern: ResourcePatternType) -> Collection[AclBinding]:
+        """The ACLs of the topic: those on its name (LITERAL), or all that apply to it (MATCH)."""
         anybody = cast("str", None)  # as the filter has it, and its annotation has not
         any_ = (anybody, anybody, AclOperation.ANY, AclPermissionType.ANY)
-        wanted = AclBindingFilter(ResourceType.TOPIC, self._topic, pattern, *any_)
+        wanted = AclBindingFilter(ResourceType.TOPIC, self.topic, pattern, *any_)
         return asked(self.system, lambda client, within_s: client.describe_acls(wanted, request_timeout=within_s))
 
-    def _is_turned_away(self) -> bool:
-        config = clients.consumer(self.system.settings, "standfast-faults", f"{self.system.service.group}-denied")
-        consumer = Consumer({**config, "group.protocol": "classic"})
+    def _is_fetch_refused(self) -> bool:
+        group = f"{self.system.service.group}-denied"
+        consumer = Consumer(clients.consumer(self.system.settings, "standfast-faults", group))
         try:
-            consumer.assign([TopicPartition(self._topic, self.target.partitions[0], 0)])
+            consumer.assign([TopicPartition(self.topic, self.target.partitions[0], 0)])
             message = consumer.poll(_READS_S)
             error = message.error() if message is not None else None
             return error is not None and error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED
@@ -132,21 +129,21 @@ class Denied(KafkaFault):
             consumer.close()
 
 
-def _rule(topic: str, operation: AclOperation, permission: AclPermissionType) -> AclBinding:
+def _acl(topic: str, operation: AclOperation, permission: AclPermissionType) -> AclBinding:
     return AclBinding(ResourceType.TOPIC, topic, ResourcePatternType.LITERAL, _EVERYBODY, "*", operation, permission)
 
 
-def _that(rule: AclBinding) -> AclBindingFilter:
-    """The filter that only this rule passes."""
-    place = (rule.restype, rule.name, rule.resource_pattern_type)
-    return AclBindingFilter(*place, rule.principal, rule.host, rule.operation, rule.permission_type)
+def _filter_of(acl: AclBinding) -> AclBindingFilter:
+    """The filter that matches this ACL alone."""
+    pattern = (acl.restype, acl.name, acl.resource_pattern_type)
+    return AclBindingFilter(*pattern, acl.principal, acl.host, acl.operation, acl.permission_type)
 
 
 DENIED = Kind(
     "kafka-denied",
-    "an access control list forbids everybody to read the request topic",
+    "an ACL denies everybody READ on the request topic",
     Denied,
     targets={"topic": "this request topic, and with it the service"},
-    undo="the rules that were added are taken away; the drill checks that none is left",
+    undo="the ACLs that were added are deleted; the drill checks that none is left",
     figure=None,
 )

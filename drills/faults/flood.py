@@ -23,13 +23,17 @@ class Flood(HotKey):
         """All partitions, worker by worker."""
         return KafkaFault.hit(self)
 
-    def _write(self, producer: Producer, number: int, value: bytes | None, key: bytes | None = None) -> None:  # noqa: ARG002
+    def write_one(
+        self, producer: Producer, number: int, value: bytes | None, mark: int | str, within_ms: float
+    ) -> None:
+        """Writes request `number`, in turn over the partitions; `mark` names its record among the fault's."""
         partitions = self.target.partitions
-        until_ms = time.time() * 1000 + float(self.aim.params["each_within_ms"])
-        headers = {**extra_headers(self.aim, number), DEADLINE_HEADER: str(int(until_ms))}
-        producer.produce(
-            self.system.service.requests, value, None, partitions[number % len(partitions)], headers=headers
-        )
+        until_ms = time.time() * 1000 + within_ms
+        headers = {**extra_headers(self.aim, mark), DEADLINE_HEADER: str(int(until_ms))}
+        producer.produce(self.topic, value, None, partitions[number % len(partitions)], headers=headers)
+
+    def _write(self, producer: Producer, number: int, value: bytes | None, key: bytes | None = None) -> None:  # noqa: ARG002
+        self.write_one(producer, number, value, number, float(self.aim.params["each_within_ms"]))
 
 
 FLOOD = Kind(

@@ -30,6 +30,11 @@ class KafkaFault:
         self._is_chosen = False
         self._until = 0.0
 
+    @property
+    def topic(self) -> str:
+        """The request topic of the service."""
+        return self.system.service.requests
+
     def hit(self) -> tuple[tuple[int, ...], ...]:
         """The request partitions that are hit: all of them, unless a fault says otherwise."""
         return (tuple(self.partitions()),)

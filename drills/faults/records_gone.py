@@ -18,10 +18,11 @@ from msgspec import structs
 from prometheus_client.parser import text_string_to_metric_families
 
 from drills.evidence.history import Deleted, Fault
+from drills.evidence.offsets import bounds
 from drills.evidence.verdict import Finding
 from drills.faults.asking import asked
 from drills.faults.injector import Kind
-from drills.faults.lag import Lag
+from drills.faults.lag import LAG, Lag
 from drills.params import Param
 from schemas.records import Scalar
 from standfast.core import clients
@@ -63,16 +64,17 @@ class RecordsGone(Lag):
         return structs.replace(lagging, deleted=(self._deleted,))
 
     def injected(self, within_s: float) -> Finding:
-        """Whether Kafka begins that partition behind them."""
+        """Whether the partition's log start offset is behind the deleted requests."""
+        del within_s
         gone = self._deleted
         if gone is None:
-            return Finding("failed", "nothing was deleted")
+            return Finding("failed", "this agent has deleted nothing")
         consumer = self._consumer()
         try:
-            low, _ = consumer.get_watermark_offsets(TopicPartition(self._topic, gone.partition), timeout=within_s or 1)
+            low, _ = bounds(consumer, self.topic, gone.partition)
         finally:
             consumer.close()
-        text = f"partition {gone.partition} of {self._topic} begins at {low}; {gone.count} requests were deleted unread"
+        text = f"partition {gone.partition} of {self.topic} begins at {low}; {gone.count} requests were deleted unread"
         return Finding("passed" if low >= gone.until else "failed", text)
 
     def undone(self) -> Finding:
@@ -87,10 +89,6 @@ class RecordsGone(Lag):
         return Finding("passed" if now - before >= self._deleted.count else "failed", f"{left.text}; {told}")
 
     @property
-    def _topic(self) -> str:
-        return self.system.service.requests
-
-    @property
     def _least(self) -> int:
         return int(self.aim.params["least"])
 
@@ -103,7 +101,7 @@ class RecordsGone(Lag):
         found = self._waiting(partition)
         if found is None or found.count < self._least:
             return None
-        place = TopicPartition(self._topic, partition, found.until)
+        place = TopicPartition(self.topic, partition, found.until)
 
         def ask(client: AdminClient, within_s: float) -> Future[DeletedRecords]:
             return client.delete_records([place], request_timeout=within_s)[place]
@@ -113,13 +111,13 @@ class RecordsGone(Lag):
 
     def _waiting(self, partition: int) -> Deleted | None:
         """The drill's requests from the group's committed offset up to the first one of somebody else."""
-        consumer, place = self._consumer(), TopicPartition(self._topic, partition)
+        consumer, place = self._consumer(), TopicPartition(self.topic, partition)
         try:
             (committed,) = consumer.committed([place], _READ_S)
-            consumer.assign([TopicPartition(self._topic, partition, max(0, committed.offset))])
+            consumer.assign([TopicPartition(self.topic, partition, max(0, committed.offset))])
             return self._drills_own(consumer, partition)
         except KafkaException as error:
-            raise ClusterError(f"what waits in partition {partition} of {self._topic} is not known: {error}") from None
+            raise ClusterError(f"what waits in partition {partition} of {self.topic} is not known: {error}") from None
         finally:
             consumer.close()
 
@@ -145,7 +143,7 @@ class RecordsGone(Lag):
             return -1
         families = [family for family in text_string_to_metric_families(text) if family.name == _COUNT]
         samples = [sample for family in families for sample in family.samples if sample.name == f"{_COUNT}_total"]
-        counted = sum(sample.value for sample in samples if sample.labels.get("topic") == self._topic)
+        counted = sum(sample.value for sample in samples if sample.labels.get("topic") == self.topic)
         return int(counted) if text else -1
 
 
@@ -153,14 +151,12 @@ RECORDS_GONE = Kind(
     "kafka-records-gone",
     "requests of the drill are deleted from Kafka before they were read",
     RecordsGone,
-    targets={"topic": "this request topic, and with it the service"},
+    targets=LAG.targets,
     undo="none: what is deleted stays lost, and is none but the drill's own; the stranger that kept it unread leaves, "
     "and the drill checks that the system has counted what is gone",
     params=(
         Param("least", 10, "so many requests at least are deleted", 1, 10_000),
-        Param("members", 1, "how many strangers there are", 1, 20),
-        Param("stay_s", 300.0, "how long each stays at most", 1, 3600),
-        Param("away_s", 0.0, "how long each is away after that", 0, 60),
+        *LAG.params,
     ),
     figure=None,
 )

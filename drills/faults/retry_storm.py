@@ -10,13 +10,12 @@ from typing import cast
 
 from confluent_kafka import Consumer, Producer
 
-from consumers.requests.admission import DEADLINE_HEADER, origin_of
+from consumers.requests.admission import origin_of
 from drills.evidence.offsets import ends_of
 from drills.evidence.verdict import Finding
-from drills.faults.extra import DRILL_HEADER, NUMBER_HEADER, extra_headers
 from drills.faults.flood import Flood
 from drills.faults.injector import Kind
-from drills.faults.traces import status_of
+from drills.faults.traces import number_of, status_of
 from drills.params import Param
 from standfast.core import clients
 from standfast.core.consumed import Consumed
@@ -64,7 +63,8 @@ class RetryStorm(Flood):
         try:
             answers.assign(ends_of(answers, self.system.service.results))
             for call in self._due(waiting, answered):
-                self._ask(producer, call)
+                mark = f"{call.number}.{call.tries}"
+                self.write_one(producer, call.number, call.value, mark, float(self.aim.params["patience_ms"]))
                 producer.poll(0)
                 answered |= self._answered(answers)
         finally:
@@ -84,24 +84,14 @@ class RetryStorm(Flood):
                     waiting.append(call)
                     yield call
 
-    def _ask(self, producer: Producer, call: _Call) -> None:
-        partitions = self.target.partitions
-        until_ms = time.time() * 1000 + float(self.aim.params["patience_ms"])
-        headers = {**extra_headers(self.aim, f"{call.number}.{call.tries}"), DEADLINE_HEADER: str(int(until_ms))}
-        partition = partitions[call.number % len(partitions)]
-        producer.produce(self.system.service.requests, call.value, None, partition, headers=headers)
-
     def _answered(self, answers: Consumer) -> set[int]:
         """The callers who have a good answer, of the answers that have come."""
-        mine, drill = f"{self.aim.seed}-", self.aim.drill_id.encode()
-        found = set()
-        for message in cast("list[Consumed]", answers.consume(500, 0)):
-            if message.error() is None:
-                origin = origin_of(message)
-                number = (origin.header(NUMBER_HEADER) or b"").decode(errors="replace")
-                if number.startswith(mine) and origin.header(DRILL_HEADER) == drill and status_of(origin) == "ok":
-                    found.add(int(number.removeprefix(mine).partition(".")[0]))
-        return found
+        messages = cast("list[Consumed]", answers.consume(500, 0))
+        origins = [origin_of(message) for message in messages if message.error() is None]
+        numbers = (
+            number for origin in origins if (number := number_of(origin, self.aim)) and status_of(origin) == "ok"
+        )
+        return {int(number.partition("-")[2].partition(".")[0]) for number in numbers}
 
 
 RETRY_STORM = Kind(

@@ -48,8 +48,8 @@ class TopicSetting(KafkaFault):
         value, is_own = self._now()
         wanted = self.wanted()
         if value == wanted:
-            raise DrillRejected(f"{self.setting} of {self._topic} is {value} already; choose another value")
-        return {"topic": self._topic, "value": value, "own": is_own, "wanted": wanted}
+            raise DrillRejected(f"{self.setting} of {self.topic} is {value} already; choose another value")
+        return {"topic": self.topic, "value": value, "own": is_own, "wanted": wanted}
 
     def strike(self) -> None:
         """Sets it."""
@@ -61,11 +61,11 @@ class TopicSetting(KafkaFault):
         while True:
             value, _ = self._now()
             if value != self.target.before["wanted"]:
-                seen = f"{self.setting} of {self._topic} is {value}, not {self.target.before['wanted']}"
+                seen = f"{self.setting} of {self.topic} is {value}, not {self.target.before['wanted']}"
             else:
                 began = time.monotonic()
                 code, said = self._refused()
-                seen = f"with {self.setting} = {value} Kafka says {said} to a record for {self._topic}"
+                seen = f"with {self.setting} = {value} Kafka says {said} to a record for {self.topic}"
                 if code == self.refusal:
                     return Finding("passed", f"{seen}, {(time.monotonic() - began) * 1000:.0f} ms after it was sent")
             if time.monotonic() >= deadline:
@@ -87,15 +87,11 @@ class TopicSetting(KafkaFault):
         is_back = (value, is_own) == (self.target.before["value"], self.target.before["own"])
         is_left: Check = "failed" if value == self.target.before["wanted"] else "unknown"
         check, before = "passed" if is_back else is_left, self.target.before["value"]
-        return Finding(check, f"{self.setting} of {self._topic} is {value}, and was {before} before the fault")
-
-    @property
-    def _topic(self) -> str:
-        return self.system.service.requests
+        return Finding(check, f"{self.setting} of {self.topic} is {value}, and was {before} before the fault")
 
     def _now(self) -> tuple[str, bool]:
         """The value, and whether it is the topic's own and not a default."""
-        resource = ConfigResource(ResourceType.TOPIC, self._topic)
+        resource = ConfigResource(ResourceType.TOPIC, self.topic)
 
         def ask(client: AdminClient, within_s: float) -> Future[dict[str, ConfigEntry]]:
             return client.describe_configs([resource], request_timeout=within_s)[resource]
@@ -105,7 +101,7 @@ class TopicSetting(KafkaFault):
 
     def _set(self, how: AlterConfigOpType, value: str) -> None:
         entry = ConfigEntry(self.setting, value, incremental_operation=how)
-        resource = ConfigResource(ResourceType.TOPIC, self._topic, incremental_configs=[entry])
+        resource = ConfigResource(ResourceType.TOPIC, self.topic, incremental_configs=[entry])
 
         def ask(client: AdminClient, within_s: float) -> Future[ConfigResource]:
             return client.incremental_alter_configs([resource], request_timeout=within_s)[resource]
@@ -123,7 +119,7 @@ class TopicSetting(KafkaFault):
         value = extra_requests(self.system.service, self.aim)("probe")
         try:
             producer.produce(
-                self._topic,
+                self.topic,
                 value + b" " * max(0, self.size() - len(value)),  # JSON may end with spaces
                 headers=extra_headers(self.aim, "probe"),
                 on_delivery=report,

@@ -61,7 +61,7 @@ class Traces:
 
 def traces(system: RunningSystem, aim: Aim, since: Mapping[str, Scalar]) -> Traces:
     """What there is now, read from the offsets of `ends` on; raises ClusterError if Kafka does not show it in 10 s."""
-    found, mine, drill = Traces(system.service), f"{aim.seed}-", aim.drill_id.encode()
+    found = Traces(system.service)
     config = {**clients.answers(system.settings, _NAME), "enable.partition.eof": True}
     consumer = Consumer(config)
     starts = [_start(place, offset) for place, offset in since.items() if "/" in place]
@@ -77,12 +77,18 @@ def traces(system: RunningSystem, aim: Aim, since: Mapping[str, Scalar]) -> Trac
                         unread.discard((message.topic(), message.partition()))
                     continue
                 origin = origin_of(message)
-                number = (origin.header(NUMBER_HEADER) or b"").decode(errors="replace")
-                if number.startswith(mine) and origin.header(DRILL_HEADER) == drill:
+                if number := number_of(origin, aim):
                     found.note(origin, number)
     finally:
         consumer.close()
     return found
+
+
+def number_of(origin: Origin, aim: Aim) -> str:
+    """The header `drill-record` of one of the fault's records, of its answer or dead letter; "" for other records."""
+    number = (origin.header(NUMBER_HEADER) or b"").decode(errors="replace")
+    is_its = number.startswith(f"{aim.seed}-") and origin.header(DRILL_HEADER) == aim.drill_id.encode()
+    return number if is_its else ""
 
 
 def ends(system: RunningSystem) -> dict[str, Scalar]:

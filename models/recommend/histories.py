@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -38,8 +38,11 @@ class Pairs:
 
     def of_first(self, items: int) -> Pairs:
         """The pairs of the first `items` items alone."""
-        kept = self.item < items
-        return Pairs(self.user[kept], self.item[kept], self.at[kept], self.weight[kept], self.users, items)
+        return replace(self.only(self.item < items), items=items)
+
+    def only(self, kept: NDArray[np.bool_]) -> Pairs:
+        """The pairs for which `kept` is true."""
+        return replace(self, user=self.user[kept], item=self.item[kept], at=self.at[kept], weight=self.weight[kept])
 
     def matrix(self) -> Tensor:
         """[items, users], sparse COO, coalesced."""

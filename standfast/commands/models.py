@@ -22,9 +22,7 @@ _MODEL_HELP = "The recommender, see `standfast models recommenders`; the best by
 _SPLIT_HELP = (
     "What is held back to choose by: time, last, one (leave-one-out), random; a mix of time and random if left out."
 )
-
 _CHOOSE_BY_HELP = "The split of the training part by which a recommender is chosen; that of --split if left out."
-
 _QUICK_HELP = "Try only the recommenders that are fitted in seconds, as the first start does."
 
 

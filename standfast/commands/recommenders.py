@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import typer
 
+from standfast.commands.options import stdout
 from standfast.core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -98,6 +99,9 @@ def _figure(value: float | None) -> str:
 
 
 def _print(heading: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
-    widths = [max(len(cell) for cell in column) for column in zip(heading, *rows, strict=True)]
-    for row in (heading, *rows):
-        typer.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    from rich.table import Table
+
+    table = Table(*heading, box=None, pad_edge=False, header_style="bold")
+    for row in rows:
+        table.add_row(*row)
+    stdout().print(table)

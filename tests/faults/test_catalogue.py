@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.support.drill_stage import DrillStage, runner_in_a_thread
+from tests.support.healing import struck_system
 from tests.support.toys.toys import Toys
-from tests.waiting import wait_until
 
 pytestmark = pytest.mark.timeout(600)
 QUICK = {
@@ -34,9 +34,7 @@ def toys(broker: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Toys
 
 @pytest.fixture
 def stage(toys: Toys, monkeypatch: pytest.MonkeyPatch) -> Iterator[DrillStage]:
-    monkeypatch.setenv("STANDFAST_HOME", str(toys.home))
-    wait_until(lambda: toys.status().state == "ready" and toys.standbys(), 90, what="a whole system")
-    stage = DrillStage(toys.settings)
+    stage = DrillStage(struck_system(toys, monkeypatch).settings)
     with runner_in_a_thread(toys.settings):
         yield stage
     stage.close()

@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import closing
 
-import msgspec
 import pytest
 from confluent_kafka import Producer
 from confluent_kafka.admin import ResourcePatternType
 
 from consumers.service import service
 from drills.faults.denied import DENIED
-from drills.faults.injector import Injector, Target
+from drills.faults.injector import Injector
 from drills.faults.running_system import RunningSystem
 from standfast.core.errors import DrillRejected
 from standfast.core.settings import KafkaSettings, Settings
 from standfast.kafka.cluster import Cluster
 from tests.support.drill_stage import DrillStage, runner_in_a_thread
-from tests.support.healing import aimed, healed
+from tests.support.healing import aimed, healed, struck_system
+from tests.support.injecting import injected_by_the_killed
 from tests.support.toys.toys import Toys
 from tests.waiting import wait_until
 
@@ -41,8 +40,7 @@ def toys(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Toys]:
 
 @pytest.fixture
 def system(toys: Toys, monkeypatch: pytest.MonkeyPatch) -> RunningSystem:
-    monkeypatch.setenv("STANDFAST_HOME", str(toys.home))
-    return RunningSystem(toys.settings, service("search", toys.settings))
+    return struck_system(toys, monkeypatch)
 
 
 @pytest.fixture
@@ -59,7 +57,7 @@ def test_rights_that_were_not_taken_away_are_not_seen_to_be(
     monkeypatch.setattr(injector, "strike", lambda: None)
     injector.inject()
     told = injector.injected(0.5)
-    assert (told.check, "no rule forbids" in told.text) == ("failed", True)
+    assert (told.check, "no ACL denies User:* READ" in told.text) == ("failed", True)
     assert injector.undone().check == "passed", "nothing was done, so nothing is left"
 
 
@@ -67,7 +65,7 @@ def test_a_rule_that_turns_nobody_away_is_not_taken_for_the_fault(
     injector: Injector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     injector.inject()
-    monkeypatch.setattr(injector, "_is_turned_away", lambda: False)
+    monkeypatch.setattr(injector, "_is_fetch_refused", lambda: False)
     assert injector.injected(0.5).check == "failed"
 
 
@@ -77,7 +75,7 @@ def test_an_undo_that_does_nothing_is_seen_and_a_second_drill_is_rejected(
     injector.inject()
     assert injector.injected(10).check == "passed"
     told = injector.undone()
-    assert (told.check, told.text) == ("failed", "2 of the drill's rules for search.requests are left")
+    assert (told.check, told.text) == ("failed", "2 of the drill's ACLs on search.requests are left")
     with closing(DENIED.make(system, aimed(NAME))) as second, pytest.raises(DrillRejected, match="already"):
         second.choose()
 
@@ -91,29 +89,21 @@ def test_rules_that_were_there_before_stay_and_nothing_is_allowed_beside_them(
     subprocess.run([*kafka, *prefixed, "--add"], check=True, env=toys._environment, capture_output=True)
     try:
         with closing(DENIED.make(system, aimed(NAME))) as injector:
-            assert injector.choose().before["rules"] == 1
+            assert injector.choose().before["acls"] == 1
             injector.inject()
             assert injector.injected(10).check == "passed"
-            assert injector.undone().text == "1 of the drill's rules for search.requests are left"
+            assert injector.undone().text == "1 of the drill's ACLs on search.requests are left"
             healed(injector)
-            assert len(injector._rules(ResourcePatternType.MATCH)) == 1  # type: ignore[attr-defined]
+            assert len(injector._acls(ResourcePatternType.MATCH)) == 1  # type: ignore[attr-defined]
     finally:
         subprocess.run([*kafka, *prefixed, "--remove"], check=True, env=toys._environment, capture_output=True)
 
 
 def test_another_process_undoes_it_when_the_first_one_was_killed(toys: Toys, system: RunningSystem) -> None:
     wanted = aimed(NAME)
-    words = [sys.executable, "-m", "tests.support.injecting", NAME, msgspec.json.encode(wanted).decode()]
-    process = subprocess.Popen(words, env=toys._environment, stdout=subprocess.PIPE)
-    assert process.stdout is not None
-    try:
-        with process.stdout as output:
-            written = output.readline()
-    finally:
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+    target = injected_by_the_killed(NAME, wanted, toys._environment)
     with closing(DENIED.make(system, wanted)) as injector:
-        assert injector.resume(msgspec.json.decode(written, type=Target)).check == "passed"
+        assert injector.resume(target).check == "passed"
         healed(injector)
 
 

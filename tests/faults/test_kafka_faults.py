@@ -4,26 +4,22 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
 
-import msgspec
 import pytest
 
-from consumers.service import service
 from drills.faults import FAULTS, records
-from drills.faults.injector import Target
 from drills.faults.records import Records
 from drills.faults.running_system import RunningSystem
 from drills.faults.traces import Traces
 from schemas.records import DrillEvent
 from standfast.core.errors import DrillRejected
 from tests.support.drill_stage import DrillStage, runner_in_a_thread
-from tests.support.healing import aimed, healed
+from tests.support.healing import aimed, healed, struck_system
+from tests.support.injecting import injected_by_the_killed
 from tests.support.toys.toys import Toys
 from tests.waiting import wait_until
 
@@ -53,9 +49,7 @@ def toys(broker: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Toys
 
 @pytest.fixture
 def system(toys: Toys, monkeypatch: pytest.MonkeyPatch) -> RunningSystem:
-    monkeypatch.setenv("STANDFAST_HOME", str(toys.home))
-    wait_until(lambda: toys.status().state == "ready" and toys.standbys(), 90, what="a whole system")
-    return RunningSystem(toys.settings, service("search", toys.settings))
+    return struck_system(toys, monkeypatch)
 
 
 @pytest.mark.parametrize("name", [*SETTINGS, *STRANGERS, *RECORDS])
@@ -102,16 +96,7 @@ def test_a_record_that_nobody_has_answered_or_set_aside_is_seen(
 )
 def test_another_process_undoes_it_when_the_first_one_was_killed(system: RunningSystem, toys: Toys, name: str) -> None:
     wanted = aimed(name)
-    words = [sys.executable, "-m", "tests.support.injecting", name, msgspec.json.encode(wanted).decode()]
-    process = subprocess.Popen(words, env=toys._environment, stdout=subprocess.PIPE)
-    assert process.stdout is not None
-    try:
-        with process.stdout as output:
-            written = output.readline()
-    finally:
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-    target = msgspec.json.decode(written, type=Target)
+    target = injected_by_the_killed(name, wanted, toys._environment)
     with closing(FAULTS[name].make(system, wanted)) as injector:
         assert injector.resume(target).check == "passed"
         healed(injector)

@@ -9,13 +9,12 @@ from contextlib import closing
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 
-from consumers.service import service
 from drills.evidence.history import Deleted
 from drills.faults.records_gone import RecordsGone
 from drills.faults.running_system import RunningSystem
 from standfast.core.errors import DrillRejected
 from tests.support.drill_stage import DrillStage, runner_in_a_thread
-from tests.support.healing import aimed, healed
+from tests.support.healing import aimed, healed, struck_system
 from tests.support.toys.toys import Toys
 from tests.waiting import wait_until
 
@@ -33,9 +32,7 @@ def toys(broker: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Toys
 
 @pytest.fixture
 def system(toys: Toys, monkeypatch: pytest.MonkeyPatch) -> RunningSystem:
-    monkeypatch.setenv("STANDFAST_HOME", str(toys.home))
-    wait_until(lambda: toys.status().state == "ready" and toys.standbys(), 90, what="a whole system")
-    return RunningSystem(toys.settings, service("search", toys.settings))
+    return struck_system(toys, monkeypatch)
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ import pytest
 
 from tests.faults.test_process_drills import holds, run
 from tests.support.drill_stage import DrillStage, runner_in_a_thread
+from tests.support.healing import struck_system
 from tests.support.toys.toys import Toys
-from tests.waiting import wait_until
 
 # Half a minute each; tests/unit/drills/test_resource_faults.py has the faults themselves.
 pytestmark = [pytest.mark.timeout(600), pytest.mark.slow]
@@ -26,9 +26,7 @@ def toys(broker: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Toys
 
 @pytest.fixture
 def stage(toys: Toys, monkeypatch: pytest.MonkeyPatch) -> Iterator[DrillStage]:
-    monkeypatch.setenv("STANDFAST_HOME", str(toys.home))
-    wait_until(lambda: toys.status().state == "ready" and toys.standbys(), 90, what="a whole system")
-    stage = DrillStage(toys.settings)
+    stage = DrillStage(struck_system(toys, monkeypatch).settings)
     with runner_in_a_thread(toys.settings):
         yield stage
     stage.close()

@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 import os
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
-import msgspec
 import pytest
 
 from bench.failover.campaign import failover, own_system
 from drills.faults import FAULTS
-from drills.faults.injector import Target
 from drills.faults.running_system import RunningSystem
 from standfast.core.settings import KafkaSettings, Settings
 from tests.faults.test_strikes import TOYS_ALONE, holds
 from tests.support.drill_stage import DrillStage, runner_in_a_thread
 from tests.support.healing import aimed, healed
+from tests.support.injecting import injected_by_the_killed
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.timeout(400)
@@ -95,16 +91,7 @@ def test_another_process_undoes_it_when_the_first_one_was_killed(system: Running
         "KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap_servers,
         "STANDFAST_KAFKA__TOPIC_PREFIX": kafka.topic_prefix,
     }
-    words = [sys.executable, "-m", "tests.support.injecting", name, msgspec.json.encode(wanted).decode()]
-    process = subprocess.Popen(words, env=environment, stdout=subprocess.PIPE)
-    assert process.stdout is not None
-    try:
-        with process.stdout as output:
-            written = output.readline()
-    finally:
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-    target = msgspec.json.decode(written, type=Target)
+    target = injected_by_the_killed(name, wanted, environment)
     with closing(FAULTS[name].make(system, wanted)) as injector:
         assert injector.resume(target).check == "passed"
         healed(injector, 90)

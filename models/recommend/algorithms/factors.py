@@ -42,7 +42,8 @@ class _LeastSquares:
     """iALS: the history's row of U by least squares, times Vᵀ."""
 
     def __init__(self, arrays: Arrays, constants: Constants, items: int) -> None:
-        self._factors, self._constants, self._items = arrays["factors"], constants, items
+        del items
+        self._factors, self._constants = arrays["factors"], constants
         self._gram = self._factors.T @ self._factors
 
     def scores(self, history: Ragged) -> Tensor:
@@ -55,7 +56,8 @@ class _Mean:
     """BPR: the mean of the history's rows of V, times Vᵀ, plus the products' biases."""
 
     def __init__(self, arrays: Arrays, constants: Constants, items: int) -> None:
-        self._factors, self._bias, self._constants, self._items = arrays["factors"], arrays["bias"], constants, items
+        del items
+        self._factors, self._bias, self._constants = arrays["factors"], arrays["bias"], constants
 
     def scores(self, history: Ragged) -> Tensor:
         weights = to_device(faded(history, self._constants["latest"]), self._factors.device)

@@ -35,8 +35,7 @@ def _fit(data: TrainingData, constants: Constants) -> Arrays:
 
 def _limited(pairs: Pairs) -> Pairs:
     ends = np.searchsorted(pairs.user, pairs.user, side="right")
-    kept = ends - np.arange(len(pairs.user)) <= _LONGEST
-    return Pairs(pairs.user[kept], pairs.item[kept], pairs.at[kept], pairs.weight[kept], pairs.users, pairs.items)
+    return pairs.only(ends - np.arange(len(pairs.user)) <= _LONGEST)
 
 
 def _scorer(arrays: Arrays, constants: Constants, items: int) -> Scorer:
