@@ -23,7 +23,7 @@ from standfast.core.bounded import CallThread, CallTimeout, Hung
 from standfast.core.clients import Config
 from standfast.core.errors import Fenced, NotInitialised
 from standfast.core.kafka_errors import error_of, is_fenced
-from standfast.core.producers import let_go
+from standfast.core.producers import ABORT_S, let_go
 
 _OFFSETS_S = 0.3  # the shortest time after which a call that sends offsets is taken for hung
 # The same with a single broker, and the shortest time for its first answer to a new client: a retry finds no other
@@ -44,6 +44,10 @@ _NOT_INITIALISED = (
     "leaders of __transaction_state and to the right to write with this transactional id"
 )
 _SETTLE_S = 2.0  # the longest wait, in each try, for the offsets that tell whether a transaction was committed
+# Kafka ends an abandoned transaction after 10 s, its time-out, and looks for such every 10 s. Offsets that are unstable
+# for longer than this stay so: Kafka 4.3 and 4.4 drop the markers of a transaction that they end while one of its
+# partitions has no leader (KAFKA-20734).
+_HANGING_S = 30.0
 _log = structlog.get_logger()
 
 
@@ -75,6 +79,7 @@ class ExactlyOnce:
         self._retried = retried
         self._producer = build()
         self._in_doubt = False
+        self._unstable_since: float | None = None
         self._beside = CallThread()
         self._watched = False
         self._prepared: Mapping[TopicPartitionKey, int] | None = None
@@ -177,7 +182,7 @@ class ExactlyOnce:
             return
         self._prepared = None
         try:
-            self._producer.abort_transaction(TIMEOUT_S)
+            self._producer.abort_transaction(ABORT_S)
         except KafkaException as exception:
             self._recover(exception)
 
@@ -236,7 +241,7 @@ class ExactlyOnce:
         self._prepared = None
         if error.txn_requires_abort() or is_final(error):
             try:
-                self._producer.abort_transaction(TIMEOUT_S)
+                self._producer.abort_transaction(ABORT_S)
             except KafkaException as exception:
                 _raise_if_fenced(error_of(exception))
             else:
@@ -261,11 +266,25 @@ class ExactlyOnce:
             raise KafkaException(KafkaError(KafkaError._TIMED_OUT)) from None  # noqa: SLF001
         for position in committed:
             if position.error is not None:  # not stable: the transaction may still be committed
+                self._tell_if_it_hangs(group, position)
                 raise KafkaException(position.error)
-        self._in_doubt = False
+        self._in_doubt, self._unstable_since = False, None
         return all(position.offset >= work.offsets[position.topic, position.partition] for position in committed)
+
+    def _tell_if_it_hangs(self, group: str, position: TopicPartition) -> None:
+        """Logs, once in each `_HANGING_S`, that only a person can end the transaction that keeps this work waiting."""
+        now = time.monotonic()
+        if self._unstable_since is None:
+            self._unstable_since = now
+        elif now > self._unstable_since + _HANGING_S:
+            self._unstable_since = now
+            where = {"group": group, "topic": position.topic, "partition": position.partition}
+            _log.error("kafka has left a transaction open", **where)
 
 
 def _raise_if_fenced(error: KafkaError) -> None:
     if is_fenced(error):
-        raise Fenced(f"another process answers under this worker's identity now ({error.name()})")
+        raise Fenced(
+            "another process answers under this worker's identity now, or Kafka has ended a transaction that stood "
+            f"still ({error.name()})"
+        )

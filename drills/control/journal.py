@@ -25,7 +25,7 @@ from standfast.core.bounded import CallThread, CallTimeout, Hung
 from standfast.core.errors import Fenced
 from standfast.core.kafka_errors import error_of, is_fenced
 from standfast.core.processes import role_word
-from standfast.core.producers import let_go
+from standfast.core.producers import ABORT_S, let_go
 from standfast.core.settings import Settings
 
 _TIMEOUT_S = 10.0  # of each call to Kafka
@@ -159,7 +159,7 @@ class Journal:
         """Aborts the transaction or replaces the producer; returns whether the entry was committed nevertheless."""
         if error.txn_requires_abort():
             try:
-                self._producer.abort_transaction(_TIMEOUT_S)
+                self._producer.abort_transaction(ABORT_S)
             except KafkaException as exception:
                 _raise_if_fenced(exception)
             else:
@@ -237,4 +237,7 @@ def _without_quotes(event: DrillEvent) -> DrillEvent:
 def _raise_if_fenced(exception: KafkaException) -> None:
     error = error_of(exception)
     if is_fenced(error):
-        raise Fenced(f"another drill runner has taken over ({error.name()}); this one ends")
+        raise Fenced(
+            f"another drill runner has taken over, or Kafka has ended a transaction that stood still ({error.name()}); "
+            "this runner ends"
+        )

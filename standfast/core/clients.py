@@ -128,6 +128,9 @@ def transactional(settings: Settings, client_id: str, transactional_id: str) -> 
         **{
             "transactional.id": transactional_id,
             "transaction.timeout.ms": 10_000,
+            # Shorter than the line above: a record that cannot be delivered is to fail, and its transaction to be
+            # aborted, before Kafka itself ends the transaction, which fences the producer and so ends its process.
+            "message.timeout.ms": 5_000,
             "retry.backoff.ms": 1,
             "retry.backoff.max.ms": 2,
             "topic.metadata.refresh.fast.interval.ms": 2,  # more than the line above: librdkafka warns and lowers it

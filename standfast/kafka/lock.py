@@ -11,7 +11,7 @@ import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
-KAFKA_VERSION = "4.3.1"
+KAFKA_VERSION = "4.2.2"
 LOCK_FILE = Path(__file__).with_name("kafka.lock.toml")
 _WITH_DEPENDENCIES = (f"org.apache.kafka:kafka_2.13:{KAFKA_VERSION}", f"org.apache.kafka:kafka-tools:{KAFKA_VERSION}")
 # Kafka's jars log through slf4j and bring no backend; without one they log nothing. Resolved separately, because its

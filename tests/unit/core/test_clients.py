@@ -150,3 +150,9 @@ def test_up_ends_with_one_line(tmp_path: Path, variables: dict[str, str], messag
     assert done.returncode == 2
     assert done.stderr.splitlines()[-1].startswith(f"error: {message}")
     assert "Traceback" not in done.stderr
+
+
+def test_a_record_that_cannot_be_delivered_fails_before_kafka_ends_its_transaction() -> None:
+    """Otherwise Kafka fences the producer: a missing dead-letter topic ended the drill runner that way."""
+    config = clients.transactional(given(), "c", "t")
+    assert config["message.timeout.ms"] <= config["transaction.timeout.ms"] / 2

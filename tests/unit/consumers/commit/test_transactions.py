@@ -10,6 +10,7 @@ from typing import Any, cast
 
 import pytest
 from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
+from structlog.testing import capture_logs
 
 from consumers.commit import transactions
 from consumers.commit.at_least_once import AtLeastOnce
@@ -278,6 +279,19 @@ def test_offsets_that_are_not_stable_yet_settle_nothing(stage: TransactionStage)
     stage.committed = {0: 6, 3: 9}
     stage.delivery.deliver(WORK)
     assert stage.producers[1].calls == ["init"]
+
+
+def test_offsets_that_stay_unstable_are_told_of(stage: TransactionStage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Kafka 4.3 forgets to end transactions: only a person can, and the log says so."""
+    monkeypatch.setattr(transactions, "_HANGING_S", 0.0)
+    stage.script["commit"] = [TIMED_OUT]
+    stage.unstable = [KafkaError(KafkaError.UNSTABLE_OFFSET_COMMIT)] * 4
+    with capture_logs() as logs:
+        for _ in range(3):
+            with pytest.raises(KafkaException):
+                stage.delivery.deliver(WORK)
+    told = [line for line in logs if line["event"] == "kafka has left a transaction open"]
+    assert [(line["group"], line["topic"], line["partition"]) for line in told] == [("group", TOPIC, 0)]
 
 
 def test_an_abort_that_times_out_is_in_doubt_too(stage: TransactionStage) -> None:
