@@ -27,9 +27,10 @@ from standfast.core.errors import ClusterError, ModelError
 from standfast.core.home import folder
 from standfast.core.hosts.host_key import host_key
 from standfast.core.network import routes
+from standfast.core.processes.adopted import Zombies
 from standfast.core.processes.launching import STARTER_VARIABLE
 from standfast.core.processes.lifeline import stopping_signals
-from standfast.core.processes.parent_death import tie_to_parent, untie_from_parent
+from standfast.core.processes.parent_death import adopt_orphans, tie_to_parent, untie_from_parent
 from standfast.core.settings import Settings
 from standfast.core.status import RoleStatus, SystemStatus
 from standfast.kafka.cluster import Cluster
@@ -78,6 +79,7 @@ class Supervisor:
         self._topic: StatusTopic | None = None
         self._brokers: BrokerWatch | None = None
         self._troubles: dict[str, str] = {}
+        self._zombies = Zombies()
         self._stop = asyncio.Event()
 
     def run(self) -> None:
@@ -86,6 +88,7 @@ class Supervisor:
         Raises StandfastError if the system cannot be started, or if something kept ending when it was stopped.
         """
         one_arena()
+        adopt_orphans()
         if self._starter:
             tie_to_parent(self._starter, signal.SIGTERM)
         asyncio.run(self._main())
@@ -195,6 +198,7 @@ class Supervisor:
                 self._guarded("follow orders", scaler.obey)
             if time.monotonic() - written > _STATUS_S:
                 self._guarded("follow the registry", self._follow_registry)
+                self._guarded("sweep", self._zombies.sweep)
                 for scaler in self._scalers:
                     self._guarded("scale", scaler.look)
                 self._changed()

@@ -73,14 +73,6 @@ class Forked(msgspec.Struct, frozen=True, tag=True):
     pid: int
 
 
-class Exited(msgspec.Struct, frozen=True, tag=True):
-    """From a nursery: a process ended, with this exit status; if negative, by that signal."""
-
-    slot: str
-    pid: int
-    status: int
-
-
 class Ready(msgspec.Struct, frozen=True, tag=True):
     """From a standby: its model is warm and its clients are connected.
 
@@ -136,12 +128,12 @@ class Serving(msgspec.Struct, frozen=True, tag=True):
 
 ToWorker = Activate | Leave | StopOrder | Suspected | Recreated
 FromWorker = Ready | Serving | LoadReport | Waiting | Done | Left | Failing | Failed | Cleared
-Message = ToWorker | FromWorker | Fork | Loaded | Forked | Exited | Beat
+Message = ToWorker | FromWorker | Fork | Loaded | Forked | Beat
 M = TypeVar("M")
 
 TO_WORKER: Decoder[ToWorker] = Decoder(ToWorker)
 TO_NURSERY: Decoder[Fork | StopOrder] = Decoder(Fork | StopOrder)
-FROM_NURSERY: Decoder[Loaded | Failed | Forked | Exited | Beat] = Decoder(Loaded | Failed | Forked | Exited | Beat)
+FROM_NURSERY: Decoder[Loaded | Failed | Forked | Beat] = Decoder(Loaded | Failed | Forked | Beat)
 FROM_WORKER: Decoder[FromWorker] = Decoder(FromWorker)
 
 

@@ -1,8 +1,9 @@
 """One process per service that loads the model once and forks workers from itself.
 
 A fork shares the model's memory (about 150 MB a worker, not a gigabyte) and takes milliseconds instead of seconds.
-It is safe because a nursery answers nothing, opens no Kafka client and starts no thread. With CUDA, whose contexts do
-not survive a fork, each worker is a fresh process that loads its own model and sees one device.
+It is safe because a nursery answers nothing, opens no Kafka client and starts no thread. Its workers outlive it, and
+serve until those of the next nursery take over. With CUDA, whose contexts do not survive a fork, each worker is a fresh
+process that loads its own model and sees one device.
 """
 
 from __future__ import annotations
@@ -10,12 +11,10 @@ from __future__ import annotations
 import gc
 import os
 import selectors
-import signal
 import socket
-import subprocess
 import sys
-import traceback
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -25,7 +24,6 @@ from consumers.channel.messages import (
     BEAT_S,
     TO_NURSERY,
     Beat,
-    Exited,
     Failed,
     Fork,
     Forked,
@@ -34,6 +32,7 @@ from consumers.channel.messages import (
     receive_with_descriptor,
     send,
 )
+from consumers.process import offspring
 from consumers.process import worker_process as process
 from consumers.process.devices import freest, uses_cuda, visible
 from consumers.service import Service, service
@@ -41,13 +40,13 @@ from models.base import Model
 from standfast.core import logs, settings, telemetry
 from standfast.core.errors import StandfastError
 from standfast.core.processes.lifeline import leave_interrupts_to_parent
-from standfast.core.processes.parent_death import tie_to_parent
+from standfast.core.processes.parent_death import tie_to_adopter, tie_to_parent
 
 _log = structlog.get_logger()
 
 
 class Nursery:
-    """Forks (or, with CUDA, starts) workers when the supervisor orders it, and reports how they end.
+    """Forks (or, with CUDA, starts) workers when the supervisor orders it; they are the supervisor's own children.
 
     Args:
         model: None with CUDA, where each worker loads its own.
@@ -79,7 +78,7 @@ class Nursery:
         while True:
             for key, _ in self._selector.select(BEAT_S):
                 if key.fileobj is not self._channel:
-                    self._reap(key)
+                    self._free(key)
                 elif not self._obey():
                     return
             send(self._channel, Beat())
@@ -102,76 +101,64 @@ class Nursery:
         if descriptor is None:
             _log.error("no process made: no descriptor is left for it", slot=order.slot)
             return
-        pid = 0
         try:
-            pid = self._forked(order, descriptor)
-            self._selector.register(os.pidfd_open(pid), selectors.EVENT_READ, (order.slot, pid))
+            send(self._channel, Forked(order.slot, self._made(order, descriptor)))
         except OSError as error:
             _log.error("no process made", slot=order.slot, error=str(error))
-            if pid:  # the process exists, but its end could not be noticed
-                os.kill(pid, signal.SIGKILL)
-                os.waitpid(pid, 0)
-                self._device_of.pop(pid, None)
-        else:
-            send(self._channel, Forked(order.slot, pid))
         finally:
             os.close(descriptor)
 
-    def _forked(self, order: Fork, descriptor: int) -> int:
+    def _made(self, order: Fork, descriptor: int) -> int:
         if self._model is None:
-            device = freest(self._devices, self._device_of.values())
-            pid = _spawned(self._service.name, order, descriptor, device, self._version)
-            self._device_of[pid] = device
-            return pid
-        nursery = os.getpid()
-        pid = os.fork()
-        if pid == 0:
-            self._child(nursery, order, descriptor, self._model)
+            return self._spawned(order, descriptor)
+        model = self._model
+        return offspring.fork(lambda: self._child(order, descriptor, model))
+
+    def _child(self, order: Fork, descriptor: int, model: Model[Any]) -> int:
+        """Runs in the forked process."""
+        self._selector.close()
+        self._channel.close()
+        channel = socket.socket(fileno=os.dup(descriptor))
+        service = replace(self._service, workers=order.workers)
+        return process.start(order.slot, channel, service, model, self._settings)
+
+    def _spawned(self, order: Fork, descriptor: int) -> int:
+        """Starts a worker that loads its own model and sees one device; returns its pid."""
+        device = freest(self._devices, self._device_of.values())
+        supervisor = str(os.getppid())
+
+        def words() -> list[str]:
+            name = self._service.name
+            return [*command(name, descriptor, self._version), order.slot, str(order.workers), supervisor]
+
+        pid = offspring.spawn(words, descriptor, {**os.environ, "CUDA_VISIBLE_DEVICES": device})
+        self._device_of[pid] = device
+        with suppress(OSError):  # without it the device counts as taken until the nursery ends
+            self._selector.register(os.pidfd_open(pid), selectors.EVENT_READ, pid)
         return pid
 
-    def _child(self, nursery: int, order: Fork, descriptor: int, model: Model[Any]) -> None:
-        """Runs in the forked child. Never returns: any exception ends the child, without the nursery's clean-up."""
-        status = 1
-        try:
-            tie_to_parent(nursery)
-            self._selector.close()
-            self._channel.close()
-            channel = socket.socket(fileno=os.dup(descriptor))
-            service = replace(self._service, workers=order.workers)
-            status = process.start(order.slot, channel, service, model, self._settings)
-        except BaseException:  # noqa: BLE001 - printed, then the process ends
-            traceback.print_exc()
-        finally:
-            sys.stderr.flush()
-            os._exit(status)
-
-    def _reap(self, key: selectors.SelectorKey) -> None:
-        slot, pid = key.data
-        _, status = os.waitpid(pid, 0)
-        self._device_of.pop(pid, None)
+    def _free(self, key: selectors.SelectorKey) -> None:
+        """A process with a device of its own has ended."""
+        self._device_of.pop(key.data, None)
         self._selector.unregister(key.fileobj)
         os.close(key.fd)
-        send(self._channel, Exited(slot, pid, os.waitstatus_to_exitcode(status)))
 
 
 def command(name: str, channel: int, version: int) -> list[str]:
-    """The command line of a nursery for this service and model version; `channel` is the descriptor it inherits."""
+    """The command line of a nursery for this service and model version; `channel` is the descriptor it inherits.
+
+    The processes that it forks keep the same command line.
+    """
     return [sys.executable, "-P", "-m", "consumers.process.nursery", name, str(channel), str(os.getpid()), str(version)]
 
 
-def _spawned(name: str, order: Fork, descriptor: int, device: str, version: int) -> int:
-    """Starts a worker that loads its own model and sees only the given device; returns its pid."""
-    environment = {**os.environ, "CUDA_VISIBLE_DEVICES": device}
-    arguments = [*command(name, descriptor, version), order.slot, str(order.workers)]
-    worker = subprocess.Popen(arguments, pass_fds=[descriptor], env=environment)
-    worker.returncode = 0  # its end is noticed through a pidfd, not by this object
-    return worker.pid
-
-
 def main(arguments: list[str]) -> int:
-    """Runs a nursery (`service channel parent version`) or, with a slot and a number of workers, one CUDA worker."""
+    """Runs a nursery (`service channel parent version`), or one CUDA worker (`… slot workers supervisor`)."""
     name, channel, parent, version, *worker = arguments
-    tie_to_parent(int(parent))
+    if worker:
+        tie_to_adopter(int(parent), int(worker[2]))
+    else:
+        tie_to_parent(int(parent))
     leave_interrupts_to_parent()
     configured = settings.load()
     logs.configure(configured.log, f"{name}-nursery")

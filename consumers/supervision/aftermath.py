@@ -14,11 +14,12 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from consumers.channel.heartbeat import RecordId
-from consumers.channel.messages import Exited, Recreated, Suspected
+from consumers.channel.messages import Recreated, Suspected
 from consumers.process.worker_process import suspects_file
 from consumers.service import Service
 from consumers.serving.suspects import Suspects
 from consumers.supervision.member import Member
+from consumers.supervision.member_state import Exited
 from consumers.supervision.outside_kills import OutsideKills
 from standfast.core import clients, telemetry
 from standfast.core.processes.child import signal_name

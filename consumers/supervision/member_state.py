@@ -4,9 +4,19 @@ from __future__ import annotations
 
 import math
 import time
+from dataclasses import dataclass
 
 from consumers.channel.messages import Failing, FromWorker, Left, LoadReport, Ready, Waiting
 from standfast.core.status import WorkerState
+
+
+@dataclass(frozen=True, slots=True)
+class Exited:
+    """The end of a process, with its exit status; if negative, by that signal."""
+
+    slot: str
+    pid: int
+    status: int
 
 
 class MemberState:

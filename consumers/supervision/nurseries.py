@@ -1,8 +1,8 @@
 """Brings the wanted version of a service's model into memory: one nursery per version, compared on every change.
 
 After each change (a version is wanted, has loaded, failed or died) `_compare` looks at the present state: the wanted
-version serves, or its nursery is loading, or a timer is set for the next try. A nursery is ended only when none of its
-processes lives, because they would die with it.
+version serves, or its nursery is loading, or a timer is set for the next try. A nursery that dies or hangs leaves its
+processes, which serve until those of its successor take over.
 """
 
 from __future__ import annotations
@@ -58,15 +58,18 @@ class Nurseries:
         self._compare()
 
     def failed(self, nursery: NurseryHandle) -> float:
-        """The nursery has ended, and all its processes; returns the seconds until its version is tried again, 0: never.
+        """The nursery has ended; returns the seconds until its version is tried again, 0: never.
 
         A version that failed to load while another one serves is tried again after 60 s.
         """
+        nursery.given_up = True
         if nursery in self.retiring:
-            self.retiring.remove(nursery)
+            self.end_unused()
             return 0.0
         refused = nursery is self.next and self.present is not None
-        self.present = None if nursery is self.present else self.present
+        if nursery is self.present:
+            self.present = None
+            self.retiring += [nursery] if nursery.members else []
         self.next = None if nursery is self.next else self.next
         delay = _REFUSED_AGAIN_S if refused else self._start_backoff.after_death()
         self._rest(nursery.version, delay)

@@ -15,7 +15,6 @@ import structlog
 from consumers.channel.messages import (
     FROM_NURSERY,
     FROM_WORKER,
-    Exited,
     Failed,
     Fork,
     Forked,
@@ -30,12 +29,14 @@ from consumers.channel.messages import (
 from consumers.process import nursery
 from consumers.service import Service
 from consumers.supervision.member import Member
+from consumers.supervision.member_state import Exited
 from standfast.core import telemetry
 from standfast.core.home import folder
+from standfast.core.processes.adopted import exit_status
 from standfast.core.processes.stillness import is_stopped
 
 _log = structlog.get_logger()
-_REAP_AFTER_S = 1.0  # a killed nursery is waited for this late, so that it does not stay a zombie
+_REAP_AFTER_S = 1.0  # a killed process is waited for this late, so that it does not stay a zombie
 
 
 class Listener(Protocol):
@@ -43,7 +44,7 @@ class Listener(Protocol):
 
     def loaded(self, nursery: NurseryHandle, model: str) -> None: ...
 
-    def nursery_failed(self, nursery: NurseryHandle, reason: str) -> None: ...
+    def nursery_failed(self, nursery: NurseryHandle, reason: str) -> None: ...  # its processes live on
 
     def exited(self, event: Exited) -> None: ...
 
@@ -120,7 +121,7 @@ class NurseryHandle:
         return member
 
     def stop(self) -> None:
-        """Ends the process and its children, even if it is stopped (state T); returns at once. No event follows."""
+        """Ends the process, even if it is stopped (state T); returns at once. No event of the nursery follows."""
         if self._channel is not None:
             asyncio.get_running_loop().remove_reader(self._channel)
             send(self._channel, StopOrder())
@@ -160,8 +161,6 @@ class NurseryHandle:
         elif isinstance(event, Forked):
             if (member := self._members.get(event.slot)) is not None and not member.pid:
                 self._is_process(member, event.pid)
-        elif isinstance(event, Exited):
-            self._listener.exited(event)
         elif isinstance(event, Failed):
             self._reason = event.reason
         elif event is None:
@@ -170,9 +169,23 @@ class NurseryHandle:
     def _is_process(self, member: Member, pid: int) -> None:
         try:
             member.is_process(pid)
+            self._await_end(member.slot, pid)
         except OSError as error:  # without a pidfd it could not be killed; when its channel is closed it ends by itself
             _log.error("a new process cannot be held", slot=member.slot, pid=pid, error=str(error))
             self._gone(member)
+
+    def _await_end(self, slot: str, pid: int) -> None:
+        """Passes on the exit status of the process, which is the supervisor's own child. Raises OSError."""
+        loop, end = asyncio.get_running_loop(), os.pidfd_open(pid)
+
+        def ended() -> None:
+            loop.remove_reader(end)
+            os.close(end)
+            status = exit_status(pid)
+            if status is not None:
+                self._listener.exited(Exited(slot, pid, status))
+
+        loop.add_reader(end, ended)
 
     def _ended(self) -> None:
         if self._channel is not None:
@@ -181,6 +194,7 @@ class NurseryHandle:
             self._channel = None
         self.model = ""
         self.kill()  # its channel is closed, but it may still run
+        self.forget_pending()
         self._listener.nursery_failed(self, self._reason)
 
     def _worker_speaks(self, member: Member) -> None:

@@ -17,7 +17,6 @@ import structlog
 from consumers.channel.messages import (
     Cleared,
     Done,
-    Exited,
     Failed,
     FromWorker,
     LoadReport,
@@ -30,6 +29,7 @@ from consumers.supervision.aftermath import Aftermath
 from consumers.supervision.hangs import HangWatch
 from consumers.supervision.identities import WorkerIdentities
 from consumers.supervision.member import Member
+from consumers.supervision.member_state import Exited
 from consumers.supervision.members import Members
 from consumers.supervision.neighbours import Neighbours
 from consumers.supervision.nurseries import Nurseries
@@ -192,7 +192,7 @@ class ReplicaSet:
         self._changed()
 
     def nursery_failed(self, nursery: NurseryHandle, reason: str) -> None:
-        """A nursery could not load its model, or died, and its processes with it."""
+        """A nursery could not load its model, or died; its processes serve until those of the next one take over."""
         if self._stopping:
             return
         delay = self._nurseries.failed(nursery)

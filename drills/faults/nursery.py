@@ -11,6 +11,7 @@ from drills.faults.injector import Kind, Target
 from drills.faults.one_process import OneProcessFault
 from drills.running.targets import ready_standbys
 from standfast.core.errors import ClusterError, DrillRejected
+from standfast.core.status import SystemStatus
 
 _PARENT = 1  # field 4 of /proc/<pid>/stat, counted after the name
 
@@ -24,7 +25,7 @@ class KillNursery(OneProcessFault):
     def victim(self) -> tuple[str, int]:
         """The nursery; raises DrillRejected if there is none, or two while the model is being changed."""
         service = self.system.service.name
-        found = list(nurseries(self.system.status().supervisor_pid, service))
+        found = list(nurseries(self.system.status(), service))
         if len(found) != 1:
             raise DrillRejected(
                 f"{service} has {len(found)} nurseries, and one is to be killed; wait until no model is being changed"
@@ -42,7 +43,7 @@ class KillNursery(OneProcessFault):
         """Whether another nursery runs, and as many workers and standbys do as before."""
         (victim,) = self.target.processes
         try:
-            now = list(nurseries(self.system.status().supervisor_pid, self.system.service.name))
+            now = list(nurseries(self.system.status(), self.system.service.name))
             workers, standbys = self._processes()
         except ClusterError as error:
             return Finding("unknown", f"whether {victim.id} is back is not known: {error}")
@@ -57,13 +58,19 @@ class KillNursery(OneProcessFault):
         return len(self.system.workers()), ready_standbys(self.system.status(), self.system.service)
 
 
-def nurseries(supervisor: int, service: str) -> Iterator[int]:
-    """The pids of the supervisor's children that are nurseries of the service, by their command lines."""
+def nurseries(status: SystemStatus, service: str) -> Iterator[int]:
+    """The pids of the supervisor's children that are nurseries of the service, by their command lines.
+
+    Workers have their nursery's command line, and the supervisor adopts those whose nursery has died.
+    """
+    supervisor, forked = status.supervisor_pid, {row.pid for row in status.workers}
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             parent = int((folder / "stat").read_text().rpartition(")")[2].split()[_PARENT])
             words = (folder / "cmdline").read_bytes().split(b"\0") if parent == supervisor else []
         except (OSError, ValueError):  # it has just ended
+            continue
+        if int(folder.name) in forked:
             continue
         if any(module.endswith(b"nursery") and name == service.encode() for module, name in itertools.pairwise(words)):
             yield int(folder.name)

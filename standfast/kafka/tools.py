@@ -43,7 +43,7 @@ TOOLS = {
     "consumer-perf-test": Tool(_T + "ConsumerPerformance"),
     "delegation-tokens": Tool(_T + "DelegationTokenCommand"),
     "delete-records": Tool(_T + "DeleteRecordsCommand"),
-    "dump-log": Tool(_T + "DumpLogSegments", "none"),
+    "dump-log": Tool("kafka.tools.DumpLogSegments", "none"),
     "e2e-latency": Tool(_T + "EndToEndLatency", "none"),
     "features": Tool(_T + "FeatureCommand"),
     "get-offsets": Tool(_T + "GetOffsetShell"),

@@ -156,12 +156,27 @@ def test_all_workers_killed_at_once(toys: Toys, history: RequestHistory) -> None
 def test_the_nursery_killed(toys: Toys, history: RequestHistory) -> None:
     load = loading(history, 400, 100)
     wait_until(lambda: len(history.seen) > 50, 60, what="answers before the kill")
-    gone, (nursery,) = toys.pids(), toys.nurseries()
+    before, (nursery,) = toys.pids(), toys.nurseries()
     toys.kill(nursery)
+    wait_until(lambda: not is_alive(nursery), 20, what="the end of the nursery")
+    assert all(is_alive(pid) for pid in before), "its workers serve until those of the next one take over"
     load.join(120)
     history.exactly_once()
-    wait_until(lambda: not any(is_alive(pid) for pid in gone), 60, what="the end of the nursery's children")
-    toys.whole(tuple(gone))
+    wait_until(lambda: not any(is_alive(pid) for pid in before), 60, what="the end of the nursery's children")
+    toys.whole(tuple(before))
+    assert toys.logged("worker keeps dying; its next start waits") == 0
+
+
+def test_a_worker_killed_while_there_is_no_nursery(toys: Toys, history: RequestHistory) -> None:
+    load = loading(history, 400, 100)
+    wait_until(lambda: len(history.seen) > 50, 60, what="answers before the kill")
+    before, (nursery,) = toys.pids(), toys.nurseries()
+    toys.kill(nursery)
+    toys.kill(toys.active()[0].pid)
+    load.join(120)
+    history.exactly_once()
+    toys.whole(tuple(before))
+    assert toys.logged("process ended") >= len(before), "the supervisor hears how adopted processes end"
 
 
 def test_a_stopped_nursery_is_replaced_and_nobody_waits_for_it(toys: Toys, history: RequestHistory) -> None:

@@ -58,6 +58,17 @@ def test_a_killed_supervisor_leaves_nobody_behind_and_what_waited_is_answered(to
         history.exactly_once()
 
 
+def test_a_nursery_killed_and_then_its_supervisor(toys: Toys) -> None:
+    """Not even a stopped worker is left, although its nursery could not take it along."""
+    before, (nursery,) = toys.pids(), toys.nurseries()
+    stopped = toys.active()[0].pid
+    toys.kill(nursery)
+    wait_until(lambda: not is_alive(nursery), 20, what="the end of the nursery")
+    toys.kill(stopped, signal.SIGSTOP)
+    toys.stop(signal.SIGKILL)
+    wait_until(lambda: not any(is_alive(pid) for pid in before), 30, what="the end of the workers")
+
+
 def test_a_crash_loop_waits_longer_and_says_so(toys: Toys) -> None:
     """Four poison records in one partition kill its worker eight times, each record two of them."""
     with RequestHistory(toys.settings, "loop") as history:

@@ -121,7 +121,7 @@ class PaperNursery:
         return
 
     def stop(self) -> None:
-        assert not self._members, f"{len(self._members)} live processes die with the nursery of version {self.version}"
+        assert not self._members, f"{len(self._members)} live processes have lost the nursery of version {self.version}"
         self.ended = True
 
 
@@ -174,9 +174,13 @@ class ReplicaStage:
         self.replicas.nursery_hangs(cast(Any, nursery))
 
     def fail(self, nursery: PaperNursery) -> None:
-        """The nursery ends, and the kernel kills its worker processes; the replica set hears of each."""
+        """The nursery ends; its worker processes live on."""
         nursery.ended = True
         self.replicas.nursery_failed(cast(Any, nursery), "it ended")
+
+    def fail_with_its_processes(self, nursery: PaperNursery) -> None:
+        """The nursery and its worker processes end, as when the machine has no memory left."""
+        self.fail(nursery)
         for member in list(nursery.members):
             self.die(member)
 

@@ -1,5 +1,7 @@
 """Parent-death signals (PR_SET_PDEATHSIG): the kernel signals a process when its parent dies, however it dies.
 
+An ancestor may adopt orphans (PR_SET_CHILD_SUBREAPER), which are tied to it then.
+
 Also a program, which `start_child` puts before others: it asks for the signal, then execs the given command. It runs
 without our packages on the path (`python -I -S`), so this module imports none of them.
 """
@@ -9,8 +11,10 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
+import time
 
 _PR_SET_PDEATHSIG = 1
+_PR_SET_CHILD_SUBREAPER = 36
 
 
 def tie_to_parent(parent: int, signum: int = 9) -> None:
@@ -23,21 +27,33 @@ def tie_to_parent(parent: int, signum: int = 9) -> None:
         os.kill(os.getpid(), signum)
 
 
+def tie_to_adopter(parent: int, adopter: int) -> None:
+    """The same for a process whose parent ends at once, so that `adopter` becomes its parent; waits for that."""
+    while os.getppid() == parent:
+        time.sleep(0.0002)
+    tie_to_parent(adopter)
+
+
+def adopt_orphans() -> None:
+    """Makes this process the parent of its descendants whose own parents die, instead of process 1."""
+    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+
 def untie_from_parent() -> None:
     """Undoes `tie_to_parent`."""
-    _prctl(0)
+    _prctl(_PR_SET_PDEATHSIG, 0)
 
 
 def _tied(parent: int, signum: int) -> bool:
     """Asks for the signal; returns whether the parent still lived after that."""
-    _prctl(signum)
+    _prctl(_PR_SET_PDEATHSIG, signum)
     return os.getppid() == parent
 
 
-def _prctl(signum: int) -> None:
+def _prctl(option: int, value: int) -> None:
     prctl = getattr(ctypes.CDLL(None, use_errno=True), "prctl", None)
     if prctl is not None:  # Linux only
-        prctl(_PR_SET_PDEATHSIG, signum, 0, 0, 0)
+        prctl(option, value, 0, 0, 0)
 
 
 def _become(parent: str, signum: str, *command: str) -> None:

@@ -104,7 +104,8 @@ class Toys:
         """The process ids of the nurseries, from which workers are forked."""
         supervisor = self.status().supervisor_pid
         children = Path(f"/proc/{supervisor}/task/{supervisor}/children").read_text()
-        return [int(pid) for pid in children.split() if "toy_nursery" in _command(int(pid))]
+        adopted = self.pids()  # workers have the command line of their nursery, and the supervisor adopts them
+        return [int(pid) for pid in children.split() if int(pid) not in adopted and "toy_nursery" in _command(int(pid))]
 
     def scale(self, workers: int, service: str = "search") -> None:
         """Asks for another number of workers, as `standfast scale` does, and returns when they serve."""

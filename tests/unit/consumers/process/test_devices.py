@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import os
+import socket
 import sys
 from collections.abc import Sequence
 
 import pytest
 import torch
 
-from consumers.channel.messages import Fork
+from consumers.channel.messages import FROM_NURSERY, Fork, Forked, receive
 from consumers.process import nursery
 from consumers.process.devices import freest, visible
+from consumers.service import service
 from standfast.core.errors import ModelError
+from standfast.core.settings import Settings
 
 
 @pytest.mark.parametrize(
@@ -62,8 +65,10 @@ def test_a_worker_sees_its_own_device_only(monkeypatch: pytest.MonkeyPatch) -> N
     )
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,3")
     read, write = os.pipe()
-    pid = nursery._spawned("search", Fork("s1", 2), write, "3", 1)
-    os.close(write)
-    assert os.waitpid(pid, 0)[1] == 0
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        made = nursery.Nursery(theirs, service("search", Settings()), None, Settings(), 1, ["3"])
+        made._make(Fork("s1", 2), write)
+        assert isinstance(receive(ours, FROM_NURSERY), Forked)
     assert os.read(read, 100) == b"3"
     os.close(read)

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.support.paper_replicas import ReplicaStage
+from tests.support.paper_replicas import PaperNursery, ReplicaStage
 
 STEPS = st.sampled_from(
-    ["activate 1", "activate 2", "activate 3", "load", "fail", "kill", "die", "obey", "wait", "hang"]
+    ["activate 1", "activate 2", "activate 3", "load", "fail", "kill", "kill all", "die", "obey", "wait", "hang"]
 )
 
 
@@ -41,8 +41,9 @@ def step(stage: ReplicaStage, word: str, number: int) -> None:
         stage.loop.pass_time(1.0)
     elif word in {"load", "fail"} and stage.loading:
         (stage.load if word == "load" else stage.fail)(stage.loading[number % len(stage.loading)])
-    elif word == "kill" and stage.alive:
-        stage.fail(stage.alive[number % len(stage.alive)])
+    elif word in {"kill", "kill all"} and stage.alive:
+        kill = stage.fail if word == "kill" else stage.fail_with_its_processes
+        kill(stage.alive[number % len(stage.alive)])
     elif word == "hang" and stage.alive + stage.loading:
         stage.hang((stage.alive + stage.loading)[number % len(stage.alive + stage.loading)])
     elif word in {"die", "obey"} and stage.members:
@@ -112,16 +113,33 @@ def test_a_refused_version_leaves_the_old_one_alone_and_is_tried_again_later_and
         serves(stage, 2)
 
 
-def test_a_nursery_that_hangs_is_replaced_and_nobody_serves_less_for_it() -> None:
+@pytest.mark.parametrize("end", [ReplicaStage.hang, ReplicaStage.fail])
+def test_a_nursery_that_hangs_or_dies_is_replaced_and_nobody_serves_less_for_it(
+    end: Callable[[ReplicaStage, PaperNursery], None],
+) -> None:
     with staged() as stage:
         stage.replicas.start(1)
         stage.settle()
         before = stage.members
-        stage.hang(stage.alive[0])
+        end(stage, stage.alive[0])
         assert stage.members == before
         stage.settle()
         serves(stage, 1)
         assert not set(before) & set(stage.members)
+
+
+def test_a_worker_that_dies_while_there_is_no_nursery_is_replaced_by_the_standby_that_is_there() -> None:
+    with staged() as stage:
+        stage.replicas.start(1)
+        stage.settle()
+        stage.fail(stage.alive[0])
+        worker = next(member for member in stage.members if member.state == "serving")
+        stage.die(worker)
+        while any(stage.obey(member) for member in stage.members):
+            continue
+        assert [member.state for member in stage.members] == ["serving"] * 2
+        stage.settle()
+        serves(stage, 1)
 
 
 def test_when_the_nursery_dies_while_the_wanted_version_is_refused_the_last_good_one_serves() -> None:
@@ -130,7 +148,7 @@ def test_when_the_nursery_dies_while_the_wanted_version_is_refused_the_last_good
         stage.settle()
         stage.replicas.follow(2)
         stage.fail(stage.loading[0])
-        stage.fail(stage.alive[0])
+        stage.fail_with_its_processes(stage.alive[0])
         stage.loop.pass_time(1.0)
         assert [nursery.version for nursery in stage.loading] == [1]
         stage.load(stage.loading[0])
