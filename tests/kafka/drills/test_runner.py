@@ -28,6 +28,7 @@ from standfast.core.settings import KafkaSettings, Settings
 from tests.support.desk import Desk
 from tests.support.drill_stage import DrillStage, RunnerProcess, agent_in_a_thread, runner_in_a_thread
 from tests.support.small_system import SmallSystem
+from tests.support.standing_still import exit_code
 from tests.support.toys import toy_fault
 from tests.waiting import wait_until
 
@@ -234,7 +235,8 @@ def test_a_second_runner_takes_over_and_the_first_one_ends(stage: DrillStage, sy
 
 
 def test_the_command_line_runs_a_drill_and_reports_it(stage: DrillStage, system: SmallSystem, tmp_path: Path) -> None:
-    environment = {**os.environ, "STANDFAST_KAFKA__TOPIC_PREFIX": stage.settings.kafka.topic_prefix}
+    prefix = stage.settings.kafka.topic_prefix
+    environment = {**os.environ, "STANDFAST_KAFKA__TOPIC_PREFIX": prefix, "PYTHONFAULTHANDLER": "1"}
 
     def call(*arguments: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "standfast", "drill", *arguments]
@@ -258,7 +260,7 @@ def test_the_command_line_runs_a_drill_and_reports_it(stage: DrillStage, system:
         finished = call("run", "worker-kill", "--target", "worker=search-1", "--json", *sets)
         wait_until(lambda: b'"completed"' in watched.read_bytes(), 30, what="its end, watched")
         watching.send_signal(signal.SIGINT)
-        assert watching.wait(30) == 130
+        assert exit_code(watching, 30) == 130
     assert finished.returncode == 0, finished.stderr
     last = msgspec.json.decode(finished.stdout, type=DrillEvent)
     assert (last.verdict, last.phase) == ("passed", "completed")
