@@ -40,7 +40,7 @@ from models.base import Model
 from standfast.core import logs, settings, telemetry
 from standfast.core.errors import StandfastError
 from standfast.core.processes.lifeline import leave_interrupts_to_parent
-from standfast.core.processes.parent_death import tie_to_adopter, tie_to_parent
+from standfast.core.processes.parent_death import set_name, tie_to_adopter, tie_to_parent
 
 _log = structlog.get_logger()
 
@@ -112,7 +112,7 @@ class Nursery:
         if self._model is None:
             return self._spawned(order, descriptor)
         model = self._model
-        return offspring.fork(lambda: self._child(order, descriptor, model))
+        return offspring.fork(order.slot, lambda: self._child(order, descriptor, model))
 
     def _child(self, order: Fork, descriptor: int, model: Model[Any]) -> int:
         """Runs in the forked process."""
@@ -156,6 +156,7 @@ def main(arguments: list[str]) -> int:
     """Runs a nursery (`service channel parent version`), or one CUDA worker (`… slot workers supervisor`)."""
     name, channel, parent, version, *worker = arguments
     if worker:
+        set_name(worker[0])
         tie_to_adopter(int(parent), int(worker[2]))
     else:
         tie_to_parent(int(parent))

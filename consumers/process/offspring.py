@@ -14,15 +14,19 @@ import traceback
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 
-from standfast.core.processes.parent_death import tie_to_adopter
+from standfast.core.processes.parent_death import set_name, tie_to_adopter
 
 
-def fork(child: Callable[[], int]) -> int:
-    """Forks a process that calls `child` and exits with what it returns; returns its pid. Raises OSError."""
+def fork(name: str, child: Callable[[], int]) -> int:
+    """Forks a process that calls `child` and exits with what it returns; returns its pid. Raises OSError.
+
+    `name` is what `ps -o comm` and `top` show, cut to 15 bytes: its command line is that of this process.
+    """
     adopter = os.getppid()
 
     def make(told: int) -> int:
         helper = os.getpid()
+        set_name(name)  # which the fork keeps: nobody ever sees the worker under its nursery's name
         pid = os.fork()
         if pid == 0:
             os.close(told)

@@ -11,8 +11,8 @@ from drills.faults.injector import Kind, Target
 from drills.faults.one_process import OneProcessFault
 from drills.running.targets import ready_standbys
 from standfast.core.errors import ClusterError, DrillRejected
-from standfast.core.status import SystemStatus
 
+_NAME = 15  # the longest name of a process
 _PARENT = 1  # field 4 of /proc/<pid>/stat, counted after the name
 
 
@@ -25,7 +25,7 @@ class KillNursery(OneProcessFault):
     def victim(self) -> tuple[str, int]:
         """The nursery; raises DrillRejected if there is none, or two while the model is being changed."""
         service = self.system.service.name
-        found = list(nurseries(self.system.status(), service))
+        found = list(nurseries(self.system.status().supervisor_pid, service))
         if len(found) != 1:
             raise DrillRejected(
                 f"{service} has {len(found)} nurseries, and one is to be killed; wait until no model is being changed"
@@ -43,7 +43,7 @@ class KillNursery(OneProcessFault):
         """Whether another nursery runs, and as many workers and standbys do as before."""
         (victim,) = self.target.processes
         try:
-            now = list(nurseries(self.system.status(), self.system.service.name))
+            now = list(nurseries(self.system.status().supervisor_pid, self.system.service.name))
             workers, standbys = self._processes()
         except ClusterError as error:
             return Finding("unknown", f"whether {victim.id} is back is not known: {error}")
@@ -58,21 +58,20 @@ class KillNursery(OneProcessFault):
         return len(self.system.workers()), ready_standbys(self.system.status(), self.system.service)
 
 
-def nurseries(status: SystemStatus, service: str) -> Iterator[int]:
+def nurseries(supervisor: int, service: str) -> Iterator[int]:
     """The pids of the supervisor's children that are nurseries of the service, by their command lines.
 
-    Workers have their nursery's command line, and the supervisor adopts those whose nursery has died.
+    Forked workers are its children too and have their nursery's command line, but are named after their slot.
     """
-    supervisor, forked = status.supervisor_pid, {row.pid for row in status.workers}
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             parent = int((folder / "stat").read_text().rpartition(")")[2].split()[_PARENT])
             words = (folder / "cmdline").read_bytes().split(b"\0") if parent == supervisor else []
+            is_worker = (folder / "comm").read_text().startswith(f"{service}-"[:_NAME])
         except (OSError, ValueError):  # it has just ended
             continue
-        if int(folder.name) in forked:
-            continue
-        if any(module.endswith(b"nursery") and name == service.encode() for module, name in itertools.pairwise(words)):
+        pairs = itertools.pairwise(words)
+        if not is_worker and any(module.endswith(b"nursery") and name == service.encode() for module, name in pairs):
             yield int(folder.name)
 
 

@@ -104,8 +104,7 @@ class Toys:
         """The process ids of the nurseries, from which workers are forked."""
         supervisor = self.status().supervisor_pid
         children = Path(f"/proc/{supervisor}/task/{supervisor}/children").read_text()
-        adopted = self.pids()  # workers have the command line of their nursery, and the supervisor adopts them
-        return [int(pid) for pid in children.split() if int(pid) not in adopted and "toy_nursery" in _command(int(pid))]
+        return [int(pid) for pid in children.split() if _is_nursery(int(pid))]
 
     def scale(self, workers: int, service: str = "search") -> None:
         """Asks for another number of workers, as `standfast scale` does, and returns when they serve."""
@@ -168,8 +167,10 @@ def is_alive(pid: int) -> bool:
     return stat.rpartition(")")[2].split()[0] not in {"Z", "X"}
 
 
-def _command(pid: int) -> str:
+def _is_nursery(pid: int) -> bool:
+    """Forked workers have the command line of their nursery, but are named after their slot."""
     try:
-        return Path(f"/proc/{pid}/cmdline").read_text()
+        command, name = (Path(f"/proc/{pid}/{file}").read_text() for file in ("cmdline", "comm"))
     except OSError:
-        return ""
+        return False
+    return "toy_nursery" in command and "-" not in name

@@ -23,6 +23,7 @@ from standfast.core.processes.adopted import exit_status
 from standfast.core.processes.parent_death import adopt_orphans
 
 def life():
+    os.write(1, b"lives\\n")
     time.sleep({life})
     return 7
 
@@ -30,7 +31,7 @@ adopt_orphans()
 read, write = os.pipe()
 nursery = os.fork()
 if nursery == 0:
-    os.write(write, b"%d" % offspring.fork(life))
+    os.write(write, b"%d" % offspring.fork("search-s2", life))
     time.sleep(600)
 pid = int(os.read(read, 32))
 print(nursery, pid, flush=True)
@@ -44,18 +45,18 @@ os.kill(nursery, 9)
 @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGSTOP, None])
 def test_it_outlives_the_nursery_and_its_end_is_known(end: signal.Signals | None) -> None:
     with subprocess.Popen([sys.executable, "-c", _ADOPTER.format(life=0.5)], stdout=subprocess.PIPE) as adopter:
-        assert adopter.stdout is not None
-        nursery, pid = map(int, adopter.stdout.readline().split())
+        nursery, pid = _begun(adopter)
         assert Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1] == str(adopter.pid)
+        assert Path(f"/proc/{pid}/comm").read_text() == "search-s2\n"
         if end is not None:
             os.kill(nursery, end)
+        assert adopter.stdout is not None
         assert adopter.stdout.readline() == b"7\n"
 
 
 def test_it_ends_with_the_adopter_even_if_it_is_stopped() -> None:
     with subprocess.Popen([sys.executable, "-c", _ADOPTER.format(life=600)], stdout=subprocess.PIPE) as adopter:
-        assert adopter.stdout is not None
-        nursery, pid = map(int, adopter.stdout.readline().split())
+        nursery, pid = _begun(adopter)
         os.kill(pid, signal.SIGSTOP)
         adopter.kill()
     os.kill(nursery, signal.SIGKILL)
@@ -73,16 +74,24 @@ def test_what_cannot_be_made_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
     parent = os.getpid()
     monkeypatch.setattr(os, "fork", refused)
     with pytest.raises(OSError, match="Resource temporarily"):
-        offspring.fork(lambda: 0)
+        offspring.fork("search-s2", lambda: 0)
     monkeypatch.setattr(os, "fork", lambda: real() or os._exit(0))
     with pytest.raises(OSError, match="ended"):
-        offspring.fork(lambda: 0)
+        offspring.fork("search-s2", lambda: 0)
 
 
 def test_the_helper_is_not_left_as_a_zombie() -> None:
     before = _children()
-    offspring.fork(lambda: time.sleep(0.1) or 0)  # type: ignore[func-returns-value]
+    offspring.fork("search-s2", lambda: time.sleep(0.1) or 0)  # type: ignore[func-returns-value]
     assert _children() == before
+
+
+def _begun(adopter: subprocess.Popen[bytes]) -> tuple[int, int]:
+    """The pids of the nursery and of what it has made, once that is tied to the adopter."""
+    assert adopter.stdout is not None
+    said = {adopter.stdout.readline(), adopter.stdout.readline()}
+    nursery, pid = map(int, (said - {b"lives\n"}).pop().split())
+    return nursery, pid
 
 
 def _children() -> str:
