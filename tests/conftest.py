@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,10 @@ import pytest
 from standfast.kafka.cluster import Cluster
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# A shell starts what is put behind `&` with SIGINT ignored, and children keep that: in a suite that was started so,
+# commands that tests interrupted went on for ever, unless some test before had set the signal.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 # No deadline for a Hypothesis example: on a busy machine an example is slow, not wrong.
 hypothesis.settings.register_profile("standfast", deadline=None)
 hypothesis.settings.load_profile("standfast")

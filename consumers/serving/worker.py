@@ -294,9 +294,10 @@ class Worker:
         if time.monotonic() < self._report_due:
             return
         self._report_due = time.monotonic() + _REPORT_EVERY_S
-        if self._told_refusal != self._reader.refused:
-            self._told_refusal = self._reader.refused
-            self._tell(Waiting(self._told_refusal))
+        refusals = ", and ".join(reader.refused for reader in self._readers if reader.refused)
+        if self._told_refusal != refusals:
+            self._told_refusal = refusals
+            self._tell(Waiting(refusals))
         if self._recreated.is_set() and self._is_delivered(_RENEW_S):
             self._seek_to_beginning()
         for reader in self._readers:

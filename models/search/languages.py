@@ -86,7 +86,10 @@ def language(code: str) -> Language:
         english = frozenset(stopwords.STOPWORDS_EN)
         return Language("", singulars, english, english)
     if code not in _KNOWN:
-        raise ModelError(f"language {code!r} is unknown; use auto or one of {', '.join(CODES)}")
+        raise ModelError(
+            f"language {code!r} is unknown (known: {', '.join(CODES)}): the model is of another version of Standfast; "
+            "train it anew with `standfast models train search`, or go back with `standfast models rollback search`"
+        )
     algorithm, words, links = _KNOWN[code]
     left_out = _folded(words)
     asking = _usual(code) | _folded(_ASKING.split()) if code == "en" else left_out

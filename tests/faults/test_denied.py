@@ -135,6 +135,29 @@ def test_workers_wait_say_so_and_answer_when_the_right_is_back(toys: Toys, injec
     assert {row.id: row.pid for row in toys.active()} == before
 
 
+def test_a_bulk_topic_that_may_not_be_read_is_told_too(toys: Toys) -> None:
+    bulk = "search.requests.bulk"
+    acls = ["kafka", "acls", "--bootstrap-server", toys.settings.kafka.bootstrap_servers, "--topic", bulk, "--force"]
+    rules = (["--deny-principal", "User:*", "--operation", "Read"], ["--allow-principal", "User:*"])
+
+    def change(how: str) -> None:
+        for rule in rules:
+            command = [sys.executable, "-m", "standfast", *acls, *rule, how]
+            subprocess.run(command, check=True, env=toys._environment, capture_output=True)
+
+    change("--add")
+    try:
+        said = f"was not allowed to read {bulk} at"
+        wait_until(lambda: all(said in row.waiting for row in toys.active()), 60, every=0.1, what="workers that say so")
+    finally:
+        change("--remove")
+    producer = Producer({"bootstrap.servers": toys.settings.kafka.bootstrap_servers})
+    for partition in range(4):
+        producer.produce(bulk, b'{"request_id": "b", "query": "lamp"}', partition=partition)
+    assert producer.flush(30) == 0
+    wait_until(lambda: not any(row.waiting for row in toys.active()), 60, every=0.1, what="workers that read again")
+
+
 def test_the_system_holds(toys: Toys, system: RunningSystem) -> None:
     with runner_in_a_thread(toys.settings), closing(DrillStage(toys.settings)) as stage:
         quick = {"before_s": 2.0, "after_s": 3.0, "rate": 50.0, "p99_ms": 60_000.0, "rto_ms": 60_000.0}

@@ -156,10 +156,7 @@ INTERRUPTED = [
 
 @contextmanager
 def stacks_if_it_hangs(process: subprocess.Popen[str]) -> Iterator[None]:
-    """Aborts a process that does not end within 300 s; faulthandler then writes every thread's stack to stderr.
-
-    Once in some ten runs of the whole suite this process stood still for 600 s, and nothing told where.
-    """
+    """Aborts a process that does not end within 300 s; faulthandler then writes every thread's stack to stderr."""
     watch = threading.Timer(300, process.send_signal, (signal.SIGABRT,))
     watch.start()
     try:

@@ -10,10 +10,7 @@ import pytest
 
 
 def exit_code(process: subprocess.Popen[Any], within_s: float) -> int:
-    """Waits for the end of the process; if it does not end, aborts it: faulthandler then writes all stacks to stderr.
-
-    Some process that was interrupted has stood still once in ten runs of the whole suite, and nothing told where.
-    """
+    """Waits for the end of the process. If it does not end it is aborted: faulthandler then writes all stacks."""
     try:
         return process.wait(within_s)
     except subprocess.TimeoutExpired:
