@@ -18,8 +18,10 @@ from standfast.core.surroundings import kept_variables
 from standfast.kafka import jit_priority
 from standfast.kafka.broker_config import Layout, NodePorts, logging_config, properties
 from standfast.kafka.distribution import QUICK_TO_START, java_command
+from standfast.kafka.lock import KAFKA_VERSION
 
 _FLOCK = "hhqqi"  # struct flock: type, whence, start, length, pid
+_NEWER_DATA = "UnsupportedVersionException: Can't read version"
 _TELLING = re.compile(r"\] (ERROR|FATAL) |^Caused by: |Exception: |^Error|^OpenJDK .*error")
 
 
@@ -147,8 +149,16 @@ class Node:
             lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else []
             telling = [line for line in lines[-500:] if _TELLING.search(line)]
             if telling:
-                return f"{telling[-1].strip()[:300]} (log: {path})"
+                return f"{telling[-1].strip()[:300]}{self._remedy(telling[-1])} (log: {path})"
         return f"nothing in its log says why (log: {self._output})"
+
+    def _remedy(self, line: str) -> str:
+        if _NEWER_DATA not in line:
+            return ""
+        return (
+            f"; the data were written by a newer Kafka than {KAFKA_VERSION}, which comes with Standfast: move "
+            f"{self.folder.parent} away to begin with empty topics"
+        )
 
     @property
     def _output(self) -> Path:
