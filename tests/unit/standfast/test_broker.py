@@ -11,7 +11,7 @@ from standfast.kafka.broker_config import Layout, NodePorts
 def test_data_of_a_newer_kafka_are_named_with_the_remedy(tmp_path: Path) -> None:
     """Met with a folder of 4.3: the line alone says nothing to somebody who has never heard of BrokerEndpoint."""
     layout = Layout("x", [NodePorts(1, 1, 2)])
-    node = Node(tmp_path / "kafka" / "node-1", layout, layout.nodes[0])
+    node = Node(tmp_path / "kafka", layout, layout.nodes[0])
     node.log_file.parent.mkdir(parents=True)
     cause = (
         "Caused by: org.apache.kafka.common.errors.UnsupportedVersionException: Can't read version 4 of BrokerEndpoint"
