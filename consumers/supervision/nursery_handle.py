@@ -194,8 +194,8 @@ class NurseryHandle:
             self._channel = None
         self.model = ""
         self.kill()  # its channel is closed, but it may still run
-        self.forget_pending()
         self._listener.nursery_failed(self, self._reason)
+        self.forget_pending()  # last: the listener replaces each of them, and must not ask this nursery for it
 
     def _worker_speaks(self, member: Member) -> None:
         message = receive(member.channel, FROM_WORKER)
