@@ -47,6 +47,8 @@ def folder(tmp_path: Path) -> Path:
 def three(folder: Path) -> Iterator[Cluster]:
     with Cluster(3, folder) as cluster:
         yield cluster
+        for node in cluster.nodes:  # a stop in order waits 20 s for a quorum that the test has taken away
+            node.kill()
 
 
 def runs(pid: int | None) -> bool:
