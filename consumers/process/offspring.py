@@ -30,7 +30,7 @@ def fork(name: str, child: Callable[[], int]) -> int:
         pid = os.fork()
         if pid == 0:
             os.close(told)
-            _run(lambda: tie_to_adopter(helper, adopter), child)
+            _run(helper, adopter, child)
         return pid
 
     return _through_helper(make)
@@ -78,11 +78,11 @@ def _help(make: Callable[[int], int], write: int) -> None:
     os._exit(0)
 
 
-def _run(tie: Callable[[], None], child: Callable[[], int]) -> None:
+def _run(helper: int, adopter: int, child: Callable[[], int]) -> None:
     """Never returns: any exception ends the process, without the clean-up of the process that it was forked from."""
     status = 1
     try:
-        tie()
+        tie_to_adopter(helper, adopter)
         status = child()
     except BaseException:  # noqa: BLE001 - printed, then the process ends
         traceback.print_exc()

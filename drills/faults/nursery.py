@@ -66,12 +66,12 @@ def nurseries(supervisor: int, service: str) -> Iterator[int]:
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             parent = int((folder / "stat").read_text().rpartition(")")[2].split()[_PARENT])
-            words = (folder / "cmdline").read_bytes().split(b"\0") if parent == supervisor else []
-            is_worker = (folder / "comm").read_text().startswith(f"{service}-"[:_NAME])
+            if parent != supervisor or (folder / "comm").read_text().startswith(f"{service}-"[:_NAME]):
+                continue
+            words = (folder / "cmdline").read_bytes().split(b"\0")
         except (OSError, ValueError):  # it has just ended
             continue
-        pairs = itertools.pairwise(words)
-        if not is_worker and any(module.endswith(b"nursery") and name == service.encode() for module, name in pairs):
+        if any(module.endswith(b"nursery") and name == service.encode() for module, name in itertools.pairwise(words)):
             yield int(folder.name)
 
 

@@ -39,6 +39,13 @@ def loading(history: RequestHistory, count: int, rate: float) -> threading.Threa
     return thread
 
 
+def load_with_answers(history: RequestHistory) -> threading.Thread:
+    """Sends 400 requests at 100/s in the background; returns after the first fifty answers."""
+    load = loading(history, 400, 100)
+    wait_until(lambda: len(history.seen) > 50, 60, what="answers before the fault")
+    return load
+
+
 def serving(toys: Toys, number: int) -> WorkerStatus:
     """Worker number `number` of those that serve; waits until there is one."""
     workers = wait_until(toys.active, 60, what="a worker that serves")
@@ -143,8 +150,7 @@ def test_a_standby_killed_while_it_takes_over(toys: Toys, history: RequestHistor
 
 
 def test_all_workers_killed_at_once(toys: Toys, history: RequestHistory) -> None:
-    load = loading(history, 400, 100)
-    wait_until(lambda: len(history.seen) > 50, 60, what="answers before the kill")
+    load = load_with_answers(history)
     gone = toys.pids()
     for pid in gone:
         toys.kill(pid)
@@ -154,8 +160,7 @@ def test_all_workers_killed_at_once(toys: Toys, history: RequestHistory) -> None
 
 
 def test_the_nursery_killed(toys: Toys, history: RequestHistory) -> None:
-    load = loading(history, 400, 100)
-    wait_until(lambda: len(history.seen) > 50, 60, what="answers before the kill")
+    load = load_with_answers(history)
     before, (nursery,) = toys.pids(), toys.nurseries()
     toys.kill(nursery)
     wait_until(lambda: not is_alive(nursery), 20, what="the end of the nursery")
@@ -167,8 +172,7 @@ def test_the_nursery_killed(toys: Toys, history: RequestHistory) -> None:
 
 
 def test_a_worker_killed_while_there_is_no_nursery(toys: Toys, history: RequestHistory) -> None:
-    load = loading(history, 400, 100)
-    wait_until(lambda: len(history.seen) > 50, 60, what="answers before the kill")
+    load = load_with_answers(history)
     before, (nursery,) = toys.pids(), toys.nurseries()
     toys.kill(nursery)
     toys.kill(toys.active()[0].pid)
@@ -179,8 +183,7 @@ def test_a_worker_killed_while_there_is_no_nursery(toys: Toys, history: RequestH
 
 
 def test_a_stopped_nursery_is_replaced_and_nobody_waits_for_it(toys: Toys, history: RequestHistory) -> None:
-    load = loading(history, 400, 100)
-    wait_until(lambda: len(history.seen) > 50, 60, what="answers before the stop")
+    load = load_with_answers(history)
     gone, (nursery,) = toys.pids(), toys.nurseries()
     toys.kill(nursery, signal.SIGSTOP)
     toys.kill(toys.standbys()[0].pid)

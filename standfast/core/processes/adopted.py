@@ -6,6 +6,8 @@ import os
 import time
 from pathlib import Path
 
+from standfast.core.processes.stillness import state_of
+
 _SWEEP_S = 30.0
 
 
@@ -33,7 +35,7 @@ class Zombies:
         if time.monotonic() < self._due:
             return
         self._due = time.monotonic() + _SWEEP_S
-        zombies = {pid for pid in _children() if _is_zombie(pid)}
+        zombies = {pid for pid in _children() if state_of(pid) == "Z"}
         for pid in zombies & self._seen:
             exit_status(pid)
         self._seen = zombies - self._seen
@@ -44,10 +46,3 @@ def _children() -> list[int]:
         return [int(pid) for pid in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()]
     except OSError:  # a kernel that does not tell (CONFIG_PROC_CHILDREN)
         return []
-
-
-def _is_zombie(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()[0] == "Z"
-    except OSError:
-        return False

@@ -13,13 +13,18 @@ _SILENT_S = 60.0
 _START_S = 600.0  # until the first step: a slow disk may take long to read the imported packages
 
 
-def is_stopped(pid: int) -> bool:
-    """Whether the process is stopped (state T or t); False if there is no such process."""
+def state_of(pid: int) -> str:
+    """The state of the process as `ps` shows it (R, S, T, Z, …); "" if there is no such process."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except OSError:
-        return False
-    return stat.rpartition(")")[2].split()[0] in {"T", "t"}
+        return ""
+    return stat.rpartition(")")[2].split()[0]
+
+
+def is_stopped(pid: int) -> bool:
+    """Whether the process is stopped (state T or t); False if there is no such process."""
+    return state_of(pid) in {"T", "t"}
 
 
 class Stillness:

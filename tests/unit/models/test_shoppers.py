@@ -100,7 +100,7 @@ def test_a_language_is_told_by_its_stop_words_and_english_where_there_are_none(s
     assert detected(["röd väska och en hatt", "kanna med blommor för te"]) == "sv"
     assert detected(["red lamp", "陶瓷茶杯"]) == "en"
     assert [language(code).stem([]) for code in ("", *CODES)] == [[]] * (1 + len(CODES))
-    with pytest.raises(ModelError, match=r"language .xx. is unknown \(known: en, da"):
+    with pytest.raises(ModelError, match=r"language 'xx' is unknown \(known: en, da"):
         language("xx")
 
 

@@ -1,4 +1,4 @@
-"""What a broker that ended is said to have died of."""
+"""The reason that is shown after the process of an embedded broker has exited."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the supervisor hears when a nursery dies."""
+"""The events that a `NurseryHandle` reports when its nursery process dies, and their order."""
 
 from __future__ import annotations
 
