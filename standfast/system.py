@@ -34,7 +34,7 @@ def run(
 
     Args:
         services: the services whose workers run here.
-        roles: which of `profiles`, `stream`, `drills`, `agent` and `console` run here; the console only if it is enabled.
+        roles: which of `profiles`, `stream`, `drills`, `agent` and `console` run here; `console` if it is enabled.
         embedded: start the embedded Kafka unless the settings name an existing one.
 
     Raises:

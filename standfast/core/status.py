@@ -98,7 +98,8 @@ class SystemStatus(msgspec.Struct, frozen=True, kw_only=True):
     `degraded`: it was ready, and now something fails, hangs or keeps ending; `detail` says what.
     `supervisor_started` is the pid's `started_at`, since a pid alone may be reused by another process.
     `host`: the `host_key` of the supervisor, as several may share the topic `status`.
-    `takeovers`: the last ones since the supervisor started, the oldest first. `console_url`: empty while none is served.
+    `takeovers`: the last ones since the supervisor started, each service's oldest first. `console_url`: empty while
+    there is no console.
     """
 
     state: State
