@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qsl, quote, urlencode
 
 from sse_starlette import EventSourceResponse
@@ -25,6 +26,7 @@ from console.scanning import WITHIN_S
 from console.stream import updates
 from console.topic_rows import Topics
 from drills.catalogue import catalogue, find
+from drills.reports.drawing import stylesheet
 from drills.reports.page import page as report_page
 from drills.running.plan import is_id
 from standfast.core.errors import ClusterError, DrillRejected, ModelError
@@ -180,7 +182,7 @@ class Pages:
             letters = await asyncio.to_thread(trails.dead_letters, topic, self.settings)
         except ClusterError as error:
             problem = str(error)
-        values = {"topic": topic, "letters": letters, "most": trails.MOST_LETTERS, "problem": problem}
+        values: dict[str, Any] = {"topic": topic, "letters": letters, "most": trails.MOST_LETTERS, "problem": problem}
         return self._page(request, "dead_letters.html", "Topics", **values)
 
     async def requests(self, request: Request) -> Response:
@@ -191,7 +193,13 @@ class Pages:
                 trail = await asyncio.to_thread(trails.follow, wanted, self.settings)
             except ClusterError as error:
                 problem = str(error)
-        values = {"wanted": wanted, "trail": trail, "problem": problem, "most": trails.MOST, "within_s": WITHIN_S}
+        values: dict[str, Any] = {
+            "wanted": wanted,
+            "trail": trail,
+            "problem": problem,
+            "most": trails.MOST,
+            "within_s": WITHIN_S,
+        }
         return self._page(request, "requests.html", "Requests", **values)
 
     async def models(self, request: Request) -> Response:
@@ -240,7 +248,14 @@ class Pages:
             row.id for name in self.hub.view.snapshot.services() for _, row in self.hub.view.snapshot.workers(name)
         ]
         given: defaultdict[str, str] = defaultdict(str, request.query_params.items())
-        values = {"drill": drill, "own": own, "common": common, "workers": workers, "given": given, "problem": problem}
+        values: dict[str, Any] = {
+            "drill": drill,
+            "own": own,
+            "common": common,
+            "workers": workers,
+            "given": given,
+            "problem": problem,
+        }
         return self._page(request, "drill_form.html", "Drills", status=400 if problem else 200, **values)
 
     async def _posted(self, request: Request) -> defaultdict[str, str]:
@@ -286,9 +301,11 @@ async def _fields(request: Request) -> defaultdict[str, str]:
 
 
 def _file(path: str) -> Handler:
-    """Answers with one file, read once."""
+    """Answers with one file, read once; the stylesheet has that of the drawings before it."""
     file = _STATIC / Path(path).name
     content, kind = file.read_bytes(), _KINDS[file.suffix]
+    if file.suffix == ".css":
+        content = stylesheet().encode() + content
 
     async def answer(_request: Request) -> Response:
         return Response(content, media_type=kind)

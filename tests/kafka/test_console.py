@@ -1,0 +1,82 @@
+"""The console of a running system, without a browser: its stream, its forms, and what it says while Kafka is away."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.watched import Onlooker, WatchedToys, shown
+from tests.waiting import wait_until
+
+pytestmark = pytest.mark.timeout(300)
+QUICK = {
+    "p.before_s": "1", "p.after_s": "1", "p.rate": "20", "p.rto_ms": "60000", "p.p99_ms": "60000",
+    "p.recover_within_s": "90", "t.worker": "search-0",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def toys(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WatchedToys]:
+    made = WatchedToys(tmp_path_factory.mktemp("watched") / "home")
+    made.start()
+    yield made
+    made.stop()
+
+
+@pytest.fixture
+def onlooker(toys: WatchedToys, monkeypatch: pytest.MonkeyPatch) -> Iterator[Onlooker]:
+    monkeypatch.setenv("STANDFAST_HOME", str(toys.home))
+    someone = Onlooker(toys)
+    yield someone
+    someone.client.close()
+
+
+def test_a_killed_worker_s_takeover_is_in_the_stream(toys: WatchedToys, onlooker: Onlooker) -> None:
+    toys.whole()
+    with shown(onlooker, "/events?page=now") as seen:
+        wait_until(lambda: seen.says("search-1"), what="the first look")
+        victim = next(row for row in toys.active() if row.id == "search-1")
+        toys.kill(victim.pid)
+        wait_until(lambda: re.search(r"<td>search-1</td>", seen.panels["takeovers"]), what="the takeover")
+        assert seen.says(" ms</b>")
+        assert re.fullmatch(r"drills.results/0=\d+ status/0=\d+|status/0=\d+", seen.ids[-1])
+
+
+def test_a_drill_that_is_started_by_its_form_ends_with_its_verdict_in_the_page(
+    toys: WatchedToys, onlooker: Onlooker
+) -> None:
+    toys.whole()
+    preview = onlooker.client.get("/drills/new/worker-kill/preview", params=QUICK).text
+    assert "console-producer --topic drills.control" in preview
+    sent = onlooker.post("/drills/start", preview, drill="worker-kill", dry_run="no", **QUICK)
+    assert sent.status_code == 303, sent.text
+    drill = sent.headers["location"]
+    with shown(onlooker, f"/events?page=drill&about={drill.rpartition('/')[2]}") as seen:
+        wait_until(
+            lambda: seen.says('<b class="badge good">') or seen.says('<b class="badge bad">'), 120, what="a verdict"
+        )
+    assert "(console)" in onlooker.page(drill)
+    assert "<svg" in onlooker.page(f"{drill}/report")
+
+
+def test_while_kafka_is_away_the_page_says_so_and_then_goes_on(toys: WatchedToys, onlooker: Onlooker) -> None:
+    toys.whole()
+    broker = next(row for row in toys.status().roles if row.id.startswith("kafka"))
+    with shown(onlooker, "/events?page=now") as seen:
+        wait_until(lambda: seen.says("search-0"), what="the first look")
+        os.kill(broker.pid, signal.SIGSTOP)
+        try:
+            wait_until(lambda: seen.says("Kafka does not answer") and seen.ages["kafka"] > 2000, 30, what="the age")
+            assert seen.says("search-0"), "what it last knew"
+        finally:
+            os.kill(broker.pid, signal.SIGKILL)
+        wait_until(lambda: not seen.says("Kafka does not answer") and seen.ages["kafka"] < 2000, 60, what="Kafka back")
+        reached = seen.ids[-1]
+    with shown(onlooker, "/events?page=now", last_id=reached) as again:
+        wait_until(lambda: again.ids, what="a reconnect")
+        ends = [dict(pair.split("=") for pair in ids.split()) for ids in (reached, again.ids[0])]
+        assert int(ends[1]["status/0"]) >= int(ends[0]["status/0"])
