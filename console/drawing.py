@@ -11,7 +11,7 @@ from typing import Literal
 
 from markupsafe import Markup
 
-from console.hub import View
+from console.hub import Panel, View
 from console.lanes_now import lanes_now
 from drills.reports.drawing.page_parts import environment
 from drills.reports.drawing.timeline import Stop, timeline
@@ -34,15 +34,6 @@ _TONES: dict[str, Literal["good", "warn", "bad"]] = {
     "rejected": "warn",
 }
 _MOST_NAMED = 24  # partitions in a cell; more are counted
-
-
-@dataclass(frozen=True, slots=True)
-class Panel:
-    """A part of a page that is replaced by itself; `source`: `kafka` or `metrics`, whose age it shows."""
-
-    name: str
-    title: str
-    source: str = "kafka"
 
 
 PAGES = {
@@ -70,18 +61,14 @@ class ServiceRow:
     figures: LiveFigures | None
 
 
-def drawn(page: str, view: View, argument: str) -> dict[str, str]:
-    """The HTML of each panel of a page; `argument`: the drill's id where the page is about one."""
-    return {panel.name: _panel(panel.name, view, argument) for panel in PAGES[page]}
+def panel(name: str, view: View, argument: str) -> str:
+    """The HTML of a panel; `argument`: the drill's id where the page is about one."""
+    return _TEMPLATES.get_template(f"panels/{name}.html").render(view=view, argument=argument).strip()
 
 
 def whole(template: str, **values: object) -> str:
     """The HTML of a page."""
     return _TEMPLATES.get_template(template).render({"stream": "", "now": time.time() * 1000, **values})
-
-
-def _panel(name: str, view: View, argument: str) -> str:
-    return _TEMPLATES.get_template(f"panels/{name}.html").render(view=view, argument=argument).strip()
 
 
 def service_rows(view: View) -> Iterator[ServiceRow]:

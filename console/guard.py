@@ -13,8 +13,8 @@ POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
-# No other site is told of these pages. Under `no-referrer` browsers send `Origin: null` with our own forms, and whose they
-# are could not be checked.
+# No other site is told of these pages. Under `no-referrer` browsers would send `Origin: null` with our own forms too,
+# and whose a form is could not be checked.
 _HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",

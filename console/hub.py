@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from console.figures import Measures, Measuring
 from console.snapshot import Snapshot
 
 _MEASURE_S = 1.0
 _LOOKED_S = 10.0  # so long after the last look at a page figures are still read
-_MOST_DRAWN = 64  # pages
+_MOST_DRAWN = 64  # panels
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +32,16 @@ class View:
         }
 
 
-Draw = Callable[[View, str], dict[str, str]]
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """A part of a page that is replaced by itself; `source`: `kafka` or `metrics`, whose age it shows."""
+
+    name: str
+    title: str
+    source: Literal["kafka", "metrics"] = "kafka"
+
+
+Draw = Callable[[str, View, str], str]
 
 
 class Hub:
@@ -42,7 +52,7 @@ class Hub:
         self._changed = asyncio.Event()
         self._measuring = Measuring()
         self._looked_at = float("-inf")
-        self._drawn: dict[tuple[str, str], tuple[int, dict[str, str]]] = {}
+        self._drawn: dict[tuple[str, str], tuple[int, str]] = {}
         self.view = View(0, Snapshot(0, "", "Kafka has not answered yet", time.monotonic()), self._measuring.now)
 
     def publish(self, snapshot: Snapshot) -> None:
@@ -62,15 +72,20 @@ class Hub:
         self._looked_at = time.monotonic()
         return self.view
 
-    def drawn(self, page: str, argument: str, draw: Draw) -> dict[str, str]:
-        """The panels of a page by name, drawn once for each view however many look at it."""
-        number, panels = self._drawn.pop((page, argument), (-1, {}))
-        if number != self.view.number:
-            panels = draw(self.look(), argument)
+    def drawn(self, panels: Sequence[Panel], argument: str, draw: Draw) -> dict[str, str]:
+        """The HTML of these panels by name, drawn once for each change of their source however many look at it."""
+        view = self.look()
+        return {panel.name: self._drawn_once(panel, view, argument, draw) for panel in panels}
+
+    def _drawn_once(self, panel: Panel, view: View, argument: str, draw: Draw) -> str:
+        number = view.snapshot.number if panel.source == "kafka" else view.number
+        drawn, html = self._drawn.pop((panel.name, argument), (-1, ""))
+        if drawn != number:
+            html = draw(panel.name, view, argument)
         while len(self._drawn) >= _MOST_DRAWN:
             del self._drawn[next(iter(self._drawn))]
-        self._drawn[page, argument] = (self.view.number, panels)
-        return panels
+        self._drawn[panel.name, argument] = (number, html)
+        return html
 
     async def measure(self) -> None:
         """Reads figures once a second while someone looks; for ever."""

@@ -18,7 +18,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from console import drill_orders, keys, trails
-from console.drawing import PAGES, drawn, whole
+from console.drawing import PAGES, panel, whole
 from console.guard import OPEN
 from console.hub import Hub
 from console.model_rows import model_rows, served
@@ -91,7 +91,7 @@ class Pages:
         if page not in PAGES or (argument and not is_id(argument)):
             raise HTTPException(404, "there is no such page to follow")
         last_id = request.headers.get("last-event-id") or request.query_params.get("after", "")
-        stream = updates(self.hub, page, argument, lambda view, about: drawn(page, view, about), last_id[:20_000])
+        stream = updates(self.hub, PAGES[page], argument, panel, last_id[:20_000])
         return EventSourceResponse(stream, send_timeout=_SEND_TIMEOUT_S)
 
     async def drills(self, request: Request) -> Response:
@@ -268,7 +268,7 @@ class Pages:
     def _live(
         self, request: Request, template: str, page: str, screen: str, about: str = "", **values: object
     ) -> Response:
-        panels = self.hub.drawn(page, about, lambda view, argument: drawn(page, view, argument))
+        panels = self.hub.drawn(PAGES[page], about, panel)
         stream = "/events?" + urlencode({"page": page, **({"about": about} if about else {})})
         ages = self.hub.look().ages_ms()
         return self._page(

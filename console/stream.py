@@ -10,19 +10,21 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 import msgspec
 from sse_starlette import ServerSentEvent
 
-from console.hub import Draw, Hub
+from console.hub import Draw, Hub, Panel
 
 _MOST_A_SECOND = 4
 _TICK_S = 1.0
 _CATCH_UP_S = 10.0
 
 
-async def updates(hub: Hub, page: str, argument: str, draw: Draw, last_id: str) -> AsyncIterator[ServerSentEvent]:
+async def updates(
+    hub: Hub, page: Sequence[Panel], argument: str, draw: Draw, last_id: str
+) -> AsyncIterator[ServerSentEvent]:
     """The events of one reader, at most four a second; several changes in between become one."""
     await _caught_up(hub, last_id)
     sent: dict[str, str] = {}

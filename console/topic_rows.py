@@ -113,10 +113,10 @@ class Topics:
         places = [(name, number) for name, count in ours.items() for number in range(count)]
         groups = self._groups()
         read = [place for place in places if place[0] in groups]
+        committed = self._committed(groups, read)  # asked for first and ends last: no lag is below 0 then
         first = self._offsets(places, OffsetSpec.earliest(), IsolationLevel.READ_UNCOMMITTED)  # type: ignore[no-untyped-call]
-        end = self._offsets(places, OffsetSpec.latest(), IsolationLevel.READ_UNCOMMITTED)  # type: ignore[no-untyped-call]
         stable = self._offsets(read, OffsetSpec.latest(), IsolationLevel.READ_COMMITTED)  # type: ignore[no-untyped-call]
-        committed = self._committed(groups, read)
+        end = self._offsets(places, OffsetSpec.latest(), IsolationLevel.READ_UNCOMMITTED)  # type: ignore[no-untyped-call]
         for name, count in sorted(ours.items()):
             numbers = [(name, number) for number in range(count)]
             yield TopicRow(
