@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from standfast.core.settings import Settings
 
 app = typer.Typer()
+_BEGINS_WITHIN_S = 30.0  # it is started last
 
 
 @app.command("console")
@@ -30,14 +31,37 @@ def console(
 
     Example: standfast console
     """
-    from standfast.core import status
-
-    running = status.read()
-    if running is not None and running.console_url and port is None and not view_only:
-        _say(running.console_url, as_json=as_json)
-        return
     flags: dict[str, dict[str, object]] = {"console": {"port": port, "view_only": view_only or None}}
-    _serve(settings_from(config, flags, role="console"), as_json=as_json)
+    settings = settings_from(config, flags, role="console")
+    url = _url_of_running_system() if settings.console.enabled and port is None and not view_only else ""
+    if url:
+        _say(url, as_json=as_json)
+    else:
+        _serve(settings, as_json=as_json)
+
+
+def _url_of_running_system() -> str:
+    """Where the system on this machine serves its console, waiting for one that is about to; empty if there is none.
+
+    Raises SetupError if it is to serve one and cannot.
+    """
+    import time
+
+    from standfast.core import status
+    from standfast.core.errors import SetupError
+
+    deadline = time.monotonic() + _BEGINS_WITHIN_S
+    while time.monotonic() < deadline:
+        running = status.read()
+        if running is None or running.console_url:
+            return running.console_url if running is not None else ""
+        roles = {role.id: role for role in running.roles}
+        if running.state == "ready" and "drills" not in roles:
+            return ""  # `standfast worker`: only a whole system has a console
+        if "console" in roles and roles["console"].failing:
+            raise SetupError(roles["console"].failing)
+        time.sleep(0.1)
+    return ""
 
 
 def _say(url: str, *, as_json: bool) -> None:

@@ -173,7 +173,7 @@ class MetricsSettings(Section):
 class ConsoleSettings(Section):
     """The pages to watch the system and to start drills."""
 
-    enabled: bool = Field(True, description="`standfast up` serves it too")
+    enabled: bool = Field(True, description="`standfast up` serves it too, once all else works")
     host: str = Field("127.0.0.1", description="the address to listen on; another than this machine's own needs TLS")
     port: int = Field(9466, ge=0, le=65535, description="0: any free port")
     view_only: bool = Field(False, description="nothing can be started or stopped from its pages")

@@ -1,4 +1,4 @@
-"""The console of a running system, without a browser: its stream, its forms, and what it says while Kafka is away."""
+"""The console of a running system: its stream, its forms, what it says while Kafka is away, and in a browser."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ import signal
 from collections.abc import Iterator
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 
+from console import keys
+from tests.support.browser import chromium, context, needs_chromium
 from tests.support.watched import Onlooker, WatchedToys, shown
 from tests.waiting import wait_until
 
@@ -79,3 +82,39 @@ def test_while_kafka_is_away_the_page_says_so_and_then_goes_on(toys: WatchedToys
         wait_until(lambda: again.ids, what="a reconnect")
         ends = [dict(pair.split("=") for pair in ids.split()) for ids in (reached, again.ids[0])]
         assert int(ends[1]["status/0"]) >= int(ends[0]["status/0"])
+
+
+SCREENS = (
+    "/", "/drills", "/drills/new/worker-kill", "/drills/new/worker-kill/preview?t.worker=search-0", "/drills/run/none",
+    "/topics", "/topics/dead-letters?topic=search.requests.dlq", "/requests?id=none", "/models", "/sign-in", "/nothing",
+)  # fmt: skip
+
+
+@needs_chromium
+def test_people_see_everything_in_light_and_dark_wide_and_narrow_with_and_without_script(
+    toys: WatchedToys, onlooker: Onlooker
+) -> None:
+    toys.whole()
+    wrong: list[str] = []
+    with chromium() as browser:
+        first = browser.new_context()
+        page = first.new_page()
+        page.on("console", lambda message: wrong.append(f"the browser says {message.text}"))
+        page.goto(keys.link(onlooker.url))
+        page.get_by_role("status").get_by_text("Live").wait_for()
+        page.keyboard.press("Tab")
+        page.keyboard.press("Enter")
+        assert page.evaluate("document.activeElement.id") == "main", "the first stop of the keyboard skips the menu"
+        state = first.storage_state()
+        for width, theme in ((1440, "light"), (360, "dark")):
+            window = context(browser, width, theme, state).new_page()
+            for path in SCREENS:
+                window.goto(onlooker.url + path)
+                found = [f"{path} {theme} {width}: {one['id']}" for one in Axe().run(window).response["violations"]]
+                if window.evaluate("document.documentElement.scrollWidth") > width:
+                    found.append(f"{path} is wider than {width}")
+                wrong += found
+        plain = context(browser, 1440, "light", state, script=False).new_page()
+        plain.goto(onlooker.url)
+        assert plain.get_by_role("row").filter(has_text="search-0").count() > 0
+    assert wrong == []
