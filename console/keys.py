@@ -24,13 +24,13 @@ _KEY_BYTES = 32
 def link(url: str) -> str:
     """The URL that opens the console at `url` once, within 15 minutes; the token in its fragment reaches no log."""
     token = secrets.token_urlsafe(24)
-    write_whole(_tokens() / _digest(token), b"")
+    write_whole(_tokens() / _digest(url, token), b"")
     return f"{url}/#{token}"
 
 
-def take(token: str) -> bool:
-    """Whether the token is good; it is used up."""
-    path = _tokens() / _digest(token)
+def take(url: str, token: str) -> bool:
+    """Whether the token is good for the console at `url`; it is used up."""
+    path = _tokens() / _digest(url, token)
     try:
         age = time.time() - path.stat().st_mtime
         path.unlink()
@@ -40,13 +40,14 @@ def take(token: str) -> bool:
 
 
 class Sessions:
-    """Makes and checks cookies and form tokens. `key` is secret."""
+    """Makes and checks cookies and form tokens of the console at `url`. `key` is secret."""
 
-    def __init__(self, key: bytes) -> None:
+    def __init__(self, key: bytes, url: str) -> None:
         self._key = key
+        self._url = url
 
     @classmethod
-    def kept(cls) -> Sessions:
+    def kept(cls, url: str) -> Sessions:
         """Those of this state folder; the key is drawn at the first call."""
         place = folder("run", "console")
         place.chmod(0o700)
@@ -59,7 +60,7 @@ class Sessions:
             key = secrets.token_bytes(_KEY_BYTES)
             write_whole(path, key)
         path.chmod(0o600)
-        return cls(key)
+        return cls(key, url)
 
     def cookie(self) -> str:
         """The value of a new session's cookie, good for a week."""
@@ -82,7 +83,9 @@ class Sessions:
         return hmac.compare_digest(token.encode(), self.form_token(cookie).encode())
 
     def _signed(self, use: str, text: str) -> str:
-        return hmac.new(self._key, f"{use} {text}".encode(errors="surrogatepass"), hashlib.sha256).hexdigest()
+        return hmac.new(
+            self._key, f"{use} {self._url} {text}".encode(errors="surrogatepass"), hashlib.sha256
+        ).hexdigest()
 
 
 def _tokens() -> Path:
@@ -95,5 +98,6 @@ def _tokens() -> Path:
     return path
 
 
-def _digest(token: str) -> str:
-    return hashlib.sha256(token.encode(errors="surrogatepass")).hexdigest()
+def _digest(url: str, token: str) -> str:
+    """Of token and console: a link to a console that is for viewing only opens no other one."""
+    return hashlib.sha256(f"{url} {token}".encode(errors="surrogatepass")).hexdigest()

@@ -45,12 +45,13 @@ Handler = Callable[[Request], Awaitable[Response]]
 
 @dataclass(frozen=True, slots=True)
 class Pages:
-    """All pages of one console. `cookie`: the name of the session's; `secure`: it is sent over TLS only."""
+    """All pages of the console at `url`. `cookie`: the name of the session's; `secure`: it is sent over TLS only."""
 
     settings: Settings
     hub: Hub
     topics: Topics
     sessions: keys.Sessions
+    url: str
     cookie: str
     secure: bool
 
@@ -219,7 +220,7 @@ class Pages:
     async def sign_in(self, request: Request) -> Response:
         """Takes the token of a link and gives a session's cookie for it."""
         token = (await _fields(request))["token"]
-        if not await asyncio.to_thread(keys.take, token):
+        if not await asyncio.to_thread(keys.take, self.url, token):
             problem = "The link was used already, or is older than 15 minutes: make another one."
             return self._page(request, "sign_in.html", "", status=403, problem=problem)
         answer = RedirectResponse("/", 303)

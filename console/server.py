@@ -81,7 +81,7 @@ def app(settings: Settings, hub: Hub, hosts: frozenset[str], port: int, sessions
     """The application around a hub that somebody else feeds."""
     secure = bool(settings.console.certificate)
     cookie = f"standfast-console-{port}"  # browsers send a cookie to every port of a host
-    pages = Pages(settings, hub, Topics(settings), sessions, cookie, secure)
+    pages = Pages(settings, hub, Topics(settings), sessions, url_of(settings.console, port), cookie, secure)
     inner = Starlette(routes=pages.routes(), exception_handlers={HTTPException: pages.error, 500: pages.error})
     scheme = "https" if secure else "http"
     return Guard(inner, hosts, scheme, cookie, sessions.is_good, settings.console.view_only)
@@ -91,13 +91,14 @@ async def _serve(settings: Settings, listening: socket.socket, tell: Callable[[s
     """Reads, measures and answers until a signal."""
     port = listening.getsockname()[1]
     hub = Hub()
-    served = app(settings, hub, hosts_of(settings.console, port), port, Sessions.kept())
+    url = url_of(settings.console, port)
+    served = app(settings, hub, hosts_of(settings.console, port), port, Sessions.kept(url))
     server = uvicorn.Server(_config(served, settings.console))
     reading = Reading(settings, hub.publish)
     reading.start()
     besides = [
         asyncio.create_task(hub.measure()),
-        asyncio.create_task(_beat(server, reading, url_of(settings.console, port), tell)),
+        asyncio.create_task(_beat(server, reading, url, tell)),
     ]
     try:
         await server.serve(sockets=[listening])

@@ -31,7 +31,10 @@ def console(
 
     Example: standfast console
     """
-    flags: dict[str, dict[str, object]] = {"console": {"port": port, "view_only": view_only or None}}
+    from standfast.core import status
+
+    beside = view_only and port is None and status.is_running()  # that system has a console on the usual port
+    flags: dict[str, dict[str, object]] = {"console": {"port": 0 if beside else port, "view_only": view_only or None}}
     settings = settings_from(config, flags, role="console")
     url = _url_of_running_system() if settings.console.enabled and port is None and not view_only else ""
     if url:

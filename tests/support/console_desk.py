@@ -23,7 +23,7 @@ PORT = 9466
 ORIGIN = f"http://127.0.0.1:{PORT}"
 COOKIE = f"standfast-console-{PORT}"
 OURS = {"Origin": ORIGIN, "Sec-Fetch-Site": "same-origin"}
-SESSIONS = Sessions(b"k" * 32)
+SESSIONS = Sessions(b"k" * 32, ORIGIN)
 
 
 def console_app(snapshot: Snapshot | None = None, **console: object) -> tuple[ASGIApp, Hub]:

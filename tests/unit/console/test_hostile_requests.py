@@ -50,7 +50,7 @@ HOSTILE: dict[str, tuple[str, str, Mapping[str, str], Mapping[str, str] | None, 
     "no form token": ("POST", START, OURS, {**FORM, "form_token": ""}, GOOD),
     "another session's form token": ("POST", START, OURS, {**FORM, "form_token": SESSIONS.form_token("x")}, GOOD),
     "another console's form token": (
-        "POST", START, OURS, {**FORM, "form_token": Sessions(b"o" * 32).form_token(GOOD)}, GOOD
+        "POST", START, OURS, {**FORM, "form_token": Sessions(b"o" * 32, ORIGIN).form_token(GOOD)}, GOOD
     ),
     "an abort without a token": ("POST", "/drills/abort", OURS, {"drill_id": "*", "form_token": ""}, GOOD),
     "JSON": ("POST", START, with_(Content_Type="application/json"), FORM, GOOD),
@@ -61,7 +61,8 @@ HOSTILE: dict[str, tuple[str, str, Mapping[str, str], Mapping[str, str] | None, 
     "no cookie": ("GET", "/", {}, None, ""),
     "no cookie for the stream": ("GET", "/events?page=now", {}, None, ""),
     "an invented cookie": ("GET", "/drills", {}, None, "9999999999.abc.0000"),
-    "another console's cookie": ("GET", "/topics", {}, None, Sessions(b"o" * 32).cookie()),
+    "another console's cookie": ("GET", "/topics", {}, None, Sessions(b"o" * 32, ORIGIN).cookie()),
+    "a cookie of a console for viewing only": ("GET", "/", {}, None, Sessions(b"k" * 32, "http://127.0.0.1:9").cookie()),
     "an expired cookie": ("GET", "/models", {}, None, EXPIRED),
     "a cookie that is no cookie": ("GET", "/", {"Cookie": f"{COOKIE}=\\x;;=;{COOKIE}"}, None, ""),
     "an invented link": ("POST", SIGN_IN, OURS, {"token": "guessed"}, ""),

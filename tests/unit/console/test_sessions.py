@@ -35,12 +35,18 @@ def test_a_link_is_good_for_fifteen_minutes(state: Path) -> None:
     (file,) = (state / "run/console/tokens").iterdir()
     assert token not in file.name, "only a digest is kept"
     os.utime(file, (0, 0))
-    assert not keys.take(token)
+    assert not keys.take("http://x", token)
+
+
+def test_a_link_to_one_console_opens_no_other(state: Path) -> None:
+    token = keys.link("http://127.0.0.1:9").partition("#")[2]
+    assert answer("POST", "/sign-in", headers=OURS, form={"token": token}, cookie="").status_code == 403
+    assert keys.take("http://127.0.0.1:9", token)
 
 
 def test_sessions_outlive_the_console_and_only_its_user_can_read_the_key(state: Path) -> None:
-    cookie = keys.Sessions.kept().cookie()
-    assert keys.Sessions.kept().is_good(cookie)
+    cookie = keys.Sessions.kept("http://x").cookie()
+    assert keys.Sessions.kept("http://x").is_good(cookie)
     for path, mode in ((state / "run/console/key", 0o600), (state / "run/console", 0o700)):
         assert stat.S_IMODE(path.stat().st_mode) == mode
 
