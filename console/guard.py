@@ -24,7 +24,9 @@ _HEADERS = {
     "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
 }
 _LARGEST = 64 * 1024  # bytes of a form
-OPEN = frozenset({"/sign-in", "/static/console.js", "/static/console.css", "/static/idiomorph.min.js"})
+OPEN = frozenset(
+    {"/sign-in", "/static/console.js", "/static/console.css", "/static/idiomorph.min.js", "/static/icon.svg"}
+)
 
 
 class Guard:

@@ -33,7 +33,7 @@ from standfast.core.errors import ClusterError, DrillRejected, ModelError
 from standfast.core.settings import Settings
 
 _STATIC = Path(__file__).with_name("static")
-_KINDS = {".js": "text/javascript; charset=utf-8", ".css": "text/css; charset=utf-8"}
+_KINDS = {".svg": "image/svg+xml", ".js": "text/javascript; charset=utf-8", ".css": "text/css; charset=utf-8"}
 _MOST_FIELDS = 200
 _SEND_TIMEOUT_S = 10.0  # for a reader that takes nothing, such as a frozen tab
 # A report is a page of its own with its styles in it, and has no script.
@@ -267,7 +267,7 @@ class Pages:
         return fields
 
     def _live(
-        self, request: Request, template: str, page: str, screen: str, about: str = "", **values: object
+        self, request: Request, template: str, page: str, screen: str, about: str = "", **values: Any
     ) -> Response:
         panels = self.hub.drawn(PAGES[page], about, panel)
         stream = "/events?" + urlencode({"page": page, **({"about": about} if about else {})})
