@@ -17,18 +17,18 @@ from drills.reports.drawing.bars import BarGroup, bars
 from drills.reports.drawing.frame import Frame, Shade
 from drills.reports.drawing.lanes import Lane, Stretch, lanes
 from drills.reports.drawing.page_parts import Table, stylesheet, table_of
-from drills.reports.drawing.plot import Limit, Series, plot
+from drills.reports.drawing.plot import LimitLine, Series, plot
 from drills.reports.drawing.thinning import thinned
-from drills.reports.drawing.timeline import Stop, timeline
+from drills.reports.drawing.timeline import PhaseStop, timeline
 
 __all__ = [
     "BarGroup",
     "Frame",
     "Lane",
-    "Limit",
+    "LimitLine",
+    "PhaseStop",
     "Series",
     "Shade",
-    "Stop",
     "Stretch",
     "Table",
     "bars",

@@ -57,6 +57,7 @@ class _Box:
     width: str
     text_x: str
     is_inside: bool
+    is_written: bool  # its text; where there is no place for it, it is in the tooltip and the table alone
 
 
 def lanes(
@@ -94,26 +95,31 @@ def lanes(
         row_height=row_height,
         seconds=list(time_labels(time, frame.zero)),
         shades=[(shade, time.at(shade.start), _width(time, shade.start, shade.end)) for shade in frame.shades],
-        rows=[(row.label, [_box(each, time, colours) for each in row.stretches]) for row in rows],
+        rows=[(row.label, _boxes(row.stretches, time, colours)) for row in rows],
         legend=list(colours.items()),
         kinds=_KINDS,
         writes=row_height >= 16,
     )
 
 
-def _box(stretch: Stretch, time: Axis, colours: dict[str, int]) -> _Box:
-    left, width = time.place(stretch.start), time.place(stretch.end) - time.place(stretch.start)
-    is_inside = width > len(stretch.shown) * _LETTER + 8
-    return _Box(
-        stretch=stretch,
-        colour=colours.get(stretch.owner, 0),
-        x=text_of(left),
-        width=_width(time, stretch.start, stretch.end),
-        text_x=text_of(
-            left + width / 2 if is_inside else left + width + 4
-        ),  # the next name is far: it is in the middle
-        is_inside=is_inside,
-    )
+def _boxes(stretches: Sequence[Stretch], time: Axis, colours: dict[str, int]) -> list[_Box]:
+    places = [(time.place(each.start), time.place(each.end) - time.place(each.start)) for each in stretches]
+    return [
+        _Box(
+            stretch=each,
+            colour=colours.get(each.owner, 0),
+            x=text_of(left),
+            width=text_of(max(width, 2.0)),
+            text_x=text_of(left + width / 2 if (is_inside := width > _length(each)) else left + width + 4),
+            is_inside=is_inside,
+            is_written=bool(each.shown) and (is_inside or (each.kind == "pause" and following > 2.5 * _length(each))),
+        )
+        for each, (left, width), (_, following) in zip(stretches, places, [*places[1:], (0.0, 0.0)], strict=True)
+    ]
+
+
+def _length(stretch: Stretch) -> float:
+    return len(stretch.shown) * _LETTER + 8
 
 
 def _width(time: Axis, start: float, end: float) -> str:

@@ -34,7 +34,7 @@ class Series:
 
 
 @dataclass(frozen=True, slots=True)
-class Limit:
+class LimitLine:
     """A horizontal line: a value that is promised."""
 
     value: float
@@ -46,7 +46,7 @@ def plot(
     frame: Frame,
     *,
     unit: str = "",
-    limits: Sequence[Limit] = (),
+    limits: Sequence[LimitLine] = (),
     logarithmic: bool = False,
     height: int = 260,
     table: Table | None = None,
@@ -82,7 +82,7 @@ def plot(
     )
 
 
-def _values(series: Sequence[Series], limits: Sequence[Limit], height: int, *, logarithmic: bool) -> Axis:
+def _values(series: Sequence[Series], limits: Sequence[LimitLine], height: int, *, logarithmic: bool) -> Axis:
     values = [value for each in series for _, value in each.points if value is not None]
     values += [limit.value for limit in limits]
     least, most = min(values, default=0.0), max(values, default=1.0)

@@ -26,5 +26,5 @@ def thinned(times: ArrayLike, values: ArrayLike, most: int) -> NDArray[np.int64]
     starts, ends = starts[there], ends[there]
     shares = np.linspace(0.0, 1.0, _PER_COLUMN)
     kept = np.unique(np.concatenate([np.rint(starts + share * (ends - starts)).astype(np.int64) for share in shares]))
-    chosen = order[kept]
-    return chosen[np.argsort(at[chosen], kind="stable")]
+    chosen: NDArray[np.int64] = order[kept]
+    return np.asarray(chosen[np.argsort(at[chosen], kind="stable")])

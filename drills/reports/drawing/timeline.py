@@ -17,7 +17,7 @@ _APART = 96.0  # of two labels in the same row, at least
 
 
 @dataclass(frozen=True, slots=True)
-class Stop:
+class PhaseStop:
     """One phase.
 
     Args:
@@ -33,7 +33,7 @@ class Stop:
     text: str = ""
 
 
-def timeline(stops: Sequence[Stop], *, title: str = "Phases") -> Markup:
+def timeline(stops: Sequence[PhaseStop], *, title: str = "Phases") -> Markup:
     """The figure, with a table of all stops; empty without stops."""
     if not stops:
         return Markup("")
