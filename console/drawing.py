@@ -14,7 +14,7 @@ from markupsafe import Markup
 from console.hub import Panel, View
 from console.lanes_now import lanes_now
 from drills.reports.drawing.page_parts import environment
-from drills.reports.drawing.timeline import Stop, timeline
+from drills.reports.drawing.timeline import PhaseStop, timeline
 from drills.reports.live_figures import LiveFigures
 from drills.reports.report import Story, clock, number
 from drills.reports.watching import checks_so_far
@@ -144,7 +144,7 @@ def _findings(event: DrillEvent) -> Iterator[tuple[str, str]]:
 def _phases(story: Story) -> Markup:
     """The timeline of a drill."""
     stops = [
-        Stop(event.at / 1000, event.phase.replace("_", " "), _TONES.get(event.phase, "plain"), event.reason or "")
+        PhaseStop(event.at / 1000, event.phase.replace("_", " "), _TONES.get(event.phase, "plain"), event.reason or "")
         for event in story.events
     ]
     return timeline(stops)
