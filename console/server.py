@@ -17,7 +17,7 @@ from console.guard import Guard
 from console.hub import Hub
 from console.keys import Sessions
 from console.pages import Pages
-from console.reading import Reading
+from console.topic_follower import TopicFollower
 from console.topic_rows import Topics
 from standfast.core.errors import SettingsError, SetupError
 from standfast.core.processes import role_word
@@ -94,7 +94,7 @@ async def _serve(settings: Settings, listening: socket.socket, tell: Callable[[s
     url = url_of(settings.console, port)
     served = app(settings, hub, hosts_of(settings.console, port), port, Sessions.kept(url))
     server = uvicorn.Server(_config(served, settings.console))
-    reading = Reading(settings, hub.publish)
+    reading = TopicFollower(settings, hub.publish)
     reading.start()
     besides = [
         asyncio.create_task(hub.measure()),
@@ -109,7 +109,7 @@ async def _serve(settings: Settings, listening: socket.socket, tell: Callable[[s
         await asyncio.to_thread(reading.close)
 
 
-async def _beat(server: uvicorn.Server, reading: Reading, url: str, tell: Callable[[str], None]) -> None:
+async def _beat(server: uvicorn.Server, reading: TopicFollower, url: str, tell: Callable[[str], None]) -> None:
     """Tells the supervisor where the pages are, and from then on that they are answered and that Kafka is read."""
     while not server.started:
         await asyncio.sleep(0.02)

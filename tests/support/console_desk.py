@@ -11,9 +11,9 @@ from starlette.types import ASGIApp
 
 from console.hub import Hub
 from console.keys import Sessions
-from console.known import Known
 from console.server import app, hosts_of
 from console.snapshot import Snapshot
+from console.topic_fold import TopicFold
 from schemas.codec import Codec, Encoding
 from schemas.records import DrillEvent
 from standfast.core.settings import ConsoleSettings, KafkaSettings, Settings
@@ -138,11 +138,11 @@ def event(phase: str, drill_id: str = "d1", **more: object) -> DrillEvent:
     return DrillEvent(drill_id=drill_id, drill="worker-kill", phase=phase, at=1_700_000_000_000, **more)  # type: ignore[arg-type]
 
 
-def known(*told: SystemStatus | DrillEvent, prefix: str = "") -> Known:
+def known(*told: SystemStatus | DrillEvent, prefix: str = "") -> TopicFold:
     """What a console knows after these records."""
     import msgspec
 
-    known = Known(prefix)
+    known = TopicFold(prefix)
     codec = Codec()
     for offset, one in enumerate(told):
         if isinstance(one, SystemStatus):

@@ -10,8 +10,8 @@ from typing import cast
 import structlog
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
 
-from console.known import MOST_EVENTS, Known
 from console.snapshot import Snapshot
+from console.topic_fold import MOST_EVENTS, TopicFold
 from drills.control.outcomes import TOPIC as DRILLS
 from standfast.core import clients
 from standfast.core.consumed import Consumed
@@ -28,7 +28,7 @@ _PUBLISH_S = 1.0  # without news
 _log = structlog.get_logger()
 
 
-class Reading:
+class TopicFollower:
     """Calls `publish` with a snapshot after each change, and once a second without one.
 
     It goes on by itself when Kafka comes back: the client connects again and reads on at its positions.
@@ -41,7 +41,7 @@ class Reading:
         config = clients.follower(settings, "standfast-console")
         self._consumer = Consumer({**config, "enable.partition.eof": True, "fetch.wait.max.ms": 500})
         self._publish = publish
-        self._known = Known(prefix)
+        self._known = TopicFold(prefix)
         self._ending = threading.Event()
         self._heard_at = self._ask_at = self._published_at = 0.0
         self._problem = "Kafka has not answered yet"

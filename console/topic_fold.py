@@ -25,7 +25,7 @@ _MOST_TAKEOVERS = 50
 _log = structlog.get_logger()
 
 
-class Known:
+class TopicFold:
     """What the records so far tell. Fed by one thread; the snapshots may go to any."""
 
     def __init__(self, prefix: str) -> None:
