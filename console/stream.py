@@ -25,7 +25,9 @@ _CATCH_UP_S = 10.0
 async def updates(
     hub: Hub, page: Sequence[Panel], argument: str, draw: Draw, last_id: str
 ) -> AsyncIterator[ServerSentEvent]:
-    """The events of one reader, at most four a second; several changes in between become one."""
+    """The events of one reader, at most four a second: several changes in between become one. Without a change there is
+    one a second, with the ages alone: more of them would use up the four.
+    """
     await _caught_up(hub, last_id)
     sent: dict[str, str] = {}
     sent_at: deque[float] = deque([float("-inf")] * _MOST_A_SECOND, maxlen=_MOST_A_SECOND)
@@ -34,10 +36,11 @@ async def updates(
         panels = hub.drawn(page, argument, draw)
         view = hub.look()
         changed = {name: html for name, html in panels.items() if sent.get(name) != html}
-        sent |= changed
-        sent_at.append(time.monotonic())
-        data = msgspec.json.encode({"panels": changed, "ages": view.ages_ms()}).decode()
-        yield ServerSentEvent(data, event="update", id=view.snapshot.positions or None)
+        if changed or time.monotonic() - sent_at[-1] > _TICK_S:
+            sent |= changed
+            sent_at.append(time.monotonic())
+            data = msgspec.json.encode({"panels": changed, "ages": view.ages_ms()}).decode()
+            yield ServerSentEvent(data, event="update", id=view.snapshot.positions or None)
         await hub.newer(view.number, _TICK_S)
 
 
