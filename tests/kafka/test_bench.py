@@ -20,6 +20,7 @@ from bench import processes
 from bench.closed_loop import ClosedLoop
 from bench.peers.task import Task
 from bench.requests import RequestMaker
+from bench.startup import KAFKA_ALONE, MODEL_ALONE
 from consumers.service import service
 from standfast.core.errors import ClusterError
 from standfast.core.processes import launching
@@ -78,7 +79,7 @@ def bench(sample_home: Path, tmp_path: Path) -> Bench:
 
 @pytest.mark.parametrize("peers", ["plain", pytest.param("plain,plain-eos", marks=pytest.mark.slow)])
 def test_the_raw_limit_standfast_and_peers_answer_the_same_requests_and_leave_nothing(bench: Bench, peers: str) -> None:
-    options = ("--services", "recommend", "--against", peers, "--rounds", "1", "--requests", "200")
+    options = ("--services", "recommend", "--against", peers, "--rounds", "1", "--requests", "60")
     report = bench.report("throughput", *options)
     assert [row["contender"] for row in report["summary"]] == ["raw", "standfast", "bare", *peers.split(",")]
     for run in report["runs"]:
@@ -105,6 +106,7 @@ def test_a_mixed_load_is_held_against_the_sorted_limit_and_a_uniform_load(bench:
 def test_a_start_is_told_step_by_step(bench: Bench) -> None:
     report = bench.report("startup", "--rounds", "1")
     (steps,) = report["rounds"]
+    assert min(steps.pop(KAFKA_ALONE), steps.pop(MODEL_ALONE)) > 0.1
     assert list(steps) == sorted(steps, key=steps.get)
     assert next(iter(steps)) == "the command runs"
     assert {"Kafka answers", "first answer of search", "first answer of recommend"} < set(steps)
@@ -121,6 +123,8 @@ def test_all_rows_or_some_are_measured_on_systems_of_their_own_of_which_nothing_
     assert len(report["rows"][0]["detail"]["megabytes"]) == 6, "two workers and a standby of each service"
     assert report["machine"]["cores"] == os.cpu_count()
     assert {"kafka", "torch", "search", "recommend"} <= set(report["settings"])
+    (speed,) = report["reference"]
+    assert speed["bare_ms"] > speed["pass_ms"]["recommend"] > 0
     assert bench.leftovers() == []
 
 
