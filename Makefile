@@ -11,8 +11,8 @@ setup: ## make .venv with everything locked, and fetch Apache Kafka (PYTHON=… 
 demo: setup ## the whole story on this machine, in a few minutes, leaving nothing behind
 	@$(BIN)/standfast demo
 
-test: setup ## run the tests, two files at a time (ARGS=… goes to pytest; the slow ones: ARGS='-m slow -n 0')
-	@$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile --durations=40 $(ARGS)
+test: setup ## run the tests, three files at a time (ARGS=… goes to pytest; the slow ones: ARGS='-m slow -n 0')
+	@$(BIN)/python -m pytest -m "not slow" -n 3 --dist loadfile --durations=40 $(ARGS)
 
 lint: setup ## check style and types
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/mypy tools && $(BIN)/lint-imports

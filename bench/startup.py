@@ -1,4 +1,7 @@
-"""The time from `standfast up` to its first answer and to each step before, with models and Kafka's jars on disk."""
+"""The time from `standfast up` to its first answer and to each step before, with models and Kafka's jars on disk.
+
+Beside each start stands what none can do without: Kafka alone until ready, and the slowest model alone until warm.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,7 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from bench import processes
+from bench.beside.raw import raw
 from bench.closed_loop import ClosedLoop
 from bench.environment import child_environment, copied_models, new_home, workplace
 from bench.requests import RequestMaker
@@ -26,6 +30,7 @@ from standfast.core.processes.child import start_child
 from standfast.core.services import NAMES
 from standfast.core.settings import Settings
 from standfast.core.status import SystemStatus
+from standfast.kafka.cluster import Cluster
 
 _PATIENCE_S = 120.0  # until each step
 _POLL_S = 0.01
@@ -34,16 +39,19 @@ _ENDS_S = 30.0  # after SIGTERM
 _LOGGED = {"starting Kafka": "the command runs", "kafka is ready": "Kafka answers", "ready": "all workers and standbys"}
 
 
+KAFKA_ALONE, MODEL_ALONE = "Kafka alone, beside it", "the slowest model alone, beside it"
+
+
 class _StartLine(msgspec.Struct):
     event: str = ""
     timestamp: str = ""
 
 
 def startups(settings: Settings, rounds: int, tell: Callable[[str], None]) -> list[dict[str, float]]:
-    """For each round the seconds from the command to each step, in their order; leaves nothing running.
+    """For each round the seconds that Kafka and a model take alone, then those from the command to each step, in order.
 
     Every round has a new state folder with only the trained models. Raises ModelError if there are none, ClusterError
-    if the system does not start.
+    if the system does not start. Leaves nothing running.
     """
     alone = settings.model_copy(
         update={
@@ -58,8 +66,26 @@ def startups(settings: Settings, rounds: int, tell: Callable[[str], None]) -> li
         rounds_seconds = []
         for number in range(1, rounds + 1):
             tell(f"round {number} of {rounds}")
-            rounds_seconds.append(_start(alone, new_home(home, f"up-{number}")))
+            rounds_seconds.append(
+                _parts(alone, new_home(home, f"parts-{number}")) | _start(alone, new_home(home, f"up-{number}"))
+            )
     return rounds_seconds
+
+
+def _parts(settings: Settings, home: Path) -> dict[str, float]:
+    return {KAFKA_ALONE: _kafka_s(home), MODEL_ALONE: max(_model_s(settings, name, home) for name in NAMES)}
+
+
+def _kafka_s(home: Path) -> float:
+    began = time.monotonic()
+    with Cluster(1, home / "kafka"):
+        return time.monotonic() - began
+
+
+def _model_s(settings: Settings, service_name: str, home: Path) -> float:
+    options, began = settings.service(service_name), time.monotonic()
+    with raw(service_name, options.device, options.precision, home):
+        return time.monotonic() - began
 
 
 def _start(settings: Settings, home: Path) -> dict[str, float]:

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 
@@ -17,11 +14,12 @@ from standfast.core.backoff import Backoff
 from standfast.core.errors import StandfastError
 from standfast.core.home import folder
 from standfast.core.processes import role_word
-from standfast.core.processes.child import start_child, why_it_ended
+from standfast.core.processes.child import why_it_ended
 from standfast.core.processes.deaths import Deaths, time_of_day
 from standfast.core.processes.stillness import Stillness
 from standfast.core.status import RoleState, RoleStatus
 from standfast.core.surroundings import kept_variables
+from standfast.role_launcher import RoleProcess, as_program
 
 _log = structlog.get_logger()
 _STEADY_S = 10.0  # a second death within this time delays the restart
@@ -31,12 +29,20 @@ _LOOK_S = 0.5
 class Role:
     """One supervised child process on the running asyncio loop."""
 
-    def __init__(self, name: str, module: str, environment: dict[str, str], changed: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        name: str,
+        module: str,
+        environment: dict[str, str],
+        changed: Callable[[], None],
+        started: Callable[[str, str, dict[str, str]], RoleProcess] = as_program,
+    ) -> None:
         self._name = name
+        self._started = started
         self._module = module
         self._environment = environment
         self._changed = changed
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: RoleProcess | None = None
         self._backoff = Backoff(deaths=2, within_s=_STEADY_S)
         self._deaths = Deaths(name)
         self._begun = False
@@ -69,8 +75,7 @@ class Role:
         role_word.forget(self._name)
         self._begun, self._killed_for, self._still_since = False, "", 0
         pulse = role_word.pulse_of(self._name)
-        command = [sys.executable, "-P", "-m", "standfast.role_process", self._module]
-        self._process = start_child(command, signal.SIGTERM, None, environment)
+        self._process = self._started(self._name, self._module, environment)
         self._deaths.started()
         try:
             descriptor = os.pidfd_open(self._process.pid)
@@ -123,7 +128,7 @@ class Role:
         limit = self._stillness.limit_s
         return f"{self._name} has made no step since {began}; after {limit:.0f} s it is killed and started again"
 
-    def _look(self, process: subprocess.Popen[bytes], stillness: Stillness) -> None:
+    def _look(self, process: RoleProcess, stillness: Stillness) -> None:
         """Kills the process if it hangs or was stopped by a signal; `_ended` then starts it again.
 
         A role that hangs after every start needs no back-off: to hang takes it 60 s, longer than any back-off (30 s).

@@ -38,12 +38,14 @@ from standfast.kafka.cluster import Cluster
 from standfast.malloc_settings import one_arena
 from standfast.proxy.registry import registry_behind_proxy
 from standfast.role import Role
+from standfast.role_launcher import RoleLauncher
 from standfast.status_topic import StatusTopic
 
 _log = structlog.get_logger()
 _STATUS_S = 1.0  # between two records on the topic `status`; a host silent for 5 s counts as gone
 _KAFKA_S = 60.0  # for the start of the embedded Kafka
 _BROKERS_S = 0.05  # between two looks at the brokers
+_IMPORTED_S = 10.0  # for the roles' nursery; without it they are started all the same
 _ROLE_STOP_S = 8.0  # from a role's SIGTERM to SIGKILL
 _LEAVES_WITHIN_S = 2.0  # for deleting this host's record, without which the host counts as gone after 5 s
 _COUNTED = (("active", "serving"), ("active", "starting"), ("active", "backing_off"), ("standby", "ready"))
@@ -77,6 +79,7 @@ class Supervisor:
         self._replica_sets: list[ReplicaSet] = []
         self._scalers: list[Scaler] = []
         self._roles: list[Role] = []
+        self._launcher = RoleLauncher()
         self._network: Role | None = None
         self._state: status.State = "starting"
         self._detail = "starting"
@@ -133,16 +136,19 @@ class Supervisor:
             replicas = ReplicaSet(service(name, self._settings), self._settings, self._changed, environment)
             self._replica_sets.append(replicas)
             replicas.start(registry.active(name))
+        self._launcher.begin()
         await self._wait_for_kafka()
         for replicas in self._replica_sets:
             replicas.serve(self._partitions[replicas.service.requests])
             self._scalers.append(self._scaler(replicas))
+        await self._launcher.ready(_IMPORTED_S)
         for name in self._role_names:
             if name != _CONSOLE:
                 self._start_role(name)
 
     def _start_role(self, name: str) -> None:
-        role = Role(name, _MODULES[name], settings_module.environment(self._settings), self._changed)
+        environment = settings_module.environment(self._settings)
+        role = Role(name, _MODULES[name], environment, self._changed, self._launcher.start)
         self._roles.append(role)
         role.start()
 
@@ -267,6 +273,7 @@ class Supervisor:
             *(role.stop(_ROLE_STOP_S) for role in self._roles),
             *(replicas.stop(limit) for replicas in self._replica_sets),
         )
+        self._launcher.close()
         telling.cancel()
         if self._topic is not None:
             await asyncio.to_thread(self._topic.close, _LEAVES_WITHIN_S)

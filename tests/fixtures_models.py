@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,8 +22,12 @@ def trained_shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A state folder in which both models of the sample shop are published and active. Do not write to it."""
     from models.training import ensure
 
-    home = tmp_path_factory.mktemp("trained")
-    with pytest.MonkeyPatch.context() as patch:
+    base = tmp_path_factory.getbasetemp()
+    # Several test processes share a run, whose folder is then above theirs: the first one trains, the others wait.
+    home = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "trained"
+    home.mkdir(exist_ok=True)
+    with (home / "lock").open("w") as lock, pytest.MonkeyPatch.context() as patch:
+        fcntl.flock(lock, fcntl.LOCK_EX)
         patch.setenv("STANDFAST_HOME", str(home))
         ensure()
     return home

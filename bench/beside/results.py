@@ -60,8 +60,9 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
 
     `of_raw`, `of_sorted`, `of_bare`: answers per second divided by those of the raw limit, of the raw limit on sorted
     requests, of the bare loop. `times_raw`: p50 divided by the raw limit's. `beyond_ms`, `beyond_p99_ms`: p50 and p99
-    minus the raw limit's p50. `beyond_bare_ms`: p50 minus the bare loop's. `short_times_uniform`: p99 of the short
-    requests divided by the p99 under a uniform load.
+    minus the raw limit's p50. `beyond_bare_ms`: p50 minus the bare loop's; `times_bare_and_raw`: p50 divided by the sum
+    of the bare loop's and the raw limit's. `short_times_uniform`: p99 of the short requests divided by the p99 under a
+    uniform load.
     """
 
     service: str
@@ -83,6 +84,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     of_sorted: Spread | None = None
     of_bare: Spread | None = None
     beyond_bare_ms: Spread | None = None
+    times_bare_and_raw: Spread | None = None
     short_p99_ms: Spread | None = None
     short_times_uniform: Spread | None = None
 
@@ -120,6 +122,7 @@ def spread(values: Iterable[float], digits: int = 3) -> Spread:
 def _of(name: str, contender_runs: list[Run], runs: Sequence[Run]) -> Summary:
     by_sorted = [run.per_second / limit for run in contender_runs if (limit := run.raw.sorted_per_second)]
     by_bare = [run.per_second / bare for run in contender_runs if (bare := _bare(run, runs, "per_second"))]
+    by_both = [run.p50_ms / (bare + run.raw.p50_ms) for run in contender_runs if (bare := _bare(run, runs, "p50_ms"))]
     past_bare = [run.p50_ms - bare for run in contender_runs if (bare := _bare(run, runs, "p50_ms"))]
     short = [run.short_p99_ms for run in contender_runs if run.short_p99_ms is not None]
     by_uniform = [
@@ -147,6 +150,7 @@ def _of(name: str, contender_runs: list[Run], runs: Sequence[Run]) -> Summary:
         of_sorted=spread(by_sorted) if by_sorted else None,
         of_bare=spread(by_bare) if by_bare else None,
         beyond_bare_ms=spread(past_bare, 2) if past_bare else None,
+        times_bare_and_raw=spread(by_both) if by_both else None,
         short_p99_ms=spread(short, 2) if short else None,
         short_times_uniform=spread(by_uniform) if by_uniform else None,
     )

@@ -69,8 +69,11 @@ def run_comparison(settings: Settings, plan: ComparisonPlan, tell: Callable[[str
 
 
 def _contenders(plan: ComparisonPlan, name: str) -> list[Contender]:
-    """Standfast first, then for recommendations the bare loop, which is their limit, then the peers."""
-    bare = [BARE] if name == "recommend" else []
+    """Standfast first, then the bare loop, then the peers.
+
+    Of searches the bare loop is a measure only one at a time: with many in flight their limit is the model.
+    """
+    bare = [BARE] if name == "recommend" or tuple(plan.levels[name]) == (1,) else []
     return list(dict.fromkeys([STANDFAST, *bare, *plan.peers]))
 
 

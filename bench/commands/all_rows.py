@@ -87,6 +87,8 @@ def _print(report: Report, beside: bool) -> None:
             show(row.detail)
     machine = report.machine
     out.print(f"{machine.cores} cores, {machine.processor}, Python {machine.python}, load {machine.load}", markup=False)
+    for when, speed in zip(("before", "after"), report.reference, strict=False):
+        out.print(f"{when} the rows: {speed}", markup=False, soft_wrap=True)
     for what, how in report.settings.items():
         out.print(f"{what}: {how}", markup=False, soft_wrap=True)
 

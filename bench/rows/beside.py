@@ -17,7 +17,7 @@ _FIGURES = {
     "p50 beyond raw": ("beyond_ms", 1, "ms"),
     "p99 beyond raw": ("beyond_p99_ms", 1, "ms"),
     "p50 beyond bare": ("beyond_bare_ms", 1, "ms"),
-    "p50 of raw": ("times_raw", 2, ""),
+    "p50 of bare and raw": ("times_bare_and_raw", 2, ""),
     "of raw": ("of_raw", 2, ""),
     "of sorted": ("of_sorted", 2, ""),
     "short p99 of uniform": ("short_times_uniform", 2, ""),

@@ -13,18 +13,21 @@ from bench.rows.shared_system import Kind
 from bench.system_process import SystemProcess
 
 NOTHING_LOST = (Threshold("lost", 0), Threshold("doubled", 0))
-_PAUSE_S = 1.0  # between two strikes, on average
 
 
 @dataclass(frozen=True, slots=True)
 class Strikes:
-    """`times` strikes of one kind (`quick` with --quick) under `rate` searches per second, on the system `on`."""
+    """`times` strikes of one kind (`quick` with --quick) under `rate` searches per second, on the system `on`.
+
+    `pause_s`: between two strikes, on average.
+    """
 
     strike: str
     on: Kind
     times: int
     quick: int
     rate: float = 100.0
+    pause_s: float = 1.0
 
     def __call__(self, context: RowContext) -> Measurement:
         """Milliseconds: median, p99 and worst of the strike's figure; and the counts of lost and doubled answers."""
@@ -41,7 +44,7 @@ class Strikes:
         system = context.shared.running(self.on, context.tell)
         times = self.quick if context.quick else self.times
         context.tell(f"{times} times {self.strike}")
-        return failover(system, self.strike, times, self.rate, _PAUSE_S)
+        return failover(system, self.strike, times, self.rate, self.pause_s)
 
 
 class Refilled(msgspec.Struct, frozen=True, kw_only=True):

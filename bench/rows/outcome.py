@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from bench.beside.reference import Reference
 from bench.figures import Machine
 from bench.rows.row import Figure, Measurement, Row, Threshold
 
@@ -27,9 +28,13 @@ class RowOutcome(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
-    """The table, with the machine and settings it was measured on."""
+    """The table, with the machine and settings it was measured on.
+
+    `reference`: the machine's own speed before the first row and, unless it was a quick run, after the last.
+    """
 
     machine: Machine
+    reference: list[Reference]
     settings: dict[str, str]
     rows: list[RowOutcome]
 

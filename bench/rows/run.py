@@ -9,6 +9,7 @@ from multiprocessing import resource_tracker
 from bench.background import BackgroundLoad
 from bench.beside.conditions import system_conditions
 from bench.beside.contenders import chosen as peers_named
+from bench.beside.reference import reference
 from bench.environment import workplace
 from bench.figures import machine
 from bench.rows.outcome import Report, RowOutcome, failed, judged
@@ -35,13 +36,16 @@ def measured(settings: Settings, rows: Sequence[Row], peers: str, quick: bool, t
         **system_conditions(settings),
     }
     resource_tracker.ensure_running()  # once: else each comparison starts one of its own, and ends it too early
+    before = reference(settings, tell)
+    tell(str(before))
     with workplace() as folder:
         shared = SharedSystem(settings, folder, quick)
         try:
             outcomes = each(rows, lambda row: RowContext(shared, quick, peers, _named(row, tell)))
         finally:
             shared.clear()
-    return Report(machine=machine(), settings=conditions, rows=outcomes)
+    speeds = [before] if quick else [before, reference(settings, tell)]
+    return Report(machine=machine(), reference=speeds, settings=conditions, rows=outcomes)
 
 
 def each(rows: Sequence[Row], context_for: Callable[[Row], RowContext]) -> list[RowOutcome]:

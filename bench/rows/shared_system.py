@@ -41,15 +41,26 @@ class SharedSystem:
     def running(self, kind: Kind, tell: Callable[[str], None]) -> RunningSystem:
         """A warm system of that kind: the present one if it is of that kind, else a new one; the old one is ended."""
         if self._running is None or self._kind != kind:
-            self.clear()
-            tell(f"starting a system: {kind}")
-            self._number += 1
-            home = new_home(self._models, f"{self._number}/home")
-            self._running = self._open.enter_context(self._started(kind, home))
-            self._kind = kind
+            fresh = self.fresh(kind, tell)
+            self.warm_up(tell)
+            return fresh
+        return self._running
+
+    def fresh(self, kind: Kind, tell: Callable[[str], None]) -> RunningSystem:
+        """A new system of that kind that has answered nothing yet; the old one is ended."""
+        self.clear()
+        tell(f"starting a system: {kind}")
+        self._number += 1
+        home = new_home(self._models, f"{self._number}/home")
+        self._running = self._open.enter_context(self._started(kind, home))
+        self._kind = kind
+        return self._running
+
+    def warm_up(self, tell: Callable[[str], None]) -> None:
+        """Sends the present system requests until its Kafka has compiled what they need."""
+        if self._running is not None:
             tell("warming it up")
             warm_up_kafka(self._running, _QUICK_WARM_UP if self._quick else _WARM_UP)
-        return self._running
 
     def clear(self) -> None:
         """Ends the present system: before rows that start their own, and after a row that may have broken it."""

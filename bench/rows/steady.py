@@ -15,7 +15,7 @@ from bench.cores import arrange, layout, unpin
 from bench.overload import overload
 from bench.requests import RequestMaker
 from bench.rows.row import Measurement, RowContext, shown
-from bench.startup import startups
+from bench.startup import KAFKA_ALONE, MODEL_ALONE, startups
 from consumers.service import service
 from drills.faults.running_system import RunningSystem
 from models import registry
@@ -85,11 +85,20 @@ class Startups(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def measure_startup(context: RowContext) -> Measurement:
-    """Seconds from `standfast up` until both services have answered."""
+    """Seconds from `standfast up` until both services have answered, and by what Kafka and a model take alone."""
     context.shared.clear()
     result = startups(context.shared.settings, 1 if context.quick else _STARTS, context.tell)
-    seconds = spread((max(start[f"first answer of {name}"] for name in NAMES) for start in result), 2)
-    return Measurement(f"{shown(seconds, 1)} s", {"first answers": seconds}, Startups(rounds=result))
+    answered = [max(start[f"first answer of {name}"] for name in NAMES) for start in result]
+    parts = [start[KAFKA_ALONE] + start[MODEL_ALONE] for start in result]
+    seconds, ratio = (
+        spread(answered, 2),
+        spread(all_s / parts_s for all_s, parts_s in zip(answered, parts, strict=True)),
+    )
+    return Measurement(
+        f"{shown(seconds, 1)} s; {shown(ratio, 2)} times Kafka and one model alone, {shown(spread(parts, 2), 1)} s",
+        {"first answers": seconds, "of Kafka and model alone": ratio},
+        Startups(rounds=result),
+    )
 
 
 def measure_quality(context: RowContext) -> Measurement:

@@ -1,13 +1,14 @@
 """Makes processes whose parent is this process's parent.
 
-A nursery's workers are the supervisor's own children this way: they outlive the nursery, end with the supervisor, and
-the supervisor learns how they ended. A helper process makes each of them and ends at once, and the supervisor adopts
-the orphan (`parent_death.adopt_orphans`). For a nursery of 1 GB this costs a second fork, 12 ms.
+A nursery's workers are the supervisor's own children this way, and so are roles: they outlive the nursery, end with the
+supervisor, and the supervisor learns how they ended. A helper process makes each of them and ends at once, and the
+supervisor adopts the orphan (`parent_death.adopt_orphans`). For a nursery of 1 GB this costs a second fork, 12 ms.
 """
 
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import traceback
@@ -17,10 +18,12 @@ from contextlib import suppress
 from standfast.core.processes.parent_death import set_name, tie_to_adopter
 
 
-def fork(name: str, child: Callable[[], int]) -> int:
+def fork(name: str, child: Callable[[], int], at_death: int = signal.SIGKILL) -> int:
     """Forks a process that calls `child` and exits with what it returns; returns its pid. Raises OSError.
 
-    `name` is what `ps -o comm` and `top` show, cut to 15 bytes: its command line is that of this process.
+    Args:
+        name: what `ps -o comm` and `top` show, cut to 15 bytes; its command line is that of this process.
+        at_death: the signal that it gets when its adopter dies.
     """
     adopter = os.getppid()
 
@@ -30,7 +33,7 @@ def fork(name: str, child: Callable[[], int]) -> int:
         pid = os.fork()
         if pid == 0:
             os.close(told)
-            _run(helper, adopter, child)
+            _run(helper, adopter, at_death, child)
         return pid
 
     return _through_helper(make)
@@ -78,11 +81,11 @@ def _help(make: Callable[[int], int], write: int) -> None:
     os._exit(0)
 
 
-def _run(helper: int, adopter: int, child: Callable[[], int]) -> None:
+def _run(helper: int, adopter: int, at_death: int, child: Callable[[], int]) -> None:
     """Never returns: any exception ends the process, without the clean-up of the process that it was forked from."""
     status = 1
     try:
-        tie_to_adopter(helper, adopter)
+        tie_to_adopter(helper, adopter, at_death)
         status = child()
     except BaseException:  # noqa: BLE001 - printed, then the process ends
         traceback.print_exc()

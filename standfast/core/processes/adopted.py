@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
 from pathlib import Path
 
@@ -18,6 +19,35 @@ def exit_status(pid: int) -> int | None:
     except ChildProcessError:
         return None
     return os.waitstatus_to_exitcode(status) if ended else None
+
+
+class AdoptedProcess:
+    """A child that this process has not started itself, with what is used of `subprocess.Popen`."""
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+        self._status: int | None = None
+
+    def wait(self) -> int:
+        """Blocks until it has ended; returns its exit status, negative: by that signal."""
+        if self._status is None:
+            try:
+                self._status = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+            except ChildProcessError:  # somebody else asked first; nothing is known of how it ended
+                self._status = 0
+        return self._status
+
+    def terminate(self) -> None:
+        """Sends SIGTERM, unless it is known to have ended."""
+        self._signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """Sends SIGKILL, unless it is known to have ended."""
+        self._signal(signal.SIGKILL)
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self._status is None:  # after `wait` the pid may be another process's
+            os.kill(self.pid, number)
 
 
 class Zombies:

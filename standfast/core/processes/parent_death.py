@@ -28,11 +28,11 @@ def tie_to_parent(parent: int, signum: int = 9) -> None:
         os.kill(os.getpid(), signum)
 
 
-def tie_to_adopter(parent: int, adopter: int) -> None:
+def tie_to_adopter(parent: int, adopter: int, signum: int = 9) -> None:
     """The same for a process whose parent ends at once, so that `adopter` becomes its parent; waits for that."""
     while os.getppid() == parent:
         time.sleep(0.0002)
-    tie_to_parent(adopter)
+    tie_to_parent(adopter, signum)
 
 
 def adopt_orphans() -> None:

@@ -53,6 +53,8 @@ def test_the_bare_loop_of_the_same_round_is_the_limit_where_there_is_one() -> No
     assert (beside.of_bare.min, beside.of_bare.max) == (0.6, 0.75)
     assert beside.beyond_bare_ms is not None
     assert (beside.beyond_bare_ms.min, beside.beyond_bare_ms.max) == (5, 8)
+    assert beside.times_bare_and_raw is not None
+    assert (beside.times_bare_and_raw.min, beside.times_bare_and_raw.max) == (0.8, 0.909), "20 of 15 + 10, of 12 + 10"
     alone = summary_of([run("standfast", 1, 60, 100)], "standfast")
     assert alone.of_bare is alone.beyond_bare_ms is None
 

@@ -1,0 +1,133 @@
+"""Starts roles' processes: forked from their nursery, or as programs of their own where that does not work."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import sys
+from contextlib import suppress
+from typing import Protocol
+
+import msgspec
+import structlog
+
+from standfast.core import telemetry
+from standfast.core.home import folder
+from standfast.core.processes.adopted import AdoptedProcess
+from standfast.core.processes.child import start_child
+from standfast.core.surroundings import kept_variables
+from standfast.role_nursery import LARGEST, REPLIES, Imported, Started, StartRole
+
+_log = structlog.get_logger()
+_SLOT = "roles"  # for its metrics, of which it has none: the variables make those of its roles shared ones
+_FORK_S = 1.0  # for a role to be forked, which takes some 10 ms
+
+
+class RoleProcess(Protocol):
+    """A role's process, a child of this one."""
+
+    @property
+    def pid(self) -> int: ...
+
+    def wait(self) -> int:
+        """Blocks until it has ended; returns its exit status, negative: by that signal."""
+
+    def terminate(self) -> None: ...
+
+    def kill(self) -> None: ...
+
+
+def as_program(_name: str, module: str, environment: dict[str, str]) -> subprocess.Popen[bytes]:
+    """Starts a role in an interpreter of its own; raises SetupError."""
+    command = [sys.executable, "-P", "-m", "standfast.role_process", module]
+    return start_child(command, signal.SIGTERM, None, environment)
+
+
+class RoleLauncher:
+    """The roles' nursery, as the supervisor sees it. Use it from the main thread."""
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[bytes] | None = None
+        self._channel: socket.socket | None = None
+        self._imported = asyncio.Event()
+
+    def begin(self) -> None:
+        """Starts the nursery, which takes some 0.6 s; without one, roles are started as programs."""
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        ours.settimeout(_FORK_S)
+        ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, LARGEST)
+        self._imported.clear()
+        command = [sys.executable, "-P", "-m", "standfast.role_nursery", str(theirs.fileno()), str(os.getpid())]
+        try:
+            self._process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=sys.stderr, pass_fds=[theirs.fileno()],
+                env={**kept_variables(os.environ), **telemetry.environment(folder("run", "metrics"), _SLOT)},
+                start_new_session=True,
+            )  # fmt: skip
+        except OSError as error:
+            _log.warning("no nursery of roles", error=str(error))
+            ours.close()
+        else:
+            self._channel = ours
+            asyncio.get_running_loop().add_reader(ours.fileno(), self._first_word, ours)
+        finally:
+            theirs.close()
+
+    async def ready(self, within_s: float) -> None:
+        """Waits until the nursery has imported the modules, or has ended."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._imported.wait(), within_s)
+
+    def start(self, name: str, module: str, environment: dict[str, str]) -> RoleProcess:
+        """Starts the role's process; raises SetupError."""
+        if self._channel is None or not self._imported.is_set():
+            return as_program(name, module, environment)
+        started = self._forked(self._channel, StartRole(name, module, environment))
+        if started is not None and started.pid:
+            return AdoptedProcess(started.pid)
+        _log.warning("a role is started without its nursery", name=name, why=started.error if started else "no answer")
+        if started is None:
+            self._replace()
+        return as_program(name, module, environment)
+
+    def close(self) -> None:
+        """Ends the nursery; the roles go on."""
+        if self._channel is not None:
+            asyncio.get_running_loop().remove_reader(self._channel.fileno())
+            self._channel.close()
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+        self._channel = self._process = None
+
+    def _first_word(self, channel: socket.socket) -> None:
+        asyncio.get_running_loop().remove_reader(channel.fileno())
+        with suppress(OSError, msgspec.MsgspecError):
+            if isinstance(REPLIES.decode(channel.recv(LARGEST)), Imported):
+                self._imported.set()
+                return
+        self.close()
+        self._imported.set()
+
+    def _forked(self, channel: socket.socket, order: StartRole) -> Started | None:
+        """The answer of the role or of its nursery; None if there is none, and then none will start any more."""
+        with suppress(OSError, msgspec.MsgspecError):
+            channel.send(msgspec.json.encode(order))
+            return _started(channel.recv(LARGEST))
+        # From here on whoever is forked finds nobody to tell, and ends; what was told before still lies there.
+        with suppress(OSError, msgspec.MsgspecError):
+            channel.shutdown(socket.SHUT_RD)
+            return _started(channel.recv(LARGEST))
+        return None
+
+    def _replace(self) -> None:
+        self.close()
+        self.begin()
+
+
+def _started(reply: bytes) -> Started | None:
+    told = REPLIES.decode(reply)
+    return told if isinstance(told, Started) else None
