@@ -170,3 +170,13 @@ def test_a_console_that_cannot_listen_says_which_setting_is_wrong(tmp_path: Path
         console = ConsoleSettings(port=taken.getsockname()[1])
         with pytest.raises(SetupError, match=r"set another console\.port, 0 for any free one"):
             run(Settings(kafka=KafkaSettings(bootstrap_servers="127.0.0.1:1"), console=console))
+
+
+def test_the_console_imports_no_library_of_models() -> None:
+    """It runs on every host, beside workers that need the memory."""
+    import subprocess
+    import sys
+
+    code = "import sys, console.__main__; print(*{'torch', 'transformers', 'scipy', 'faust'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.strip() == ""
