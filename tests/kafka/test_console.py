@@ -11,6 +11,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 
 from console import keys
+from console.stream import reached
 from tests.support.browser import chromium, context, needs_chromium
 from tests.support.watched import Onlooker, WatchedToys, shown
 from tests.waiting import wait_until
@@ -65,6 +66,27 @@ def test_a_drill_that_is_started_by_its_form_ends_with_its_verdict_in_the_page(
     assert "<svg" in onlooker.page(f"{drill}/report")
 
 
+def test_a_killed_console_is_back_with_its_sessions_and_shows_what_was_shown(
+    toys: WatchedToys, onlooker: Onlooker
+) -> None:
+    before = next(row for row in toys.status().roles if row.id == "console")
+    with shown(onlooker, "/events?page=now") as seen:
+        wait_until(lambda: seen.says("search-1"), what="the first look")
+        takeovers = seen.panels["takeovers"]
+        toys.kill(before.pid)
+        wait_until(lambda: _console_of(toys) not in {0, before.pid}, 60, what="another console")
+    with shown(onlooker, "/events?page=now", last_id=seen.ids[-1]) as again:
+        wait_until(lambda: again.updates, what="a reconnect with the old session")
+        assert reached(again.ids[0], seen.ids[-1])
+        assert again.panels["takeovers"] == takeovers
+
+
+def _console_of(toys: WatchedToys) -> int:
+    """The process of a console that answers; 0 if there is none."""
+    console = next(row for row in toys.status().roles if row.id == "console")
+    return console.pid if console.state == "running" else 0
+
+
 def test_while_kafka_is_away_the_page_says_so_and_then_goes_on(toys: WatchedToys, onlooker: Onlooker) -> None:
     toys.whole()
     broker = next(row for row in toys.status().roles if row.id.startswith("kafka"))
@@ -77,11 +99,10 @@ def test_while_kafka_is_away_the_page_says_so_and_then_goes_on(toys: WatchedToys
         finally:
             os.kill(broker.pid, signal.SIGKILL)
         wait_until(lambda: not seen.says("Kafka does not answer") and seen.ages["kafka"] < 2000, 60, what="Kafka back")
-        reached = seen.ids[-1]
-    with shown(onlooker, "/events?page=now", last_id=reached) as again:
+        last = seen.ids[-1]
+    with shown(onlooker, "/events?page=now", last_id=last) as again:
         wait_until(lambda: again.ids, what="a reconnect")
-        ends = [dict(pair.split("=") for pair in ids.split()) for ids in (reached, again.ids[0])]
-        assert int(ends[1]["status/0"]) >= int(ends[0]["status/0"])
+        assert reached(again.ids[0], last)
 
 
 SCREENS = (

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import httpx
@@ -23,7 +24,10 @@ class WatchedToys(Toys):
     module = "tests.support.toys.toy_watched"
 
     def __init__(self, home: Path) -> None:
-        super().__init__(home, "", "", ("search",), STANDFAST_CONSOLE__ENABLED="true")
+        with socket.create_server(("127.0.0.1", 0)) as free:  # a console that was restarted is at its old address
+            port = str(free.getsockname()[1])
+        more = {"STANDFAST_CONSOLE__ENABLED": "true", "STANDFAST_CONSOLE__PORT": port}
+        super().__init__(home, "", "", ("search",), **more)
 
     def start(self) -> None:
         """Returns when the console answers too."""
@@ -76,6 +80,10 @@ def shown(onlooker: Onlooker, path: str, last_id: str = "") -> Iterator[Shown]:
     seen, ending = Shown(), threading.Event()
 
     def follow() -> None:
+        with suppress(httpx.TransportError):  # the console is gone
+            read()
+
+    def read() -> None:
         headers = {"Last-Event-ID": last_id} if last_id else {}
         with onlooker.client.stream("GET", path, headers=headers) as answer:
             for line in answer.iter_lines():

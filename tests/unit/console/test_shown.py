@@ -18,6 +18,7 @@ from console.snapshot import Held
 from console.stream import reached, updates
 from drills.reports.live_figures import by_topic
 from schemas.records import DrillCommand
+from standfast.core.errors import ClusterError
 from tests.support.console_desk import OURS, answer, event, known, snapshot, status, takeover, worker
 
 AT = 1_700_000_000_000
@@ -72,6 +73,27 @@ def test_a_form_becomes_the_order_that_a_console_producer_would_send(monkeypatch
     assert (order.requested_by or "").endswith("(console)")
     assert str(order.seed) == hidden["seed"], "the same seed as in the preview"
     assert order.valid_until is not None
+
+
+def test_an_abort_is_an_order_on_the_control_topic_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[DrillCommand] = []
+    monkeypatch.setattr("console.drill_orders.send", lambda order, *_: sent.append(order))
+    answered = answer("POST", "/drills/abort", headers=OURS, form={"drill_id": "d1"})
+    assert answered.headers["location"] == "/drills/run/d1"
+    assert [(order.abort, order.drill) for order in sent] == [("d1", None)]
+    page = answer("GET", "/drills/run/d1", snapshot=snapshot(event("accepted"), event("injected"))).text
+    assert "Abort: undo everything now" in page
+
+
+def test_kafka_that_takes_no_order_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise ClusterError("Kafka at x did not take the command")
+
+    monkeypatch.setattr("console.drill_orders.send", refuse)
+    for path, form in (("/drills/start", {"drill": "worker-kill"}), ("/drills/abort", {"drill_id": "d1"})):
+        refused = answer("POST", path, headers=OURS, form=form)
+        assert refused.status_code >= 400
+        assert "did not take the command" in refused.text
 
 
 @pytest.mark.parametrize(
