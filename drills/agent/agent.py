@@ -54,8 +54,7 @@ class FaultAgent:
         self._stopping = stopping
         self._host = host_key(settings)
         self._topic = settings.kafka.topic_prefix + TOPIC
-        idle = {"fetch.wait.max.ms": 500}  # a record ends the wait at once
-        self._consumer = Consumer({**clients.follower(settings, f"standfast-agent-{self._host}"), **idle})
+        self._consumer = Consumer(clients.follower(settings, f"standfast-agent-{self._host}"))
         self._producer = Producer(clients.status(settings, f"standfast-agent-{self._host}"))
         self._current_runner = CurrentRunner()
         self._acts_from: int | None = None  # the offset of the first order that was written in this agent's life

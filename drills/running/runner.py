@@ -50,7 +50,7 @@ from standfast.core.errors import ClusterError, DrillRejected, Fenced
 from standfast.core.processes import role_word
 from standfast.core.settings import Settings
 
-_IDLE_POLL_S = 0.25  # for the next command, which ends the wait at once; schedules and SIGTERM are looked at between
+_IDLE_POLL_S = 0.5  # for the next command, which ends the wait at once; schedules and SIGTERM are looked at between
 _POLL_S = 0.02  # between two looks at the running drills
 _STRIKING_POLL_S = 0.005  # while a fault waits for what this thread reads and writes: four such waits took 200 ms
 _STOP_WITHIN_S = 6.0  # from SIGTERM until the runner gives up on the drill and on Kafka

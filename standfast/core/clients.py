@@ -90,6 +90,8 @@ def consumer(settings: Settings, client_id: str, group: str, **more: object) -> 
         "enable.auto.offset.store": False,
         "auto.offset.reset": "earliest",
         "isolation.level": "read_committed",
+        # A record ends the wait at once; the end of a partition is told after it. At 100 ms the fetches of the drill
+        # runner, while no drill ran, took 0.2 % of a core.
         "fetch.wait.max.ms": 500,
         # A reader that has lost its partition's leader, and was told of none, asks again after so long; default five
         # minutes: so long the drill runner once read no command after connections had been reset.
@@ -211,6 +213,4 @@ def answers(settings: Settings, client_id: str) -> Config:
 
 def follower(settings: Settings, client_id: str) -> Config:
     """A consumer that is assigned partitions by hand, joins no group and commits nothing."""
-    return consumer(
-        settings, client_id, f"{settings.kafka.topic_prefix}standfast-follower", **{"fetch.wait.max.ms": 100}
-    )
+    return consumer(settings, client_id, f"{settings.kafka.topic_prefix}standfast-follower")
