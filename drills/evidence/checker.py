@@ -22,7 +22,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from drills.evidence.history import History, Request
+from drills.evidence.history import History, Request, Sighting
 from drills.evidence.latency import latency
 from drills.evidence.recovery import Recoveries
 from schemas.records import Latency
@@ -131,9 +131,7 @@ def _out_of_order_in_one(requests: Iterable[Request]) -> int:
     """The same for the requests of one partition, whose answers lie in any partitions."""
     by_answers: defaultdict[int, list[tuple[int, int]]] = defaultdict(list)
     for request in requests:
-        offsets = sorted(request.copies) or ([request.offset] if request.offset >= 0 else [])
-        answers = sorted(request.answers, key=lambda answer: (answer.at, answer.offset))
-        for offset, answer in zip(offsets, answers, strict=False):
+        for offset, answer in records_answered(request):
             by_answers[answer.partition].append((answer.offset, offset))
     count = 0
     for pairs in by_answers.values():
@@ -142,6 +140,12 @@ def _out_of_order_in_one(requests: Iterable[Request]) -> int:
             count += offset < furthest
             furthest = max(furthest, offset)
     return count
+
+
+def records_answered(request: Request) -> Iterable[tuple[int, Sighting]]:
+    """The offset of each record of a request, with the answer to it."""
+    offsets = sorted(request.copies) or ([request.offset] if request.offset >= 0 else [])
+    return zip(offsets, sorted(request.answers, key=lambda answer: (answer.at, answer.offset)), strict=False)
 
 
 def wrong_answers(requests: Iterable[Request], first_fault_at: float = math.inf) -> tuple[int, int]:

@@ -33,7 +33,7 @@ class RequestColumns:
     k: NDArray[np.int64]
     is_acked: NDArray[np.bool_]
     is_ok: NDArray[np.bool_]
-    is_single: NDArray[np.bool_]  # exactly one answer, and its record written once
+    is_single: NDArray[np.bool_]  # one answer, and one record at `offset`
     workers: list[str]
 
     @property
@@ -66,7 +66,7 @@ def columns(history: History) -> RequestColumns:
         k=_ints(request.k for request in requests),
         is_acked=_flags(request.sent == "acked" for request in requests),
         is_ok=_flags(answer.status == "ok" for answer in firsts),
-        is_single=_flags(len(request.answers) == 1 and len(request.copies) < 2 for request in requests),
+        is_single=_flags(len(request.answers) == 1 and not request.copies for request in requests),
         workers=list(codes),
     )
 

@@ -17,7 +17,7 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from drills.evidence.checker import Counted, Measured, measure, over_at
+from drills.evidence.checker import Counted, Measured, measure, over_at, records_answered
 from drills.evidence.columns import RequestColumns, columns
 from drills.evidence.history import History
 from drills.evidence.packed_numbers import Ints, PackedInts, pack_ints, unpack_ints
@@ -44,7 +44,7 @@ class Ordinary(Struct, frozen=True):
 def shortened(history: History, drawn: Ints | None = None) -> tuple[History, Ordinary]:
     """The history without its ordinary requests, and these. `drawn`: indexes of requests that stay in any case."""
     seen = columns(history)
-    stays = ~_is_usual(seen) | _is_out_of_order(seen)
+    stays = ~_is_usual(seen) | _is_out_of_order(history, seen)
     decides = _deciding(history, seen)
     for indexes in (decides, drawn if drawn is not None else decides):
         stays[indexes] = True
@@ -85,21 +85,37 @@ def _is_usual(seen: RequestColumns) -> NDArray[np.bool_]:
     return np.asarray(seen.is_acked & seen.is_single & seen.is_ok & is_right & (seen.offset >= 0))
 
 
-def _is_out_of_order(seen: RequestColumns) -> NDArray[np.bool_]:
+def _is_out_of_order(history: History, seen: RequestColumns) -> NDArray[np.bool_]:
     """Which were answered after a later request of their partition, and those later ones."""
-    order = np.lexsort((seen.answer_offset, seen.answer_partition, seen.partition))
-    order = order[seen.is_answered[order] & (seen.offset[order] >= 0)]
+    index, offset, partition, answer = _pairs(history, seen)
+    order = np.lexsort((offset, answer, partition, seen.partition[index]))
+    index, offset = index[order], offset[order]
     found = np.zeros(len(seen.at), dtype=np.bool_)
-    pairs = np.stack([seen.partition[order], seen.answer_partition[order]])
-    starts = np.flatnonzero(np.any(np.diff(pairs, axis=1, prepend=-2) != 0, axis=0))
-    for start, end in zip(starts, [*starts[1:], len(order)], strict=True):
-        group = order[start:end]
-        furthest = np.maximum.accumulate(seen.offset[group])
-        late = seen.offset[group] < furthest
+    group = np.stack([seen.partition[index], partition[order]])
+    starts = np.flatnonzero(np.any(np.diff(group, axis=1) != 0, axis=0)) + 1
+    for places in np.split(np.arange(len(index)), starts) if len(index) else ():
+        furthest = np.maximum.accumulate(offset[places])
+        late = offset[places] < furthest
         if late.any():
-            found[group[late]] = True
-            found[group[np.searchsorted(furthest, furthest[late])]] = True
+            found[index[places[late]]] = True
+            found[index[places[np.searchsorted(furthest, furthest[late])]]] = True
     return found
+
+
+def _pairs(history: History, seen: RequestColumns) -> tuple[Ints, Ints, Ints, Ints]:
+    """Of each answer with its record: the request's index, the record's offset, the answer's partition and offset."""
+    single = np.flatnonzero(seen.is_single & (seen.offset >= 0))
+    rows = [
+        (int(index), offset, answer.partition, answer.offset)
+        for index in np.flatnonzero(~seen.is_single & seen.is_answered)
+        for offset, answer in records_answered(history.requests[index])
+    ]
+    others = np.array(rows, dtype=np.int64).reshape(-1, 4)
+    columns_of_single = (single, seen.offset[single], seen.answer_partition[single], seen.answer_offset[single])
+    index, offset, partition, answer = (
+        np.concatenate([column, others[:, number]]) for number, column in enumerate(columns_of_single)
+    )
+    return index, offset, partition, answer
 
 
 def _deciding(history: History, seen: RequestColumns) -> Ints:

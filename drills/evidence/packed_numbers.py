@@ -27,9 +27,10 @@ class PackedInts(Struct, frozen=True):
 
 
 class PackedFloats(Struct, frozen=True):
-    """Floats as whole numbers of 1/`scale`, less those of the column that they lie near to; scale 0: their bits."""
+    """Floats as whole numbers of 1/`scale`, `less` those of the column that they lie near to; scale 0: their bits."""
 
     scale: float
+    less: bool
     ints: PackedInts
 
 
@@ -68,9 +69,10 @@ def pack_floats(values: ArrayLike, near: ArrayLike | None = None) -> PackedFloat
     floats: Floats = np.asarray(values, dtype=np.float64)
     scale = _scale(floats)
     if scale == _RAW:
-        return PackedFloats(scale, pack_ints(floats.view(np.int64)))
+        return PackedFloats(scale, False, pack_ints(floats.view(np.int64)))
     ints = np.rint(floats * scale).astype(np.int64)
-    return PackedFloats(scale, pack_ints(ints if near is None else ints - _ints_near(near, scale)))
+    less = near is not None and _is_small(np.asarray(near, dtype=np.float64), scale)
+    return PackedFloats(scale, less, pack_ints(ints - _ints_near(near, scale) if less else ints))
 
 
 def unpack_floats(packed: PackedFloats, near: ArrayLike | None = None) -> Floats:
@@ -78,7 +80,7 @@ def unpack_floats(packed: PackedFloats, near: ArrayLike | None = None) -> Floats
     ints = unpack_ints(packed.ints)
     if packed.scale == _RAW:
         return ints.view(np.float64)
-    return (ints if near is None else ints + _ints_near(near, packed.scale)) / packed.scale
+    return (ints + _ints_near(near, packed.scale) if packed.less else ints) / packed.scale
 
 
 def _scale(floats: Floats) -> float:
@@ -99,7 +101,13 @@ def _is_exact(floats: Floats, scale: float) -> bool:
     return bool(np.array_equal(again.view(np.int64), floats.view(np.int64)))
 
 
-def _ints_near(near: ArrayLike, scale: float) -> Ints:
+def _is_small(floats: Floats, scale: float) -> bool:
+    return bool(np.isfinite(floats).all()) and float(np.abs(floats).max(initial=0.0)) < 2.0**_MOST_BITS / scale
+
+
+def _ints_near(near: ArrayLike | None, scale: float) -> Ints:
+    if near is None:
+        raise ValueError("the column that these floats lie near to is missing")
     return np.rint(np.asarray(near, dtype=np.float64) * scale).astype(np.int64)
 
 
