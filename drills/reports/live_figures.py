@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+import re
 import time
 from collections import Counter
 from dataclasses import dataclass, field
 
 _BUCKETS = "standfast_request_seconds_bucket"
-_NAMES = ("standfast_requests_total{", "standfast_lag_records{", _BUCKETS)  # the parser takes 20 µs a line
+# The parser of prometheus_client takes 27 µs a line, and there is a line for each of maybe a thousand partitions.
+_SAMPLE = re.compile(rf"^(standfast_requests_total|standfast_lag_records|{_BUCKETS})\{{(.*)\}} (\S+)$", re.MULTILINE)
+_LABEL = re.compile(r'(\w+)="([^"]*)"')
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,20 +62,17 @@ def reading(text: str) -> MetricsReading:
 
 def by_topic(text: str) -> dict[str, MetricsReading]:
     """What a scrape of the metrics says of each request topic."""
-    from prometheus_client.parser import text_string_to_metric_families
-
     readings: dict[str, MetricsReading] = {}
-    ours = "\n".join(line for line in text.splitlines() if line.startswith(_NAMES))
-    for family in text_string_to_metric_families(ours):
-        for sample in family.samples:
-            topic = readings.setdefault(sample.labels.get("topic", ""), MetricsReading(time.monotonic()))
-            if sample.name == "standfast_requests_total":
-                topic.answers += sample.value
-                topic.errors += sample.value if sample.labels.get("status") != "ok" else 0
-            elif sample.name == "standfast_lag_records":
-                topic.waiting += sample.value
-            elif sample.name == _BUCKETS:
-                topic.buckets[float(sample.labels["le"])] += int(sample.value)
+    for name, said, value in _SAMPLE.findall(text):
+        labels = dict(_LABEL.findall(said))
+        topic = readings.setdefault(labels.get("topic", ""), MetricsReading(time.monotonic()))
+        if name == "standfast_requests_total":
+            topic.answers += float(value)
+            topic.errors += float(value) if labels.get("status") != "ok" else 0
+        elif name == "standfast_lag_records":
+            topic.waiting += float(value)
+        else:
+            topic.buckets[float(labels["le"])] += int(float(value))
     return readings
 
 
