@@ -37,9 +37,14 @@ def run(settings: Settings, tell: Callable[[str], None] = lambda _url: None) -> 
         SetupError: the address or the certificate cannot be used.
     """
     check(settings.console)
-    stop_event()  # uvicorn raises the signal that stopped it once more, which must not kill this process then
+    with _listening(settings.console) as listening:
+        stop_event()  # uvicorn raises the signal that stopped it once more, which must not kill this process then
+        _run(settings, listening, tell)
+
+
+def _run(settings: Settings, listening: socket.socket, tell: Callable[[str], None]) -> None:
     try:
-        asyncio.run(_serve(settings, _listening(settings.console), tell))
+        asyncio.run(_serve(settings, listening, tell))
     except OSError as error:  # ssl.SSLError is one
         raise SetupError(f"console.certificate and console.key cannot be used: {error}; give PEM files") from None
 
