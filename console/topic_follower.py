@@ -39,7 +39,7 @@ class TopicFollower:
         self._status = prefix + STATUS
         self._topics = (self._status, prefix + DRILLS)
         config = clients.follower(settings, "standfast-console")
-        self._consumer = Consumer({**config, "enable.partition.eof": True, "fetch.wait.max.ms": 500})
+        self._consumer = Consumer({**config, "enable.partition.eof": True})
         self._publish = publish
         self._known = TopicFold(prefix)
         self._ending = threading.Event()
