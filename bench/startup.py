@@ -57,6 +57,7 @@ def startups(settings: Settings, rounds: int, tell: Callable[[str], None]) -> li
         update={
             "kafka": settings.kafka.model_copy(update={"bootstrap_servers": "", "client": {}}),
             "metrics": settings.metrics.model_copy(update={"port": 0}),
+            "console": settings.console.model_copy(update={"port": 0}),
             "log": settings.log.model_copy(update={"format": "json", "level": "info"}),
         }
     )

@@ -50,6 +50,7 @@ class SystemProcess:
             update={
                 "kafka": settings.kafka.model_copy(update=kafka),
                 "metrics": settings.metrics.model_copy(update={"port": 0}),
+                "console": settings.console.model_copy(update={"port": 0}),
                 "log": settings.log.model_copy(update={"format": "json", "level": "info"}),
             }
         )

@@ -38,6 +38,7 @@ ENTRIES = (
     Command("up", _HERE + "system", "up_app", "Start the system, with its own Kafka unless one is configured.", _RUN),
     Command("down", _HERE + "system", "down_app", "Stop the system; no request is lost by it.", _RUN),
     Command("status", _HERE + "status", "app", "What runs, who serves which partitions, where the metrics are.", _RUN),
+    Command("console", _HERE + "console", "app", "A page to watch the system and to start drills.", _RUN),
     Command("scale", _HERE + "scale", "app", "How many workers there are and why, and another number of them.", _RUN),
     Command("search", _HERE + "ask", "search_app", "Search the shop: one request through the topics.", _USE),
     Command("recommend", _HERE + "ask", "recommend_app", "Products for a user: one request through the topics.", _USE),

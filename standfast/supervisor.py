@@ -27,6 +27,7 @@ from standfast.core.errors import ClusterError, ModelError
 from standfast.core.home import folder
 from standfast.core.hosts.host_key import host_key
 from standfast.core.network import routes
+from standfast.core.processes import role_word
 from standfast.core.processes.adopted import Zombies
 from standfast.core.processes.launching import STARTER_VARIABLE
 from standfast.core.processes.lifeline import stopping_signals
@@ -48,7 +49,15 @@ _IMPORTED_S = 10.0  # for the roles' nursery; without it they are started all th
 _ROLE_STOP_S = 8.0  # from a role's SIGTERM to SIGKILL
 _LEAVES_WITHIN_S = 2.0  # for deleting this host's record, without which the host counts as gone after 5 s
 _COUNTED = (("active", "serving"), ("active", "starting"), ("active", "backing_off"), ("standby", "ready"))
-_MODULES = {"profiles": "consumers.profiles", "stream": "streams", "drills": "drills", "agent": "drills.agent"}
+_MODULES = {
+    "profiles": "consumers.profiles",
+    "stream": "streams",
+    "drills": "drills",
+    "agent": "drills.agent",
+    "console": "console",
+}
+_CONSOLE = "console"
+_CONSOLE_WAITS_S = 60.0  # for a system that is ready, at most: people want to look at one that is not, too
 
 
 class Supervisor:
@@ -82,6 +91,8 @@ class Supervisor:
         self._topic: StatusTopic | None = None
         self._brokers: BrokerWatch | None = None
         self._troubles: dict[str, str] = {}
+        self._console_started = False
+        self._console_by = time.monotonic() + _CONSOLE_WAITS_S
         self._zombies = Zombies()
         self._stop = asyncio.Event()
 
@@ -132,9 +143,23 @@ class Supervisor:
             self._scalers.append(self._scaler(replicas))
         await self._launcher.ready(_IMPORTED_S)
         for name in self._role_names:
-            role = Role(name, _MODULES[name], environment, self._changed, self._launcher.start)
-            self._roles.append(role)
-            role.start()
+            if name != _CONSOLE:
+                self._start_role(name)
+
+    def _start_role(self, name: str) -> None:
+        environment = settings_module.environment(self._settings)
+        role = Role(name, _MODULES[name], environment, self._changed, self._launcher.start)
+        self._roles.append(role)
+        role.start()
+
+    def _start_console(self) -> None:
+        """Starts the console once all else works: on two cores its imports would delay the workers."""
+        wanted = _CONSOLE in self._role_names and self._settings.console.enabled
+        if self._console_started or not wanted:
+            return
+        if (self._state == "ready" and self._has_begun()) or time.monotonic() > self._console_by:
+            self._console_started = True
+            self._start_role(_CONSOLE)
 
     def _scaler(self, replicas: ReplicaSet) -> Scaler:
         section = self._settings.service(replicas.service.name)
@@ -204,6 +229,7 @@ class Supervisor:
             if time.monotonic() - written > _STATUS_S:
                 self._guarded("follow the registry", self._follow_registry)
                 self._guarded("sweep", self._zombies.sweep)
+                self._guarded("start the console", self._start_console)
                 for scaler in self._scalers:
                     self._guarded("scale", scaler.look)
                 self._changed()
@@ -290,7 +316,7 @@ class Supervisor:
 
     def _has_begun(self) -> bool:
         """Whether `up --detach` may return: every role works, or one is known not to."""
-        return bool(self._failing()) or all(row.state == "running" for row in self._role_rows())
+        return bool(self._failing()) or all(row.state == "running" for row in self._role_rows() if row.id != _CONSOLE)
 
     def _status(self) -> SystemStatus:
         failing = self._failing()
@@ -306,7 +332,9 @@ class Supervisor:
             roles=self._role_rows(),
             topics=list(self._partitions),
             services=[scaler.status() for scaler in self._scalers],
-            detail=failing or self._failure() or self._detail,
+            detail=failing or self._failure() or self._console_failing() or self._detail,
+            takeovers=[takeover for replicas in self._replica_sets for takeover in replicas.takeovers()],
+            console_url=role_word.address_of(_CONSOLE) if self._console_started else "",
         )
 
     def _count(self) -> None:
@@ -317,14 +345,21 @@ class Supervisor:
             telemetry.ROLE_FAILING.labels(row.id).set(bool(row.failing))
 
     def _failing(self) -> str:
-        """Every process that keeps ending or does not work, with its error; empty while there is none."""
-        roles = [row.failing for row in self._role_rows() if row.failing]
+        """Every process that keeps ending or does not work, with its error; empty while there is none.
+
+        The console is left out: nothing that is served depends on it.
+        """
+        roles = [row.failing for row in self._role_rows() if row.failing and row.id != _CONSOLE]
         waiting = [
             f"{row.id} keeps ending: its next start waits" for row in self._worker_rows() if row.state == "backing_off"
         ]
         models = [reason for replicas in self._replica_sets for reason in replicas.members.failing]
         idle = [replicas.failure for replicas in self._replica_sets if replicas.failure and not replicas.settled]
         return "; ".join(dict.fromkeys([*roles, *idle, *waiting, *models]))
+
+    def _console_failing(self) -> str:
+        """Why there is no console, though one is wanted; empty while there is one."""
+        return next((row.failing for row in self._role_rows() if row.id == _CONSOLE), "")
 
     def _failure(self) -> str | None:
         return next(

@@ -20,7 +20,7 @@ from standfast.core.services import NAMES
 from standfast.core.settings import Settings
 
 _log = structlog.get_logger()
-ROLES = ("profiles", "stream", "drills", "agent")
+ROLES = ("profiles", "stream", "drills", "agent", "console")
 _LOCK_S = 10.0
 
 
@@ -34,7 +34,7 @@ def run(
 
     Args:
         services: the services whose workers run here.
-        roles: which of `profiles`, `stream`, `drills` and `agent` run here.
+        roles: which of `profiles`, `stream`, `drills`, `agent` and `console` run here; `console` if it is enabled.
         embedded: start the embedded Kafka unless the settings name an existing one.
 
     Raises:

@@ -22,10 +22,10 @@ from drills.evidence import checker
 from drills.evidence.history import History
 from drills.evidence.load import Load
 from drills.evidence.recovery import Recoveries
+from drills.evidence.terms import rounded
 from drills.faults import fault_named
 from drills.faults.injector import Kind
 from drills.faults.running_system import RunningSystem
-from drills.running.judging import rounded
 from standfast.core.errors import ClusterError, UsageError
 from standfast.core.settings import Settings
 

@@ -41,7 +41,7 @@ from consumers.supervision.sizing import BETWEEN_LEAVES_S, Sizing
 from consumers.supervision.succession import Succession
 from standfast.core.backoff import Backoff
 from standfast.core.settings import Settings
-from standfast.core.status import WorkerStatus
+from standfast.core.status import TakeoverStatus, WorkerStatus
 
 _log = structlog.get_logger()
 # A worker keeps to `stop_within_s` by itself, for its last commit and for leaving the group; after this many times as
@@ -160,6 +160,10 @@ class ReplicaSet:
     def status(self) -> list[WorkerStatus]:
         """Every process and every vacant identity, workers first."""
         return rows(self.service, list(self.members), self._identities)
+
+    def takeovers(self) -> list[TakeoverStatus]:
+        """The last takeovers, the oldest first."""
+        return list(self._succession.takeovers)
 
     async def stop(self, within_s: float) -> None:
         """Has every worker finish its batch and end; kills those that are left after `within_s` seconds."""

@@ -7,6 +7,8 @@ joins under it without a rebalance: the other workers' partitions do not pause.
 from __future__ import annotations
 
 import asyncio
+import time
+from collections import deque
 from collections.abc import Callable
 
 import structlog
@@ -17,8 +19,10 @@ from consumers.supervision.member import Member
 from consumers.supervision.members import Members
 from consumers.supervision.orphans import Orphans
 from standfast.core import telemetry
+from standfast.core.status import TakeoverStatus
 
 _log = structlog.get_logger()
+_KEPT = 10  # takeovers in the status, which is written once a second
 
 
 class Succession:
@@ -43,6 +47,7 @@ class Succession:
         self._orphans = orphans
         self._suspected = suspected
         self._stopped = False
+        self.takeovers: deque[TakeoverStatus] = deque(maxlen=_KEPT)
 
     def stop(self) -> None:
         """From now on no standby takes over."""
@@ -71,8 +76,20 @@ class Succession:
                 member.take_over(identity, self._identities.occupy(identity))
 
     def serves(self, member: Member, partitions: dict[str, list[int]]) -> None:
-        """A worker serves these partitions; logs and counts how long a dead worker's identity was vacant."""
+        """A worker serves these partitions; logs, counts and keeps how long a dead worker's identity was vacant."""
         vacant_s = member.serve(partitions)
         if vacant_s is not None and self._identities.restarts(member.identity):
             telemetry.FAILOVER.labels(self._service).observe(vacant_s)
-            _log.info("identity taken over", worker=member.identity, pid=member.pid, after_ms=round(vacant_s * 1000, 1))
+            after_ms = round(vacant_s * 1000, 1)
+            _log.info("identity taken over", worker=member.identity, pid=member.pid, after_ms=after_ms)
+            self.takeovers.append(
+                TakeoverStatus(
+                    at=time.time_ns() // 1_000_000,
+                    service=self._service,
+                    worker=member.name,
+                    standby=member.slot,
+                    pid=member.pid,
+                    after_ms=after_ms,
+                    partitions=partitions,
+                )
+            )

@@ -118,14 +118,19 @@ class Outcomes:
     def _decoded(self, message: Consumed) -> Outcome | None:
         """The event in a record; None for a record that is no event. The first of those is logged."""
         try:
-            event, encoding = read(origin_of(message), self._codec, DrillEvent)
-            refuse_unusual(event)
+            return outcome_in(message, self._codec)
         except SchemaError as error:
             if not self._skipped:
                 _log.warning("not a drill event", topic=self._topic, offset=message.offset(), error=str(error))
             self._skipped += 1
             return None
-        return Outcome(bounded(event), encoding)
+
+
+def outcome_in(message: Consumed, codec: Codec) -> Outcome:
+    """The event in a record; raises SchemaError for a record that is no event of a drill."""
+    event, encoding = read(origin_of(message), codec, DrillEvent)
+    refuse_unusual(event)
+    return Outcome(bounded(event), encoding)
 
 
 def last_unfinished(outcomes: Collection[Outcome], is_wanted: Callable[[DrillEvent], bool]) -> Outcome | None:

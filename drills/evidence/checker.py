@@ -19,10 +19,10 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from drills.evidence.history import History, Request
+from drills.evidence.history import History, Request, Sighting
 from drills.evidence.latency import latency
 from drills.evidence.recovery import Recoveries
 from schemas.records import Latency
@@ -61,24 +61,42 @@ class Measured:
     deleted: int = 0
 
 
-def measure(history: History) -> Measured:
-    """Computes the figures of a history."""
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """Requests of a history that are only counted: acknowledged, answered once and well. Latencies in milliseconds."""
+
+    before: Sequence[float] = ()
+    during: Sequence[float] = ()
+    after: Sequence[float] = ()
+    compared: int = 0
+
+    @property
+    def requests(self) -> int:
+        """How many there are."""
+        return len(self.before) + len(self.during) + len(self.after)
+
+
+_NOBODY = Counted()
+
+
+def measure(history: History, counted: Counted = _NOBODY) -> Measured:
+    """Computes the figures of a history, and of requests beside it that are only counted."""
     requests = history.requests
     acked = sum(request.sent == "acked" for request in requests)
     recoveries = Recoveries(history)
     faults = history.faults
-    recovered_at = _latest(recoveries.recovered_at(fault) for fault in faults)
+    recovered = [recoveries.recovered_at(fault) for fault in faults]
     first_fault_at = min((fault.at for fault in faults), default=math.inf)
-    over_at = _over_at(history, recovered_at)
-    before, during, after = split(requests, first_fault_at, over_at)
+    over = over_at(history, recovered)
+    before, during, after = split(requests, first_fault_at, over)
     missing = [request for request in requests if request.sent == "acked" and not request.answers]
     deleted = sum(any(fault.has_deleted(request) for fault in faults) for request in missing)
     compared, wrong = wrong_answers(requests, first_fault_at)
     return Measured(
-        sent=len(requests),
-        acked=acked,
+        sent=len(requests) + counted.requests,
+        acked=acked + counted.requests,
         unacked=len(requests) - acked,
-        answered=sum(1 for request in requests if request.answers),
+        answered=sum(1 for request in requests if request.answers) + counted.requests,
         lost=len(missing) - deleted,
         duplicated=sum(max(0, len(request.answers) - max(1, len(request.copies))) for request in requests),
         unexpected=len(history.unexpected),
@@ -88,13 +106,13 @@ def measure(history: History) -> Measured:
         ),
         first_ms=_latest(recoveries.first_ms(fault) for fault in faults),
         rto_ms=_latest(recoveries.rto_ms(fault) for fault in faults),
-        recovered_at=recovered_at,
-        over_at=over_at,
+        recovered_at=_latest(recovered),
+        over_at=over,
         watched_ms=max(0.0, history.ended - max((fault.at for fault in faults), default=math.inf)) * 1000,
-        before=latency(before),
-        during=latency(during),
-        after=latency(after),
-        compared=compared,
+        before=latency(before, counted.before),
+        during=latency(during, counted.during),
+        after=latency(after, counted.after),
+        compared=compared + counted.compared,
         wrong=wrong,
         written_twice=sum(len(request.copies) > 1 for request in requests),
         deleted=deleted,
@@ -113,9 +131,7 @@ def _out_of_order_in_one(requests: Iterable[Request]) -> int:
     """The same for the requests of one partition, whose answers lie in any partitions."""
     by_answers: defaultdict[int, list[tuple[int, int]]] = defaultdict(list)
     for request in requests:
-        offsets = sorted(request.copies) or ([request.offset] if request.offset >= 0 else [])
-        answers = sorted(request.answers, key=lambda answer: (answer.at, answer.offset))
-        for offset, answer in zip(offsets, answers, strict=False):
+        for offset, answer in records_answered(request):
             by_answers[answer.partition].append((answer.offset, offset))
     count = 0
     for pairs in by_answers.values():
@@ -124,6 +140,12 @@ def _out_of_order_in_one(requests: Iterable[Request]) -> int:
             count += offset < furthest
             furthest = max(furthest, offset)
     return count
+
+
+def records_answered(request: Request) -> Iterable[tuple[int, Sighting]]:
+    """The offset of each record of a request, with the answer to it."""
+    offsets = sorted(request.copies) or ([request.offset] if request.offset >= 0 else [])
+    return zip(offsets, sorted(request.answers, key=lambda answer: (answer.at, answer.offset)), strict=False)
 
 
 def wrong_answers(requests: Iterable[Request], first_fault_at: float = math.inf) -> tuple[int, int]:
@@ -146,8 +168,12 @@ def _latest(times: Iterable[float | None]) -> float | None:
     return None if None in known else max((at for at in known if at is not None), default=None)
 
 
-def _over_at(history: History, recovered_at: float | None) -> float | None:
-    """When all was over: the recovery, or the end of the last fault that ended while requests were sent."""
+def over_at(history: History, recovered: Iterable[float | None]) -> float | None:
+    """When all was over: the last recovery, or the end of the last fault that ended while requests were sent.
+
+    None if a fault was not recovered from; `recovered`: when each was.
+    """
+    recovered_at = _latest(recovered)
     last_sent = max((request.invoked for request in history.requests), default=-math.inf)
     lifted = (fault.ended for fault in history.faults if fault.ended is not None and fault.ended < last_sent)
     return None if recovered_at is None else max([recovered_at, *lifted])

@@ -7,7 +7,7 @@ is `unknown`, never `passed`.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from drills.evidence.checker import Measured
@@ -29,10 +29,11 @@ class Objectives:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One statement with its figure and its objective."""
+    """One statement with its figure and its objective; `about`: of which figure, empty if of none of a history."""
 
     check: Check
     text: str
+    about: str = ""
 
     @property
     def line(self) -> str:
@@ -95,14 +96,14 @@ def worst(checks: Iterable[Check]) -> Check:
 def held_findings(measured: Measured, objectives: Objectives) -> list[Finding]:
     """One finding for each promise of the drill."""
     return [
-        _lost(measured),
-        _duplicated(measured, objectives),
-        _none_of(measured, measured.unexpected, "answers to requests that were never sent"),
-        _none_of(measured, measured.out_of_order, "answers out of the order of their requests"),
-        *_wrong(measured),
-        _statuses(measured, objectives.error_budget),
-        _rto(measured, objectives),
-        _p99(measured.after, "after the recovery", objectives.p99_ms),
+        replace(_lost(measured), about="lost"),
+        replace(_duplicated(measured, objectives), about="duplicated"),
+        _none_of(measured, measured.unexpected, "answers to requests that were never sent", "unexpected"),
+        _none_of(measured, measured.out_of_order, "answers out of the order of their requests", "out_of_order"),
+        *(replace(finding, about="wrong") for finding in _wrong(measured)),
+        replace(_statuses(measured, objectives.error_budget), about="not_ok"),
+        replace(_rto(measured, objectives), about="rto"),
+        replace(_p99(measured.after, "after the recovery", objectives.p99_ms), about="late"),
     ]
 
 
@@ -131,10 +132,11 @@ def _duplicated(measured: Measured, objectives: Objectives) -> Finding:
     return Finding(finding.check, f"{finding.text}; {written_twice}, and each copy is to be answered")
 
 
-def _none_of(measured: Measured, count: int, what: str) -> Finding:
+def _none_of(measured: Measured, count: int, what: str, about: str = "") -> Finding:
     if count:
-        return Finding("failed", f"{count} {what} (0 promised)")
-    return Finding("passed" if measured.answered else "unknown", f"0 {what}, of {measured.answered} answered requests")
+        return Finding("failed", f"{count} {what} (0 promised)", about)
+    check: Check = "passed" if measured.answered else "unknown"
+    return Finding(check, f"0 {what}, of {measured.answered} answered requests", about)
 
 
 def _wrong(measured: Measured) -> list[Finding]:

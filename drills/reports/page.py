@@ -1,105 +1,64 @@
-"""The report as one self-contained HTML page: no script, nothing loaded from elsewhere, light and dark.
+"""The report as one self-contained HTML page: no script, nothing loaded from elsewhere, light, dark and print.
 
-Jinja2 escapes all texts of events, since any client may write to the outcome stream.
+Jinja2 escapes all texts of events, since any client may write to the outcome stream. The page is drawn from what it has
+inside alone (`embedding`), with times in UTC, so the same evidence gives the same page on any machine.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+import base64
+import hashlib
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment
 
-from drills.evidence.history import History
-from drills.evidence.logbook import kept
-from drills.reports.charts import latency_bars, latency_chart, timeline
-from drills.reports.report import Story, clock, number
-from schemas.records import DrillEvent, Scalar
-
-_DETAILED = 20  # drills shown in detail, newest first; older ones only have a row in the table
-_TEMPLATES = Environment(
-    loader=FileSystemLoader(Path(__file__).with_name("templates")),
-    autoescape=True,
-    undefined=StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-    keep_trailing_newline=True,
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Figure:
-    """One figure of a drill. `check` is set for a figure that is a check itself."""
-
-    name: str
-    text: str
-    check: str = ""
+from drills.reports.drawing import stylesheet
+from drills.reports.drawing.page_parts import environment
+from drills.reports.drill_section import DrillSection
+from drills.reports.embedding import DETAILED, embedded, from_text, to_text
+from drills.reports.report import Story, number
+from drills.reports.sealing import UNSEALED, sealed
 
 
 def page(stories: Sequence[Story]) -> str:
-    """The page for these drills, the newest first."""
-    newest = list(reversed(stories))
-    return _TEMPLATES.get_template("page.html").render(summary=_summary(stories), newest=newest, detailed=_DETAILED)
+    """The page for these drills, the newest first, with what this machine has kept of them."""
+    return drawn_from(to_text(embedded(stories)))
+
+
+def drawn_from(evidence: str) -> str:
+    """The page with this evidence, a text of `embedding.to_text`, inside; raises Unreadable."""
+    inside = from_text(evidence)
+    stories = [drill.story for drill in inside.drills]
+    text = _templates().get_template("page.html").render(
+        summary=_summary(stories),
+        newest=list(reversed(stories)),
+        sections=[DrillSection(drill) for drill in reversed(inside.drills[-DETAILED:])],
+        standfast=inside.standfast,
+        evidence=evidence,
+        stylesheet=stylesheet(),
+        style_digest=base64.b64encode(hashlib.sha256(stylesheet().encode()).digest()).decode(),
+        unsealed=UNSEALED,
+    )  # fmt: skip
+    return sealed(text)
+
+
+def utc(at_ms: int) -> str:
+    """Date and time in UTC."""
+    return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
 def _summary(stories: Sequence[Story]) -> str:
     counts = {verdict: sum(1 for story in stories if story.verdict == verdict) for verdict in
               ("passed", "failed", "unknown", "aborted", "rejected", "running")}  # fmt: skip
     counted = ", ".join(f"{count} {verdict}" for verdict, count in counts.items() if count)
-    return f"{len(stories)} from {clock(stories[0].events[0].at)} to {clock(stories[-1].last.at)}: {counted}"
+    return f"{len(stories)} from {utc(stories[0].events[0].at)} to {utc(stories[-1].last.at)}: {counted}"
 
 
-def _target(story: Story) -> Sequence[tuple[str, Scalar]]:
-    """The target of the fault."""
-    target = story.last.target or next((event.target for event in story.events if event.target), None)
-    return list((target or {}).items())
-
-
-def _figures(last: DrillEvent) -> Iterator[Figure]:
-    for name, check in (("injected", last.injected), ("held", last.held), ("undone", last.undone)):
-        if check:
-            yield Figure(name, check, check)
-    if last.lost is not None:
-        yield Figure("RTO", f"{number(last.rto_ms)} ms" if last.rto_ms is not None else "none")
-        yield Figure("lost", number(last.lost))
-        yield Figure("doubled", number(last.duplicated))
-        yield Figure("out of order", number(last.out_of_order))
-        yield Figure("score", number(last.score))
-
-
-def _history(story: Story) -> History | None:
-    """Every request of the drill, if it ran on this machine."""
-    history = kept(story.drill_id)
-    return history if history and history.requests else None
-
-
-def _findings(last: DrillEvent) -> Iterator[tuple[str, str]]:
-    """Each finding as its check and its text."""
-    for line in last.findings or ():
-        check, _, text = line.partition(": ")
-        yield check, text or line
-
-
-def _settings(story: Story) -> Sequence[tuple[str, Scalar]]:
-    """The drill's parameters and its seed."""
-    params = next((event.params for event in story.events if event.params), None)
-    if not params:
-        return ()
-    seed = next((event.seed for event in story.events if event.seed is not None), None)
-    shown = {**params, "seed": seed} if seed is not None else params
-    return [(key, value) for key, value in shown.items() if value != ""]
-
-
-_TEMPLATES.filters.update(
-    clock=clock,
-    number=number,
-    target=_target,
-    figures=_figures,
-    findings=_findings,
-    settings=_settings,
-    history=_history,
-    timeline=timeline,
-    latency_chart=latency_chart,
-    latency_bars=latency_bars,
-)
+@cache
+def _templates() -> Environment:
+    templates = environment(Path(__file__).with_name("templates"))
+    templates.filters.update(utc=utc, number=number)
+    return templates

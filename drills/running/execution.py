@@ -16,16 +16,18 @@ from consumers.service import service
 from drills.control.events import event_of
 from drills.control.outcomes import TOPIC
 from drills.evidence.checker import measure
+from drills.evidence.circumstances import Moment, circumstances
 from drills.evidence.history import History
 from drills.evidence.hypothesis import Expectation
 from drills.evidence.load import Load
 from drills.evidence.logbook import keep
+from drills.evidence.terms import Terms, rounded
 from drills.evidence.verdict import Finding, together
 from drills.faults.injector import Injector
 from drills.running import intents
 from drills.running.choice import Statuses
 from drills.running.go_ahead import GoAhead
-from drills.running.judging import judged, rounded
+from drills.running.judging import judged
 from drills.running.method import Ticks, played
 from drills.running.plan import SETTLE_S, Plan, PlannedFault
 from drills.running.steadiness import refuse_if_unsteady
@@ -61,6 +63,9 @@ class Execution:
     ) -> None:
         self.plan = plan
         self._service = service(plan.service, settings)
+        self._settings = settings
+        self._statuses = statuses
+        self._began = Moment.now()
         self._emit = emit
         self._is_replaced = is_replaced
         self._stop = threading.Event()
@@ -293,9 +298,10 @@ class Execution:
 
     def _judge(self, undone: Finding) -> None:
         history = self._load.history()
-        self._keep(history)
-        injection = together(self._injections)
-        self._emit(judged(self.plan, self._shown_target(), injection, undone, history, self._load.broken))
+        plan, injected = self.plan, together(self._injections)
+        terms = Terms(plan.objectives, injected, undone, plan.hypothesis, self._load.broken)
+        self._keep(history, terms)
+        self._emit(judged(plan, self._shown_target(), terms, history))
 
     def _aborted(self, why: str) -> None:
         """Emits the final event of a drill that ends early; injected faults are undone first."""
@@ -330,9 +336,15 @@ class Execution:
                 merged[key] = value if merged.get(key) in {None, value} else f"{merged[key]},{value}"
         return merged or None
 
-    def _keep(self, history: History) -> None:
+    def _keep(self, history: History, terms: Terms) -> None:
+        models = {
+            worker.model
+            for host in self._statuses().values()
+            for worker in host.workers
+            if worker.service == self._service.name
+        }
         try:
-            keep(self.plan.drill_id, history)
+            keep(self.plan.drill_id, history, terms, circumstances(self._settings, models, self._began))
         except OSError as error:  # a full disk must not abort a drill that has its verdict
             _log.warning("the history of the drill could not be kept", drill_id=self.plan.drill_id, error=str(error))
 

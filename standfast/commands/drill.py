@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from standfast.commands import drill_reading, drill_safety, drill_schedules
+from standfast.commands import drill_reading, drill_report, drill_safety, drill_schedules
 from standfast.commands.options import AsJson, Config, finite, print_json, settings_from, stderr, stdout
 
 if TYPE_CHECKING:
     from drills.catalogue.drill import Drill
-    from drills.reports.report import Story
     from schemas.records import DrillCommand, Scalar
     from standfast.core.settings import Settings
 
@@ -175,44 +174,8 @@ def run(  # noqa: PLR0913, PLR0917 - one parameter per option
         raise typer.Exit(code)
 
 
-@app.command("report")
-def report(
-    drill_id: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="[DRILL_ID]", help="A drill, or a campaign and its drills; else all.", show_default=False
-        ),
-    ] = None,
-    html: Annotated[Path | None, typer.Option("--html", help="Write one self-contained page.")] = None,
-    as_json: AsJson = False,
-    config: Config = None,
-) -> None:
-    """What past drills found, read from the outcome stream.
-
-    Example: standfast drill report --html drills.html
-    """
-    from drills.reports.campaign_table import campaign_rows, campaign_table
-    from drills.reports.report import overview, verdict_table
-    from standfast.core.errors import DrillError
-
-    past = _stories(_located(config), drill_id)
-    if not past:
-        wanted = f"no drill {drill_id} is" if drill_id else "no drill is"
-        raise DrillError(f"{wanted} in the outcome stream; run one: standfast drill run worker-kill")
-    if html is not None:
-        _write_page(html, past)
-    elif as_json:
-        print_json([story.last for story in past])
-    elif drill_id is None:
-        stdout().print(overview(past), "", verdict_table(past[-1].last), sep="\n")
-    else:
-        for story in past:
-            if story.drill_id == drill_id:
-                stdout().print(verdict_table(story.last))
-        if members := [story for story in past if story.drill_id != drill_id]:
-            stdout().print("", campaign_table(campaign_rows(members)), sep="\n")
-
-
+app.command("report")(drill_report.report)
+app.command("verify")(drill_report.verify)
 app.command("watch")(drill_reading.watch)
 app.command("compare")(drill_reading.compare)
 app.command("import")(drill_reading.import_experiment)
@@ -224,17 +187,6 @@ def _abort_at_signals() -> None:
 
     for signum in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(signum, signal.default_int_handler)
-
-
-def _write_page(path: Path, past: list[Story]) -> None:
-    from drills.reports.page import page
-    from standfast.core.errors import DrillError
-
-    try:
-        path.write_text(page(past), encoding="utf-8")
-    except OSError as error:
-        raise DrillError(f"the report cannot be written to {path} ({error.strerror}); give another --html") from None
-    stderr().print(f"written: {path}")
 
 
 def _drill(name: str) -> Drill:
@@ -323,24 +275,6 @@ def _longest(command: DrillCommand, settings: Settings) -> float:
     above = (limits.approve_above_processes, limits.approve_above_share, limits.approve_above_hosts)
     may_wait = any(most is not None for most in above)
     return plan.duration_s + (limits.approve_within_s if may_wait else 0.0)
-
-
-def _stories(settings: Settings, drill_id: str | None) -> list[Story]:
-    """All drills; those of one id, and of the campaign of that id its drills after it."""
-    from drills.control.outcomes import Outcomes
-    from drills.reports.campaign_table import members_of
-    from drills.reports.report import stories
-    from schemas.codec import Codec
-
-    outcomes = Outcomes(settings, Codec(), "standfast-drill-report")
-    try:
-        events = [outcome.event for outcome in outcomes.from_the_start()]
-    finally:
-        outcomes.close()
-    past = stories(events)
-    if drill_id is None:
-        return past
-    return [story for story in past if story.drill_id == drill_id] + members_of(drill_id, past)
 
 
 def _located(config: Path | None) -> Settings:

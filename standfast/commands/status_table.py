@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 STOPPED = (
     '{"state":"stopped","bootstrap_servers":"","metrics_url":"","host":"","workers":[],"roles":[],"topics":[],'
-    '"services":[]}'
+    '"services":[],"takeovers":[],"console_url":""}'
 )
 _COLOURS = {
     "serving": "green",
@@ -44,7 +44,8 @@ def _headline(running: SystemStatus) -> str:
     from rich.markup import escape
 
     state = f"[bold]{running.state}[/]" + (f" ({escape(running.detail)})" if running.detail else "")
-    return f"{state}  Kafka {running.bootstrap_servers or '-'}  metrics {running.metrics_url or '-'}"
+    where = f"Kafka {running.bootstrap_servers or '-'}  metrics {running.metrics_url or '-'}"
+    return f"{state}  {where}" + (f"  console {running.console_url}" if running.console_url else "")
 
 
 def _coloured(state: str) -> str:

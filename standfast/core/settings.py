@@ -170,6 +170,18 @@ class MetricsSettings(Section):
     port: int = Field(9464, ge=0, le=65535, description="0: any free port")
 
 
+class ConsoleSettings(Section):
+    """The pages to watch the system and to start drills."""
+
+    enabled: bool = Field(True, description="`standfast up` serves it too, once all else works")
+    host: str = Field("127.0.0.1", description="the address to listen on; another than this machine's own needs TLS")
+    port: int = Field(9466, ge=0, le=65535, description="0: any free port")
+    view_only: bool = Field(False, description="nothing can be started or stopped from its pages")
+    names: tuple[str, ...] = Field((), description="the names, with the port, by which browsers may call it besides")
+    certificate: str = Field("", description="file of the TLS certificate, with those that vouch for it; empty: no TLS")
+    key: str = Field("", description="file of the certificate's private key")
+
+
 class LogSettings(Section):
     """What is logged to stderr."""
 
@@ -196,6 +208,7 @@ class Settings(_Services):
     stream: StreamSettings = StreamSettings()
     drills: DrillSettings = DrillSettings()
     metrics: MetricsSettings = MetricsSettings()
+    console: ConsoleSettings = ConsoleSettings()
     log: LogSettings = LogSettings()
     schema_registry_url: SecretStr | None = None
 

@@ -78,12 +78,29 @@ class ServiceStatus(msgspec.Struct, frozen=True, kw_only=True):
     reason: str = ""
 
 
+class TakeoverStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """A worker's identity that was vacant and is served again, by the process `pid`, which was the standby `standby`.
+
+    `at` is epoch milliseconds, `after_ms` how long it was vacant. `partitions` are those of the new process.
+    """
+
+    at: int
+    service: str
+    worker: str
+    standby: str
+    pid: int
+    after_ms: float
+    partitions: dict[str, list[int]] = {}
+
+
 class SystemStatus(msgspec.Struct, frozen=True, kw_only=True):
     """The whole system at one moment; `at` is epoch milliseconds.
 
     `degraded`: it was ready, and now something fails, hangs or keeps ending; `detail` says what.
     `supervisor_started` is the pid's `started_at`, since a pid alone may be reused by another process.
     `host`: the `host_key` of the supervisor, as several may share the topic `status`.
+    `takeovers`: the last ones since the supervisor started, each service's oldest first. `console_url`: empty while
+    there is no console.
     """
 
     state: State
@@ -98,6 +115,8 @@ class SystemStatus(msgspec.Struct, frozen=True, kw_only=True):
     topics: list[str] = []
     services: list[ServiceStatus] = []
     detail: str = ""
+    takeovers: list[TakeoverStatus] = []
+    console_url: str = ""
 
 
 def status_file() -> Path:

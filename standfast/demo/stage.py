@@ -65,7 +65,8 @@ def _own_environment() -> Iterator[None]:
             if name.startswith(_FOREIGN):
                 del os.environ[name]
         os.environ.update(launching.environment())
-        os.environ.update({"STANDFAST_HOME": str(folder), "STANDFAST_METRICS__PORT": "0"})
+        os.environ.update({"STANDFAST_HOME": str(folder)})
+        os.environ.update({"STANDFAST_METRICS__PORT": "0", "STANDFAST_CONSOLE__PORT": "0"})
         os.chdir(folder)
         yield
     finally:

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from rich.console import Console
 from rich.rule import Rule
 
+from console.keys import link
 from standfast.caller import Caller
+from standfast.core import status
 from standfast.core.processes.locating import located
 from standfast.core.settings import load
 from standfast.demo import asking, killing
@@ -52,11 +54,22 @@ def run_chapters(console: Console) -> list[Promise]:
                 lambda: killing.a_worker_dies(settings, console),
             ),
         )
+        told = False
         for number, chapter in enumerate(chapters, 2):
             heading(console, f"{number}. {chapter.title}")
             console.print(chapter.words)
+            told = told or _tell_where_to_watch(console)
             promises += promises_of(chapter.title, chapter.step, console)
     return promises
+
+
+def _tell_where_to_watch(console: Console) -> bool:
+    """Prints the link of the console, which is started last; False if it is not there yet."""
+    running = status.read()
+    if running is None or not running.console_url:
+        return False
+    console.print(f"To watch it in a browser: {link(running.console_url)}", style="dim", markup=False, soft_wrap=True)
+    return True
 
 
 def heading(console: Console, text: str) -> None:

@@ -47,6 +47,7 @@ class Checkout:
             **given,
             "STANDFAST_HOME": str(folder / "state"),
             "STANDFAST_METRICS__PORT": "0",
+            "STANDFAST_CONSOLE__PORT": "0",
             "OMP_NUM_THREADS": "1",
         }
 

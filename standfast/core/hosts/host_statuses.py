@@ -1,55 +1,26 @@
-"""Reads each host's status from the topic `status`, and tells which hosts are gone.
-
-Each supervisor writes a record once a second. A host's silence is measured by the reader's own clock, from the moment
-the reader read the host's last record. Only for records older than the reader is the record's timestamp used, and only
-if it lies within the last 5 s: clocks differ, so a host whose record is older, or from the future, counts as gone until
-its next record, which takes a second.
-"""
+"""Reads each host's status from the topic `status`, and tells which hosts are gone (`hosts_heard` says when)."""
 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from types import TracebackType
 from typing import cast
 
-import msgspec
-import structlog
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
 
 from standfast.core import clients
 from standfast.core.consumed import Consumed
+from standfast.core.hosts.hosts_heard import GONE_S, HostSeen, HostsHeard
 from standfast.core.kafka_errors import error_of
 from standfast.core.settings import Settings
-from standfast.core.status import TOPIC, SystemStatus
+from standfast.core.status import TOPIC
 
-GONE_S = 5.0
-_AHEAD_S = 1.0  # how far in the future a record's timestamp may lie: clocks differ
+__all__ = ["GONE_S", "HostSeen", "HostStatuses"]
 _SPEAKS_WITHIN_S = 2.5  # a living host writes a record within this time, twice at least
 _QUIET_S = 1.2  # without a record for longer than a host's 1 s, Kafka is asked whether it answers
 _ASK_S = 0.5
 _ANSWER_S = 1.0
-_AWAY_S = 2.5  # above _QUIET_S and _ANSWER_S together: with no answer for longer, Kafka was away
 _READ_AT_ONCE = 500
-_log = structlog.get_logger()
-
-
-class HostSeen(msgspec.Struct, frozen=True, kw_only=True):
-    """One host's last status.
-
-    `silent_s` counts only time in which Kafka answered. `gone`: silent for 5 s, or its only record is of unknown age.
-    """
-
-    host: str
-    silent_s: float
-    gone: bool
-    status: SystemStatus
-
-
-@dataclass(slots=True)
-class _Heard:
-    status: SystemStatus
-    at: float  # monotonic seconds
 
 
 class HostStatuses:
@@ -60,21 +31,20 @@ class HostStatuses:
         self._consumer = Consumer({**clients.follower(settings, "standfast-hosts"), "enable.partition.eof": True})
         self._ends: dict[int, int] = {}  # each partition's end offset when the reader began
         self._behind: set[int] = set()  # partitions not yet read to their end
-        self._hosts: dict[str, _Heard] = {}
-        self._doubted: set[str] = set()  # hosts whose only record is of unknown age
+        self._heard = HostsHeard()
         self._caught_up_at: float | None = None
-        self._heard_at = self._abreast_at = self._ask_at = time.monotonic()
+        self._heard_at = self._ask_at = time.monotonic()
         self.problem = f"{self._topic} has not been read yet"
 
     def hosts(self) -> list[HostSeen]:
         """Every host with a record, by name. While Kafka does not answer (see `problem`), no host becomes gone."""
-        return [self._seen(host, heard) for host, heard in sorted(self._hosts.items())]
+        return self._heard.hosts()
 
     def is_settled(self) -> bool:
         """Whether all records were read, and every host in doubt has had time for another one."""
         if self._caught_up_at is None:
             return False
-        return not self._doubted or time.monotonic() - self._caught_up_at > _SPEAKS_WITHIN_S
+        return not self._heard.doubts or time.monotonic() - self._caught_up_at > _SPEAKS_WITHIN_S
 
     def settle(self, within_s: float) -> None:
         """Reads until it is known of every host whether it is gone, or `within_s` seconds are over.
@@ -129,6 +99,7 @@ class HostStatuses:
             return False
         self._consumer.assign(partitions)
         self._ends, self._behind = ends, set(ends)
+        self._heard.begin(ends)
         return True
 
     def _end(self, partition: TopicPartition) -> int:
@@ -141,48 +112,12 @@ class HostStatuses:
     def _take(self, message: Consumed) -> None:
         if _is_end(message):
             self._behind.discard(message.partition())
-        if message.error() is not None:
-            return
-        host = (message.key() or b"").decode("utf-8", "replace")
-        value = message.value()
-        if value is None:
-            self._hosts.pop(host, None)
-            self._doubted.discard(host)
-            return
-        try:
-            status = msgspec.json.decode(value, type=SystemStatus)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            _log.warning("a host's status cannot be read", host=host[:100], error=str(error)[:300])
-            return
-        self._hear(host, status, self._written_at(message))
-
-    def _hear(self, host: str, status: SystemStatus, at: float | None) -> None:
-        self._doubted.discard(host)
-        if at is None:
-            self._doubted.add(host)
-        self._hosts[host] = _Heard(status, time.monotonic() - GONE_S if at is None else at)
-
-    def _written_at(self, message: Consumed) -> float | None:
-        """When the record was written, in the reader's monotonic seconds; None if that is not known."""
-        now = time.monotonic()
-        if message.offset() >= self._ends.get(message.partition(), 0):
-            return now
-        age = time.time() - message.timestamp()[1] / 1000
-        return now - max(age, 0.0) if -_AHEAD_S <= age < GONE_S else None
-
-    def _seen(self, host: str, heard: _Heard) -> HostSeen:
-        silent = max(0.0, self._abreast_at - heard.at)
-        gone = host in self._doubted or silent >= GONE_S
-        return HostSeen(host=host, silent_s=round(silent, 3), gone=gone, status=heard.status)
+        if message.error() is None:
+            self._heard.take(message)
 
     def _is_abreast(self) -> None:
-        """Notes that Kafka answered and all records so far are read; its own silence is not counted as the hosts'."""
-        now = time.monotonic()
-        if now - self._abreast_at > _AWAY_S:
-            for heard in self._hosts.values():
-                if self._abreast_at - heard.at < GONE_S:
-                    heard.at = now
-        self._abreast_at, self.problem = now, ""
+        self._heard.is_abreast()
+        self.problem = ""
 
     def _check_silence(self) -> None:
         """Asks Kafka for the end offsets if no record came for 1.2 s: are all hosts gone, or is Kafka?"""

@@ -20,9 +20,9 @@ _log = structlog.get_logger()
 _MOST_CHARS = 500
 
 
-def begun() -> None:
-    """Tells the supervisor that the role does its work now."""
-    _say("begun", "")
+def begun(where: str = "") -> None:
+    """Tells the supervisor that the role does its work now, and at which address, if it has one."""
+    _say("begun", where)
 
 
 def beat() -> None:
@@ -43,6 +43,14 @@ def ends(reason: str) -> None:
 def has_begun(slot: str) -> bool:
     """Whether the slot's process called `begun`."""
     return _file(slot, "begun").exists()
+
+
+def address_of(slot: str) -> str:
+    """The address that the slot's process gave to `begun`; empty if it gave none."""
+    try:
+        return _file(slot, "begun").read_text(errors="replace")
+    except OSError:
+        return ""
 
 
 def last_words(slot: str) -> str:

@@ -37,6 +37,8 @@ class Toys:
             "STANDFAST_KAFKA__TOPIC_PREFIX": prefix,
             "STANDFAST_KAFKA__PARTITIONS": str(PARTITIONS),
             "STANDFAST_METRICS__PORT": "0",
+            "STANDFAST_CONSOLE__ENABLED": "false",
+            "STANDFAST_CONSOLE__PORT": "0",
             "STANDFAST_SEARCH__CACHE": "0",  # every query reaches the toy model, which may have to die of it
             "STANDFAST_LOG__FORMAT": "json",
             **more,

@@ -235,6 +235,10 @@ _OTHER: dict[str, object] = {
     "drills.signatures": True,
     "drills.keys": "/keys",
     "metrics.host": "::1",
+    "console.host": "::1",
+    "console.names": ("console.example.org",),
+    "console.certificate": "/tls/chain.pem",
+    "console.key": "/tls/key.pem",
     "log.level": "debug",
     "log.format": "json",
     "search.encoder": "intfloat/multilingual-e5-small",
@@ -246,10 +250,14 @@ _OTHER: dict[str, object] = {
 }
 
 
+def _changed(key: str, value: object) -> object:
+    return not value if isinstance(value, bool) else _OTHER[key] if key in _OTHER else value + 1  # type: ignore[operator]
+
+
 def test_a_child_process_loads_every_key_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
     sections = {name: section for name, section in Settings() if isinstance(section, Section)}
     changed = {
-        name: section.model_copy(update={key: _OTHER.get(f"{name}.{key}") or value + 1 for key, value in section})
+        name: section.model_copy(update={key: _changed(f"{name}.{key}", value) for key, value in section})
         for name, section in sections.items()
     }
     given = Settings().model_copy(update={**changed, "schema_registry_url": SecretStr("http://registry:8081")})

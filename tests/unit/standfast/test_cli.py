@@ -153,7 +153,7 @@ def test_status_of_nothing_is_json_too(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert json.loads(done.stdout) == {
         "state": "stopped", "bootstrap_servers": "", "metrics_url": "", "host": "", "workers": [], "roles": [],
-        "topics": [], "services": [],
+        "topics": [], "services": [], "takeovers": [], "console_url": "",
     }  # fmt: skip
 
 

@@ -1,0 +1,114 @@
+"""What a report has inside so that it can be checked: events, histories, terms; packed, gzipped, in base64.
+
+The page is drawn from nothing else, so whoever has a page can draw it again and compare.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import gzip
+import zlib
+from collections.abc import Sequence
+from importlib.metadata import version
+
+import msgspec
+import numpy as np
+from msgspec import Struct
+
+from drills.evidence.circumstances import Circumstances
+from drills.evidence.columns import columns
+from drills.evidence.history import History
+from drills.evidence.logbook import KeptDrill, kept
+from drills.evidence.ordinary import Ordinary, shortened
+from drills.evidence.packed_history import PackedHistory, pack, unpack
+from drills.evidence.terms import Terms
+from drills.reports.drawing import thinned
+from drills.reports.pictured import Pictured, pictured
+from drills.reports.report import Story
+from schemas.records import DrillEvent
+from standfast.core.errors import Unreadable
+
+MOST_WHOLE = 80_000  # requests of all drills of a page, about 10 bytes each; longer histories are shortened
+DRAWN = 4_000  # requests of a latency chart
+DETAILED = 20  # drills shown in detail, newest first; older ones only have a row in the table
+_LARGEST = 200 * 2**20  # bytes, unpacked; nobody is to fill a memory with a small file
+
+
+class EmbeddedDrill(Struct, frozen=True, omit_defaults=True):
+    """One drill. `ordinary` and `pictured` are there if the history was shortened, and say what was left out of it."""
+
+    events: list[DrillEvent]
+    history: PackedHistory | None = None
+    ordinary: Ordinary | None = None
+    pictured: Pictured | None = None
+    terms: Terms | None = None
+    circumstances: Circumstances | None = None
+
+    @property
+    def story(self) -> Story:
+        """Its events."""
+        return Story(self.events[0].drill_id, tuple(self.events))
+
+
+class Embedded(Struct, frozen=True):
+    """All drills of a page, the oldest first; `standfast`: the version that wrote it."""
+
+    standfast: str
+    drills: list[EmbeddedDrill]
+
+
+def embedded(stories: Sequence[Story]) -> Embedded:
+    """These drills, with what this machine has kept of the newest twenty."""
+    first_detailed = len(stories) - DETAILED
+    with_history = [kept(story.drill_id) if number >= first_detailed else None for number, story in enumerate(stories)]
+    most = MOST_WHOLE // max(1, sum(history is not None for history in with_history))
+    drills = [_drill(story, history, most) for story, history in zip(stories, with_history, strict=True)]
+    return Embedded(version("standfast"), drills)
+
+
+def embedded_drill(events: Sequence[DrillEvent], history: KeptDrill, most: int = MOST_WHOLE) -> EmbeddedDrill:
+    """One drill with its history, whole if it has at most so many requests."""
+    bare = History(history.requests, history.unexpected, history.faults, history.ended)
+    known = EmbeddedDrill(list(events), terms=history.terms, circumstances=history.circumstances)
+    if len(bare.requests) <= most:
+        return msgspec.structs.replace(known, history=pack(bare))
+    seen = columns(bare)
+    answered = np.flatnonzero(seen.is_answered)
+    chosen = answered[thinned(seen.due[answered], seen.latency_us[answered], DRAWN)]
+    short, ordinary = shortened(bare, chosen)
+    struck = min((fault.at for fault in bare.faults), default=float("inf"))
+    return msgspec.structs.replace(known, history=pack(short), ordinary=ordinary, pictured=pictured(seen, struck))
+
+
+def to_text(inside: Embedded) -> str:
+    """The same as one line of base64."""
+    packed = gzip.compress(msgspec.msgpack.encode(inside), compresslevel=9, mtime=0)
+    return base64.b64encode(packed).decode()
+
+
+def from_text(text: str) -> Embedded:
+    """What `to_text` made the text from; raises Unreadable."""
+    try:
+        packed = base64.b64decode(text, validate=True)
+        unzip = zlib.decompressobj(wbits=31)
+        data = unzip.decompress(packed, _LARGEST)
+        if not unzip.eof or unzip.unused_data:
+            raise Unreadable("the report's evidence is cut off, or larger than any that we write")
+        return msgspec.msgpack.decode(data, type=Embedded)
+    except (binascii.Error, ValueError, zlib.error, msgspec.MsgspecError) as error:
+        raise Unreadable(f"the report's evidence cannot be read: {error}") from None
+
+
+def history_of(drill: EmbeddedDrill) -> History | None:
+    """The history inside, without what is only counted; None if there is none. Raises Unreadable."""
+    try:
+        return None if drill.history is None else unpack(drill.history)
+    except ValueError as error:
+        raise Unreadable(str(error)) from None
+
+
+def _drill(story: Story, history: KeptDrill | None, most: int) -> EmbeddedDrill:
+    if history is None or not history.requests:
+        return EmbeddedDrill(list(story.events))
+    return embedded_drill(story.events, history, most)
