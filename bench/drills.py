@@ -5,15 +5,14 @@ On the running system, which must be whole; nothing but workers is struck, each 
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from confluent_kafka import Producer
 
+from bench import processes
 from bench.figures import quantile
 from drills.control.events import FINAL, now_ms
 from drills.control.outcomes import Outcomes
@@ -32,7 +31,6 @@ _COMMANDS = 50
 _STRIKES = 5
 _WITHIN_S = 120.0
 _QUICK: dict[str, Scalar] = {"before_s": 1.0, "after_s": 1.0, "rate": 20.0, "p99_ms": 30_000.0, "rto_ms": 30_000.0}
-_TICKS = os.sysconf("SC_CLK_TCK")
 
 
 def main() -> None:
@@ -59,23 +57,12 @@ def _print_idle() -> None:
     roles = {row.id: row.pid for row in running.roles if row.id in {"drills", "agent"}} if running else {}
     if len(roles) < 2:
         raise ClusterError("no system with a drill runner and a fault agent runs here; start one: standfast up")
-    before = sum(map(_processor_s, roles.values()))
+    before = processes.cpu_seconds(roles.values())
     time.sleep(_IDLE_S)
-    share = (sum(map(_processor_s, roles.values())) - before) / _IDLE_S
-    memory = {name: _own_mb(pid) for name, pid in roles.items()}
+    share = (processes.cpu_seconds(roles.values()) - before) / _IDLE_S
+    memory = {name: processes.memory_mb([pid]) for name, pid in roles.items()}
     told = ", ".join(f"{name} {mb:.0f} MB" for name, mb in memory.items())
     sys.stdout.write(f"idle: {share:.2%} of a core, {sum(memory.values()):.0f} MB ({told}; 0.5 %, 60 MB)\n")
-
-
-def _processor_s(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / _TICKS
-
-
-def _own_mb(pid: int) -> float:
-    """The proportional set size: what is shared with other processes counts in part."""
-    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("Pss:")) / 1024
 
 
 def _accepted_after(settings: Settings, producer: Producer, number: int) -> float:

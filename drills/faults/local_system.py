@@ -16,6 +16,7 @@ from drills.running.targets import read_status
 from standfast.core.errors import ClusterError, DrillRejected
 from standfast.core.home import folder
 from standfast.core.processes.launching import STARTER_VARIABLE
+from standfast.core.processes.proc_stat import proc_stat
 from standfast.core.status import SystemStatus, lock_file
 
 _ENDS_S = 5.0  # for the supervisor, after SIGKILL
@@ -132,5 +133,5 @@ def ancestors() -> frozenset[int]:
     found, pid = [], os.getpid()
     while pid:
         found.append(pid)
-        pid = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+        pid = proc_stat(pid).parent
     return frozenset(found)

@@ -11,6 +11,7 @@ from signal import SIGKILL
 
 from drills.faults.process_handle import ProcessHandle
 from standfast.core.errors import DrillRejected
+from standfast.core.processes.proc_stat import proc_stat
 
 # Their parent holds the other end of their stdin; the kernel closes it however the parent ends. A signal at the
 # parent's death would come at the end of the *thread* that started them, and a drill's thread may end before it.
@@ -21,7 +22,6 @@ def ends():
     os._exit(0)
 threading.Thread(target=ends, daemon=True).start()
 """
-_USER, _SYSTEM = 11, 12  # fields 14 and 15 of /proc/<pid>/stat, counted after the name
 _TICKS = os.sysconf("SC_CLK_TCK")
 _REAPED_WITHIN_S = 2.0
 
@@ -69,7 +69,6 @@ class MarkedChildren:
 
 def _processor_s(pid: int) -> float:
     try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return proc_stat(pid).ticks / _TICKS
     except OSError:
         return 0.0
-    return (int(fields[_USER]) + int(fields[_SYSTEM])) / _TICKS

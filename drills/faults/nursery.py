@@ -11,9 +11,9 @@ from drills.faults.injector import Kind, Target
 from drills.faults.one_process import OneProcessFault
 from drills.running.targets import ready_standbys
 from standfast.core.errors import ClusterError, DrillRejected
+from standfast.core.processes.proc_stat import proc_stat
 
 _NAME = 15  # the longest name of a process
-_PARENT = 1  # field 4 of /proc/<pid>/stat, counted after the name
 
 
 class KillNursery(OneProcessFault):
@@ -65,8 +65,9 @@ def nurseries(supervisor: int, service: str) -> Iterator[int]:
     """
     for folder in Path("/proc").glob("[0-9]*"):
         try:
-            parent = int((folder / "stat").read_text().rpartition(")")[2].split()[_PARENT])
-            if parent != supervisor or (folder / "comm").read_text().startswith(f"{service}-"[:_NAME]):
+            if proc_stat(int(folder.name)).parent != supervisor or (folder / "comm").read_text().startswith(
+                f"{service}-"[:_NAME]
+            ):
                 continue
             words = (folder / "cmdline").read_bytes().split(b"\0")
         except (OSError, ValueError):  # it has just ended

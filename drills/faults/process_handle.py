@@ -9,12 +9,10 @@ import os
 import select
 import signal
 from collections.abc import Iterable
-from pathlib import Path
 
 from drills.faults.injector import Process
 from standfast.core.errors import DrillRejected
-
-_STATE, _START_TIME = 0, 19  # fields 3 and 22 of /proc/<pid>/stat, counted after the name, which may contain spaces
+from standfast.core.processes.proc_stat import proc_stat
 
 
 class ProcessHandle:
@@ -52,7 +50,7 @@ class ProcessHandle:
     def is_stopped(self) -> bool:
         """Whether it exists and is stopped, as after SIGSTOP."""
         try:
-            return not self.dead_within(0) and _stat(self.process.pid)[_STATE] == "T"
+            return not self.dead_within(0) and proc_stat(self.process.pid).state == "T"
         except (FileNotFoundError, ProcessLookupError):
             return False
 
@@ -78,11 +76,7 @@ def still_held(processes: Iterable[Process]) -> list[ProcessHandle]:
 
 def start_time(pid: int) -> int:
     """When the process started, in clock ticks since boot; raises FileNotFoundError."""
-    return int(_stat(pid)[_START_TIME])
-
-
-def _stat(pid: int) -> list[str]:
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return proc_stat(pid).started
 
 
 def _missing(name: str, pid: int) -> DrillRejected:

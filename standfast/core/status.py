@@ -15,6 +15,7 @@ import msgspec
 
 from standfast.core.home import folder
 from standfast.core.keeping import write_whole
+from standfast.core.processes.proc_stat import proc_stat
 
 TOPIC = "status"
 State = Literal["starting", "ready", "degraded", "stopping"]
@@ -164,10 +165,9 @@ def started_at(pid: int) -> int:
     Pid and start time together identify one process: pids are reused.
     """
     try:
-        line = Path(f"/proc/{pid}/stat").read_text(errors="replace")
+        return proc_stat(pid).started
     except OSError:
         return 0
-    return int(line.rpartition(")")[2].split()[19])
 
 
 def write(status: SystemStatus) -> None:

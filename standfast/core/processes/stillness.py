@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
+from standfast.core.processes.proc_stat import proc_stat
 from standfast.core.processes.pulse import Pulse
 
 _STOPPED_S = 2.0  # a process that is stopped and soon continued (SIGSTOP, SIGCONT) is not killed
@@ -16,10 +15,9 @@ _START_S = 600.0  # until the first step: a slow disk may take long to read the 
 def state_of(pid: int) -> str:
     """The state of the process as `ps` shows it (R, S, T, Z, …); "" if there is no such process."""
     try:
-        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+        return proc_stat(pid).state
     except OSError:
         return ""
-    return stat.rpartition(")")[2].split()[0]
 
 
 def is_stopped(pid: int) -> bool:
