@@ -108,7 +108,9 @@ def test_a_wrong_value_is_named_and_the_form_keeps_what_was_filled_in(query: str
 
 def test_the_positions_are_the_id_of_an_event_and_a_restarted_console_waits_until_it_is_as_far() -> None:
     assert known(status(), status(), event("accepted")).snapshot("").positions == "drills.results/0=3 status/0=2"
-    assert reached("status/0=5", "status/0=5 drills.results/0=9"), "a partition that is gone holds up nobody"
+    assert not reached("", "status/0=5"), "a console that has just begun knows nothing"
+    assert not reached("status/0=5", "status/0=5 drills.results/0=9")
+    assert reached("drills.results/0=9 status/0=7", "status/0=5 drills.results/0=9")
     assert not reached("drills.results/0=8 status/0=5", "status/0=5 drills.results/0=9")
     assert reached("status/0=5", "nonsense status/0=-1 status/0=x"), "an id that we did not write"
 
