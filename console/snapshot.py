@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from drills.control.events import FINAL
 from drills.reports.report import Story
 from standfast.core.hosts.hosts_heard import HostSeen
+from standfast.core.services import NAMES
 from standfast.core.status import ServiceStatus, TakeoverStatus, WorkerStatus
 
 
@@ -61,12 +62,13 @@ class Snapshot:
         return sorted(rows, key=lambda pair: (pair[1].role, pair[1].id))
 
     def services(self) -> dict[str, list[ServiceStatus]]:
-        """Each service, with what every host says of it."""
+        """Each service, in the order of lists, with what every host says of it."""
         found: dict[str, list[ServiceStatus]] = {}
         for host in self.living:
             for service in host.status.services:
                 found.setdefault(service.name, []).append(service)
-        return dict(sorted(found.items()))
+        order = {name: rank for rank, name in enumerate(NAMES)}
+        return dict(sorted(found.items(), key=lambda pair: (order.get(pair[0], len(order)), pair[0])))
 
     def drill(self, drill_id: str) -> Story | None:
         """The last drill of that id."""
