@@ -14,6 +14,8 @@ import os
 import signal
 import socket
 import sys
+from collections.abc import Mapping
+from typing import Any
 
 import msgspec
 
@@ -68,10 +70,10 @@ def main(channel_descriptor: str, parent: str) -> int:
     return 0
 
 
-def _start(channel: socket.socket, order: StartRole, interrupts: dict[signal.Signals, object]) -> None:
+def _start(channel: socket.socket, order: StartRole, interrupts: Mapping[signal.Signals, Any]) -> None:
     def child() -> int:
         for number, handler in interrupts.items():
-            signal.signal(number, handler)  # type: ignore[arg-type] - as getsignal gave it
+            signal.signal(number, handler)
         return _run(channel, order)
 
     try:

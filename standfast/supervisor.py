@@ -27,7 +27,6 @@ from standfast.core.errors import ClusterError, ModelError
 from standfast.core.home import folder
 from standfast.core.hosts.host_key import host_key
 from standfast.core.network import routes
-from standfast.core.processes import role_word
 from standfast.core.processes.adopted import Zombies
 from standfast.core.processes.launching import STARTER_VARIABLE
 from standfast.core.processes.lifeline import stopping_signals
@@ -37,27 +36,15 @@ from standfast.core.status import RoleStatus, SystemStatus
 from standfast.kafka.cluster import Cluster
 from standfast.malloc_settings import one_arena
 from standfast.proxy.registry import registry_behind_proxy
-from standfast.role import Role
-from standfast.role_launcher import RoleLauncher
+from standfast.roles import CONSOLE, Roles
 from standfast.status_topic import StatusTopic
 
 _log = structlog.get_logger()
 _STATUS_S = 1.0  # between two records on the topic `status`; a host silent for 5 s counts as gone
 _KAFKA_S = 60.0  # for the start of the embedded Kafka
 _BROKERS_S = 0.05  # between two looks at the brokers
-_IMPORTED_S = 10.0  # for the roles' nursery; without it they are started all the same
-_ROLE_STOP_S = 8.0  # from a role's SIGTERM to SIGKILL
 _LEAVES_WITHIN_S = 2.0  # for deleting this host's record, without which the host counts as gone after 5 s
 _COUNTED = (("active", "serving"), ("active", "starting"), ("active", "backing_off"), ("standby", "ready"))
-_MODULES = {
-    "profiles": "consumers.profiles",
-    "stream": "streams",
-    "drills": "drills",
-    "agent": "drills.agent",
-    "console": "console",
-}
-_CONSOLE = "console"
-_CONSOLE_WAITS_S = 60.0  # for a system that is ready, at most: people want to look at one that is not, too
 
 
 class Supervisor:
@@ -75,12 +62,10 @@ class Supervisor:
         )
         self._settings = settings
         self._services = services
-        self._role_names = role_names
         self._replica_sets: list[ReplicaSet] = []
         self._scalers: list[Scaler] = []
-        self._roles: list[Role] = []
-        self._launcher = RoleLauncher()
-        self._network: Role | None = None
+        wanted = role_names if settings.console.enabled else [name for name in role_names if name != CONSOLE]
+        self._roles = Roles(wanted, self._changed)
         self._state: status.State = "starting"
         self._detail = "starting"
         self._starter = int(os.environ.pop(STARTER_VARIABLE, "0"))
@@ -91,8 +76,6 @@ class Supervisor:
         self._topic: StatusTopic | None = None
         self._brokers: BrokerWatch | None = None
         self._troubles: dict[str, str] = {}
-        self._console_started = False
-        self._console_by = time.monotonic() + _CONSOLE_WAITS_S
         self._zombies = Zombies()
         self._stop = asyncio.Event()
 
@@ -136,30 +119,16 @@ class Supervisor:
             replicas = ReplicaSet(service(name, self._settings), self._settings, self._changed, environment)
             self._replica_sets.append(replicas)
             replicas.start(registry.active(name))
-        self._launcher.begin()
+        self._roles.begin()
         await self._wait_for_kafka()
         for replicas in self._replica_sets:
             replicas.serve(self._partitions[replicas.service.requests])
             self._scalers.append(self._scaler(replicas))
-        await self._launcher.ready(_IMPORTED_S)
-        for name in self._role_names:
-            if name != _CONSOLE:
-                self._start_role(name)
-
-    def _start_role(self, name: str) -> None:
-        environment = settings_module.environment(self._settings)
-        role = Role(name, _MODULES[name], environment, self._changed, self._launcher.start)
-        self._roles.append(role)
-        role.start()
+        await self._roles.start(environment)
 
     def _start_console(self) -> None:
-        """Starts the console once all else works: on two cores its imports would delay the workers."""
-        wanted = _CONSOLE in self._role_names and self._settings.console.enabled
-        if self._console_started or not wanted:
-            return
-        if (self._state == "ready" and self._has_begun()) or time.monotonic() > self._console_by:
-            self._console_started = True
-            self._start_role(_CONSOLE)
+        all_else_works = self._state == "ready" and self._has_begun()
+        self._roles.start_console(settings_module.environment(self._settings), all_else_works=all_else_works)
 
     def _scaler(self, replicas: ReplicaSet) -> Scaler:
         section = self._settings.service(replicas.service.name)
@@ -186,8 +155,7 @@ class Supervisor:
             return
         self._settings, registry_route = registry_behind_proxy(self._settings)
         routes.keep([*cluster.routes, *registry_route])
-        self._network = Role("network", "standfast.proxy", settings_module.environment(self._settings), self._changed)
-        self._network.start()
+        self._roles.start_network(settings_module.environment(self._settings))
 
     async def _train_missing(self) -> None:
         """Trains models that have no active version, in a child process: the supervisor must not load torch."""
@@ -270,15 +238,13 @@ class Supervisor:
             orders.forget(name)
         limit = self._settings.workers.stop_within_s
         await asyncio.gather(
-            *(role.stop(_ROLE_STOP_S) for role in self._roles),
+            self._roles.stop(),
             *(replicas.stop(limit) for replicas in self._replica_sets),
         )
-        self._launcher.close()
         telling.cancel()
         if self._topic is not None:
             await asyncio.to_thread(self._topic.close, _LEAVES_WITHIN_S)
-        if self._network is not None:
-            await self._network.stop(_ROLE_STOP_S)
+        await self._roles.stop_network()
         if self._cluster is not None:
             self._cluster.stop()
 
@@ -316,7 +282,7 @@ class Supervisor:
 
     def _has_begun(self) -> bool:
         """Whether `up --detach` may return: every role works, or one is known not to."""
-        return bool(self._failing()) or all(row.state == "running" for row in self._role_rows() if row.id != _CONSOLE)
+        return bool(self._failing()) or all(row.state == "running" for row in self._role_rows() if row.id != CONSOLE)
 
     def _status(self) -> SystemStatus:
         failing = self._failing()
@@ -332,9 +298,9 @@ class Supervisor:
             roles=self._role_rows(),
             topics=list(self._partitions),
             services=[scaler.status() for scaler in self._scalers],
-            detail=failing or self._failure() or self._console_failing() or self._detail,
+            detail=failing or self._failure() or self._roles.console_failing or self._detail,
             takeovers=[takeover for replicas in self._replica_sets for takeover in replicas.takeovers()],
-            console_url=role_word.address_of(_CONSOLE) if self._console_started else "",
+            console_url=self._roles.console_url,
         )
 
     def _count(self) -> None:
@@ -349,17 +315,13 @@ class Supervisor:
 
         The console is left out: nothing that is served depends on it.
         """
-        roles = [row.failing for row in self._role_rows() if row.failing and row.id != _CONSOLE]
+        roles = [row.failing for row in self._role_rows() if row.failing and row.id != CONSOLE]
         waiting = [
             f"{row.id} keeps ending: its next start waits" for row in self._worker_rows() if row.state == "backing_off"
         ]
         models = [reason for replicas in self._replica_sets for reason in replicas.members.failing]
         idle = [replicas.failure for replicas in self._replica_sets if replicas.failure and not replicas.settled]
         return "; ".join(dict.fromkeys([*roles, *idle, *waiting, *models]))
-
-    def _console_failing(self) -> str:
-        """Why there is no console, though one is wanted; empty while there is one."""
-        return next((row.failing for row in self._role_rows() if row.id == _CONSOLE), "")
 
     def _failure(self) -> str | None:
         return next(
@@ -377,8 +339,7 @@ class Supervisor:
 
     def _role_rows(self) -> list[RoleStatus]:
         brokers = self._brokers.rows() if self._brokers is not None else []
-        network = [self._network] if self._network is not None else []
-        return [*brokers, *(role.status() for role in (*network, *self._roles))]
+        return [*brokers, *self._roles.rows()]
 
 
 def _count(workers: list[status.WorkerStatus]) -> None:

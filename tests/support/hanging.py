@@ -12,7 +12,7 @@ import time
 from types import FrameType
 
 from standfast.core.telemetry import SLOT_VARIABLE
-from standfast.supervisor import _MODULES
+from standfast.roles import MODULES
 
 
 def _hang(_signal: int, _frame: FrameType | None) -> None:
@@ -20,4 +20,4 @@ def _hang(_signal: int, _frame: FrameType | None) -> None:
 
 
 signal.signal(signal.SIGUSR1, _hang)
-runpy.run_module(_MODULES[os.environ[SLOT_VARIABLE]], run_name="__main__")
+runpy.run_module(MODULES[os.environ[SLOT_VARIABLE]], run_name="__main__")

@@ -85,8 +85,15 @@ def value_labels(axis: Axis, unit: str) -> Iterator[Label]:
     else:
         values = [axis.low + (axis.high - axis.low) * part / 4 for part in range(5)]
     for value in values:
-        number = f"{value:,.0f}" if value >= 100 else f"{value:.4g}"
-        yield Label(axis.at(value), f"{number} {unit}".rstrip())
+        yield Label(axis.at(value), _with_unit(value, unit))
+
+
+def _with_unit(value: float, unit: str) -> str:
+    """Ten seconds and more of milliseconds in seconds: `100,000 ms` is wider than the margin."""
+    if unit == "ms" and value >= 10_000:
+        return f"{value / 1000:,.4g} s"
+    number = f"{value:,.0f}" if value >= 100 else f"{value:.4g}"
+    return f"{number} {unit}".rstrip()
 
 
 def _round_above(most: float) -> float:

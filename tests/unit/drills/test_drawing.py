@@ -60,6 +60,8 @@ def test_an_axis_of_time_has_few_labels_in_order(start: float, end: float) -> No
 def test_values_of_a_logarithmic_axis_lie_between_powers_of_ten() -> None:
     axis = value_axis(12.0, 480.0, 100.0, 0.0, logarithmic=True)
     assert [label.text for label in value_labels(axis, "ms")] == ["10 ms", "100 ms", "1,000 ms"]
+    long = value_axis(2_000, 60_000, 200, 0, logarithmic=True)
+    assert [label.text for label in value_labels(long, "ms")] == ["1,000 ms", "10 s", "100 s"], "as wide as the margin"
     assert (axis.place(10.0), axis.place(1000.0)) == (100.0, 0.0)
 
 

@@ -82,19 +82,19 @@ class _Failing:
 def test_a_system_whose_role_keeps_ending_is_degraded() -> None:
     supervisor = Supervisor(Settings(), (), (), embedded=False)
     supervisor._state = "ready"
-    supervisor._roles.append(_Failing())  # type: ignore[arg-type]
+    supervisor._roles._roles.append(_Failing())  # type: ignore[arg-type]
     system_status = supervisor._status()
     assert (system_status.state, system_status.detail) == ("degraded", "stream keeps ending: why")
 
 
 @pytest.mark.usefixtures("state")
-def test_a_console_that_cannot_be_served_is_told_and_degrades_nothing() -> None:
+def test_a_console_that_cannot_be_served_is_told_and_degrades_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """Drills are refused on a degraded system, and its port may be taken by anything."""
     supervisor = Supervisor(Settings(), (), (), embedded=False)
     supervisor._state = "ready"
     why = "console keeps ending: the console cannot listen on 127.0.0.1:9466"
     failing = status.RoleStatus(id="console", pid=0, state="backing_off", failing=why)
-    supervisor._role_rows = lambda: [failing]  # type: ignore[method-assign]
+    monkeypatch.setattr(supervisor._roles, "rows", lambda: [failing])
     system_status = supervisor._status()
     assert (system_status.state, system_status.detail, system_status.console_url) == ("ready", why, "")
     assert supervisor._has_begun(), "`up --detach` does not wait for it"
@@ -104,7 +104,7 @@ def test_a_console_that_cannot_be_served_is_told_and_degrades_nothing() -> None:
 def test_the_console_is_started_once_and_last(monkeypatch: pytest.MonkeyPatch) -> None:
     started: list[str] = []
     supervisor = Supervisor(Settings(), (), ("drills", "console"), embedded=False)
-    monkeypatch.setattr(supervisor, "_start_role", started.append)
+    monkeypatch.setattr(supervisor._roles, "_start", lambda name, _environment: started.append(name))
     supervisor._start_console()
     assert started == []
     supervisor._state = "ready"
