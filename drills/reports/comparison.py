@@ -71,7 +71,7 @@ def comparison(first: History, second: History, noise: float = NOISE, rto_noise:
     figures = [
         *_counts(earlier, now),
         _rto(earlier, now, rto_noise),
-        *(each for name, *latencies in windows for each in _both(name, *latencies, noise)),
+        *(each for name, earlier_ms, now_ms in windows for each in _both(name, earlier_ms, now_ms, noise)),
     ]
     return RunComparison(_worst(figure.outcome for figure in figures), noise, rto_noise, figures)
 
