@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,19 +55,19 @@ def columns(history: History) -> RequestColumns:
     codes: dict[str, int] = {}
     worker = [codes.setdefault(answer.worker, len(codes)) for answer in firsts]
     return RequestColumns(
-        partition=_ints(request.partition for request in requests),
-        offset=_ints(request.offset for request in requests),
-        due=_floats(request.due for request in requests),
-        invoked=_floats(request.invoked for request in requests),
-        at=_floats(answer.at for answer in firsts),
-        answer_partition=_ints(answer.partition for answer in firsts),
-        answer_offset=_ints(answer.offset for answer in firsts),
+        partition=_ints("partition", requests),
+        offset=_ints("offset", requests),
+        due=_floats("due", requests),
+        invoked=_floats("invoked", requests),
+        at=_floats("at", firsts),
+        answer_partition=_ints("partition", firsts),
+        answer_offset=_ints("offset", firsts),
         worker=np.array(worker, dtype=np.int64),
-        items=_ints(answer.items for answer in firsts),
-        k=_ints(request.k for request in requests),
-        is_acked=_flags(request.sent == "acked" for request in requests),
-        is_ok=_flags(answer.status == "ok" for answer in firsts),
-        is_single=_flags(len(request.answers) == 1 and not request.copies for request in requests),
+        items=_ints("items", firsts),
+        k=_ints("k", requests),
+        is_acked=_equal("sent", "acked", requests),
+        is_ok=_equal("status", "ok", firsts),
+        is_single=np.array([len(request.answers) == 1 and not request.copies for request in requests], dtype=np.bool_),
         workers=list(codes),
     )
 
@@ -76,13 +77,13 @@ def _first(request: Request) -> Sighting:
     return answers[0] if len(answers) == 1 else min(answers, key=lambda answer: answer.at, default=_NONE)
 
 
-def _ints(values: Iterable[int]) -> NDArray[np.int64]:
-    return np.fromiter(values, dtype=np.int64)
+def _ints(name: str, rows: Sequence[Request] | Sequence[Sighting]) -> NDArray[np.int64]:
+    return np.fromiter(map(attrgetter(name), rows), dtype=np.int64, count=len(rows))
 
 
-def _floats(values: Iterable[float]) -> NDArray[np.float64]:
-    return np.fromiter(values, dtype=np.float64)
+def _floats(name: str, rows: Sequence[Request] | Sequence[Sighting]) -> NDArray[np.float64]:
+    return np.fromiter(map(attrgetter(name), rows), dtype=np.float64, count=len(rows))
 
 
-def _flags(values: Iterable[bool]) -> NDArray[np.bool_]:
-    return np.fromiter(values, dtype=np.bool_)
+def _equal(name: str, text: str, rows: Sequence[Request] | Sequence[Sighting]) -> NDArray[np.bool_]:
+    return np.fromiter(map(text.__eq__, map(attrgetter(name), rows)), dtype=np.bool_, count=len(rows))

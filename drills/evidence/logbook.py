@@ -5,6 +5,7 @@ With the history are kept the terms it was judged by, and the circumstances unde
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import msgspec
@@ -50,6 +51,12 @@ def keep(drill_id: str, history: History, terms: Terms | None = None, under: Cir
 def kept(drill_id: str) -> KeptDrill | None:
     """The history of a drill that ran on this machine; None if there is no readable file."""
     return history_in(_file(drill_id)) if is_id(drill_id) else None  # it becomes part of a path
+
+
+def digest_of(drill_id: str) -> str:
+    """SHA-256 of the file of a drill that ran on this machine, in hex; raises OSError."""
+    with _file(drill_id).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def history_in(file: Path) -> KeptDrill | None:

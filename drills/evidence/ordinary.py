@@ -4,12 +4,11 @@ Ordinary is a request that Kafka acknowledged and that got exactly one answer, o
 in order, unless something hangs on it: it got the first answer of a partition after a fault, or was sent last. Of the
 ordinary ones remain how many there were in each window and their latencies, to the microsecond. So every figure of
 `checker.measure` is the same as that of the whole history. That the ordinary requests were ordinary is what the short
-history does not prove; `digest` names the whole one.
+history does not prove; `digest` names the file of the whole one.
 """
 
 from __future__ import annotations
 
-import hashlib
 import math
 
 import msgspec
@@ -18,7 +17,7 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from drills.evidence.checker import Counted, Measured, measure, over_at, records_answered
-from drills.evidence.columns import RequestColumns, columns
+from drills.evidence.columns import RequestColumns
 from drills.evidence.history import History
 from drills.evidence.packed_numbers import Ints, PackedInts, pack_ints, unpack_ints
 from drills.evidence.recovery import Recoveries
@@ -34,16 +33,24 @@ class Latencies(Struct, frozen=True):
 
 
 class Ordinary(Struct, frozen=True):
-    """The ordinary requests, by window; `compared`: how many answers were compared with their requests."""
+    """The ordinary requests, by window.
+
+    `compared`: how many answers were compared with their requests. `digest`: SHA-256 of the file of the whole history.
+    """
 
     windows: dict[str, Latencies]
     compared: int
-    digest: str  # SHA-256 of the whole history, as JSON
+    digest: str = ""
 
 
-def shortened(history: History, drawn: Ints | None = None) -> tuple[History, Ordinary]:
-    """The history without its ordinary requests, and these. `drawn`: indexes of requests that stay in any case."""
-    seen = columns(history)
+def shortened(history: History, seen: RequestColumns, drawn: Ints | None = None) -> tuple[History, Ordinary]:
+    """The history without its ordinary requests, and these.
+
+    Args:
+        history: all of it.
+        seen: its columns.
+        drawn: the indexes of requests that stay in any case.
+    """
     stays = ~_is_usual(seen) | _is_out_of_order(history, seen)
     decides = _deciding(history, seen)
     for indexes in (decides, drawn if drawn is not None else decides):
@@ -52,7 +59,7 @@ def shortened(history: History, drawn: Ints | None = None) -> tuple[History, Ord
     window, latency_us = _window(history, short, seen), seen.latency_us
     windows = {name: _latencies(latency_us[~stays & (window == number)]) for number, name in enumerate(WINDOWS)}
     compared = int((~stays & (seen.k > 0) & (seen.items >= 0)).sum())
-    return short, Ordinary(windows, compared, digest(history))
+    return short, Ordinary(windows, compared)
 
 
 def measured_with(history: History, ordinary: Ordinary) -> Measured:
@@ -66,12 +73,6 @@ def latencies_ms(ordinary: Ordinary, window: str) -> list[float]:
     latencies = ordinary.windows[window]
     us: list[float] = (np.repeat(unpack_ints(latencies.us), unpack_ints(latencies.counts)) / 1000).tolist()
     return us
-
-
-def digest(history: History) -> str:
-    """By which a whole history is known again."""
-    bare = History(history.requests, history.unexpected, history.faults, history.ended)
-    return hashlib.sha256(msgspec.json.encode(bare)).hexdigest()
 
 
 def _latencies(us: Ints) -> Latencies:

@@ -13,7 +13,7 @@ from rich.text import Text
 from drills.reports.report import COLOURS, Story, number
 from schemas.records import DrillEvent, Verdict
 
-_VERDICTS: tuple[Verdict, ...] = ("passed", "failed", "unknown", "rejected", "aborted")
+VERDICTS: tuple[Verdict, ...] = ("passed", "failed", "unknown", "rejected", "aborted")
 
 
 class CampaignRow(Struct, frozen=True, kw_only=True):
@@ -55,11 +55,11 @@ def campaign_table(rows: Iterable[CampaignRow]) -> Table:
     """The rows for terminals."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("drill", overflow="fold")
-    for name in (*_VERDICTS, "RTO ms", "worst", "lost", "doubled", "not injected", "not undone"):
+    for name in (*VERDICTS, "RTO ms", "worst", "lost", "doubled", "not injected", "not undone"):
         table.add_column(name, justify="right")
     for row in rows:
-        counts = (row.verdicts.get(verdict, 0) for verdict in _VERDICTS)
-        shown = (Text(str(n), COLOURS[verdict] if n else "dim") for verdict, n in zip(_VERDICTS, counts, strict=True))
+        counts = (row.verdicts.get(verdict, 0) for verdict in VERDICTS)
+        shown = (Text(str(n), COLOURS[verdict] if n else "dim") for verdict, n in zip(VERDICTS, counts, strict=True))
         figures = (row.rto_ms, row.worst_rto_ms, row.lost, row.duplicated, row.not_injected, row.not_undone)
         table.add_row(row.drill, *shown, *map(number, figures))
     return table

@@ -4,6 +4,9 @@ Latencies of requests answered before the fault, and of those sent after the rec
 answers do not decide, a shift of all of them does. Those under way meanwhile wait for the recovery itself, so for them
 the recovery time is compared. Requests of one run are not independent of each other, so a small p alone says little: a
 run is worse only if the shift is also larger than `NOISE` and in most pairs of answers.
+
+What grows slower at its slow end alone moves no median. So the 99th percentiles are compared too, by the bounds of
+their ratio (`drills.evidence.tails`).
 """
 
 from __future__ import annotations
@@ -18,6 +21,8 @@ from msgspec import Struct
 from drills.evidence.checker import Measured, measure, split
 from drills.evidence.history import History, Request
 from drills.evidence.ranks import rank_test
+from drills.evidence.tails import tail_ratio
+from drills.evidence.verdict import MIN_SAMPLES
 
 Outcome = Literal["no worse", "worse", "unknown"]
 CODES: Final[dict[Outcome, int]] = {"no worse": 0, "worse": 1, "unknown": 2}
@@ -31,7 +36,10 @@ _WRONG = ("lost", "unexpected", "duplicated", "out_of_order", "wrong")
 
 
 class Compared(Struct, frozen=True, omit_defaults=True):
-    """One figure of both runs. `p` and `larger` as `drills.evidence.ranks.RankTest` has them."""
+    """One figure of both runs. `p` and `larger` as `drills.evidence.ranks.RankTest` has them.
+
+    `at_least` and `at_most`: the bounds of the second by the first, as `drills.evidence.tails.TailRatio` has them.
+    """
 
     figure: str
     outcome: Outcome
@@ -40,6 +48,8 @@ class Compared(Struct, frozen=True, omit_defaults=True):
     reason: str
     p: float | None = None
     larger: float | None = None
+    at_least: float | None = None
+    at_most: float | None = None
 
 
 class RunComparison(Struct, frozen=True):
@@ -61,7 +71,7 @@ def comparison(first: History, second: History, noise: float = NOISE, rto_noise:
     figures = [
         *_counts(earlier, now),
         _rto(earlier, now, rto_noise),
-        *(_latency(name, latencies, latencies_now, noise) for name, latencies, latencies_now in windows),
+        *(each for name, earlier_ms, now_ms in windows for each in _both(name, earlier_ms, now_ms, noise)),
     ]
     return RunComparison(_worst(figure.outcome for figure in figures), noise, rto_noise, figures)
 
@@ -120,6 +130,28 @@ def _windows(history: History, measured: Measured) -> tuple[list[float], list[fl
 
 def _latencies(requests: Sequence[Request]) -> list[float]:
     return [ms for request in requests if (ms := request.latency_ms) is not None]
+
+
+def _both(window: str, first: list[float], second: list[float], noise: float) -> Iterable[Compared]:
+    yield _latency(window, first, second, noise)
+    if min(len(first), len(second)) >= MIN_SAMPLES:
+        yield _tail(window, first, second, noise)
+
+
+def _tail(window: str, first: list[float], second: list[float], noise: float) -> Compared:
+    """Without a proof of the contrary it is no worse; the reason says what would have been one."""
+    found = tail_ratio(first, second)
+    if found.ratio > 1 + noise and found.at_least > 1:
+        outcome: Outcome = "worse"
+        told = f"larger by {found.ratio - 1:.0%}, and surely by {found.at_least - 1:.0%}"
+    else:
+        outcome = "no worse"
+        seen_from = max(noise, found.ratio / found.at_least - 1)
+        told = f"within the noise; of so many answers it takes a rise by {seen_from:.0%} to be sure of it"
+    return Compared(
+        f"p99_{window}_ms", outcome, round(found.first_ms, 3), round(found.second_ms, 3), told,
+        at_least=round(found.at_least, 4), at_most=round(found.at_most, 4),
+    )  # fmt: skip
 
 
 def _latency(window: str, first: list[float], second: list[float], noise: float) -> Compared:

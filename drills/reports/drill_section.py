@@ -10,6 +10,8 @@ from markupsafe import Markup
 
 from drills.evidence.columns import columns
 from drills.evidence.terms import Terms
+from drills.gamedays.desk import is_game_day
+from drills.gamedays.reactions import TIMED, Reaction, reaction
 from drills.reports import drill_charts
 from drills.reports.again import Again, again
 from drills.reports.circumstance_groups import CircumstanceGroup, circumstance_groups
@@ -42,6 +44,10 @@ class ShownVerdict:
     check: str
     mark: str
     findings: Sequence[ShownFinding]
+
+
+def _after(seen: Reaction) -> str:
+    return "before it" if seen.after_ms is None else f"{seen.after_ms / 1000:.1f}"
 
 
 class DrillSection:
@@ -82,7 +88,7 @@ class DrillSection:
 
     def verdicts(self) -> Iterator[ShownVerdict]:
         """The three answers that are known."""
-        findings = list(self._findings())
+        findings = [] if self._is_of_people else list(self._findings())
         last = self.last
         for name, check in zip(_CHECKS, (last.injected, last.held, last.undone), strict=True):
             if check:
@@ -90,8 +96,20 @@ class DrillSection:
                 yield ShownVerdict(name, check, _MARKS[check], of_it)
 
     def other_findings(self) -> list[ShownFinding]:
-        """Findings of a drill that has no such answers, such as a campaign."""
-        return [] if self.last.injected else [finding for _, finding in self._findings()]
+        """Findings that belong to none of these answers: of a campaign, or of people on a game day."""
+        is_alone = self._is_of_people or not self.last.injected
+        return [finding for _, finding in self._findings()] if is_alone else []
+
+    def reactions(self) -> Markup:
+        """What people did on a game day, and how long after the fault; empty for a drill."""
+        seen = [found for event in self.story.events if (found := reaction(event.params or {}))]
+        rows = [(each.by, each.team, TIMED.get(each.action, "noted"), each.text, _after(each)) for each in seen]
+        table = Table(("who", "team", "what", "note", "s after the fault"), rows, frozenset({4}))
+        return table_of(table, "What people did") if rows else Markup("")
+
+    @property
+    def _is_of_people(self) -> bool:
+        return is_game_day(self.last)
 
     def margins(self) -> list[Margin]:
         """Each objective, what was seen, and what was left of it."""

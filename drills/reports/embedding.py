@@ -7,19 +7,22 @@ from __future__ import annotations
 
 import base64
 import binascii
+import gc
 import gzip
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib.metadata import version
 
 import msgspec
 import numpy as np
 from msgspec import Struct
 
+from drills.catalogue import find
 from drills.evidence.circumstances import Circumstances
 from drills.evidence.columns import columns
 from drills.evidence.history import History
-from drills.evidence.logbook import KeptDrill, kept
+from drills.evidence.logbook import KeptDrill, digest_of, kept
 from drills.evidence.ordinary import Ordinary, shortened
 from drills.evidence.packed_history import PackedHistory, pack, unpack
 from drills.evidence.terms import Terms
@@ -27,7 +30,7 @@ from drills.reports.drawing import thinned
 from drills.reports.pictured import Pictured, pictured
 from drills.reports.report import Story
 from schemas.records import DrillEvent
-from standfast.core.errors import Unreadable
+from standfast.core.errors import DrillRejected, Unreadable
 
 MOST_WHOLE = 80_000  # requests of all drills of a page, about 10 bytes each; longer histories are shortened
 DRAWN = 4_000  # requests of a latency chart
@@ -36,7 +39,10 @@ _LARGEST = 200 * 2**20  # bytes, unpacked; nobody is to fill a memory with a sma
 
 
 class EmbeddedDrill(Struct, frozen=True, omit_defaults=True):
-    """One drill. `ordinary` and `pictured` are there if the history was shortened, and say what was left out of it."""
+    """One drill. `ordinary` and `pictured` are there if the history was shortened, and say what was left out of it.
+
+    `runbook`: what the drill's file names for people.
+    """
 
     events: list[DrillEvent]
     history: PackedHistory | None = None
@@ -44,6 +50,7 @@ class EmbeddedDrill(Struct, frozen=True, omit_defaults=True):
     pictured: Pictured | None = None
     terms: Terms | None = None
     circumstances: Circumstances | None = None
+    runbook: str = ""
 
     @property
     def story(self) -> Story:
@@ -65,20 +72,6 @@ def embedded(stories: Sequence[Story]) -> Embedded:
     most = MOST_WHOLE // max(1, sum(history is not None for history in with_history))
     drills = [_drill(story, history, most) for story, history in zip(stories, with_history, strict=True)]
     return Embedded(version("standfast"), drills)
-
-
-def embedded_drill(events: Sequence[DrillEvent], history: KeptDrill, most: int = MOST_WHOLE) -> EmbeddedDrill:
-    """One drill with its history, whole if it has at most so many requests."""
-    bare = History(history.requests, history.unexpected, history.faults, history.ended)
-    known = EmbeddedDrill(list(events), terms=history.terms, circumstances=history.circumstances)
-    if len(bare.requests) <= most:
-        return msgspec.structs.replace(known, history=pack(bare))
-    seen = columns(bare)
-    answered = np.flatnonzero(seen.is_answered)
-    chosen = answered[thinned(seen.due[answered], seen.latency_us[answered], DRAWN)]
-    short, ordinary = shortened(bare, chosen)
-    struck = min((fault.at for fault in bare.faults), default=float("inf"))
-    return msgspec.structs.replace(known, history=pack(short), ordinary=ordinary, pictured=pictured(seen, struck))
 
 
 def to_text(inside: Embedded) -> str:
@@ -109,6 +102,41 @@ def history_of(drill: EmbeddedDrill) -> History | None:
 
 
 def _drill(story: Story, history: KeptDrill | None, most: int) -> EmbeddedDrill:
+    """One drill, its history whole if it has at most so many requests."""
+    runbook = _runbook(story.last.drill)
     if history is None or not history.requests:
-        return EmbeddedDrill(list(story.events))
-    return embedded_drill(story.events, history, most)
+        return EmbeddedDrill(list(story.events), runbook=runbook)
+    bare = History(history.requests, history.unexpected, history.faults, history.ended)
+    known = EmbeddedDrill(list(story.events), terms=history.terms, circumstances=history.circumstances, runbook=runbook)
+    if len(bare.requests) <= most:
+        return msgspec.structs.replace(known, history=pack(bare))
+    seen = columns(bare)
+    answered = np.flatnonzero(seen.is_answered)
+    chosen = answered[thinned(seen.due[answered], seen.latency_us[answered], DRAWN)]
+    short, ordinary = shortened(bare, seen, chosen)
+    struck = min((fault.at for fault in bare.faults), default=float("inf"))
+    return msgspec.structs.replace(
+        known,
+        history=pack(short),
+        ordinary=msgspec.structs.replace(ordinary, digest=digest_of(story.drill_id)),
+        pictured=pictured(seen, struck),
+    )
+
+
+def _runbook(drill: str) -> str:
+    try:
+        return find(drill).definition.runbook or ""
+    except DrillRejected:  # a campaign, or a drill that is no longer in the catalogue
+        return ""
+
+
+@contextmanager
+def _no_collections() -> Iterator[None]:
+    """No garbage is collected meanwhile: with 10^6 requests that takes a second, and finds nothing."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()

@@ -21,6 +21,7 @@ from drills.reports.drill_section import DrillSection
 from drills.reports.embedding import DETAILED, embedded, from_text, to_text
 from drills.reports.report import Story, number
 from drills.reports.sealing import UNSEALED, sealed
+from drills.reports.standing import score_of, standings
 
 
 def page(stories: Sequence[Story]) -> str:
@@ -32,10 +33,13 @@ def drawn_from(evidence: str) -> str:
     """The page with this evidence, a text of `embedding.to_text`, inside; raises Unreadable."""
     inside = from_text(evidence)
     stories = [drill.story for drill in inside.drills]
+    known = standings(stories, {drill.story.last.drill: drill.runbook for drill in inside.drills})
     text = _templates().get_template("page.html").render(
         summary=_summary(stories),
         newest=list(reversed(stories)),
         sections=[DrillSection(drill) for drill in reversed(inside.drills[-DETAILED:])],
+        standings=known,
+        score=score_of(each.row for each in known),
         standfast=inside.standfast,
         evidence=evidence,
         stylesheet=stylesheet(),

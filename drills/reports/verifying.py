@@ -21,7 +21,9 @@ from typing import Final, Literal
 
 from msgspec import Struct
 
+from drills.campaigns.conductor import is_campaign
 from drills.gamedays import hidden
+from drills.gamedays.desk import is_game_day
 from drills.reports.again import again, judged_again
 from drills.reports.embedding import Embedded, EmbeddedDrill, from_text
 from drills.reports.page import drawn_from
@@ -92,7 +94,7 @@ def _drill(drill: EmbeddedDrill) -> VerifiedDrill:
     def told(trust: Trust, reason: str) -> VerifiedDrill:
         return VerifiedDrill(story.drill_id, story.verdict, trust, reason)
 
-    if last.phase != "completed" or last.injected is None:
+    if last.phase != "completed" or last.injected is None or is_game_day(last) or is_campaign(last):
         return told("confirmed", "there is no verdict to compute: it has none of its own, or did not run to its end")
     seen = again(drill)
     if seen is None:

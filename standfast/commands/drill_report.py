@@ -34,9 +34,6 @@ def report(
 
     Example: standfast drill report --html drills.html
     """
-    from drills.reports.junit import junit_xml
-    from drills.reports.markdown import markdown_text
-    from drills.reports.page import page
     from standfast.core.errors import DrillError
     from standfast.core.processes.locating import located
 
@@ -44,13 +41,18 @@ def report(
     if not past:
         wanted = f"no drill {drill_id} is" if drill_id else "no drill is"
         raise DrillError(f"{wanted} in the outcome stream; run one: standfast drill run worker-kill")
-    for option, path, written in (
-        ("html", html, page),
-        ("junit", junit, junit_xml),
-        ("markdown", markdown, markdown_text),
-    ):
-        if path is not None:
-            _write(path, written(past), option)
+    if html is not None:
+        from drills.reports.page import page
+
+        _write(html, page(past), "html")
+    if junit is not None:
+        from drills.reports.junit import junit_xml
+
+        _write(junit, junit_xml(past), "junit")
+    if markdown is not None:
+        from drills.reports.markdown import markdown_text
+
+        _write(markdown, markdown_text(past), "markdown")
     if as_json:
         print_json([story.last for story in past])
     elif not (html or junit or markdown):

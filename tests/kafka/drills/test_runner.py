@@ -274,6 +274,9 @@ def test_the_command_line_runs_a_drill_and_reports_it(stage: DrillStage, system:
     page = tmp_path / "drills.html"
     assert call("report", "--html", str(page)).returncode == 0
     assert last.drill_id in page.read_text()
+    assert call("report", last.drill_id, "--html", str(page)).returncode == 0
+    confirmed = call("verify", str(page))
+    assert (confirmed.returncode, "computed anew" in confirmed.stdout) == (0, True)
     assert json.loads(call("report", last.drill_id, "--json").stdout)[0]["verdict"] == "passed"
     assert call("run", "worker-kill", "--set=rate=0").returncode == 64
     alone = call("run", "worker-kill", "--timeout", "1")

@@ -9,8 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from bench.reports import made_up
 from drills.evidence.history import Fault, History, Request, Sighting
 from drills.evidence.ranks import rank_test
+from drills.evidence.tails import tail_ratio
 from drills.reports.comparison import CODES, LEAST_ANSWERS, RunComparison, comparison
 
 STRUCK = 10.0
@@ -46,7 +48,8 @@ def test_a_run_is_no_worse_than_itself() -> None:
 @settings(max_examples=10)
 @given(st.integers(0, 10_000))
 def test_slower_answers_are_worse_and_quicker_ones_are_not(seed: int) -> None:
-    assert worse(comparison(run(1), run(seed, slower=1.5))) == ["latency_before_ms", "latency_after_ms"]
+    found = [name for name in worse(comparison(run(1), run(seed, slower=1.5))) if name.startswith("latency")]
+    assert found == ["latency_before_ms", "latency_after_ms"]
     assert comparison(run(seed, slower=1.5), run(1)).outcome == "no worse"
 
 
@@ -123,3 +126,31 @@ def test_the_p_of_a_known_case() -> None:
     first = [19, 22, 16, 29, 24]
     second = [20, 11, 17, 12]
     assert rank_test(first, second).p == pytest.approx(0.11134688653, abs=1e-6)
+
+
+def test_a_slow_end_that_grows_by_a_fifth_is_found_though_no_median_moves() -> None:
+    pairs = [(made_up.history(8000, seed), made_up.history(8000, seed + 500, slow_end=1.2)) for seed in range(12)]
+    found = [worse(comparison(first, second)) for first, second in pairs]
+    assert sum(bool({"p99_before_ms", "p99_after_ms"} & set(names)) for names in found) >= 11
+    assert not any(name.startswith("latency") for names in found for name in names)
+
+
+def test_of_pairs_without_a_difference_hardly_any_is_called_worse() -> None:
+    pairs = [(made_up.history(8000, seed), made_up.history(8000, seed + 500)) for seed in range(12)]
+    assert sum(comparison(first, second).outcome != "no worse" for first, second in pairs) <= 1
+
+
+def test_few_answers_prove_no_rise_of_a_p99_and_the_reason_says_what_would() -> None:
+    found = comparison(run(1), run(2, slower=1.05))
+    tails = [figure for figure in found.figures if figure.figure.startswith("p99")]
+    assert [figure.outcome for figure in tails] == ["no worse", "no worse"]
+    assert all("it takes a rise by" in figure.reason for figure in tails)
+
+
+def test_slow_answers_that_come_together_count_as_fewer() -> None:
+    apart = [1.0 + (number % 50 == 0) for number in range(5000)]
+    together = [2.0 if number % 2500 < 50 else 1.0 for number in range(5000)]
+    noisy = random.Random(1)
+    apart, together = ([value * noisy.lognormvariate(0, 0.1) for value in values] for values in (apart, together))
+    widths = [ratio.at_most - ratio.at_least for ratio in (tail_ratio(apart, apart), tail_ratio(together, together))]
+    assert widths[1] > 2 * widths[0]

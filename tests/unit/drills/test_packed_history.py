@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drills.evidence.checker import measure
+from drills.evidence.columns import columns
 from drills.evidence.history import Fault, History, Request, Sighting
 from drills.evidence.ordinary import measured_with, shortened
 from drills.evidence.packed_history import PackedHistory, pack, unpack
@@ -61,12 +62,13 @@ def test_a_drills_history_takes_less_than_nine_bytes_a_request() -> None:
 @given(st.integers(0, 10_000), st.sampled_from([0.0, 0.01, 0.2]), st.integers(0, 400))
 def test_a_shortened_history_has_the_same_figures(seed: int, trouble: float, count: int) -> None:
     whole = history(count, seed=seed, trouble=trouble)
-    short, ordinary = shortened(whole)
+    short, ordinary = shortened(whole, columns(whole))
     assert measured_with(short, ordinary) == measure(whole)
 
 
 def test_of_a_good_run_only_the_requests_that_decide_stay() -> None:
-    short, _ = shortened(history(3000))
+    whole = history(3000)
+    short, _ = shortened(whole, columns(whole))
     assert len(short.requests) == 3, "the first answers of two struck partitions, and the request sent last"
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from drills.control.events import FINAL
 from drills.control.outcomes import Outcome, refuse_unusual
 from drills.evidence.history import Fault, History, Request, Sighting
-from drills.evidence.logbook import keep, kept
+from drills.evidence.logbook import KeptDrill, keep, kept
 from drills.reports.page import page
 from drills.reports.report import overview, phase_line, stories, verdict_table
 from drills.running.leftovers import orphans
@@ -47,7 +47,7 @@ def test_an_orphan_ends_in_the_encoding_of_its_command() -> None:
 
 def test_a_history_is_kept_and_read_again(state: object) -> None:
     answer = Sighting(2.0, 0, 3, "ok", "search-0")
-    history = History(
+    history = KeptDrill(
         (Request("d-1", 0, 1.0, 1.0, "acked", 5, (answer,)),),
         (),
         (Fault(1.5, frozenset({0}), "kill", (frozenset({0}),), 7, 2.5),),
@@ -61,7 +61,7 @@ def test_a_history_is_kept_and_read_again(state: object) -> None:
 def test_a_history_of_before_it_could_hold_several_faults_keeps_its_fault(state: object) -> None:
     older = {"requests": [], "unexpected": [], "fault": {"at": 1.5, "partitions": [0]}, "ended": 9.0}
     keep("d", History()).write_bytes(msgspec.json.encode(older))
-    assert kept("d") == History(faults=(Fault(1.5, frozenset({0})),), ended=9.0)
+    assert kept("d") == KeptDrill(faults=(Fault(1.5, frozenset({0})),), ended=9.0)
 
 
 @pytest.mark.parametrize("drill_id", ["../../outside", "/etc/passwd", "..", "a/b", "", "a\x00b", "x" * 301, "ä"])
