@@ -19,7 +19,7 @@ from standfast.core.home import folder
 from standfast.core.processes.adopted import AdoptedProcess
 from standfast.core.processes.child import start_child
 from standfast.core.surroundings import kept_variables
-from standfast.role_nursery import LARGEST, REPLIES, Imported, Started, StartRole
+from standfast.role_nursery import LARGEST, REPLIES, ModulesImported, Started, StartRole
 
 _log = structlog.get_logger()
 _SLOT = "roles"  # for its metrics, of which it has none: the variables make those of its roles shared ones
@@ -106,7 +106,7 @@ class RoleLauncher:
     def _first_word(self, channel: socket.socket) -> None:
         asyncio.get_running_loop().remove_reader(channel.fileno())
         with suppress(OSError, msgspec.MsgspecError):
-            if isinstance(REPLIES.decode(channel.recv(LARGEST)), Imported):
+            if isinstance(REPLIES.decode(channel.recv(LARGEST)), ModulesImported):
                 self._imported.set()
                 return
         self.close()

@@ -38,7 +38,7 @@ class StartRole(msgspec.Struct, frozen=True, tag=True):
     environment: dict[str, str]
 
 
-class Imported(msgspec.Struct, frozen=True, tag=True):
+class ModulesImported(msgspec.Struct, frozen=True, tag=True):
     """From the nursery: it has imported the modules."""
 
 
@@ -49,7 +49,7 @@ class Started(msgspec.Struct, frozen=True, tag=True):
     error: str = ""
 
 
-Reply = Imported | Started
+Reply = ModulesImported | Started
 REPLIES = msgspec.json.Decoder(Reply)
 _ORDERS = msgspec.json.Decoder(StartRole)
 
@@ -64,7 +64,7 @@ def main(channel_descriptor: str, parent: str) -> int:
         importlib.import_module(module)
     gc.collect()
     gc.freeze()  # else the collector would write to, and so copy, every page of the modules in every role
-    _send(channel, Imported())
+    _send(channel, ModulesImported())
     while order := channel.recv(LARGEST):
         _start(channel, _ORDERS.decode(order), interrupts)
     return 0

@@ -28,7 +28,7 @@ class Part(msgspec.Struct, frozen=True):
     constants: dict[str, float]
 
 
-class Row(msgspec.Struct, frozen=True):
+class ValidationRow(msgspec.Struct, frozen=True):
     """One row of the table that says why a model was chosen. `ndcg_10`: None if it was not tried; `note` says why."""
 
     recommender: str
@@ -48,7 +48,7 @@ class Selection:
     baselines: list[Part]
     prior_days: float = 0.0
     tuned: list[Part] = field(default_factory=list)
-    rows: list[Row] = field(default_factory=list)
+    rows: list[ValidationRow] = field(default_factory=list)
 
     @property
     def name(self) -> str:
@@ -81,17 +81,19 @@ def select(data: TrainingData, judge: Judge, name: str | None, quick: bool, phas
     weights = _WEIGHTS[1:4] if quick else _WEIGHTS
     parts, quality = _blended([outcome for outcomes in tried for outcome in outcomes], judge, weights)
     if len(parts) > 1:
-        rows.append(Row(BLEND, quality, 0.0, " + ".join(f"{part.weight:g} {part.recommender}" for part in parts)))
+        rows.append(
+            ValidationRow(BLEND, quality, 0.0, " + ".join(f"{part.weight:g} {part.recommender}" for part in parts))
+        )
     return Selection(parts, baselines, days, each, rows)
 
 
 def _try(
     recipe: Recipe, data: TrainingData, judge: Judge, quick: bool, phase: Callable[[str], None]
-) -> tuple[Row, list[Tried]]:
+) -> tuple[ValidationRow, list[Tried]]:
     if reason := recipe.too_large(data):
-        return Row(recipe.name, None, note=reason), []
+        return ValidationRow(recipe.name, None, note=reason), []
     if quick and not recipe.quick:
-        return Row(
+        return ValidationRow(
             recipe.name,
             None,
             note="not tried with --quick or at a first start; `standfast models train recommend` does",
@@ -99,7 +101,7 @@ def _try(
     phase(f"trying {recipe.name}")
     outcomes = tuned(recipe, data, judge, quick)
     constants = ", ".join(f"{name} {value:g}" for name, value in outcomes[0].constants.items())
-    return Row(recipe.name, outcomes[0].quality, outcomes[-1].seconds, constants), outcomes
+    return ValidationRow(recipe.name, outcomes[0].quality, outcomes[-1].seconds, constants), outcomes
 
 
 def _part(outcome: Tried, weight: float) -> Part:

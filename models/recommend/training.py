@@ -21,7 +21,7 @@ from models.recommend.histories import histories_of, pairs_of
 from models.recommend.interface import TrainingData
 from models.recommend.judge import Judge
 from models.recommend.model import SCORED, Fitted, RecommendConfig, save_recommender
-from models.recommend.selection import Part, Row, Selection, select, untuned
+from models.recommend.selection import Part, Selection, ValidationRow, select, untuned
 from models.recommend.table import TABLE
 from models.training import MetricsAndLineage, Options, Progress, Recommending, Shop
 from standfast.core.errors import ModelError
@@ -40,7 +40,7 @@ class Choice(msgspec.Struct, frozen=True):
 
     serves: str
     split: str
-    validation: list[Row]
+    validation: list[ValidationRow]
     test: dict[str, float]
     refused: str = ""
 
