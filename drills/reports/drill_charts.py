@@ -57,12 +57,12 @@ def latency_of_all(seen: Again, seen_by: Pictured, terms: Terms | None) -> Marku
     chosen = thinned([each.due for each in answered], [each.latency_ms or 0.0 for each in answered], DRAWN)
     dots = [(answered[index].due - seen.struck, answered[index].latency_ms) for index in chosen]
     most = max((ms for _, ms in dots if ms is not None), default=1.0)
-    lost = [(each.due - seen.struck, most) for each in requests if each.sent == "acked" and not each.answers]
+    lost = [(each.due - seen.struck, most) for each in requests if not each.answers]
     all_answered = seen.measured.answered
     left_out = f"{len(dots):,} of {all_answered:,} drawn; of each stretch of time the slowest is" if (
         len(dots) < all_answered) else f"All {all_answered:,} answers are drawn"  # fmt: skip
     return plot(
-        [Series("answered", dots, "dots"), Series("never answered, at the top", lost, "crosses", "bad")],
+        [Series("answered", dots, "dots"), Series(f"{len(lost):,} never answered, at the top", lost, "crosses", "bad")],
         _frame("Latency of every request", seen, seen_by, f"{left_out}. Latency counts from when a request was due."),
         unit="ms",
         limits=[_p99_limit(seen, terms)] if terms else (),

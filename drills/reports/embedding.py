@@ -29,7 +29,7 @@ from drills.evidence.terms import Terms
 from drills.reports.drawing import thinned
 from drills.reports.pictured import Pictured, pictured
 from drills.reports.report import Story
-from schemas.records import DrillEvent
+from schemas.records import DrillEvent, Scalar
 from standfast.core.errors import DrillRejected, Unreadable
 
 MOST_WHOLE = 80_000  # requests of all drills of a page, about 10 bytes each; longer histories are shortened
@@ -41,10 +41,10 @@ _LARGEST = 200 * 2**20  # bytes, unpacked; nobody is to fill a memory with a sma
 class EmbeddedDrill(Struct, frozen=True, omit_defaults=True):
     """One drill. `ordinary` and `pictured` are there if the history was shortened, and say what was left out of it.
 
-    `runbook`: what the drill's file names for people.
+    `told`: the events, as JSON. `runbook`: what the drill's file names for people.
     """
 
-    events: list[DrillEvent]
+    told: bytes
     history: PackedHistory | None = None
     ordinary: Ordinary | None = None
     pictured: Pictured | None = None
@@ -55,7 +55,8 @@ class EmbeddedDrill(Struct, frozen=True, omit_defaults=True):
     @property
     def story(self) -> Story:
         """Its events."""
-        return Story(self.events[0].drill_id, tuple(self.events))
+        events = msgspec.json.decode(self.told, type=tuple[DrillEvent, ...])
+        return Story(events[0].drill_id, events)
 
 
 class Embedded(Struct, frozen=True):
@@ -105,9 +106,9 @@ def _drill(story: Story, history: KeptDrill | None, most: int) -> EmbeddedDrill:
     """One drill, its history whole if it has at most so many requests."""
     runbook = _runbook(story.last.drill)
     if history is None or not history.requests:
-        return EmbeddedDrill(list(story.events), runbook=runbook)
+        return EmbeddedDrill(_told(story), runbook=runbook)
     bare = History(history.requests, history.unexpected, history.faults, history.ended)
-    known = EmbeddedDrill(list(story.events), terms=history.terms, circumstances=history.circumstances, runbook=runbook)
+    known = EmbeddedDrill(_told(story), terms=history.terms, circumstances=history.circumstances, runbook=runbook)
     if len(bare.requests) <= most:
         return msgspec.structs.replace(known, history=pack(bare))
     seen = columns(bare)
@@ -121,6 +122,29 @@ def _drill(story: Story, history: KeptDrill | None, most: int) -> EmbeddedDrill:
         ordinary=msgspec.structs.replace(ordinary, digest=digest_of(story.drill_id)),
         pictured=pictured(seen, struck),
     )
+
+
+def _told(story: Story) -> bytes:
+    """The events; whole numbers of more than 64 bits, which any client may write, as texts: no decoder takes them."""
+    return msgspec.json.encode(
+        [
+            msgspec.structs.replace(
+                event,
+                target=_small(event.target),
+                params=_small(event.params),
+                seed=event.seed if _fits(event.seed) else None,
+            )
+            for event in story.events
+        ]
+    )
+
+
+def _small(values: dict[str, Scalar] | None) -> dict[str, Scalar] | None:
+    return None if values is None else {key: value if _fits(value) else str(value) for key, value in values.items()}
+
+
+def _fits(value: Scalar) -> bool:
+    return not isinstance(value, int) or -(2**63) <= value < 2**63
 
 
 def _runbook(drill: str) -> str:

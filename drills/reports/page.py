@@ -33,7 +33,8 @@ def drawn_from(evidence: str) -> str:
     """The page with this evidence, a text of `embedding.to_text`, inside; raises Unreadable."""
     inside = from_text(evidence)
     stories = [drill.story for drill in inside.drills]
-    known = standings(stories, {drill.story.last.drill: drill.runbook for drill in inside.drills})
+    runbooks = {story.last.drill: drill.runbook for story, drill in zip(stories, inside.drills, strict=True)}
+    known = standings(stories, runbooks)
     text = _templates().get_template("page.html").render(
         summary=_summary(stories),
         newest=list(reversed(stories)),
