@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Literal
 
@@ -137,12 +138,15 @@ def throughput(seen: Again, seen_by: Pictured) -> Markup:
 def _frame(title: str, seen: Again, seen_by: Pictured, note: str) -> Frame:
     recoveries = Recoveries(seen.history)
     end = max(seen_by.last_due, *(each.end for each in seen_by.owned)) if seen_by.owned else seen_by.last_due
+    last_sent = max((each.invoked for each in seen.history.requests), default=-math.inf)
     shades = []
     for fault in seen.history.faults:
         at = recoveries.recovered_at(fault)
-        over = end if at is None else max(at, fault.ended or at)
+        # A kill is over with the recovery; that nothing is left of it is only looked at when the load has ended.
+        lifted_at = fault.ended if fault.ended is not None and fault.ended < last_sent else None
+        over = end if at is None else max(at, lifted_at or at)
         after = "not recovered" if at is None else f"all answering again after {(at - fault.at) * 1000:,.0f} ms"
-        lifted = "" if fault.ended is None else f", gone after {(fault.ended - fault.at) * 1000:,.0f} ms"
+        lifted = "" if lifted_at is None else f", gone after {(lifted_at - fault.at) * 1000:,.0f} ms"
         label = f"{fault.name or 'fault'}: {after}{lifted}"
         shades.append(Shade(fault.at - seen.struck, min(over, end) - seen.struck, label))
     return Frame(title, seen_by.first_due - seen.struck, end - seen.struck, "fault" if shades else "0 s", shades, note)
