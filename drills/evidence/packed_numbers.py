@@ -90,7 +90,10 @@ def _scale(floats: Floats) -> float:
     largest = float(np.abs(floats).max(initial=0.0))
     if largest < 2.0**_MOST_BITS / _NANOSECOND and _is_exact(floats, _NANOSECOND):
         return _NANOSECOND
-    exponents = np.frexp(floats[floats != 0])[1]
+    others = floats[floats != 0]
+    if not len(others):  # only zeros, one of them negative, which no whole number is
+        return _RAW
+    exponents = np.frexp(others)[1]
     power = int(53 - exponents.min())
     scale = 2.0**power if abs(power) < 1000 and int(exponents.max()) + power <= _MOST_BITS else _RAW
     return scale if scale and _is_exact(floats, scale) else _RAW
