@@ -94,7 +94,8 @@ def _drill(drill: EmbeddedDrill) -> VerifiedDrill:
     def told(trust: Trust, reason: str) -> VerifiedDrill:
         return VerifiedDrill(story.drill_id, story.verdict, trust, reason)
 
-    if last.phase != "completed" or last.injected is None or is_game_day(last) or is_campaign(last):
+    has_figures = last.phase == "completed" and last.lost is not None  # a dry run has none
+    if not has_figures or last.injected is None or is_game_day(last) or is_campaign(last):
         return told("confirmed", "there is no verdict to compute: it has none of its own, or did not run to its end")
     seen = again(drill)
     if seen is None:

@@ -86,7 +86,7 @@ def test_the_block_runs_as_written(block: Block, reader: Checkout) -> None:
     words = [sys.executable, "-c", text] if block.language == "python" else ["bash", "-euo", "pipefail", "-c", text]
     done = reader.run(words)
     deadline = time.monotonic() + AGAIN_S
-    while any(reason in done.stdout + done.stderr for reason in NOT_NOW) and time.monotonic() < deadline:
+    while done.returncode and any(why in done.stdout + done.stderr for why in NOT_NOW) and time.monotonic() < deadline:
         time.sleep(2)
         done = reader.run(words)
     assert done.returncode == 0, f"{text}\n--- stdout\n{done.stdout}\n--- stderr\n{done.stderr}"

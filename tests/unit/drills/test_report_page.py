@@ -109,6 +109,14 @@ def test_a_drill_without_a_verdict_needs_no_history() -> None:
 
 
 @pytest.mark.usefixtures("state")
+def test_a_dry_run_needs_no_history() -> None:
+    """`drill verify` ended with 2 for every report with one in it."""
+    checks = dict.fromkeys(("verdict", "injected", "held", "undone"), "unknown")
+    event = DrillEvent(drill_id="d3", drill="worker-kill", phase="completed", at=1, reason="dry run", **checks)  # type: ignore[arg-type]
+    assert verified(page([Story("d3", (event,))]).encode()).trust == "confirmed"
+
+
+@pytest.mark.usefixtures("state")
 def test_a_long_history_is_shortened_and_confirmed_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(embedding, "MOST_WHOLE", 1000)
     monkeypatch.setattr(embedding, "DRAWN", 400)
