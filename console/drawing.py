@@ -7,14 +7,11 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
-
-from markupsafe import Markup
 
 from console.hub import Panel, View
 from console.lanes_now import lanes_now
 from drills.reports.drawing.page_parts import environment
-from drills.reports.drawing.timeline import PhaseStop, timeline
+from drills.reports.drill_charts import phases
 from drills.reports.live_figures import LiveFigures
 from drills.reports.report import Story, clock, number
 from drills.reports.watching import checks_so_far
@@ -27,12 +24,6 @@ _GOOD = frozenset({"ready", "serving", "running", "passed", "ok"})
 _BAD = frozenset({"failed", "backing_off", "gone", "lost", "invalid"})
 UNDER_WAY = "under way"
 _MOVING = frozenset({"starting", "draining", "stopping", "asked", UNDER_WAY})
-_TONES: dict[str, Literal["good", "warn", "bad"]] = {
-    "injected": "bad",
-    "recovered": "good",
-    "aborted": "warn",
-    "rejected": "warn",
-}
 _MOST_NAMED = 24  # partitions in a cell; more are counted
 
 
@@ -76,7 +67,7 @@ def service_rows(view: View) -> Iterator[ServiceRow]:
     figures = view.measures.by_topic
     for name, told in view.snapshot.services().items():
         standbys = sum(1 for _, row in view.snapshot.workers(name) if row.role == "standby" and row.state == "ready")
-        wanted, serving = sum(one.workers for one in told), sum(one.serving for one in told)
+        wanted, serving = sum(service.workers for service in told), sum(service.serving for service in told)
         own = _of_topic(figures, f"{name}.requests")
         yield ServiceRow(name, False, wanted, serving, standbys, own)
         bulk = _of_topic(figures, f"{name}.requests{BULK_SUFFIX}")
@@ -141,15 +132,6 @@ def _findings(event: DrillEvent) -> Iterator[tuple[str, str]]:
         yield (check, text) if colon and check in {"passed", "failed", "unknown"} else ("unknown", one_line(line))
 
 
-def _phases(story: Story) -> Markup:
-    """The timeline of a drill."""
-    stops = [
-        PhaseStop(event.at / 1000, event.phase.replace("_", " "), _TONES.get(event.phase, "plain"), event.reason or "")
-        for event in story.events
-    ]
-    return timeline(stops)
-
-
 _TEMPLATES = environment(Path(__file__).with_name("templates"))
 _TEMPLATES.filters.update(
     checks=_checks,
@@ -160,7 +142,7 @@ _TEMPLATES.filters.update(
     mark=mark,
     number=number,
     partitions=partitions,
-    phases=_phases,
+    phases=lambda story: phases(story.events),
     row_mark=lambda row: mark(_row_state(row)),
     row_tone=lambda row: tone(_row_state(row)),
     seconds_old=lambda ms: f"{span(ms / 1000)} old",

@@ -75,7 +75,7 @@ def requester() -> str:
 
 
 def line(order: DrillCommand, settings: Settings) -> str:
-    """The same as a console producer's line."""
+    """The command line that sends the same order with kafka-console-producer."""
     said = msgspec.json.encode(
         {
             name: value
@@ -113,7 +113,7 @@ def candidates(snapshot: Snapshot, plan: Plan, target: Mapping[str, Scalar]) -> 
 
 
 def last_rto_ms(snapshot: Snapshot, drill: str) -> float | None:
-    """How long the last run of the drill took to recover."""
+    """The RTO of the drill's last run that recovered, in milliseconds; None if there is none."""
     figures = (story.last.rto_ms for story in snapshot.drills if story.last.drill == drill)
     return next((rto_ms for rto_ms in figures if rto_ms is not None), None)
 

@@ -25,7 +25,7 @@ class View:
     measures: Measures
 
     def ages_ms(self) -> dict[str, int]:
-        """How old each source is: `kafka`, and `metrics`."""
+        """The age of each source, `kafka` and `metrics`, in milliseconds."""
         return {
             "kafka": round(self.snapshot.age_s * 1000),
             "metrics": round((time.monotonic() - self.measures.at) * 1000),

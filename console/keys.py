@@ -29,7 +29,7 @@ def link(url: str) -> str:
 
 
 def take(url: str, token: str) -> bool:
-    """Whether the token is good for the console at `url`; it is used up."""
+    """Deletes the token of a link to the console at `url`; returns whether it existed and was not too old."""
     path = _tokens() / _digest(url, token)
     try:
         age = time.time() - path.stat().st_mtime
@@ -49,9 +49,9 @@ class Sessions:
     @classmethod
     def kept(cls, url: str) -> Sessions:
         """Those of this state folder; the key is drawn at the first call."""
-        place = folder("run", "console")
-        place.chmod(0o700)
-        path = place / "key"
+        console_folder = folder("run", "console")
+        console_folder.chmod(0o700)
+        path = console_folder / "key"
         try:
             key = path.read_bytes()
         except FileNotFoundError:

@@ -15,7 +15,7 @@ from console.topic_fold import MOST_EVENTS, TopicFold
 from drills.control.outcomes import TOPIC as DRILLS
 from standfast.core import clients
 from standfast.core.consumed import Consumed
-from standfast.core.kafka_errors import error_of
+from standfast.core.kafka_errors import error_of, is_partition_end
 from standfast.core.settings import Settings
 from standfast.core.status import TOPIC as STATUS
 
@@ -79,7 +79,7 @@ class TopicFollower:
         news = [message for message in messages if message.error() is None]
         for message in news:
             self._known.take(message)
-        if news or any(_is_end(message) for message in messages):
+        if news or any(is_partition_end(message.error()) for message in messages):
             self._answers()
         if news:
             self._tell(at_least_every_s=0.0)
@@ -137,8 +137,3 @@ class TopicFollower:
         if time.monotonic() - self._published_at >= at_least_every_s:
             self._published_at = time.monotonic()
             self._publish(self._known.snapshot(self._problem))
-
-
-def _is_end(message: Consumed) -> bool:
-    error = message.error()
-    return error is not None and error.code() == KafkaError._PARTITION_EOF  # noqa: SLF001 - how the client names it

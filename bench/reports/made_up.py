@@ -37,14 +37,20 @@ def history(count: int, seed: int, *, rate: float = 1000.0, slow_end: float = 1.
         load = 0.9 * load + dice.gauss(0.0, 0.05)
         spread = 0.4 * dice.gauss(0.0, 1.0) + load
         latency = _USUAL_S * of_the_run * math.exp(spread) * (slow_end if spread > 0.7 else 1.0)
-        seen = due + latency
+        answered_at = due + latency
         if partition < 2 and fault_at <= due < fault_at + over:
-            seen = max(seen, fault_at + over + latency)
-        seen, result = round(seen * 1e9) / 1e9, dice.randrange(_PARTITIONS)
+            answered_at = max(answered_at, fault_at + over + latency)
+        answered_at, result = round(answered_at * 1e9) / 1e9, dice.randrange(_PARTITIONS)
         offsets[partition] += 1
         written[result] += 1 + (dice.random() < 0.3)
         answer = Sighting(
-            seen, result, written[result], "ok", f"search-{partition % 3}", _EPOCH_MS + int(seen * 1000), k
+            answered_at,
+            result,
+            written[result],
+            "ok",
+            f"search-{partition % 3}",
+            _EPOCH_MS + int(answered_at * 1000),
+            k,
         )
         sent_at = round((due + dice.random() / 500) * 1e9) / 1e9
         request_id = f"worker-kill-1f0c9a2e-{number}"

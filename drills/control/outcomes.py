@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import cast
 
 import structlog
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from consumers.requests.admission import origin_of, read
 from drills.control.events import FINAL, bounded
@@ -19,7 +19,7 @@ from schemas.records import DrillEvent
 from standfast.core import clients
 from standfast.core.consumed import Consumed
 from standfast.core.errors import ClusterError, SchemaError, Unreadable
-from standfast.core.kafka_errors import error_of
+from standfast.core.kafka_errors import error_of, is_partition_end
 from standfast.core.processes import role_word
 from standfast.core.settings import Settings
 
@@ -70,7 +70,7 @@ class Outcomes:
                 continue
             silent_since = time.monotonic()
             error = message.error()
-            if error is not None and error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001
+            if is_partition_end(error):
                 partitions.discard(message.partition())
             elif error is None and (outcome := self._decoded(message)):
                 outcomes.append(outcome)

@@ -11,13 +11,14 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import cast
 
-from confluent_kafka import Consumer, KafkaError, TopicPartition
+from confluent_kafka import Consumer, TopicPartition
 from msgspec import structs
 
 from drills.evidence.history import History, Request
 from standfast.core import clients
 from standfast.core.consumed import Consumed
 from standfast.core.errors import ClusterError
+from standfast.core.kafka_errors import is_partition_end
 from standfast.core.settings import Settings
 
 _WITHIN_S = 60.0  # to read the request topic from the drill's start to its end
@@ -48,7 +49,7 @@ def copies(settings: Settings, prefix: str, since: Sequence[TopicPartition]) -> 
                 error, key = message.error(), message.key() or b""
                 if error is None and key.startswith(prefix_bytes):
                     offsets[key.decode()] += (message.offset(),)
-                elif error is not None and error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001
+                elif is_partition_end(error):
                     unread.discard(message.partition())
     finally:
         consumer.close()

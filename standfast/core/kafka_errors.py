@@ -19,6 +19,11 @@ def error_of(exception: KafkaException) -> KafkaError:
     return error
 
 
+def is_partition_end(error: KafkaError | None) -> bool:
+    """Whether it is no error but the report that a partition was read to its end (`enable.partition.eof`)."""
+    return error is not None and error.code() == KafkaError._PARTITION_EOF  # noqa: SLF001
+
+
 def is_fenced(error: KafkaError) -> bool:
     """Whether another process has taken this client's identity; no new client may be built with it then."""
     return error.fatal() or error.code() in _FENCED

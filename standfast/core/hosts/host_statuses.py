@@ -11,7 +11,7 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaExcepti
 from standfast.core import clients
 from standfast.core.consumed import Consumed
 from standfast.core.hosts.hosts_heard import GONE_S, HostSeen, HostsHeard
-from standfast.core.kafka_errors import error_of
+from standfast.core.kafka_errors import error_of, is_partition_end
 from standfast.core.settings import Settings
 from standfast.core.status import TOPIC
 
@@ -61,7 +61,7 @@ class HostStatuses:
             time.sleep(within_s)
             return
         messages = cast("list[Consumed]", self._consumer.consume(_READ_AT_ONCE, within_s))
-        if any(message.error() is None or _is_end(message) for message in messages):
+        if any(message.error() is None or is_partition_end(message.error()) for message in messages):
             self._heard_at = time.monotonic()
             self._is_abreast()
         for message in messages:
@@ -110,7 +110,7 @@ class HostStatuses:
         return int(bounds[1])
 
     def _take(self, message: Consumed) -> None:
-        if _is_end(message):
+        if is_partition_end(message.error()):
             self._behind.discard(message.partition())
         if message.error() is None:
             self._heard.take(message)
@@ -132,8 +132,3 @@ class HostStatuses:
             self.problem = f"{self._topic} cannot be read: {error_of(error).str()}"
         else:
             self._is_abreast()
-
-
-def _is_end(message: Consumed) -> bool:
-    error = message.error()
-    return error is not None and error.code() == KafkaError._PARTITION_EOF  # noqa: SLF001 - how the client names it
