@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Protocol
 
@@ -47,25 +48,32 @@ def as_program(_name: str, module: str, environment: dict[str, str]) -> subproce
 
 
 class RoleLauncher:
-    """The roles' nursery, as the supervisor sees it. Use it from the main thread."""
+    """A nursery of roles, as the supervisor sees it. Use it from the main thread.
 
-    def __init__(self) -> None:
+    Args:
+        shared: the modules that it imports.
+        environment: variables that it needs before it imports them.
+    """
+
+    def __init__(self, shared: Sequence[str], environment: Mapping[str, str] | None = None) -> None:
+        self._shared = shared
+        self._environment = environment or {}
         self._process: subprocess.Popen[bytes] | None = None
         self._channel: socket.socket | None = None
         self._imported = asyncio.Event()
 
     def begin(self) -> None:
-        """Starts the nursery, which takes some 0.6 s; without one, roles are started as programs."""
+        """Starts the nursery, which takes as long as its imports; without one, roles are started as programs."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ours.settimeout(_FORK_S)
         ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, LARGEST)
         self._imported.clear()
         command = [sys.executable, "-P", "-m", "standfast.role_nursery", str(theirs.fileno()), str(os.getpid())]
+        metrics = telemetry.environment(folder("run", "metrics"), _SLOT)
         try:
             self._process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=sys.stderr, pass_fds=[theirs.fileno()],
-                env={**kept_variables(os.environ), **telemetry.environment(folder("run", "metrics"), _SLOT)},
-                start_new_session=True,
+                [*command, *self._shared], stdin=subprocess.DEVNULL, stdout=sys.stderr, pass_fds=[theirs.fileno()],
+                env={**kept_variables(os.environ), **metrics, **self._environment}, process_group=0,
             )  # fmt: skip
         except OSError as error:
             _log.warning("no nursery of roles", error=str(error))
@@ -83,15 +91,20 @@ class RoleLauncher:
 
     def start(self, name: str, module: str, environment: dict[str, str]) -> RoleProcess:
         """Starts the role's process; raises SetupError."""
+        return self.fork(StartRole(name, module, environment)) or as_program(name, module, environment)
+
+    def fork(self, order: StartRole, *descriptors: int) -> AdoptedProcess | None:
+        """The role's process, which inherits the descriptor; None if it is to be started as a program."""
         if self._channel is None or not self._imported.is_set():
-            return as_program(name, module, environment)
-        started = self._forked(self._channel, StartRole(name, module, environment))
+            return None
+        started = self._forked(self._channel, order, descriptors)
         if started is not None and started.pid:
             return AdoptedProcess(started.pid)
-        _log.warning("a role is started without its nursery", name=name, why=started.error if started else "no answer")
+        why = started.error if started else "no answer"
+        _log.warning("a role is started without its nursery", name=order.name, why=why)
         if started is None:
             self._replace()
-        return as_program(name, module, environment)
+        return None
 
     def close(self) -> None:
         """Ends the nursery; the roles go on."""
@@ -112,10 +125,10 @@ class RoleLauncher:
         self.close()
         self._imported.set()
 
-    def _forked(self, channel: socket.socket, order: StartRole) -> Started | None:
+    def _forked(self, channel: socket.socket, order: StartRole, descriptors: Sequence[int]) -> Started | None:
         """The answer of the role or of its nursery; None if there is none, and then none will start any more."""
         with suppress(OSError, msgspec.MsgspecError):
-            channel.send(msgspec.json.encode(order))
+            socket.send_fds(channel, [msgspec.json.encode(order)], descriptors)
             return _started(channel.recv(LARGEST))
         # From here on whoever is forked finds nobody to tell, and ends; what was told before still lies there.
         with suppress(OSError, msgspec.MsgspecError):

@@ -19,6 +19,8 @@ MODULES = {
     "console": "console",
 }
 CONSOLE = "console"
+# Not the stream processor's: Faust alone is 40 MB, of which the others would have nothing.
+_SHARED = ("consumers.profiles.__main__", "drills.__main__", "drills.agent.__main__")
 _IMPORTED_S = 10.0  # for the roles' nursery; without it they are started all the same
 _STOP_S = 8.0  # from a role's SIGTERM to SIGKILL
 _CONSOLE_WAITS_S = 60.0  # for a system that is ready, at most: people want to look at one that is not, too
@@ -30,7 +32,7 @@ class Roles:
     def __init__(self, names: Sequence[str], changed: Callable[[], None]) -> None:
         self._names = names
         self._changed = changed
-        self._launcher = RoleLauncher()
+        self._launcher = RoleLauncher(_SHARED)
         self._roles: list[Role] = []
         self._network: Role | None = None
         self._console_started = False

@@ -13,6 +13,7 @@ from collections.abc import Callable
 import structlog
 from confluent_kafka.admin import AdminClient
 
+from consumers.process import nursery
 from consumers.service import service
 from consumers.supervision import orders
 from consumers.supervision.replica_set import ReplicaSet
@@ -27,7 +28,7 @@ from standfast.core.errors import ClusterError, ModelError
 from standfast.core.home import folder
 from standfast.core.hosts.host_key import host_key
 from standfast.core.network import routes
-from standfast.core.processes.adopted import Zombies
+from standfast.core.processes.adopted import AdoptedProcess, Zombies
 from standfast.core.processes.launching import STARTER_VARIABLE
 from standfast.core.processes.lifeline import stopping_signals
 from standfast.core.processes.parent_death import adopt_orphans, tie_to_parent, untie_from_parent
@@ -36,12 +37,16 @@ from standfast.core.status import RoleStatus, SystemStatus
 from standfast.kafka.cluster import Cluster
 from standfast.malloc_settings import one_arena
 from standfast.proxy.registry import registry_behind_proxy
+from standfast.role_launcher import RoleLauncher
+from standfast.role_nursery import StartRole
 from standfast.roles import CONSOLE, Roles
 from standfast.status_topic import StatusTopic
 
 _log = structlog.get_logger()
 _STATUS_S = 1.0  # between two records on the topic `status`; a host silent for 5 s counts as gone
 _KAFKA_S = 60.0  # for the start of the embedded Kafka
+_IMPORTED_S = 60.0  # for torch's import; without it each nursery imports it for itself
+_ROLES_WAIT_S = 10.0  # for the workers, at most
 _BROKERS_S = 0.05  # between two looks at the brokers
 _LEAVES_WITHIN_S = 2.0  # for deleting this host's record, without which the host counts as gone after 5 s
 _COUNTED = (("active", "serving"), ("active", "starting"), ("active", "backing_off"), ("standby", "ready"))
@@ -66,6 +71,7 @@ class Supervisor:
         self._scalers: list[Scaler] = []
         wanted = role_names if settings.console.enabled else [name for name in role_names if name != CONSOLE]
         self._roles = Roles(wanted, self._changed)
+        self._nurseries = RoleLauncher(nursery.SHARED, nursery.ENVIRONMENT)
         self._state: status.State = "starting"
         self._detail = "starting"
         self._starter = int(os.environ.pop(STARTER_VARIABLE, "0"))
@@ -112,19 +118,38 @@ class Supervisor:
     async def _start(self) -> None:
         """Starts everything. Kafka starts while models are trained and loaded."""
         self._start_metrics()
+        if nursery.SHARED and self._services:
+            self._nurseries.begin()
         self._launch_kafka()
         await self._train_missing()
         environment = settings_module.environment(self._settings)
-        for name in self._services:
-            replicas = ReplicaSet(service(name, self._settings), self._settings, self._changed, environment)
-            self._replica_sets.append(replicas)
-            replicas.start(registry.active(name))
-        self._roles.begin()
-        await self._wait_for_kafka()
+        await asyncio.gather(self._load_models(environment), self._wait_for_kafka())
         for replicas in self._replica_sets:
             replicas.serve(self._partitions[replicas.service.requests])
             self._scalers.append(self._scaler(replicas))
+        await self._wait_for_workers()
+        self._roles.begin()
         await self._roles.start(environment)
+
+    async def _load_models(self, environment: dict[str, str]) -> None:
+        if nursery.SHARED and self._services:
+            await self._nurseries.ready(_IMPORTED_S)
+        for name in self._services:
+            replicas = ReplicaSet(
+                service(name, self._settings), self._settings, self._changed, environment, self._fork_nursery
+            )
+            self._replica_sets.append(replicas)
+            replicas.start(registry.active(name))
+
+    async def _wait_for_workers(self) -> None:
+        """Roles are started after the workers: on two cores their imports would keep the first answers waiting."""
+        until = time.monotonic() + _ROLES_WAIT_S
+        while time.monotonic() < until and not all(replicas.complete for replicas in self._replica_sets):
+            await asyncio.sleep(_BROKERS_S)
+
+    def _fork_nursery(self, name: str, version: int, channel: int, variables: dict[str, str]) -> AdoptedProcess | None:
+        words = nursery.arguments(name, version)
+        return self._nurseries.fork(StartRole(nursery.process_name(name), nursery.MODULE, variables, words), channel)
 
     def _start_console(self) -> None:
         all_else_works = self._state == "ready" and self._has_begun()
@@ -241,6 +266,7 @@ class Supervisor:
             self._roles.stop(),
             *(replicas.stop(limit) for replicas in self._replica_sets),
         )
+        self._nurseries.close()
         telling.cancel()
         if self._topic is not None:
             await asyncio.to_thread(self._topic.close, _LEAVES_WITHIN_S)

@@ -7,7 +7,7 @@ import os
 import socket
 import subprocess
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Protocol
 
 import structlog
@@ -53,18 +53,47 @@ class Listener(Protocol):
     def gone(self, member: Member) -> None: ...
 
 
+class NurseryProcess(Protocol):
+    """A nursery's process, a child of this one."""
+
+    @property
+    def pid(self) -> int: ...
+
+    def kill(self) -> None: ...
+
+    def poll(self) -> int | None:
+        """Its exit status, once it has ended."""
+
+
+# Service, version, the descriptor of its channel, all its variables; None where no nursery can be forked now.
+ForkNursery = Callable[[str, int, int, dict[str, str]], NurseryProcess | None]
+
+
+def as_programs(_name: str, _version: int, _channel: int, _variables: dict[str, str]) -> None:
+    """Forks none: each nursery is a program of its own."""
+
+
 class NurseryHandle:
     """A nursery process and the channels to it and its children, on the running asyncio loop.
 
-    `version`: of the model that it loads. `model`: the label of the loaded model, empty until then.
+    `version`: of the model that it loads. `model`: the label of the loaded model, empty until then. `fork_nursery`:
+    forks one from a process that has imported torch; where it cannot, the nursery is a program of its own.
     """
 
-    def __init__(self, service: Service, version: int, environment: dict[str, str], listener: Listener) -> None:
+    def __init__(
+        self,
+        service: Service,
+        version: int,
+        environment: dict[str, str],
+        listener: Listener,
+        fork_nursery: ForkNursery = as_programs,
+    ) -> None:
         self._service = service
         self.version = version
         self._environment = environment
         self._listener = listener
-        self._process: subprocess.Popen[bytes] | None = None
+        self._fork_nursery = fork_nursery
+        self._process: NurseryProcess | None = None
         self._channel: socket.socket | None = None
         self._members: dict[str, Member] = {}
         self._reason = "the nursery ended without a word"
@@ -76,22 +105,16 @@ class NurseryHandle:
         """Starts the process; `Listener.loaded` follows when its model is in memory. From the main thread only."""
         ours, theirs = pair()
         name = self._service.name
-        self._process = subprocess.Popen(
-            nursery.command(name, theirs.fileno(), self.version),
-            pass_fds=[theirs.fileno()],
-            env={
-                **os.environ,
-                **self._environment,
-                **telemetry.environment(folder("run", "metrics"), f"{name}-nursery"),
-                # One thread per process: workers run in parallel already, and a process with threads must not fork.
-                "OMP_NUM_THREADS": "1",
-                "MKL_NUM_THREADS": "1",
-                "TOKENIZERS_PARALLELISM": "false",
-                # Huge pages if available halve the time to fork a worker, and the time to free a dead one's memory.
-                "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
-            },
-        )
-        theirs.close()
+        variables = {
+            **os.environ,
+            **self._environment,
+            **telemetry.environment(folder("run", "metrics"), f"{name}-nursery"),
+            **nursery.ENVIRONMENT,
+        }
+        with theirs:
+            self._process = self._fork_nursery(name, self.version, theirs.fileno(), variables) or subprocess.Popen(
+                nursery.command(name, self.version, theirs.fileno()), pass_fds=[theirs.fileno()], env=variables
+            )
         ours.setblocking(False)
         self._channel = ours
         self._heard_at = time.monotonic()

@@ -33,7 +33,7 @@ from consumers.supervision.member_state import Exited
 from consumers.supervision.members import Members
 from consumers.supervision.neighbours import Neighbours
 from consumers.supervision.nurseries import Nurseries
-from consumers.supervision.nursery_handle import NurseryHandle
+from consumers.supervision.nursery_handle import ForkNursery, NurseryHandle, as_programs
 from consumers.supervision.orphans import Orphans
 from consumers.supervision.rollout import Rollout
 from consumers.supervision.rows import rows
@@ -55,6 +55,7 @@ class ReplicaSet:
     Args:
         changed: called whenever the status may have changed.
         environment: variables with which child processes load the same settings.
+        fork_nursery: see `NurseryHandle`.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class ReplicaSet:
         settings: Settings,
         changed: Callable[[], None],
         environment: dict[str, str],
+        fork_nursery: ForkNursery = as_programs,
     ) -> None:
         self._settings = settings
         self._changed = changed
@@ -70,7 +72,9 @@ class ReplicaSet:
         self._identities = WorkerIdentities(service.worker_ids)
         self._start_backoff = Backoff(deaths=1, within_s=60.0)
         self._nurseries = Nurseries(
-            service.name, lambda version: NurseryHandle(service, version, environment, self), self._start_backoff
+            service.name,
+            lambda version: NurseryHandle(service, version, environment, self, fork_nursery),
+            self._start_backoff,
         )
         self._aftermath = Aftermath(service, settings)
         self._succession = Succession(

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
+from consumers.process.nursery import process_name
 from drills.evidence.verdict import Finding
 from drills.faults.injector import Kind, Target
 from drills.faults.one_process import OneProcessFault
@@ -59,21 +59,14 @@ class KillNursery(OneProcessFault):
 
 
 def nurseries(supervisor: int, service: str) -> Iterator[int]:
-    """The pids of the supervisor's children that are nurseries of the service, by their command lines.
-
-    Forked workers are its children too and have their nursery's command line, but are named after their slot.
-    """
+    """The pids of the supervisor's children that are nurseries of the service, by the name that the kernel shows."""
+    name = process_name(service)[:_NAME]
     for folder in Path("/proc").glob("[0-9]*"):
         try:
-            if proc_stat(int(folder.name)).parent != supervisor or (folder / "comm").read_text().startswith(
-                f"{service}-"[:_NAME]
-            ):
-                continue
-            words = (folder / "cmdline").read_bytes().split(b"\0")
+            if proc_stat(int(folder.name)).parent == supervisor and (folder / "comm").read_text().rstrip() == name:
+                yield int(folder.name)
         except (OSError, ValueError):  # it has just ended
             continue
-        if any(module.endswith(b"nursery") and name == service.encode() for module, name in itertools.pairwise(words)):
-            yield int(folder.name)
 
 
 NURSERY = Kind("nursery", "SIGKILL of the process that holds the model", KillNursery)

@@ -85,8 +85,12 @@ def new_layout(brokers: int) -> Layout:
     """A layout with a random cluster id and free ports."""
     ports = _free_ports(2 * brokers)
     nodes = [NodePorts(id=n + 1, broker=ports[2 * n], controller=ports[2 * n + 1]) for n in range(brokers)]
-    letters = string.ascii_letters + string.digits
-    return Layout(cluster_id="".join(random.choices(letters, k=21)) + "A", nodes=nodes)
+    return Layout(cluster_id=random_id(), nodes=nodes)
+
+
+def random_id() -> str:
+    """A random id as Kafka gives them to clusters and folders: 16 bytes in base64, not beginning with a minus."""
+    return "".join(random.choices(string.ascii_letters + string.digits, k=21)) + "A"
 
 
 def with_free_ports(layout: Layout) -> Layout:

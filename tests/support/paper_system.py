@@ -38,7 +38,7 @@ class PaperSystem:
     def __init__(self) -> None:
         self.children: list[subprocess.Popen[bytes]] = []
         roles = [RoleStatus(id=name, pid=self.child(), state="running") for name in ("stream", "profiles")]
-        self.nursery = self.child("toy_nursery", "search")
+        self.nursery = self.child("search-nursery")
         rows = [self._row("search-0", [0, 1]), self._row("search-1", [2]), self._row("standby", [])]
         self.status = SystemStatus(
             state="ready",
@@ -51,10 +51,13 @@ class PaperSystem:
         )
         self.system = RunningSystem(SETTINGS, service("search", SETTINGS))
 
-    def child(self, *arguments: str) -> int:
-        """The pid of a new process, which waits; a shell starts sooner than Python does."""
-        made = subprocess.Popen(["/bin/sh", "-c", "read _", *arguments], stdin=subprocess.PIPE)
+    def child(self, name: str = "paper") -> int:
+        """The pid of a new process of this name, which waits; a shell starts sooner than Python does."""
+        script = 'printf %s "$0" > /proc/$$/comm; echo; read _'
+        made = subprocess.Popen(["/bin/sh", "-c", script, name], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         self.children.append(made)
+        assert made.stdout is not None
+        made.stdout.readline()
         return made.pid
 
     def looping(self, name: str = "search-0", slot: str = "slot-0") -> int:

@@ -37,9 +37,8 @@ class SecureBroker(broker.Node):
         self._pems.mkdir(parents=True)
         _certificates(self._pems)
         self.write_config()
-        formatting = self.begin_format()
-        assert formatting is not None
-        self.end_format(formatting, 60)
+        if (formatting := self.begin_format()) is not None:
+            self.end_format(formatting, 60)
         self.launch()
         open_ = AdminClient({"bootstrap.servers": self.address, "log_level": 0})
         wait_until(lambda: self.alive and not is_free(int(self.address.partition(":")[2])), 90, what="broker")

@@ -37,6 +37,12 @@ class AdoptedProcess:
                 self._status = 0
         return self._status
 
+    def poll(self) -> int | None:
+        """Its exit status as `wait` returns it, None while it runs."""
+        if self._status is None:
+            self._status = exit_status(self.pid)
+        return self._status
+
     def terminate(self) -> None:
         """Sends SIGTERM, unless it is known to have ended."""
         self._signal(signal.SIGTERM)

@@ -25,10 +25,12 @@ def start_child(
     environment: dict[str, str] | None = None,
     folder: Path | None = None,
 ) -> subprocess.Popen[bytes]:
-    """Starts `command` in its own session; the kernel sends it `signal_at_death` when this process dies.
+    """Starts `command` in its own process group; the kernel sends it `signal_at_death` when this process dies.
 
     Linux sends that signal when the *thread* that started the child ends: call this from one that lives as long as the
-    process. In its own session the child does not get the terminal's Ctrl-C: this process stops children in order.
+    process. In its own group the child does not get the terminal's Ctrl-C: this process stops children in order. A
+    session of its own would also take Kafka out of the competition for processor time (`lifeline.leave_group`): the low
+    priority of its compiler counted for nothing, and models loaded 2 s later.
 
     Args:
         output: the file for stdout and stderr, its folder created if missing; None: this process's stderr.
@@ -47,7 +49,7 @@ def start_child(
                 stderr=subprocess.STDOUT,
                 env=environment,
                 cwd=folder,
-                start_new_session=True,
+                process_group=0,
             )
         except OSError as error:
             if folder is not None and not folder.is_dir():

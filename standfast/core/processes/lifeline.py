@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from types import FrameType
@@ -11,6 +12,16 @@ def leave_interrupts_to_parent() -> None:
     """Ignores SIGINT and SIGHUP, which a terminal sends to the whole group: the supervisor stops children in order."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+
+def leave_group() -> None:
+    """Makes this process a group of its own, which does not get the terminal's Ctrl-C, and may write to the terminal.
+
+    Not a session of its own: where the kernel groups by session (`sched_autogroup_enabled`), each would get as much
+    processor time as all others together, and priorities would count only within it.
+    """
+    os.setpgid(0, 0)
+    signal.signal(signal.SIGTTOU, signal.SIG_IGN)
 
 
 def reset_signals() -> None:

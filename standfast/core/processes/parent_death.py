@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import signal
 import sys
 import time
 
@@ -63,9 +64,13 @@ def _prctl(option: int, value: object) -> None:
 
 
 def _become(parent: str, signum: str, *command: str) -> None:
-    """Replaces this program by `command`; exits instead if the parent is dead, as `command` may ignore the signal."""
+    """Replaces this program by `command`; exits instead if the parent is dead, as `command` may ignore the signal.
+
+    `command` may write to a terminal whose foreground group it is not in.
+    """
     if not _tied(int(parent), int(signum)):
         sys.exit(1)
+    signal.signal(signal.SIGTTOU, signal.SIG_IGN)
     os.execv(command[0], command)  # noqa: S606
 
 

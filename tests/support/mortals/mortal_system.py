@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import sys
 
+from consumers.process import nursery
 from consumers.supervision import identities
 from tests.support.toys import toy_system
 
 _NURSERY = "tests.support.mortals.mortal_nursery"
 
 
-def mortal_command(name: str, channel: int, version: int) -> list[str]:
+def mortal_command(name: str, version: int, channel: int) -> list[str]:
     """Replaces `consumers.process.nursery.command`."""
-    return [
-        sys.executable,
-        "-m",
-        _NURSERY,
-        name,
-        str(channel),
-        str(os.getpid()),
-        str(version),
-    ]
+    return [sys.executable, "-m", _NURSERY, *nursery.arguments(name, version), str(channel)]
 
 
 if __name__ == "__main__":

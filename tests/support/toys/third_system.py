@@ -16,9 +16,10 @@ services.TABLE[SPEC.name] = SPEC
 services.NAMES = tuple(services.TABLE)
 
 
-def third_command(name: str, channel: int, version: int) -> list[str]:
+def third_command(name: str, version: int, channel: int) -> list[str]:
     """Replaces `consumers.process.nursery.command`: the same in a process that knows the third service."""
-    return [sys.executable, "-m", "tests.support.toys.third_system", name, str(channel), str(os.getpid()), str(version)]
+    words = [name, str(os.getpid()), str(version), str(channel)]
+    return [sys.executable, "-m", "tests.support.toys.third_system", *words]
 
 
 def main() -> None:
@@ -29,6 +30,7 @@ def main() -> None:
     from standfast.core.processes.parent_death import tie_to_parent
 
     tie_to_parent(os.getppid())
+    nursery.SHARED = ()  # forked from a process without the third service, it would not be known
     nursery.command = third_command
     manifest = registry.publish(SPEC.name, lambda folder: train(None, folder, None, None))
     registry.activate(SPEC.name, manifest.version)

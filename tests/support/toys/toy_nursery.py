@@ -1,6 +1,6 @@
 """A nursery with a toy model, which answers at once, or fails as a bad model or record would if a query says so.
 
-Run as `python -m tests.support.toys.toy_nursery SERVICE CHANNEL PARENT VERSION` instead of
+Run as `python -m tests.support.toys.toy_nursery SERVICE PARENT VERSION CHANNEL` instead of
 `consumers.process.nursery`. Everything but the model is the product's code.
 """
 
@@ -16,14 +16,14 @@ from collections.abc import Sequence
 import structlog
 
 from consumers.channel.messages import Loaded, send
-from consumers.process.nursery import Nursery
+from consumers.process.nursery import Nursery, process_name
 from consumers.service import service
 from models.base import RecommendQuery, SearchQuery
 from schemas.records import Item
 from standfast.core import logs, settings, telemetry
 from standfast.core.home import home
 from standfast.core.processes.lifeline import leave_interrupts_to_parent
-from standfast.core.processes.parent_death import tie_to_parent
+from standfast.core.processes.parent_death import set_name, tie_to_parent
 
 
 class ToyModel:
@@ -69,7 +69,8 @@ def active_version() -> int:
 
 
 def main(arguments: list[str]) -> int:
-    name, channel, parent, version = arguments
+    name, parent, version, channel = arguments
+    set_name(process_name(name))
     tie_to_parent(int(parent))
     leave_interrupts_to_parent()
     configured = settings.load()

@@ -17,9 +17,9 @@ from standfast.core.processes.parent_death import tie_to_parent
 from tests.support.toys.toy_nursery import active_version
 
 
-def toy_command(name: str, channel: int, version: int) -> list[str]:
+def toy_command(name: str, version: int, channel: int) -> list[str]:
     """Replaces `consumers.process.nursery.command`."""
-    return [sys.executable, "-m", "tests.support.toys.toy_nursery", name, str(channel), str(os.getpid()), str(version)]
+    return [sys.executable, "-m", "tests.support.toys.toy_nursery", *nursery.arguments(name, version), str(channel)]
 
 
 def toy_active(name: str) -> int | None:
@@ -29,6 +29,7 @@ def toy_active(name: str) -> int | None:
 
 def main(services: list[str], *, embedded: bool = False, roles: tuple[str, ...] = ()) -> None:
     tie_to_parent(os.getppid())
+    nursery.SHARED = ()  # toys need no torch
     nursery.command = toy_command
     registry.active = toy_active
     system.run(settings.load(), services=tuple(services), roles=roles, embedded=embedded)

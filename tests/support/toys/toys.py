@@ -10,12 +10,15 @@ from pathlib import Path
 
 import msgspec
 
+from consumers.process.nursery import process_name
+from standfast.core.services import NAMES
 from standfast.core.settings import KafkaSettings, Settings
 from standfast.core.status import ServiceStatus, SystemStatus, WorkerStatus
 from tests.waiting import wait_until
 
 START_S = 90.0  # bounds a start, which takes a second on an idle machine
 PARTITIONS = 4
+NURSERIES = {process_name(service)[:15] for service in NAMES}  # as the kernel shows them
 
 
 class Toys:
@@ -170,9 +173,7 @@ def is_alive(pid: int) -> bool:
 
 
 def _is_nursery(pid: int) -> bool:
-    """Forked workers have the command line of their nursery, but are named after their slot."""
     try:
-        command, name = (Path(f"/proc/{pid}/{file}").read_text() for file in ("cmdline", "comm"))
+        return Path(f"/proc/{pid}/comm").read_text().rstrip() in NURSERIES
     except OSError:
         return False
-    return "toy_nursery" in command and "-" not in name

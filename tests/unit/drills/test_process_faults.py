@@ -313,7 +313,7 @@ def test_the_nursery_is_killed_and_back_when_all_workers_are(paper: PaperSystem)
         assert fault.injected(5).check == "passed"
         paper.end(paper.nursery)
         assert fault.undone().check == "failed"
-        paper.child("toy_nursery", "search")
+        paper.child("search-nursery")
         paper.change_worker("search-1", state="starting")
         assert fault.undone().check == "failed", "a worker is missing"
         paper.change_worker("search-1", state="serving")

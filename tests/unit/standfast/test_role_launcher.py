@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
@@ -14,14 +15,17 @@ import pytest
 from standfast.core.processes.adopted import AdoptedProcess
 from standfast.core.processes.parent_death import _prctl, adopt_orphans
 from standfast.role_launcher import RoleLauncher, RoleProcess
+from standfast.role_nursery import StartRole
 from tests.waiting import wait_until
 
 _TELLS = """
 import os, pathlib, signal, sys, time
 words = (
-    os.getppid(), os.getsid(0) == os.getpid(), signal.getsignal(signal.SIGTERM) == signal.SIG_DFL,
-    "drills" in sys.modules,
+    os.getppid(), os.getpgid(0) == os.getpid(), signal.getsignal(signal.SIGTERM) == signal.SIG_DFL,
+    "drills" in sys.modules, *sys.argv[1:],
 )
+if len(sys.argv) > 2:
+    os.write(int(sys.argv[-1]), b"written by the role")
 pathlib.Path(os.environ["TOLD"], str(os.getpid())).write_text(" ".join(map(str, words)))
 if os.environ.get("EXIT"):
     sys.exit(int(os.environ["EXIT"]))
@@ -56,7 +60,7 @@ def life(told: Path, steps: Callable[[RoleLauncher], Awaitable[None]], monkeypat
     monkeypatch.setenv("PYTHONPATH", f"{told.parent}:{Path.cwd()}")
 
     async def run() -> None:
-        launcher = RoleLauncher()
+        launcher = RoleLauncher(("drills.__main__",))
         launcher.begin()
         await launcher.ready(60)
         try:
@@ -67,9 +71,7 @@ def life(told: Path, steps: Callable[[RoleLauncher], Awaitable[None]], monkeypat
     asyncio.run(run())
 
 
-def test_a_role_is_the_supervisors_own_child_in_a_session_of_its_own(
-    told: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_role_is_the_supervisors_own_child_in_a_group_of_its_own(told: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def steps(launcher: RoleLauncher) -> None:
         process, words = start(launcher, told)
         assert isinstance(process, AdoptedProcess)
@@ -83,6 +85,42 @@ def test_a_role_is_the_supervisors_own_child_in_a_session_of_its_own(
         assert not Path(f"/proc/{ended.pid}").exists(), "nobody is left as a zombie"
 
     life(told, steps, monkeypatch)
+
+
+def test_a_role_inherits_a_descriptor_and_nobody_else_keeps_it(told: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A nursery's channel must be closed when the nursery ends: by that the supervisor notices."""
+
+    async def steps(launcher: RoleLauncher) -> None:
+        ours, theirs = socket.socketpair()
+        with ours:
+            with theirs:
+                order = StartRole("tells", "tells", environment(told, EXIT="0"), ["one"])
+                process = launcher.fork(order, theirs.fileno())
+            assert process is not None
+            assert process.wait() == 0
+            assert process.poll() == 0
+            ours.settimeout(10)
+            assert ours.recv(100) == b"written by the role"
+            assert ours.recv(100) == b"", "no other process has it"
+        words = (told / str(process.pid)).read_text().split()
+        assert words[4] == "one"
+        assert words[5].isdecimal()
+
+    life(told, steps, monkeypatch)
+
+
+def test_a_role_does_not_run_a_module_that_its_nursery_has_imported_twice(
+    told: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """runpy warned of it in the log of every start."""
+
+    async def steps(launcher: RoleLauncher) -> None:
+        process = launcher.fork(StartRole("drills", "drills", environment(told, STANDFAST_KAFKA__WRONG="1")))
+        assert process is not None
+        assert process.wait() != 0
+
+    life(told, steps, monkeypatch)
+    assert "RuntimeWarning" not in capfd.readouterr().err
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "stopped"])
@@ -130,7 +168,7 @@ def test_while_the_nursery_still_imports_a_role_is_started_as_a_program(
     told: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def run() -> None:
-        launcher = RoleLauncher()
+        launcher = RoleLauncher(("drills.__main__",))
         launcher.begin()
         process, _ = start(launcher, told)
         assert not isinstance(process, AdoptedProcess)

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import os
+from pathlib import Path
+
+import pytest
 
 from consumers.channel.messages import pair
 from consumers.service import service
+from consumers.supervision import nursery_handle
 from consumers.supervision.member import Member
 from consumers.supervision.nursery_handle import NurseryHandle
 from standfast.core.settings import Settings
@@ -43,3 +48,44 @@ def test_a_nursery_that_dies_before_it_has_made_a_process_is_told_of_first() -> 
         return heard.events
 
     assert asyncio.run(dies()) == ["the nursery ended without a word", "search-s0 is gone"]
+
+
+class Forked:
+    """A nursery's process that somebody else has forked."""
+
+    pid = 1
+
+    def __init__(self) -> None:
+        self.killed = 0
+
+    def kill(self) -> None:
+        self.killed += 1
+
+    def poll(self) -> int | None:
+        return None
+
+
+def test_a_nursery_is_forked_where_that_is_possible(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its channel is then open in the nursery alone, so that its end is noticed; else it is a program of its own."""
+    monkeypatch.setattr(nursery_handle.subprocess, "Popen", lambda *_, **__: pytest.fail("a program was started"))
+    kept: list[int] = []
+    orders: list[tuple[str, int, str]] = []
+    forked = Forked()
+
+    def fork(name: str, version: int, channel: int, variables: dict[str, str]) -> Forked:
+        kept.append(os.dup(channel))
+        orders.append((name, version, variables["OMP_NUM_THREADS"]))
+        return forked
+
+    async def lives() -> list[str]:
+        heard = Heard()
+        handle = NurseryHandle(service("search", Settings()), 7, {}, heard, fork)  # type: ignore[arg-type]
+        handle.start()
+        os.close(kept[0])
+        while not heard.events:
+            await asyncio.sleep(0.01)
+        return heard.events
+
+    assert asyncio.run(asyncio.wait_for(lives(), 10)) == ["the nursery ended without a word"]
+    assert orders == [("search", 7, "1")]
+    assert forked.killed == 1
