@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -62,8 +63,16 @@ def computing(toys: Toys, partition: int) -> WorkerStatus | None:
         heartbeat.close()
         if seen.tick_age < 0.2 and partition in {number for number, _ in seen.computing}:
             rows = [row for row in toys.active() if partition in row.partitions.get(toys.topic("search.requests"), ())]
-            return next((row for row in rows if is_alive(row.pid)), None)
+            return next((row for row in rows if has_mapped(row.pid, slot)), None)
     return None
+
+
+def has_mapped(pid: int, file: Path) -> bool:
+    """Whether the process lives and has this file in memory: the slot of a worker that was just killed looks alive."""
+    try:
+        return str(file) in Path(f"/proc/{pid}/maps").read_text()
+    except OSError:
+        return False
 
 
 def under_load(toys: Toys, history: RequestHistory, how: signal.Signals, times: int) -> None:
