@@ -155,11 +155,17 @@ def folder_of(name: str, version: int) -> Path:
 def manifest_of(name: str, version: int) -> Manifest:
     """A version's manifest, checked against its own digest. Raises IntegrityError."""
     path = folder_of(name, version) / MANIFEST
+    manifest = sealed_manifest(path)
+    if (manifest.name, manifest.version) != (name, version):
+        raise IntegrityError(f"{path} describes {manifest.label}, not {name}@{version}")
+    return manifest
+
+
+def sealed_manifest(path: Path) -> Manifest:
+    """The manifest in a file, checked against its own digest. Raises IntegrityError."""
     manifest = _read(path, Manifest)
     if _sealed(manifest) != manifest or path.read_bytes() != _bytes(manifest):
         raise IntegrityError(f"{path} was changed after it was published")
-    if (manifest.name, manifest.version) != (name, version):
-        raise IntegrityError(f"{path} describes {manifest.label}, not {name}@{version}")
     return manifest
 
 
@@ -170,7 +176,7 @@ def verify(name: str, version: int) -> list[str]:
         manifest = manifest_of(name, version)
     except IntegrityError as problem:
         return [str(problem)]
-    return [mismatch for file, entry in manifest.files.items() if (mismatch := _mismatch(path / file, entry))]
+    return [wrong for file, entry in manifest.files.items() if (wrong := mismatch(path / file, entry))]
 
 
 def verify_all(name: str) -> dict[str, list[str]]:
@@ -317,7 +323,8 @@ def _entry(path: Path) -> FileEntry:
         return FileEntry(hashlib.file_digest(file, "sha256").hexdigest(), path.stat().st_size)
 
 
-def _mismatch(path: Path, entry: FileEntry) -> str | None:
+def mismatch(path: Path, entry: FileEntry) -> str | None:
+    """How a file differs from what its manifest says; None if it does not."""
     try:
         actual = _entry(path)
     except OSError as problem:

@@ -1,4 +1,4 @@
-"""`standfast models`: train, list, show, activate, roll back and verify models."""
+"""`standfast models`: train, list, show, activate, roll back, verify, export and import models."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from standfast.core.errors import IntegrityError, UsageError
 if TYPE_CHECKING:
     from models.registry import Manifest
 
-app = typer.Typer(no_args_is_help=True, help="Train, list, activate, roll back and verify models.")
+app = typer.Typer(no_args_is_help=True, help="Train, list, activate, roll back, verify and move models.")
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 Model = Annotated[str, typer.Argument(metavar="MODEL", help="search or recommend, or one version: search@3.")]
 Seed = Annotated[int, typer.Option("--seed", help="For all that is drawn at random.")]
@@ -211,6 +211,37 @@ def activate(model: Annotated[str, typer.Argument(metavar="MODEL@VERSION")]) -> 
         raise UsageError(f"{model!r} names no version; write {name}@<version>, see `standfast models list`")
     registry.activate(name, version)
     typer.echo(f"{name}@{version} is active")
+
+
+@app.command("export")
+def export(
+    model: Model,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A .tar to write; .tar.gz packs it.")],
+) -> None:
+    """Write a version into one file, to take it to another machine; the active version unless one is named.
+
+    Example: standfast models export search@1 search-1.tar
+    """
+    from models.archives import export_version
+
+    name, version = _version(model)
+    manifest = export_version(name, version, file)
+    typer.echo(f"{manifest.label} is in {file} ({file.stat().st_size:,} bytes)")
+
+
+@app.command("import")
+def import_(file: Annotated[Path, typer.Argument(metavar="FILE", help="What `models export` wrote.")]) -> None:
+    """Publish the version in a file under the next number here, without making it active.
+
+    A file that was changed or cut is refused. Every byte is checked against the version's manifest.
+
+    Example: standfast models import search-1.tar
+    """
+    from models.archives import import_version
+
+    manifest = import_version(file)
+    before = manifest.lineage["imported"].partition(" ")[0]
+    typer.echo(f"{manifest.label} is what was {before} there; `standfast models activate {manifest.label}` serves it")
 
 
 @app.command("rollback")

@@ -63,6 +63,7 @@ def test_the_contract_commands_are_there() -> None:
     promised = {
         "demo", "up", "down", "status", "search", "recommend", "drill list", "drill show", "drill run", "drill report",
         "models train", "models list", "models show", "models activate", "models rollback", "models verify",
+        "models export", "models import",
         "catalogue load", "interactions load", "kafka", "topics", "worker", "stream", "drills",
     }  # fmt: skip
     assert {f"standfast {name}" for name in promised} <= set(COMMANDS)
