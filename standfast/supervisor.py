@@ -123,7 +123,12 @@ class Supervisor:
         self._launch_kafka()
         await self._train_missing()
         environment = settings_module.environment(self._settings)
-        await asyncio.gather(self._load_models(environment), self._wait_for_kafka())
+        steps = [asyncio.create_task(step) for step in (self._load_models(environment), self._wait_for_kafka())]
+        try:
+            await asyncio.gather(*steps)
+        finally:
+            for step in steps:  # where one fails, the other must start nothing more
+                step.cancel()
         for replicas in self._replica_sets:
             replicas.serve(self._partitions[replicas.service.requests])
             self._scalers.append(self._scaler(replicas))

@@ -30,29 +30,32 @@ class AdoptedProcess:
 
     def wait(self) -> int:
         """Blocks until it has ended; returns its exit status, negative: by that signal."""
-        if self._status is None:
-            try:
-                self._status = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
-            except ChildProcessError:  # somebody else asked first; nothing is known of how it ended
-                self._status = 0
-        return self._status
+        return self._ended(0) or 0
 
     def poll(self) -> int | None:
         """Its exit status as `wait` returns it, None while it runs."""
-        if self._status is None:
-            self._status = exit_status(self.pid)
-        return self._status
+        return self._ended(os.WNOHANG)
 
     def terminate(self) -> None:
-        """Sends SIGTERM, unless it is known to have ended."""
+        """Sends SIGTERM, unless it has ended."""
         self._signal(signal.SIGTERM)
 
     def kill(self) -> None:
-        """Sends SIGKILL, unless it is known to have ended."""
+        """Sends SIGKILL, unless it has ended."""
         self._signal(signal.SIGKILL)
 
+    def _ended(self, options: int) -> int | None:
+        if self._status is None:
+            try:
+                pid, status = os.waitpid(self.pid, options)
+            except ChildProcessError:  # somebody else asked first; nothing is known of how it ended
+                self._status = 0
+            else:
+                self._status = os.waitstatus_to_exitcode(status) if pid else None
+        return self._status
+
     def _signal(self, number: signal.Signals) -> None:
-        if self._status is None:  # after `wait` the pid may be another process's
+        if self.poll() is None:  # after its status was read, the pid may be another process's
             os.kill(self.pid, number)
 
 
