@@ -55,7 +55,7 @@ def read_catalogue(path: Path) -> tuple[Catalogue, Skipped]:
         except ValueError as problem:
             skipped.add(f"column item_id: {problem}", line, product.item_id)
             continue
-        title = _clean(product.title)
+        title = clean(product.title)
         if not title:
             skipped.add("empty title", line)
         elif item_id in ids:
@@ -63,17 +63,19 @@ def read_catalogue(path: Path) -> tuple[Catalogue, Skipped]:
         else:
             ids[item_id] = None
             titles.append(title)
-            texts.append(_text(title, product))
+            texts.append(searched_text(title, product.description, product.category))
     skipped.judge(len(ids), "products")
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     return Catalogue(whole_ids(list(ids)), titles, texts, digest), skipped
 
 
-def _text(title: str, product: Product) -> str:
-    parts = (title, product.description, product.category)
-    return plain(". ".join(clean for part in parts if part is not None and (clean := _clean(part))))
+def searched_text(title: str, description: str | float | None, category: str | float | None) -> str:
+    """The text of a product that search indexes and encodes: all that describes it, without HTML."""
+    parts = (title, description, category)
+    return plain(". ".join(shown for part in parts if part is not None and (shown := clean(part))))
 
 
-def _clean(cell: str | float) -> str:
+def clean(cell: str | float) -> str:
+    """The text of a cell without HTML."""
     return strip_html(str(cell))

@@ -32,9 +32,10 @@ class ExactIndex:
 
         A code is also found with other signs and blanks than it has: 84029G as `84029 G`.
         """
-        return self._find(key(text)) or (self._find(_CODE + code) if (code := joined_code(text)) else [])
+        return next((found for name in looked_up(text) if (found := self.named(name))), [])
 
-    def _find(self, name: str) -> list[int]:
+    def named(self, name: str) -> list[int]:
+        """Indices of the products with this name, one of `names`."""
         wanted_hash = hash64(name)
         first = self.hashes.searchsorted(wanted_hash)
         if first == len(self.hashes) or self.hashes[first] != wanted_hash:
@@ -43,12 +44,21 @@ class ExactIndex:
         return list(dict.fromkeys(self.indices[first:last].tolist()))
 
 
+def looked_up(text: str) -> list[str]:
+    """The names under which a text is looked up, in this order: the first that a product has is the one meant."""
+    return [key(text), *([_CODE + code] if (code := joined_code(text)) else [])]
+
+
+def names(item_id: str, title: str) -> tuple[str, str, str]:
+    """The names of a product: its code, its title, and its code without its signs."""
+    return key(item_id), key(title), _CODE + (joined_code(item_id) or key(item_id))
+
+
 def build_exact(item_ids: Sequence[str], titles: Sequence[str], folder: Path) -> None:
     """Writes the file that `load_exact` reads."""
-    joined = [_CODE + (joined_code(item_id) or key(item_id)) for item_id in item_ids]
-    names = (*map(key, item_ids), *map(key, titles), *joined)
-    hashes = np.array([hash64(name) for name in names], np.int64)
-    indices = np.tile(np.arange(len(item_ids), dtype=np.int32), 3)
+    named = [names(item_id, title) for item_id, title in zip(item_ids, titles, strict=True)]
+    hashes = np.array([hash64(name) for product in named for name in product], np.int64).reshape(-1)
+    indices = np.repeat(np.arange(len(item_ids), dtype=np.int32), 3)
     order = np.lexsort((indices, hashes))
     save_file({"hashes": hashes[order], "places": indices[order]}, folder / _FILE)
 
