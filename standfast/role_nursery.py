@@ -26,7 +26,7 @@ from standfast.core.processes.lifeline import leave_interrupts_to_parent
 from standfast.core.processes.parent_death import tie_to_parent
 
 # Not the stream processor's: Faust alone is 40 MB, of which the others would have nothing.
-_SHARED = ("consumers.profiles.__main__", "drills.__main__", "drills.agent.__main__")
+_SHARED = ("consumers.profiles.__main__", "consumers.catalogue.__main__", "drills.__main__", "drills.agent.__main__")
 LARGEST = 1_000_000  # bytes of a message, most of it environment
 
 

@@ -13,6 +13,7 @@ from standfast.role_launcher import RoleLauncher
 
 MODULES = {
     "profiles": "consumers.profiles",
+    "catalogue": "consumers.catalogue",
     "stream": "streams",
     "drills": "drills",
     "agent": "drills.agent",

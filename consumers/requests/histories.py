@@ -11,7 +11,7 @@ from pathlib import Path
 import structlog
 from msgspec import Struct
 
-from consumers.profiles import bulletin
+from consumers.following import bulletin
 from consumers.profiles.rows import unpacked
 from models.data.hash64 import hash64
 from standfast.core.topics.topic_file import damaged

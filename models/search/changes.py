@@ -83,7 +83,7 @@ class Changes:
         return [[score for score, _ in row] for row in merged], [[index for _, index in row] for row in merged]
 
     def find(self, text: str) -> list[int]:
-        """Indices of the products with this code or title, as `ExactIndex.find` gives them, in the catalogue's order."""
+        """Indices of the products with this code or title, in the catalogue's order; see `ExactIndex.find`."""
         first = len(self._trained_ids)
         for name in looked_up(text):
             trained = [index for index in self._exact.named(name) if index not in self._hidden]

@@ -139,7 +139,7 @@ def build_lexical(
     (folder / _WRITTEN).write_bytes(msgspec.json.encode(written_words))
 
 
-def _terms(  # noqa: PLR0913, PLR0917 - a document, and what is known of its words
+def _terms(
     document: Sequence[str],
     text: str,
     item_id: str,
