@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 
+from models.base import Change
 from models.data.rows import Skipped, read_rows
 from models.data.text import plain, strip_html
 from models.data.values import identity, whole_ids
+from standfast.core.errors import DataError
 
 
 class Product(msgspec.Struct, frozen=True):
@@ -38,6 +41,28 @@ class Catalogue:
 
     def __len__(self) -> int:
         return len(self.item_ids)
+
+    def overlaid(self, changes: Iterable[Change]) -> Catalogue:
+        """The catalogue with these changes: new products behind the others. Raises DataError if none is left."""
+        pairs = zip(self.titles, self.texts, strict=True)
+        rows: dict[str, tuple[str, str]] = dict(zip(self.item_ids, pairs, strict=True))
+        for change in changes:
+            if change.title is None:
+                rows.pop(change.item_id, None)
+            else:
+                rows[change.item_id] = (change.title, change.text)
+        if not rows:
+            raise DataError("the topic `catalogue` deletes every product; write those that there are to it")
+        titles, texts = zip(*rows.values(), strict=True)
+        return Catalogue(list(rows), list(titles), list(texts), self.digest)
+
+
+@dataclass(frozen=True, slots=True)
+class Overlay:
+    """What the topic `catalogue` holds. `offsets`: up to where it was read, `partition:next offset` of each."""
+
+    changes: Sequence[Change]
+    offsets: str
 
 
 def read_catalogue(path: Path) -> tuple[Catalogue, Skipped]:

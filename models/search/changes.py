@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from heapq import nlargest
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -34,8 +35,7 @@ class Changes:
         self._free: list[int] = []
         self._named: dict[str, list[int]] = {}
         self._hidden: set[int] = set()
-        device, width = ranking.vectors.device, ranking.vectors.shape[1]
-        self._vectors = torch.zeros(_FIRST, width, device=device)
+        self._vectors = self._zeros(_FIRST)
         self._empty = torch.ones(_FIRST, dtype=torch.bool)
         self.read = self._words.read
 
@@ -120,11 +120,18 @@ class Changes:
     def _next_row(self) -> int:
         row = len(self._ids)
         if row == len(self._vectors):
-            self._vectors = torch.cat([self._vectors, torch.zeros_like(self._vectors)])
+            grown = self._zeros(2 * row)
+            grown[:row] = self._vectors
+            self._vectors = grown
             self._empty = torch.cat([self._empty, torch.ones_like(self._empty)])
         self._ids.append("")
         self._titles.append("")
         return row
+
+    def _zeros(self, rows: int) -> Tensor:
+        """Vectors [rows, width]; on a CPU, numpy's zeros take no memory before they are written to."""
+        vectors = self._ranking.vectors
+        return torch.from_numpy(np.zeros((rows, vectors.shape[1]), np.float32)).to(vectors.device)
 
     def _hide(self, item_id: str, *, hidden: bool) -> None:
         index = self._trained_index(item_id)

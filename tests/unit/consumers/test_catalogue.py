@@ -15,12 +15,15 @@ from hypothesis import strategies as st
 
 from consumers.catalogue import products
 from consumers.catalogue.changes import CatalogueChanges
+from consumers.catalogue.known import known
 from consumers.catalogue.store import CatalogueStore, Record, opened
 from consumers.following import bulletin
 from consumers.serving.cache import Cache
 from models.base import Change, Changeable, Query, SearchQuery
+from models.data.catalogue import Catalogue
 from schemas.codec import Codec, Encoding
 from schemas.records import CatalogueItem, Item
+from standfast.core.errors import DataError
 from tests.waiting import wait_until
 
 _CODEC = Codec()
@@ -292,6 +295,31 @@ def test_of_two_partitions_the_later_record_counts_in_whichever_order_they_are_r
     assert host.store.connection.execute("select title from products").fetchone() == ("new",)
     host.write(put("A1", "with an older time"), at=5)
     assert host.store.connection.execute("select title from products").fetchone() == ("with an older time",)
+
+
+def test_training_lays_what_the_host_knows_over_the_loaded_file(host: Host) -> None:
+    assert known(host.folder) is None, "no follower has told of anything"
+    host.write(put("A2", "new two"), Change("A1", None), put("A4", "four"))
+    host.tell(complete=False)
+    assert known(host.folder) is None, "the topic is not read to its end"
+    host.tell()
+    overlay = known(host.folder)
+    assert overlay is not None
+    assert overlay.offsets == "0:1"
+    loaded = Catalogue(["A1", "A2", "A3"], ["one", "two", "three"], ["one", "two", "three"], "digest of the file")
+    titles = ["new two", "three", "four"]
+    assert loaded.overlaid(overlay.changes) == Catalogue(["A2", "A3", "A4"], titles, titles, "digest of the file")
+    with pytest.raises(DataError, match="deletes every product"):
+        loaded.overlaid([Change(item_id, None) for item_id in loaded.item_ids])
+
+
+def test_training_goes_on_without_a_store_that_is_gone_or_that_nobody_keeps(host: Host) -> None:
+    host.write(put("A1", "one"))
+    long_ago = time.time_ns() // 1_000_000 - 60_000
+    bulletin.write(host.folder, bulletin.Bulletin(host.store.path.name, complete=True, at=long_ago))
+    assert known(host.folder) is None
+    bulletin.write(host.folder, bulletin.Bulletin("gone.db", complete=True, at=time.time_ns() // 1_000_000))
+    assert known(host.folder) is None
 
 
 def test_vectors_of_texts_that_no_product_has_any_more_are_dropped(host: Host) -> None:

@@ -40,9 +40,8 @@ _vectors: dict[str, torch.Tensor] = {}
 @contextmanager
 def trained(products: Mapping[str, str], encoder: Encoder, weight: float = 0.5) -> Iterator[HybridSearch]:
     """A search model trained from these titles by id."""
-    for title in products.values():
-        if title not in _vectors:
-            _vectors[title] = encoder.encode([title])[0]
+    if not _vectors:
+        _vectors.update(zip(_TITLES, encoder.encode(_TITLES), strict=True))
     vectors = torch.stack([_vectors[title] for title in products.values()])
     with TemporaryDirectory() as name:
         folder, titles = Path(name), list(products.values())
@@ -113,45 +112,57 @@ def test_what_is_written_again_as_it_was_trained_changes_no_score(
         same(answers(model), before)
 
 
+@pytest.fixture(scope="module")
+def sample_search(trained_shop: Path) -> HybridSearch:
+    """The search model of the sample shop, for tests that change it."""
+    return load_search(trained_shop / "models" / "search" / "1", "search@1", "cpu")
+
+
+@pytest.fixture
+def sample_recommend(trained_shop: Path) -> Recommender:
+    """The recommendation model of the sample shop, for one test that changes it."""
+    return load_recommender(trained_shop / "models" / "recommend" / "1", "recommend@1", "cpu")
+
+
 def found(model: HybridSearch, query: str, k: int = 3) -> list[str]:
     [answer] = model.predict([SearchQuery(query, k)])
     return [item.item_id for item in answer]
 
 
-def test_a_new_product_is_found_by_a_word_that_no_product_had_and_by_its_code(search_model: HybridSearch) -> None:
+def test_a_new_product_is_found_by_a_word_that_no_product_had_and_by_its_code(sample_search: HybridSearch) -> None:
     new = Change("NEW-77x", "Grimblewick lamp", "Grimblewick lamp. a lamp of moss")
     try:
-        search_model.change(new, search_model.vector(new.text))
+        sample_search.change(new, sample_search.vector(new.text))
         for query in ("grimblewick", "GRIMBLEWICKS", "Grimblewick Lamp", "new-77X", "new77x", "new 77 x"):
-            assert found(search_model, query)[0] == "NEW-77x", query
-        [answer] = search_model.predict([SearchQuery("grimblewick lamp", 1)])
+            assert found(sample_search, query)[0] == "NEW-77x", query
+        [answer] = sample_search.predict([SearchQuery("grimblewick lamp", 1)])
         assert answer[0].title == "Grimblewick lamp"
     finally:
-        search_model.restore("NEW-77x")
-    assert "NEW-77x" not in found(search_model, "grimblewick", 100)
+        sample_search.restore("NEW-77x")
+    assert "NEW-77x" not in found(sample_search, "grimblewick", 100)
 
 
-def test_a_changed_product_is_found_by_its_new_title_and_not_by_its_old_one(search_model: HybridSearch) -> None:
+def test_a_changed_product_is_found_by_its_new_title_and_not_by_its_old_one(sample_search: HybridSearch) -> None:
     old_title, item_id = "WHITE HANGING HEART T-LIGHT HOLDER", "85123A"
-    assert found(search_model, old_title)[0] == item_id
+    assert found(sample_search, old_title)[0] == item_id
     try:
         changed = Change(item_id, "Turquoise gnome", "Turquoise gnome")
-        search_model.change(changed, search_model.vector(changed.text))
-        assert found(search_model, "turquoise gnomes")[0] == item_id
-        assert found(search_model, item_id)[0] == item_id
-        assert item_id not in found(search_model, old_title, 10)
-        delete(search_model, item_id)
-        assert item_id not in {*found(search_model, item_id, 100), *found(search_model, "turquoise gnomes", 100)}
+        sample_search.change(changed, sample_search.vector(changed.text))
+        assert found(sample_search, "turquoise gnomes")[0] == item_id
+        assert found(sample_search, item_id)[0] == item_id
+        assert item_id not in found(sample_search, old_title, 10)
+        delete(sample_search, item_id)
+        assert item_id not in {*found(sample_search, item_id, 100), *found(sample_search, "turquoise gnomes", 100)}
     finally:
-        search_model.restore(item_id)
-    assert found(search_model, old_title)[0] == item_id
+        sample_search.restore(item_id)
+    assert found(sample_search, old_title)[0] == item_id
 
 
-def test_a_large_catalogue_that_is_searched_by_cells_hides_what_is_deleted(search_model: HybridSearch) -> None:
-    ranking = search_model._ranking
+def test_a_large_catalogue_that_is_searched_by_cells_hides_what_is_deleted(sample_search: HybridSearch) -> None:
+    ranking = sample_search._ranking
     inverted_file, _ = build_inverted_file(ranking.vectors)
     reading = ranking.read("lunch bag")
-    vector = search_model._encoder.encode(["lunch bag"])
+    vector = sample_search._encoder.encode(["lunch bag"])
     [[best, *others]] = ranking.rank_nearest_cells([reading], vector, 5, inverted_file, 10)[1]
     ranking.hide(best, hidden=True)
     try:
@@ -160,8 +171,8 @@ def test_a_large_catalogue_that_is_searched_by_cells_hides_what_is_deleted(searc
         ranking.hide(best, hidden=False)
 
 
-def test_a_deleted_product_is_never_recommended_until_it_is_written_again(trained_shop: Path) -> None:
-    model: Recommender = load_recommender(trained_shop / "models" / "recommend" / "1", "recommend@1", "cpu")
+def test_a_deleted_product_is_never_recommended_until_it_is_written_again(sample_recommend: Recommender) -> None:
+    model = sample_recommend
     queries = [RecommendQuery(None, 10), RecommendQuery("17850", 10), RecommendQuery("x", 10, ("85123A",))]
     before = model.predict(queries)
     first = before[0][0].item_id
@@ -175,8 +186,8 @@ def test_a_deleted_product_is_never_recommended_until_it_is_written_again(traine
     assert model.predict(queries) == before
 
 
-def test_when_all_products_are_deleted_nothing_is_recommended(trained_shop: Path) -> None:
-    model = load_recommender(trained_shop / "models" / "recommend" / "1", "recommend@1", "cpu")
+def test_when_all_products_are_deleted_nothing_is_recommended(sample_recommend: Recommender) -> None:
+    model = sample_recommend
     for item_id in model._config.item_ids:
         delete(model, item_id)
     assert model.predict([RecommendQuery(None, 10)]) == [[]]
