@@ -71,11 +71,14 @@ class Changeable(Protocol):
     def vectors_of(self) -> str:
         """The name of what computes the vectors; empty for a model that needs none."""
 
+    def needs_vector(self, product: Change) -> bool:
+        """Whether `change` needs the vector of the product's text; may be called by any thread."""
+
     def vector(self, text: str) -> bytes:
-        """The vector of a text, float32; empty for a model that needs none."""
+        """The vector of a text, float32."""
 
     def change(self, product: Change, vector: bytes) -> None:
-        """Answers from now on with the product as it is now; `vector`: that of its text, empty if it is deleted."""
+        """Answers from now on with the product as it is now; `vector`: that of its text, empty if it needs none."""
 
     def restore(self, item_id: str) -> None:
         """Answers from now on with the product as it was at training."""

@@ -20,9 +20,9 @@ import structlog
 
 from consumers.catalogue.rows import Row, Rows
 from consumers.following import bulletin
-from models.base import Change, Changeable
+from models.base import Changeable
 from standfast.core import telemetry
-from standfast.core.topics.topic_file import damaged
+from standfast.core.topics.topic_file import damaged, is_damage
 
 _log = structlog.get_logger()
 _LOOK_S = 0.2
@@ -50,7 +50,7 @@ class CatalogueChanges:
         self._ready: deque[tuple[str, Row | None]] = deque()  # None: as it was at training
         self._missing: dict[str, Row] = {}  # without a vector
         self._encoded: list[tuple[str, bytes]] = []
-        self._applied: dict[str, tuple[str | None, bytes]] = {}  # title, and digest of the text
+        self._applied: dict[str, int] = {}  # hash of title and text, also of what is on its way
         self._encoded_at = 0.0
         self._logged = ""
         self._waiting = telemetry.CATALOGUE_WAITING.labels(service)
@@ -102,7 +102,8 @@ class CatalogueChanges:
         with self._adding:
             if not self._missing:
                 return
-            item_id, row = self._missing.popitem() if len(self._missing) == 1 else self._drawn()
+            item_id = random.choice(list(self._missing))
+            row = self._missing.pop(item_id)
         try:
             vector = self._model.vector(row.change.text)
         except Exception as error:  # noqa: BLE001 - whatever a text does to an encoder, the worker goes on answering
@@ -112,10 +113,6 @@ class CatalogueChanges:
         self._lay_over(item_id, Row(row.change, row.digest, vector))
         self._changed()
         self._encoded.append((row.change.text, vector))
-
-    def _drawn(self) -> tuple[str, Row]:
-        item_id = random.choice(list(self._missing))
-        return item_id, self._missing.pop(item_id)
 
     def _lay_over(self, item_id: str, row: Row | None) -> None:
         try:
@@ -136,23 +133,28 @@ class CatalogueChanges:
     def _look(self) -> bool:
         """Takes in what is new in the store; returns whether there may be more."""
         current = bulletin.read(self._folder)
-        more = False
+        more, store = False, self._store
         try:
             if current is not None and current.store != self._store and (current.complete or not self._store):
-                self._open(current.store)
+                store = current.store
+                self._open(store)
             if self._rows is not None:
                 self._share(self._rows)
                 more = self._take_in(self._rows)
             self._logged = ""
         except sqlite3.Error as error:
-            self._failed(error)
+            self._failed(store, error)
         self._waiting.set(len(self._ready) + len(self._missing))
         return more
 
     def _open(self, store: str) -> None:
         """Goes over to another store. What it does not hold is restored, what it holds unchanged stays as it is."""
         rows = Rows(self._folder / store, self._model.vectors_of)
-        gone = self._applied.keys() - rows.item_ids()
+        try:
+            gone = self._applied.keys() - rows.item_ids()
+        except sqlite3.Error:
+            rows.close()
+            raise
         if self._rows is not None:
             self._rows.close()
         self._rows, self._store = rows, store
@@ -169,20 +171,17 @@ class CatalogueChanges:
             return False
         read = rows.following(_AT_ONCE)
         for row in read:
-            item_id, state = row.change.item_id, (row.change.title, row.digest)
+            item_id, state = row.change.item_id, hash((row.change.title, row.digest))
             if self._applied.get(item_id) == state:
                 continue
             self._applied[item_id] = state
             with self._adding:
                 self._missing.pop(item_id, None)
-                if row.vector or not self._needs_vector(row.change):
+                if row.vector or not self._model.needs_vector(row.change):
                     self._ready.append((item_id, row))
                 else:
                     self._missing[item_id] = row
         return len(read) == _AT_ONCE
-
-    def _needs_vector(self, change: Change) -> bool:
-        return change.title is not None and bool(self._model.vectors_of)
 
     def _share(self, rows: Rows) -> None:
         """Gives the other workers the vectors that this one computed, and takes theirs."""
@@ -199,14 +198,13 @@ class CatalogueChanges:
                     del self._missing[item_id]
                     self._ready.append((item_id, Row(row.change, row.digest, vector)))
 
-    def _failed(self, error: sqlite3.Error) -> None:
+    def _failed(self, store: str, error: sqlite3.Error) -> None:
         """Opens the store anew at the next look; has the follower begin another one if this one is damaged."""
         if str(error) != self._logged:
             _log.warning("changes of the catalogue cannot be read, trying again", error=str(error))
         self._logged = str(error)
-        if self._rows is None:
-            return
-        if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError):
-            damaged(self._folder / self._store).touch()
-        self._rows.close()
+        if is_damage(error):
+            damaged(self._folder / store).touch()
+        if self._rows is not None:
+            self._rows.close()
         self._rows, self._store = None, ""

@@ -41,10 +41,14 @@ class Rows:
         self._connection = sqlite3.connect(
             f"{path.as_uri()}?mode=rw", uri=True, isolation_level=None, timeout=_BUSY_S, check_same_thread=False
         )
-        self._connection.execute("pragma synchronous = normal")
         self._vectors_of = vectors_of
         self._number = 0
-        self._vector_number = self._last_vector()
+        try:
+            self._connection.execute("pragma synchronous = normal")
+            self._vector_number = self._last_vector()
+        except sqlite3.Error:
+            self._connection.close()
+            raise
 
     def following(self, most: int) -> list[Row]:
         """Up to `most` products that changed since the last call, in the order in which they changed."""

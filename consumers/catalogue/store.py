@@ -44,6 +44,7 @@ class CatalogueStore(TopicFile):
 
     def __init__(self, path: Path) -> None:
         super().__init__(path, _TABLES)
+        self._counts: tuple[int, int] | None = None
 
     @property
     def size(self) -> int:
@@ -52,14 +53,17 @@ class CatalogueStore(TopicFile):
 
     def counts(self) -> tuple[int, int]:
         """How many products are changed or new, and how many are deleted."""
-        changed, all_products = self.connection.execute("select count(title), count(*) from products").fetchone()
-        return int(changed), int(all_products) - int(changed)
+        if self._counts is None:  # of a million products it takes 0.1 s
+            changed, all_products = self.connection.execute("select count(title), count(*) from products").fetchone()
+            self._counts = int(changed), int(all_products) - int(changed)
+        return self._counts
 
     def write(self, changes: Iterable[Record], positions: dict[int, int]) -> None:
         """Writes the records, and the offsets behind them by partition, in one transaction.
 
         Of records of one product in two partitions, the one with the later time counts, in whichever order they come.
         """
+        self._counts = None
         with self.transaction():
             (last,) = self.connection.execute("select coalesce(max(number), 0) from products").fetchone()
             for number, record in enumerate(changes, last + 1):

@@ -101,6 +101,11 @@ class Recommender:
         """Nothing: it recommends products of its training only; see `models.base.Changeable`."""
         return ""
 
+    def needs_vector(self, product: Change) -> bool:
+        """No."""
+        del product
+        return False
+
     def vector(self, text: str) -> bytes:
         """No vector."""
         del text

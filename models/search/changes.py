@@ -18,7 +18,6 @@ from models.search.changed_words import ChangedWords
 from models.search.exact import ExactIndex, looked_up, names
 from models.search.ranking import Ranked, Ranking
 from models.search.reading import ReadQuery
-from models.search.words import key
 
 _FIRST = 64  # rows for which there is room at first; doubled when they are used up
 
@@ -140,5 +139,4 @@ class Changes:
             self._hidden ^= {index}
 
     def _trained_index(self, item_id: str) -> int | None:
-        candidates = self._exact.named(key(item_id)) if len(self._exact.hashes) else range(len(self._trained_ids))
-        return next((index for index in candidates if self._trained_ids[index] == item_id), None)
+        return self._exact.index(item_id, self._trained_ids)

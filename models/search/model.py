@@ -91,6 +91,10 @@ class HybridSearch:
         """The encoder and its precision; see `models.base.Changeable`."""
         return f"{self._encoder.digest[:32]}{'-exact' if self._config.exact else ''}"
 
+    def needs_vector(self, product: Change) -> bool:
+        """Whether the product is there and not as it was at training; may be called by any thread."""
+        return product.title is not None and not self._is_as_trained(product)
+
     def vector(self, text: str) -> bytes:
         """The encoder's vector of a product's text, float32."""
         with torch.inference_mode():
@@ -101,13 +105,22 @@ class HybridSearch:
         """Finds a product as it is now, or not at all any more."""
         if product.title is None:
             self._changed().delete(product.item_id)
+        elif self._is_as_trained(product):
+            self.restore(product.item_id)
         else:
             read = torch.frombuffer(bytearray(vector), dtype=torch.float32)
             self._changed().put(product.item_id, product.title, product.text, read)
 
     def restore(self, item_id: str) -> None:
         """Finds a product as it was at training."""
-        self._changed().restore(item_id)
+        if self._changes is not None:
+            self._changes.restore(item_id)
+
+    def _is_as_trained(self, product: Change) -> bool:
+        index = self._exact.index(product.item_id, self._config.item_ids)
+        if index is None or self._config.titles[index] != product.title:
+            return False
+        return self._exact.has_text(index, product.text)
 
     def _changed(self) -> Changes:
         self._changes = self._changes or Changes(self._config.item_ids, self._ranking, self._exact)
@@ -169,7 +182,7 @@ def build_search(
         catalogue, arrays = _sorted_by_cell(catalogue, arrays["vectors"].to(serving_dtype(_CPU)))
     code = detected(catalogue.texts)
     build_lexical(catalogue.texts, folder / _LEXICAL, catalogue.item_ids, code, encoder.knows)
-    build_exact(catalogue.item_ids, catalogue.titles, folder)
+    build_exact(catalogue.item_ids, catalogue.titles, catalogue.texts, folder)
     if judgements:
         words = load_lexical(folder / _LEXICAL, len(catalogue), code, encoder.knows)
         weight, measured = learnt_weight(judgements, catalogue.item_ids, words, arrays["vectors"], encoder)

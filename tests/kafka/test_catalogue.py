@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -111,6 +112,29 @@ def test_kafka_itself_refuses_a_product_without_a_key(shop: ChangingShop) -> Non
     """As in every compacted topic."""
     with pytest.raises(RefusedByKafka, match="INVALID_RECORD"):
         shop.desk.send("catalogue", b'{"item_id": "NOKEY", "title": "no key"}')
+
+
+def test_a_version_that_is_trained_knows_the_topic_and_the_topic_is_laid_over_it(shop: ChangingShop) -> None:
+    shop.put("TRAINED", "Brackenspoon Kettle")
+    shop.delete("85123A")
+    shop.found_first("brackenspoon", "TRAINED", "Brackenspoon Kettle")
+    trained = subprocess.run(
+        [sys.executable, "-m", "standfast", "models", "train", "search", "--json"],
+        env=os.environ | {"STANDFAST_HOME": str(shop.home)}, capture_output=True, text=True, timeout=170, check=False,
+    )  # fmt: skip
+    assert trained.returncode == 0, trained.stderr
+    [version] = json.loads(trained.stdout)
+    assert set(version["lineage"]["catalogue_offsets"].replace(":", " ").split()) > set(map(str, range(PARTITIONS)))
+    wait_until(lambda: shop.model("search") == "search@2", 90, what="an answer of the new version")
+    shop.whole()
+    assert shop.search("brackenspoon")[0].item_id == "TRAINED"
+    assert "85123A" not in {item.item_id for item in shop.search("85123A", 100)}
+    shop.put("TRAINED", "Thistledown Kettle")
+    shop.found_first("thistledown", "TRAINED", "Thistledown Kettle")
+    shop.delete("TRAINED")
+    shop.gone("thistledown kettle", "TRAINED")
+    shop.put("85123A", "White hanging heart")
+    shop.found_first("85123A", "85123A", "White hanging heart")
 
 
 def test_after_a_restart_the_changes_are_there(shop: ChangingShop) -> None:

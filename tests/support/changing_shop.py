@@ -79,6 +79,11 @@ class ChangingShop(Toys):
             what=f"an answer to {query!r} without {item_id}",
         )
 
+    def model(self, service: str) -> str:
+        """The version that answers."""
+        request = SearchRequest(query="lamp") if service == "search" else RecommendRequest()
+        return self.caller.ask(request, 60).model
+
     def _items(self, request: ServiceRequest) -> list[Item]:
         answer = self.caller.ask(request, 60)
         assert answer.status == "ok", answer.error

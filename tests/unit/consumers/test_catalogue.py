@@ -24,6 +24,7 @@ from models.data.catalogue import Catalogue
 from schemas.codec import Codec, Encoding
 from schemas.records import CatalogueItem, Item
 from standfast.core.errors import DataError
+from standfast.core.topics.topic_file import damaged
 from tests.waiting import wait_until
 
 _CODEC = Codec()
@@ -95,6 +96,9 @@ class Shelf:
         self.products: dict[str, str | None] = {}
         self.encoded: list[str] = []
         self.broken: set[str] = set()
+
+    def needs_vector(self, product: Change) -> bool:
+        return product.title is not None
 
     def vector(self, text: str) -> bytes:
         if text in self.broken:
@@ -279,6 +283,9 @@ def test_a_damaged_store_costs_no_change(how: str, host: Host) -> None:
         path.unlink()
     worker.apply(busy=False)
     assert model.products == expected
+    if how == "garbage":
+        host.worker()
+        assert damaged(path).exists(), "so the follower begins another one"
     host.store = CatalogueStore(host.folder / "one.9.db")
     host.write(*(put(f"A{number}", f"lamp {number}") for number in range(200)), put("B", "new"))
     host.tell()

@@ -102,7 +102,13 @@ def test_what_is_written_again_as_it_was_trained_changes_no_score(
     with trained(products, exact_encoder) as model:
         before = answers(model)
         for item_id, title in products.items():
-            put(model, item_id, title)
+            model._changed().put(item_id, title, title, _vectors[title])
+        same(answers(model), before)
+        for item_id, title in products.items():
+            assert not model.needs_vector(Change(item_id, title, title)), "training knew it: nothing is kept beside it"
+            assert model.needs_vector(Change(item_id, title, f"{title} of oak"))
+            model.change(Change(item_id, title, title), b"")
+        assert model._changed()._rows == {}
         same(answers(model), before)
         for item_id in products:
             delete(model, item_id)
@@ -196,4 +202,5 @@ def test_when_all_products_are_deleted_nothing_is_recommended(sample_recommend: 
 def test_both_models_can_be_changed(search_model: HybridSearch, recommend_model: Recommender) -> None:
     assert isinstance(search_model, Changeable)
     assert isinstance(recommend_model, Changeable)
-    assert (bool(search_model.vectors_of), recommend_model.vectors_of) == (True, "")
+    change = Change("85123A", "another title", "another title")
+    assert (search_model.needs_vector(change), recommend_model.needs_vector(change)) == (True, False)
