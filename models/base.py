@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias, TypeVar
+from typing import Protocol, TypeAlias, TypeVar, runtime_checkable
 
 from schemas.records import Item
 
@@ -31,6 +31,15 @@ class RecommendQuery:
 Q_contra = TypeVar("Q_contra", contravariant=True)
 
 
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A product as it is now: its title, and the text that search indexes. `title` None: there is none any more."""
+
+    item_id: str
+    title: str | None
+    text: str = ""
+
+
 class Model(Protocol[Q_contra]):
     """A loaded model. Loading computes no answer and starts no thread, so a process with a loaded model may be forked.
 
@@ -49,6 +58,30 @@ class Model(Protocol[Q_contra]):
 
     def warm_up(self) -> None:
         """Runs a first inference, which is slow and starts threads. Call it after the fork, never before."""
+
+
+@runtime_checkable
+class Changeable(Protocol):
+    """A model whose products can change while it serves; called by the thread that calls `predict`, between batches.
+
+    A change costs microseconds, its vector milliseconds. Processes may share vectors of the same `vectors_of`.
+    """
+
+    @property
+    def vectors_of(self) -> str:
+        """The name of what computes the vectors; empty for a model that needs none."""
+
+    def needs_vector(self, product: Change) -> bool:
+        """Whether `change` needs the vector of the product's text; may be called by any thread."""
+
+    def vector(self, text: str) -> bytes:
+        """The vector of a text, float32."""
+
+    def change(self, product: Change, vector: bytes) -> None:
+        """Answers from now on with the product as it is now; `vector`: that of its text, empty if it needs none."""
+
+    def restore(self, item_id: str) -> None:
+        """Answers from now on with the product as it was at training."""
 
 
 Query: TypeAlias = SearchQuery | RecommendQuery

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from models import registry
-from models.data.catalogue import Catalogue
+from models.data.catalogue import Catalogue, Overlay
 from models.data.interactions import Interactions
 from models.data.shop import check_match, load_catalogue, load_interactions
 from models.encoder.model import BUNDLED, Encoder, load_encoder
@@ -46,12 +46,16 @@ class NoProgress:
 
 @dataclass(frozen=True, slots=True)
 class Shop:
-    """The data that models are trained from; `vectors` [products, width] are the catalogue's, on the CPU."""
+    """The data that models are trained from; `vectors` [products, width] are the catalogue's, on the CPU.
+
+    `offsets`: up to where the topic `catalogue` was read that is laid over the file; empty if it was not.
+    """
 
     catalogue: Catalogue
     events: Interactions | None
     encoder: Encoder
     vectors: Tensor
+    offsets: str = ""
 
     def lineage(self, **more: str) -> dict[str, str]:
         """What a model was trained from and with: digests of the data, and versions."""
@@ -61,6 +65,7 @@ class Shop:
             "encoder_sha256": self.encoder.digest,
             "standfast": __version__,
             "torch": str(torch.__version__),
+            **({"catalogue_offsets": self.offsets} if self.offsets else {}),
             **more,
         }
 
@@ -103,9 +108,11 @@ def train(  # noqa: PLR0913, PLR0917 - what a caller brings instead of the shop 
     device: str = "auto",
     exact_up_to: int = EXACT_UP_TO,
     recommending: Recommending | None = None,
+    overlay: Overlay | None = None,
 ) -> list[registry.Manifest]:
     """Trains, publishes and activates the named models, from the shop in use unless data is given; their manifests.
 
+    `overlay`: changes to lay over the catalogue of the shop in use.
     Blocks: 23 s of CPU for the sample shop when `recommending.quick`, 8 s more when its texts are not in the cache.
     Raises DataError, ModelError.
     """
@@ -118,6 +125,7 @@ def train(  # noqa: PLR0913, PLR0917 - what a caller brings instead of the shop 
         encoder=encoder,
         device=device,
         histories=any(spec.histories for spec in specs),
+        overlay=overlay,
     )
     options = Options(device, exact_up_to, recommending or Recommending())
     return [_publish(spec, shop, progress, options) for spec in specs]
@@ -131,20 +139,24 @@ def open_shop(
     encoder: str = BUNDLED,
     device: str = "auto",
     histories: bool = True,
+    overlay: Overlay | None = None,
 ) -> Shop:
     """The shop in use unless data is given, with its texts encoded. Raises DataError, ModelError.
 
-    `histories`: whether interactions are needed; then they must be about the catalogue.
+    `histories`: whether interactions are needed; then they must be about the catalogue. `overlay`: see `train`.
     """
+    offsets = ""
     if catalogue is None:
         progress.phase("reading the shop")
         catalogue, interactions = load_catalogue(), load_interactions()
+        if overlay is not None:
+            catalogue, offsets = catalogue.overlaid(overlay.changes), overlay.offsets
     if interactions is not None and histories:
         check_match(catalogue, interactions)
     progress.phase("loading the encoder")
     loaded = load_encoder(encoder, device, exact=True)
     progress.phase("encoding the catalogue", len(catalogue))
-    return Shop(catalogue, interactions, loaded, encode_cached(loaded, catalogue.texts, progress.step))
+    return Shop(catalogue, interactions, loaded, encode_cached(loaded, catalogue.texts, progress.step), offsets)
 
 
 def ensure(

@@ -128,6 +128,18 @@ class Profile(Record, frozen=True, kw_only=True):
     updated_at: int
 
 
+class CatalogueItem(Record, frozen=True, kw_only=True):
+    """One product as the shop has it now; further fields are ignored. Without a value (a tombstone) it is deleted."""
+
+    avro_name: ClassVar[str] = "catalogue_item"
+    item_id: str
+    title: str
+    description: str | None = None
+    category: str | None = None
+    price: float | None = None
+    image: str | None = None
+
+
 class TrafficWindow(Record, frozen=True, kw_only=True):
     """The records of one topic in one window of time, counted. Latencies are those of answers, in milliseconds."""
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from schemas.records import (
+    CatalogueItem,
     DrillCommand,
     DrillEvent,
     HostStatus,
@@ -36,6 +37,13 @@ _WRITTEN_OFTEN = {
     "retention.ms": str(_DAY),
     "segment.ms": "60000",
     "delete.retention.ms": "60000",
+    "message.timestamp.type": "LogAppendTime",
+}
+# A tombstone must stay: a product of a trained version would come back on each host that reads the topic after Kafka
+# has forgotten that it was deleted, by default a day later. LogAppendTime, because the newest record of a product
+# counts also where its records are in two partitions, after one was added.
+_FOR_EVER = {
+    "delete.retention.ms": str(100 * 365 * _DAY),
     "message.timestamp.type": "LogAppendTime",
 }
 
@@ -100,6 +108,15 @@ _READ_BY_US = (
         retention_ms=30 * _DAY,
         unpacked=True,
     ),
+    Topic(
+        "catalogue",
+        "item_id",
+        CatalogueItem,
+        "products that are new, changed or (without a value) deleted",
+        compacted=True,
+        unpacked=True,
+        broker_config=_FOR_EVER,
+    ),
     Topic("drills.control", "any", DrillCommand, "start, stop, approve or forbid drills", partitions=1, unpacked=True),
 )
 _WRITTEN_BY_US = (
@@ -123,6 +140,6 @@ TABLE: tuple[Topic, ...] = (
     *_READ_BY_US,
     *_WRITTEN_BY_US,
     *_BULK,
-    *(topic.dead_letters() for topic in _READ_BY_US),
+    *(topic.dead_letters() for topic in _READ_BY_US if not topic.compacted),
 )
 BY_NAME: dict[str, Topic] = {topic.name: topic for topic in TABLE}

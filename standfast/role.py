@@ -1,4 +1,4 @@
-"""A child process that runs one role (`profiles`, `stream`, `drills`, `agent`) and is started again when it ends."""
+"""A child process that runs one role (`profiles`, `stream`, `drills` …) and is started again when it ends."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 import structlog
 
-from consumers.profiles import bulletin
+from consumers.following import bulletin
 from standfast.core import logs, status, surroundings, telemetry
 from standfast.core.errors import ClusterError, SettingsError
 from standfast.core.home import folder, home
@@ -20,7 +20,7 @@ from standfast.core.services import NAMES
 from standfast.core.settings import Settings
 
 _log = structlog.get_logger()
-ROLES = ("profiles", "stream", "drills", "agent", "console")
+ROLES = ("profiles", "catalogue", "stream", "drills", "agent", "console")
 _LOCK_S = 10.0
 
 
@@ -34,7 +34,7 @@ def run(
 
     Args:
         services: the services whose workers run here.
-        roles: which of `profiles`, `stream`, `drills`, `agent` and `console` run here; `console` if it is enabled.
+        roles: which of `ROLES` run here; `console` only if it is enabled.
         embedded: start the embedded Kafka unless the settings name an existing one.
 
     Raises:
@@ -48,7 +48,8 @@ def run(
         metrics = folder("run", "metrics")
         shutil.rmtree(metrics)
         telemetry.share(metrics, "supervisor")
-        bulletin.forget()
+        for name in ("profiles", "catalogue"):
+            bulletin.forget(name)
         from standfast.supervisor import Supervisor
 
         Supervisor(settings, services, roles, embedded).run()

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from consumers.profiles import bulletin
+from consumers.following import bulletin
 from consumers.profiles.store import Change, opened
 from consumers.requests.histories import ProfileHistories
 from schemas.records import Profile, Seen

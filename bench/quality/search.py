@@ -44,7 +44,7 @@ def collection_table(collection: Collection, encoder: Encoder, folder: Path) -> 
     index_of = {item_id: index for index, item_id in enumerate(collection.catalogue.item_ids)}
     served = [[index_of[item.item_id] for item in items] for items in model.predict(queries)]
     readings = [ranking.read(text) for text in collection.queries]
-    words = torch.from_numpy(ranking._lexical.scores(readings))  # noqa: SLF001
+    words = torch.from_numpy(ranking.lexical.scores(readings))
     meaning = encoder.encode(collection.queries).cpu() @ vectors.T
     parts = {"BM25": words, "encoder": meaning, "both, equally": _scaled(words) + _scaled(meaning)}
     lines = [_row("served", served, collection.relevant)]

@@ -18,6 +18,7 @@ import structlog
 from confluent_kafka import Consumer, KafkaException, Producer
 from confluent_kafka.admin import AdminClient
 
+from consumers.catalogue.changes import CatalogueChanges
 from consumers.channel.heartbeat import Heartbeat
 from consumers.channel.life_lock import LifeLock
 from consumers.channel.loop_steps import LoopSteps, loop_file
@@ -46,9 +47,9 @@ from consumers.commit.partition_counts import PartitionCounts
 from consumers.commit.replies import Replies
 from consumers.commit.transactions import ExactlyOnce
 from consumers.commit.work import Delivery
+from consumers.following import bulletin
 from consumers.process.rehearsal import rehearse
 from consumers.process.seats import Seats
-from consumers.profiles import bulletin
 from consumers.requests.admission import Admission
 from consumers.requests.answers import Answers
 from consumers.requests.histories import ProfileHistories
@@ -58,7 +59,7 @@ from consumers.serving.breaker import Ask, Breaker
 from consumers.serving.cache import Cache
 from consumers.serving.suspects import KnownSuspects
 from consumers.serving.worker import Partitions, Worker
-from models.base import Model
+from models.base import Changeable, Model
 from schemas.configured import codec_for
 from schemas.records import Result
 from standfast.core import clients, logs, telemetry
@@ -72,6 +73,7 @@ _TICK_S = 0.05  # the heartbeat's interval; the supervisor's limit for its age i
 _SPARE_SEATS_S = 1.0  # the spare consumers are closed this late: closing them takes processor time from the takeover
 # Python's switch interval, 5 ms by default: how long a thread waits for the interpreter lock while another computes.
 _SWITCH_S = 0.0005
+_STANDBY_S = 0.1  # how often a standby looks whether products changed
 
 
 def slot_file(slot: str) -> Path:
@@ -120,6 +122,7 @@ class WorkerProcess:
         self._worker: Worker | None = None
         self._codec = codec_for(settings, sent={service.kind: service.requests}, answers={Result: service.results})
         self._histories: ProfileHistories | None = None
+        self._catalogue: CatalogueChanges | None = None
         counts = PartitionCounts(lambda: AdminClient(clients.base(settings, f"{slot}.replies")))
         self._answers = Answers(service, self._codec, slot, model.label, counts)
         self._replies = Replies(lambda: Producer(clients.replies(settings, slot)), counts, self._answers)
@@ -156,7 +159,7 @@ class WorkerProcess:
     def _warm_up(self) -> Delivery:
         self._model.warm_up()
         if spec_of(self._service.name).histories:
-            self._histories = ProfileHistories(bulletin.store_folder())
+            self._histories = ProfileHistories(bulletin.store_folder("profiles"))
             self._histories.start()
         delivery = self._delivery()
         self._replies.connect((self._service.results, self._service.bulk_results))
@@ -186,9 +189,16 @@ class WorkerProcess:
         return batches
 
     def _wait_for_identity(self) -> str | None:
-        with self._orders:
-            self._orders.wait_for(lambda: self._identity is not None or self._stopping)
-        return None if self._stopping else self._identity
+        wait_s = _STANDBY_S if self._catalogue is not None else None
+        while True:
+            with self._orders:
+                if self._orders.wait_for(lambda: self._identity is not None or self._stopping, wait_s):
+                    return None if self._stopping else self._identity
+            wait_s = 0.0 if self._between(False) else _STANDBY_S
+
+    def _between(self, busy: bool) -> bool:
+        """Work between two batches: products that changed. Returns whether there is more of it."""
+        return self._catalogue is not None and self._catalogue.apply(busy=busy)
 
     def _serve(self, identity: str, seats: Seats, delivery: Delivery, batches: Batches) -> None:
         structlog.contextvars.bind_contextvars(worker=identity)
@@ -208,7 +218,7 @@ class WorkerProcess:
             self._worker = worker
             if self._stopping:
                 worker.stop()
-        if worker.serve(self._steps.step):
+        if worker.serve(self._steps.step, self._between):
             send(self._channel, Left())
 
     def _ask(self) -> Ask:
@@ -217,6 +227,10 @@ class WorkerProcess:
         entries = self._service.cache
         ignores_user = bool(getattr(self._model, "ignores_user", False))
         cache = Cache(breaker.ask, entries, self._service.requests, ignores_user=ignores_user)
+        if isinstance(self._model, Changeable):
+            folder = bulletin.store_folder("catalogue")
+            self._catalogue = CatalogueChanges(folder, self._model, self._service.name, cache.clear)
+            self._catalogue.start()
         return cache.ask if entries else breaker.ask
 
     def _report(self, report: Partitions | LoadReport | Waiting | Done | Cleared) -> None:

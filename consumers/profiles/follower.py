@@ -1,138 +1,27 @@
-"""Copies the topic `profiles` into the store of this host, for as long as the process lives."""
+"""Copies the topic `profiles` into the store of this host."""
 
 from __future__ import annotations
 
-import sqlite3
-import threading
-import time
-from pathlib import Path
-from typing import cast
-
 import structlog
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient
 
-from consumers.profiles import bulletin
+from consumers.following.follower import Following, TopicCopier
 from consumers.profiles.store import Change, Store, opened
-from schemas.codec import Codec
 from schemas.records import Profile
-from standfast.core import clients, telemetry
+from standfast.core import telemetry
 from standfast.core.consumed import Consumed
-from standfast.core.deleted import Unread
 from standfast.core.errors import SchemaError
-from standfast.core.kafka_errors import error_of
-from standfast.core.processes import role_word
 from standfast.core.services.recommend import RecommendSettings
-from standfast.core.settings import Settings
-from standfast.core.topics.topic_file import damaged
-from standfast.core.topics.topic_source import Source, source_of
 
 _log = structlog.get_logger()
-_AT_ONCE = 1000  # records of one transaction
-_TELL_S = 1.0  # how often the bulletin is written
-_ASK_S = 5.0  # how often Kafka is asked whether the topic is still the same
-_ANSWER_S = 2.0
-_PAUSE_S = 2.0  # before a failure is retried
 
 
-class Follower:
-    """Keeps a store up to date with the topic; `run` blocks until `stop` is set.
+class Follower(TopicCopier[Change]):
+    """Keeps the host's store of profiles up to date."""
 
-    Args:
-        stores: the folder of the stores and the bulletin.
-    """
+    name = "profiles"
 
-    def __init__(self, settings: Settings, codec: Codec, stores: Path, stop: threading.Event) -> None:
-        self._settings = settings
-        self._codec = codec
-        self._stores = stores
-        self._stop = stop
-        self._topic = settings.kafka.topic_prefix + "profiles"
-        self._admin = AdminClient(clients.base(settings, "profiles-admin"))
-        self._unread = Unread(self._topic)
-        self._logged = ""
-
-    def run(self) -> None:
-        """Follows the topic. A failure is logged once and retried: a full disk may get room, and Kafka come back."""
-        while not self._stop.is_set():
-            role_word.beat()
-            try:
-                self._follow(self._source())
-                self._logged = ""
-            except (KafkaException, sqlite3.Error, OSError) as error:
-                reason = error_of(error).str() if isinstance(error, KafkaException) else str(error)
-                if reason != self._logged:
-                    _log.warning("profiles cannot be followed, trying again", reason=_with_remedy(reason))
-                self._logged = reason
-                self._stop.wait(_PAUSE_S)
-
-    def _source(self) -> Source:
-        return source_of(self._admin, self._topic, _ANSWER_S)
-
-    def _follow(self, source: Source) -> None:
-        """Returns when the topic has been replaced or has more partitions, or a worker reports a damaged store."""
-        consumer = Consumer({**clients.follower(self._settings, "profiles"), "enable.partition.eof": True})
-        store: Store | None = None
-        try:
-            store = opened(self._stores, source.identity, self._settings.section(RecommendSettings).profiles_mib << 20)
-            self._read_on(consumer, store, source)
-        except sqlite3.DatabaseError as error:
-            if store is None or not isinstance(error, sqlite3.OperationalError):
-                self._give_up(source, error)
-            raise
-        finally:
-            consumer.close()
-            if store is not None:
-                store.close()
-
-    def _give_up(self, source: Source, error: sqlite3.DatabaseError) -> None:
-        _log.error("the stored profiles are damaged and read from Kafka again", error=str(error))
-        for path in self._stores.glob(f"{source.identity}.*.db"):
-            damaged(path).touch()
-
-    def _read_on(self, consumer: Consumer, store: Store, source: Source) -> None:
-        positions = store.positions
-        partitions = range(source.partitions)
-        consumer.assign([TopicPartition(self._topic, number, positions.get(number, 0)) for number in partitions])
-        self._unread.forget(partitions)
-        behind = set(partitions)
-        began = asked_at = time.monotonic()
-        told_at = 0.0
-        while not self._stop.is_set():
-            role_word.beat()
-            messages = cast("list[Consumed]", consumer.consume(_AT_ONCE, 0.1))
-            self._unread.read(consumer, messages)
-            was_behind = bool(behind)
-            behind -= self._take(store, messages)
-            if was_behind and not behind:
-                _log.info("profiles are complete", users=store.users, seconds=round(time.monotonic() - began, 2))
-            now = time.monotonic()
-            if now - told_at > _TELL_S or (was_behind and not behind):
-                if not self._tell(store, complete=not behind):
-                    return
-                told_at = now
-            if now - asked_at > _ASK_S:
-                if self._is_another(source):
-                    return
-                asked_at = time.monotonic()
-
-    def _take(self, store: Store, messages: list[Consumed]) -> set[int]:
-        """Writes the records to the store; returns the partitions whose end was reached."""
-        at_end, changes, positions = set[int](), list[Change](), dict[int, int]()
-        for message in messages:
-            role_word.beat()  # decoding a record may wait for the schema registry
-            partition, error = message.partition(), message.error()
-            if error is None:
-                change = self._change(partition, message)
-                changes += [change] if change else []
-                positions[partition] = message.offset() + 1
-            elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - how the client names it
-                at_end.add(partition)
-            else:
-                _log.warning("profiles are held up", reason=error.str())
-        if positions:
-            store.write(changes, positions)
-        return at_end
+    def _opened(self, identity: str) -> Store:
+        return opened(self._stores, identity, self._settings.section(RecommendSettings).profiles_mib << 20)
 
     def _change(self, partition: int, message: Consumed) -> Change | None:
         value = message.value()
@@ -146,30 +35,9 @@ class Follower:
             return None
         return Change(partition, profile.user_id, profile)
 
-    def _tell(self, store: Store, *, complete: bool) -> bool:
-        """Writes the bulletin; returns False if a new store must be begun.
-
-        While this follower catches up, the bulletin of one that was complete is left: workers use it until it is 15 s
-        old.
-        """
-        if not store.touch() or damaged(store.path).exists():
-            return False
-        last = bulletin.read(self._stores)
-        if complete or last is None or last.store != store.path.name or not last.complete:
-            bulletin.write(self._stores, bulletin.Bulletin(store.path.name, complete, time.time_ns() // 1_000_000))
+    def _measured(self, store: Following[Change], *, complete: bool) -> None:
         telemetry.PROFILES_COMPLETE.set(complete)
         telemetry.PROFILES_BYTES.set(store.path.stat().st_size)
-        store.limit_wal()
-        return True
 
-    def _is_another(self, source: Source) -> bool:
-        try:
-            return self._source() != source
-        except KafkaException:
-            return False  # Kafka does not answer; the store is still valid
-
-
-def _with_remedy(reason: str) -> str:
-    if "full" in reason:
-        return f"{reason}; make room on the disk, or raise recommend.profiles_mib"
-    return reason
+    def _remedy(self, reason: str) -> str:
+        return "; make room on the disk, or raise recommend.profiles_mib" if "full" in reason else ""

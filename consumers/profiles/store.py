@@ -38,7 +38,7 @@ class Store(TopicFile):
         self.connection.execute(f"pragma max_page_count = {max(limit_bytes // _PAGE, 16)}")
 
     @property
-    def users(self) -> int:
+    def size(self) -> int:
         """How many profiles there are."""
         (count,) = self.connection.execute("select count(*) from profiles").fetchone()
         return int(count)

@@ -11,16 +11,13 @@ from pathlib import Path
 import structlog
 from msgspec import Struct
 
-from consumers.profiles import bulletin
+from consumers.following import bulletin
 from consumers.profiles.rows import unpacked
 from models.data.hash64 import hash64
-from standfast.core.topics.topic_file import damaged
+from standfast.core.topics.topic_file import damaged, is_damage
 
 _log = structlog.get_logger()
 _LOOK_S = 0.2
-# SQLite errors that pass. SQLITE_BUSY, _LOCKED and _PROTOCOL: another process repairs what a killed one left behind;
-# _CANTOPEN: the file does not exist (any more).
-_PASSING = {5, 6, 14, 15}
 _IDS = 200_000  # item ids kept in memory, by number: 20 MB; ids beyond are looked up one by one
 _IDS_AT_ONCE = 500  # read in one go: that takes 0.5 ms, for which a request may have to wait
 
@@ -97,7 +94,7 @@ class ProfileHistories:
 
     def _failed(self, error: Exception) -> None:
         """Gives a damaged store up; a busy one is tried again with the next request."""
-        if _is_damage(error):
+        if is_damage(error):
             self._connection = None
             self._complain(self._store, error)
 
@@ -138,7 +135,7 @@ class ProfileHistories:
             ids: list[str] = []
             _learn(connection, ids, _IDS)
         except sqlite3.Error as error:
-            if _is_damage(error) and store != self._unopened:
+            if is_damage(error) and store != self._unopened:
                 self._complain(store, error)
                 self._unopened = store
             return
@@ -147,10 +144,6 @@ class ProfileHistories:
             self._store, self._ids = store, ids
         if old is not None:
             old.close()
-
-
-def _is_damage(error: Exception) -> bool:
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF not in _PASSING
 
 
 def _learn(connection: sqlite3.Connection, ids: list[str], most: int) -> None:

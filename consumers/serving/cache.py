@@ -1,7 +1,8 @@
 """A cache of answers: a query that was computed before is not computed again, nor twice within one batch.
 
-Entries never outlive their model: a worker process has one model and one cache, and the workers of a new version begin
-with an empty one. A recommendation's query holds the user's whole history, so after a purchase it is another query.
+Entries never outlive their model: a worker process has one model and one cache, which is cleared when a product
+changes, and the workers of a new version begin with an empty one. A recommendation's query holds the user's whole
+history, so after a purchase it is another query.
 """
 
 from __future__ import annotations
@@ -64,6 +65,11 @@ class Cache:
         for result, count in counts.items():
             self._lookups[result].inc(count)
         return [outcomes[key] for key in keys]
+
+    def clear(self) -> None:
+        """Forgets all answers."""
+        self._kept.clear()
+        self._bytes = 0
 
     def _look_up(self, key: bytes, query: Query, outcomes: dict[bytes, Outcome], missing: dict[bytes, Query]) -> Result:
         if key in outcomes:

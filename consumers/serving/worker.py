@@ -24,7 +24,7 @@ from standfast.core import backoff, telemetry
 
 _log = structlog.get_logger()
 _POLL_S = 0.1  # the longest poll of a worker that has nothing to do
-_BULK_POLL_S = 0.005  # the same while bulk requests wait, before they are computed
+_SHORT_POLL_S = 0.005  # the same while bulk requests wait, before they are computed, or work between batches
 _BULK_EVERY_S = 1.0  # bulk requests yield to interactive ones, but some are computed at least this often
 _REPORT_EVERY_S = 1.0
 # The longest wait for the last batch's commit without polling. After it the worker polls, with its partitions paused,
@@ -77,6 +77,7 @@ class Worker:
         self._stopping = threading.Event()
         self._recreated = threading.Event()
         self._leaving = False
+        self._more = False
         self._told_refusal = ""
         self._committer = Committer(delivery, self._delivered, batches.replacement)
         self._offsets = Offsets()
@@ -95,18 +96,21 @@ class Worker:
         """Tells it that a request topic was deleted and made again; returns at once."""
         self._recreated.set()
 
-    def serve(self, step: Callable[[], None]) -> bool:
+    def serve(self, step: Callable[[], None], between: Callable[[bool], bool]) -> bool:
         """Blocks until stopped; no record polled is left unanswered or answered twice. Raises Fenced.
 
         Returns whether the worker has left the group; if not, its static membership is kept for a successor.
 
         Args:
             step: called with each step of the loop, so that the supervisor sees that the loop goes on.
+            between: called before each batch, with whether requests wait, for other work of a few milliseconds; returns
+                whether there is more of it.
         """
         self._step = step
         self._reader.join(impatient=True)
         while not self._stopping.is_set():
             self._step()
+            self._more = between(bool(self._reader.waiting))
             reader, picked = self._next()
             if picked.records:
                 self._answer(reader, picked)
@@ -132,7 +136,7 @@ class Worker:
     def _poll_timeout_s(self) -> float:
         if self._reader.waiting:
             return 0.0
-        return _BULK_POLL_S if self._bulk is not None and self._bulk.waiting else _POLL_S
+        return _SHORT_POLL_S if self._more or (self._bulk is not None and self._bulk.waiting) else _POLL_S
 
     def _pick(self, reader: PartitionReader, max_records: int) -> Picked:
         interactive = reader is self._reader

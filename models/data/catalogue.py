@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 
+from models.base import Change
 from models.data.rows import Skipped, read_rows
 from models.data.text import plain, strip_html
 from models.data.values import identity, whole_ids
+from standfast.core.errors import DataError
 
 
 class Product(msgspec.Struct, frozen=True):
@@ -39,6 +42,28 @@ class Catalogue:
     def __len__(self) -> int:
         return len(self.item_ids)
 
+    def overlaid(self, changes: Iterable[Change]) -> Catalogue:
+        """The catalogue with these changes: new products behind the others. Raises DataError if none is left."""
+        pairs = zip(self.titles, self.texts, strict=True)
+        rows: dict[str, tuple[str, str]] = dict(zip(self.item_ids, pairs, strict=True))
+        for change in changes:
+            if change.title is None:
+                rows.pop(change.item_id, None)
+            else:
+                rows[change.item_id] = (change.title, change.text)
+        if not rows:
+            raise DataError("the topic `catalogue` deletes every product; write those that there are to it")
+        titles, texts = zip(*rows.values(), strict=True)
+        return Catalogue(list(rows), list(titles), list(texts), self.digest)
+
+
+@dataclass(frozen=True, slots=True)
+class Overlay:
+    """What the topic `catalogue` holds. `offsets`: up to where it was read, `partition:next offset` of each."""
+
+    changes: Sequence[Change]
+    offsets: str
+
 
 def read_catalogue(path: Path) -> tuple[Catalogue, Skipped]:
     """The products of a JSON lines or CSV file. Of rows with the same id the first is kept.
@@ -55,7 +80,7 @@ def read_catalogue(path: Path) -> tuple[Catalogue, Skipped]:
         except ValueError as problem:
             skipped.add(f"column item_id: {problem}", line, product.item_id)
             continue
-        title = _clean(product.title)
+        title = clean(product.title)
         if not title:
             skipped.add("empty title", line)
         elif item_id in ids:
@@ -63,17 +88,19 @@ def read_catalogue(path: Path) -> tuple[Catalogue, Skipped]:
         else:
             ids[item_id] = None
             titles.append(title)
-            texts.append(_text(title, product))
+            texts.append(searched_text(title, product.description, product.category))
     skipped.judge(len(ids), "products")
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     return Catalogue(whole_ids(list(ids)), titles, texts, digest), skipped
 
 
-def _text(title: str, product: Product) -> str:
-    parts = (title, product.description, product.category)
-    return plain(". ".join(clean for part in parts if part is not None and (clean := _clean(part))))
+def searched_text(title: str, description: str | float | None, category: str | float | None) -> str:
+    """The text of a product that search indexes and encodes: all that describes it, without HTML."""
+    parts = (title, description, category)
+    return plain(". ".join(shown for part in parts if part is not None and (shown := clean(part))))
 
 
-def _clean(cell: str | float) -> str:
+def clean(cell: str | float) -> str:
+    """The text of a cell without HTML."""
     return strip_html(str(cell))

@@ -16,7 +16,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from models.base import RecommendQuery
+from models.base import Change, RecommendQuery
 from models.encoder.model import torch_device
 from models.kernels.device import in_halves, to_device
 from models.kernels.ragged import Ragged
@@ -77,6 +77,9 @@ class Recommender:
     def __init__(self, label: str, config: RecommendConfig, scorer: Scorer, histories: TrainedHistories) -> None:
         self._label, self._config, self._scorer, self._histories = label, config, scorer, histories
         self._indices = {item_id: index for index, item_id in enumerate(config.item_ids)}
+        self._titles = config.titles
+        self._deleted: set[int] = set()
+        self._columns: Tensor | None = None  # of the deleted products, until another one changes
 
     @property
     def label(self) -> str:
@@ -93,6 +96,43 @@ class Recommender:
         first_items = tuple(self._config.item_ids[:3])
         self.predict([RecommendQuery(None, 10), RecommendQuery(None, 10, first_items)])
 
+    @property
+    def vectors_of(self) -> str:
+        """Nothing: it recommends products of its training only; see `models.base.Changeable`."""
+        return ""
+
+    def needs_vector(self, product: Change) -> bool:
+        """No."""
+        del product
+        return False
+
+    def vector(self, text: str) -> bytes:
+        """No vector."""
+        del text
+        return b""
+
+    def change(self, product: Change, vector: bytes) -> None:
+        """Shows a product's new title, or recommends it no more; a product that came after training is ignored."""
+        del vector
+        index = self._indices.get(product.item_id)
+        if index is not None:
+            self._titled(index, product.title or self._config.titles[index])
+            (self._deleted.add if product.title is None else self._deleted.discard)(index)
+            self._columns = None
+
+    def restore(self, item_id: str) -> None:
+        """Recommends a product as it was at training."""
+        index = self._indices.get(item_id)
+        if index is not None:
+            self._titled(index, self._config.titles[index])
+            self._deleted.discard(index)
+            self._columns = None
+
+    def _titled(self, index: int, title: str) -> None:
+        if self._titles is self._config.titles:
+            self._titles = list(self._titles)
+        self._titles[index] = title
+
     def seen(self, query: RecommendQuery) -> list[int]:
         """Indices of the user's products, latest first, each once: the live history, then the history at training."""
         live = [self._indices[item] for item in query.history if item in self._indices]
@@ -108,10 +148,17 @@ class Recommender:
         with torch.inference_mode():
             scores = self._scorer.scores(_scored(seen))
             self._exclude(scores, seen, [query.exclude_seen for query in queries])
+            if self._deleted:
+                scores[:, self._deleted_columns(scores.device)] = -torch.inf
             count = min(max(query.k for query in queries), scores.shape[1])
             best = scores.topk(max(count, 0), dim=1)
         rows = zip(queries, best.values.tolist(), best.indices.tolist(), strict=True)
         return [self._answer(best_scores, indices, query.k) for query, best_scores, indices in rows]
+
+    def _deleted_columns(self, device: torch.device) -> Tensor:
+        if self._columns is None:
+            self._columns = torch.tensor(sorted(self._deleted), device=device)
+        return self._columns
 
     @staticmethod
     def _exclude(scores: Tensor, seen: Ragged, excluded: Sequence[bool]) -> None:
@@ -120,7 +167,7 @@ class Recommender:
         scores[rows, columns] = -torch.inf
 
     def _answer(self, best_scores: Sequence[float], indices: Sequence[int], k: int) -> list[Item]:
-        ids, titles = self._config.item_ids, self._config.titles
+        ids, titles = self._config.item_ids, self._titles
         best = zip(best_scores[: max(k, 0)], indices[: max(k, 0)], strict=True)
         return [Item(ids[index], score, titles[index]) for score, index in best if score > -np.inf]
 

@@ -9,7 +9,7 @@ Cranfield, 0.740 and 0.735 on SciFact's training queries.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import bm25s
@@ -24,45 +24,65 @@ from models.search.spelling import Spelling, word_counts
 from models.search.words import code_words, codes, document_words
 
 _WRITTEN = "written.json"
-_PRESENCE = 0.2
+PRESENCE = 0.2  # the share of a word's score for having it at all
 IsWord = Callable[[str], bool]
 
 
 class WrittenWords(msgspec.Struct, frozen=True):
-    """A catalogue's words as they are written, each with the number of products that have it; see `Spelling`."""
+    """A catalogue's words as they are written, each with the number of products that have it; see `Spelling`.
+
+    `average`: how many terms a product is indexed with, by which BM25 weighs long texts; 0 in models of before.
+    """
 
     counts: dict[str, int] = {}
     mistakes: dict[str, str] = {}
     compounds: list[str] = []
+    average: float = 0.0
 
 
 class Lexical:
     """A BM25 index over documents numbered from 0."""
 
-    def __init__(self, index: bm25s.BM25, documents: int, known: Language, spelling: Spelling) -> None:
+    def __init__(
+        self, index: bm25s.BM25, documents: int, known: Language, spelling: Spelling, average: float = 0.0
+    ) -> None:
         stored = index.scores
-        self._documents = documents
+        self.documents = documents
         self._ends: NDArray[np.int32] = stored["indptr"]
         self._of_term: NDArray[np.int32] = stored["indices"]
         self._scores: NDArray[np.float32] = stored["data"]
-        rarity = _rarity(np.diff(stored["indptr"]), documents)
-        unknown = float(_rarity(np.zeros(1, np.int64), documents)[0])
-        self._reader = QueryReader(index.vocab_dict, rarity, unknown, known, spelling, self._meet)
+        self.ids: dict[str, int] = index.vocab_dict
+        self.rarity: Callable[[int], float] = rarities(np.diff(stored["indptr"]), documents).item
+        self.constants = (float(index.k1), float(index.b))
+        # Texts repeat few words: without the average, the number of different terms is close to it.
+        self.average = average or max(1.0, len(self._of_term) / documents)
+        self._known, self._spelling = known, spelling
+        self._reader = self.reader(self.ids, self.rarity)
 
     def read(self, query: str) -> ReadQuery:
         """The query in the words of this index."""
         return self._reader.read(query)
 
+    def reader(self, ids: Mapping[str, int], rarity: Callable[[int], float]) -> QueryReader:
+        """A reader of queries in more terms than this index has, by `ids`, of which `rarity` gives the idf."""
+        unknown = float(rarities(np.zeros(1, np.int64), self.documents)[0])
+        return QueryReader(ids, rarity, unknown, self._known, self._spelling, self._meet)
+
+    def terms(self, text: str, item_id: str) -> list[str]:
+        """The terms under which a product is indexed, as `build_lexical` chooses them."""
+        written = document_words(text, self._known)
+        return _terms(written, text, item_id, self._known, self._spelling.mistakes, self._spelling.compound_parts)
+
     def scores(self, queries: Sequence[ReadQuery]) -> NDArray[np.float32]:
         """[len(queries), documents] scores; 0 where query and document share no word."""
-        table = np.zeros((len(queries), self._documents), np.float32)
+        table = np.zeros((len(queries), self.documents), np.float32)
         for row, query in zip(table, queries, strict=True):
             self._add(query, row)
         return table
 
     def matches(self, query: ReadQuery) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
         """Scores [documents] of one query, and the documents that share a word with it, unsorted, some twice."""
-        row = np.zeros(self._documents, np.float32)
+        row = np.zeros(self.documents, np.float32)
         self._add(query, row)
         matches = [self._documents_of(term) for term, _ in query.terms]
         return row, np.concatenate(matches) if matches else np.empty(0, np.int32)
@@ -80,7 +100,7 @@ class Lexical:
             row[self._of_term[one]] += self._scores[one] * np.float32(weight / query.whole)
 
 
-def _rarity(frequency: NDArray[np.int64], documents: int) -> NDArray[np.float32]:
+def rarities(frequency: NDArray[np.int64], documents: int) -> NDArray[np.float32]:
     """BM25's idf, as bm25s's method `lucene` computes it."""
     return np.log1p((documents - frequency + 0.5) / (frequency + 0.5)).astype(np.float32)
 
@@ -103,9 +123,7 @@ def build_lexical(
     vocabulary: dict[str, int] = {}
     documents = []
     for text, document, item_id in zip(texts, written, item_ids or [""] * len(texts), strict=True):
-        more = [part for word in document for part in compounds.get(word, ())]
-        more += [mistakes[word] for word in document if word in mistakes]
-        terms = (*known.stem([*document, *more]), *codes(folded(text), for_index=True), *code_words(item_id))
+        terms = _terms(document, text, item_id, known, mistakes, lambda word: compounds.get(word, ()))
         documents.append([vocabulary.setdefault(term, len(vocabulary)) for term in terms])
     if not vocabulary:
         vocabulary[""] = 0  # bm25s cannot index an empty vocabulary; titles without words are found by vectors
@@ -113,10 +131,25 @@ def build_lexical(
     index = bm25s.BM25(method="lucene")
     index.index(bm25s.tokenization.Tokenized(documents, vocabulary), show_progress=False, create_empty_token=False)
     frequency = np.diff(index.scores["indptr"])
-    presence = np.repeat(_rarity(frequency, len(texts)), frequency)
-    index.scores["data"] = ((1 - _PRESENCE) * index.scores["data"] + _PRESENCE * presence).astype(np.float32)
+    presence = np.repeat(rarities(frequency, len(texts)), frequency)
+    index.scores["data"] = ((1 - PRESENCE) * index.scores["data"] + PRESENCE * presence).astype(np.float32)
     index.save(folder, show_progress=False, allow_pickle=False)
-    (folder / _WRITTEN).write_bytes(msgspec.json.encode(WrittenWords(spelling.counts, mistakes, list(compounds))))
+    average = sum(map(len, documents)) / len(documents)
+    written_words = WrittenWords(spelling.counts, mistakes, list(compounds), average)
+    (folder / _WRITTEN).write_bytes(msgspec.json.encode(written_words))
+
+
+def _terms(
+    document: Sequence[str],
+    text: str,
+    item_id: str,
+    known: Language,
+    mistakes: Mapping[str, str],
+    parts_of: Callable[[str], Sequence[str]],
+) -> list[str]:
+    more = [part for word in document for part in parts_of(word)]
+    more += [mistakes[word] for word in document if word in mistakes]
+    return [*known.stem([*document, *more]), *codes(folded(text), for_index=True), *code_words(item_id)]
 
 
 def load_lexical(folder: Path, documents: int, code: str = "en", is_word: IsWord = lambda _: False) -> Lexical:
@@ -125,4 +158,5 @@ def load_lexical(folder: Path, documents: int, code: str = "en", is_word: IsWord
     stored = msgspec.json.decode(file.read_bytes(), type=WrittenWords) if file.is_file() else WrittenWords()
     known = language(code)
     spelling = Spelling(stored.counts, known, is_word, stored.mistakes, stored.compounds)
-    return Lexical(bm25s.BM25.load(folder, load_corpus=False, allow_pickle=False), documents, known, spelling)
+    index = bm25s.BM25.load(folder, load_corpus=False, allow_pickle=False)
+    return Lexical(index, documents, known, spelling, stored.average)

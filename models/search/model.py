@@ -17,13 +17,14 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from models.base import SearchQuery
+from models.base import Change, SearchQuery
 from models.data.catalogue import Catalogue
 from models.data.judgements import Judgements
 from models.data.text import plain
 from models.encoder.model import Encoder, estimate_tokens, load_encoder
 from models.kernels.device import in_halves
 from models.kernels.linear import serving_dtype
+from models.search.changes import Changes
 from models.search.exact import ExactIndex, build_exact, load_exact
 from models.search.inverted_file import PRECISION, InvertedFile, build_inverted_file
 from models.search.languages import detected
@@ -65,6 +66,7 @@ class HybridSearch:
     def __init__(self, label: str, config: SearchConfig, ranking: Ranking, exact: ExactIndex, encoder: Encoder) -> None:
         self._label, self._config = label, config
         self._ranking, self._exact, self._encoder = ranking, exact, encoder
+        self._changes: Changes | None = None
 
     @property
     def label(self) -> str:
@@ -84,30 +86,80 @@ class HybridSearch:
         for count in (1, 8):
             self.predict([SearchQuery("white hanging heart", 10)] * count)
 
+    @property
+    def vectors_of(self) -> str:
+        """The encoder and its precision; see `models.base.Changeable`."""
+        return f"{self._encoder.digest[:32]}{'-exact' if self._config.exact else ''}"
+
+    def needs_vector(self, product: Change) -> bool:
+        """Whether the product is there and not as it was at training; may be called by any thread."""
+        return product.title is not None and not self._is_as_trained(product)
+
+    def vector(self, text: str) -> bytes:
+        """The encoder's vector of a product's text, float32."""
+        with torch.inference_mode():
+            vector: bytes = self._encoder.encode([text])[0].cpu().numpy().tobytes()
+        return vector
+
+    def change(self, product: Change, vector: bytes) -> None:
+        """Finds a product as it is now, or not at all any more."""
+        if product.title is None:
+            self._changed().delete(product.item_id)
+        elif self._is_as_trained(product):
+            self.restore(product.item_id)
+        else:
+            read = torch.frombuffer(bytearray(vector), dtype=torch.float32)
+            self._changed().put(product.item_id, product.title, product.text, read)
+
+    def restore(self, item_id: str) -> None:
+        """Finds a product as it was at training."""
+        if self._changes is not None:
+            self._changes.restore(item_id)
+
+    def _is_as_trained(self, product: Change) -> bool:
+        index = self._exact.index(product.item_id, self._config.item_ids)
+        if index is None or self._config.titles[index] != product.title:
+            return False
+        return self._exact.has_text(index, product.text)
+
+    def _changed(self) -> Changes:
+        self._changes = self._changes or Changes(self._config.item_ids, self._ranking, self._exact)
+        return self._changes
+
     def _answers(self, queries: Sequence[SearchQuery]) -> list[list[Item]]:
         texts = [plain(query.query) for query in queries]
-        readings = [self._ranking.read(text) for text in texts]
+        ranking = self._changes or self._ranking
+        readings = [ranking.read(text) for text in texts]
         with torch.inference_mode():
             max_k = max(query.k for query in queries)
             vectors = self._encoder.encode([reading.text for reading in readings])
-            scores, indices = self._ranking.best(readings, vectors, max_k)
+            scores, indices = ranking.best(readings, vectors, max_k)
         rows = zip(queries, texts, scores, indices, strict=True)
         return [self._answer(self._exact_first(text, v, p), query.k) for query, text, v, p in rows]
 
     def _exact_first(self, text: str, scores: Sequence[float], indices: Sequence[int]) -> Iterable[tuple[float, int]]:
         """Scores and indices of products, those whose code or title equals `text` first."""
-        exact = self._exact.find(text)
+        exact = (self._changes or self._exact).find(text)
         if not exact:
             return zip(scores, indices, strict=True)
-        code, ids = text.casefold(), self._config.item_ids
-        exact_matches = [(_CODE if ids[index].casefold() == code else _TITLE, index) for index in exact]
+        code = text.casefold()
+        exact_matches = [(_CODE if self._product(i)[0].casefold() == code else _TITLE, i) for i in exact]
         exact_indices = set(exact)
         others = ((score, index) for score, index in zip(scores, indices, strict=True) if index not in exact_indices)
         return chain(sorted(exact_matches, key=itemgetter(0), reverse=True), others)
 
     def _answer(self, best: Iterable[tuple[float, int]], k: int) -> list[Item]:
         ids, titles = self._config.item_ids, self._config.titles
-        return [Item(ids[index], score, titles[index]) for score, index in islice(best, k)]
+        if self._changes is None:
+            return [Item(ids[index], score, titles[index]) for score, index in islice(best, k)]
+        found = ((score, *self._product(index)) for score, index in best if score > -torch.inf)
+        return [Item(item_id, score, title) for score, item_id, title in islice(found, k)]
+
+    def _product(self, index: int) -> tuple[str, str]:
+        """Id and title of a product."""
+        if self._changes is not None and index >= len(self._config.item_ids):
+            return self._changes.product(index)
+        return self._config.item_ids[index], self._config.titles[index]
 
 
 def build_search(
@@ -130,7 +182,7 @@ def build_search(
         catalogue, arrays = _sorted_by_cell(catalogue, arrays["vectors"].to(serving_dtype(_CPU)))
     code = detected(catalogue.texts)
     build_lexical(catalogue.texts, folder / _LEXICAL, catalogue.item_ids, code, encoder.knows)
-    build_exact(catalogue.item_ids, catalogue.titles, folder)
+    build_exact(catalogue.item_ids, catalogue.titles, catalogue.texts, folder)
     if judgements:
         words = load_lexical(folder / _LEXICAL, len(catalogue), code, encoder.knows)
         weight, measured = learnt_weight(judgements, catalogue.item_ids, words, arrays["vectors"], encoder)

@@ -32,19 +32,26 @@ class Ranking:
     def __init__(
         self, vectors: Tensor, lexical: Lexical, weight: float, inverted_file: InvertedFile | None, probes: int
     ) -> None:
-        self._vectors, self._lexical, self._weight = vectors, lexical, weight
+        self.vectors, self.lexical, self.weight = vectors, lexical, weight
         self._inverted_file, self._probes = inverted_file, probes
+        self._hidden: Tensor | None = None
 
     def make_kernels(self) -> None:
         """Generates oneDNN's machine code for every batch size, 0.8 MB each, once, before workers are forked."""
         size = 1
         while self._inverted_file is None and size <= self._queries_at_once():
-            self._cosines(torch.zeros(size, self._vectors.shape[1]))
+            self._cosines(torch.zeros(size, self.vectors.shape[1]))
             size *= 2
+
+    def hide(self, index: int, *, hidden: bool) -> None:
+        """Leaves a product out of answers from now on, or no longer: a hidden one scores minus infinity."""
+        if self._hidden is None:
+            self._hidden = torch.zeros(len(self.vectors), dtype=torch.bool, device=self.vectors.device)
+        self._hidden[index] = hidden
 
     def read(self, text: str) -> ReadQuery:
         """A query in the words of the catalogue, for `best`."""
-        return self._lexical.read(text)
+        return self.lexical.read(text)
 
     def best(self, readings: Sequence[ReadQuery], queries: Tensor, count: int) -> Ranked:
         """The `count` best products for each of `readings`, whose vectors are `queries` [len(readings), width]."""
@@ -54,7 +61,7 @@ class Ranking:
 
     def rank_all(self, readings: Sequence[ReadQuery], queries: Tensor, count: int) -> Ranked:
         """The same, by the scores of all products."""
-        count = min(count, len(self._vectors))
+        count = min(count, len(self.vectors))
         block = self._queries_at_once()
         parts = [
             self._block(readings[first : first + block], queries[first : first + block], count)
@@ -66,16 +73,16 @@ class Ranking:
         self, readings: Sequence[ReadQuery], queries: Tensor, count: int, inverted_file: InvertedFile, probes: int
     ) -> Ranked:
         """The same, by the scores of the products of the `probes` nearest cells and of those that BM25 ranks first."""
-        count = min(count, len(self._vectors))
+        count = min(count, len(self.vectors))
         rows = zip(readings, torch.split(queries, 1), strict=True)
         ranked_rows = [self._rank_one(reading, query, count, inverted_file, probes) for reading, query in rows]
         return [values for values, _ in ranked_rows], [indices for _, indices in ranked_rows]
 
     def _block(self, readings: Sequence[ReadQuery], queries: Tensor, count: int) -> Ranked:
-        cosines, spare = self._cosines(queries), min(count + _SPARE, len(self._vectors))
+        cosines, spare = self._cosines(queries), min(count + _SPARE, len(self.vectors))
         if cosines.is_cuda or cosines.numel() <= _CACHED:
-            bm25_shares = torch.from_numpy(self._lexical.scores(readings)).to(cosines.device)
-            indices = cosines.add(bm25_shares, alpha=self._weight).topk(spare, dim=1).indices
+            bm25_shares = torch.from_numpy(self.lexical.scores(readings)).to(cosines.device)
+            indices = self._shown(cosines.add(bm25_shares, alpha=self.weight)).topk(spare, dim=1).indices
             return self._rescored(indices, bm25_shares.gather(1, indices), queries, count)
         rows = [self._row(reading, row, spare) for reading, row in zip(readings, cosines, strict=True)]
         indices, bm25_shares = (torch.stack(part) for part in zip(*rows, strict=True))
@@ -83,8 +90,8 @@ class Ranking:
 
     def _row(self, reading: ReadQuery, cosines: Tensor, count: int) -> tuple[Tensor, Tensor]:
         """The indices of the best products, and their shares of BM25."""
-        bm25_shares = torch.from_numpy(self._lexical.scores([reading]))[0]
-        indices = cosines.add(bm25_shares, alpha=self._weight).topk(count).indices
+        bm25_shares = torch.from_numpy(self.lexical.scores([reading]))[0]
+        indices = self._shown(cosines.add(bm25_shares, alpha=self.weight)).topk(count).indices
         return indices, bm25_shares[indices]
 
     def _cosines(self, queries: Tensor) -> Tensor:
@@ -92,20 +99,21 @@ class Ranking:
 
         Queries are padded to a power of two, because oneDNN generates machine code for each number of rows it meets.
         """
-        padded = F.pad(queries * (1 - self._weight), (0, 0, 0, _power_of_two(len(queries)) - len(queries)))
-        return (padded.to(self._vectors.dtype) @ self._vectors.T)[: len(queries)]
+        padded = F.pad(queries * (1 - self.weight), (0, 0, 0, _power_of_two(len(queries)) - len(queries)))
+        return (padded.to(self.vectors.dtype) @ self.vectors.T)[: len(queries)]
 
     def _queries_at_once(self) -> int:
-        return min(_MAX_QUERIES, _power_of_two(_MAX_COSINES // len(self._vectors) // 2 + 1))
+        return min(_MAX_QUERIES, _power_of_two(_MAX_COSINES // len(self.vectors) // 2 + 1))
 
     def _rank_one(
         self, reading: ReadQuery, query: Tensor, count: int, inverted_file: InvertedFile, probes: int
     ) -> tuple[list[float], list[int]]:
-        query_vector = query[0].to(self._vectors.dtype)
+        query_vector = query[0].to(self.vectors.dtype)
         cells = inverted_file.nearest(query_vector, probes, count)
-        cosines, indices = inner_products(query_vector, self._vectors, cells)
+        cosines, indices = inner_products(query_vector, self.vectors, cells)
         bm25_shares, typed_indices = self._bm25_best(reading)
-        scores = cosines.float().mul_(1 - self._weight).add_(bm25_shares[indices], alpha=self._weight)
+        scores = cosines.float().mul_(1 - self.weight).add_(bm25_shares[indices], alpha=self.weight)
+        scores = self._shown(scores, indices)
         nearest = indices[scores.topk(min(count + _SPARE, len(indices))).indices]
         candidates = torch.unique(torch.cat([nearest, typed_indices]))[None]
         values, ranked_rows = self._rescored(candidates, bm25_shares[candidates], query, count)
@@ -113,14 +121,23 @@ class Ranking:
 
     def _bm25_best(self, reading: ReadQuery) -> tuple[Tensor, Tensor]:
         """BM25 shares of all products, and the indices of the best products."""
-        bm25_shares, matches = map(torch.from_numpy, self._lexical.matches(reading))
+        bm25_shares, matches = map(torch.from_numpy, self.lexical.matches(reading))
+        if self._hidden is not None:
+            matches = matches[~self._hidden[matches]]
         return bm25_shares, matches[bm25_shares[matches].topk(min(_TYPED, len(matches))).indices]
 
     def _rescored(self, indices: Tensor, bm25_shares: Tensor, queries: Tensor, count: int) -> Ranked:
         """The best `count` of each row of `indices`, by cosines in float32."""
-        exact_cosines = (F.embedding(indices, self._vectors).float() * queries[:, None]).sum(dim=2)
-        values, chosen = torch.lerp(exact_cosines, bm25_shares, self._weight).topk(count, dim=1)
+        exact_cosines = (F.embedding(indices, self.vectors).float() * queries[:, None]).sum(dim=2)
+        scores = self._shown(torch.lerp(exact_cosines, bm25_shares, self.weight), indices)
+        values, chosen = scores.topk(count, dim=1)
         return values.tolist(), indices.gather(1, chosen).tolist()
+
+    def _shown(self, scores: Tensor, indices: Tensor | None = None) -> Tensor:
+        """The scores, of all products or of those at `indices`, with hidden products at minus infinity."""
+        if self._hidden is None:
+            return scores
+        return scores.masked_fill_(self._hidden if indices is None else self._hidden[indices], -torch.inf)
 
 
 def _power_of_two(count: int) -> int:

@@ -7,9 +7,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
 
-import numpy as np
-from numpy.typing import NDArray
-
 from models.data.text import folded
 from models.search.languages import Language, wish
 from models.search.spelling import Spelling
@@ -32,7 +29,7 @@ class ReadQuery:
 
 
 class QueryReader:
-    """Reads queries for an index with the terms `ids`, of which `rarity` is the idf; `unknown`: that of any other term.
+    """Reads queries for an index with the terms `ids`; `rarity` gives the idf of one, `unknown` is that of any other.
 
     `meet` says whether a product has both of two terms.
     """
@@ -40,7 +37,7 @@ class QueryReader:
     def __init__(
         self,
         ids: Mapping[str, int],
-        rarity: NDArray[np.float32],
+        rarity: Callable[[int], float],
         unknown: float,
         known: Language,
         spelling: Spelling,
@@ -67,7 +64,7 @@ class QueryReader:
             else:
                 found.append(term)
         found += map(self._ids.get, codes(form, for_index=False))
-        whole = sum(self._unknown if term is None else float(self._rarity[term]) for term in found)
+        whole = sum(self._unknown if term is None else self._rarity(term) for term in found)
         terms = [(term, 1.0) for term in found if term is not None] + self._joined(written, stems)
         return ReadQuery(replaced(form, corrected) if corrected else text, terms, whole)
 
@@ -90,8 +87,6 @@ class QueryReader:
         for place, stem in enumerate(self._language.stem(together)):
             term = self._ids.get(stem)
             if term is not None and together[place].isalpha() and together[place] not in self._spelling.compounds:
-                apart = sum(
-                    float(self._rarity[self._ids[part]]) for part in stems[place : place + 2] if part in self._ids
-                )
-                joined.append((term, max(1.0, apart / float(self._rarity[term]))))
+                apart = sum(self._rarity(self._ids[part]) for part in stems[place : place + 2] if part in self._ids)
+                joined.append((term, max(1.0, apart / self._rarity(term))))
         return joined

@@ -70,15 +70,15 @@ class Spelling:
         (`blackblue`, `squarecushion`): parts of others say little (`retrospot` is not retro). In one that writes many,
         a word that ends as another has that for its one part: a `Handtasche` is a `Tasche`.
         """
+        return {word: parts for word in self.counts if (parts := self.compound_parts(word))}
+
+    def compound_parts(self, word: str) -> tuple[str, ...]:
+        """The same for one word of a product, which the catalogue at training need not have; none if it is none."""
         many = bool(self._language.links)
-        found = {}
-        for word, count in self.counts.items():
-            parts = self.parts(word) if many or not self._is_word(word) else ()
-            if parts and (many or count <= min(map(self._count, parts))):
-                found[word] = parts
-            elif many and (head := self._head(word)):
-                found[word] = (head,)
-        return found
+        parts = self.parts(word) if many or not self._is_word(word) else ()
+        if parts and (many or self.counts.get(word, 1) <= min(map(self._count, parts))):
+            return parts
+        return (head,) if many and (head := self._head(word)) else ()
 
     def find_mistakes(self) -> dict[str, str]:
         """The words that the catalogue misspells, with the word meant, which is ten times as frequent."""

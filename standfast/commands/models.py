@@ -39,12 +39,16 @@ def train(  # noqa: PLR0913, PLR0917 - its options
 ) -> None:
     """Train models from the shop in use, publish them and make them active.
 
+    If a system runs here, what its topic `catalogue` says of products is laid over the loaded file.
+
     Which recommender serves, and its constants, are chosen by its quality on events that were held back; a table says
     why. One that loses to popularity, trend or Markov is refused, and that baseline is published; the exit code is then
     1 if the one was named with --model.
 
     Example: standfast models train recommend
     """
+    from consumers.catalogue.known import known
+    from consumers.following import bulletin
     from models.training import Recommending
     from models.training import train as run
     from standfast.commands.progress import shown
@@ -67,6 +71,7 @@ def train(  # noqa: PLR0913, PLR0917 - its options
             device=search.device,
             exact_up_to=search.exact_up_to,
             recommending=wish,
+            overlay=known(bulletin.store_folder("catalogue")),
         )
     if as_json:
         _json(manifests)

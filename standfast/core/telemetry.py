@@ -171,6 +171,29 @@ PROFILES_COMPLETE = Gauge(
 PROFILES_BYTES = Gauge(
     "standfast_profiles_bytes", "Size of this host's store of profiles.", (), multiprocess_mode="mostrecent"
 )
+CATALOGUE_PRODUCTS = Gauge(
+    "standfast_catalogue_products",
+    "Products in the topic `catalogue`, by what it says of them: changed (or new) or deleted.",
+    ("state",),
+    multiprocess_mode="mostrecent",
+)
+CATALOGUE_UNREADABLE = Counter(
+    "standfast_catalogue_unreadable",
+    "Records of the topic `catalogue` passed over, by why: unreadable, malformed, key, empty_title or too_long.",
+    ("reason",),
+)
+CATALOGUE_COMPLETE = Gauge(
+    "standfast_catalogue_complete",
+    "1 once this host has read the topic `catalogue` to its end.",
+    (),
+    multiprocess_mode="mostrecent",
+)
+CATALOGUE_WAITING = Gauge(
+    "standfast_catalogue_waiting",
+    "Products that changed and with which a worker or standby does not answer yet; of each, the one with the most.",
+    ("service",),
+    multiprocess_mode="max",
+)
 WINDOW_RECORDS = Gauge(
     "standfast_window_records", "Records in the last full window.", ("topic",), multiprocess_mode="mostrecent"
 )

@@ -61,7 +61,8 @@ def is_whole(toys: Toys) -> bool:
     return (
         status.state == "ready"
         and bool(toys.standbys())
-        and {row.id for row in status.roles if row.state == "running"} == {"profiles", "stream", "drills", "agent"}
+        and {row.id for row in status.roles if row.state == "running"}
+        == {"profiles", "catalogue", "stream", "drills", "agent"}
     )
 
 

@@ -18,6 +18,9 @@ from pathlib import Path
 _TOO_OLD_S = 12 * 3600
 _WAL_BYTES = 64 << 20
 _DAMAGED = ".damaged"
+# SQLite errors that pass. SQLITE_BUSY, _LOCKED and _PROTOCOL: another process repairs what a killed one left behind;
+# _CANTOPEN: the file does not exist (any more).
+_PASSING = {5, 6, 14, 15}
 _POSITIONS = "create table if not exists positions (partition integer primary key, next integer) strict;"
 
 
@@ -96,6 +99,11 @@ def remove(folder: Path, but: list[Path]) -> None:
 def damaged(path: Path) -> Path:
     """The path of the marker of a damaged file: a reader that finds damage creates it, and the writer begins anew."""
     return path.with_name(path.name + _DAMAGED)
+
+
+def is_damage(error: Exception) -> bool:
+    """Whether an error that a reader met means that the file is damaged, and does not pass."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF not in _PASSING
 
 
 def _is_usable(path: Path) -> bool:

@@ -19,7 +19,7 @@ import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consumers.profiles import bulletin
+from consumers.following import bulletin
 from consumers.profiles.follower import Follower
 from consumers.profiles.rows import packed, unpacked
 from consumers.profiles.store import Change, Store, opened
@@ -142,7 +142,7 @@ def test_the_same_topic_goes_on_where_it_was(store: Store, tmp_path: Path) -> No
     store.write([change("u", "a")], {0: 5, 3: 8})
     store.close()
     again = opened(tmp_path, "one", _LIMIT)
-    assert (again.path, again.positions, again.users) == (store.path, {0: 5, 3: 8}, 1)
+    assert (again.path, again.positions, again.size) == (store.path, {0: 5, 3: 8}, 1)
     again.close()
 
 
@@ -152,7 +152,7 @@ def test_who_did_not_look_for_deletions_in_time_begins_anew(store: Store, tmp_pa
     half_a_day = time.time() - 13 * 3600
     os.utime(store.path, (half_a_day, half_a_day))
     again = opened(tmp_path, "one", _LIMIT)
-    assert (again.positions, again.users) == ({}, 0)
+    assert (again.positions, again.size) == ({}, 0)
     assert not store.path.exists()
     again.close()
 
@@ -180,7 +180,7 @@ def test_a_damaged_store_costs_no_answer_and_is_begun_anew(how: str, store: Stor
     assert damaged(store.path).exists(), "and the follower sees it"
     histories.close()
     again = opened(tmp_path, "one", _LIMIT)
-    assert (again.positions, again.users) == ({}, 0)
+    assert (again.positions, again.size) == ({}, 0)
     assert not damaged(store.path).exists()
     again.close()
 
@@ -204,7 +204,7 @@ def test_a_full_store_keeps_what_it_has_and_its_place(tmp_path: Path, histories:
     many = [change(f"u{n}", *(f"item-{n}-{m}" for m in range(20))) for n in range(3000)]
     with pytest.raises(sqlite3.OperationalError, match="full"):
         store.write(many, {0: 3001})
-    assert (store.positions, store.users) == ({0: 1}, 1)
+    assert (store.positions, store.size) == ({0: 1}, 1)
     assert histories.known("u") == Known(("a",), complete=True)
     store.write([change("u", "a", "b")], {0: 2})
     assert histories.known("u").items == ("a", "b"), "with room again it goes on"

@@ -137,9 +137,9 @@ def test_the_ten_best_of_all_are_those_of_float32(
     monkeypatch.setattr("models.search.ranking._CACHED", cached)
     encoder: Encoder = search_model._encoder
     ranking, texts = search_model._ranking, [f"{title} case" for title in load_catalogue().titles[::40]]
-    queries, vectors = encoder.encode(texts), ranking._vectors.float()
+    queries, vectors = encoder.encode(texts), ranking.vectors.float()
     readings = [ranking.read(text) for text in texts]
-    shares = torch.from_numpy(ranking._lexical.scores(readings))
+    shares = torch.from_numpy(ranking.lexical.scores(readings))
     wanted = (0.5 * queries @ vectors.T + 0.5 * shares).topk(10, dim=1).values
     assert torch.allclose(torch.tensor(ranking.best(readings, queries, 10)[0]), wanted, atol=1e-5)
 

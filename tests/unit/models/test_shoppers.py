@@ -90,7 +90,7 @@ def test_what_is_right_or_like_nothing_is_left_as_it_is(search_model: HybridSear
 def test_a_german_shop_knows_its_stems_and_compounds(german: HybridSearch, text: str, wanted: set[str]) -> None:
     """By its words: the bundled encoder knows English only."""
     assert german._config.language == "de"
-    [scores] = german._ranking._lexical.scores([german._ranking.read(text)])
+    [scores] = german._ranking.lexical.scores([german._ranking.read(text)])
     assert {item_id for item_id, score in zip(_GERMAN, scores, strict=True) if score > 0} == wanted
 
 

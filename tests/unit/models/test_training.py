@@ -12,7 +12,8 @@ import pytest
 from typer.testing import CliRunner
 
 from models import registry
-from models.base import RecommendQuery
+from models.base import Change, RecommendQuery, SearchQuery
+from models.data.catalogue import Overlay
 from models.loading import load
 from models.training import ensure, train
 from standfast.commands.data import catalogue, interactions
@@ -43,6 +44,20 @@ def test_a_users_own_shop_is_loaded_trained_and_served(empty_home: Path, tmp_pat
     assert titles <= {"blue lamp", "tea cup", "coffee mug"}
     assert [made.label for made in ensure()] == ["search@1"], "what is there is not trained again"
     assert ensure() == []
+
+
+def test_a_version_knows_up_to_where_the_topic_of_products_was_laid_over_its_file(
+    empty_home: Path, tmp_path: Path
+) -> None:
+    products, _ = _small_shop(tmp_path)
+    _RUN.invoke(catalogue, ["load", str(products)])
+    changes = [Change("a", None), Change("e", "Grimblewick lamp", "Grimblewick lamp")]
+    [made] = train(["search"], overlay=Overlay(changes, "0:7 1:2"))
+    assert made.lineage["catalogue_offsets"] == "0:7 1:2"
+    [found] = load("search").predict([SearchQuery("lamp", 10)])
+    assert {item.item_id for item in found} == {"b", "c", "d", "e"}
+    [without] = train(["search"])
+    assert "catalogue_offsets" not in without.lineage
 
 
 def test_versions_are_listed_shown_activated_rolled_back_and_verified(empty_home: Path, tmp_path: Path) -> None:

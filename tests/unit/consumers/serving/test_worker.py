@@ -233,7 +233,7 @@ class WorkerStage:
     def play(self, *steps: Step) -> list[dict[int, int]]:
         """Plays these steps; returns the offsets committed by each batch."""
         self.consumer.steps.extend(steps)
-        self.left = self.worker.serve(self.step)
+        self.left = self.worker.serve(self.step, lambda _: False)
         return self.delivery.offsets()
 
 

@@ -1,6 +1,6 @@
 """A small file by which the follower tells the workers which store to read, whether it is complete, and as of when.
 
-The supervisor removes the file when it starts, so that no worker reads the users of another cluster or of a topic that
+The supervisor removes the file when it starts, so that no worker reads what is of another cluster or of a topic that
 has been deleted: only the follower knows which topic it is, and only after it has asked Kafka.
 """
 
@@ -33,9 +33,9 @@ class Bulletin(msgspec.Struct, frozen=True):
         return self.at > time.time() * 1000 - _FRESH_MS
 
 
-def store_folder() -> Path:
-    """The folder of the stores and the bulletin."""
-    return folder("run", "profiles")
+def store_folder(name: str) -> Path:
+    """The folder of the stores and the bulletin of the topic with this name."""
+    return folder("run", name)
 
 
 def read(stores: Path) -> Bulletin | None:
@@ -51,6 +51,6 @@ def write(stores: Path, bulletin: Bulletin) -> None:
     write_whole(stores / "bulletin.json", msgspec.json.encode(bulletin))
 
 
-def forget() -> None:
-    """Removes the bulletin: workers know nothing of users until a follower writes the next one."""
-    (store_folder() / "bulletin.json").unlink(missing_ok=True)
+def forget(name: str) -> None:
+    """Removes the bulletin: workers know nothing of the topic until a follower writes the next one."""
+    (store_folder(name) / "bulletin.json").unlink(missing_ok=True)

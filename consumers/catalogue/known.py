@@ -1,0 +1,32 @@
+"""What this host knows of the topic `catalogue`, for training."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import structlog
+
+from consumers.following import bulletin
+from models.base import Change
+from models.data.catalogue import Overlay
+
+_log = structlog.get_logger()
+
+
+def known(stores: Path) -> Overlay | None:
+    """All changes of the topic, if a follower runs on this host and has read it to its end; else None."""
+    told = bulletin.read(stores)
+    if told is None or not told.complete or not told.is_fresh():
+        return None
+    uri = f"{(stores / told.store).as_uri()}?mode=rw"
+    try:
+        with closing(sqlite3.connect(uri, uri=True, isolation_level=None)) as connection:
+            connection.execute("begin")  # products and offsets of the same moment
+            rows = connection.execute("select item_id, title, text from products order by number").fetchall()
+            positions = connection.execute("select partition, next from positions order by partition").fetchall()
+    except sqlite3.Error as error:
+        _log.warning("the changes of the catalogue cannot be read; trained without them", error=str(error))
+        return None
+    return Overlay([Change(*row) for row in rows], " ".join(f"{partition}:{next_}" for partition, next_ in positions))
