@@ -61,7 +61,7 @@ def test_workers_and_standbys_are_spread_over_the_devices() -> None:
 def test_a_worker_sees_its_own_device_only(monkeypatch: pytest.MonkeyPatch) -> None:
     shown = "import os, sys; os.write(int(sys.argv[1]), os.environ['CUDA_VISIBLE_DEVICES'].encode())"
     monkeypatch.setattr(
-        nursery, "command", lambda _name, descriptor, _version: [sys.executable, "-c", shown, str(descriptor)]
+        nursery, "command", lambda _name, _version, descriptor: [sys.executable, "-c", shown, str(descriptor)]
     )
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,3")
     read, write = os.pipe()
