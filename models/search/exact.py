@@ -40,7 +40,10 @@ class ExactIndex:
         if first == len(self.hashes) or self.hashes[first] != wanted_hash:
             return []
         last = self.hashes.searchsorted(wanted_hash, side="right")
-        return list(dict.fromkeys(self.indices[first:last].tolist()))
+        found = list(dict.fromkeys(self.indices[first:last].tolist()))
+        if min(found) < 0:  # Python would take it for a product counted from the end
+            raise IndexError(f"a product's index is {min(found)}: the index of codes and titles is damaged")
+        return found
 
 
 def build_exact(item_ids: Sequence[str], titles: Sequence[str], folder: Path) -> None:

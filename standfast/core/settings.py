@@ -93,6 +93,16 @@ class WorkerSettings(Section):
     stop_within_s: float = Field(10.0, gt=0, description="one deadline for the whole shutdown of a worker")
 
 
+class ModelSettings(Section):
+    """How loaded models are watched."""
+
+    check_s: float = Field(
+        10.0,
+        ge=0,
+        description="each process compares all of its model's weights with what it loaded, once in so long; 0: never",
+    )
+
+
 class ScalingSettings(Section):
     """When `workers = "auto"` adds workers and when it takes them away."""
 
@@ -204,6 +214,7 @@ class Settings(_Services):
 
     kafka: KafkaSettings = KafkaSettings()
     workers: WorkerSettings = WorkerSettings()
+    models: ModelSettings = ModelSettings()
     scaling: ScalingSettings = ScalingSettings()
     stream: StreamSettings = StreamSettings()
     drills: DrillSettings = DrillSettings()

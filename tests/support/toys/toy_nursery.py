@@ -79,8 +79,7 @@ def main(arguments: list[str]) -> int:
     telemetry.become(f"{name}-nursery")
     structlog.get_logger().info("model is loaded", service=name, model=model.label)
     send(line, Loaded(model.label))
-    Nursery(line, service(name, configured), model, configured).run()
-    return 0
+    return Nursery(line, service(name, configured), model, configured).run()
 
 
 if __name__ == "__main__":
