@@ -73,7 +73,7 @@ class Nursery:
         self._version = version
         self._devices = devices
         self._weights = Weights(model)
-        self._watch = WeightsWatch(self._weights, configured.models.check_s)
+        self._watch = WeightsWatch(self._weights, configured.workers.check_weights_s)
         self._device_of: dict[int, str] = {}
         self._selector = selectors.DefaultSelector()
         self._selector.register(channel, selectors.EVENT_READ)

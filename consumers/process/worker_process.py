@@ -124,7 +124,7 @@ class WorkerProcess:
         self._steps = LoopSteps(steps_file(slot))
         self._life = LifeLock(life_file(slot))
         file = disturbance_file(folder("run", "slots"), slot)
-        self._health = ModelHealth(model, weights, settings.models.check_s, file)
+        self._health = ModelHealth(model, weights, settings.workers.check_weights_s, file)
         self._orders = threading.Condition()
         self._suspects = KnownSuspects()
         self._identity: str | None = None
@@ -311,4 +311,5 @@ def start(
     telemetry.become(slot)
     logs.configure(settings.log, slot)
     sys.setswitchinterval(_SWITCH_S)
-    return WorkerProcess(slot, channel, service, model, settings, weights or Weights(model)).run()
+    loaded = Weights(model) if weights is None else weights
+    return WorkerProcess(slot, channel, service, model, settings, loaded).run()

@@ -149,8 +149,10 @@ class ReplicaSet:
         """Why the active version is not what serves, and what is; empty when it is, or is being loaded at first."""
         if not self._refusal:
             return ""
-        serves = f"{self._rollout.model} serves in its place" if self._rollout.model else "no version can be loaded"
-        return f"{self._refusal}; {serves}"
+        if self._rollout.model:
+            return f"{self._refusal}; {self._rollout.model} serves in its place"
+        in_memory = "workers that have it in memory serve on" if self.serving else "nothing serves"
+        return f"{self._refusal}; {in_memory}, and it is tried again"
 
     @property
     def serving(self) -> int:

@@ -29,6 +29,7 @@ from drills.faults.malformed_avro import MALFORMED_AVRO
 from drills.faults.memory import MEMORY
 from drills.faults.model_bit_flip import MODEL_BIT_FLIP
 from drills.faults.model_device_lost import MODEL_DEVICE_LOST
+from drills.faults.model_file_corrupt import MODEL_FILE_CORRUPT
 from drills.faults.model_nan import MODEL_NAN
 from drills.faults.model_out_of_memory import MODEL_OUT_OF_MEMORY
 from drills.faults.model_slow import MODEL_SLOW
@@ -96,6 +97,7 @@ _KINDS = (
     RETRY_STORM,
     KILL_BEFORE_COMMIT,
     MODEL_BIT_FLIP,
+    MODEL_FILE_CORRUPT,
     MODEL_NAN,
     MODEL_SLOW,
     MODEL_OUT_OF_MEMORY,

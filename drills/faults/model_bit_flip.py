@@ -48,7 +48,7 @@ class ModelBitFlip(ModelFault):
         looked_s = time.monotonic() - self._at
         if self.is_dead:
             return Finding("unknown", f"{self.target.named} has ended, but has not said that it found the flipped bit")
-        return Finding("failed", f"nobody found the flipped bit in {looked_s:.1f} s; see the setting models.check_s")
+        return Finding("failed", f"nobody found the flipped bit in {looked_s:.1f} s; see workers.check_weights_s")
 
     def undone(self) -> Finding:
         """As for every model, and whether a worker that lives on has flipped the bit back, seen by its checksums."""

@@ -30,7 +30,7 @@ def toys(broker: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Toys
         broker,
         f"models{time.time_ns()}.",
         ("search",),
-        STANDFAST_MODELS__CHECK_S="4",
+        STANDFAST_WORKERS__CHECK_WEIGHTS_S="4",
     )
     made.start()
     yield made

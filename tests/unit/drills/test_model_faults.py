@@ -6,18 +6,19 @@ The process has a worker's own guards around a small model; the status that says
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import Iterator, Mapping
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
 
 from consumers.channel.disturbance import Disturbance, disturbance_file
-from drills.faults import FAULTS
+from drills.faults import FAULTS, model_file_corrupt
 from drills.faults.injector import Injector
 from drills.faults.model_bit_flip import ModelBitFlip
+from models import registry
 from schemas.records import Scalar
-from standfast.core.errors import DeviceLost, DrillRejected, WeightsDamaged
+from standfast.core.errors import DeviceLost, DrillRejected, IntegrityError, WeightsDamaged
 from standfast.core.home import folder
 from tests.support.paper_system import PaperSystem, paper_system
 from tests.waiting import wait_until
@@ -235,3 +236,138 @@ def test_a_process_that_begins_anew_has_no_order(state: Path) -> None:
     file.reset()
     assert (file.kind, file.suffered, file.is_taken_back, file.found_at) == (None, 0, False, None)
     file.close()
+
+
+# a file ---------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def version(paper: PaperSystem) -> Path:
+    """The folder of the active version, `search@1`, which all workers have."""
+    registry.publish("search", _fill)
+    registry.activate("search", 1)
+    for row in paper.status.workers:
+        paper.change_worker(row.id, model="search@1")
+    return registry.folder_of("search", 1)
+
+
+def _fill(folder: Path) -> tuple[Mapping[str, float], Mapping[str, str]]:
+    (folder / "sub").mkdir()
+    (folder / "sub" / "words.json").write_text('{"a": 1}')
+    (folder / "weights.safetensors").write_bytes(bytes(range(256)) * 64)
+    return {}, {}
+
+
+def file_fault(paper: PaperSystem, how: str = "flip", seed: int = 0) -> Injector:
+    kind = FAULTS["model-file-corrupt"]
+    return kind.make(paper.system, kind.aim({}, {"how": how}, seed))
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("how", ["flip", "cut"])
+@pytest.mark.parametrize("seed", [0, 1, 2, 3])
+def test_a_damaged_file_is_refused_and_every_byte_is_back_after_the_undo(
+    paper: PaperSystem, version: Path, how: str, seed: int
+) -> None:
+    before = contents(version)
+    with closing(file_fault(paper, how, seed)) as fault:
+        file = str(fault.choose().before["file"])
+        assert fault.choose().before["file"] == file
+        fault.inject()
+        injected = fault.injected(1)
+        assert injected.check == "passed"
+        assert injected.text.startswith("a load of search@1 is refused: search@1: ")
+        with pytest.raises(IntegrityError):
+            registry.checked("search", 1)
+        assert contents(version)[file] != before[file]
+        assert fault.undone().check == "failed"
+        fault.undo()
+        fault.undo()
+        assert contents(version) == before
+        assert "search@1 has the SHA-256 of its manifest again; 2 of 2 workers serve it" in undone(fault)
+
+
+def test_a_file_that_nobody_damages_is_not_injected(
+    paper: PaperSystem, version: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(model_file_corrupt, "_damage", lambda *_, **__: None)
+    with closing(file_fault(paper)) as fault:
+        fault.choose()
+        fault.inject()
+        assert fault.injected(1).check == "failed"
+        fault.undo()
+
+
+def test_a_file_that_is_not_moved_back_or_is_another_one_is_not_undone(
+    paper: PaperSystem, version: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with closing(file_fault(paper)) as fault:
+        file = version / str(fault.choose().before["file"])
+        fault.inject()
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "replace", lambda *_: None)
+            fault.undo()
+        assert "is not back in its place" in fault.undone().text
+        fault.undo()
+        whole = file.read_bytes()
+        file.write_bytes(whole[:-1])
+        assert "search@1 is still damaged" in fault.undone().text
+        file.write_bytes(whole)
+        paper.change_worker("search-1", model="search@7")
+        assert "1 of 2 workers serve it" in fault.undone().text
+        paper.change_worker("search-1", model="search@1")
+        assert undone(fault)
+
+
+@pytest.mark.parametrize("moves", [0, 1, 2])
+def test_wherever_the_agent_was_killed_the_next_one_moves_the_file_back(
+    paper: PaperSystem, version: Path, monkeypatch: pytest.MonkeyPatch, moves: int
+) -> None:
+    """It is killed before the first move, between the two, or after both."""
+    before, left, move = contents(version), [moves], Path.replace
+    first = file_fault(paper)
+    target = first.choose()
+
+    def some(path: Path, to: Path) -> Path:
+        if not left[0]:
+            raise KeyboardInterrupt
+        left[0] -= 1
+        return move(path, to)
+
+    with monkeypatch.context() as patch, suppress(KeyboardInterrupt):
+        patch.setattr(Path, "replace", some)
+        first.inject()
+    with closing(file_fault(paper)) as again:
+        assert again.resume(target).check == ("unknown" if moves == 0 else "passed")
+        again.undo()
+        assert contents(version) == before
+        assert undone(again)
+
+
+def test_a_disk_without_room_for_the_copy_injects_nothing(
+    paper: PaperSystem, version: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = contents(version)
+    monkeypatch.setattr(model_file_corrupt.shutil, "copyfile", _full)
+    with closing(file_fault(paper)) as fault:
+        fault.choose()
+        with pytest.raises(DrillRejected, match=r"nothing was injected: .* cannot be copied"):
+            fault.inject()
+    assert contents(version) == before
+
+
+def _full(*_: object) -> None:
+    raise OSError(28, "No space left on device")
+
+
+def test_a_version_that_is_damaged_already_or_missing_is_no_target(paper: PaperSystem) -> None:
+    with pytest.raises(DrillRejected, match="nothing was injected: no search model is active"):
+        file_fault(paper).choose()
+    registry.publish("search", _fill)
+    registry.activate("search", 1)
+    (registry.folder_of("search", 1) / "weights.safetensors").write_bytes(b"")
+    with pytest.raises(DrillRejected, match=r"nothing was injected: search@1: .* has 0 bytes"):
+        file_fault(paper).choose()

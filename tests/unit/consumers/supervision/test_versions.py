@@ -178,7 +178,7 @@ def test_at_a_start_with_a_damaged_version_the_last_good_one_serves_and_the_stat
         assert [nursery.version for nursery in stage.loading] == [2]
         refuse(stage, stage.loading[0])
         assert [nursery.version for nursery in stage.loading] == [1], "the one before was damaged as well"
-        assert stage.replicas.refused == "it ended; no version can be loaded"
+        assert stage.replicas.refused == "it ended; nothing serves, and it is tried again"
         stage.load(stage.loading[0])
         while any(stage.obey(member) for member in stage.members):
             continue
