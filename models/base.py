@@ -46,7 +46,8 @@ class Model(Protocol[Q_contra]):
     The same query always gets the same answer, so workers may cache it. A search model whose answers do not depend on
     `user_id` has the attribute `ignores_user = True`; workers then reuse an answer for all users. A model whose queries
     take very different times has a method `cost(query) -> int`, which is quick: batches whose costs have the same sum
-    take about the same time.
+    take about the same time. A model that knows how many products a sound answer has at least has a method
+    `least(query) -> int`; workers ask it about answers with fewer products than `k`, and publish none with fewer still.
     """
 
     @property
@@ -54,7 +55,10 @@ class Model(Protocol[Q_contra]):
         """Name and version, as answers carry it: `search@3`."""
 
     def predict(self, queries: Sequence[Q_contra]) -> list[list[Item]]:
-        """One list for each query, in the order of `queries`: at most `k` items, best first. Blocks."""
+        """One list for each query, in the order of `queries`: at most `k` items, best first. Blocks.
+
+        Workers ask again with half of the queries where this runs out of memory, and end where its device is lost.
+        """
 
     def warm_up(self) -> None:
         """Runs a first inference, which is slow and starts threads. Call it after the fork, never before."""

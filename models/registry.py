@@ -225,6 +225,17 @@ def active(name: str) -> int | None:
     return pointer.version if pointer else None
 
 
+def served_before(name: str, version: int) -> list[int]:
+    """The published versions that were active before this one, the last one first; not verified."""
+    try:
+        pointer = _pointer(name)
+    except IntegrityError:
+        return []
+    there = versions(name)
+    earlier = pointer.before if pointer else []
+    return list(dict.fromkeys(number for number in reversed(earlier) if number in there and number != version))
+
+
 def activate(name: str, version: int) -> None:
     """Makes a version the serving one, after verifying it. A running system follows within a second."""
     checked(name, version)

@@ -338,6 +338,7 @@ class Supervisor:
         _count(self._worker_rows())
         for replicas in self._replica_sets:
             telemetry.BREAKER_OPEN.labels(replicas.service.requests).set(len(replicas.members.failing))
+            telemetry.MODEL_REFUSED.labels(replicas.service.name).set(bool(replicas.refused))
         for row in self._role_rows():
             telemetry.ROLE_FAILING.labels(row.id).set(bool(row.failing))
 
@@ -359,7 +360,7 @@ class Supervisor:
             (
                 reason
                 for replicas in self._replica_sets
-                for reason in (replicas.failure, replicas.not_followed, *replicas.members.waiting)
+                for reason in (replicas.refused, replicas.failure, replicas.not_followed, *replicas.members.waiting)
                 if reason
             ),
             None,

@@ -44,6 +44,10 @@ class Recreated(msgspec.Struct, frozen=True, tag=True):
     """To a worker: a request topic was deleted and made again; its positions are those of the deleted one."""
 
 
+class CheckWeights(msgspec.Struct, frozen=True, tag=True):
+    """To a worker, standby or nursery: compare all of the model's weights with what was loaded, now."""
+
+
 class Cleared(msgspec.Struct, frozen=True, tag=True):
     """From a worker: these suspected records are committed; partition and offset of each."""
 
@@ -61,9 +65,10 @@ class Beat(msgspec.Struct, frozen=True, tag=True):
 
 
 class Failed(msgspec.Struct, frozen=True, tag=True):
-    """From a nursery or worker: it ends, and why."""
+    """From a nursery or worker: it ends, and why. `damaged`: its model's weights are not what was loaded."""
 
     reason: str
+    damaged: bool = False
 
 
 class Forked(msgspec.Struct, frozen=True, tag=True):
@@ -126,13 +131,13 @@ class Serving(msgspec.Struct, frozen=True, tag=True):
     partitions: dict[str, list[int]]
 
 
-ToWorker = Activate | Leave | StopOrder | Suspected | Recreated
+ToWorker = Activate | Leave | StopOrder | Suspected | Recreated | CheckWeights
 FromWorker = Ready | Serving | LoadReport | Waiting | Done | Left | Failing | Failed | Cleared
 Message = ToWorker | FromWorker | Fork | Loaded | Forked | Beat
 M = TypeVar("M")
 
 TO_WORKER: Decoder[ToWorker] = Decoder(ToWorker)
-TO_NURSERY: Decoder[Fork | StopOrder] = Decoder(Fork | StopOrder)
+TO_NURSERY: Decoder[Fork | StopOrder | CheckWeights] = Decoder(Fork | StopOrder | CheckWeights)
 FROM_NURSERY: Decoder[Loaded | Failed | Forked | Beat] = Decoder(Loaded | Failed | Forked | Beat)
 FROM_WORKER: Decoder[FromWorker] = Decoder(FromWorker)
 

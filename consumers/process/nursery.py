@@ -24,6 +24,7 @@ from consumers.channel.messages import (
     BEAT_S,
     TO_NURSERY,
     Beat,
+    CheckWeights,
     Failed,
     Fork,
     Forked,
@@ -35,10 +36,12 @@ from consumers.channel.messages import (
 from consumers.process import offspring
 from consumers.process import worker_process as process
 from consumers.process.devices import freest, uses_cuda, visible
+from consumers.process.weights_watch import WeightsWatch
 from consumers.service import Service, service
 from models.base import Model
+from models.weights import Weights
 from standfast.core import logs, settings, telemetry
-from standfast.core.errors import StandfastError
+from standfast.core.errors import StandfastError, WeightsDamaged
 from standfast.core.processes.lifeline import leave_interrupts_to_parent
 from standfast.core.processes.parent_death import set_name, tie_to_adopter, tie_to_parent
 
@@ -81,19 +84,39 @@ class Nursery:
         self._settings = configured
         self._version = version
         self._devices = devices
+        self._weights = Weights(model)
+        self._watch = WeightsWatch(self._weights, configured.workers.check_weights_s)
         self._device_of: dict[int, str] = {}
         self._selector = selectors.DefaultSelector()
         self._selector.register(channel, selectors.EVENT_READ)
 
-    def run(self) -> None:
-        """Blocks until the supervisor orders a stop or is gone."""
-        while True:
-            for key, _ in self._selector.select(BEAT_S):
-                if key.fileobj is not self._channel:
-                    self._free(key)
-                elif not self._obey():
-                    return
-            send(self._channel, Beat())
+    def run(self) -> int:
+        """Blocks until the supervisor orders a stop or is gone; returns the exit status.
+
+        It ends before it forks anybody else when its model's weights are not what was loaded any more.
+        """
+        try:
+            while self._step():
+                send(self._channel, Beat())
+        except WeightsDamaged as error:
+            _log.error("nursery ends", service=self._service.name, reason=str(error))
+            send(self._channel, Failed(str(error), damaged=True))
+            return error.exit_code
+        return 0
+
+    def _step(self) -> bool:
+        """Obeys what has come, for half a second at most; False: to end. Raises WeightsDamaged."""
+        for key, _ in self._selector.select(BEAT_S):
+            if key.fileobj is not self._channel:
+                self._free(key)
+            elif not self._obey():
+                return False
+        self._refuse(self._watch.step())
+        return True
+
+    def _refuse(self, damage: str) -> None:
+        if damage and self._model is not None:
+            raise WeightsDamaged(f"{self._model.label} is damaged in memory: {damage}")
 
     def _obey(self) -> bool:
         order = receive_with_descriptor(self._channel, TO_NURSERY)
@@ -102,6 +125,8 @@ class Nursery:
         message, descriptor = order
         if isinstance(message, Fork):
             self._make(message, descriptor)
+        elif isinstance(message, CheckWeights):
+            self._refuse(self._weights.damage())
         return True
 
     def _make(self, order: Fork, descriptor: int | None) -> None:
@@ -132,7 +157,7 @@ class Nursery:
         self._channel.close()
         channel = socket.socket(fileno=os.dup(descriptor))
         service = replace(self._service, workers=order.workers)
-        return process.start(order.slot, channel, service, model, self._settings)
+        return process.start(order.slot, channel, service, model, self._settings, self._weights)
 
     def _spawned(self, order: Fork, descriptor: int) -> int:
         """Starts a worker that loads its own model and sees one device; returns its pid."""
@@ -204,8 +229,7 @@ def main(words: list[str]) -> int:
     gc.freeze()  # without this the collector would write to, and so copy, every page of the model in every child
     _log.info("model is loaded", service=name, model=model.label if model else "")
     send(supervisor, Loaded(model.label if model else f"{name}@{version}"))
-    Nursery(supervisor, served, model, configured, int(version), devices).run()
-    return 0
+    return Nursery(supervisor, served, model, configured, int(version), devices).run()
 
 
 if __name__ == "__main__":

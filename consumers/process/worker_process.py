@@ -19,12 +19,14 @@ from confluent_kafka import Consumer, KafkaException, Producer
 from confluent_kafka.admin import AdminClient
 
 from consumers.catalogue.changes import CatalogueChanges
+from consumers.channel.disturbance import disturbance_file
 from consumers.channel.heartbeat import Heartbeat
 from consumers.channel.life_lock import LifeLock
 from consumers.channel.loop_steps import LoopSteps, loop_file
 from consumers.channel.messages import (
     TO_WORKER,
     Activate,
+    CheckWeights,
     Cleared,
     Done,
     Failed,
@@ -48,6 +50,7 @@ from consumers.commit.replies import Replies
 from consumers.commit.transactions import ExactlyOnce
 from consumers.commit.work import Delivery
 from consumers.following import bulletin
+from consumers.process.model_health import ModelHealth
 from consumers.process.rehearsal import rehearse
 from consumers.process.seats import Seats
 from consumers.requests.admission import Admission
@@ -60,10 +63,11 @@ from consumers.serving.cache import Cache
 from consumers.serving.suspects import KnownSuspects
 from consumers.serving.worker import Partitions, Worker
 from models.base import Changeable, Model
+from models.weights import Weights
 from schemas.configured import codec_for
 from schemas.records import Result
 from standfast.core import clients, logs, telemetry
-from standfast.core.errors import Fenced, StandfastError
+from standfast.core.errors import DeviceLost, Fenced, StandfastError, WeightsDamaged
 from standfast.core.home import folder
 from standfast.core.services import spec_of
 from standfast.core.settings import Settings
@@ -105,7 +109,13 @@ class WorkerProcess:
     """One worker process, from its start to its exit status."""
 
     def __init__(
-        self, slot: str, channel: socket.socket, service: Service, model: Model[Any], settings: Settings
+        self,
+        slot: str,
+        channel: socket.socket,
+        service: Service,
+        model: Model[Any],
+        settings: Settings,
+        weights: Weights,
     ) -> None:
         self._slot = slot
         self._channel = channel
@@ -115,6 +125,8 @@ class WorkerProcess:
         self._heartbeat = Heartbeat(slot_file(slot))
         self._steps = LoopSteps(steps_file(slot))
         self._life = LifeLock(life_file(slot))
+        file = disturbance_file(folder("run", "slots"), slot)
+        self._health = ModelHealth(model, weights, settings.workers.check_weights_s, file)
         self._orders = threading.Condition()
         self._suspects = KnownSuspects()
         self._identity: str | None = None
@@ -128,10 +140,14 @@ class WorkerProcess:
         self._replies = Replies(lambda: Producer(clients.replies(settings, slot)), counts, self._answers)
 
     def run(self) -> int:
-        """Runs until stopped; returns the exit status: 0 stopped in order, 1 failed (the reason is sent and logged)."""
+        """Runs until stopped; returns the exit status: 0 stopped in order, else failed; the reason is sent and logged.
+
+        With damaged weights, or a device that is lost, the process ends at once: `WeightsDamaged`, `DeviceLost`.
+        """
         self._heartbeat.reset()
         self._steps.reset()
         self._life.hold()
+        self._health.start(self._damaged)
         threading.Thread(target=self._obey, name="orders", daemon=True).start()
         threading.Thread(target=self._tick, name="tick", daemon=True).start()
         signal.signal(signal.SIGTERM, lambda *_: self._stop())
@@ -147,6 +163,9 @@ class WorkerProcess:
             seats.close()
         except Fenced as error:
             return self._failed(str(error))
+        except DeviceLost as error:
+            self._failed(str(error))
+            os._exit(error.exit_code)  # torch's own clean-up would wait for the device
         except (StandfastError, KafkaException) as error:
             return self._failed(f"{type(error).__name__}: {error}")
         return 0
@@ -155,6 +174,14 @@ class WorkerProcess:
         _log.error("worker ends", reason=reason)
         send(self._channel, Failed(reason[:2000]))
         return 1
+
+    def _damaged(self, damage: str) -> None:
+        """Ends the process before it writes another answer. What it is computing is not to blame."""
+        reason = f"{self._model.label} is damaged in memory and answers nothing more: {damage}"
+        offer(self._channel, Failed(reason, damaged=True))
+        self._heartbeat.end()
+        _log.error("worker ends", reason=reason)
+        os._exit(WeightsDamaged.exit_code)
 
     def _warm_up(self) -> Delivery:
         self._model.warm_up()
@@ -223,7 +250,7 @@ class WorkerProcess:
 
     def _ask(self) -> Ask:
         """The model behind its breaker, and behind a cache unless the setting `cache` is 0."""
-        breaker = Breaker(self._model, self._service.name, lambda reason: send(self._channel, Failing(reason)))
+        breaker = Breaker(self._health.model, self._service.name, self._fails)
         entries = self._service.cache
         ignores_user = bool(getattr(self._model, "ignores_user", False))
         cache = Cache(breaker.ask, entries, self._service.requests, ignores_user=ignores_user)
@@ -232,6 +259,12 @@ class WorkerProcess:
             self._catalogue = CatalogueChanges(folder, self._model, self._service.name, cache.clear)
             self._catalogue.start()
         return cache.ask if entries else breaker.ask
+
+    def _fails(self, reason: str) -> None:
+        """The model fails on every request, perhaps because its weights are damaged; without a reason: no more."""
+        send(self._channel, Failing(reason))
+        if reason:
+            self._health.hurry()
 
     def _report(self, report: Partitions | LoadReport | Waiting | Done | Cleared) -> None:
         if isinstance(report, LoadReport):
@@ -260,12 +293,11 @@ class WorkerProcess:
                 os._exit(1)
             if isinstance(order, StopOrder):
                 self._stop()
-            elif isinstance(order, Leave):
+            elif isinstance(order, Leave | Recreated):
                 if self._worker is not None:
-                    self._worker.leave()
-            elif isinstance(order, Recreated):
-                if self._worker is not None:
-                    self._worker.topic_recreated()
+                    (self._worker.leave if isinstance(order, Leave) else self._worker.topic_recreated)()
+            elif isinstance(order, CheckWeights):
+                self._health.hurry()
             elif isinstance(order, Suspected):
                 self._suspects.deaths = {(partition, offset): deaths for partition, offset, deaths in order.records}
             elif isinstance(order, Activate):
@@ -277,12 +309,21 @@ class WorkerProcess:
         wait = threading.Event()
         while True:
             self._heartbeat.tick()
+            self._health.step()
             wait.wait(_TICK_S)
 
 
-def start(slot: str, channel: socket.socket, service: Service, model: Model[Any], settings: Settings) -> int:
-    """Runs a worker process in this process; returns its exit status."""
+def start(
+    slot: str,
+    channel: socket.socket,
+    service: Service,
+    model: Model[Any],
+    settings: Settings,
+    weights: Weights | None = None,
+) -> int:
+    """Runs a worker process in this process; returns its exit status. `weights`: as when the model was loaded."""
     telemetry.become(slot)
     logs.configure(settings.log, slot)
     sys.setswitchinterval(_SWITCH_S)
-    return WorkerProcess(slot, channel, service, model, settings).run()
+    loaded = Weights(model) if weights is None else weights
+    return WorkerProcess(slot, channel, service, model, settings, loaded).run()

@@ -6,6 +6,9 @@ is to blame, and the breaker opens at once. A process that has not answered anyt
 opens when `_BATCHES` batches in a row have failed as a whole, over at least `_WHOLE_S` seconds.
 
 While the breaker is open, requests are refused at once, and one batch every `_TRIAL_S` is tried; an answer closes it.
+
+A batch that does not fit into memory is computed in halves. An answer that no caller may see counts as a failure
+(`output_guard`). A device that fails on the comparison too is lost until the process ends, which it does then.
 """
 
 from __future__ import annotations
@@ -17,8 +20,12 @@ from typing import Any, Literal
 
 import structlog
 
+from consumers.serving.output_guard import OutputGuard
 from models.base import Model, Query
+from models.kernels.failures import in_halves, is_of_device
 from schemas.records import Item
+from standfast.core import telemetry
+from standfast.core.errors import DeviceLost
 
 _log = structlog.get_logger()
 _BATCHES, _WHOLE_S = 5, 3.0
@@ -41,7 +48,7 @@ Ask = Callable[[Sequence[Query]], list[Outcome]]
 
 
 class Breaker:
-    """Gives an outcome for every query, whatever the model raises.
+    """Gives an outcome for every query, whatever the model raises. Raises DeviceLost when only a new process can.
 
     Args:
         tell: called with the reason when the breaker opens, and with "" when it closes.
@@ -56,6 +63,7 @@ class Breaker:
     ) -> None:
         self._model = model
         self._service = service
+        self._guard = OutputGuard(service, model)
         self._tell = tell
         self._clock = clock
         self._answered: Query | None = None
@@ -76,18 +84,25 @@ class Breaker:
             return self._after(error, queries)
 
     def _predicted(self, queries: Sequence[Query]) -> list[Outcome]:
-        scored = self._model.predict(queries)
+        scored = in_halves(self._model.predict, queries, self._ran_out)
         if len(scored) != len(queries):
             raise ValueError(f"the model gave {len(scored)} answers to {len(queries)} requests")
+        self._guard.check(queries, scored)
         self._succeeded(queries[-1])
         return list(scored)
 
+    def _ran_out(self, size: int) -> None:
+        telemetry.OUT_OF_MEMORY.labels(self._service).inc()
+        _log.warning("a batch does not fit into memory; it is computed in halves", model=self._model.label, size=size)
+
     def _after(self, error: Exception, queries: Sequence[Query]) -> list[Outcome]:
         self._failed(error)
+        if self._answered is not None and self._answers_again(self._answered):
+            return self._one_by_one(error, queries)
+        if is_of_device(error):
+            raise DeviceLost(f"the device of {self._model.label} is lost to this process: {_shown(error)}") from error
         if self._answered is None:
             return self._without_comparison(error, queries)
-        if self._answers_again(self._answered):
-            return self._one_by_one(error, queries)
         self._open()
         return self._refused(queries)
 

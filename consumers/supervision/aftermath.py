@@ -22,6 +22,7 @@ from consumers.supervision.member import Member
 from consumers.supervision.member_state import Exited
 from consumers.supervision.outside_kills import OutsideKills
 from standfast.core import clients, telemetry
+from standfast.core.errors import DeviceLost, WeightsDamaged
 from standfast.core.processes.child import signal_name
 from standfast.core.settings import Settings
 from standfast.core.topics.topic_ids import identity_of
@@ -30,6 +31,7 @@ _log = structlog.get_logger()
 LOGGED_RECORDS = 64  # the most in one log line
 _ASK_S = 3.0
 _ASK_AGAIN_S = 5.0
+_REASONS = {0: "stopped", WeightsDamaged.exit_code: "damaged", DeviceLost.exit_code: "device_lost"}
 
 
 class Aftermath:
@@ -143,6 +145,8 @@ class Aftermath:
         """Logs and counts how a process ended."""
         reason = _why(event.status)
         telemetry.RESTARTS.labels(self._service.name, reason).inc()
+        if event.status == WeightsDamaged.exit_code:
+            telemetry.DAMAGED_WEIGHTS.labels(self._service.name, "worker").inc()
         (_log.info if expected else _log.warning)("process ended", slot=event.slot, pid=event.pid, reason=reason)
 
     def close(self) -> None:
@@ -151,8 +155,4 @@ class Aftermath:
 
 
 def _why(status: int) -> str:
-    if status == 0:
-        return "stopped"
-    if status < 0:
-        return signal_name(-status)
-    return "failed"
+    return signal_name(-status) if status < 0 else _REASONS.get(status, "failed")

@@ -2,7 +2,8 @@
 
 After each change (a version is wanted, has loaded, failed or died) `_compare` looks at the present state: the wanted
 version serves, or its nursery is loading, or a timer is set for the next try. A nursery that dies or hangs leaves its
-processes, which serve until those of its successor take over.
+processes, which serve until those of its successor take over. Where the wanted version cannot be loaded and no other
+is in memory, the last one that served before it does.
 """
 
 from __future__ import annotations
@@ -27,13 +28,22 @@ class Nurseries:
         service: its name, for the log.
         make: makes the nursery of a version, not started yet.
         start_backoff: how long to wait before a nursery that died is started again; the caller resets it.
+        served_before: the versions that served before this one, the last one first.
     """
 
-    def __init__(self, service: str, make: Callable[[int], NurseryHandle], start_backoff: Backoff) -> None:
+    def __init__(
+        self,
+        service: str,
+        make: Callable[[int], NurseryHandle],
+        start_backoff: Backoff,
+        served_before: Callable[[int], list[int]],
+    ) -> None:
         self._service = service
         self._make = make
         self._start_backoff = start_backoff
-        self._wanted: int | None = None
+        self._served_before = served_before
+        self._refused: set[int] = set()
+        self.wanted: int | None = None
         self._last_good: int | None = None
         self._resting: dict[int, asyncio.TimerHandle] = {}
         self._stopped = False
@@ -43,10 +53,11 @@ class Nurseries:
 
     def want(self, version: int | None) -> bool:
         """Sets the wanted version; None, for no active version, changes nothing. Returns whether it is another one."""
-        if version is None or version == self._wanted:
+        if version is None or version == self.wanted:
             return False
-        _log.info("another version is wanted", service=self._service, version=version, before=self._wanted)
-        self._wanted = version
+        _log.info("another version is wanted", service=self._service, version=version, before=self.wanted)
+        self.wanted = version
+        self._refused.discard(version)
         self._rested(version)
         return True
 
@@ -55,12 +66,13 @@ class Nurseries:
         if self.present is not None:
             self.retiring.append(self.present)
         self.present, self.next, self._last_good = nursery, None, nursery.version
+        self._refused.discard(nursery.version)
         self._compare()
 
     def failed(self, nursery: NurseryHandle) -> float:
         """The nursery has ended; returns the seconds until its version is tried again, 0: never.
 
-        A version that failed to load while another one serves is tried again after 60 s.
+        A version that failed to load while another one serves, or can be tried, is tried again after 60 s.
         """
         nursery.given_up = True
         if nursery in self.retiring:
@@ -71,6 +83,9 @@ class Nurseries:
             self.present = None
             self.retiring += [nursery] if nursery.members else []
         self.next = None if nursery is self.next else self.next
+        if nursery.refused:
+            self._refused.add(nursery.version)
+        refused = refused or (nursery.refused and bool(self._stand_ins()))
         delay = _REFUSED_AGAIN_S if refused else self._start_backoff.after_death()
         self._rest(nursery.version, delay)
         self._compare()
@@ -124,13 +139,17 @@ class Nurseries:
     def _goal(self) -> int | None:
         """The version to serve: the wanted one, unless its retry is still due; then the one that serves or served last.
 
-        None if both wait for a retry.
+        If nothing is in memory and the wanted one was refused, one that served before it. None if all wait for a retry.
         """
         current = self.present.version if self.present is not None else self._last_good
-        return next(
-            (version for version in (self._wanted, current) if version is not None and version not in self._resting),
-            None,
-        )
+        versions = (self.wanted, current, *self._stand_ins())
+        return next((version for version in versions if version is not None and version not in self._resting), None)
+
+    def _stand_ins(self) -> list[int]:
+        """The versions that may serve in place of the wanted one, the best first, without those refused too."""
+        if self.present is not None or self.wanted is None or self.wanted not in self._refused:
+            return []
+        return [version for version in self._served_before(self.wanted) if version not in self._refused]
 
     def _start(self, version: int) -> None:
         self.next = self._make(version)

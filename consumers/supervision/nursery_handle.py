@@ -15,6 +15,7 @@ import structlog
 from consumers.channel.messages import (
     FROM_NURSERY,
     FROM_WORKER,
+    CheckWeights,
     Failed,
     Fork,
     Forked,
@@ -76,8 +77,9 @@ def as_programs(_name: str, _version: int, _channel: int, _variables: dict[str, 
 class NurseryHandle:
     """A nursery process and the channels to it and its children, on the running asyncio loop.
 
-    `version`: of the model that it loads. `model`: the label of the loaded model, empty until then. `fork_nursery`:
-    forks one from a process that has imported torch; where it cannot, the nursery is a program of its own.
+    `version`: of the model that it loads. `model`: the label of the loaded model, empty until then. `refused`: it could
+    not load it. `damaged`: it ended because the model in its memory was not what it had loaded any more.
+    `fork_nursery`: forks one from a process that has imported torch; where it cannot, it is a program of its own.
     """
 
     def __init__(
@@ -100,6 +102,7 @@ class NurseryHandle:
         self._heard_at = 0.0
         self.model = ""
         self.given_up = False
+        self.refused, self.damaged = False, False
 
     def start(self) -> None:
         """Starts the process; `Listener.loaded` follows when its model is in memory. From the main thread only."""
@@ -143,6 +146,11 @@ class NurseryHandle:
         asyncio.get_running_loop().add_reader(ours, self._worker_speaks, member)
         return member
 
+    def check_weights(self) -> None:
+        """Has it compare its model's weights with what it loaded."""
+        if self._channel is not None:
+            send(self._channel, CheckWeights())
+
     def stop(self) -> None:
         """Ends the process, even if it is stopped (state T); returns at once. No event of the nursery follows."""
         if self._channel is not None:
@@ -185,7 +193,8 @@ class NurseryHandle:
             if (member := self._members.get(event.slot)) is not None and not member.pid:
                 self._is_process(member, event.pid)
         elif isinstance(event, Failed):
-            self._reason = event.reason
+            self._reason, self.damaged = event.reason, event.damaged
+            self.refused = not self.model
         elif event is None:
             self._ended()
 

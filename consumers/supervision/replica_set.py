@@ -15,6 +15,7 @@ from collections.abc import Callable
 import structlog
 
 from consumers.channel.messages import (
+    CheckWeights,
     Cleared,
     Done,
     Failed,
@@ -39,6 +40,8 @@ from consumers.supervision.rollout import Rollout
 from consumers.supervision.rows import rows
 from consumers.supervision.sizing import BETWEEN_LEAVES_S, Sizing
 from consumers.supervision.succession import Succession
+from models import registry
+from standfast.core import telemetry
 from standfast.core.backoff import Backoff
 from standfast.core.settings import Settings
 from standfast.core.status import TakeoverStatus, WorkerStatus
@@ -75,6 +78,7 @@ class ReplicaSet:
             service.name,
             lambda version: NurseryHandle(service, version, environment, self, fork_nursery),
             self._start_backoff,
+            lambda version: registry.served_before(service.name, version),
         )
         self._aftermath = Aftermath(service, settings)
         self._succession = Succession(
@@ -101,6 +105,7 @@ class ReplicaSet:
         self._stopping = False
         self.failure: str | None = None
         self.not_followed: str | None = None
+        self._refusal = ""
 
     def start(self, version: int | None) -> None:
         """Has this version's nursery load the model; call `serve` afterwards. From the main thread only."""
@@ -132,7 +137,7 @@ class ReplicaSet:
         The old version serves until the new one is warm, and goes on if the new one fails.
         """
         if not self._stopping and self._nurseries.want(version):
-            self.failure = None
+            self.failure, self._refusal = None, ""
             self.sizing.fill()
             self._go_on()
 
@@ -140,6 +145,16 @@ class ReplicaSet:
     def is_renewing(self) -> bool:
         """Whether another model version is being brought to the workers."""
         return self._rollout.is_under_way
+
+    @property
+    def refused(self) -> str:
+        """Why the active version is not what serves, and what is; empty when it is, or is being loaded at first."""
+        if not self._refusal:
+            return ""
+        if self._rollout.model:
+            return f"{self._refusal}; {self._rollout.model} serves in its place"
+        in_memory = "workers that have it in memory serve on" if self.serving else "nothing serves"
+        return f"{self._refusal}; {in_memory}, and it is tried again"
 
     @property
     def serving(self) -> int:
@@ -195,6 +210,8 @@ class ReplicaSet:
         if self._rollout.model:
             _log.info("new model is loaded", service=self.service.name, model=model)
         self._nurseries.loaded(nursery)
+        if nursery.version == self._nurseries.wanted:
+            self._refusal = ""
         self.sizing.fill()
         self._go_on()
         self._changed()
@@ -203,6 +220,11 @@ class ReplicaSet:
         """A nursery could not load its model, or died; its processes serve until those of the next one take over."""
         if self._stopping:
             return
+        if nursery.damaged:
+            telemetry.DAMAGED_WEIGHTS.labels(self.service.name, "nursery").inc()
+            self._check_weights()
+        if nursery.refused and nursery.version == self._nurseries.wanted:
+            self._refusal = reason
         delay = self._nurseries.failed(nursery)
         if delay:
             self.failure = reason
@@ -243,6 +265,8 @@ class ReplicaSet:
         elif isinstance(message, Failed):
             _log.error("worker failed", worker=member.name, reason=message.reason)
             self.failure = message.reason
+            if message.damaged:
+                self._check_weights()
         self._changed()
 
     def gone(self, member: Member) -> None:
@@ -268,6 +292,13 @@ class ReplicaSet:
     def _warn(self) -> None:
         """Tells every worker which records may kill it; a standby is told when it takes over."""
         self.members.tell_workers(self._aftermath.suspected())
+
+    def _check_weights(self) -> None:
+        """Has all processes of the service compare their weights: a page that two of them share is damaged for both."""
+        for member in self.members:
+            member.send(CheckWeights())
+        if self._nurseries.present is not None:
+            self._nurseries.present.check_weights()
 
     def _hand_over(self, member: Member) -> None:
         """The worker's last batch is committed: its identity goes to a successor before its process has ended."""

@@ -229,7 +229,7 @@ class HeldFault:
             return
         self._undoing_since = min(self._undoing_since, since_boot())
         if self._report.state != "undoing":
-            self._tell(state="undoing", lasted=True, reason=why or self._report.reason)
+            self._tell(state="undoing", lasted=True, response=self._response(), reason=why or self._report.reason)
         undone = self._undoing.undo_and_check()
         ask = order.ask if order is not None and order.wanted == "undone" else self._report.ask
         if (undone, ask) != (self._report.undone, self._report.ask):
@@ -244,6 +244,15 @@ class HeldFault:
             _log.exception("whether a fault has lasted cannot be seen", fault=self.name.key)
             self.halt(f"whether the fault has lasted cannot be seen ({type(error).__name__}: {error})")
             return True
+
+    def _response(self) -> Finding | None:
+        """How the system met the fault, where only the fault can tell."""
+        try:
+            tell = getattr(self._injector, "response", None)
+            return tell() if tell is not None else None
+        except Exception as error:  # noqa: BLE001 - whatever it was, the undo must not wait for it
+            _log.exception("how the system met a fault cannot be seen", fault=self.name.key)
+            return Finding("unknown", f"how the system met it cannot be seen ({type(error).__name__}: {error})")
 
     def _why_undo(self, order: FaultOrder | None) -> str | None:
         """Why the fault is to be undone now, "" if the runner ordered it; None: it is not to be undone."""

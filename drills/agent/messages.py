@@ -80,6 +80,7 @@ class FaultReport(msgspec.Struct, frozen=True, kw_only=True, tag="report"):
         struck: the fault's start, in the agent's monotonic time; None if nothing was injected.
         injection: whether it took effect; None until that is known.
         lasted: whether it has lasted as long as it is meant to.
+        response: how the system met it, as far as only the fault can tell; None for most faults.
         undone: whether anything is left of it; None until the undo was tried.
     """
 
@@ -93,6 +94,7 @@ class FaultReport(msgspec.Struct, frozen=True, kw_only=True, tag="report"):
     struck: Fault | None = None
     injection: Finding | None = None
     lasted: bool = False
+    response: Finding | None = None
     undone: Finding | None = None
 
 

@@ -21,6 +21,7 @@ class Terms(Struct, frozen=True, omit_defaults=True):
         undone: whether nothing was left of it.
         hypothesis: what else was expected.
         broken: why the drill's load failed, or None; if it failed, the verdict is never `passed`.
+        responses: how the system met faults, where only the fault could tell, as with damage that no answer shows.
     """
 
     objectives: Objectives
@@ -28,6 +29,7 @@ class Terms(Struct, frozen=True, omit_defaults=True):
     undone: Finding
     hypothesis: tuple[Expectation, ...] = ()
     broken: str | None = None
+    responses: tuple[Finding, ...] = ()
 
 
 class VerdictFields(Struct, frozen=True):
@@ -50,7 +52,7 @@ class VerdictFields(Struct, frozen=True):
 
 def verdict_fields(terms: Terms, measured: Measured, expected: Iterable[Finding]) -> VerdictFields:
     """Those fields; `expected`: what became of the hypothesis."""
-    judgement = judge(terms.injected, measured, terms.undone, terms.objectives, expected)
+    judgement = judge(terms.injected, measured, terms.undone, terms.objectives, [*expected, *terms.responses])
     broken = terms.broken
     return VerdictFields(
         verdict="unknown" if broken and judgement.verdict == "passed" else judgement.verdict,

@@ -27,6 +27,12 @@ from drills.faults.lag import LAG
 from drills.faults.leader import LEADER
 from drills.faults.malformed_avro import MALFORMED_AVRO
 from drills.faults.memory import MEMORY
+from drills.faults.model_bit_flip import MODEL_BIT_FLIP
+from drills.faults.model_device_lost import MODEL_DEVICE_LOST
+from drills.faults.model_file_corrupt import MODEL_FILE_CORRUPT
+from drills.faults.model_nan import MODEL_NAN
+from drills.faults.model_out_of_memory import MODEL_OUT_OF_MEMORY
+from drills.faults.model_slow import MODEL_SLOW
 from drills.faults.network_bandwidth import NETWORK_BANDWIDTH
 from drills.faults.network_isolation import NETWORK_ISOLATION
 from drills.faults.network_latency import NETWORK_LATENCY
@@ -90,6 +96,12 @@ _KINDS = (
     FLOOD,
     RETRY_STORM,
     KILL_BEFORE_COMMIT,
+    MODEL_BIT_FLIP,
+    MODEL_FILE_CORRUPT,
+    MODEL_NAN,
+    MODEL_SLOW,
+    MODEL_OUT_OF_MEMORY,
+    MODEL_DEVICE_LOST,
 )
 FAULTS: dict[str, Kind] = {kind.name: kind for kind in _KINDS}
 

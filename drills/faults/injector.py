@@ -95,7 +95,11 @@ class Aim:
 
 
 class Injector(Protocol):
-    """One fault; its methods are called in this order. All raise DrillRejected for what cannot be done."""
+    """One fault; its methods are called in this order. All raise DrillRejected for what cannot be done.
+
+    An injector that alone can tell how the system met the fault, because no answer shows it, also has a method
+    `response() -> Finding`, which is called before `undo` and counts to what the system was to hold.
+    """
 
     def choose(self) -> Target:
         """The victims. A second call returns the same processes as they are then; rejected if one was replaced."""

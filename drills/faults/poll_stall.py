@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
 
 from consumers.channel.loop_steps import LoopSteps, loop_file
 from drills.evidence.verdict import Finding
 from drills.faults.hang import Hang
 from drills.faults.injector import Kind, Target
 from drills.faults.process_handle import ProcessHandle
+from drills.faults.slot_files import slot_of
 from drills.faults.workers import TARGETS
 from drills.params import Param
 from standfast.core.errors import DrillRejected
@@ -31,7 +31,7 @@ class PollStall(Hang):
         """The worker, and the slot whose file its process has mapped."""
         target = super().choose()
         (process,) = target.processes
-        slot = _slot_of(process.pid)
+        slot = slot_of(process.pid, _SUFFIX)
         if not slot:
             raise DrillRejected(f"{target.named} has no file of its loop's steps; it is of an older version")
         self.target = replace(target, before={"slot": slot})
@@ -68,17 +68,6 @@ class PollStall(Hang):
             yield steps
         finally:
             steps.close()
-
-
-def _slot_of(pid: int) -> str:
-    """The slot whose file of steps the process has mapped, as the kernel says; empty if there is none."""
-    slots = folder("run", "slots")
-    try:
-        maps = Path(f"/proc/{pid}/maps").read_text(errors="replace").splitlines()
-    except OSError:
-        return ""
-    paths = (Path(line.split(maxsplit=5)[5]) for line in maps if line.endswith(_SUFFIX))
-    return next((path.stem for path in paths if path.parent.samefile(slots)), "")
 
 
 POLL_STALL = Kind(

@@ -299,7 +299,8 @@ class Execution:
     def _judge(self, undone: Finding) -> None:
         history = self._load.history()
         plan, injected = self.plan, together(self._injections)
-        terms = Terms(plan.objectives, injected, undone, plan.hypothesis, self._load.broken)
+        responses = tuple(response for strike in self._strikes if (response := strike.response) is not None)
+        terms = Terms(plan.objectives, injected, undone, plan.hypothesis, self._load.broken, responses)
         self._keep(history, terms)
         self._emit(judged(plan, self._shown_target(), terms, history))
 

@@ -81,6 +81,11 @@ class OrderedFault:
         report = self._orders.report(self._name(self.host))
         return report is not None and report.lasted
 
+    def response(self) -> Finding | None:
+        """How the system met the fault, as its agent saw it before the undo; None where the answers alone show it."""
+        report = self._orders.report(self._name(self.host))
+        return report.response if report is not None else None
+
     def undo(self) -> None:
         """Orders the undo; the agent tries until it succeeds."""
         if self._undo_ask < 0:

@@ -75,6 +75,12 @@ class Strike:
         return self.undone is not None and self.undone.check == "passed"
 
     @property
+    def response(self) -> Finding | None:
+        """How the system met the fault, where only the fault can tell; known once it is undone."""
+        tell = getattr(self.injector, "response", None)
+        return tell() if tell is not None else None
+
+    @property
     def host(self) -> str:
         """The host whose agent makes the fault; "" while none is chosen."""
         return getattr(self.injector, "host", "")

@@ -28,6 +28,8 @@ _SIZES = tuple(8 << power for power in range(9))  # 8 to 2,048 tokens; with more
 class GraphedBert:
     """Computes the vectors of a `Bert` whose weights are on a CUDA device of compute capability 8.0 or newer."""
 
+    scratch = ("_graphs",)  # inputs and outputs of the graphs, which are no weights (`models.weights`)
+
     def __init__(self, bert: Bert) -> None:
         self._bert = bert
         self._graphs: dict[int, tuple[Tensor, Callable[[], Tensor]]] = {}

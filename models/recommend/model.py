@@ -18,7 +18,7 @@ from torch import Tensor
 
 from models.base import Change, RecommendQuery
 from models.encoder.model import torch_device
-from models.kernels.device import in_halves, to_device
+from models.kernels.device import to_device
 from models.kernels.ragged import Ragged
 from models.recommend.blend import Blend
 from models.recommend.histories import TrainedHistories
@@ -89,7 +89,12 @@ class Recommender:
     def predict(self, queries: Sequence[RecommendQuery]) -> list[list[Item]]:
         """One list for each query, best first. Products of a history that are not in the catalogue are ignored."""
         blocks = (queries[first : first + _BLOCK] for first in range(0, len(queries), _BLOCK))
-        return [answer for block in blocks for answer in in_halves(self._answers, block)]
+        return [answer for block in blocks for answer in self._answers(block)]
+
+    def least(self, query: RecommendQuery) -> int:
+        """All products but those that are deleted or excluded can be ranked."""
+        left_out = self._deleted.union(self.seen(query) if query.exclude_seen else ())
+        return min(query.k, len(self._config.item_ids) - len(left_out))
 
     def warm_up(self) -> None:
         """One answer with and one without a history."""

@@ -38,6 +38,12 @@ class Changes:
         self._empty = torch.ones(_FIRST, dtype=torch.bool)
         self.read = self._words.read
 
+    @property
+    def least(self) -> int:
+        """How many products `best` can give at least: all in the cells that it reads, if any, may be hidden."""
+        trained = 0 if self._ranking.reads_cells else len(self._trained_ids) - len(self._hidden)
+        return trained + len(self._rows)
+
     def put(self, item_id: str, title: str, text: str, vector: Tensor) -> None:
         """A product is now this one; `vector` [width] is that of its text."""
         self._forget(item_id)

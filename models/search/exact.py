@@ -42,7 +42,10 @@ class ExactIndex:
         if first == len(self.hashes) or self.hashes[first] != wanted_hash:
             return []
         last = self.hashes.searchsorted(wanted_hash, side="right")
-        return list(dict.fromkeys(self.indices[first:last].tolist()))
+        found = list(dict.fromkeys(self.indices[first:last].tolist()))
+        if min(found) < 0:  # Python would take it for a product counted from the end
+            raise IndexError(f"a product's index is {min(found)}: the index of codes and titles is damaged")
+        return found
 
     def index(self, item_id: str, item_ids: Sequence[str]) -> int | None:
         """The index of a product in `item_ids`, from which this was built; None if it is not there."""

@@ -22,7 +22,6 @@ from models.data.catalogue import Catalogue
 from models.data.judgements import Judgements
 from models.data.text import plain
 from models.encoder.model import Encoder, estimate_tokens, load_encoder
-from models.kernels.device import in_halves
 from models.kernels.linear import serving_dtype
 from models.search.changes import Changes
 from models.search.exact import ExactIndex, build_exact, load_exact
@@ -75,11 +74,15 @@ class HybridSearch:
 
     def predict(self, queries: Sequence[SearchQuery]) -> list[list[Item]]:
         """One list for each query, best first."""
-        return in_halves(self._answers, queries) if queries else []
+        return self._answers(queries) if queries else []
 
     def cost(self, query: SearchQuery) -> int:
         """About how many tokens the encoder reads for the query."""
         return estimate_tokens(query.query)
+
+    def least(self, query: SearchQuery) -> int:
+        """Any product can be ranked, by its vector, so only a small catalogue has fewer than were asked for."""
+        return min(query.k, len(self._config.item_ids) if self._changes is None else self._changes.least)
 
     def warm_up(self) -> None:
         """One search in a batch of 1 and one in a batch of 8."""

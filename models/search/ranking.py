@@ -53,6 +53,11 @@ class Ranking:
         """A query in the words of the catalogue, for `best`."""
         return self.lexical.read(text)
 
+    @property
+    def reads_cells(self) -> bool:
+        """Whether `best` looks at a part of the products only."""
+        return self._inverted_file is not None
+
     def best(self, readings: Sequence[ReadQuery], queries: Tensor, count: int) -> Ranked:
         """The `count` best products for each of `readings`, whose vectors are `queries` [len(readings), width]."""
         if self._inverted_file is None:

@@ -16,7 +16,10 @@ if TYPE_CHECKING:
     from standfast.core.settings import Settings
 
 app = typer.Typer(no_args_is_help=True, help="Break the system on purpose and see the verdict.")
-NOT_YET = "drills on models and data, an expired TLS certificate, DNS"
+NOT_YET = (
+    "a wrong or old model version; one bad replica of several that answer together, as no request is answered by more "
+    "than one; stale or missing features and drift of data, which nothing watches; an expired TLS certificate; DNS"
+)
 _GRACE_S = 30.0  # for the verdict, after the most the drill itself may take
 drill_safety.register(app)
 drill_schedules.register(app)

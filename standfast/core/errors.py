@@ -11,7 +11,9 @@
     ├── SchemaError                a schema, or a registry of schemas, does not fit
     │   └── Unreadable             one record's bytes cannot be decoded; it goes to the dead-letter topic
     ├── ModelError                 a model cannot be trained, found or loaded
-    │   └── IntegrityError         a model's files are not the ones its manifest names
+    │   ├── IntegrityError         a model's files are not the ones its manifest names
+    │   ├── DeviceLost             the device that a model computes on fails until the process ends; exit at once
+    │   └── WeightsDamaged         a model's weights in memory are not the ones that were loaded; exit at once
     ├── NotInitialised             Kafka does not let this process initialise transactions; another one may succeed
     ├── Fenced                     another process has taken over this worker's identity; exit at once
     ├── NoAnswer                   a request was sent and nothing came back in time
@@ -79,6 +81,18 @@ class ModelError(StandfastError):
 
 class IntegrityError(ModelError):
     """A model's files are not the ones its manifest names."""
+
+
+class DeviceLost(ModelError):
+    """The device that a model computes on fails on everything until the process ends."""
+
+    exit_code = 4
+
+
+class WeightsDamaged(ModelError):
+    """A model's weights in memory are not the ones that were loaded."""
+
+    exit_code = 3
 
 
 class NotInitialised(StandfastError):

@@ -91,6 +91,11 @@ class WorkerSettings(Section):
         30.0, ge=1, description="a batch, or another step of its loop, that takes longer than this kills its worker"
     )
     stop_within_s: float = Field(10.0, gt=0, description="one deadline for the whole shutdown of a worker")
+    check_weights_s: float = Field(
+        10.0,
+        ge=0,
+        description="each process compares all of its model's weights with what it loaded, once in so long; 0: never",
+    )
 
 
 class ScalingSettings(Section):

@@ -89,6 +89,25 @@ BREAKER_OPEN = Gauge(
     ("topic",),
     multiprocess_mode="mostrecent",
 )
+WRONG_ANSWERS = Counter(
+    "standfast_wrong_answers",
+    "Answers of a model that were not published: not_finite, duplicate, no_id, too_many or too_few products.",
+    ("service", "reason"),
+)
+OUT_OF_MEMORY = Counter(
+    "standfast_out_of_memory", "Batches that did not fit into memory and were computed in halves.", ("service",)
+)
+DAMAGED_WEIGHTS = Counter(
+    "standfast_damaged_weights",
+    "Processes that found a bit of their model's weights changed in memory and ended: a worker or a nursery.",
+    ("service", "process"),
+)
+MODEL_REFUSED = Gauge(
+    "standfast_model_refused",
+    "1 while the active version of a service's model cannot be loaded; an earlier one, or none, serves.",
+    ("service",),
+    multiprocess_mode="mostrecent",
+)
 BATCH_RELEASES = Counter(
     "standfast_batch_releases",
     "Batches, by why each was released: full, budget (of bytes) reached, or drained: nothing more waited.",

@@ -96,6 +96,8 @@ class PaperNursery:
         self.version = version
         self.model = ""
         self.started, self.ended, self.given_up = False, False, False
+        self.refused, self.damaged = False, False
+        self.checks = 0
         self._members: dict[str, PaperMember] = {}
         stage.nurseries.append(self)
 
@@ -116,6 +118,10 @@ class PaperNursery:
 
     def kill(self) -> None:
         self._stage.fail(self)
+
+    def check_weights(self) -> None:
+        """It finds no damage."""
+        self.checks += 1
 
     def forget_pending(self) -> None:
         return

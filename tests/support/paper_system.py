@@ -69,6 +69,16 @@ class PaperSystem:
         self.change_worker(name, pid=made.pid)
         return made.pid
 
+    def suffering(self, name: str = "search-0", slot: str = "slot-0", check_s: float = 60) -> int:
+        """Has the worker be a process with a model and its guards (`tests.support.suffering`); returns its pid."""
+        words = [sys.executable, "-m", "tests.support.suffering", slot, str(check_s)]
+        made = subprocess.Popen(words, stdout=subprocess.PIPE)
+        self.children.append(made)
+        assert made.stdout is not None
+        made.stdout.readline()
+        self.change_worker(name, pid=made.pid)
+        return made.pid
+
     def worker(self, name: str = "search-0") -> WorkerStatus:
         """The row of a worker."""
         return next(row for row in self.status.workers if row.id == name)

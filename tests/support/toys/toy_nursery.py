@@ -13,9 +13,10 @@ import sys
 import time
 from collections.abc import Sequence
 
+import numpy as np
 import structlog
 
-from consumers.channel.messages import Loaded, send
+from consumers.channel.messages import Failed, Loaded, send
 from consumers.process.nursery import Nursery, process_name
 from consumers.service import service
 from models.base import RecommendQuery, SearchQuery
@@ -30,13 +31,14 @@ class ToyModel:
     """Answers with the query itself.
 
     The queries `die`, `crash`, `raise` and `sleep SECONDS` do what they say; `version` is answered with the version.
-    While the file `toy-fails` is in the state folder, every query raises.
+    While the file `toy-fails` is in the state folder, every query raises. The score is the sum of the weights: 1.
     """
 
     ignores_user = True
 
     def __init__(self, version: int) -> None:
         self.label = f"toy@{version}"
+        self.weights = np.full(16, 1 / 16, np.float32)
 
     def predict(self, queries: Sequence[SearchQuery | RecommendQuery]) -> list[list[Item]]:
         if (home() / "toy-fails").exists():
@@ -59,13 +61,19 @@ class ToyModel:
             time.sleep(float(rest))
         elif word == "version":
             text = self.label
-        return [Item(text, 1.0, text)]
+        return [Item(text, float(self.weights.sum()), text)]
 
 
 def active_version() -> int:
     """The active version of the toy model: the number in the file `toy-version`, else 1."""
     chosen = home() / "toy-version"
     return int(chosen.read_text()) if chosen.exists() else 1
+
+
+def refuses(version: int) -> bool:
+    """Whether this version cannot be loaded: its number is in the file `toy-refuses`."""
+    file = home() / "toy-refuses"
+    return file.exists() and str(version) in file.read_text().split()
 
 
 def main(arguments: list[str]) -> int:
@@ -76,12 +84,14 @@ def main(arguments: list[str]) -> int:
     configured = settings.load()
     logs.configure(configured.log, f"{name}-nursery")
     line = socket.socket(fileno=int(channel))
+    if refuses(int(version)):
+        send(line, Failed(f"toy@{version}: its file has SHA-256 1, the manifest says 2"))
+        return 1
     model = ToyModel(int(version))
     telemetry.become(f"{name}-nursery")
     structlog.get_logger().info("model is loaded", service=name, model=model.label)
     send(line, Loaded(model.label))
-    Nursery(line, service(name, configured), model, configured).run()
-    return 0
+    return Nursery(line, service(name, configured), model, configured).run()
 
 
 if __name__ == "__main__":

@@ -27,11 +27,17 @@ def toy_active(name: str) -> int | None:
     return active_version()
 
 
+def toy_served_before(name: str, version: int) -> list[int]:
+    """Replaces `models.registry.served_before`: every lower version has served."""
+    return list(range(version - 1, 0, -1))
+
+
 def main(services: list[str], *, embedded: bool = False, roles: tuple[str, ...] = ()) -> None:
     tie_to_parent(os.getppid())
     nursery.SHARED = ()  # toys need no torch
     nursery.command = toy_command
     registry.active = toy_active
+    registry.served_before = toy_served_before
     system.run(settings.load(), services=tuple(services), roles=roles, embedded=embedded)
 
 

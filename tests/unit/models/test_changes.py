@@ -13,6 +13,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from consumers.serving.output_guard import OutputGuard
 from models.base import Change, Changeable, RecommendQuery, SearchQuery
 from models.data.catalogue import Catalogue
 from models.encoder.model import Encoder
@@ -61,7 +62,10 @@ def delete(model: Changeable, item_id: str) -> None:
 
 
 def answers(model: HybridSearch, k: int = 10) -> list[list[Item]]:
-    return model.predict([SearchQuery(query, k) for query in _QUERIES])
+    queries = [SearchQuery(query, k) for query in _QUERIES]
+    found = model.predict(queries)
+    OutputGuard("search", model).check(queries, found)  # which would refuse an answer that misses products
+    return found
 
 
 def same(one: list[list[Item]], other: list[list[Item]]) -> None:
@@ -194,8 +198,17 @@ def test_a_deleted_product_is_never_recommended_until_it_is_written_again(sample
 
 def test_when_all_products_are_deleted_nothing_is_recommended(sample_recommend: Recommender) -> None:
     model = sample_recommend
+    query = RecommendQuery("17850", 10)
+    seen = model.seen(query)
+    left = next(item_id for index, item_id in enumerate(model._config.item_ids) if index not in seen)
     for item_id in model._config.item_ids:
-        delete(model, item_id)
+        if item_id != left:
+            delete(model, item_id)
+    [answer] = model.predict([query])
+    assert [item.item_id for item in answer] == [left]
+    OutputGuard("recommend", model).check([query], [answer])
+    delete(model, left)
+    OutputGuard("recommend", model).check([query], model.predict([query]))
     assert model.predict([RecommendQuery(None, 10)]) == [[]]
 
 

@@ -56,6 +56,19 @@ def test_rollback_goes_back_version_by_version_and_then_says_there_is_no_more() 
     assert registry.active("search") == 1
 
 
+def test_the_versions_that_served_before_are_those_that_are_still_there_the_last_one_first() -> None:
+    assert registry.served_before("search", 1) == []
+    for version in (1, 2, 3, 4):
+        registry.publish("search", _fill)
+        registry.activate("search", version)
+    registry.activate("search", 2)
+    assert registry.served_before("search", 2) == [4, 3, 1]
+    shutil.rmtree(registry.folder_of("search", 3))
+    assert registry.served_before("search", 2) == [4, 1]
+    (registry.folder_of("search", 1).parent / "active.json").write_text("{")
+    assert registry.served_before("search", 2) == []
+
+
 def test_a_version_that_is_not_there_is_refused_by_name() -> None:
     registry.publish("search", _fill)
     with pytest.raises(ModelError, match=r"search@7 is not published \(there: 1\)"):

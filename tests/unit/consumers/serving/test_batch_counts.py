@@ -31,7 +31,7 @@ from standfast.core.settings import Settings
 from tests.support.origins import origin
 
 _BATCH = 64
-_SCORED = [Item("20728", 1.73, "LUNCH BAG CARS BLUE")] * 10
+_SCORED = [Item(f"2072{number}", 1.73, "LUNCH BAG CARS BLUE") for number in range(10)]
 
 
 class Ten:

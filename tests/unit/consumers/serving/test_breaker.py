@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from consumers.serving.breaker import Breaker, NotComputed, Outcome
 from models.base import SearchQuery
 from schemas.records import Item
+from standfast.core.errors import DeviceLost
 
 GOOD, BAD = "heart", "raise"
 
@@ -21,14 +23,16 @@ class FrailModel:
 
     def __init__(self) -> None:
         self.broken = False
+        self.error = RuntimeError("device-side assert triggered")
+        self.bad: Exception = ValueError("cannot be computed")
         self.asked: list[int] = []
 
     def predict(self, queries: Sequence[SearchQuery]) -> list[list[Item]]:
         self.asked.append(len(queries))
         if self.broken:
-            raise RuntimeError("device-side assert triggered")
+            raise self.error
         if any(query.query == BAD for query in queries):
-            raise ValueError("cannot be computed")
+            raise self.bad
         return [[Item(query.query, 1.0, "")] for query in queries]
 
     def warm_up(self) -> None:
@@ -186,3 +190,58 @@ def test_a_model_that_comes_and_goes_loses_no_request(course: list[tuple[bool, i
         assert statuses[0] in ({"overloaded"} if broken else {"ok", "overloaded"})
         assert len(bench.model.asked) <= 2
     assert [bool(reason) for reason in bench.reasons] == [number % 2 == 0 for number in range(len(bench.reasons))]
+
+
+# what only halves, or another process, can compute --------------------------------------------------------------------
+
+
+def test_a_batch_that_does_not_fit_into_memory_is_answered_in_halves_and_blames_nobody() -> None:
+    bench = BreakerBench()
+    answer = bench.model.predict
+
+    def narrow(queries: Sequence[SearchQuery]) -> list[list[Item]]:
+        if len(queries) > 3:
+            bench.model.asked.append(len(queries))
+            raise MemoryError
+        return answer(queries)
+
+    bench.model.predict = narrow  # type: ignore[method-assign]
+    assert bench.ask(*["a"] * 8) == ["ok"] * 8
+    assert bench.model.asked == [8, 4, 2, 2, 4, 2, 2]
+    assert bench.reasons == []
+
+
+def test_a_model_that_never_fits_is_overloaded_and_no_request_is_set_aside() -> None:
+    bench = BreakerBench()
+    bench.ask(GOOD)
+
+    def never(queries: Sequence[SearchQuery]) -> list[list[Item]]:
+        raise MemoryError
+
+    bench.model.predict = never  # type: ignore[method-assign]
+    assert bench.ask(*["a"] * 8) == ["overloaded"] * 8
+
+
+def test_a_device_that_fails_on_what_it_answered_before_is_lost() -> None:
+    bench = BreakerBench()
+    bench.ask(GOOD)
+    bench.model.error = RuntimeError("CUDA error: unspecified launch failure")
+    bench.model.broken = True
+    with pytest.raises(DeviceLost, match="the device of toy@7 is lost to this process: RuntimeError: CUDA error"):
+        bench.ask("a")
+    assert bench.reasons == [], "its process ends; nobody is told to come back later"
+
+
+def test_a_device_that_fails_before_it_has_answered_anything_is_lost() -> None:
+    bench = BreakerBench()
+    bench.model.error = RuntimeError("CUDA error: unspecified launch failure")
+    bench.model.broken = True
+    with pytest.raises(DeviceLost):
+        bench.ask("a")
+
+
+def test_a_device_that_fails_on_one_request_alone_is_not_lost() -> None:
+    bench = BreakerBench()
+    bench.ask(GOOD)
+    bench.model.bad = RuntimeError("CUDA error: invalid configuration argument")
+    assert bench.ask("a", BAD) == ["ok", "invalid"]

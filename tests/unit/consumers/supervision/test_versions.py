@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import cast
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from consumers.channel.messages import CheckWeights, Failed
+from consumers.supervision.member import Member
+from models import registry
 from tests.support.paper_replicas import PaperNursery, ReplicaStage
 
 STEPS = st.sampled_from(
@@ -153,3 +157,94 @@ def test_when_the_nursery_dies_while_the_wanted_version_is_refused_the_last_good
         assert [nursery.version for nursery in stage.loading] == [1]
         stage.load(stage.loading[0])
         assert len(stage.members) == 3
+
+
+# a version whose files are damaged ------------------------------------------------------------------------------------
+
+
+def refuse(stage: ReplicaStage, nursery: PaperNursery) -> None:
+    """The nursery says that it cannot load its version."""
+    nursery.refused = True
+    stage.fail(nursery)
+
+
+def test_at_a_start_with_a_damaged_version_the_last_good_one_serves_and_the_status_says_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(registry, "served_before", lambda *_: [2, 1])
+    with staged() as stage:
+        stage.replicas.start(3)
+        refuse(stage, stage.loading[0])
+        assert [nursery.version for nursery in stage.loading] == [2]
+        refuse(stage, stage.loading[0])
+        assert [nursery.version for nursery in stage.loading] == [1], "the one before was damaged as well"
+        assert stage.replicas.refused == "it ended; nothing serves, and it is tried again"
+        stage.load(stage.loading[0])
+        while any(stage.obey(member) for member in stage.members):
+            continue
+        assert {member.model for member in stage.members} == {"search@1"}
+        assert stage.replicas.refused == "it ended; search@1 serves in its place"
+        stage.loop.pass_time(50.0)
+        assert not stage.loading
+        stage.settle()
+        serves(stage, 3)
+        assert stage.replicas.refused == ""
+
+
+def test_a_damaged_version_does_not_keep_the_last_good_one_from_loading(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "served_before", lambda *_: [1])
+    with staged() as stage:
+        stage.replicas.start(2)
+        stage.settle()
+        stage.fail(stage.alive[0])
+        stage.loop.pass_time(1.0)
+        (again,) = stage.loading
+        assert again.version == 2, "a nursery that was killed is no reason to serve another version"
+        refuse(stage, again)
+        (instead,) = stage.loading
+        assert instead.version == 1
+        stage.loop.pass_time(20.0)
+        assert not instead.ended, "a model may take so long to load"
+        stage.load(instead)
+        assert len(stage.members) > 3, "its standbys take over from the workers that are there"
+
+
+def test_a_damaged_version_with_none_before_it_is_tried_again_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "served_before", lambda *_: [])
+    with staged() as stage:
+        stage.replicas.start(1)
+        refuse(stage, stage.loading[0])
+        assert not stage.loading
+        stage.loop.pass_time(1.0)
+        assert [nursery.version for nursery in stage.loading] == [1]
+
+
+# weights that are damaged in memory -----------------------------------------------------------------------------------
+
+
+def test_when_one_process_finds_damage_all_of_the_service_compare_their_weights() -> None:
+    with staged() as stage:
+        stage.replicas.start(1)
+        stage.settle()
+        (nursery,) = stage.alive
+        victim, *others = stage.members
+        stage.replicas.received(cast(Member, victim), Failed("search@1 is damaged in memory", damaged=True))
+        assert all(CheckWeights() in member.received for member in others)
+        assert nursery.checks == 1
+        stage.die(victim)
+        stage.settle()
+        serves(stage, 1)
+        assert stage.alive == [nursery], "one worker's own copy of a page was damaged, and nobody else's"
+
+
+def test_a_nursery_that_is_damaged_is_replaced_by_one_that_loads_the_model_anew() -> None:
+    with staged() as stage:
+        stage.replicas.start(1)
+        stage.settle()
+        (nursery,) = stage.alive
+        nursery.damaged = True
+        stage.fail(nursery)
+        assert all(CheckWeights() in member.received for member in stage.members)
+        stage.settle()
+        serves(stage, 1)
+        assert stage.alive != [nursery]
