@@ -63,7 +63,9 @@ def nurseries(supervisor: int, service: str) -> Iterator[int]:
     name = process_name(service)[:_NAME]
     for folder in Path("/proc").glob("[0-9]*"):
         try:
-            if proc_stat(int(folder.name)).parent == supervisor and (folder / "comm").read_text().rstrip() == name:
+            process = proc_stat(int(folder.name))
+            is_child = process.parent == supervisor and process.state not in {"Z", "X"}  # an ended one keeps its name
+            if is_child and (folder / "comm").read_text().rstrip() == name:
                 yield int(folder.name)
         except (OSError, ValueError):  # it has just ended
             continue

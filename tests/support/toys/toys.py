@@ -174,6 +174,6 @@ def is_alive(pid: int) -> bool:
 
 def _is_nursery(pid: int) -> bool:
     try:
-        return Path(f"/proc/{pid}/comm").read_text().rstrip() in NURSERIES
+        return is_alive(pid) and Path(f"/proc/{pid}/comm").read_text().rstrip() in NURSERIES
     except OSError:
         return False

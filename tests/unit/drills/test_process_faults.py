@@ -20,6 +20,7 @@ from drills.faults.process_handle import ProcessHandle
 from schemas.records import Scalar
 from standfast.core import status
 from standfast.core.errors import DrillRejected
+from standfast.core.processes.proc_stat import proc_stat
 from standfast.core.processes.stillness import is_stopped
 from tests.support.paper_system import PaperSystem, paper_system
 from tests.waiting import wait_until
@@ -303,6 +304,15 @@ def test_a_role_is_killed_and_back_when_another_process_runs(paper: PaperSystem,
         assert fault.undone().check == "failed"
         paper.change_role(role, failing="")
         assert fault.undone().check == "passed"
+
+
+def test_a_nursery_that_has_ended_and_is_not_waited_for_yet_is_no_second_one(paper: PaperSystem) -> None:
+    ended = paper.child("search-nursery")
+    os.kill(ended, signal.SIGKILL)
+    wait_until(lambda: proc_stat(ended).state == "Z", what="its end")
+    with closing(made(paper, "nursery")) as fault:
+        (process,) = fault.choose().processes
+        assert process.pid == paper.nursery
 
 
 def test_the_nursery_is_killed_and_back_when_all_workers_are(paper: PaperSystem) -> None:
