@@ -30,6 +30,7 @@ from schemas.topics import TABLE
 from standfast.core import clients
 from standfast.core.errors import SchemaError
 from standfast.core.topics.topic_ids import identity_of
+from standfast.system import ROLES
 from streams.interactions import check
 from tests.support.accounts import Accounts, RecordPosition
 from tests.support.desk import Desk, both_ends
@@ -37,6 +38,7 @@ from tests.support.fuzzed import Fuzz, Fuzzed
 from tests.support.raw_records import CODECS, RawRecord, batch, send
 from tests.support.registry import running_registry
 from tests.support.toys.toys import Toys
+from tests.waiting import wait_until
 
 REQUESTS = ("search.requests", "search.requests.bulk", "recommend.requests", "recommend.requests.bulk")
 ANSWERS = ("search.results", "search.results.bulk", "recommend.results", "recommend.results.bulk", "fuzz.replies")
@@ -176,6 +178,7 @@ def _system(home: Path, broker: str, unique: str, registry: bool) -> Iterator[tu
         toys = Whole(home / "home", broker, f"{unique}.", ("search", "recommend"), **more)
         codec = _codec(running.url if registry else "", home / "known")
         toys.start()
+        wait_until(lambda: _are_running(toys), 60, what="all roles")
         try:
             desk = Desk(toys.settings)
             desk.create("fuzz.replies", 2)
@@ -195,6 +198,10 @@ def _codec(url: str, kept_in: Path) -> Codec:
     for kind in {topic.value for topic in TABLE if topic.value}:
         ids.declare(kind, kind.avro_name)
     return Codec(ids)
+
+
+def _are_running(toys: Toys) -> bool:
+    return {row.id for row in toys.status().roles if row.state == "running"} == set(ROLES) - {"console"}
 
 
 def _processes(toys: Toys) -> dict[str, tuple[int, int]]:

@@ -198,7 +198,7 @@ class Fuzz:
             ("deadline-ms", b"%d" % (now + 60_000)), ("deadline-ms", b"%d" % (now - 1)), ("deadline-ms", b"soon"),
             ("deadline-ms", b"9" * 400), ("deadline-ms", None), ("kafka_replyTopic", b"__consumer_offsets"),
             ("kafka_replyTopic", b"missing-%d" % chance.randrange(20)), ("kafka_replyTopic", b"\xff\x00"),
-            ("kafka_replyTopic", b""), ("kafka_replyTopic", b"interactions"), ("kafka_replyPartition", b"\xff" * 4),
+            ("kafka_replyTopic", b""), ("kafka_replyTopic", b"no-such-topic"), ("kafka_replyPartition", b"\xff" * 4),
             ("kafka_replyPartition", b"1"), ("kafka_correlationId", chance.randbytes(16)), ("traceparent", b"00-0-0-0"),
             ("", b"x"), ("n" * 300, b""), ("error-offset", b"7"), ("error-topic", b"\xff"), ("", None),
             ("__TypeId__", b"com.example.Request"), ("much", b"x" * 20_000),
