@@ -115,6 +115,7 @@ def test_when_the_active_version_cannot_be_loaded_any_more_the_last_good_one_ser
 ) -> None:
     (toys.home / "toy-version").write_text("2")
     wait_until(lambda: is_whole(toys) and models(toys) == {"toy@2"}, 60, what="the new version")
+    wait_until(lambda: len(toys.nurseries()) == 1, 60, what="the end of the old version's nursery")
     (toys.home / "toy-refuses").write_text("2")
     (nursery,) = toys.nurseries()
     toys.kill(nursery)
