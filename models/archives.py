@@ -50,11 +50,10 @@ def import_version(file: Path) -> Manifest:
     that is no such archive or lacks some of its files, IntegrityError for one that was changed.
     """
     with tempfile.TemporaryDirectory(prefix="standfast-") as aside, _opened(file) as members:
-        first, archive = next(members, None), members
-        manifest = _manifest(file, first, Path(aside))
+        manifest = _manifest(file, next(members, None), Path(aside))
 
         def fill(draft: Path) -> tuple[Mapping[str, float], Mapping[str, str]]:
-            _extract(file, archive, manifest, draft)
+            _extract(file, members, manifest, draft)
             return manifest.metrics, {**manifest.lineage, "imported": f"{manifest.label} {manifest.digest}"}
 
         return registry.publish(manifest.name, fill)

@@ -63,7 +63,9 @@ class RoleLauncher:
         self._imported = asyncio.Event()
 
     def begin(self) -> None:
-        """Starts the nursery, which takes as long as its imports; without one, roles are started as programs."""
+        """Starts the nursery, if there is anything to import; without one, roles are started as programs."""
+        if not self._shared:
+            return
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ours.settimeout(_FORK_S)
         ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, LARGEST)
@@ -85,7 +87,9 @@ class RoleLauncher:
             theirs.close()
 
     async def ready(self, within_s: float) -> None:
-        """Waits until the nursery has imported the modules, or has ended."""
+        """Waits until the nursery, if there is one, has imported the modules or has ended."""
+        if self._channel is None:
+            return
         with suppress(TimeoutError):
             await asyncio.wait_for(self._imported.wait(), within_s)
 

@@ -33,7 +33,7 @@ class Roles:
     def __init__(self, names: Sequence[str], changed: Callable[[], None]) -> None:
         self._names = names
         self._changed = changed
-        self._launcher = RoleLauncher(_SHARED)
+        self._launcher = RoleLauncher(_SHARED if names else ())
         self._roles: list[Role] = []
         self._network: Role | None = None
         self._console_started = False
@@ -46,13 +46,11 @@ class Roles:
 
     def begin(self) -> None:
         """Has the nursery of roles import what they share, while Kafka and the models are waited for."""
-        if self._names:
-            self._launcher.begin()
+        self._launcher.begin()
 
     async def start(self, environment: dict[str, str]) -> None:
         """Starts all roles but the console."""
-        if self._names:
-            await self._launcher.ready(_IMPORTED_S)
+        await self._launcher.ready(_IMPORTED_S)
         for name in self._names:
             if name != CONSOLE:
                 self._start(name, environment)

@@ -71,7 +71,7 @@ class Supervisor:
         self._scalers: list[Scaler] = []
         wanted = role_names if settings.console.enabled else [name for name in role_names if name != CONSOLE]
         self._roles = Roles(wanted, self._changed)
-        self._nurseries = RoleLauncher(nursery.SHARED, nursery.ENVIRONMENT)
+        self._nurseries = RoleLauncher(nursery.SHARED if services else (), nursery.ENVIRONMENT)
         self._state: status.State = "starting"
         self._detail = "starting"
         self._starter = int(os.environ.pop(STARTER_VARIABLE, "0"))
@@ -118,8 +118,7 @@ class Supervisor:
     async def _start(self) -> None:
         """Starts everything. Kafka starts while models are trained and loaded."""
         self._start_metrics()
-        if nursery.SHARED and self._services:
-            self._nurseries.begin()
+        self._nurseries.begin()
         self._launch_kafka()
         await self._train_missing()
         environment = settings_module.environment(self._settings)
@@ -137,8 +136,7 @@ class Supervisor:
         await self._roles.start(environment)
 
     async def _load_models(self, environment: dict[str, str]) -> None:
-        if nursery.SHARED and self._services:
-            await self._nurseries.ready(_IMPORTED_S)
+        await self._nurseries.ready(_IMPORTED_S)
         for name in self._services:
             replicas = ReplicaSet(
                 service(name, self._settings), self._settings, self._changed, environment, self._fork_nursery

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import cast
 
 import structlog
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from schemas.codec import Codec
@@ -23,7 +23,7 @@ from standfast.core import clients
 from standfast.core.consumed import Consumed
 from standfast.core.errors import SchemaError, SettingsError, TopicError
 from standfast.core.home import folder
-from standfast.core.kafka_errors import error_of
+from standfast.core.kafka_errors import error_of, is_partition_end
 from standfast.core.settings import Settings
 from standfast.core.topics.topic_source import source_of
 from streams.identities import ids_of
@@ -184,7 +184,7 @@ def _to_the_end(consumer: Consumer, starts: list[TopicPartition], stop: threadin
             error = message.error()
             if error is None:
                 yield message
-            elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - how the client names it
+            elif is_partition_end(error):
                 at_end.add(message.partition())
             else:
                 _log.warning("reading back is held up", reason=error.str())

@@ -21,7 +21,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 # No deadline for a Hypothesis example: on a busy machine an example is slow, not wrong.
 hypothesis.settings.register_profile("standfast", deadline=None)
 hypothesis.settings.load_profile("standfast")
-pytest_plugins = ["tests.fixtures_models"]
+pytest_plugins = ["tests.fixtures_models", "tests.fixtures_toys"]
 
 
 @pytest.fixture(scope="session")

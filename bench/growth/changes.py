@@ -182,10 +182,10 @@ def _tell(line: str) -> None:
 
 
 def _live(chosen: Settings, options: argparse.Namespace) -> None:
-    one = chosen.for_all_services(workers=options.workers, standbys=options.standbys)
+    sized = chosen.for_all_services(workers=options.workers, standbys=options.standbys)
     with workplace() as folder:
         home = copied_models(("search",), folder / "home")
-        with own_system(one, "search", 1, home, "bench.growth.changing_system") as system:
+        with own_system(sized, "search", 1, home, "bench.growth.changing_system") as system:
             taken = searchable_ms(system, options.times)
             _tell(f"\nproduce to searchable, ms, {len(taken)} products: p50 | p99 | worst\n{_shown(taken)}")
             before, during, seconds = burst(system, options.burst)

@@ -1,4 +1,4 @@
-"""What this host knows of the topic `catalogue`, for training."""
+"""The products of the topic `catalogue` as this host has copied them, for training."""
 
 from __future__ import annotations
 

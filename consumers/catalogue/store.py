@@ -48,11 +48,11 @@ class CatalogueStore(TopicFile):
 
     @property
     def size(self) -> int:
-        """How many products there are, deleted ones included."""
+        """The number of products in the store, with the deleted ones."""
         return sum(self.counts())
 
     def counts(self) -> tuple[int, int]:
-        """How many products are changed or new, and how many are deleted."""
+        """The number of products that are changed or new, and of those that are deleted."""
         if self._counts is None:  # of a million products it takes 0.1 s
             changed, all_products = self.connection.execute("select count(title), count(*) from products").fetchone()
             self._counts = int(changed), int(all_products) - int(changed)

@@ -53,18 +53,18 @@ class Disturbance:
 
     @property
     def kind(self) -> Suffering | None:
-        """What is ordered; None if nothing is, or its time is over."""
+        """The failure that is ordered; None without an order, or after its end."""
         kind = self._words[_KIND]
         return _KINDS[kind - 1] if kind and self._words[_UNTIL] > time.monotonic_ns() else None
 
     @property
     def amount(self) -> int:
-        """How much of it: milliseconds, or a seed."""
+        """The order's amount: milliseconds added to a batch by `slow`, the seed of `bit_flip`."""
         return self._words[_AMOUNT]
 
     @property
     def suffered(self) -> int:
-        """How often the worker has suffered it since it was ordered."""
+        """The number of times that the worker has made its model fail since the order was given."""
         return self._words[_SUFFERED]
 
     def suffer(self) -> None:
@@ -73,7 +73,7 @@ class Disturbance:
 
     @property
     def is_taken_back(self) -> bool:
-        """Whether the worker says that nothing is left of what it suffered."""
+        """Whether the worker has undone the failure, as its checksums show."""
         return bool(self._words[_TAKEN_BACK])
 
     def take_back(self) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import ClassVar, Generic, Protocol, TypeVar, cast
 
 import structlog
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from consumers.following import bulletin
@@ -19,7 +19,7 @@ from schemas.codec import Codec
 from standfast.core import clients
 from standfast.core.consumed import Consumed
 from standfast.core.deleted import Unread
-from standfast.core.kafka_errors import error_of
+from standfast.core.kafka_errors import error_of, is_partition_end
 from standfast.core.processes import role_word
 from standfast.core.settings import Settings
 from standfast.core.topics.topic_file import damaged
@@ -167,7 +167,7 @@ class TopicCopier(ABC, Generic[C]):
                 change = self._change(partition, message)
                 changes += [change] if change is not None else []
                 positions[partition] = message.offset() + 1
-            elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - how the client names it
+            elif is_partition_end(error):
                 at_end.add(partition)
             else:
                 _log.warning("the topic is held up", topic=self._topic, reason=error.str())

@@ -18,7 +18,7 @@ from standfast.core import telemetry
 from standfast.core.consumed import Consumed
 from standfast.core.deleted import Unread
 from standfast.core.errors import Fenced
-from standfast.core.kafka_errors import is_fenced
+from standfast.core.kafka_errors import is_fenced, is_partition_end
 from standfast.core.membership import leave
 
 _log = structlog.get_logger()
@@ -178,7 +178,7 @@ class PartitionReader:
     def _is_ours(self, message: Consumed) -> bool:
         if (error := message.error()) is None:
             return _key(message) in self.owned
-        if error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - confluent_kafka's own name for it
+        if is_partition_end(error):
             self._ends[_key(message)] = message.offset()
         elif is_fenced(error):
             raise Fenced(f"this worker's place in the group was taken ({error.str()})")

@@ -18,7 +18,7 @@ from drills.agent.files import FaultIntent
 from drills.agent.messages import FaultName, FaultOrder, FaultReport, boot, since_boot
 from drills.agent.undoing import Undoing
 from drills.evidence.verdict import Finding
-from drills.faults.injector import Injector, Target
+from drills.faults.injector import Injector, Target, response_of
 from standfast.core.errors import DrillRejected, StandfastError
 
 _LOOK_EVERY_S = 0.1  # whether the fault has lasted, and whether anything is left of it
@@ -248,8 +248,7 @@ class HeldFault:
     def _response(self) -> Finding | None:
         """How the system met the fault, where only the fault can tell."""
         try:
-            tell = getattr(self._injector, "response", None)
-            return tell() if tell is not None else None
+            return response_of(self._injector)
         except Exception as error:  # noqa: BLE001 - whatever it was, the undo must not wait for it
             _log.exception("how the system met a fault cannot be seen", fault=self.name.key)
             return Finding("unknown", f"how the system met it cannot be seen ({type(error).__name__}: {error})")

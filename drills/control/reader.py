@@ -16,7 +16,7 @@ from standfast.core import clients
 from standfast.core.consumed import Consumed
 from standfast.core.deleted import Unread
 from standfast.core.errors import ClusterError
-from standfast.core.kafka_errors import error_of
+from standfast.core.kafka_errors import error_of, is_partition_end
 from standfast.core.processes import role_word
 from standfast.core.settings import Settings
 from standfast.core.topics.topic_ids import Identity, identity_of
@@ -180,7 +180,7 @@ class Control:
         self._identity = identity
 
     def _note_error(self, error: KafkaError, message: Consumed) -> None:
-        if error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001
+        if is_partition_end(error):
             self._reached[message.partition()] = message.offset()
         else:
             self._log_once(f"{error.str()} (partition {message.partition()}, offset {message.offset()})")

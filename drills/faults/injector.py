@@ -94,6 +94,13 @@ class Aim:
     drill_id: str = ""
 
 
+def response_of(injector: object) -> Finding | None:
+    """How the system met the fault, from an injector that alone can tell; None for all others."""
+    tell = getattr(injector, "response", None)
+    found: Finding | None = tell() if tell is not None else None
+    return found
+
+
 class Injector(Protocol):
     """One fault; its methods are called in this order. All raise DrillRejected for what cannot be done.
 

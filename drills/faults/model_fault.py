@@ -31,7 +31,7 @@ class ModelFault(WorkerFault):
 
     @property
     def amount(self) -> int:
-        """How much of it: milliseconds, or a seed."""
+        """The order's amount; see `Disturbance.amount`."""
         return 0
 
     def choose(self) -> Target:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import cast
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from consumers.requests.admission import Origin, origin_of, read
 from consumers.service import Service
@@ -21,6 +21,7 @@ from schemas.records import Result, Scalar
 from standfast.core import clients
 from standfast.core.consumed import Consumed
 from standfast.core.errors import ClusterError, SchemaError
+from standfast.core.kafka_errors import is_partition_end
 
 _WITHIN_S = 10.0  # to read from the fault's start to the present end
 _NAME = "standfast-faults"
@@ -73,7 +74,7 @@ def traces(system: RunningSystem, aim: Aim, since: Mapping[str, Scalar]) -> Trac
                 raise ClusterError(f"Kafka has not shown the end of {sorted(unread)} within {_WITHIN_S:.0f} s")
             for message in cast("list[Consumed]", consumer.consume(1000, 0.05)):
                 if (error := message.error()) is not None:
-                    if error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001
+                    if is_partition_end(error):
                         unread.discard((message.topic(), message.partition()))
                     continue
                 origin = origin_of(message)

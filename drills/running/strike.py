@@ -9,7 +9,7 @@ from consumers.service import Service
 from drills.agent.undoing import Undoing
 from drills.evidence.history import Fault
 from drills.evidence.verdict import Finding
-from drills.faults.injector import Injector, Target
+from drills.faults.injector import Injector, Target, response_of
 from drills.running.choice import Statuses, chosen
 from drills.running.plan import Plan, PlannedFault
 from standfast.core.errors import DrillRejected
@@ -77,8 +77,7 @@ class Strike:
     @property
     def response(self) -> Finding | None:
         """How the system met the fault, where only the fault can tell; known once it is undone."""
-        tell = getattr(self.injector, "response", None)
-        return tell() if tell is not None else None
+        return response_of(self.injector)
 
     @property
     def host(self) -> str:

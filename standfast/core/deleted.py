@@ -14,16 +14,16 @@ from collections.abc import Collection, Sequence
 from weakref import WeakValueDictionary
 
 import structlog
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from standfast.core import telemetry
 from standfast.core.consumed import Consumed
+from standfast.core.kafka_errors import is_partition_end
 
 _log = structlog.get_logger()
 _kafka = logging.getLogger("kafka")
 _RESET = re.compile(r"(\S+) \[(\d+)\]: offset reset \(at offset (\d+)\D.* to offset BEGINNING")
 _ANSWER_S = 0.5
-_END = KafkaError._PARTITION_EOF  # noqa: SLF001 - how the client names it
 _readers: WeakValueDictionary[str, Unread] = WeakValueDictionary()
 
 
@@ -64,7 +64,7 @@ class Unread:
                 self._missing[partition] = min(missing, self._missing.get(partition, missing))
         for message in messages if self._begun or self._missing else ():
             error, partition, first = message.error(), message.partition(), message.offset()
-            if not (error is None or error.code() == _END):
+            if not (error is None or is_partition_end(error)):
                 continue
             if partition in self._begun:
                 self._begun.discard(partition)

@@ -13,7 +13,7 @@ import pytest
 from schemas.codec import Codec
 from schemas.records import Result
 from tests.faults.test_process_drills import WholeToys, holds, is_whole, run
-from tests.support.desk import Desk, TopicReader
+from tests.support.desk import TopicReader
 from tests.support.drill_stage import DrillStage
 from tests.support.toys.toys import Toys
 from tests.waiting import wait_until
@@ -35,17 +35,6 @@ def toys(broker: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Toys
     made.start()
     yield made
     made.stop()
-
-
-@pytest.fixture(scope="module")
-def desk(toys: Toys) -> Desk:
-    return Desk(toys.settings)
-
-
-@pytest.fixture
-def results(desk: Desk) -> Iterator[TopicReader]:
-    with desk.reader("search.results") as reader:
-        yield reader
 
 
 @pytest.fixture
