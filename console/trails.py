@@ -100,11 +100,11 @@ def dead_letters(topic: str, settings: Settings) -> list[LetterRow]:
     done: dict[str, str] = {}
 
     def take(message: Consumed) -> None:
-        if (receipt := receipt_in(message)) is not None:
+        origin = origin_of(message)
+        if (receipt := receipt_in(origin.headers, origin.value)) is not None:
             for partition, offset in receipt.letters:
                 done[f"{partition}-{offset}"] = one_line(f"{receipt.deed} by {receipt.by}")
             return
-        origin = origin_of(message)
         said = {
             name: _text(origin.header(f"error-{name}")) for name in ("reason", "topic", "partition", "offset", "worker")
         }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, Protocol
+from typing import Literal
 
 import msgspec
 from msgspec import Struct
@@ -22,14 +22,6 @@ class Receipt(Struct, frozen=True):
     deed: Deed
     by: str
     letters: list[tuple[int, int]]
-
-
-class ReadRecord(Protocol):
-    """The part of a record, as a consumer returned it, that a receipt is known by."""
-
-    def headers(self) -> list[tuple[str, bytes]] | None: ...
-
-    def value(self) -> bytes | None: ...
 
 
 class Said(Struct, frozen=True):
@@ -58,12 +50,12 @@ def dead_letter_headers(
     ]
 
 
-def receipt_in(record: ReadRecord) -> Receipt | None:
+def receipt_in(headers: Headers, value: bytes | None) -> Receipt | None:
     """What a receipt says; None for every other record, also for a letter whose sender used that header."""
-    if record.headers() != RECEIPT:
+    if list(headers) != RECEIPT:
         return None
     try:
-        return msgspec.json.decode(record.value() or b"", type=Receipt)
+        return msgspec.json.decode(value or b"", type=Receipt)
     except msgspec.DecodeError:
         return None
 
@@ -81,7 +73,8 @@ def said(headers: Headers) -> Said | None:
     numbers = [texts[name] for name in ("partition", "offset", "timestamp")]
     if _REASON not in ours or not all(number.isascii() and number.isdecimal() for number in numbers):
         return None
-    return Said(texts["reason"], texts["topic"], *map(int, numbers), texts["worker"])
+    partition, offset, timestamp_ms = map(int, numbers)
+    return Said(texts["reason"], texts["topic"], partition, offset, timestamp_ms, texts["worker"])
 
 
 def is_left_out(headers: Headers) -> bool:

@@ -19,7 +19,7 @@ from standfast.core.errors import ClusterError
 from standfast.core.kafka_errors import error_of, is_fenced
 from standfast.core.producers import ABORT_S
 from standfast.core.settings import Settings
-from standfast.dead_letters.letters import Letter, Letters, Place
+from standfast.dead_letters.letters import Letter, Letters, Place, headers_of
 
 _BEGIN_S, _COMMIT_S = 15.0, 30.0
 _MOST_RECORDS, _MOST_BYTES = 500, 4 << 20  # of one transaction
@@ -92,7 +92,7 @@ class SendingAgain:
             raise self._failed(error) from None
 
     def _send(self, message: Consumed) -> None:
-        headers = message.headers() or []
+        headers = headers_of(message)
         told = said(headers)
         if told is None:
             return
@@ -100,11 +100,11 @@ class SendingAgain:
         place = f"{self._topic}-{message.partition()}-{message.offset()}"
         # Of an interaction the time counts, and a record's is its time if it names none. A request's latency would
         # be counted from when it was asked first.
-        time = {"timestamp": told.timestamp_ms} if told.topic.endswith("interactions") else {}
+        time = told.timestamp_ms if told.topic.endswith("interactions") else 0
         self._producer.produce(
             told.topic, message.value(), message.key(), self._partition(told.topic, told.partition),
             headers=[*ours, ("resent-from", place.encode())],
-            on_delivery=self._delivered, **time,
+            on_delivery=self._delivered, timestamp=time,
         )  # fmt: skip
 
     def _partition(self, topic: str, number: int) -> int:
