@@ -94,13 +94,37 @@ class Result(Record, frozen=True, kw_only=True):
 
 
 class Interaction(Record, frozen=True, kw_only=True):
-    """One view, click, cart, purchase or rating. Without a `timestamp` it has that of its record."""
+    """One view, click, cart, purchase or rating. Without a `timestamp` it has that of its record.
+
+    `request_id`: of the answer that showed the product.
+    """
 
     avro_name: ClassVar[str] = "interaction"
     user_id: str
     item_id: str
     event: str = "view"
     timestamp: Long | None = None
+    value: float | None = None
+    request_id: str | None = None
+
+
+class Label(Record, frozen=True, kw_only=True):
+    """What a user did with a product of an answer. Times are epoch milliseconds.
+
+    `position`: of the product, from 1, among `shown` products; `event`, `value`: of the interaction.
+    """
+
+    avro_name: ClassVar[str] = "label"
+    request_id: str
+    service: str
+    model: str
+    user_id: str
+    item_id: str
+    position: int
+    shown: int
+    event: str
+    shown_at: int
+    at: int
     value: float | None = None
 
 

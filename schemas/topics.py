@@ -11,6 +11,7 @@ from schemas.records import (
     DrillEvent,
     HostStatus,
     Interaction,
+    Label,
     Profile,
     Record,
     Result,
@@ -122,6 +123,8 @@ _READ_BY_US = (
 _WRITTEN_BY_US = (
     *_RESULTS,
     Topic("profiles", "user_id", Profile, "each user's recent history", compacted=True),
+    Topic("labels", "what it says", Label, "what users did with the products of answers", compacted=True,
+          broker_config={"cleanup.policy": "compact,delete", "retention.ms": str(30 * _DAY)}),
     Topic("traffic", "topic", TrafficWindow, "counts and latency by topic and window", retention_ms=_DAY),
     Topic("drills.results", "drill_id", DrillEvent, "every phase of every drill, the verdict last", partitions=1,
           retention_ms=365 * _DAY),
