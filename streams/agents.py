@@ -1,4 +1,4 @@
-"""The Faust agents: they count the records of five topics, and fold interactions into profiles, and hand on what becomes labels."""
+"""The Faust agents: they count the records of five topics, and make profiles and labels of interactions."""
 
 from __future__ import annotations
 
