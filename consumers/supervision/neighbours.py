@@ -88,7 +88,7 @@ def with_earlier(before: Slots, now: Slots) -> Slots:
     """The slots of the hosts that have members now, with those that each had before.
 
     The sessions of a dead host's workers do not end together. In the quarter of a second between two looks one of two
-    may have left, and only the other be there when the host is found gone. The first one's transaction then stayed open,
+    may have left, and only the other be there when the host is found gone. The first's transaction then stayed open,
     and its partitions unread for 12 to 17 s: in two of 22 kills. To fence a slot that was used earlier costs nothing.
     """
     return {host: slots | before.get(host, set()) for host, slots in now.items()}
