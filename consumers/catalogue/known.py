@@ -31,5 +31,5 @@ def known(stores: Path) -> Overlay | None:
     except sqlite3.Error as error:
         _log.warning("the changes of the catalogue cannot be read; trained without them", error=str(error))
         return None
-    changes = [Change(*row, attributes_in(attributes)) for *row, attributes in rows]
+    changes = [Change(item_id, title, text, attributes_in(stored)) for item_id, title, text, stored in rows]
     return Overlay(changes, " ".join(f"{partition}:{next_}" for partition, next_ in positions))

@@ -116,7 +116,8 @@ def build_attributes(products: Sequence[Attributes], folder: Path) -> None:
             found.setdefault(name, _Found()).add(row, value)
     names = sorted(found, key=lambda name: (-len(found[name].rows), name))
     left_out = dict.fromkeys(names[_MOST_COLUMNS:], f"{_MOST_COLUMNS} others are in more products")
-    columns, arrays = [], {"digests": np.fromiter(map(digest_of, products), np.int64, len(products))}
+    columns: list[ColumnConfig] = []
+    arrays: dict[str, NDArray[Any]] = {"digests": np.fromiter(map(digest_of, products), np.int64, len(products))}
     for name in sorted(names[:_MOST_COLUMNS]):
         column, of_column = found[name].column(name, len(products))
         if column.values is not None and len(column.values) > _MOST_VALUES:

@@ -79,7 +79,8 @@ class LiveAttributes:
             return np.empty(0)
         changed = np.array(self._numbers[name], np.float64)[self._marked_slots(marked)]
         found = np.concatenate([column.numbers[self._unchanged(marked)], changed])
-        return found[~np.isnan(found)]
+        there: NDArray[np.float64] = found[~np.isnan(found)]
+        return there
 
     def counts(self, name: str, marked: Mask) -> Counter[str]:
         """How many of the marked products have each text; only texts that one has."""

@@ -55,4 +55,5 @@ def add_scaled(total: Tensor, scores: Tensor, weight: float) -> Tensor:
 
 def _size(scores: Tensor) -> Tensor:
     """[histories, 1]: the root mean square of each history's scores."""
-    return torch.linalg.vector_norm(scores, dim=1, keepdim=True).mul_(scores.shape[1] ** -0.5)
+    size: Tensor = torch.linalg.vector_norm(scores, dim=1, keepdim=True).mul_(scores.shape[1] ** -0.5)
+    return size

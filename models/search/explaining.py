@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 
@@ -31,10 +32,10 @@ class Explanation:
             if term < len(lexical.ids)
         }
 
-    def why(self, index: int, title: str, score: float, exact: str) -> Why:
-        """Why a product is there; `exact`: `code` or `title` if that is what was typed, else empty."""
+    def why(self, index: int, title: str, score: float, exact: Literal["code", "title"] | None) -> Why:
+        """Why a product is there; `exact`: what was typed, if that is its code or its title."""
         words = list(dict.fromkeys(self._shown(word, title) for word, term in self._words if self._has(index, term)))
-        if exact == "code" or exact == "title":  # noqa: PLR1714 - as mypy narrows it
+        if exact is not None:
             return Why(words, exact=exact)
         by_words = self._ranking.weight * self._share(index)
         return Why(words, by_words, score - by_words)

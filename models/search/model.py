@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain, islice
 from operator import itemgetter
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 import torch
@@ -249,9 +250,11 @@ class HybridSearch:
         return self._config.item_ids[index], self._config.titles[index]
 
 
-def _exact(score: float) -> str:
+def _exact(score: float) -> Literal["code", "title"] | None:
     """What was typed if a product has this score: its code, its title, or neither."""
-    return {_CODE: "code", _TITLE: "title"}.get(score, "")
+    if score == _CODE:
+        return "code"
+    return "title" if score == _TITLE else None
 
 
 def build_search(
