@@ -209,7 +209,8 @@ class WorkerProcess:
 
     def _batches(self) -> Batches:
         """Everything that computes a batch, after one rehearsal."""
-        admission = Admission(self._service, self._settings, self._codec, self._histories)
+        refusal = getattr(self._model, "refusal", None)
+        admission = Admission(self._service, self._settings, self._codec, self._histories, refusal)
         rehearse(self._service, self._model, admission, self._answers)
         batches = Batches(admission, self._ask(), self._answers, self._heartbeat, self._suspects, self._model.label)
         batches.tally(self._service.requests)

@@ -21,7 +21,7 @@ from models.data.text import folded
 from models.search.languages import Language, language
 from models.search.reading import QueryReader, ReadQuery
 from models.search.spelling import Spelling, word_counts
-from models.search.words import code_words, codes, document_words
+from models.search.words import code_words, codes, document_words, title_words
 
 _WRITTEN = "written.json"
 PRESENCE = 0.2  # the share of a word's score for having it at all
@@ -91,6 +91,10 @@ class Lexical:
         """The query in the words of this index."""
         return self._reader.read(query)
 
+    def words(self, query: str) -> list[tuple[str, int]]:
+        """The query's words that this index has, as they were read, each with its term."""
+        return self._reader.words(query)
+
     def reader(self, ids: Mapping[str, int], rarity: Callable[[int], float]) -> QueryReader:
         """A reader of queries in more terms than this index has, by `ids`, of which `rarity` gives the idf."""
         unknown = float(rarities(np.zeros(1, np.int64), self.documents)[0])
@@ -108,18 +112,31 @@ class Lexical:
             self._add(query, row)
         return table
 
+    def coverage(self, query: ReadQuery) -> NDArray[np.float32]:
+        """[documents]: how much of the query each has, its words weighed by how rare they are."""
+        row = np.zeros(self.documents, np.float32)
+        for term, weight in query.terms:
+            row[self.documents_of(term)] += np.float32(weight * self.rarity(term))
+        return row
+
+    def as_written(self, title: str, word: str) -> str | None:
+        """A query's word as a title has it: in another case, form or number; None if it is not there."""
+        [stem] = self._known.stem([word])
+        return next((found for found in title_words(title) if self._known.stem([folded(found)]) == [stem]), None)
+
     def matches(self, query: ReadQuery) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
         """Scores [documents] of one query, and the documents that share a word with it, unsorted, some twice."""
         row = np.zeros(self.documents, np.float32)
         self._add(query, row)
-        matches = [self._documents_of(term) for term, _ in query.terms]
+        matches = [self.documents_of(term) for term, _ in query.terms]
         return row, np.concatenate(matches) if matches else np.empty(0, np.int32)
 
     def _meet(self, first: int, second: int) -> bool:
         """Whether a document has both terms."""
-        return bool(np.isin(self._documents_of(first), self._documents_of(second)).any())
+        return bool(np.isin(self.documents_of(first), self.documents_of(second)).any())
 
-    def _documents_of(self, term: int) -> NDArray[np.int32]:
+    def documents_of(self, term: int) -> NDArray[np.int32]:
+        """The documents that have a term."""
         return self._of_term[self._ends[term] : self._ends[term + 1]]
 
     def _add(self, query: ReadQuery, row: NDArray[np.float32]) -> None:
