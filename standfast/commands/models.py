@@ -293,9 +293,11 @@ def verify(
 def _where() -> str:
     """Whether other hosts are told now; empty where no system runs that would tell them."""
     from consumers.following import bulletin
+    from standfast.core import status
 
     told = bulletin.read(bulletin.store_folder("models"))
-    return ", and every host of the system follows" if told and told.complete and told.is_fresh() else ""
+    follows = status.is_running() and told is not None and told.complete and told.is_fresh()
+    return ", and every host of the system follows" if follows else ""
 
 
 def _version(model: str) -> tuple[str, int]:
