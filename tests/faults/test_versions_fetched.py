@@ -17,8 +17,8 @@ _MEGABYTES = 60  # its fetch takes a good part of a second
 
 
 @pytest.fixture
-def hosts(broker: str, tmp_path: Path) -> Iterator[tuple[ToyHost, ToyHost]]:
-    made = [ToyHost(tmp_path / name, broker, "fetched.", name) for name in ("a", "b")]
+def hosts(broker: str, tmp_path: Path, unique: str) -> Iterator[tuple[ToyHost, ToyHost]]:
+    made = [ToyHost(tmp_path / name, broker, f"fetched-{unique}.", name) for name in ("a", "b")]
     made[0].publish("one")
     try:
         made[0].start()

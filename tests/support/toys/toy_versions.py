@@ -44,9 +44,9 @@ class ToyHost(Toys):
         )  # fmt: skip
         home.mkdir(parents=True, exist_ok=True)
 
-    def publish(self, mark: str, megabytes: int = 0) -> None:
-        """Publishes a version here and activates it, as a training does."""
-        self._run("-c", f"from {_HERE} import publish; publish({mark!r}, {megabytes})")
+    def publish(self, mark: str, megabytes: int = 0) -> str:
+        """Publishes a version here and activates it, as a training does; returns its label."""
+        return self._run("-c", f"from {_HERE} import publish; print(publish({mark!r}, {megabytes}))").split()[-1]
 
     def models(self, *words: str) -> str:
         """What `standfast models …` prints, run on this host."""
@@ -108,8 +108,8 @@ class MarkedModel(ToyModel):
         return super()._answer(query)
 
 
-def publish(mark: str, megabytes: int) -> None:
-    """Publishes and activates a version of `search` in the state folder of this process."""
+def publish(mark: str, megabytes: int) -> str:
+    """Publishes and activates a version of `search` in the state folder of this process; returns its label."""
 
     def fill(draft: Path) -> tuple[Mapping[str, float], Mapping[str, str]]:
         (draft / "mark.json").write_text(json.dumps({"mark": mark}))
@@ -117,7 +117,9 @@ def publish(mark: str, megabytes: int) -> None:
             (draft / "weights.npy").write_bytes(random.Random(mark).randbytes(megabytes << 20))
         return {"ndcg_10": 0.5}, {"mark": mark}
 
-    registry.activate("search", registry.publish("search", fill).version)
+    manifest = registry.publish("search", fill)
+    registry.activate("search", manifest.version)
+    return manifest.label
 
 
 def load_version(name: str, version: int) -> ToyModel:
