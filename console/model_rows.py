@@ -16,6 +16,7 @@ class ModelVersion:
     """One published version; `made`: epoch milliseconds, `served_by`: workers of any host."""
 
     label: str
+    number: int
     made: int
     active: bool
     served_by: tuple[str, ...]
@@ -25,16 +26,22 @@ class ModelVersion:
 
 @dataclass(frozen=True, slots=True)
 class ModelRows:
-    """One model's versions, the newest first."""
+    """One model's versions, the newest first; `before`: the one that a rollback goes to, empty if there is none.
+
+    `active_since`: epoch milliseconds, 0 if that is not known.
+    """
 
     name: str
     versions: tuple[ModelVersion, ...]
+    before: str = ""
+    active_since: int = 0
+    requested_by: str = ""
 
 
 def model_rows(snapshot: Snapshot) -> list[ModelRows]:
     """Every model; reads the manifests, so call it in a thread. Raises ModelError or OSError for a broken folder."""
     serving = dict(served(snapshot))
-    return [ModelRows(name, tuple(_versions(name, serving))) for name in registry.names()]
+    return [_rows(name, serving) for name in registry.names()]
 
 
 def served(snapshot: Snapshot) -> Iterator[tuple[str, tuple[str, ...]]]:
@@ -47,12 +54,25 @@ def served(snapshot: Snapshot) -> Iterator[tuple[str, tuple[str, ...]]]:
     yield from ((label, tuple(sorted(workers))) for label, workers in sorted(by_label.items()))
 
 
+def _rows(name: str, serving: dict[str, tuple[str, ...]]) -> ModelRows:
+    now = registry.activation(name)
+    earlier = registry.served_before(name, now.version if now is not None else 0)
+    return ModelRows(
+        name,
+        tuple(_versions(name, serving)),
+        f"{name}@{earlier[0]}" if earlier else "",
+        now.at if now is not None else 0,
+        now.requested_by if now is not None else "",
+    )
+
+
 def _versions(name: str, serving: dict[str, tuple[str, ...]]) -> Iterator[ModelVersion]:
     active = registry.active(name)
     for number in sorted(registry.versions(name), reverse=True)[:_MOST_VERSIONS]:
         manifest = registry.manifest_of(name, number)
         yield ModelVersion(
             manifest.label,
+            number,
             manifest.created_at,
             number == active,
             serving.get(manifest.label, ()),

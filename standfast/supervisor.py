@@ -19,6 +19,7 @@ from consumers.supervision import orders
 from consumers.supervision.replica_set import ReplicaSet
 from consumers.supervision.scaler import Scaler
 from consumers.supervision.topic_watch import TopicWatch
+from consumers.versions import notes
 from models import registry
 from standfast import metrics_server, topics
 from standfast.broker_watch import BrokerWatch
@@ -39,7 +40,7 @@ from standfast.malloc_settings import one_arena
 from standfast.proxy.registry import registry_behind_proxy
 from standfast.role_launcher import RoleLauncher
 from standfast.role_nursery import StartRole
-from standfast.roles import CONSOLE, Roles
+from standfast.roles import CONSOLE, MODULES, Roles
 from standfast.status_topic import StatusTopic
 
 _log = structlog.get_logger()
@@ -187,20 +188,23 @@ class Supervisor:
 
     async def _train_missing(self) -> None:
         """Trains models that have no active version, in a child process: the supervisor must not load torch."""
-        missing = [name for name in self._services if registry.active(name) is None]
-        if not missing:
+        if missing := self._missing():
+            await self._take_models(missing)
+        if not (missing := self._missing()):
             return
         self._tell(f"training {' and '.join(missing)}")
-        training = await asyncio.create_subprocess_exec(
-            sys.executable, "-P", "-m", "standfast", "models", "train", *missing, "--quick", stdout=sys.stderr
-        )
-        try:
-            if await training.wait():
-                raise ModelError("the models could not be trained; the lines above say why")
-        finally:
-            if training.returncode is None:
-                training.kill()  # SIGTERM would not end a stopped process; its drafts are removed later
-                await training.wait()
+        if await _ended(sys.executable, "-P", "-m", "standfast", "models", "train", *missing, "--quick"):
+            raise ModelError("the models could not be trained; the lines above say why")
+
+    def _missing(self) -> list[str]:
+        return [name for name in self._services if registry.active(name) is None]
+
+    async def _take_models(self, missing: list[str]) -> None:
+        """Takes models from the other hosts of a Kafka that is not ours; without any, they are trained."""
+        if self._cluster is None:
+            self._tell(f"asking other hosts for {' and '.join(missing)}")
+            environment = settings_module.environment(self._settings)
+            await _ended(sys.executable, "-P", "-m", MODULES["models"], "join", *missing, environment=environment)
 
     async def _wait_for_kafka(self) -> None:
         self._tell("waiting for Kafka and the models")
@@ -249,13 +253,14 @@ class Supervisor:
 
     def _follow_registry(self) -> None:
         """Tells each replica set which version of its model is active."""
+        waiting = notes.read()
         for replicas in self._replica_sets:
             try:
                 version = registry.active(replicas.service.name)
             except (ModelError, OSError) as error:
                 replicas.not_followed = str(error)
                 continue
-            replicas.not_followed = None
+            replicas.not_followed = waiting.get(replicas.service.name) or None
             replicas.follow(version)
 
     async def _take_down(self) -> None:
@@ -370,6 +375,18 @@ class Supervisor:
     def _role_rows(self) -> list[RoleStatus]:
         brokers = self._brokers.rows() if self._brokers is not None else []
         return [*brokers, *self._roles.rows()]
+
+
+async def _ended(*command: str, environment: dict[str, str] | None = None) -> int:
+    """Runs a program to its end and returns its exit status; kills it if this is cancelled."""
+    variables = {**os.environ, **(environment or {})}
+    process = await asyncio.create_subprocess_exec(*command, stdout=sys.stderr, env=variables)
+    try:
+        return await process.wait()
+    finally:
+        if process.returncode is None:
+            process.kill()  # SIGTERM would not end a stopped process; its drafts are removed later
+            await process.wait()
 
 
 def _count(workers: list[status.WorkerStatus]) -> None:

@@ -12,7 +12,7 @@ import typer
 from standfast.core.errors import IntegrityError, UsageError
 
 if TYPE_CHECKING:
-    from models.registry import Manifest
+    from models.manifests import Manifest
 
 app = typer.Typer(no_args_is_help=True, help="Train, list, activate, roll back, verify and move models.")
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
@@ -205,17 +205,21 @@ def show(model: Model, as_json: AsJson = False) -> None:
 
 @app.command("activate")
 def activate(model: Annotated[str, typer.Argument(metavar="MODEL@VERSION")]) -> None:
-    """Make a version the active one. A running system rolls it out, one worker after the other.
+    """Make a version the active one, on every host of the system. Each rolls it out, one worker after the other.
+
+    A host that lacks the version's files gets them from this one. Where no system runs here, other hosts are told at
+    the next start.
 
     Example: standfast models activate search@1
     """
     from models import registry
+    from standfast.commands.drill_safety import login
 
     name, version = _parsed(model)
     if version is None:
         raise UsageError(f"{model!r} names no version; write {name}@<version>, see `standfast models list`")
-    registry.activate(name, version)
-    typer.echo(f"{name}@{version} is active")
+    registry.activate(name, version, login())
+    typer.echo(f"{name}@{version} is active{_where()}")
 
 
 @app.command("export")
@@ -251,13 +255,14 @@ def import_(file: Annotated[Path, typer.Argument(metavar="FILE", help="What `mod
 
 @app.command("rollback")
 def rollback(model: Annotated[str, typer.Argument(metavar="MODEL")]) -> None:
-    """Go back to the version that served before.
+    """Go back to the version that served before, on every host of the system.
 
     Example: standfast models rollback search
     """
     from models import registry
+    from standfast.commands.drill_safety import login
 
-    typer.echo(f"{model}@{registry.rollback(model)} is active")
+    typer.echo(f"{model}@{registry.rollback(model, login())} is active{_where()}")
 
 
 @app.command("verify")
@@ -283,6 +288,16 @@ def verify(
         typer.echo(f"{label}: {'ok' if not problems else '; '.join(problems)}")
     if any(checked.values()):
         raise typer.Exit(1)
+
+
+def _where() -> str:
+    """Whether other hosts are told now; empty where no system runs that would tell them."""
+    from consumers.following import bulletin
+    from standfast.core import status
+
+    told = bulletin.read(bulletin.store_folder("models"))
+    follows = status.is_running() and told is not None and told.complete and told.is_fresh()
+    return ", and every host of the system follows" if follows else ""
 
 
 def _version(model: str) -> tuple[str, int]:

@@ -11,7 +11,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import structlog
@@ -22,6 +22,7 @@ from consumers.service import service
 from models.base import RecommendQuery, SearchQuery
 from schemas.records import Item
 from standfast.core import logs, settings, telemetry
+from standfast.core.errors import IntegrityError, ModelError
 from standfast.core.home import home
 from standfast.core.processes.lifeline import leave_interrupts_to_parent
 from standfast.core.processes.parent_death import set_name, tie_to_parent
@@ -76,7 +77,14 @@ def refuses(version: int) -> bool:
     return file.exists() and str(version) in file.read_text().split()
 
 
-def main(arguments: list[str]) -> int:
+def load_toy(_name: str, version: int) -> ToyModel:
+    """The toy model of that version; raises IntegrityError."""
+    if refuses(version):
+        raise IntegrityError(f"toy@{version}: its file has SHA-256 1, the manifest says 2")
+    return ToyModel(version)
+
+
+def main(arguments: list[str], load: Callable[[str, int], ToyModel] = load_toy) -> int:
     name, parent, version, channel = arguments
     set_name(process_name(name))
     tie_to_parent(int(parent))
@@ -84,10 +92,11 @@ def main(arguments: list[str]) -> int:
     configured = settings.load()
     logs.configure(configured.log, f"{name}-nursery")
     line = socket.socket(fileno=int(channel))
-    if refuses(int(version)):
-        send(line, Failed(f"toy@{version}: its file has SHA-256 1, the manifest says 2"))
+    try:
+        model = load(name, int(version))
+    except ModelError as error:
+        send(line, Failed(str(error)))
         return 1
-    model = ToyModel(int(version))
     telemetry.become(f"{name}-nursery")
     structlog.get_logger().info("model is loaded", service=name, model=model.label)
     send(line, Loaded(model.label))
