@@ -48,13 +48,14 @@ class TrainingData:
     device: torch.device
     seed: int = 0
     progress: Progress | None = None
-    _kept: dict[tuple[str | float, ...], Arrays] = field(default_factory=dict, init=False)
+    _kept: dict[tuple[str, tuple[float, ...]], Arrays] = field(default_factory=dict, init=False)
 
     def fitted(self, recipe: Recipe, constants: Constants) -> Arrays:
         """What a recommender learns from these data. One that is to be kept is fitted once."""
         if not recipe.kept:
             return recipe.fit(self, constants)
-        key = (recipe.name, *(constants[ladder.name] for ladder in recipe.ladders if ladder.fitted))
+        values = tuple(constants[ladder.name] for ladder in recipe.ladders if ladder.fitted)
+        key = (recipe.name, values)
         if key not in self._kept:
             self._kept[key] = recipe.fit(self, constants)
         return self._kept[key]

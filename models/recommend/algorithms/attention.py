@@ -43,8 +43,8 @@ class MixedMatrices(CausalNetwork):
         x = self.dropout(_at_all_speeds(vectors, distance))
         shares = self.gate(x).softmax(dim=-1)
         mapped = self.matrices(x).unflatten(-1, (shares.shape[-1], -1))
-        y: Tensor = self.norm((shares.unsqueeze(-1) * mapped).sum(dim=-2))
-        return self.dropout(y)
+        y: Tensor = self.dropout(self.norm((shares.unsqueeze(-1) * mapped).sum(dim=-2)))
+        return y
 
 
 def _at_all_speeds(vectors: Tensor, distance: Tensor) -> Tensor:

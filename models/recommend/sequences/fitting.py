@@ -77,7 +77,8 @@ class _Training:
 
     def run(self, judge: Judge, done: Callable[[int], None]) -> dict[str, torch.Tensor]:
         """The averaged weights of the best epoch; of the last one where nobody's product was held back."""
-        averaged = AveragedModel(self.network, multi_avg_fn=get_ema_multi_avg_fn(_AVERAGED))
+        average = get_ema_multi_avg_fn(_AVERAGED)  # type: ignore[no-untyped-call]
+        averaged = AveragedModel(self.network, multi_avg_fn=average)
         steps, best, quality, since = self._steps(), dict(self.network.state_dict()), -1.0, 0
         for _ in range(self.epochs):
             self._epoch(steps, averaged)
@@ -100,7 +101,7 @@ class _Training:
 
         def step(loss: torch.Tensor) -> None:
             optimizer.zero_grad()
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             torch.nn.utils.clip_grad_norm_(self.network.parameters(), _CLIP)
             optimizer.step()
             schedule.step()

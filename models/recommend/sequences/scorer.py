@@ -58,8 +58,7 @@ def network_scorer(build: Build, arrays: Arrays, constants: Constants, items: in
     Generates its kernels if torch has one thread, as `models.encoder.model.load_encoder` does, and for its reasons.
     """
     known, device = len(arrays["bias"]), arrays["bias"].device
-    with torch.device("meta"):
-        network = build(known, constants)
+    network = build(known, constants)  # not on the device `meta`, whose first use imports 190 MB in 7 s
     network.load_state_dict(dict(arrays), assign=True)
     network.requires_grad_(requires_grad=False).eval()
     output = Linear(network.vectors.weight[:known], network.bias, torch.float32)
@@ -79,7 +78,7 @@ class _PackedLayer(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         rows = self._layer(x.reshape(-1, x.shape[-1]).to(self._dtype))
-        return rows.float().unflatten(0, x.shape[:-1])
+        return rows.float().view(*x.shape[:-1], -1)
 
 
 def _pack(module: nn.Module, dtype: torch.dtype) -> None:
