@@ -12,7 +12,7 @@ from torch import Tensor
 
 from models.kernels.ragged import Ragged
 
-_NARROWEST = 8  # places: below it a sequence costs the same
+_NARROWEST = 8  # places, so that there are few shapes
 _ALIKE = 8  # lengths that differ by less may stand in one batch
 
 
