@@ -3,14 +3,16 @@
 Prints nDCG@10 with 95 % intervals, HR@10 and recall@20 of the full ranking: MovieLens-100k (the folder with its
 `u.data.gz` and `u.item.gz`) by the stratified 75/25 split of Microsoft's comparison, by leave-one-out and by time; then
 the shop in use by leave-one-out. Constants and blends are chosen by validation inside the training part; the test part
-is read once. The data set may not be redistributed, so it is no part of the project.
+is read once. The data set may not be redistributed, so it is no part of the project. `--split one --model sasrec
+--seed 42 --seed 43` measures one split alone, one recommender beside the baselines, and how much seeds change.
 """
 
 from __future__ import annotations
 
+import argparse
 import gzip
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -22,11 +24,12 @@ from models.encoder.model import load_encoder
 from models.encoder.vectors import encode_cached
 from models.evaluation.splits import SplitName, selected, split
 from models.recommend.evaluation import Evaluation, evaluate, evaluated
+from models.recommend.table import BLEND, TABLE
 from models.recommend.training import prepared
 from models.training import NoProgress, Recommending, open_shop
 from standfast.commands.recommenders import print_evaluation
 
-_SEED = 42
+_SEED = 42  # of the stratified split, and of training unless others are named
 _TIMED: tuple[SplitName, ...] = ("one", "time")
 
 
@@ -49,8 +52,8 @@ def _movielens(folder: Path) -> tuple[Catalogue, Interactions, NDArray[np.bool_]
     return Catalogue(ids, titles, [""] * len(ids), "movielens-100k"), events, drawn[order]
 
 
-def _of_movielens(folder: Path) -> Iterator[tuple[str, Evaluation]]:
-    films, events, drawn = _movielens(folder)
+def _of_movielens(wish: argparse.Namespace, seed: int) -> Iterator[tuple[str, Evaluation]]:
+    films, events, drawn = _movielens(wish.folder)
     encoder = load_encoder("bundled", exact=True)
     vectors = encode_cached(encoder, films.texts)
     parts: dict[SplitName, tuple[Interactions, Interactions]] = {
@@ -59,21 +62,51 @@ def _of_movielens(folder: Path) -> Iterator[tuple[str, Evaluation]]:
     for name in _TIMED:
         timed = split(events, name)
         parts[name] = (timed.train(events), timed.tests(events)["next"])
-    for name, (train, test) in parts.items():
-        past = prepared(films, vectors, train, seed=_SEED)
-        for chosen_by in (name, "mixed"):
-            wish = Recommending(split=chosen_by, seed=_SEED)
-            yield f"MovieLens-100k, {name}, chosen by {chosen_by}", evaluated(past, [test], name, wish, NoProgress())
+    for name in wish.split or parts:
+        train, test = parts[name]
+        past = prepared(films, vectors, train, seed=seed)
+        for chosen_by in (name,) if wish.split else (name, "mixed"):
+            recommending = Recommending(wish.model, split=chosen_by, seed=seed)
+            title = f"MovieLens-100k, {name}, chosen by {chosen_by}"
+            yield title, evaluated(past, [test], name, recommending, NoProgress())
+
+
+def _of_seeds(tables: Sequence[Evaluation]) -> Iterator[str]:
+    """What each recommender has on average, and its least and most, over the seeds of one split."""
+    for name in dict.fromkeys(row.recommender for table in tables for row in table.rows):
+        rows = [row for table in tables for row in table.rows if row.recommender == name]
+        ndcg, hits = ([getattr(row, figure) for row in rows] for figure in ("ndcg_10", "hit_10"))
+        yield (
+            f"{name:12} nDCG@10 {np.mean(ndcg):.4f} ({min(ndcg):.4f}-{max(ndcg):.4f}), "
+            f"HR@10 {np.mean(hits):.4f} ({min(hits):.4f}-{max(hits):.4f}), {len(rows)} seeds"
+        )
+
+
+def _wish(arguments: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m bench.recommenders")
+    parser.add_argument("folder", nargs="?", type=Path, help="MovieLens-100k's")
+    parser.add_argument("--split", action="append", choices=["random", *_TIMED], help="this one alone")
+    parser.add_argument("--model", choices=[*TABLE, BLEND], help="this one beside the baselines")
+    parser.add_argument("--seed", action="append", type=int, help=f"{_SEED} if left out")
+    return parser.parse_args(arguments)
 
 
 def main(arguments: list[str]) -> None:
-    """Prints the tables, the shop in use last."""
-    for title, figures in _of_movielens(Path(arguments[0])) if arguments else ():
-        print(f"\n{title}", flush=True)
-        print_evaluation(figures)
-    shop = open_shop(NoProgress())
-    print("\nthe shop in use, leave-one-out in time", flush=True)
-    print_evaluation(evaluate(shop, "one", Recommending(split="one", seed=_SEED), NoProgress()))
+    """Prints the tables, the shop in use last unless a split was named."""
+    wish, tables = _wish(arguments), dict[str, list[Evaluation]]()
+    for seed in (wish.seed or [_SEED]) if wish.folder else ():
+        for title, figures in _of_movielens(wish, seed):
+            print(f"\n{title}", flush=True)
+            print_evaluation(figures)
+            tables.setdefault(title, []).append(figures)
+    for title, figures_of_seeds in tables.items():
+        if len(figures_of_seeds) > 1:
+            print(f"\n{title}, over seeds", *_of_seeds(figures_of_seeds), sep="\n", flush=True)
+    if not wish.split:
+        shop = open_shop(NoProgress())
+        print("\nthe shop in use, leave-one-out in time", flush=True)
+        recommending = Recommending(wish.model, split="one", seed=_SEED)
+        print_evaluation(evaluate(shop, "one", recommending, NoProgress()))
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ import numpy as np
 from models.data.interactions import Interactions
 from models.evaluation.intervals import interval
 from models.evaluation.splits import SplitName, split
+from models.recommend.interface import TrainingData
 from models.recommend.judge import Judge
 from models.recommend.selection import Part, Selection
 from models.recommend.training import Prepared, choose, prepared
@@ -64,13 +65,13 @@ def evaluated(
     selection, choice = choose(past, wish, progress)
     progress.phase("fitting all to the training part")
     contestants = {part.recommender: [part] for part in [*selection.tuned, *selection.baselines]}
-    contestants[choice.serves] = selection.parts
-    rows = [_figures(key, past, judge, replace(selection, parts=parts)) for key, parts in contestants.items()]
+    contestants[choice.serves], data = selection.parts, past.data(past.events, progress)
+    rows = [_figures(key, past, data, judge, replace(selection, parts=parts)) for key, parts in contestants.items()]
     return Evaluation(name, wish.seed, len(judge), choice.serves, sorted(rows, key=lambda row: row.ndcg_10))
 
 
-def _figures(name: str, past: Prepared, judge: Judge, selection: Selection) -> Figures:
-    rankings = judge.rankings(judge.scores(past.fitted(selection, past.events).scorer(past.device)), 20)
+def _figures(name: str, past: Prepared, data: TrainingData, judge: Judge, selection: Selection) -> Figures:
+    rankings = judge.rankings(judge.scores(past.fitted(selection, data).scorer(past.device)), 20)
     ndcg, recall = judge.ndcg_of(rankings), judge.recall_of(rankings)
     low, high = interval(ndcg)
     hits = float((judge.recall_of(rankings[:, :10]) > 0).mean())

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from typing import Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import numpy as np
 import torch
@@ -15,6 +15,9 @@ from torch import Tensor
 from models.data.interactions import Interactions
 from models.kernels.ragged import Ragged
 from models.recommend.histories import Pairs, now_of, pairs_of
+
+if TYPE_CHECKING:
+    from models.training import Progress  # what imports the models of search too, of which a worker needs none
 
 Arrays: TypeAlias = Mapping[str, Tensor]
 """What a recommender learnt, by name, as it is kept in a version's safetensors file."""
@@ -35,6 +38,7 @@ class TrainingData:
     """A shop's interactions, with items as indices: those that most users met come first.
 
     `vectors` [items, width] are unit vectors of the items' texts; `device` is where large matrices are computed.
+    `progress` is told of a fit that takes minutes.
     """
 
     events: Interactions
@@ -43,6 +47,18 @@ class TrainingData:
     vectors: Tensor
     device: torch.device
     seed: int = 0
+    progress: Progress | None = None
+    _kept: dict[tuple[str, tuple[float, ...]], Arrays] = field(default_factory=dict, init=False)
+
+    def fitted(self, recipe: Recipe, constants: Constants) -> Arrays:
+        """What a recommender learns from these data. One that is to be kept is fitted once."""
+        if not recipe.kept:
+            return recipe.fit(self, constants)
+        values = tuple(constants[ladder.name] for ladder in recipe.ladders if ladder.fitted)
+        key = (recipe.name, values)
+        if key not in self._kept:
+            self._kept[key] = recipe.fit(self, constants)
+        return self._kept[key]
 
     @property
     def now(self) -> int:
@@ -89,6 +105,7 @@ class Recipe:
 
     `fit` returns the arrays that are published, `scorer` the recommender that they make. `quick` recommenders are
     tried at a system's first start too. `too_large` says why data of that size cannot be fitted, empty if they can.
+    `kept`: what it learnt is kept while the same data are in use, because to fit it takes minutes.
     """
 
     name: str
@@ -98,6 +115,7 @@ class Recipe:
     ladders: tuple[Ladder, ...] = ()
     quick: bool = True
     too_large: Callable[[TrainingData], str] = lambda data: ""  # noqa: ARG005 - most fit data of any size
+    kept: bool = False
 
     @property
     def start(self) -> dict[str, float]:

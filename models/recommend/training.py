@@ -63,9 +63,9 @@ class Prepared:
         """The products' ids in this order."""
         return [self.catalogue.item_ids[row] for row in self.order]
 
-    def data(self, events: Interactions) -> TrainingData:
+    def data(self, events: Interactions, progress: Progress | None = None) -> TrainingData:
         """The training data of these events."""
-        return TrainingData(events, self.item_rows, len(self.order), self.vectors, self.device, self.seed)
+        return TrainingData(events, self.item_rows, len(self.order), self.vectors, self.device, self.seed, progress)
 
     def judge(self, parts: Split, most: int) -> Judge:
         """Judges by what users met after the split, or what was drawn."""
@@ -78,13 +78,12 @@ class Prepared:
         )
         return Judge.of(past, later, most, SCORED)
 
-    def fitted(self, chosen: Selection, events: Interactions) -> Fitted:
-        """The chosen recommenders, fitted to these events."""
-        data = self.data(events)
+    def fitted(self, chosen: Selection, data: TrainingData) -> Fitted:
+        """The chosen recommenders, fitted to these data."""
         titles = [self.catalogue.titles[row] for row in self.order]
         config = RecommendConfig(self.ids, titles, chosen.parts)
-        arrays = [TABLE[part.recommender].fit(data, part.constants) for part in chosen.parts]
-        histories = histories_of(events.users, data.pairs())
+        arrays = [data.fitted(TABLE[part.recommender], part.constants) for part in chosen.parts]
+        histories = histories_of(data.events.users, data.pairs())
         return Fitted(config, arrays, prior(data, chosen.prior_days), histories)
 
 
@@ -103,8 +102,8 @@ def fit(catalogue: Catalogue, vectors: Tensor, events: Interactions | None, part
     if events is None:
         return _without_events(catalogue, vectors)
     ready = prepared(catalogue, vectors, events)
-    chosen = Selection(parts, []) if parts else untuned(ready.data(events), None)
-    return ready.fitted(chosen, events)
+    data = ready.data(events)
+    return ready.fitted(Selection(parts, []) if parts else untuned(data, None), data)
 
 
 def _without_events(catalogue: Catalogue, vectors: Tensor) -> Fitted:
@@ -112,7 +111,8 @@ def _without_events(catalogue: Catalogue, vectors: Tensor) -> Fitted:
     at, nobody = np.empty(0, np.int64), np.empty(0, np.int32)
     nothing = Interactions([], [], nobody, nobody, at, np.empty(0, np.float32), "none")
     content = Selection([Part("content", 1.0, TABLE["content"].start)], [])
-    return prepared(catalogue, vectors, nothing).fitted(content, nothing)
+    ready = prepared(catalogue, vectors, nothing)
+    return ready.fitted(content, ready.data(nothing))
 
 
 def _item_rows(item_ids: list[str], events: Interactions) -> NDArray[np.int64]:
@@ -127,16 +127,16 @@ def choose(ready: Prepared, wish: Recommending, progress: Progress) -> tuple[Sel
     """
     events, name = ready.events, wish.split or "mixed"
     parts = split(events, name, wish.seed, _following(ready))
-    before = parts.train(events)
+    data = ready.data(parts.train(events), progress)
     judge, test = ready.judge(parts, _QUICK_USERS if wish.quick else _MOST_USERS).divided()
-    if wish.model in TABLE and (reason := TABLE[wish.model].too_large(ready.data(before))):
+    if wish.model in TABLE and (reason := TABLE[wish.model].too_large(data)):
         raise ModelError(f"{wish.model} cannot be trained from this shop: {reason}; choose another --model")
     if len(test) < _LEAST_USERS:
         chosen = untuned(ready.data(events), wish.model)
         return chosen, Choice(chosen.name, name, chosen.rows, {})
-    chosen = select(ready.data(before), judge, wish.model, wish.quick, progress.phase)
+    chosen = select(data, judge, wish.model, wish.quick, progress.phase)
     progress.phase("comparing with the baselines")
-    figures = _compared(ready, chosen, before, test)
+    figures = _compared(ready, chosen, data, test)
     best = max(chosen.baselines, key=lambda baseline: figures[f"{baseline.recommender}_ndcg_10"])
     if wish.force or figures["ndcg_10"] >= figures[f"{best.recommender}_ndcg_10"]:
         return chosen, Choice(chosen.name, name, chosen.rows, figures)
@@ -145,12 +145,12 @@ def choose(ready: Prepared, wish: Recommending, progress: Progress) -> tuple[Sel
     return baseline, Choice(baseline.name, name, chosen.rows, figures, refused=chosen.name)
 
 
-def _compared(ready: Prepared, chosen: Selection, before: Interactions, test: Judge) -> dict[str, float]:
+def _compared(ready: Prepared, chosen: Selection, data: TrainingData, test: Judge) -> dict[str, float]:
     """Mean nDCG@10 and recall@20 of the chosen one and, with its name before the figure's, of each baseline."""
     figures = {"evaluated_users": float(len(test))}
     contestants = {"": chosen} | {f"{part.recommender}_": replace(chosen, parts=[part]) for part in chosen.baselines}
     for prefix, contestant in contestants.items():
-        rankings = test.rankings(test.scores(ready.fitted(contestant, before).scorer(ready.device)), 20)
+        rankings = test.rankings(test.scores(ready.fitted(contestant, data).scorer(ready.device)), 20)
         figures[f"{prefix}ndcg_10"] = round(float(test.ndcg_of(rankings).mean()), 4)
         figures[f"{prefix}recall_20"] = round(float(test.recall_of(rankings).mean()), 4)
     return figures
@@ -171,8 +171,9 @@ def train(shop: Shop, folder: Path, progress: Progress, options: Options) -> Met
         ready = prepared(shop.catalogue, shop.vectors, events, options.device, wish.seed)
         chosen, choice = choose(ready, wish, progress)
         progress.phase(f"fitting {chosen.name} to all events")
-        fitted = ready.fitted(chosen, events)
-        metrics |= {"items_with_history": float(ready.data(events).items_met), "events": float(len(events))}
+        data = ready.data(events, progress)
+        fitted = ready.fitted(chosen, data)
+        metrics |= {"items_with_history": float(data.items_met), "events": float(len(events))}
         metrics |= {"users": float(len(events.users)), "events_matched": float(events.about(shop.catalogue.item_ids))}
     save_recommender(fitted, folder)
     build_attributes(shop.catalogue.described(fitted.config.item_ids), folder)

@@ -64,7 +64,7 @@ class _Search:
         names = [ladder.name for ladder in self.recipe.ladders if ladder.fitted]
         key = tuple((name, constants[name]) for name in names)
         if key not in self._arrays:
-            self._arrays = {key: self.recipe.fit(self.data, constants)}
+            self._arrays = {key: self.data.fitted(self.recipe, constants)}
         return self._arrays[key]
 
     def climb(self, kind: int | None, passes: int) -> None:

@@ -11,58 +11,22 @@ import torch
 from typer.testing import CliRunner
 
 from models import registry
-from models.data.catalogue import Catalogue
-from models.data.interactions import Interactions
 from models.evaluation.intervals import interval
 from models.evaluation.splits import SPLITS, split
 from models.kernels.ragged import Ragged
 from models.recommend.algorithms.factors import fold_in
-from models.recommend.interface import TrainingData
 from models.recommend.model import load_recommender
 from models.recommend.table import BASELINES, TABLE
 from models.recommend.training import choose, prepared
 from models.training import NoProgress, Recommending
 from standfast.commands.models import app
 from standfast.core.errors import ModelError, UsageError
-
-_DAY = 24 * 3600 * 1000
-
-
-def _events(pairs: list[tuple[int, int]], items: int, users: int) -> Interactions:
-    """Events (user, item), one an hour."""
-    user, item = (np.array(column, np.int32) for column in zip(*pairs, strict=True))
-    at = 1_600_000_000_000 + np.arange(len(pairs), dtype=np.int64) * _DAY // 24
-    names = [f"u{n}" for n in range(users)], [f"i{n}" for n in range(items)]
-    return Interactions(*names, user, item, at, np.ones(len(pairs), np.float32), "test")
-
-
-def _catalogue(items: int) -> Catalogue:
-    ids = [f"i{n}" for n in range(items)]
-    return Catalogue(ids, ids, [""] * items, "")
-
-
-def _two_tastes(users: int = 80) -> Interactions:
-    """Even users have products 0-9, odd ones 10-19, each without two of them, in an order of their own."""
-    draw = np.random.default_rng(1)
-    return _events(
-        [(user, int(item) + 10 * (user % 2)) for user in range(users) for item in draw.permutation(10)[:8]], 20, users
-    )
-
-
-def _walks(users: int = 90) -> Interactions:
-    """Every user goes round a circle of 30 products from a place of their own."""
-    return _events([(user, (7 * user + step) % 30) for step in range(12) for user in range(users)], 30, users)
-
-
-def _data(events: Interactions) -> TrainingData:
-    items = len(events.items)
-    vectors = torch.nn.functional.normalize(torch.eye(items)[:, : items // 2] + 0.1, dim=1)
-    return TrainingData(events, np.arange(items), items, vectors, torch.device("cpu"))
+from tests.support.small_shops import catalogue_of, data_of, events_of, two_tastes, walks
 
 
 @pytest.mark.parametrize("name", [name for name in TABLE if name not in {*BASELINES, "content", "succession"}])
 def test_a_recommender_tells_two_tastes_apart(name: str) -> None:
-    data, recipe = _data(_two_tastes()), TABLE[name]
+    data, recipe = data_of(two_tastes()), TABLE[name]
     constants = {**recipe.start, **({"regularisation": 1.0} if name == "ials" else {})}
     scorer = recipe.scorer(recipe.fit(data, constants), constants, data.items)
     scores = scorer.scores(Ragged.of([[0, 1, 2], [10, 11, 12], []]))
@@ -73,7 +37,7 @@ def test_a_recommender_tells_two_tastes_apart(name: str) -> None:
 
 @pytest.mark.parametrize("name", list(TABLE))
 def test_a_history_gets_the_same_scores_alone_and_in_a_batch(name: str) -> None:
-    data, recipe = _data(_two_tastes()), TABLE[name]
+    data, recipe = data_of(two_tastes()), TABLE[name]
     scorer = recipe.scorer(recipe.fit(data, recipe.start), recipe.start, data.items)
     together = scorer.scores(Ragged.of([[3, 1], [], [12, 15, 11, 4]]))
     alone = torch.cat([scorer.scores(Ragged.of([row])) for row in ([3, 1], [], [12, 15, 11, 4])])
@@ -94,14 +58,14 @@ def test_matrix_factorisation_of_the_three_by_three_example() -> None:
 
 
 def test_a_chain_of_products_is_predicted_from_the_last_one_alone() -> None:
-    data, recipe = _data(_walks()), TABLE["markov"]
+    data, recipe = data_of(walks()), TABLE["markov"]
     scores = recipe.scorer(recipe.fit(data, {}), {}, data.items).scores(Ragged.of([[5, 4, 3], [29, 28]]))
     assert scores.argmax(dim=1).tolist() == [6, 0]
 
 
 def test_training_chooses_the_chain_where_products_follow_each_other_and_says_why() -> None:
-    events = _walks()
-    ready = prepared(_catalogue(30), torch.zeros(30, 0), events)
+    events = walks()
+    ready = prepared(catalogue_of(30), torch.zeros(30, 0), events)
     chosen, choice = choose(ready, Recommending(quick=True, split="one"), NoProgress())
     assert {part.recommender for part in chosen.parts} <= {"markov", "succession"}
     rows = {row.recommender: row for row in choice.validation}
@@ -113,7 +77,7 @@ def test_training_chooses_the_chain_where_products_follow_each_other_and_says_wh
 
 
 def test_a_recommender_that_loses_to_a_baseline_is_refused_unless_forced() -> None:
-    ready = prepared(_catalogue(30), torch.zeros(30, 0), _walks())
+    ready = prepared(catalogue_of(30), torch.zeros(30, 0), walks())
     wish = Recommending(model="popularity", split="one")
     chosen, choice = choose(ready, wish, NoProgress())
     assert ([part.recommender for part in chosen.parts], choice.refused) == (["markov"], "popularity")
@@ -124,7 +88,7 @@ def test_a_recommender_that_loses_to_a_baseline_is_refused_unless_forced() -> No
 
 def test_one_that_cannot_be_trained_of_this_size_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("models.recommend.algorithms.ease._MOST_ITEMS", 10)
-    ready = prepared(_catalogue(20), torch.zeros(20, 0), _two_tastes())
+    ready = prepared(catalogue_of(20), torch.zeros(20, 0), two_tastes())
     with pytest.raises(ModelError, match="ease cannot be trained from this shop: 20 products would take"):
         choose(ready, Recommending(model="ease"), NoProgress())
     chosen, choice = choose(ready, Recommending(quick=True), NoProgress())
@@ -133,14 +97,14 @@ def test_one_that_cannot_be_trained_of_this_size_says_so(monkeypatch: pytest.Mon
 
 
 def test_the_same_seed_chooses_the_same() -> None:
-    ready = prepared(_catalogue(20), torch.zeros(20, 0), _two_tastes())
+    ready = prepared(catalogue_of(20), torch.zeros(20, 0), two_tastes())
     first, second = (choose(ready, Recommending(quick=True), NoProgress())[0] for _ in range(2))
     assert first.parts == second.parts
 
 
 @pytest.mark.parametrize("name", list(SPLITS))
 def test_a_split_hides_what_it_asks_for(name: str) -> None:
-    events = _two_tastes()
+    events = two_tastes()
     parts = split(events, name, seed=3)  # type: ignore[arg-type]
     again = split(events, name, seed=3)  # type: ignore[arg-type]
     assert all((parts.after[kind] == again.after[kind]).all() for kind in parts.after)
@@ -153,7 +117,7 @@ def test_a_split_hides_what_it_asks_for(name: str) -> None:
 
 def test_leave_one_out_asks_for_the_last_product_in_the_order_of_the_file() -> None:
     """Of events at the same time the last in the file is the last."""
-    events = _events([(0, 3), (0, 1), (1, 2), (0, 0), (1, 1), (1, 0)], 4, 2)
+    events = events_of([(0, 3), (0, 1), (1, 2), (0, 0), (1, 1), (1, 0)], 4, 2)
     events.at[:] = events.at[0]
     asked = split(events, "one").tests(events)["next"]
     assert list(zip(asked.user.tolist(), asked.item.tolist(), strict=True)) == [(0, 0), (1, 0)]
@@ -183,7 +147,7 @@ def test_an_unknown_recommender_or_split_is_wrong_usage(empty_home: Path, argume
 def test_a_refused_recommender_leaves_the_baseline_serving_and_exit_code_1(empty_home: Path, tmp_path: Path) -> None:
     from standfast.commands.data import catalogue, interactions
 
-    events = _walks()
+    events = walks()
     rows = zip(events.user.tolist(), events.item.tolist(), events.at.tolist(), strict=True)
     (tmp_path / "p.csv").write_text("item_id,title\n" + "".join(f"i{n},thing {n}\n" for n in range(30)))
     (tmp_path / "e.csv").write_text("user_id,item_id,timestamp\n" + "".join(f"u{u},i{i},{at}\n" for u, i, at in rows))
