@@ -81,7 +81,7 @@ class Agents:
                 if interaction is not None:
                     error = self._folded(source, offset, interaction, at)
                     if error is None:
-                        self.labels.heard(source, offset, interaction, at)
+                        self.labels.heard(source, offset, interaction, min(at, _now()))  # it waits for this time
             except sqlite3.Error as storage_error:  # not the record's fault; it is read again after the restart
                 await self.app.crash(storage_error)
                 return
