@@ -2,7 +2,7 @@
 
     models/<name>/<version>/manifest.json     files with sizes and digests, metrics, lineage
                            /…                 safetensors, npy and JSON files; never pickle
-    models/<name>/active.json                 the version that serves, and those that served before it
+    models/<name>/active.json                 the version that serves, those before it, and the challenger (`activation`)
     models/<name>/.last                       the highest version number ever given, so that none is given twice
 
 A version is written into a draft folder, which is then renamed, so a killed trainer leaves no version in part.
@@ -24,6 +24,7 @@ from typing import TypeVar
 import msgspec
 from safetensors import SafetensorError
 
+from models.activation import Activation, Canary
 from standfast.core.errors import IntegrityError, ModelError, UsageError
 from standfast.core.home import folder
 from standfast.core.keeping import write_whole
@@ -60,12 +61,6 @@ class Manifest(msgspec.Struct, frozen=True):
     def label(self) -> str:
         """As answers carry it: `search@3`."""
         return f"{self.name}@{self.version}"
-
-
-class _Active(msgspec.Struct, frozen=True):
-    version: int
-    before: list[int] = []
-    digest: str = ""
 
 
 def publish(
@@ -132,7 +127,7 @@ def _next_number(name: str) -> int:
     except (FileNotFoundError, ValueError):  # of a release without this file, or damaged: the folders tell
         numbers_given = []
     try:
-        pointer = _pointer(name)
+        pointer = activation(name)
     except IntegrityError:
         pointer = None
     numbers_pointed_to = [pointer.version, *pointer.before] if pointer else []
@@ -186,7 +181,7 @@ def verify_all(name: str) -> dict[str, list[str]]:
         path = _model_folder(name) / str(number)
         problems[f"{name}@{number}"] = [f"{path} has no {MANIFEST}, so nothing can serve it; delete the folder"]
     try:
-        pointer = _pointer(name)
+        pointer = activation(name)
     except IntegrityError as problem:
         problems[name] = [str(problem)]
         return problems
@@ -221,14 +216,28 @@ def checked(name: str, version: int | None = None) -> tuple[Path, Manifest]:
 
 def active(name: str) -> int | None:
     """The version that serves, if any. Raises IntegrityError when `active.json` was damaged."""
-    pointer = _pointer(name)
+    pointer = activation(name)
     return pointer.version if pointer else None
+
+
+def activation(name: str) -> Activation | None:
+    """The version that serves and the challenger beside it, if any. Raises IntegrityError when it was damaged."""
+    path = _model_folder(name) / _ACTIVE
+    if not path.is_file():
+        return None
+    try:
+        pointer = _read(path, Activation)
+    except IntegrityError as problem:
+        raise IntegrityError(f"{problem}; {_remedy(name)}") from problem
+    if pointer.sealed(name) != pointer:
+        raise IntegrityError(f"{path} was damaged; {_remedy(name)}")
+    return pointer
 
 
 def served_before(name: str, version: int) -> list[int]:
     """The published versions that were active before this one, the last one first; not verified."""
     try:
-        pointer = _pointer(name)
+        pointer = activation(name)
     except IntegrityError:
         return []
     there = versions(name)
@@ -237,58 +246,72 @@ def served_before(name: str, version: int) -> list[int]:
 
 
 def activate(name: str, version: int) -> None:
-    """Makes a version the serving one, after verifying it. A running system follows within a second."""
+    """Makes a version the serving one, after verifying it; ends a canary. A running system follows within a second."""
     checked(name, version)
     with _locked(_model_folder(name)):
         try:
-            now = _pointer(name)
+            now = activation(name)
         except IntegrityError:
             now = None  # a damaged active.json is replaced
-        if now and now.version == version:
-            return
-        earlier = [*now.before, now.version][-_KEPT_HISTORY:] if now else []
-        _point(name, version, earlier)
+        before = now.before if now else []
+        if now and now.version != version:
+            before = [*before, now.version][-_KEPT_HISTORY:]
+        _point(name, Activation(version, before))
+
+
+def begin_canary(name: str, version: int, share: float, *, shadow: bool) -> Activation:
+    """Has a version compute beside the one that serves, after verifying it; or changes the share of the one that does.
+
+    Raises ModelError when nothing is active, UsageError when it is the version that serves.
+    """
+    checked(name, version)
+    with _locked(_model_folder(name)):
+        now = activation(name)
+        if now is None:
+            raise ModelError(f"no {name} model is active; run `standfast models activate {name}@{version}`")
+        if now.version == version:
+            raise UsageError(f"{name}@{version} is the version that serves; only another one can be its challenger")
+        goes_on = now.canary is not None and now.canary.version == version
+        since = now.canary.since if now.canary is not None and goes_on else _now()
+        begun = msgspec.structs.replace(now, canary=Canary(version, share, shadow, since), ended="")
+        _point(name, begun)
+    return begun
+
+
+def end_canary(name: str, canary: Canary, reason: str) -> bool:
+    """Ends this canary, whatever its share, for a reason that is kept; False if it is over already."""
+    with _locked(_model_folder(name)):
+        now = activation(name)
+        if now is None or not canary.is_same(now.canary):
+            return False
+        _point(name, msgspec.structs.replace(now, canary=None, ended=reason))
+    return True
 
 
 def rollback(name: str) -> int:
-    """Activates the last version that served before the active one and whose files verify, and returns it.
+    """Ends a canary; without one, activates the last version that served before and is whole. Returns what serves then.
 
     Raises ModelError when there is none.
     """
     with _locked(_model_folder(name)):
-        now = _pointer(name)
+        now = activation(name)
+        if now is not None and now.canary is not None:
+            _point(name, Activation(now.version, now.before))
+            return now.version
         earlier = [number for number in (now.before if now else []) if number in versions(name)]
         while earlier and verify(name, earlier[-1]):
             earlier.pop()
         if not earlier:
             remedy = _remedy(name, now.version if now else None)
             raise ModelError(f"{name} has no version to go back to that is whole; {remedy}")
-        _point(name, earlier[-1], earlier[:-1])
+        _point(name, Activation(earlier[-1], earlier[:-1]))
     return earlier[-1]
 
 
-def _pointer(name: str) -> _Active | None:
-    path = _model_folder(name) / _ACTIVE
-    if not path.is_file():
-        return None
-    try:
-        pointer = _read(path, _Active)
-    except IntegrityError as problem:
-        raise IntegrityError(f"{problem}; {_remedy(name)}") from problem
-    if _point_digest(name, pointer.version, pointer.before) != pointer.digest:
-        raise IntegrityError(f"{path} was damaged; {_remedy(name)}")
-    return pointer
-
-
-def _point(name: str, version: int, earlier: list[int]) -> None:
+def _point(name: str, pointer: Activation) -> None:
     model_folder = _model_folder(name)
-    active = _Active(version, earlier, _point_digest(name, version, earlier))
-    write_whole(model_folder / _ACTIVE, msgspec.json.encode(active))
+    write_whole(model_folder / _ACTIVE, msgspec.json.encode(pointer.sealed(name)))
     _sync(model_folder)
-
-
-def _point_digest(name: str, version: int, earlier: list[int]) -> str:
-    return hashlib.sha256(f"{name} {version} {earlier}".encode()).hexdigest()
 
 
 def _model_folder(name: str) -> Path:

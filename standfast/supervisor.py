@@ -20,6 +20,7 @@ from consumers.supervision.replica_set import ReplicaSet
 from consumers.supervision.scaler import Scaler
 from consumers.supervision.topic_watch import TopicWatch
 from models import registry
+from models.activation import Canary, Versions
 from standfast import metrics_server, topics
 from standfast.broker_watch import BrokerWatch
 from standfast.core import clients, status, telemetry
@@ -142,7 +143,7 @@ class Supervisor:
                 service(name, self._settings), self._settings, self._changed, environment, self._fork_nursery
             )
             self._replica_sets.append(replicas)
-            replicas.start(registry.active(name))
+            replicas.start(*_activated(name))
 
     async def _wait_for_workers(self) -> None:
         """Roles are started after the workers: on two cores their imports would keep the first answers waiting."""
@@ -150,8 +151,10 @@ class Supervisor:
         while time.monotonic() < until and not all(replicas.complete for replicas in self._replica_sets):
             await asyncio.sleep(_BROKERS_S)
 
-    def _fork_nursery(self, name: str, version: int, channel: int, variables: dict[str, str]) -> AdoptedProcess | None:
-        words = nursery.arguments(name, version)
+    def _fork_nursery(
+        self, name: str, versions: Versions, channel: int, variables: dict[str, str]
+    ) -> AdoptedProcess | None:
+        words = nursery.arguments(name, versions)
         return self._nurseries.fork(StartRole(nursery.process_name(name), nursery.MODULE, variables, words), channel)
 
     def _start_console(self) -> None:
@@ -248,15 +251,15 @@ class Supervisor:
             self._troubles.pop(name, None)
 
     def _follow_registry(self) -> None:
-        """Tells each replica set which version of its model is active."""
+        """Tells each replica set which version of its model is active, and which challenger is tried."""
         for replicas in self._replica_sets:
             try:
-                version = registry.active(replicas.service.name)
+                activated = _activated(replicas.service.name)
             except (ModelError, OSError) as error:
                 replicas.not_followed = str(error)
                 continue
             replicas.not_followed = None
-            replicas.follow(version)
+            replicas.follow(*activated)
 
     async def _take_down(self) -> None:
         """Stops roles and workers, who finish their batches, then the status topic, and Kafka last."""
@@ -326,7 +329,10 @@ class Supervisor:
             workers=self._worker_rows(),
             roles=self._role_rows(),
             topics=list(self._partitions),
-            services=[scaler.status() for scaler in self._scalers],
+            services=[
+                replicas.told(scaler.status())
+                for replicas, scaler in zip(self._replica_sets, self._scalers, strict=False)  # none before the workers
+            ],
             detail=failing or self._failure() or self._roles.console_failing or self._detail,
             takeovers=[takeover for replicas in self._replica_sets for takeover in replicas.takeovers()],
             console_url=self._roles.console_url,
@@ -337,6 +343,7 @@ class Supervisor:
         for replicas in self._replica_sets:
             telemetry.BREAKER_OPEN.labels(replicas.service.requests).set(len(replicas.members.failing))
             telemetry.MODEL_REFUSED.labels(replicas.service.name).set(bool(replicas.refused))
+            telemetry.CHALLENGER_REFUSED.labels(replicas.service.name).set(replicas.challenger_refused)
         for row in self._role_rows():
             telemetry.ROLE_FAILING.labels(row.id).set(bool(row.failing))
 
@@ -370,6 +377,12 @@ class Supervisor:
     def _role_rows(self) -> list[RoleStatus]:
         brokers = self._brokers.rows() if self._brokers is not None else []
         return [*brokers, *self._roles.rows()]
+
+
+def _activated(name: str) -> tuple[int | None, Canary | None, str]:
+    """The active version, its challenger if one is tried, and why the last one ended by itself."""
+    found = registry.activation(name)
+    return (None, None, "") if found is None else (found.version, found.canary, found.ended)
 
 
 def _count(workers: list[status.WorkerStatus]) -> None:

@@ -63,6 +63,7 @@ class Admitted(Struct, frozen=True, gc=False):
     request_id: str
     query: Query
     degraded: bool = False
+    user_id: str | None = None
 
 
 class Refused(Struct, frozen=True, gc=False):
@@ -127,7 +128,7 @@ class Admission:
         query = self._query(request, known.items)
         if isinstance(query, str):
             return Refused(origin, encoding, request_id, "invalid", query)
-        return Admitted(origin, encoding, request_id, query, not known.complete)
+        return Admitted(origin, encoding, request_id, query, not known.complete, request.user_id)
 
     def late(self, origin: Origin, ahead_ms: float) -> tuple[Status, str] | None:
         """Status and reason with which a request that is too late is refused, from its headers and timestamp only.

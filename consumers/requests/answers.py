@@ -66,13 +66,13 @@ class Answers:
             prefix + "drills.results"
         }
 
-    def served(self, admitted: Admitted, items: list[Item]) -> Outgoing:
-        """The answer to a computed request."""
+    def served(self, admitted: Admitted, items: list[Item], model: str = "") -> Outgoing:
+        """The answer to a computed request; `model`: which has computed it, if not the one that serves."""
         result = Result(
             request_id=admitted.request_id,
             status="ok",
             items=items,
-            model=self._model,
+            model=model or self._model,
             worker=self.worker,
             degraded=admitted.degraded,
             latency_ms=_latency(admitted.origin),
