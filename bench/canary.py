@@ -58,7 +58,7 @@ class Way:
 
 
 def main() -> None:
-    """Prints, for each service and size of a batch, min, median and max of the rounds, and the ratio to the champion."""
+    """Prints min, median and max of the rounds, and the ratio to the champion alone, for each size of a batch."""
     torch.set_num_threads(1)
     sys.stdout.write(f"{machine()}\n")
     for service in ("search", "recommend"):
@@ -90,9 +90,8 @@ def _measure(service: str) -> None:
 def _ways(service: str, champion: Any, challenger: Any, size: int) -> list[Way]:
     plain = Breaker(champion, service, lambda _: None)
     ways = [Way("champion alone", size, lambda batch: plain.ask([request.query for request in batch]))]
-    for share in (0.1, 0.5):
-        ways.append(Way(f"canary {share:.0%}", size, _routing(service, champion, challenger, share).ask))
-    return ways
+    routings = {share: _routing(service, champion, challenger, share) for share in (0.1, 0.5)}
+    return ways + [Way(f"canary {share:.0%}", size, routing.ask) for share, routing in routings.items()]
 
 
 def _routing(service: str, champion: Any, challenger: Any, share: float) -> CanaryRouting:

@@ -1,4 +1,4 @@
-"""The record of what serves, `active.json`: the champion, those before it, and the challenger that is tried beside it."""
+"""The record of what serves, `active.json`: the champion, those before it, and the challenger beside it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import msgspec
 
 
 class Versions(NamedTuple):
-    """The versions that a process has in memory: the champion's, and the challenger's if there is one. As text `1+3`."""
+    """The versions that a process has in memory: the champion's, and the challenger's if any. As text `1+3`."""
 
     champion: int
     challenger: int | None = None

@@ -2,7 +2,7 @@
 
     models/<name>/<version>/manifest.json     files with sizes and digests, metrics, lineage
                            /…                 safetensors, npy and JSON files; never pickle
-    models/<name>/active.json                 the version that serves, those before it, and the challenger (`activation`)
+    models/<name>/active.json                 the version that serves, those before it, the challenger (`activation`)
     models/<name>/.last                       the highest version number ever given, so that none is given twice
 
 A version is written into a draft folder, which is then renamed, so a killed trainer leaves no version in part.

@@ -14,8 +14,9 @@ from pathlib import Path
 from standfast.core.mapped import mapped
 
 # 64-bit words: the last tick in ns, the start of the current computation in ns (0: none), the number of its records,
-# whether a canary's challenger computes, then partition and offset of each record. Each word is stored by one assignment: `struct.pack_into` zeroes its target first,
-# and a supervisor that read in between took a live worker for one that had not ticked since the machine was started.
+# whether a canary's challenger computes, then partition and offset of each record. Each word is stored by one
+# assignment: `struct.pack_into` zeroes its target first, and a supervisor that read in between took a live worker for
+# one that had not ticked since the machine was started.
 _TICK, _BEGAN, _COUNT, _CHALLENGED, _RECORDS = 0, 1, 2, 3, 4
 _MOST = 4096  # records: the largest `batch` that the settings allow
 _SIZE = 8 * (_RECORDS + 2 * _MOST)

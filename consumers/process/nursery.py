@@ -189,7 +189,7 @@ def process_name(service: str) -> str:
 
 
 def arguments(name: str, versions: Versions) -> list[str]:
-    """The arguments of a nursery for this service and these versions; the number of its channel's descriptor follows."""
+    """The arguments of a nursery for this service and these versions; the number of its channel follows."""
     return [name, str(os.getpid()), str(versions)]
 
 
@@ -243,7 +243,7 @@ def _loaded(name: str, versions: Versions, device: str, precision: str, *, needs
         return LoadedModels(champion)
     try:
         return LoadedModels(champion, load(name, versions.challenger, device, precision))
-    except Exception as error:  # noqa: BLE001 - whatever keeps it from loading, the champion can serve alone
+    except Exception as error:
         refused = ChallengerRefused(f"{name}@{versions.challenger} cannot be loaded: {error}")
         if needs_both:
             raise refused from error

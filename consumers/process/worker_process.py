@@ -342,15 +342,19 @@ class WorkerProcess:
                     (self._worker.leave if isinstance(order, Leave) else self._worker.topic_recreated)()
             elif isinstance(order, CheckWeights):
                 self._health.hurry()
-            elif isinstance(order, CanaryOrder):
-                if self._canary is not None:  # before that it is told nothing: orders come anew when it is ready
-                    self._canary.follow(order)
             elif isinstance(order, Suspected):
                 self._suspects.deaths = {(partition, offset): deaths for partition, offset, deaths in order.records}
+            elif isinstance(order, CanaryOrder):
+                self._try(order)
             elif isinstance(order, Activate):
                 with self._orders:
                     self._identity = order.worker_id
                     self._orders.notify_all()
+
+    def _try(self, order: CanaryOrder) -> None:
+        """Has the challenger do what it is told. One that is not ready yet is told again when it is."""
+        if self._canary is not None:
+            self._canary.follow(order)
 
     def _tick(self) -> None:
         wait = threading.Event()

@@ -37,8 +37,8 @@ class Batches:
 
     A record that was being computed when its worker died is computed alone the next time, and the heartbeat names no
     other record meanwhile: a second death then counts against this record only. After it the record is dead-lettered.
-    A kill from outside is half a death: one of them delays nobody by computing records alone. What was being computed at
-    any death is not given to a challenger again, which may have been the cause.
+    A kill from outside is half a death: one of them delays nobody by computing records alone. What was being computed
+    at any death is not given to a challenger again, which may have been the cause.
 
     Args:
         canary: divides the requests between champion and challenger; None, for a worker without one: `ask` has all.

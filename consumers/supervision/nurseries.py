@@ -5,8 +5,8 @@ version serves, or its nursery is loading, or a timer is set for the next try. A
 processes, which serve until those of its successor take over. Where the wanted version cannot be loaded and no other
 is in memory, the last one that served before it does.
 
-A champion with a challenger is one more version to be loaded, both by one nursery; if that fails, the champion is loaded
-alone.
+A champion with a challenger is one more version to be loaded, both by one nursery; if that fails, the champion is
+loaded alone.
 """
 
 from __future__ import annotations

@@ -116,7 +116,7 @@ CANARY_SHARE = Gauge(
 )
 CHALLENGER_REQUESTS = Counter(
     "standfast_challenger_requests",
-    "Requests of a challenger: computed; failed, so that the champion answered alone; or shed in the shadow under load.",
+    "Requests of a challenger: computed; failed, so that the champion answered; or shed in the shadow under load.",
     ("service", "version", "outcome"),
 )
 MODEL_CALL = Histogram(

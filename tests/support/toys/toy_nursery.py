@@ -27,7 +27,6 @@ from standfast.core.home import home
 from standfast.core.processes.lifeline import leave_interrupts_to_parent
 from standfast.core.processes.parent_death import set_name, tie_to_parent
 
-
 REHEARSAL = SearchQuery("white hanging heart", 10)  # of a standby, which must live through it
 
 
@@ -35,8 +34,8 @@ class ToyModel:
     """Answers with the query itself.
 
     The queries `die`, `crash`, `raise` and `sleep SECONDS` do what they say; `version` is answered with the version.
-    While the file `toy-fails` is in the state folder, every query raises, of the versions that it names if it names any;
-    the versions that `toy-kills` names kill their process. The score is the sum of the weights: 1.
+    While the file `toy-fails` is in the state folder, every query raises, or those to the versions that it names; the
+    versions that `toy-kills` names kill their process. The score is the sum of the weights: 1.
     """
 
     ignores_user = True

@@ -1,7 +1,7 @@
 """`standfast up` with toy models instead of trained ones; supervisor, nurseries and workers are the product's.
 
 Run as `python -m tests.support.toys.toy_system SERVICE …`; settings come from the environment. The file `toy-version`
-in the state folder has the active version of the model (1 without the file), `toy-canary` its challenger if there is one.
+in the state folder has the active version of the model (1 without the file), `toy-canary` its challenger if any.
 """
 
 from __future__ import annotations

@@ -203,7 +203,7 @@ def test_now_and_then_the_champions_time_is_taken_for_as_many_requests_as_the_ch
     assert {len(call) for call in stage.champion.calls} & sizes
 
 
-# the shadow ------------------------------------------------------------------------------------------------------------
+# the shadow -----------------------------------------------------------------------------------------------------------
 
 
 def test_in_the_shadow_all_answers_are_the_champions_and_are_compared_when_there_is_nothing_else_to_do() -> None:
@@ -267,7 +267,7 @@ def test_overlap_is_that_of_the_first_ten(one: list[Item], other: list[Item], sh
     assert overlap(one, other) == shared
 
 
-# times -----------------------------------------------------------------------------------------------------------------
+# times ----------------------------------------------------------------------------------------------------------------
 
 
 def test_times_are_compared_at_equal_batch_sizes() -> None:

@@ -32,7 +32,7 @@ SETTINGS = CanarySettings(min_overlap=0.3)
     ],
     ids=[
         "nothing seen", "two failures", "fails on all", "as many as allowed", "more than allowed",
-        "slow, too few calls", "half are slow", "most are slow", "slow, and has cost a second", "one hiccup of the machine",
+        "slow, too few calls", "half are slow", "most are slow", "slow, and has cost a second", "one hiccup",
         "other answers, too few", "other answers", "as alike as wanted",
     ],
 )  # fmt: skip

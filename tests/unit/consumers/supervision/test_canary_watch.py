@@ -227,10 +227,10 @@ def test_workers_that_die_while_the_challenger_computes_end_it_at_the_second_dea
     assert "2 workers died while it computed" in ended[0][1]
 
 
-STEPS = st.sampled_from(
-    ["activate 1", "activate 2", "canary 2", "canary 3", "no canary", "load", "fail", "kill", "kill all", "die", "obey"]
-    + ["wait", "hang"]
-)
+STEPS = st.sampled_from([
+    "activate 1", "activate 2", "canary 2", "canary 3", "no canary", "load", "fail", "kill", "kill all", "die", "obey",
+    "wait", "hang",
+])  # fmt: skip
 
 
 @settings(max_examples=200, deadline=None)
