@@ -32,7 +32,7 @@ from models.activation import Versions
 from models.loading import load
 from schemas.codec import Encoding
 
-_ROUNDS, _SECONDS = 5, 1.0  # seconds of each variant in a round
+_ROUNDS, _SECONDS = 5, 0.5  # seconds of each variant in a round
 _SIZES = (1, 8, 32)
 
 
@@ -45,7 +45,7 @@ class Way:
     ask: Callable[[Sequence[Admitted]], object]
 
     def milliseconds(self, batches: Callable[[int], Sequence[Admitted]]) -> float:
-        """Of processor time for a batch, the mean over a second: a canary's batches differ in what they have of it."""
+        """Of processor time for a batch, the mean over half a second: a canary's batches differ in their shares."""
         spent = count = 0.0
         until = time.monotonic() + _SECONDS
         while time.monotonic() < until:
