@@ -12,7 +12,7 @@ demo: setup ## the whole story on this machine, in a few minutes, leaving nothin
 	@$(BIN)/standfast demo
 
 test: setup ## run the tests, three files at a time (ARGS=… goes to pytest; the slow ones: ARGS='-m slow -n 0')
-	@$(BIN)/python -m pytest -m "not slow" -n 3 --dist loadfile --durations=40 $(ARGS)
+	@$(BIN)/python -m pytest -m "not slow" -n 3 --dist loadfile --no-loadscope-reorder --durations=40 $(ARGS)
 
 lint: setup ## check style and types
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/mypy tools && $(BIN)/lint-imports

@@ -28,7 +28,7 @@ from consumers.serving.breaker import Breaker
 from consumers.serving.canary_routing import CanaryRouting
 from consumers.serving.challenger import Challenger
 from consumers.serving.side_by_side import SideBySide, TimedModel
-from models.activation import Versions
+from models.canary import Versions
 from models.loading import load
 from schemas.codec import Encoding
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from console.snapshot import Snapshot
 from models import registry
-from models.activation import Activation
+from models.activations import Activation
 
 _MOST_VERSIONS = 20
 
@@ -20,6 +20,7 @@ class ModelVersion:
     """
 
     label: str
+    number: int
     made: int
     active: bool
     challenger: str
@@ -30,17 +31,24 @@ class ModelVersion:
 
 @dataclass(frozen=True, slots=True)
 class ModelRows:
-    """One model's versions, the newest first; `ended`: why its last challenger was ended, empty if it was not."""
+    """One model's versions, the newest first; `before`: the one that a rollback goes to, empty if there is none.
+
+    `changed_at`: when a version was activated or a challenger began or ended, the last of them; epoch milliseconds, 0
+    if that is not known. `ended`: why the last challenger was ended, empty if it was not.
+    """
 
     name: str
     versions: tuple[ModelVersion, ...]
-    ended: str
+    before: str = ""
+    changed_at: int = 0
+    requested_by: str = ""
+    ended: str = ""
 
 
 def model_rows(snapshot: Snapshot) -> list[ModelRows]:
     """Every model; reads the manifests, so call it in a thread. Raises ModelError or OSError for a broken folder."""
     serving = dict(served(snapshot))
-    return [_rows(name, registry.activation(name), serving) for name in registry.names()]
+    return [_rows(name, serving) for name in registry.names()]
 
 
 def served(snapshot: Snapshot) -> Iterator[tuple[str, tuple[str, ...]]]:
@@ -53,8 +61,17 @@ def served(snapshot: Snapshot) -> Iterator[tuple[str, tuple[str, ...]]]:
     yield from ((label, tuple(sorted(workers))) for label, workers in sorted(by_label.items()))
 
 
-def _rows(name: str, activation: Activation | None, serving: dict[str, tuple[str, ...]]) -> ModelRows:
-    return ModelRows(name, tuple(_versions(name, activation, serving)), activation.ended if activation else "")
+def _rows(name: str, serving: dict[str, tuple[str, ...]]) -> ModelRows:
+    now = registry.activation(name)
+    earlier = registry.served_before(name, now.version if now is not None else 0)
+    return ModelRows(
+        name,
+        tuple(_versions(name, now, serving)),
+        f"{name}@{earlier[0]}" if earlier else "",
+        now.at if now is not None else 0,
+        now.requested_by if now is not None else "",
+        now.ended if now is not None else "",
+    )
 
 
 def _versions(name: str, activation: Activation | None, serving: dict[str, tuple[str, ...]]) -> Iterator[ModelVersion]:
@@ -63,6 +80,7 @@ def _versions(name: str, activation: Activation | None, serving: dict[str, tuple
         manifest = registry.manifest_of(name, number)
         yield ModelVersion(
             manifest.label,
+            number,
             manifest.created_at,
             activation is not None and number == activation.version,
             canary.about if canary is not None and canary.version == number else "",

@@ -19,7 +19,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from console import drill_orders, keys, trails
+from console import drill_orders, keys, model_orders, trails
 from console.drawing import PAGES, panel, whole
 from console.guard import OPEN
 from console.hub import Hub
@@ -71,12 +71,14 @@ class Pages:
             "/topics/dead-letters": self.dead_letters,
             "/requests": self.requests,
             "/models": self.models,
+            "/models/preview": self.model_preview,
             "/sign-in": self.ask_for_key,
         }
         posts: dict[str, Handler] = {
             "/sign-in": self.sign_in,
             "/drills/start": self.start,
             "/drills/abort": self.abort,
+            "/models/activate": self.activate,
         }
         return [
             *(Route(path, handler, methods=["GET"]) for path, handler in gets.items()),
@@ -214,7 +216,31 @@ class Pages:
         except (ModelError, OSError) as error:
             problem = str(error)
         elsewhere = list(served(snapshot))
-        return self._page(request, "models.html", "Models", models=rows, elsewhere=elsewhere, problem=problem)
+        labels = {version.label for model in rows for version in model.versions}
+        sent = next((label for label in labels if label == request.query_params.get("sent")), "")
+        values: dict[str, Any] = {"models": rows, "elsewhere": elsewhere, "problem": problem, "sent": sent}
+        return self._page(request, "models.html", "Models", **values)
+
+    async def model_preview(self, request: Request) -> Response:
+        """What activating a version, or going back to the one before, would do."""
+        fields = dict(list(request.query_params.items())[:_MOST_FIELDS])
+        try:
+            order = await asyncio.to_thread(model_orders.order_of, fields)
+        except (ModelError, OSError) as error:
+            return self._problem(request, "No such version can be activated", str(error), 400)
+        serving = [row for row in served(self.hub.look().snapshot) if row[0].partition("@")[0] == order.name]
+        line = model_orders.line(order, self.settings)
+        return self._page(request, "model_preview.html", "Models", order=order, serving=serving, line=line)
+
+    async def activate(self, request: Request) -> Response:
+        """Writes the record of a preview, and goes back to the models."""
+        fields = await self._posted(request)
+        try:
+            order = await asyncio.to_thread(model_orders.order_of, fields)
+            await asyncio.to_thread(model_orders.send, order, self.settings)
+        except (ModelError, ClusterError, OSError) as error:
+            return self._problem(request, "The version was not activated", str(error), 409)
+        return RedirectResponse("/models?" + urlencode({"sent": order.label}), 303)
 
     async def ask_for_key(self, request: Request) -> Response:
         """The sign-in."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import msgspec
 
@@ -12,6 +12,7 @@ from console.scanning import scan
 from consumers.requests.admission import Origin, origin_of, read
 from consumers.service import service
 from schemas.codec import Codec
+from schemas.dead_letters import receipt_in
 from schemas.records import Result, ServiceRequest
 from schemas.topics import BY_NAME, DEAD_LETTER_SUFFIX
 from standfast.core.consumed import Consumed
@@ -58,13 +59,15 @@ class Trail:
 
 @dataclass(frozen=True, slots=True)
 class LetterRow:
-    """A dead letter without its value. `at`: epoch milliseconds; `size`: bytes."""
+    """A dead letter without its value. `at`: epoch milliseconds; `size`: bytes; `done`: what somebody did with it."""
 
+    id: str
     at: int
     reason: str
     source: str
     worker: str
     size: int
+    done: str = ""
 
 
 def follow(request_id: str, settings: Settings) -> Trail:
@@ -94,17 +97,24 @@ def follow(request_id: str, settings: Settings) -> Trail:
 def dead_letters(topic: str, settings: Settings) -> list[LetterRow]:
     """The last dead letters of a topic of ours, the newest first; raises ClusterError."""
     rows: list[LetterRow] = []
+    done: dict[str, str] = {}
 
     def take(message: Consumed) -> None:
         origin = origin_of(message)
+        if (receipt := receipt_in(origin.headers, origin.value)) is not None:
+            for partition, offset in receipt.letters:
+                done[f"{partition}-{offset}"] = one_line(f"{receipt.deed} by {receipt.by}")
+            return
         said = {
             name: _text(origin.header(f"error-{name}")) for name in ("reason", "topic", "partition", "offset", "worker")
         }
         source = f"{said['topic']} {said['partition']} at {said['offset']}"
-        rows.append(LetterRow(origin.timestamp_ms, said["reason"], source, said["worker"], len(origin.value or b"")))
+        place, size = f"{origin.partition}-{origin.offset}", len(origin.value or b"")
+        rows.append(LetterRow(place, origin.timestamp_ms, said["reason"], source, said["worker"], size))
 
     scan(settings, [topic], MOST_LETTERS, take)
-    return sorted(rows, key=lambda row: -row.at)[:MOST_LETTERS]
+    newest = sorted(rows, key=lambda row: -row.at)[:MOST_LETTERS]
+    return [replace(row, done=done.get(row.id, "")) for row in newest]
 
 
 def is_dead_letters(topic: str, settings: Settings) -> bool:

@@ -13,10 +13,10 @@ import tempfile
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from models import registry
-from models.registry import MANIFEST, Manifest
+from models.manifests import MANIFEST, Manifest, is_inside, mismatch, sealed_manifest
 from standfast.core.errors import IntegrityError, ModelError
 
 _LARGEST_MANIFEST = 16 << 20  # bytes
@@ -73,18 +73,18 @@ def _opened(file: Path) -> Iterator[Iterator[Member]]:
 def _manifest(file: Path, member: Member | None, aside: Path) -> Manifest:
     if member is None or _name(member[0]) != MANIFEST or member[0].size > _LARGEST_MANIFEST:
         raise ModelError(f"{file} does not begin with a model's {MANIFEST}; write one with `models export`")
-    return registry.sealed_manifest(_copied(member, aside / MANIFEST))
+    return sealed_manifest(_copied(member, aside / MANIFEST))
 
 
 def _extract(file: Path, members: Iterator[Member], manifest: Manifest, draft: Path) -> None:
     for member in members:
         name = _name(member[0])
         entry = manifest.files.get(name)
-        if entry is None or not member[0].isreg() or ".." in PurePosixPath(name).parts or name.startswith("/"):
+        if entry is None or not member[0].isreg() or not is_inside(name):
             raise IntegrityError(f"{file} holds {member[0].name!r}, which is no file of {manifest.label}")
         if member[0].size != entry.size:
             raise IntegrityError(f"{file}: {name} has {member[0].size:,} bytes, the manifest says {entry.size:,}")
-        if problem := registry.mismatch(_copied(member, draft / name), entry):
+        if problem := mismatch(_copied(member, draft / name), entry):
             raise IntegrityError(f"{file}: {problem}")
     if missing := [name for name in manifest.files if not (draft / name).is_file()]:
         raise ModelError(f"{file} lacks {', '.join(missing)} of {manifest.label}: it was cut; copy it again")

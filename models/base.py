@@ -2,11 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias, TypeVar, runtime_checkable
 
-from schemas.records import Item
+from models.attributes.reading import Attributes
+from schemas.records import Facet, Item
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """What an attribute of a product must be: from `least` to `most`, both included, or one of `values`."""
+
+    attribute: str
+    least: float = -math.inf
+    most: float = math.inf
+    values: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Refined:
+    """What a request asks for beside the best products: that all filters hold, counts by attribute, reasons."""
+
+    filters: tuple[Filter, ...] = ()
+    facets: tuple[str, ...] = ()
+    explain: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +37,7 @@ class SearchQuery:
     query: str
     k: int
     user_id: str | None = None
+    refined: Refined | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +48,15 @@ class RecommendQuery:
     k: int
     history: tuple[str, ...] = ()
     exclude_seen: bool = True
+    refined: Refined | None = None
+
+
+class Faceted(list[Item]):
+    """An answer that has counts by attribute beside its products."""
+
+    def __init__(self, items: Iterable[Item], facets: dict[str, Facet]) -> None:
+        super().__init__(items)
+        self.facets = facets
 
 
 Q_contra = TypeVar("Q_contra", contravariant=True)
@@ -33,11 +64,12 @@ Q_contra = TypeVar("Q_contra", contravariant=True)
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A product as it is now: its title, and the text that search indexes. `title` None: there is none any more."""
+    """A product as it is now: its title, the text that search indexes, its attributes. `title` None: it is gone."""
 
     item_id: str
     title: str | None
     text: str = ""
+    attributes: Attributes = ()
 
 
 class Model(Protocol[Q_contra]):
@@ -48,6 +80,8 @@ class Model(Protocol[Q_contra]):
     take very different times has a method `cost(query) -> int`, which is quick: batches whose costs have the same sum
     take about the same time. A model that knows how many products a sound answer has at least has a method
     `least(query) -> int`; workers ask it about answers with fewer products than `k`, and publish none with fewer still.
+    A model that cannot answer every query has a method `refusal(query) -> str`, which is quick: why it cannot, empty if
+    it can; such a request is answered `invalid`. An answer with counts is a `Faceted`.
     """
 
     @property

@@ -2,7 +2,7 @@
 
     models/<name>/<version>/manifest.json     files with sizes and digests, metrics, lineage
                            /…                 safetensors, npy and JSON files; never pickle
-    models/<name>/active.json                 the version that serves, those before it, the challenger (`activation`)
+    models/<name>/active.json                 the version that serves, those before it, the challenger (`Activation`)
     models/<name>/.last                       the highest version number ever given, so that none is given twice
 
 A version is written into a draft folder, which is then renamed, so a killed trainer leaves no version in part.
@@ -11,56 +11,36 @@ A version is written into a draft folder, which is then renamed, so a killed tra
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import os
 import secrets
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TypeVar
 
 import msgspec
-from safetensors import SafetensorError
 
-from models.activation import Activation, Canary
+from models.activations import Activation, before, is_sealed, sealed_activation
+from models.canary import Canary
+from models.drafts import DRAFT, draft_of, files_in, sync, sync_tree
+from models.manifests import (
+    MANIFEST,
+    Manifest,
+    encoded,
+    entry_of,
+    foreign_file,
+    mismatch,
+    read_struct,
+    sealed,
+    sealed_manifest,
+)
 from standfast.core.errors import IntegrityError, ModelError, UsageError
 from standfast.core.home import folder
 from standfast.core.keeping import write_whole
 
-MANIFEST = "manifest.json"
 _ACTIVE = "active.json"
 _LAST = ".last"
-_DRAFT = ".draft-"
-_ALLOWED = frozenset({".safetensors", ".npy", ".json"})
-_ABANDONED_AFTER_S = 24 * 3600
-_KEPT_HISTORY = 20
-_S = TypeVar("_S")
-
-
-class FileEntry(msgspec.Struct, frozen=True):
-    """One file of a version."""
-
-    sha256: str
-    size: int
-
-
-class Manifest(msgspec.Struct, frozen=True):
-    """A version's files, quality metrics and lineage. `digest` covers all other fields."""
-
-    name: str
-    version: int
-    created_at: int
-    files: dict[str, FileEntry]
-    metrics: dict[str, float]
-    lineage: dict[str, str]
-    digest: str = ""
-
-    @property
-    def label(self) -> str:
-        """As answers carry it: `search@3`."""
-        return f"{self.name}@{self.version}"
 
 
 def publish(
@@ -72,29 +52,70 @@ def publish(
     Trainers that publish at the same time get different versions. Raises ModelError when the files cannot be written.
     """
     model_folder = _model_folder(name)
-    _sweep(model_folder)
-    draft = model_folder / f"{_DRAFT}{os.getpid()}-{secrets.token_hex(4)}"
-    draft.mkdir()
-    try:
+    with draft_of(model_folder, f"{os.getpid()}-{secrets.token_hex(4)}") as draft:
         metrics, lineage = fill(draft)
-        files = {file: _entry(draft / file) for file in _files_in(draft)}
+        files = {file: entry_of(draft / file) for file in files_in(draft)}
         with _locked(model_folder):
             number = _next_number(name)
-            manifest = _sealed(Manifest(name, number, _now(), files, dict(metrics), dict(lineage)))
-            (draft / MANIFEST).write_bytes(_bytes(manifest))
-            _sync_tree(draft)
-            draft.rename(model_folder / str(number))
-            _keep_number(model_folder, number)
-            _sync(model_folder)
-    except (OSError, SafetensorError) as problem:
-        shutil.rmtree(draft, ignore_errors=True)
-        raise ModelError(
-            f"{name} could not be written below {model_folder}: {problem}; free some space there"
-        ) from problem
-    except BaseException:
-        shutil.rmtree(draft, ignore_errors=True)
-        raise
+            manifest = sealed(Manifest(name, number, _now(), files, dict(metrics), dict(lineage)))
+            _place(draft, manifest, model_folder)
     return manifest
+
+
+def place(manifest: Manifest, fill: Callable[[Path], object]) -> None:
+    """Publishes a version that was made elsewhere, under its own number: `fill` writes its files into a folder.
+
+    Nothing is left if a file is not what the manifest says. A folder of that number that is damaged is replaced; one of
+    another version is not. Raises ModelError, IntegrityError.
+    """
+    if (foreign := foreign_file(manifest)) is not None or sealed(manifest) != manifest:
+        wrong = f"its file {foreign!r} is none of a model" if foreign is not None else "its digest is not its own"
+        raise IntegrityError(f"{manifest.label} is refused: {wrong}")
+    model_folder = _model_folder(manifest.name)
+    with draft_of(model_folder, f"placed-{manifest.version}") as draft:
+        fill(draft)
+        for file, entry in manifest.files.items():
+            if problem := mismatch(draft / file, entry):
+                raise IntegrityError(f"{manifest.label} is refused: {problem}")
+        with _locked(model_folder):
+            _make_way(model_folder, manifest)
+            _place(draft, manifest, model_folder)
+
+
+def withdraw(name: str, version: int) -> None:
+    """Deletes a version that no process serves; its number is not given again."""
+    model_folder = _model_folder(name)
+    gone = model_folder / f"{DRAFT}gone-{secrets.token_hex(4)}"
+    with _locked(model_folder):
+        _keep_number(model_folder, _next_number(name) - 1)
+        (model_folder / str(version)).rename(gone)
+    shutil.rmtree(gone, ignore_errors=True)
+
+
+def reserve(name: str, number: int) -> None:
+    """Has the next version get a higher number than this one, which another host has given."""
+    model_folder = _model_folder(name)
+    with _locked(model_folder):
+        if _next_number(name) <= number:
+            _keep_number(model_folder, number)
+
+
+def _place(draft: Path, manifest: Manifest, model_folder: Path) -> None:
+    (draft / MANIFEST).write_bytes(encoded(manifest))
+    sync_tree(draft)
+    draft.rename(model_folder / str(manifest.version))
+    _keep_number(model_folder, max(manifest.version, _next_number(manifest.name) - 1))
+    sync(model_folder)
+
+
+def _make_way(model_folder: Path, manifest: Manifest) -> None:
+    """Moves a damaged folder of the version aside. Raises ModelError for one of another version."""
+    there = model_folder / str(manifest.version)
+    with suppress(IntegrityError):
+        if sealed_manifest(there / MANIFEST).digest != manifest.digest:
+            raise ModelError(f"{there} holds another {manifest.label}; it is given another number first")
+    if there.exists():
+        there.rename(model_folder / f"{DRAFT}damaged-{secrets.token_hex(4)}")
 
 
 def names() -> list[str]:
@@ -126,11 +147,8 @@ def _next_number(name: str) -> int:
         numbers_given = [int(last_file.read_text())]
     except (FileNotFoundError, ValueError):  # of a release without this file, or damaged: the folders tell
         numbers_given = []
-    try:
-        pointer = activation(name)
-    except IntegrityError:
-        pointer = None
-    numbers_pointed_to = [pointer.version, *pointer.before] if pointer else []
+    pointer = _readable(name)
+    numbers_pointed_to = [*pointer.before, *pointer.needed] if pointer else []
     return max([*numbers_given, *numbers_pointed_to, *_numbered(name)], default=0) + 1
 
 
@@ -153,14 +171,6 @@ def manifest_of(name: str, version: int) -> Manifest:
     manifest = sealed_manifest(path)
     if (manifest.name, manifest.version) != (name, version):
         raise IntegrityError(f"{path} describes {manifest.label}, not {name}@{version}")
-    return manifest
-
-
-def sealed_manifest(path: Path) -> Manifest:
-    """The manifest in a file, checked against its own digest. Raises IntegrityError."""
-    manifest = _read(path, Manifest)
-    if _sealed(manifest) != manifest or path.read_bytes() != _bytes(manifest):
-        raise IntegrityError(f"{path} was changed after it was published")
     return manifest
 
 
@@ -211,7 +221,16 @@ def checked(name: str, version: int | None = None) -> tuple[Path, Manifest]:
     if problems:
         more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
         raise IntegrityError(f"{name}@{number}: {problems[0]}{more}; {_remedy(name, number)}")
-    return folder_of(name, number), manifest_of(name, number)
+    manifest = manifest_of(name, number)
+    if _digest_activated(name, number) not in {"", manifest.digest}:
+        raise IntegrityError(f"{name}@{number} here is not the one that was activated; {_remedy(name, number)}")
+    return folder_of(name, number), manifest
+
+
+def _digest_activated(name: str, version: int) -> str:
+    """The digest of the version that was activated under this number; empty if none was, or it is not known."""
+    now = _readable(name)
+    return now.digest_of(version) if now else ""
 
 
 def active(name: str) -> int | None:
@@ -221,74 +240,83 @@ def active(name: str) -> int | None:
 
 
 def activation(name: str) -> Activation | None:
-    """The version that serves and the challenger beside it, if any. Raises IntegrityError when it was damaged."""
+    """What serves, the challenger beside it, and what is known of how it came. Raises IntegrityError as `active`."""
     path = _model_folder(name) / _ACTIVE
     if not path.is_file():
         return None
     try:
-        pointer = _read(path, Activation)
+        pointer = read_struct(path, Activation)
     except IntegrityError as problem:
         raise IntegrityError(f"{problem}; {_remedy(name)}") from problem
-    if pointer.sealed(name) != pointer:
+    if not is_sealed(name, pointer):
         raise IntegrityError(f"{path} was damaged; {_remedy(name)}")
     return pointer
 
 
+def _readable(name: str) -> Activation | None:
+    """What serves; None also where `active.json` was damaged."""
+    try:
+        return activation(name)
+    except IntegrityError:
+        return None
+
+
+def serving(name: str) -> tuple[int | None, Canary | None, str]:
+    """The active version, its challenger if its files are here, and why the last one ended by itself."""
+    now = activation(name)
+    if now is None:
+        return None, None, ""
+    lacks = now.canary is not None and now.canary.version not in versions(name)  # another host has begun it
+    return now.version, None if lacks else now.canary, now.ended
+
+
 def served_before(name: str, version: int) -> list[int]:
     """The published versions that were active before this one, the last one first; not verified."""
-    try:
-        pointer = activation(name)
-    except IntegrityError:
-        return []
-    there = versions(name)
+    pointer, there = _readable(name), versions(name)
     earlier = pointer.before if pointer else []
     return list(dict.fromkeys(number for number in reversed(earlier) if number in there and number != version))
 
 
-def activate(name: str, version: int) -> None:
-    """Makes a version the serving one, after verifying it; ends a canary. A running system follows within a second."""
-    checked(name, version)
+def activate(name: str, version: int, requested_by: str = "") -> None:
+    """Makes a version the serving one, after verifying it; ends a canary. A running system follows within a second.
+
+    Activating the active one once more says that it is wanted now: other hosts, where another one may serve, follow.
+    """
+    digest = _digest_of_whole(name, version)
     with _locked(_model_folder(name)):
-        try:
-            now = activation(name)
-        except IntegrityError:
-            now = None  # a damaged active.json is replaced
-        before = now.before if now else []
-        if now and now.version != version:
-            before = [*before, now.version][-_KEPT_HISTORY:]
-        _point(name, Activation(version, before))
+        now = _readable(name)  # a damaged one is replaced
+        _point(name, Activation(version, before(now, version), digest, _now(), requested_by))
 
 
-def begin_canary(name: str, version: int, share: float, *, shadow: bool) -> Activation:
+def begin_canary(name: str, version: int, share: float, *, shadow: bool, requested_by: str = "") -> Activation:
     """Has a version compute beside the one that serves, after verifying it; or changes the share of the one that does.
 
     Raises ModelError when nothing is active, UsageError when it is the version that serves.
     """
-    checked(name, version)
+    digest = _digest_of_whole(name, version)
     with _locked(_model_folder(name)):
         now = activation(name)
         if now is None:
             raise ModelError(f"no {name} model is active; run `standfast models activate {name}@{version}`")
         if now.version == version:
             raise UsageError(f"{name}@{version} is the version that serves; only another one can be its challenger")
-        goes_on = now.canary is not None and now.canary.version == version
-        since = now.canary.since if now.canary is not None and goes_on else _now()
-        begun = msgspec.structs.replace(now, canary=Canary(version, share, shadow, since), ended="")
-        _point(name, begun)
-    return begun
+        at, was = _now(), now.canary
+        goes_on = was is not None and (was.version, was.manifest) == (version, digest)
+        canary = Canary(version, share, shadow, was.since if was is not None and goes_on else at, digest)
+        return _change(name, now, canary=canary, at=at, requested_by=requested_by)
 
 
-def end_canary(name: str, canary: Canary, reason: str) -> bool:
+def end_canary(name: str, canary: Canary, reason: str, requested_by: str = "standfast") -> bool:
     """Ends this canary, whatever its share, for a reason that is kept; False if it is over already."""
     with _locked(_model_folder(name)):
         now = activation(name)
         if now is None or not canary.is_same(now.canary):
             return False
-        _point(name, msgspec.structs.replace(now, canary=None, ended=reason))
+        _change(name, now, ended=reason, at=_now(), requested_by=requested_by)
     return True
 
 
-def rollback(name: str) -> int:
+def rollback(name: str, requested_by: str = "") -> int:
     """Ends a canary; without one, activates the last version that served before and is whole. Returns what serves then.
 
     Raises ModelError when there is none.
@@ -296,22 +324,60 @@ def rollback(name: str) -> int:
     with _locked(_model_folder(name)):
         now = activation(name)
         if now is not None and now.canary is not None:
-            _point(name, Activation(now.version, now.before))
+            _change(name, now, at=_now(), requested_by=requested_by)
             return now.version
-        earlier = [number for number in (now.before if now else []) if number in versions(name)]
-        while earlier and verify(name, earlier[-1]):
+        earlier = list(now.before) if now else []
+        while earlier and (earlier[-1] not in versions(name) or verify(name, earlier[-1])):
             earlier.pop()
         if not earlier:
             remedy = _remedy(name, now.version if now else None)
             raise ModelError(f"{name} has no version to go back to that is whole; {remedy}")
-        _point(name, Activation(earlier[-1], earlier[:-1]))
-    return earlier[-1]
+        version = earlier.pop()
+        digest = manifest_of(name, version).digest
+        _point(name, Activation(version, earlier, digest, _now(), requested_by))
+    return version
 
 
-def _point(name: str, pointer: Activation) -> None:
+def follow(name: str, wanted: Activation, instead_of: str) -> bool:
+    """Writes an activation as it is, unless `active.json` is not the one with the digest `instead_of` any more.
+
+    Empty: there was none that could be read. Raises ModelError if this host's version is another one or not whole; its
+    challenger may be missing.
+    """
+    if manifest_of(name, wanted.version).digest != wanted.manifest or verify(name, wanted.version):
+        raise IntegrityError(f"{name}@{wanted.version} here is not whole, or not the one that was activated")
+    with _locked(_model_folder(name)):
+        now = _readable(name)
+        if (now.digest if now else "") != instead_of:
+            return False
+        _point(name, wanted)
+    return True
+
+
+def _digest_of_whole(name: str, version: int) -> str:
+    """The digest of a version's manifest, after its files were verified."""
+    manifest = manifest_of(name, version)
+    if problems := verify(name, version):
+        raise IntegrityError(f"{name}@{version}: {problems[0]}; {_remedy(name, version)}")
+    return manifest.digest
+
+
+def _change(
+    name: str, now: Activation, *, canary: Canary | None = None, ended: str = "", at: int, requested_by: str
+) -> Activation:
+    """Has the same version serve with another challenger, or none."""
+    manifest = now.manifest or manifest_of(name, now.version).digest  # without one: of an earlier release
+    changed = msgspec.structs.replace(
+        now, manifest=manifest, canary=canary, ended=ended, at=at, requested_by=requested_by
+    )
+    _point(name, changed)
+    return changed
+
+
+def _point(name: str, activation: Activation) -> None:
     model_folder = _model_folder(name)
-    write_whole(model_folder / _ACTIVE, msgspec.json.encode(pointer.sealed(name)))
-    _sync(model_folder)
+    write_whole(model_folder / _ACTIVE, msgspec.json.encode(sealed_activation(name, activation)))
+    sync(model_folder)
 
 
 def _model_folder(name: str) -> Path:
@@ -326,68 +392,6 @@ def _locked(model_folder: Path) -> Iterator[None]:
     with (model_folder / ".lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
-
-
-def _read(path: Path, kind: type[_S]) -> _S:
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=kind)
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as problem:
-        raise IntegrityError(f"{path} cannot be read ({problem})") from problem
-
-
-def _sealed(manifest: Manifest) -> Manifest:
-    bare = msgspec.json.encode(msgspec.structs.replace(manifest, digest=""), order="sorted")
-    return msgspec.structs.replace(manifest, digest=hashlib.sha256(bare).hexdigest())
-
-
-def _bytes(manifest: Manifest) -> bytes:
-    return msgspec.json.format(msgspec.json.encode(manifest, order="sorted"), indent=2) + b"\n"
-
-
-def _files_in(draft: Path) -> list[str]:
-    files = sorted(path for path in draft.rglob("*") if path.is_file())
-    wrong = [path.name for path in files if path.suffix not in _ALLOWED]
-    if wrong or not files:
-        raise ModelError(f"a model is safetensors, npy and JSON files; found {', '.join(wrong) or 'nothing'}")
-    return [path.relative_to(draft).as_posix() for path in files]
-
-
-def _entry(path: Path) -> FileEntry:
-    with path.open("rb") as file:
-        return FileEntry(hashlib.file_digest(file, "sha256").hexdigest(), path.stat().st_size)
-
-
-def mismatch(path: Path, entry: FileEntry) -> str | None:
-    """How a file differs from what its manifest says; None if it does not."""
-    try:
-        actual = _entry(path)
-    except OSError as problem:
-        return f"{path} cannot be read ({problem.strerror})"
-    if actual.size != entry.size:
-        return f"{path} has {actual.size:,} bytes, the manifest says {entry.size:,}"
-    if actual.sha256 != entry.sha256:
-        return f"{path} has SHA-256 {actual.sha256[:12]}…, the manifest says {entry.sha256[:12]}…"
-    return None
-
-
-def _sweep(model_folder: Path) -> None:
-    """Removes drafts that killed trainers left, a day old or older."""
-    for draft in model_folder.glob(f"{_DRAFT}*"):
-        if time.time() - draft.stat().st_mtime > _ABANDONED_AFTER_S:
-            shutil.rmtree(draft, ignore_errors=True)
-
-
-def _sync_tree(root: Path) -> None:
-    for path in [*root.rglob("*"), root]:
-        _sync(path)
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _now() -> int:

@@ -17,6 +17,7 @@ from models.data.shop import check_match, load_catalogue, load_interactions
 from models.encoder.model import BUNDLED, Encoder, load_encoder
 from models.encoder.vectors import encode_cached
 from models.evaluation.splits import SplitName
+from models.manifests import Manifest
 from models.search.model import EXACT_UP_TO
 from standfast import __version__
 from standfast.core.services import NAMES, ServiceSpec, resolved, spec_of
@@ -109,7 +110,7 @@ def train(  # noqa: PLR0913, PLR0917 - what a caller brings instead of the shop 
     exact_up_to: int = EXACT_UP_TO,
     recommending: Recommending | None = None,
     overlay: Overlay | None = None,
-) -> list[registry.Manifest]:
+) -> list[Manifest]:
     """Trains, publishes and activates the named models, from the shop in use unless data is given; their manifests.
 
     `overlay`: changes to lay over the catalogue of the shop in use.
@@ -164,7 +165,7 @@ def ensure(
     progress: Progress | None = None,
     encoder: str = BUNDLED,
     device: str = "auto",
-) -> list[registry.Manifest]:
+) -> list[Manifest]:
     """Trains and activates those of the named models that have no active version; the others are left alone."""
     missing = [name for name in names if registry.active(name) is None]
     if not missing:
@@ -173,7 +174,7 @@ def ensure(
     return train(missing, progress=progress, encoder=encoder, device=device, recommending=quick)
 
 
-def _publish(spec: ServiceSpec, shop: Shop, progress: Progress, options: Options) -> registry.Manifest:
+def _publish(spec: ServiceSpec, shop: Shop, progress: Progress, options: Options) -> Manifest:
     fill: TrainService = resolved(spec.training)
     manifest = registry.publish(spec.name, lambda folder: fill(shop, folder, progress, options))
     registry.activate(spec.name, manifest.version)

@@ -44,6 +44,12 @@ def current(kind: type[Record]) -> AvroSchema:
     return released(kind.avro_name)[-1]
 
 
+def written(record: Record) -> AvroSchema:
+    """The version with which this record is written in single-object encoding, whose readers know it or do not."""
+    version = record.avro_version
+    return current(type(record)) if version is None else released(record.avro_name)[version - 1]
+
+
 @cache
 def by_fingerprint(name: str) -> dict[bytes, AvroSchema]:
     """All versions of one schema by their fingerprint."""

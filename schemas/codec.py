@@ -99,7 +99,9 @@ class Codec:
         """The record's bytes; raises SchemaError for a Confluent frame without a registry."""
         if encoding is Encoding.JSON:
             return self._json_encoder.encode(record)
-        schema = avro_schemas.current(type(record))
+        # A reader of the Confluent frame gets the schema from the registry, so it reads any version.
+        is_framed = encoding is Encoding.CONFLUENT
+        schema = avro_schemas.current(type(record)) if is_framed else avro_schemas.written(record)
         out = io.BytesIO()
         out.write(self._header(type(record), encoding, schema))
         fastavro.schemaless_writer(out, schema.parsed, msgspec.to_builtins(record))
@@ -149,6 +151,12 @@ def sniff(data: bytes) -> Encoding:
     if data.startswith(SINGLE_OBJECT):
         return Encoding.AVRO
     return Encoding.CONFLUENT if data.startswith(CONFLUENT) else Encoding.JSON
+
+
+def fields_of(data: bytes) -> dict[str, object]:
+    """All fields of a JSON record that could be decoded, also those that its kind does not have."""
+    fields: dict[str, object] = msgspec.json.decode(data.removeprefix(_BYTE_ORDER_MARK))
+    return fields
 
 
 def _from_avro(body: bytes, writer: avro_schemas.ParsedSchema, kind: type[R]) -> R:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec.structs import force_setattr
 
 from standfast.core.status import SystemStatus
 
@@ -36,6 +37,25 @@ class Record(Struct, frozen=True, kw_only=True):
 
     avro_name: ClassVar[str]
 
+    @property
+    def avro_version(self) -> int | None:
+        """The version of its schema with which it is written in single-object encoding; None: the newest."""
+        return None
+
+
+class Range(Struct, frozen=True, gc=False, forbid_unknown_fields=True):
+    """A filter by a number: from `min` to `max`, both included; None where there is no bound."""
+
+    min: float | None = None
+    max: float | None = None
+
+
+Wanted = bool | Long | float | str
+"""One value of a filter."""
+
+Filters = dict[str, Range | list[Wanted] | bool | Long | float | str]
+"""Filters by attribute: a range, several values of which one must be there, or one value."""
+
 
 class ServiceRequest(Record, frozen=True, kw_only=True):
     """Base of requests. Values are checked at admission, not here, so that a wrong request is answered.
@@ -57,6 +77,9 @@ class SearchRequest(ServiceRequest, frozen=True, kw_only=True):
     request_id: str | None = None
     k: int = 10
     user_id: str | None = None
+    filters: Filters = {}
+    facets: list[str] = []
+    explain: bool = False
 
 
 class RecommendRequest(ServiceRequest, frozen=True, kw_only=True):
@@ -69,18 +92,73 @@ class RecommendRequest(ServiceRequest, frozen=True, kw_only=True):
     history: list[str] = []
     exclude_seen: bool = True
     context: dict[str, Scalar] = {}
+    filters: Filters = {}
+    explain: bool = False
 
 
-class Item(Struct, frozen=True, gc=False):
-    """One product of an answer. Scores can be compared within one answer only."""
+class Because(Struct, frozen=True, gc=False):
+    """A product of the user's history, and what it adds to the score of a recommended one."""
+
+    item_id: str
+    title: str
+    score: float
+
+
+class Why(Struct, frozen=True, gc=False, omit_defaults=True):
+    """Why a product is in an answer; what is not known or does not apply is left out.
+
+    Of a search: the words of the product that the query has, as the shop wrote them; the parts of its score by words
+    and by meaning; `code` or `title` if that is what was typed. Of a recommendation: what it follows from.
+    """
+
+    words: list[str] = []
+    by_words: float | None = None
+    by_meaning: float | None = None
+    exact: Literal["code", "title"] | None = None
+    because: list[Because] = []
+
+
+class Item(Struct, frozen=True, gc=False, omit_defaults=True):
+    """One product of an answer. Scores can be compared within one answer only. `why`: if the request asks for it."""
 
     item_id: str
     score: float
     title: str
+    why: Why | None = None
+
+
+class FacetValue(Struct, frozen=True, gc=False):
+    """How many products have a value."""
+
+    value: str
+    count: int
+
+
+class FacetRange(Struct, frozen=True, gc=False):
+    """How many products have a number from `min` to `max`, both included."""
+
+    min: float
+    max: float
+    count: int
+
+
+class Facet(Struct, frozen=True, gc=False, kw_only=True):
+    """The values of one attribute among `count` products, most frequent first, or the ranges of its numbers.
+
+    `more`: how many further values there are.
+    """
+
+    count: int
+    values: list[FacetValue] = []
+    more: int = 0
+    ranges: list[FacetRange] = []
 
 
 class Result(Record, frozen=True, kw_only=True):
-    """The answer to a request. `latency_ms` counts from the timestamp of the request's record."""
+    """The answer to a request. `latency_ms` counts from the timestamp of the request's record.
+
+    `facets` is there only in the answer to a request that asks for them.
+    """
 
     avro_name: ClassVar[str] = "result"
     request_id: str
@@ -91,16 +169,52 @@ class Result(Record, frozen=True, kw_only=True):
     degraded: bool = False
     latency_ms: float = 0.0
     error: str | None = None
+    facets: dict[str, Facet] | UnsetType = UNSET
+
+    def __post_init__(self) -> None:
+        """Leaves out facets of which there are none, as Avro's default has them."""
+        if self.facets is not UNSET and not self.facets:
+            force_setattr(self, "facets", UNSET)
+
+    @property
+    def avro_version(self) -> int | None:
+        """1, which clients of before know, unless it holds what only their successors ask for."""
+        is_plain = self.facets is UNSET and all(item.why is None for item in self.items)
+        return 1 if is_plain else None
 
 
 class Interaction(Record, frozen=True, kw_only=True):
-    """One view, click, cart, purchase or rating. Without a `timestamp` it has that of its record."""
+    """One view, click, cart, purchase or rating. Without a `timestamp` it has that of its record.
+
+    `request_id`: of the answer that showed the product.
+    """
 
     avro_name: ClassVar[str] = "interaction"
     user_id: str
     item_id: str
     event: str = "view"
     timestamp: Long | None = None
+    value: float | None = None
+    request_id: str | None = None
+
+
+class Label(Record, frozen=True, kw_only=True):
+    """What a user did with a product of an answer. Times are epoch milliseconds.
+
+    `position`: of the product, from 1, among `shown` products; `event`, `value`: of the interaction.
+    """
+
+    avro_name: ClassVar[str] = "label"
+    request_id: str
+    service: str
+    model: str
+    user_id: str
+    item_id: str
+    position: int
+    shown: int
+    event: str
+    shown_at: int
+    at: int
     value: float | None = None
 
 
@@ -129,7 +243,10 @@ class Profile(Record, frozen=True, kw_only=True):
 
 
 class CatalogueItem(Record, frozen=True, kw_only=True):
-    """One product as the shop has it now; further fields are ignored. Without a value (a tombstone) it is deleted."""
+    """One product as the shop has it now. Without a value (a tombstone) it is deleted.
+
+    `attributes` are what it can be filtered by besides category and price; in JSON they may also be further fields.
+    """
 
     avro_name: ClassVar[str] = "catalogue_item"
     item_id: str
@@ -138,6 +255,7 @@ class CatalogueItem(Record, frozen=True, kw_only=True):
     category: str | None = None
     price: float | None = None
     image: str | None = None
+    attributes: dict[str, Scalar | list[Wanted]] = {}
 
 
 class TrafficWindow(Record, frozen=True, kw_only=True):

@@ -11,6 +11,7 @@ from schemas.records import (
     DrillEvent,
     HostStatus,
     Interaction,
+    Label,
     Profile,
     Record,
     Result,
@@ -46,6 +47,9 @@ _FOR_EVER = {
     "delete.retention.ms": str(100 * 365 * _DAY),
     "message.timestamp.type": "LogAppendTime",
 }
+# Chunks are sent when a host lacks a version, and deleted once no host does. What a killed host has left is gone
+# after a day; whoever misses it then asks again.
+_SENT_AND_TAKEN = {**_WRITTEN_OFTEN, "segment.bytes": str(64 << 20)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +57,7 @@ class Topic:
     """One topic as it must be. `partitions` None: as many as `kafka.partitions` says; `value` None: raw bytes.
 
     `unpacked`: the broker decompresses batches, and refuses one that is then larger than `max_bytes`.
+    `optional`: where it cannot be created, all but one feature works.
     `broker_config`: topic configs besides those that follow from the other fields.
     """
 
@@ -65,6 +70,7 @@ class Topic:
     compacted: bool = False
     max_bytes: int = 1_048_576
     unpacked: bool = False
+    optional: bool = False
     broker_config: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     def config(self) -> dict[str, str]:
@@ -117,16 +123,31 @@ _READ_BY_US = (
         unpacked=True,
         broker_config=_FOR_EVER,
     ),
+    Topic(
+        "models",
+        "version, or model and alias",
+        None,
+        "versions of models, and which of them serves on all hosts (JSON)",
+        partitions=1,
+        compacted=True,
+        unpacked=True,
+        optional=True,
+        broker_config={"message.timestamp.type": "LogAppendTime"},
+    ),
     Topic("drills.control", "any", DrillCommand, "start, stop, approve or forbid drills", partitions=1, unpacked=True),
 )
 _WRITTEN_BY_US = (
     *_RESULTS,
     Topic("profiles", "user_id", Profile, "each user's recent history", compacted=True),
+    Topic("labels", "what it says", Label, "what users did with the products of answers", compacted=True,
+          broker_config={"cleanup.policy": "compact,delete", "retention.ms": str(30 * _DAY)}),
     Topic("traffic", "topic", TrafficWindow, "counts and latency by topic and window", retention_ms=_DAY),
     Topic("drills.results", "drill_id", DrillEvent, "every phase of every drill, the verdict last", partitions=1,
           retention_ms=365 * _DAY),
     Topic("drills.orders", "drill_id and host", None, "orders to the fault agents, and what they saw", partitions=1,
           compacted=True, broker_config=_WRITTEN_OFTEN),
+    Topic("models.files", "file's digest and chunk", None, "files of versions, while a host lacks them", partitions=1,
+          compacted=True, optional=True, broker_config=_SENT_AND_TAKEN),
     Topic(STATUS, "host", HostStatus, "each host's `standfast status --json`, until it is silent for a day",
           partitions=1, compacted=True, broker_config=_WRITTEN_OFTEN),
 )  # fmt: skip

@@ -43,6 +43,7 @@ ENTRIES = (
     Command("search", _HERE + "ask", "search_app", "Search the shop: one request through the topics.", _USE),
     Command("recommend", _HERE + "ask", "recommend_app", "Products for a user: one request through the topics.", _USE),
     Command("topics", _HERE + "topics", "app", "List the topics and create what is missing.", _USE),
+    Command("dead-letters", _HERE + "dead_letters", "app", "What could not be served, and sending it again.", _USE),
     Command("kafka", _HERE + "kafka", "register", "Apache Kafka's own console tools.", _USE),
     Command("drill", _HERE + "drill", "app", "Break the system on purpose and see the verdict.", _PROVE),
     Command("gameday", _HERE + "gameday", "app", "A drill for people, and how long they take.", _PROVE),

@@ -14,6 +14,7 @@ from standfast.role_launcher import RoleLauncher
 MODULES = {
     "profiles": "consumers.profiles",
     "catalogue": "consumers.catalogue",
+    "models": "consumers.versions",
     "stream": "streams",
     "drills": "drills",
     "agent": "drills.agent",
@@ -21,7 +22,13 @@ MODULES = {
 }
 CONSOLE = "console"
 # Not the stream processor's: Faust alone is 40 MB, of which the others would have nothing.
-_SHARED = ("consumers.profiles.__main__", "consumers.catalogue.__main__", "drills.__main__", "drills.agent.__main__")
+_SHARED = (
+    "consumers.profiles.__main__",
+    "consumers.catalogue.__main__",
+    "consumers.versions.__main__",
+    "drills.__main__",
+    "drills.agent.__main__",
+)
 _IMPORTED_S = 10.0  # for the roles' nursery; without it they are started all the same
 _STOP_S = 8.0  # from a role's SIGTERM to SIGKILL
 _CONSOLE_WAITS_S = 60.0  # for a system that is ready, at most: people want to look at one that is not, too

@@ -7,7 +7,6 @@ import os
 import signal
 import sys
 import time
-from collections import Counter
 from collections.abc import Callable
 
 import structlog
@@ -19,9 +18,10 @@ from consumers.supervision import orders
 from consumers.supervision.replica_set import ReplicaSet
 from consumers.supervision.scaler import Scaler
 from consumers.supervision.topic_watch import TopicWatch
+from consumers.versions import notes
 from models import registry
-from models.activation import Canary, Versions
-from standfast import metrics_server, topics
+from models.canary import Versions
+from standfast import metrics_server, topics, worker_counts
 from standfast.broker_watch import BrokerWatch
 from standfast.core import clients, status, telemetry
 from standfast.core import settings as settings_module
@@ -40,7 +40,7 @@ from standfast.malloc_settings import one_arena
 from standfast.proxy.registry import registry_behind_proxy
 from standfast.role_launcher import RoleLauncher
 from standfast.role_nursery import StartRole
-from standfast.roles import CONSOLE, Roles
+from standfast.roles import CONSOLE, MODULES, Roles
 from standfast.status_topic import StatusTopic
 
 _log = structlog.get_logger()
@@ -50,7 +50,6 @@ _IMPORTED_S = 60.0  # for torch's import; without it each nursery imports it for
 _ROLES_WAIT_S = 10.0  # for the workers, at most
 _BROKERS_S = 0.05  # between two looks at the brokers
 _LEAVES_WITHIN_S = 2.0  # for deleting this host's record, without which the host counts as gone after 5 s
-_COUNTED = (("active", "serving"), ("active", "starting"), ("active", "backing_off"), ("standby", "ready"))
 
 
 class Supervisor:
@@ -143,7 +142,7 @@ class Supervisor:
                 service(name, self._settings), self._settings, self._changed, environment, self._fork_nursery
             )
             self._replica_sets.append(replicas)
-            replicas.start(*_activated(name))
+            replicas.start(*registry.serving(name))
 
     async def _wait_for_workers(self) -> None:
         """Roles are started after the workers: on two cores their imports would keep the first answers waiting."""
@@ -190,20 +189,23 @@ class Supervisor:
 
     async def _train_missing(self) -> None:
         """Trains models that have no active version, in a child process: the supervisor must not load torch."""
-        missing = [name for name in self._services if registry.active(name) is None]
-        if not missing:
+        if missing := self._missing():
+            await self._take_models(missing)
+        if not (missing := self._missing()):
             return
         self._tell(f"training {' and '.join(missing)}")
-        training = await asyncio.create_subprocess_exec(
-            sys.executable, "-P", "-m", "standfast", "models", "train", *missing, "--quick", stdout=sys.stderr
-        )
-        try:
-            if await training.wait():
-                raise ModelError("the models could not be trained; the lines above say why")
-        finally:
-            if training.returncode is None:
-                training.kill()  # SIGTERM would not end a stopped process; its drafts are removed later
-                await training.wait()
+        if await _ended(sys.executable, "-P", "-m", "standfast", "models", "train", *missing, "--quick"):
+            raise ModelError("the models could not be trained; the lines above say why")
+
+    def _missing(self) -> list[str]:
+        return [name for name in self._services if registry.active(name) is None]
+
+    async def _take_models(self, missing: list[str]) -> None:
+        """Takes models from the other hosts of a Kafka that is not ours; without any, they are trained."""
+        if self._cluster is None:
+            self._tell(f"asking other hosts for {' and '.join(missing)}")
+            environment = settings_module.environment(self._settings)
+            await _ended(sys.executable, "-P", "-m", MODULES["models"], "join", *missing, environment=environment)
 
     async def _wait_for_kafka(self) -> None:
         self._tell("waiting for Kafka and the models")
@@ -252,13 +254,14 @@ class Supervisor:
 
     def _follow_registry(self) -> None:
         """Tells each replica set which version of its model is active, and which challenger is tried."""
+        waiting = notes.read()
         for replicas in self._replica_sets:
             try:
-                activated = _activated(replicas.service.name)
+                activated = registry.serving(replicas.service.name)
             except (ModelError, OSError) as error:
                 replicas.not_followed = str(error)
                 continue
-            replicas.not_followed = None
+            replicas.not_followed = waiting.get(replicas.service.name) or None
             replicas.follow(*activated)
 
     async def _take_down(self) -> None:
@@ -339,7 +342,7 @@ class Supervisor:
         )
 
     def _count(self) -> None:
-        _count(self._worker_rows())
+        worker_counts.show(self._worker_rows())
         for replicas in self._replica_sets:
             telemetry.BREAKER_OPEN.labels(replicas.service.requests).set(len(replicas.members.failing))
             telemetry.MODEL_REFUSED.labels(replicas.service.name).set(bool(replicas.refused))
@@ -379,15 +382,13 @@ class Supervisor:
         return [*brokers, *self._roles.rows()]
 
 
-def _activated(name: str) -> tuple[int | None, Canary | None, str]:
-    """The active version, its challenger if one is tried, and why the last one ended by itself."""
-    found = registry.activation(name)
-    return (None, None, "") if found is None else (found.version, found.canary, found.ended)
-
-
-def _count(workers: list[status.WorkerStatus]) -> None:
-    services = {row.service for row in workers}
-    counts = Counter({(name, role, state): 0 for name in services for role, state in _COUNTED})
-    counts.update((row.service, str(row.role), str(row.state)) for row in workers)
-    for labels, count in counts.items():
-        telemetry.WORKERS.labels(*labels).set(count)
+async def _ended(*command: str, environment: dict[str, str] | None = None) -> int:
+    """Runs a program to its end and returns its exit status; kills it if this is cancelled."""
+    variables = {**os.environ, **(environment or {})}
+    process = await asyncio.create_subprocess_exec(*command, stdout=sys.stderr, env=variables)
+    try:
+        return await process.wait()
+    finally:
+        if process.returncode is None:
+            process.kill()  # SIGTERM would not end a stopped process; its drafts are removed later
+            await process.wait()

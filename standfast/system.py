@@ -12,6 +12,7 @@ from contextlib import contextmanager
 import structlog
 
 from consumers.following import bulletin
+from consumers.versions import notes
 from standfast.core import logs, status, surroundings, telemetry
 from standfast.core.errors import ClusterError, SettingsError
 from standfast.core.home import folder, home
@@ -20,7 +21,7 @@ from standfast.core.services import NAMES
 from standfast.core.settings import Settings
 
 _log = structlog.get_logger()
-ROLES = ("profiles", "catalogue", "stream", "drills", "agent", "console")
+ROLES = ("profiles", "catalogue", "models", "stream", "drills", "agent", "console")
 _LOCK_S = 10.0
 
 
@@ -48,8 +49,9 @@ def run(
         metrics = folder("run", "metrics")
         shutil.rmtree(metrics)
         telemetry.share(metrics, "supervisor")
-        for name in ("profiles", "catalogue"):
+        for name in ("profiles", "catalogue", "models"):
             bulletin.forget(name)
+        notes.forget()
         from standfast.supervisor import Supervisor
 
         Supervisor(settings, services, roles, embedded).run()

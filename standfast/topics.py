@@ -99,7 +99,7 @@ def plan(admin: AdminClient, settings: KafkaSettings) -> list[TopicState]:
 
 
 def apply(admin: AdminClient, settings: KafkaSettings) -> list[TopicState]:
-    """Creates the missing topics; returns the states from before. Raises TopicError if Kafka refuses one."""
+    """Creates the missing topics; returns the states from before. Raises TopicError where a needed one is refused."""
     states = plan(admin, settings)
     _warn_compressed(states)
     missing = {state.name: state for state in states if state.state == "missing"}
@@ -115,9 +115,14 @@ def apply(admin: AdminClient, settings: KafkaSettings) -> list[TopicState]:
         again = _refused(admin, [_new(state, state.topic.needed_config()) for state in plainer])
         names = {state.name for state in plainer}
         refused = {name: error for name, error in refused.items() if name not in names} | again
-    for name, error in refused.items():
+    optional = [name for name in refused if missing[name].topic.optional]
+    if optional:
+        why = refused[optional[0]].str()
+        _log.warning("these topics could not be created; each host goes by its own models", topics=optional, reason=why)
+    for name in [name for name in refused if name not in optional]:
         raise TopicError(
-            f"the topic {name} could not be created: {error.str()}; create it by hand, or give this user the right to"
+            f"the topic {name} could not be created: {refused[name].str()}; create it by hand, or give this user the "
+            "right to"
         )
     return states
 

@@ -1,10 +1,11 @@
-"""The Faust agents: they count the records of five topics, and fold interactions into profiles."""
+"""The Faust agents: they count the records of five topics, and make profiles and labels of interactions."""
 
 from __future__ import annotations
 
 import asyncio
 import sqlite3
 import time
+from collections.abc import Awaitable
 from functools import partial
 from typing import Any, TypeVar
 
@@ -14,11 +15,13 @@ from aiokafka.errors import MessageSizeTooLargeError
 
 from schemas.codec import Codec, Encoding, sniff
 from schemas.dead_letters import dead_letter_headers
-from schemas.records import Interaction, Record, Result, TrafficWindow
+from schemas.records import Interaction, Label, Record, Result, TrafficWindow
 from schemas.times import record_ms
 from standfast.core import telemetry
 from standfast.core.errors import SchemaError, Unreadable
 from streams.erasures import MARK
+from streams.feedback.labels import Labels
+from streams.feedback.shown import shown_answer
 from streams.interactions import check
 from streams.keeper import Keeper
 from streams.names import Names
@@ -36,24 +39,34 @@ class Agents:
     """Processes each record and writes what is derived from it. `attach` declares the agents on the app's topics."""
 
     def __init__(
-        self, app: faust.App, names: Names, codec: Codec, oldest: OldestOffsets, keeper: Keeper, traffic: Traffic
-    ):
+        self,
+        app: faust.App,
+        names: Names,
+        codec: Codec,
+        oldest: OldestOffsets,
+        keeper: Keeper,
+        traffic: Traffic,
+        labels: Labels,
+    ) -> None:
         self.app = app
         self.oldest = oldest
         self.keeper = keeper
         self.traffic = traffic
+        self.labels = labels
         self._names = names
         self._codec = codec
         self._profiles = _raw(app, names.profiles)
         self._windows = _raw(app, names.traffic)
+        self._labels = _raw(app, names.labels)
         self._dead_letters = _raw(app, names.dead_letters)
 
     def attach(self) -> None:
-        """Declares the agents and the two tasks beside them."""
+        """Declares the agents and the three tasks beside them."""
         self.app.agent(_raw(self.app, self._names.interactions), name="interactions", concurrency=1)(self._interactions)
         self.app.agent(_raw(self.app, *self._names.counted), name="traffic", concurrency=1)(self._count_traffic)
         self.app.task(self._write_profiles)
         self.app.task(self._publish_windows)
+        self.app.task(self._write_labels)
 
     async def _interactions(self, stream: Any) -> None:
         async for event in stream.events():
@@ -67,6 +80,8 @@ class Agents:
             try:
                 if interaction is not None:
                     error = self._folded(source, offset, interaction, at)
+                    if error is None:
+                        self.labels.heard(source, offset, interaction, at)
             except sqlite3.Error as storage_error:  # not the record's fault; it is read again after the restart
                 await self.app.crash(storage_error)
                 return
@@ -104,6 +119,10 @@ class Agents:
                     )
             if self.oldest.epoch == epoch and self.oldest.is_new(source, offset):
                 self.traffic.count(source, offset, at, _now(), answer)
+                if answer is not None:
+                    written = min(at, _now())  # anybody may write a time of the year 9999
+                    told = shown_answer(self._names.results[source[0]], event.message.key, answer, written)
+                    self.labels.answered(told)
                 self.oldest.mark_processed(source, offset)
 
     async def _read(self, data: bytes | None, kind: type[R]) -> tuple[R | None, Exception | None]:
@@ -141,13 +160,23 @@ class Agents:
         self.oldest.release(source, _dead_letter_hold(offset))
 
     async def _write_profiles(self) -> None:
+        await self._or_crash("profiles", self.keeper.write_changes(self._write_profile))
+
+    async def _write_labels(self) -> None:
+        await self._or_crash("labels", self.labels.follow(lambda: self.app.consumer, _now, self._write_label))
+
+    async def _or_crash(self, what: str, writing: Awaitable[None]) -> None:
         try:
-            await self.keeper.write_changes(self._write_profile)
-        except Exception as error:  # noqa: BLE001 - no offset may be committed whose profile was not written
+            await writing
+        except Exception as error:  # noqa: BLE001 - no offset may be committed of which something was not written
             if self.app.should_stop:  # the producer has stopped; interactions that were not written are read again
-                _log.info("profiles not written any more", reason=f"{type(error).__name__}: {error}")
+                _log.info(f"{what} not written any more", reason=f"{type(error).__name__}: {error}")
             else:
                 await self.app.crash(error)
+
+    async def _write_label(self, label: Label) -> Any:
+        key = f"{label.service}/{label.request_id}/{label.item_id}/{label.event}"
+        return await self._labels.send(key=key.encode(errors="replace"), value=self._codec.encode(label, Encoding.JSON))
 
     async def _write_profile(self, partition: int, user: bytes, data: bytes | None) -> Any:
         headers = [MARK] if data is None else None

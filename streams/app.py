@@ -13,10 +13,14 @@ from confluent_kafka.admin import AdminClient
 from schemas.configured import codec_for
 from standfast.core import clients
 from standfast.core.home import folder
+from standfast.core.services import NAMES, TABLE
 from standfast.core.settings import Settings
 from streams import restore, unpacking
 from streams.agents import Agents
 from streams.erasures import Erasures
+from streams.feedback.labels import Labels
+from streams.feedback.recent import recent_answers
+from streams.feedback.shown import Shown
 from streams.identities import TopicIds
 from streams.keeper import Keeper
 from streams.names import names
@@ -43,17 +47,27 @@ def build(settings: Settings, stop: threading.Event | None = None) -> faust.App:
     keeper = Keeper(oldest, settings.stream.history)
     erasures = Erasures(settings, kafka_names.profiles, keeper.erase, keeper.reached)
     traffic = Traffic(oldest, (kafka_names.interactions, *kafka_names.counted), settings.stream.window_s)
+    kept = settings.stream.feedback_s
+    with_histories = (spec.name for spec in TABLE.values() if spec.histories)
+    shown = Shown(round(kept * 1000), settings.stream.feedback_answers, NAMES, with_histories)
+    labels = Labels(oldest, traffic, shown, kafka_names.results, keep=kept > 0)
+    stopped = stop or threading.Event()
+
+    async def read_answers_back() -> None:
+        labels.restart_from(await asyncio.to_thread(recent_answers, settings, kafka_names, stopped) if kept else ())
 
     async def restored() -> None:
         started_at = time.monotonic()
         if (profile_file := keeper.pause()) is not None:
             await asyncio.to_thread(profile_file.close)
-        restored = await asyncio.to_thread(restore.read, settings, kafka_names, stop or threading.Event())
+        restored = await asyncio.to_thread(restore.read, settings, kafka_names, stopped)
         oldest.reset()
         identities.note(restored.ids)
         keeper.restart_from(restored.profile_file, len(restored.ends))
         erasures.restart_from(restored.ends)
         traffic.restart_from(restored.published_until, time.time_ns() // 1_000_000)
+        labels.pause()
+        app.add_future(read_answers_back())
         _log.info("state read back", records=restored.records, seconds=round(time.monotonic() - started_at, 2))
 
     app = faust.App(
@@ -90,6 +104,6 @@ def build(settings: Settings, stop: threading.Event | None = None) -> faust.App:
         await identities.watch(admin, app.consumer.rejoin)
 
     app.task(erasures.follow)
-    Agents(app, kafka_names, codec_for(settings), oldest, keeper, traffic).attach()
+    Agents(app, kafka_names, codec_for(settings), oldest, keeper, traffic, labels).attach()
     app.finalize()
     return app

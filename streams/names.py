@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from schemas.topics import BY_NAME, DEAD_LETTER_SUFFIX
@@ -11,20 +12,21 @@ from standfast.core.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """Topics and group, with the prefix of the settings. `results`: those of `counted` that contain answers."""
+    """Topics and group, with the prefix of the settings. `results`: the topics of answers, with their services."""
 
     group: str
     interactions: str
     dead_letters: str
     profiles: str
     traffic: str
+    labels: str
     counted: tuple[str, ...]
-    results: frozenset[str]
+    results: Mapping[str, str]
 
     @property
     def all(self) -> tuple[str, ...]:
         """Every topic that has to exist."""
-        return (self.interactions, self.dead_letters, self.profiles, self.traffic, *self.counted)
+        return (self.interactions, self.dead_letters, self.profiles, self.traffic, self.labels, *self.counted)
 
 
 def names(settings: Settings) -> Names:
@@ -38,6 +40,7 @@ def names(settings: Settings) -> Names:
         dead_letters=prefix + BY_NAME["interactions" + DEAD_LETTER_SUFFIX].name,
         profiles=prefix + BY_NAME["profiles"].name,
         traffic=prefix + BY_NAME["traffic"].name,
+        labels=prefix + BY_NAME["labels"].name,
         counted=counted,
-        results=frozenset(name for name in counted if name.endswith(".results")),
+        results={prefix + BY_NAME[f"{service}.results"].name: service for service in NAMES},
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Protocol
 
@@ -62,15 +63,25 @@ class Traffic:
         """Publishes every window that ended and of which all records were read."""
         for topic, windows in list(self._windows.items()):
             for start in windows.due(now - _GRACE_MS):
-                if not await self._read_past(reader, topic, start + self._width_ms):
+                end = start + self._width_ms
+                if await self.read_until(reader, topic, end) < end:
                     break
                 await self._publish(windows, start, publish)
 
-    async def _read_past(self, reader: Reader, topic: str, end: int) -> bool:
+    async def read_until(self, reader: Reader, topic: str, enough: float = math.inf) -> float:
+        """The time up to which all records of a topic were read, epoch milliseconds; infinity: to its present end.
+
+        Partitions that are read up to `enough` are not asked further.
+        """
         assigned = [partition for partition in reader.assignment() if partition[0] == topic]
-        behind = [partition for partition in assigned if self._latest.get(partition, 0) < end]
-        all_at_end = all(await asyncio.gather(*(_at_the_end(reader, partition) for partition in behind)))
-        return bool(assigned) and all_at_end and all(map(self._oldest.is_caught_up, behind))
+        behind = [partition for partition in assigned if self._latest.get(partition, 0) < enough]
+        at_end = await asyncio.gather(*(_at_the_end(reader, partition) for partition in behind))
+        times = [
+            self._latest.get(partition, 0)
+            for partition, ended in zip(behind, at_end, strict=True)
+            if not (ended and self._oldest.is_caught_up(partition))
+        ]
+        return min(times, default=math.inf) if assigned else -math.inf
 
     async def _publish(self, windows: Windows, start: int, publish: Publish) -> None:
         window_record, epoch = windows.full(start), self._oldest.epoch

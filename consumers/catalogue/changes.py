@@ -50,7 +50,7 @@ class CatalogueChanges:
         self._ready: deque[tuple[str, Row | None]] = deque()  # None: as it was at training
         self._missing: dict[str, Row] = {}  # without a vector
         self._encoded: list[tuple[str, bytes]] = []
-        self._applied: dict[str, int] = {}  # hash of title and text, also of what is on its way
+        self._applied: dict[str, int] = {}  # hash of title, text and attributes, also of what is on its way
         self._encoded_at = 0.0
         self._logged = ""
         self._waiting = telemetry.CATALOGUE_WAITING.labels(service)
@@ -171,7 +171,7 @@ class CatalogueChanges:
             return False
         read = rows.following(_AT_ONCE)
         for row in read:
-            item_id, state = row.change.item_id, hash((row.change.title, row.digest))
+            item_id, state = row.change.item_id, hash((row.change.title, row.digest, row.change.attributes))
             if self._applied.get(item_id) == state:
                 continue
             self._applied[item_id] = state

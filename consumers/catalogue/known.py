@@ -8,10 +8,12 @@ from pathlib import Path
 
 import structlog
 
+from consumers.catalogue.store import attributes_in
 from consumers.following import bulletin
 from models.base import Change
 from models.data.catalogue import Overlay
 
+_CHANGES = "select item_id, title, text, attributes from products order by number"
 _log = structlog.get_logger()
 
 
@@ -24,9 +26,10 @@ def known(stores: Path) -> Overlay | None:
     try:
         with closing(sqlite3.connect(uri, uri=True, isolation_level=None)) as connection:
             connection.execute("begin")  # products and offsets of the same moment
-            rows = connection.execute("select item_id, title, text from products order by number").fetchall()
+            rows = connection.execute(_CHANGES).fetchall()
             positions = connection.execute("select partition, next from positions order by partition").fetchall()
     except sqlite3.Error as error:
         _log.warning("the changes of the catalogue cannot be read; trained without them", error=str(error))
         return None
-    return Overlay([Change(*row) for row in rows], " ".join(f"{partition}:{next_}" for partition, next_ in positions))
+    changes = [Change(item_id, title, text, attributes_in(stored)) for item_id, title, text, stored in rows]
+    return Overlay(changes, " ".join(f"{partition}:{next_}" for partition, next_ in positions))

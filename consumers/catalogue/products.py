@@ -7,10 +7,13 @@ replace it.
 
 from __future__ import annotations
 
+import msgspec
+
+from models.attributes.reading import Attributes, attributes_of, texts_of
 from models.base import Change
 from models.data.catalogue import clean, searched_text
 from models.data.values import identity
-from schemas.codec import Codec, Malformed
+from schemas.codec import Codec, Encoding, Malformed, fields_of
 from schemas.records import CatalogueItem
 
 # The encoder reads the first 256 tokens, and workers index all words between two batches: 20,000 characters take 4 ms.
@@ -30,13 +33,14 @@ def read(key: bytes | None, value: bytes | None, codec: Codec) -> Change:
     item_id = _item_id(key)
     if value is None:
         return Change(item_id, None)
-    product = _decoded(value, codec)
+    product, encoding = _decoded(value, codec)
     if product.item_id.strip() != item_id:
         raise Refused("key", "its key is not its item_id; send each product with its item_id as the key")
     title = clean(product.title)
     if not title:
         raise Refused("empty_title", "its title is empty")
-    return Change(item_id, title, searched_text(title, product.description, product.category))
+    text = searched_text(title, product.description, product.category)
+    return Change(item_id, title, text, _attributes(product, value, encoding))
 
 
 def _item_id(key: bytes | None) -> str:
@@ -48,9 +52,22 @@ def _item_id(key: bytes | None) -> str:
         raise Refused("key", f"its key is no item_id: {problem}") from None
 
 
-def _decoded(value: bytes, codec: Codec) -> CatalogueItem:
+def _attributes(product: CatalogueItem, value: bytes, encoding: Encoding) -> Attributes:
+    """What it can be filtered by: in JSON all further fields, as in a file; in Avro those of its map."""
     try:
-        product, _ = codec.decode(value, CatalogueItem)
+        fields = fields_of(value) if encoding is Encoding.JSON else msgspec.to_builtins(product)
+    except (msgspec.DecodeError, RecursionError) as problem:  # only in a further field, such as 1e400
+        raise Refused("malformed", f"a further field cannot be read: {problem}") from None
+    attributes = attributes_of(fields)
+    characters = sum(len(name) + sum(map(len, texts_of(each))) for name, each in attributes)
+    if characters > _MOST_CHARACTERS:
+        raise Refused("too_long", f"its attributes have {characters:,} characters, {_MOST_CHARACTERS:,} are the most")
+    return attributes
+
+
+def _decoded(value: bytes, codec: Codec) -> tuple[CatalogueItem, Encoding]:
+    try:
+        product, encoding = codec.decode(value, CatalogueItem)
     except Malformed as error:
         raise Refused("malformed", str(error)) from None
     except Exception as error:  # noqa: BLE001 - of a registry or a library too: one record must not end the follower
@@ -58,4 +75,4 @@ def _decoded(value: bytes, codec: Codec) -> CatalogueItem:
     characters = sum(map(len, (product.title, product.description or "", product.category or "")))
     if characters > _MOST_CHARACTERS:
         raise Refused("too_long", f"its texts have {characters:,} characters, {_MOST_CHARACTERS:,} are the most")
-    return product
+    return product, encoding

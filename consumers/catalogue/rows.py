@@ -8,12 +8,12 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from consumers.catalogue.store import digest_of
+from consumers.catalogue.store import attributes_in, digest_of
 from models.base import Change
 
 _BUSY_S = 5.0  # the longest wait for another writer; only the thread that reads waits
 _NEXT = """
-select p.number, p.item_id, p.title, p.text, p.digest, v.vector from products p
+select p.number, p.item_id, p.title, p.text, p.attributes, p.digest, v.vector from products p
     left join vectors v on v.digest = p.digest and v.vectors_of = ? where p.number > ? order by p.number limit ?
 """
 
@@ -55,7 +55,10 @@ class Rows:
         rows = self._connection.execute(_NEXT, (self._vectors_of, self._number, most)).fetchall()
         if rows:
             self._number = rows[-1][0]
-        return [Row(Change(item, title, text), digest, vector or b"") for _, item, title, text, digest, vector in rows]
+        return [
+            Row(Change(item_id, title, text, attributes_in(attributes)), digest, vector or b"")
+            for _, item_id, title, text, attributes, digest, vector in rows
+        ]
 
     def new_vectors(self) -> dict[bytes, bytes]:
         """Up to 2,000 vectors that workers added since the last call, by digest."""

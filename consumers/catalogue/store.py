@@ -10,24 +10,28 @@ import hashlib
 from collections.abc import Iterable
 from pathlib import Path
 
+import msgspec
 from msgspec import Struct
 
+from models.attributes.reading import Attributes
 from models.base import Change
 from standfast.core.topics.topic_file import TopicFile, latest
 
 _TABLES = """
 create table if not exists products (item_id text primary key, number integer, partition integer, at integer,
-    title text, text text, digest blob) strict;
+    title text, text text, digest blob, attributes text) strict;
 create index if not exists products_by_number on products (number);
 create index if not exists products_by_digest on products (digest);
 create table if not exists vectors (number integer primary key autoincrement, digest blob, vectors_of text, vector blob,
     unique (digest, vectors_of)) strict;
 """
 _WRITE = """
-insert into products values (?, ?, ?, ?, ?, ?, ?) on conflict (item_id) do update set number = excluded.number,
+insert into products values (?, ?, ?, ?, ?, ?, ?, ?) on conflict (item_id) do update set number = excluded.number,
     partition = excluded.partition, at = excluded.at, title = excluded.title, text = excluded.text,
-    digest = excluded.digest where excluded.partition = products.partition or excluded.at >= products.at
+    digest = excluded.digest, attributes = excluded.attributes
+    where excluded.partition = products.partition or excluded.at >= products.at
 """
+_ATTRIBUTES = msgspec.json.Decoder(Attributes)
 _FORGET = "delete from vectors where digest = ? and not exists (select 1 from products where digest = ?)"
 
 
@@ -73,15 +77,24 @@ class CatalogueStore(TopicFile):
     def _put(self, number: int, record: Record) -> None:
         change = record.change
         before = self.connection.execute("select digest from products where item_id = ?", (change.item_id,)).fetchone()
-        row = (number, record.partition, record.at, change.title, change.text, digest_of(change.text))
+        attributes = msgspec.json.encode(change.attributes).decode()
+        row = (number, record.partition, record.at, change.title, change.text, digest_of(change.text), attributes)
         self.connection.execute(_WRITE, (change.item_id, *row))
         if before is not None:
             self.connection.execute(_FORGET, (before[0], before[0]))
 
 
 def opened(stores: Path, identity: str) -> CatalogueStore:
-    """The newest store in this folder of the topic with this identity, or a new one; all others are removed."""
-    return CatalogueStore(latest(stores, identity))
+    """The newest store in this folder of the topic with this identity, or a new one; all others are removed.
+
+    Those of releases that kept no attributes have no `.2` in their names, so the topic is read again.
+    """
+    return CatalogueStore(latest(stores, f"{identity}.2"))
+
+
+def attributes_in(text: str) -> Attributes:
+    """A product's attributes, as the store has them."""
+    return _ATTRIBUTES.decode(text)
 
 
 def digest_of(text: str) -> bytes:

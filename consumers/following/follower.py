@@ -87,6 +87,10 @@ class TopicCopier(ABC, Generic[C]):
     def _measured(self, store: Following[C], *, complete: bool) -> None:
         """Exports the state of the store as metrics."""
 
+    def _act(self, store: Following[C], *, complete: bool, news: bool) -> None:
+        """Does what follows from the store, after each look at the topic; `news`: there were new records."""
+        del store, complete, news
+
     def _remedy(self, reason: str) -> str:
         """What to do against a failure, to be logged behind it."""
         del reason
@@ -152,6 +156,7 @@ class TopicCopier(ABC, Generic[C]):
                 if not self._tell(store, complete=not behind):
                     return
                 told_at = now
+            self._act(store, complete=not behind, news=bool(messages))
             if now - asked_at > _ASK_S:
                 if self._is_another(source):
                     return

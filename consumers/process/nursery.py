@@ -38,8 +38,8 @@ from consumers.process import worker_process as process
 from consumers.process.devices import freest, uses_cuda, visible
 from consumers.process.weights_watch import WeightsWatch
 from consumers.service import Service, service
-from models.activation import Versions
 from models.base import LoadedModels, Model
+from models.canary import Versions
 from models.weights import Weights
 from standfast.core import logs, settings, telemetry
 from standfast.core.errors import ChallengerRefused, StandfastError, WeightsDamaged

@@ -66,8 +66,8 @@ from consumers.serving.challenger import Challenger
 from consumers.serving.side_by_side import SideBySide, TimedModel
 from consumers.serving.suspects import KnownSuspects
 from consumers.serving.worker import Partitions, Worker
-from models.activation import Versions
 from models.base import Changeable, LoadedModels, Model
+from models.canary import Versions
 from models.weights import Weights
 from schemas.configured import codec_for
 from schemas.records import Result
@@ -216,7 +216,8 @@ class WorkerProcess:
 
     def _batches(self) -> Batches:
         """Everything that computes a batch, after one rehearsal."""
-        admission = Admission(self._service, self._settings, self._codec, self._histories)
+        refusal = getattr(self._model, "refusal", None)
+        admission = Admission(self._service, self._settings, self._codec, self._histories, refusal)
         rehearse(self._service, self._model, admission, self._answers)
         self._rehearse_challenger(admission)
         ask, label = self._ask(), self._model.label

@@ -96,15 +96,28 @@ class KnownUsers(Protocol):
 
 
 class Admission:
-    """Decides on one raw record after the other; `histories` is given for services whose model needs them."""
+    """Decides on one raw record after the other.
 
-    def __init__(self, service: Service, settings: Settings, codec: Codec, histories: KnownUsers | None = None) -> None:
+    Args:
+        histories: for services whose model needs them.
+        refusal: why the model cannot answer a query, empty if it can; None for a model that can answer any.
+    """
+
+    def __init__(
+        self,
+        service: Service,
+        settings: Settings,
+        codec: Codec,
+        histories: KnownUsers | None = None,
+        refusal: Callable[[Query], str] | None = None,
+    ) -> None:
         self._service = service
         self._section = settings.service(service.name)
         self._make_query: MakeQuery = resolved(spec_of(service.name).query)
         self._codec = codec
         self.waits = codec.waits
         self._histories = histories
+        self._refusal = refusal
 
     def decide(self, origin: Origin, ahead_ms: float = 0.0, *, shed: bool = False) -> Decision:
         """What to do with the record; never raises for anything a caller can send.
@@ -128,6 +141,8 @@ class Admission:
         query = self._query(request, known.items)
         if isinstance(query, str):
             return Refused(origin, encoding, request_id, "invalid", query)
+        if self._refusal is not None and (reason := self._refusal(query)):
+            return Refused(origin, encoding, request_id, "invalid", reason)
         return Admitted(origin, encoding, request_id, query, not known.complete, request.user_id)
 
     def late(self, origin: Origin, ahead_ms: float) -> tuple[Status, str] | None:

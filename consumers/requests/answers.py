@@ -6,11 +6,12 @@ import re
 import time
 from collections.abc import Callable
 
-from msgspec import Struct
+from msgspec import UNSET, Struct
 from msgspec.structs import replace
 
 from consumers.requests.admission import Admitted, DeadLetter, Origin, Refused
 from consumers.service import Service
+from models.base import Faceted
 from schemas.codec import Codec, Encoding
 from schemas.dead_letters import dead_letter_headers
 from schemas.records import Item, Result
@@ -71,11 +72,12 @@ class Answers:
         result = Result(
             request_id=admitted.request_id,
             status="ok",
-            items=items,
+            items=list(items) if isinstance(items, Faceted) else items,
             model=model or self._model,
             worker=self.worker,
             degraded=admitted.degraded,
             latency_ms=_latency(admitted.origin),
+            facets=items.facets if isinstance(items, Faceted) else UNSET,
         )
         return self._outgoing(admitted.origin, admitted.encoding, result)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from consumers.requests.refinements import Wrong, refined
 from models.base import RecommendQuery, SearchQuery
 from schemas.records import RecommendRequest, SearchRequest
 from standfast.core.services.recommend import RecommendSettings
@@ -17,7 +18,10 @@ def search(request: SearchRequest, settings: SearchSettings, known: tuple[str, .
         return "query is empty; send at least one word"
     if len(text) > limit:
         return f"query has {len(text)} characters; it must have at most {limit}"
-    return SearchQuery(text, request.k, request.user_id)
+    try:
+        return SearchQuery(text, request.k, request.user_id, refined(request.filters, request.facets, request.explain))
+    except Wrong as problem:
+        return str(problem)
 
 
 def recommend(request: RecommendRequest, settings: RecommendSettings, known: tuple[str, ...]) -> RecommendQuery | str:
@@ -25,9 +29,14 @@ def recommend(request: RecommendRequest, settings: RecommendSettings, known: tup
     limit = settings.max_history
     if len(request.history) > limit:
         return f"history has {len(request.history)} items; it must have at most {limit}"
+    try:
+        asked = refined(request.filters, [], request.explain)
+    except Wrong as problem:
+        return str(problem)
     return RecommendQuery(
         user_id=request.user_id,
         k=request.k,
         history=(*known, *request.history),
         exclude_seen=request.exclude_seen,
+        refined=asked,
     )

@@ -11,11 +11,12 @@ from collections import Counter, OrderedDict
 from collections.abc import Sequence
 from typing import Literal
 
+from msgspec import Struct
 from msgspec.msgpack import Decoder, Encoder
 
 from consumers.serving.breaker import Ask, Outcome
-from models.base import Query, SearchQuery
-from schemas.records import Item
+from models.base import Faceted, Query, SearchQuery
+from schemas.records import Facet, Item
 from standfast.core import telemetry
 
 # Bounds the memory: `cache` entries of this size. An answer of ten products takes about 700 bytes; of answers with a
@@ -25,6 +26,13 @@ BYTES_EACH = 2048
 _OVERHEAD = 220
 
 Result = Literal["hit", "miss", "shared"]
+
+
+class _Faceted(Struct, frozen=True, gc=False):
+    """An answer with facets as it is kept."""
+
+    items: list[Item]
+    facets: dict[str, Facet]
 
 
 class Cache:
@@ -45,7 +53,7 @@ class Cache:
         self._kept: OrderedDict[bytes, bytes] = OrderedDict()
         self._bytes = 0
         self._encoder = Encoder()
-        self._decoder = Decoder(list[Item])
+        self._decoder = Decoder(list[Item] | _Faceted)
         results: tuple[Result, ...] = ("hit", "miss", "shared")
         self._lookups = {result: telemetry.CACHE_LOOKUPS.labels(topic, result) for result in results}
 
@@ -81,16 +89,19 @@ class Cache:
             missing[key] = query
             return "miss"
         self._kept.move_to_end(key)
-        outcomes[key] = self._decoder.decode(packed)
+        answer = self._decoder.decode(packed)
+        outcomes[key] = Faceted(answer.items, answer.facets) if isinstance(answer, _Faceted) else answer
         return "hit"
 
     def _key(self, query: Query) -> bytes:
         if self._ignores_user and isinstance(query, SearchQuery):
-            return self._encoder.encode((query.query, query.k))
+            plain = (query.query, query.k)
+            return self._encoder.encode(plain if query.refined is None else (*plain, query.refined))
         return self._encoder.encode(query)
 
     def _keep(self, key: bytes, answer: list[Item]) -> None:
-        packed = _trimmed(self._encoder.encode(answer))
+        counted = _Faceted(list(answer), answer.facets) if isinstance(answer, Faceted) else answer
+        packed = _trimmed(self._encoder.encode(counted))
         self._kept[_trimmed(key)] = packed
         self._bytes += len(key) + len(packed) + _OVERHEAD
         while len(self._kept) > self._entries or self._bytes > self._entries * BYTES_EACH:

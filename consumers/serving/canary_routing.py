@@ -17,7 +17,7 @@ from consumers.serving.breaker import Ask, Outcome
 from consumers.serving.shadow import Shadow
 from consumers.serving.shares import limit, place
 from consumers.serving.side_by_side import SideBySide
-from models.activation import Versions
+from models.canary import Versions
 from schemas.records import Item
 
 _CONTROL_EVERY = 8  # batches

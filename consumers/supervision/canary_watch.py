@@ -18,7 +18,7 @@ from consumers.channel.messages import CanaryOrder, CanaryReport
 from consumers.supervision.canary_guard import Worse, words, worse
 from consumers.supervision.member import Member
 from models import registry
-from models.activation import Canary, Versions
+from models.canary import Canary, Versions
 from standfast.core import telemetry
 from standfast.core.errors import StandfastError
 from standfast.core.settings import CanarySettings

@@ -7,8 +7,10 @@ from collections.abc import Iterable, Iterator
 
 from standfast.core.backoff import Backoff
 
-# Only a worker that dies sooner after its takeover is in a crash loop; one that is killed now and then is not.
-_SHORT_LIFE_S = 3.0
+# Only a worker that dies sooner after its takeover is in a crash loop. With 3 s, workers that were killed every 2.5 s
+# and had served well were kept from starting for up to 8 s: their sessions expired, and a slow machine answered nothing
+# for 43 s. A loop of longer lives costs a start a second, 60 ms of a core: less than a wait costs callers.
+_SHORT_LIFE_S = 1.0
 
 
 class WorkerIdentities:

@@ -2,7 +2,7 @@
 
 The group moves a dead host's partitions to other hosts when its members' sessions time out. But their new owners cannot
 read the committed offsets while a transaction of the dead host is open, for up to ten seconds. So its workers are
-fenced here, by the transactional ids of the slots that were last seen in the group.
+fenced here, by the transactional ids of all slots that were seen in the group while the host had members.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Neighbours:
             if now is not None:
                 for slots in gone(self._seen, now, self._settings.workers.host):
                     self._fence(slots)
-                self._seen = now
+                self._seen = with_earlier(self._seen, now)
 
     def _slots_by_host(self) -> Slots | None:
         """The slots of the group's members; None if Kafka does not answer, which does not mean that a host is dead."""
@@ -82,6 +82,16 @@ def by_host(client_ids: list[str], service: str) -> Slots:
         if slot:
             slots.setdefault(host, set()).add(slot)
     return slots
+
+
+def with_earlier(before: Slots, now: Slots) -> Slots:
+    """The slots of the hosts that have members now, with those that each had before.
+
+    The sessions of a dead host's workers do not end together. In the quarter of a second between two looks one of two
+    may have left, and only the other be there when the host is found gone. The first's transaction then stayed open,
+    and its partitions unread for 12 to 17 s: in two of 22 kills. To fence a slot that was used earlier costs nothing.
+    """
+    return {host: slots | before.get(host, set()) for host, slots in now.items()}
 
 
 def gone(before: Slots, now: Slots, own_host: str) -> list[set[str]]:

@@ -17,7 +17,7 @@ from collections.abc import Callable
 import structlog
 
 from consumers.supervision.nursery_handle import NurseryHandle
-from models.activation import Versions
+from models.canary import Versions
 from standfast.core.backoff import Backoff
 
 _log = structlog.get_logger()

@@ -31,7 +31,7 @@ from consumers.process import nursery
 from consumers.service import Service
 from consumers.supervision.member import Member
 from consumers.supervision.member_state import Exited
-from models.activation import Versions
+from models.canary import Versions
 from standfast.core import telemetry
 from standfast.core.home import folder
 from standfast.core.processes.adopted import exit_status

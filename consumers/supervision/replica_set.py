@@ -43,7 +43,7 @@ from consumers.supervision.rows import rows
 from consumers.supervision.sizing import BETWEEN_LEAVES_S, Sizing
 from consumers.supervision.succession import Succession
 from models import registry
-from models.activation import Canary
+from models.canary import Canary
 from standfast.core import telemetry
 from standfast.core.backoff import Backoff
 from standfast.core.settings import Settings

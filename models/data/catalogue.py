@@ -1,4 +1,4 @@
-"""A shop's products as columns: ids, titles, and the texts that search indexes and encodes."""
+"""A shop's products as columns: ids, titles, the texts that search indexes and encodes, and attributes to filter by."""
 
 from __future__ import annotations
 
@@ -9,15 +9,16 @@ from pathlib import Path
 
 import msgspec
 
+from models.attributes.reading import Attributes, attributes_of
 from models.base import Change
-from models.data.rows import Skipped, read_rows
+from models.data.rows import Skipped, read_whole_rows
 from models.data.text import plain, strip_html
 from models.data.values import identity, whole_ids
 from standfast.core.errors import DataError
 
 
 class Product(msgspec.Struct, frozen=True):
-    """One row of a user's catalogue. Further fields are ignored."""
+    """One row of a user's catalogue. Category, price and further fields are what can be filtered by."""
 
     item_id: str | int | float
     title: str | int | float
@@ -29,32 +30,40 @@ class Product(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Catalogue:
-    """Products in the order of the file, as three lists of the same length; titles are as the shop wrote them.
+    """Products in the order of the file, as lists of the same length; titles are as the shop wrote them.
 
-    `digest`: SHA-256 of the file.
+    `digest`: SHA-256 of the file. `attributes`: empty if no product has any.
     """
 
     item_ids: list[str]
     titles: list[str]
     texts: list[str]
     digest: str
+    attributes: Sequence[Attributes] = ()
 
     def __len__(self) -> int:
         return len(self.item_ids)
 
+    def described(self, item_ids: Sequence[str]) -> list[Attributes]:
+        """The attributes of these products of the catalogue."""
+        if not self.attributes:
+            return [() for _ in item_ids]
+        attributes_by_id = dict(zip(self.item_ids, self.attributes, strict=True))
+        return [attributes_by_id[item_id] for item_id in item_ids]
+
     def overlaid(self, changes: Iterable[Change]) -> Catalogue:
         """The catalogue with these changes: new products behind the others. Raises DataError if none is left."""
-        pairs = zip(self.titles, self.texts, strict=True)
-        rows: dict[str, tuple[str, str]] = dict(zip(self.item_ids, pairs, strict=True))
+        columns = zip(self.titles, self.texts, self.described(self.item_ids), strict=True)
+        rows: dict[str, tuple[str, str, Attributes]] = dict(zip(self.item_ids, columns, strict=True))
         for change in changes:
             if change.title is None:
                 rows.pop(change.item_id, None)
             else:
-                rows[change.item_id] = (change.title, change.text)
+                rows[change.item_id] = (change.title, change.text, change.attributes)
         if not rows:
             raise DataError("the topic `catalogue` deletes every product; write those that there are to it")
-        titles, texts = zip(*rows.values(), strict=True)
-        return Catalogue(list(rows), list(titles), list(texts), self.digest)
+        titles, texts, attributes = zip(*rows.values(), strict=True)
+        return Catalogue(list(rows), list(titles), list(texts), self.digest, attributes if any(attributes) else ())
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +83,8 @@ def read_catalogue(path: Path) -> tuple[Catalogue, Skipped]:
     ids: dict[str, None] = {}
     titles: list[str] = []
     texts: list[str] = []
-    for line, product in read_rows(path, Product, ("item_id", "title"), skipped):
+    attributes: list[Attributes] = []
+    for line, product, fields in read_whole_rows(path, Product, ("item_id", "title"), skipped):
         try:
             item_id = identity(product.item_id)
         except ValueError as problem:
@@ -86,13 +96,18 @@ def read_catalogue(path: Path) -> tuple[Catalogue, Skipped]:
         elif item_id in ids:
             skipped.add("item_id seen before", line, item_id)
         else:
+            try:
+                attributes.append(attributes_of(fields()))
+            except (msgspec.DecodeError, RecursionError) as problem:  # of a field that no other use reads
+                skipped.add(f"a further field cannot be read: {problem}", line)
+                continue
             ids[item_id] = None
             titles.append(title)
             texts.append(searched_text(title, product.description, product.category))
     skipped.judge(len(ids), "products")
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return Catalogue(whole_ids(list(ids)), titles, texts, digest), skipped
+    return Catalogue(whole_ids(list(ids)), titles, texts, digest, attributes if any(attributes) else ()), skipped
 
 
 def searched_text(title: str, description: str | float | None, category: str | float | None) -> str:

@@ -14,10 +14,11 @@ import gzip
 import re
 import zlib
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import TextIO, TypeVar
+from typing import TextIO, TypeAlias, TypeVar
 
 import msgspec
 
@@ -29,6 +30,7 @@ _TOLERATED = 0.05  # share of rows that may be skipped
 _FIELD_LIMIT, _MOST_LINES = 10_000_000, 1_000  # bounds for a cell (characters) and for a row (lines) with an open quote
 _UNCLOSED = 'a quote that is never closed; close it, or write a quote inside a cell twice ("")'
 _T = TypeVar("_T")
+Fields: TypeAlias = Callable[[], Mapping[str, object]]
 
 
 @dataclass(slots=True)
@@ -88,6 +90,14 @@ def read_rows(path: Path, kind: type[_T], needed: tuple[str, ...], skipped: Skip
 
     `needed` are the columns a CSV must have. Raises DataError for a file that cannot be read at all.
     """
+    for line, record, _ in read_whole_rows(path, kind, needed, skipped):
+        yield line, record
+
+
+def read_whole_rows(
+    path: Path, kind: type[_T], needed: tuple[str, ...], skipped: Skipped
+) -> Iterator[tuple[int, _T, Fields]]:
+    """The same, each with a function that gives all its fields by name, also those that `kind` does not have."""
     suffix = Path(path.stem).suffix if path.suffix == ".gz" else path.suffix
     if suffix.lower() not in JSON_SUFFIXES | CSV_SUFFIXES:
         raise DataError(f"{path}: cannot tell the format from {suffix!r}; name it .csv, .tsv or .jsonl (also .gz)")
@@ -110,15 +120,15 @@ def _opened(path: Path) -> TextIO:
     return path.open(encoding="utf-8-sig", newline="")
 
 
-def _json_rows(file: TextIO, path: Path, kind: type[_T], skipped: Skipped) -> Iterator[tuple[int, _T]]:
-    decoder = msgspec.json.Decoder(kind, strict=False)
+def _json_rows(file: TextIO, path: Path, kind: type[_T], skipped: Skipped) -> Iterator[tuple[int, _T, Fields]]:
+    decoder, whole = msgspec.json.Decoder(kind, strict=False), msgspec.json.Decoder(dict[str, object])
     for line, text in enumerate(file, start=1):
         if line == 1 and text.lstrip().startswith("["):
             raise DataError(f"{path}, line 1 begins with '[': give JSON lines, one object a line, not one array")
         if not text.strip():
             continue
         try:
-            yield line, decoder.decode(text)
+            yield line, decoder.decode(text), partial(whole.decode, text)
         except (msgspec.ValidationError, msgspec.DecodeError) as problem:
             reason, key = _reason(problem)
             skipped.add(reason, line, _json_value(text, key))
@@ -157,7 +167,7 @@ class _Lines:
 
 def _csv_rows(
     file: TextIO, path: Path, kind: type[_T], needed: tuple[str, ...], skipped: Skipped
-) -> Iterator[tuple[int, _T]]:
+) -> Iterator[tuple[int, _T, Fields]]:
     csv.field_size_limit(_FIELD_LIMIT)
     lines = _Lines(file)
     delimiter, columns = _heading(lines, path, needed)
@@ -171,7 +181,7 @@ def _csv_rows(
         if not row:
             continue
         try:
-            yield line, msgspec.convert(row, kind, strict=False)
+            yield line, msgspec.convert(row, kind, strict=False), partial(dict, row)
         except msgspec.ValidationError as problem:
             reason, key = _reason(problem)
             skipped.add(reason, line, row.get(key or ""))

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from models.kernels.ragged import Ragged
 from models.recommend.interface import Scorer
+from models.recommend.reasons import Additive
 
 _TIE = 1e-3  # of a prior in [0, 1]: scores that differ have a root mean square of 1
 _SILENT = 1e-9  # below it a recommender has nothing to say of a history
@@ -34,8 +35,25 @@ class Blend:
             add_scaled(total, scorer.scores(history), weight)
         return total
 
+    def apart(self, row: Sequence[int], items: Sequence[int]) -> Tensor:
+        """[len(row), len(items)]: what each product of one history adds to the scores of these items.
+
+        0 for recommenders that do not score product by product, such as those by factors or by similar customers.
+        """
+        added = torch.zeros(len(row), len(items))
+        for scorer, weight in self._parts:
+            if isinstance(scorer, Additive):
+                size = _size(scorer.scores(Ragged.of([row])))
+                added += scorer.apart(row, items) * (weight / float(size.clamp_(min=_SILENT)))
+        return added
+
 
 def add_scaled(total: Tensor, scores: Tensor, weight: float) -> Tensor:
     """Adds a recommender's scores to those of others, in place."""
-    size = torch.linalg.vector_norm(scores, dim=1, keepdim=True).mul_(scores.shape[1] ** -0.5)
-    return total.addcdiv_(scores, size.clamp_(min=_SILENT), value=weight)
+    return total.addcdiv_(scores, _size(scores).clamp_(min=_SILENT), value=weight)
+
+
+def _size(scores: Tensor) -> Tensor:
+    """[histories, 1]: the root mean square of each history's scores."""
+    size: Tensor = torch.linalg.vector_norm(scores, dim=1, keepdim=True).mul_(scores.shape[1] ** -0.5)
+    return size

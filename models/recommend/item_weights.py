@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812 - the name every torch reader knows
@@ -10,11 +12,12 @@ from torch import Tensor
 
 from models.kernels.embedding_bag import EmbeddingBag
 from models.kernels.ragged import Ragged
-from models.recommend.interface import Arrays, faded
+from models.recommend.interface import Arrays, Scorer, faded
 
 DENSE_UP_TO = 8_000  # items: 64 MB in a worker, which all workers of a host share; above, the largest of each row
 _KEPT = 256  # weights kept of a row of a larger matrix
 _AT_ONCE = 4_000_000  # products of weights that are summed at once, 64 MB
+_ALONE_AT_ONCE = 16  # products of a history that are scored alone: 6 MB for a catalogue of 100,000
 
 
 def item_arrays(weights: Tensor) -> Arrays:
@@ -47,6 +50,10 @@ class DenseItemWeights:
         sums = self._bag.of(history, weights)
         return F.pad(sums, (0, self._missing)) if self._missing else sums
 
+    def apart(self, row: Sequence[int], items: Sequence[int]) -> Tensor:
+        """[len(row), len(items)]: what each product of one history adds to the scores of these items."""
+        return added_apart(self, row, items, self._half_life, self._latest)
+
 
 class SparseItemWeights:
     """Scores by rows of a few weights each; rows are those of a compressed sparse matrix [m, items]."""
@@ -74,6 +81,10 @@ class SparseItemWeights:
             first = last
         return torch.from_numpy(sums.reshape(len(history.lengths), self._items)).to(self._device)
 
+    def apart(self, row: Sequence[int], items: Sequence[int]) -> Tensor:
+        """[len(row), len(items)]: what each product of one history adds to the scores of these items."""
+        return added_apart(self, row, items, self._half_life, self._latest)
+
     def _sums(
         self, rows: NDArray[np.int64], values: NDArray[np.int64], weights: NDArray[np.float32], size: int
     ) -> NDArray[np.float32]:
@@ -85,6 +96,19 @@ class SparseItemWeights:
             cells, weights=self._weights[at] * np.repeat(weights, counts), minlength=size
         ).astype(np.float32)
         return sums
+
+
+def added_apart(
+    scorer: Scorer, row: Sequence[int], items: Sequence[int], half_life: float, latest: int | None
+) -> Tensor:
+    """[len(row), len(items)]: scores of each product of a history alone, times what it weighs by its place."""
+    added, columns = torch.zeros(len(row), len(items)), torch.tensor(items)
+    weights = torch.from_numpy(faded(Ragged.of([row]), half_life))
+    for first in range(0, min(len(row), latest or len(row)), _ALONE_AT_ONCE):
+        last = min(first + _ALONE_AT_ONCE, len(row), latest or len(row))
+        alone = scorer.scores(Ragged.of([[item] for item in row[first:last]])).cpu()
+        added[first:last] = alone[:, columns] * weights[first:last, None]
+    return added
 
 
 def item_scorer(

@@ -13,16 +13,22 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import torch
+from msgspec.structs import replace
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from models.attributes.checking import refusal
+from models.attributes.columns import Columns, Mask, load_attributes
+from models.attributes.live import LiveAttributes
+from models.attributes.reading import Attributes
 from models.base import Change, RecommendQuery
 from models.encoder.model import torch_device
 from models.kernels.device import to_device
 from models.kernels.ragged import Ragged
 from models.recommend.blend import Blend
 from models.recommend.histories import TrainedHistories
-from models.recommend.interface import Arrays, Scorer
+from models.recommend.interface import Arrays
+from models.recommend.reasons import reasons
 from models.recommend.selection import Part
 from models.recommend.table import TABLE
 from schemas.records import Item
@@ -50,7 +56,7 @@ class Fitted:
     prior: Tensor
     histories: TrainedHistories
 
-    def scorer(self, device: torch.device) -> Scorer:
+    def scorer(self, device: torch.device) -> Blend:
         """The blend of the parts on a device."""
         parts = [
             (
@@ -61,9 +67,9 @@ class Fitted:
         ]
         return Blend(parts, self.prior.to(device))
 
-    def model(self, label: str, device: str = "cpu") -> Recommender:
+    def model(self, label: str, device: str = "cpu", attributes: Columns | None = None) -> Recommender:
         """The model as it serves."""
-        return Recommender(label, self.config, self.scorer(torch_device(device)), self.histories)
+        return Recommender(label, self.config, self.scorer(torch_device(device)), self.histories, attributes)
 
 
 def _on(arrays: Arrays, device: torch.device) -> Arrays:
@@ -74,8 +80,17 @@ def _on(arrays: Arrays, device: torch.device) -> Arrays:
 class Recommender:
     """A loaded recommendation model; see `models.base.Model`."""
 
-    def __init__(self, label: str, config: RecommendConfig, scorer: Scorer, histories: TrainedHistories) -> None:
+    def __init__(
+        self,
+        label: str,
+        config: RecommendConfig,
+        scorer: Blend,
+        histories: TrainedHistories,
+        attributes: Columns | None = None,
+    ) -> None:
         self._label, self._config, self._scorer, self._histories = label, config, scorer, histories
+        self._described = attributes
+        self._attributes = None if attributes is None else LiveAttributes(attributes)
         self._indices = {item_id: index for index, item_id in enumerate(config.item_ids)}
         self._titles = config.titles
         self._deleted: set[int] = set()
@@ -92,9 +107,15 @@ class Recommender:
         return [answer for block in blocks for answer in self._answers(block)]
 
     def least(self, query: RecommendQuery) -> int:
-        """All products but those that are deleted or excluded can be ranked."""
+        """All products but those that are deleted, excluded or filtered out can be ranked."""
         left_out = self._deleted.union(self.seen(query) if query.exclude_seen else ())
+        if (allowed := self._allowed(query)) is not None:
+            return min(query.k, len(set(np.flatnonzero(allowed).tolist()) - left_out))
         return min(query.k, len(self._config.item_ids) - len(left_out))
+
+    def refusal(self, query: RecommendQuery) -> str:
+        """Why the query cannot be answered; empty if it can."""
+        return "" if query.refined is None else refusal(query.refined, self._described, self._label)
 
     def warm_up(self) -> None:
         """One answer with and one without a history."""
@@ -124,6 +145,7 @@ class Recommender:
             self._titled(index, product.title or self._config.titles[index])
             (self._deleted.add if product.title is None else self._deleted.discard)(index)
             self._columns = None
+            self._describe(index, product.attributes)
 
     def restore(self, item_id: str) -> None:
         """Recommends a product as it was at training."""
@@ -132,6 +154,16 @@ class Recommender:
             self._titled(index, self._config.titles[index])
             self._deleted.discard(index)
             self._columns = None
+            if self._attributes is not None:
+                self._attributes.forget(index)
+
+    def _describe(self, index: int, attributes: Attributes) -> None:
+        if self._attributes is None:
+            return
+        if self._attributes.trained.as_trained(index, attributes):
+            self._attributes.forget(index)
+        else:
+            self._attributes.put(index, attributes)
 
     def _titled(self, index: int, title: str) -> None:
         if self._titles is self._config.titles:
@@ -150,15 +182,40 @@ class Recommender:
 
     def _answers(self, queries: Sequence[RecommendQuery]) -> list[list[Item]]:
         seen = Ragged.of([self.seen(query) for query in queries])
+        refined = [(row, query) for row, query in enumerate(queries) if query.refined is not None]
         with torch.inference_mode():
             scores = self._scorer.scores(_scored(seen))
             self._exclude(scores, seen, [query.exclude_seen for query in queries])
             if self._deleted:
                 scores[:, self._deleted_columns(scores.device)] = -torch.inf
+            for row, query in refined:
+                if (allowed := self._allowed(query)) is not None:
+                    scores[row, torch.from_numpy(np.flatnonzero(~allowed)).to(scores.device)] = -torch.inf
             count = min(max(query.k for query in queries), scores.shape[1])
             best = scores.topk(max(count, 0), dim=1)
         rows = zip(queries, best.values.tolist(), best.indices.tolist(), strict=True)
-        return [self._answer(best_scores, indices, query.k) for query, best_scores, indices in rows]
+        answers = [self._answer(best_scores, indices, query.k) for query, best_scores, indices in rows]
+        for row, query in refined:
+            if query.refined is not None and query.refined.explain:
+                answers[row] = self._explained(self.seen(query)[:SCORED], answers[row])
+        return answers
+
+    def _allowed(self, query: RecommendQuery) -> Mask | None:
+        """The products that a query's filters leave; None if it has none."""
+        if query.refined is None or not query.refined.filters:
+            return None
+        if self._attributes is None:
+            raise ModelError(self.refusal(query))
+        return self._attributes.mask(query.refined.filters, len(self._config.item_ids))
+
+    def _explained(self, history: Sequence[int], answer: Sequence[Item]) -> list[Item]:
+        with torch.inference_mode():
+            why = reasons(self._scorer, history, [self._indices[item.item_id] for item in answer], self._product)
+        return [replace(item, why=reason) for item, reason in zip(answer, why, strict=True)]
+
+    def _product(self, index: int) -> tuple[str, str]:
+        """Id and title of a product."""
+        return self._config.item_ids[index], self._titles[index]
 
     def _deleted_columns(self, device: torch.device) -> Tensor:
         if self._columns is None:
@@ -211,7 +268,7 @@ def load_recommender(folder: Path, label: str, device: str = "auto") -> Recommen
         for index in range(len(config.parts))
     ]
     histories = TrainedHistories(*(stored[name].clone().numpy() for name in ("users", "starts", "history")))
-    return Fitted(config, arrays, stored["prior"], histories).model(label, device)
+    return Fitted(config, arrays, stored["prior"], histories).model(label, device, load_attributes(folder))
 
 
 def _other_release(label: str, problem: str) -> ModelError:

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from models.attributes.columns import build_attributes
 from models.data.catalogue import Catalogue
 from models.data.interactions import Interactions
 from models.encoder.model import torch_device
@@ -174,6 +175,7 @@ def train(shop: Shop, folder: Path, progress: Progress, options: Options) -> Met
         metrics |= {"items_with_history": float(ready.data(events).items_met), "events": float(len(events))}
         metrics |= {"users": float(len(events.users)), "events_matched": float(events.about(shop.catalogue.item_ids))}
     save_recommender(fitted, folder)
+    build_attributes(shop.catalogue.described(fitted.config.item_ids), folder)
     (folder / CHOICE).write_bytes(msgspec.json.encode(choice))
     lineage = shop.lineage(
         interactions_sha256=events.digest if events else "none",

@@ -37,7 +37,8 @@ class ChangedWords:
         self._new_ids: dict[str, int] = {}
         self._postings: dict[int, _Postings] = {}
         self._terms: list[array[int]] = []  # of each row, to remove it again
-        self.read = trained.reader(ChainMap(self._new_ids, trained.ids), self._rarity).read
+        reader = trained.reader(ChainMap(self._new_ids, trained.ids), self._rarity)
+        self.read, self.words = reader.read, reader.words
 
     def add(self, row: int, text: str, item_id: str) -> None:
         """Indexes a product as this row, which is free or the next one."""
@@ -71,6 +72,18 @@ class ChangedWords:
                     weighed = np.float32(weight * self._rarity(term) / query.whole)
                     line[np.frombuffer(postings.rows, np.int32)] += shares * weighed
         return table
+
+    def coverage(self, query: ReadQuery, rows: int) -> NDArray[np.float32]:
+        """[rows]: how much of the query each has, as `Lexical.coverage` gives it."""
+        line = np.zeros(rows, np.float32)
+        for term, weight in query.terms:
+            if (postings := self._postings.get(term)) and postings.rows:
+                line[np.frombuffer(postings.rows, np.int32)] += np.float32(weight * self._rarity(term))
+        return line
+
+    def has(self, row: int, term: int) -> bool:
+        """Whether a row has a term."""
+        return term in self._terms[row]
 
     def as_trained(self, query: ReadQuery) -> ReadQuery:
         """The query without the terms that the trained index lacks."""

@@ -12,8 +12,11 @@ from heapq import nlargest
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from models.attributes.live import LiveAttributes
+from models.attributes.reading import Attributes
 from models.search.changed_words import ChangedWords
 from models.search.exact import ExactIndex, looked_up, names
 from models.search.ranking import Ranked, Ranking
@@ -25,8 +28,11 @@ _FIRST = 64  # rows for which there is room at first; doubled when they are used
 class Changes:
     """What changed; indices up to the number of trained products are theirs, those above are rows of the segment."""
 
-    def __init__(self, item_ids: Sequence[str], ranking: Ranking, exact: ExactIndex) -> None:
+    def __init__(
+        self, item_ids: Sequence[str], ranking: Ranking, exact: ExactIndex, attributes: LiveAttributes | None = None
+    ) -> None:
         self._trained_ids, self._ranking, self._exact = item_ids, ranking, exact
+        self._attributes = attributes
         self._words = ChangedWords(ranking.lexical)
         self._ids: list[str] = []
         self._titles: list[str] = []
@@ -36,7 +42,7 @@ class Changes:
         self._hidden: set[int] = set()
         self._vectors = self._zeros(_FIRST)
         self._empty = torch.ones(_FIRST, dtype=torch.bool)
-        self.read = self._words.read
+        self.read, self.words, self.as_trained = self._words.read, self._words.words, self._words.as_trained
 
     @property
     def least(self) -> int:
@@ -44,7 +50,11 @@ class Changes:
         trained = 0 if self._ranking.reads_cells else len(self._trained_ids) - len(self._hidden)
         return trained + len(self._rows)
 
-    def put(self, item_id: str, title: str, text: str, vector: Tensor) -> None:
+    def shown(self) -> NDArray[np.bool_]:
+        """Which products there are, of the trained ones and of the rows."""
+        return np.concatenate([self._ranking.shown(), ~self._empty[: len(self._ids)].numpy()])
+
+    def put(self, item_id: str, title: str, text: str, vector: Tensor, attributes: Attributes = ()) -> None:
         """A product is now this one; `vector` [width] is that of its text."""
         self._forget(item_id)
         row = self._free.pop() if self._free else self._next_row()
@@ -56,6 +66,8 @@ class Changes:
             self._named.setdefault(name, []).append(row)
         self._empty[row] = False
         self._rows[item_id] = row
+        if self._attributes is not None:
+            self._attributes.put(len(self._trained_ids) + row, attributes)
         self._hide(item_id, hidden=True)
 
     def delete(self, item_id: str) -> None:
@@ -75,7 +87,7 @@ class Changes:
 
     def best(self, readings: Sequence[ReadQuery], queries: Tensor, count: int) -> Ranked:
         """The `count` best of all products for each of `readings`, which `read` gave; see `Ranking.best`."""
-        trained = [self._words.as_trained(reading) for reading in readings]
+        trained = [self.as_trained(reading) for reading in readings]
         values, indices = self._ranking.best(trained, queries, count)
         if not self._ids:
             return values, indices
@@ -87,6 +99,32 @@ class Changes:
         ]
         return [[score for score, _ in row] for row in merged], [[index for _, index in row] for row in merged]
 
+    def best_allowed(self, reading: ReadQuery, query: Tensor, count: int, allowed: NDArray[np.bool_]) -> Ranked:
+        """The `count` best of the products that are `allowed`; see `Ranking.best_allowed`."""
+        first = len(self._trained_ids)
+        trained = self.as_trained(reading)
+        ([values], [indices]) = self._ranking.best_allowed(trained, query, count, allowed[:first])
+        rows = np.flatnonzero(allowed[first:])
+        if len(rows):
+            scores = self._row_scores([reading], query)[0, torch.from_numpy(rows)].tolist()
+            pairs = (*zip(values, indices, strict=True), *zip(scores, (first + rows).tolist(), strict=True))
+            best = nlargest(count, pairs)
+            values, indices = [score for score, _ in best], [index for _, index in best]
+        return [values], [indices]
+
+    def coverage(self, reading: ReadQuery) -> NDArray[np.float32]:
+        """How much of the query each product has; see `Lexical.coverage`."""
+        trained = self._ranking.lexical.coverage(self.as_trained(reading))
+        return np.concatenate([trained, self._words.coverage(reading, len(self._ids))])
+
+    def by_words(self, reading: ReadQuery, index: int) -> float:
+        """The share of BM25 of a product of the segment."""
+        return float(self._words.scores([reading], len(self._ids))[0, index - len(self._trained_ids)])
+
+    def has(self, index: int, term: int) -> bool:
+        """Whether a product of the segment has a term."""
+        return self._words.has(index - len(self._trained_ids), term)
+
     def find(self, text: str) -> list[int]:
         """Indices of the products with this code or title, in the catalogue's order; see `ExactIndex.find`."""
         first = len(self._trained_ids)
@@ -97,12 +135,14 @@ class Changes:
         return []
 
     def _best_rows(self, readings: Sequence[ReadQuery], queries: Tensor, count: int) -> Ranked:
+        best = self._row_scores(readings, queries).topk(min(count, len(self._ids)), dim=1)
+        return best.values.tolist(), best.indices.tolist()
+
+    def _row_scores(self, readings: Sequence[ReadQuery], queries: Tensor) -> Tensor:
         used = len(self._ids)
         bm25_shares = torch.from_numpy(self._words.scores(readings, used))
         cosines = (queries @ self._vectors[:used].T).cpu()
-        scores = torch.lerp(cosines, bm25_shares, self._ranking.weight).masked_fill_(self._empty[:used], -torch.inf)
-        best = scores.topk(min(count, used), dim=1)
-        return best.values.tolist(), best.indices.tolist()
+        return torch.lerp(cosines, bm25_shares, self._ranking.weight).masked_fill_(self._empty[:used], -torch.inf)
 
     def _place(self, index: int) -> int:
         """Where a product stands in the catalogue: where it stood at training, or behind all others."""
@@ -121,6 +161,8 @@ class Changes:
                 del self._named[name]
         self._empty[row] = True
         self._free.append(row)
+        if self._attributes is not None:
+            self._attributes.forget(len(self._trained_ids) + row)
 
     def _next_row(self) -> int:
         row = len(self._ids)

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import Stemmer
-from bm25s import stopwords
 
 from models.data.text import folded
 from standfast.core.errors import ModelError
@@ -59,41 +58,42 @@ def singulars(words: list[str]) -> list[str]:
     return [word if word[-1] != "s" else singular(word) for word in words]
 
 
-# The code as in ISO 639-1, the name of the Snowball algorithm, the list of stop words, the links in compounds.
-_KNOWN: dict[str, tuple[str, Iterable[str], tuple[str, ...]]] = {
-    "en": ("english", stopwords.STOPWORDS_EN, ()),
-    "da": ("danish", stopwords.STOPWORDS_DANISH, ("", "s", "e")),
-    "de": ("german", stopwords.STOPWORDS_GERMAN, ("", "s", "es", "n", "en", "er", "e")),
-    "es": ("spanish", stopwords.STOPWORDS_SPANISH, ()),
-    "fr": ("french", stopwords.STOPWORDS_FRENCH, ()),
-    "it": ("italian", stopwords.STOPWORDS_ITALIAN, ()),
-    "nl": ("dutch", stopwords.STOPWORDS_DUTCH, ("", "s", "en", "e")),
-    "no": ("norwegian", stopwords.STOPWORDS_NORWEGIAN, ("", "s", "e")),
-    "pt": ("portuguese", stopwords.STOPWORDS_PORTUGUESE, ()),
-    "ru": ("russian", stopwords.STOPWORDS_RUSSIAN, ()),
-    "sv": ("swedish", stopwords.STOPWORDS_SWEDISH, ("", "s", "o")),
-    "tr": ("turkish", stopwords.STOPWORDS_TURKISH, ()),
+# The code as in ISO 639-1, the name of the Snowball algorithm, bm25s's list of stop words, the links in compounds.
+_KNOWN: dict[str, tuple[str, str, tuple[str, ...]]] = {
+    "en": ("english", "EN", ()),
+    "da": ("danish", "DANISH", ("", "s", "e")),
+    "de": ("german", "GERMAN", ("", "s", "es", "n", "en", "er", "e")),
+    "es": ("spanish", "SPANISH", ()),
+    "fr": ("french", "FRENCH", ()),
+    "it": ("italian", "ITALIAN", ()),
+    "nl": ("dutch", "DUTCH", ("", "s", "en", "e")),
+    "no": ("norwegian", "NORWEGIAN", ("", "s", "e")),
+    "pt": ("portuguese", "PORTUGUESE", ()),
+    "ru": ("russian", "RUSSIAN", ()),
+    "sv": ("swedish", "SWEDISH", ("", "s", "o")),
+    "tr": ("turkish", "TURKISH", ()),
 }
 CODES = tuple(_KNOWN)
 
 
-def language(code: str) -> Language:
+def language(code: str, stopwords: Iterable[str] = (), asking: Iterable[str] = ()) -> Language:
     """The language with this code; "" is that of models of before, which knew English plurals and nothing else.
 
+    `stopwords` and `asking` are the words that a trained model was indexed with; without them they are looked up.
     Raises ModelError for a code that is not in `CODES`.
     """
     if not code:
-        english = frozenset(stopwords.STOPWORDS_EN)
+        english = frozenset(_listed("EN"))
         return Language("", singulars, english, english)
     if code not in _KNOWN:
         raise ModelError(
             f"language {code!r} is unknown (known: {', '.join(CODES)}): the model is of another version of Standfast; "
             "train it anew with `standfast models train search`, or go back with `standfast models rollback search`"
         )
-    algorithm, words, links = _KNOWN[code]
-    left_out = _folded(words)
-    asking = _usual(code) | _folded(_ASKING.split()) if code == "en" else left_out
-    return Language(code, Stemmer.Stemmer(algorithm).stemWords, left_out, asking, links)
+    algorithm, name, links = _KNOWN[code]
+    left_out = frozenset(stopwords) or _folded(_listed(name))
+    only_ask = frozenset(asking) or (_usual(code) | _folded(_ASKING.split()) if code == "en" else left_out)
+    return Language(code, Stemmer.Stemmer(algorithm).stemWords, left_out, only_ask, links)
 
 
 def wish(text: str) -> str:
@@ -112,7 +112,14 @@ def detected(texts: Iterable[str]) -> str:
 
 def _usual(code: str) -> frozenset[str]:
     """All stop words of a language. The short list of English leaves words of titles, such as `my`, in the index."""
-    return _folded(stopwords.STOPWORDS_EN_PLUS if code == "en" else _KNOWN[code][1])
+    return _folded(_listed("EN_PLUS" if code == "en" else _KNOWN[code][1]))
+
+
+def _listed(name: str) -> Iterable[str]:
+    from bm25s import stopwords  # here, for it imports scipy: 0.3 s at the start of every process that serves
+
+    words: Iterable[str] = getattr(stopwords, f"STOPWORDS_{name}")
+    return words
 
 
 def _folded(words: Iterable[str]) -> frozenset[str]:

@@ -10,9 +10,9 @@ Cranfield, 0.740 and 0.735 on SciFact's training queries.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-import bm25s
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +21,7 @@ from models.data.text import folded
 from models.search.languages import Language, language
 from models.search.reading import QueryReader, ReadQuery
 from models.search.spelling import Spelling, word_counts
-from models.search.words import code_words, codes, document_words
+from models.search.words import code_words, codes, document_words, title_words
 
 _WRITTEN = "written.json"
 PRESENCE = 0.2  # the share of a word's score for having it at all
@@ -32,28 +32,56 @@ class WrittenWords(msgspec.Struct, frozen=True):
     """A catalogue's words as they are written, each with the number of products that have it; see `Spelling`.
 
     `average`: how many terms a product is indexed with, by which BM25 weighs long texts; 0 in models of before.
+    `stopwords` and `asking` are its `Language`'s; models of before have none.
     """
 
     counts: dict[str, int] = {}
     mistakes: dict[str, str] = {}
     compounds: list[str] = []
     average: float = 0.0
+    stopwords: list[str] = []
+    asking: list[str] = []
+
+
+class _Constants(msgspec.Struct, frozen=True):
+    """Those of bm25s's params.index.json that are needed here."""
+
+    k1: float
+    b: float
+
+
+@dataclass(frozen=True, slots=True)
+class Postings:
+    """What bm25s's `save` writes: the documents and scores of term t are `[ends[t]:ends[t + 1]]`."""
+
+    ends: NDArray[np.int32]
+    documents: NDArray[np.int32]
+    scores: NDArray[np.float32]
+    ids: dict[str, int]
+    constants: tuple[float, float]  # BM25's k1 and b
+
+    @classmethod
+    def read(cls, folder: Path) -> Postings:
+        """Reads the files without bm25s, whose import takes 0.3 s at the start of every process that serves."""
+        ends, documents, scores = (
+            np.load(folder / f"{name}.csc.index.npy", allow_pickle=False) for name in ("indptr", "indices", "data")
+        )
+        ids = msgspec.json.decode((folder / "vocab.index.json").read_bytes(), type=dict[str, int])
+        constants = msgspec.json.decode((folder / "params.index.json").read_bytes(), type=_Constants)
+        return cls(ends, documents, scores, ids, (constants.k1, constants.b))
 
 
 class Lexical:
     """A BM25 index over documents numbered from 0."""
 
     def __init__(
-        self, index: bm25s.BM25, documents: int, known: Language, spelling: Spelling, average: float = 0.0
+        self, postings: Postings, documents: int, known: Language, spelling: Spelling, average: float = 0.0
     ) -> None:
-        stored = index.scores
         self.documents = documents
-        self._ends: NDArray[np.int32] = stored["indptr"]
-        self._of_term: NDArray[np.int32] = stored["indices"]
-        self._scores: NDArray[np.float32] = stored["data"]
-        self.ids: dict[str, int] = index.vocab_dict
-        self.rarity: Callable[[int], float] = rarities(np.diff(stored["indptr"]), documents).item
-        self.constants = (float(index.k1), float(index.b))
+        self._ends, self._of_term, self._scores = postings.ends, postings.documents, postings.scores
+        self.ids = postings.ids
+        self.rarity: Callable[[int], float] = rarities(np.diff(postings.ends), documents).item
+        self.constants = postings.constants
         # Texts repeat few words: without the average, the number of different terms is close to it.
         self.average = average or max(1.0, len(self._of_term) / documents)
         self._known, self._spelling = known, spelling
@@ -62,6 +90,10 @@ class Lexical:
     def read(self, query: str) -> ReadQuery:
         """The query in the words of this index."""
         return self._reader.read(query)
+
+    def words(self, query: str) -> list[tuple[str, int]]:
+        """The query's words that this index has, as they were read, each with its term."""
+        return self._reader.words(query)
 
     def reader(self, ids: Mapping[str, int], rarity: Callable[[int], float]) -> QueryReader:
         """A reader of queries in more terms than this index has, by `ids`, of which `rarity` gives the idf."""
@@ -80,18 +112,31 @@ class Lexical:
             self._add(query, row)
         return table
 
+    def coverage(self, query: ReadQuery) -> NDArray[np.float32]:
+        """[documents]: how much of the query each has, its words weighed by how rare they are."""
+        row = np.zeros(self.documents, np.float32)
+        for term, weight in query.terms:
+            row[self.documents_of(term)] += np.float32(weight * self.rarity(term))
+        return row
+
+    def as_written(self, title: str, word: str) -> str | None:
+        """A query's word as a title has it: in another case, form or number; None if it is not there."""
+        [stem] = self._known.stem([word])
+        return next((found for found in title_words(title) if self._known.stem([folded(found)]) == [stem]), None)
+
     def matches(self, query: ReadQuery) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
         """Scores [documents] of one query, and the documents that share a word with it, unsorted, some twice."""
         row = np.zeros(self.documents, np.float32)
         self._add(query, row)
-        matches = [self._documents_of(term) for term, _ in query.terms]
+        matches = [self.documents_of(term) for term, _ in query.terms]
         return row, np.concatenate(matches) if matches else np.empty(0, np.int32)
 
     def _meet(self, first: int, second: int) -> bool:
         """Whether a document has both terms."""
-        return bool(np.isin(self._documents_of(first), self._documents_of(second)).any())
+        return bool(np.isin(self.documents_of(first), self.documents_of(second)).any())
 
-    def _documents_of(self, term: int) -> NDArray[np.int32]:
+    def documents_of(self, term: int) -> NDArray[np.int32]:
+        """The documents that have a term."""
         return self._of_term[self._ends[term] : self._ends[term + 1]]
 
     def _add(self, query: ReadQuery, row: NDArray[np.float32]) -> None:
@@ -116,6 +161,8 @@ def build_lexical(
 
     `code` is that of the language, `is_word` says which words the encoder knows.
     """
+    import bm25s  # here, so that no process that only serves imports it
+
     known = language(code)
     written = [document_words(text, known) for text in texts]
     spelling = Spelling(word_counts(written), known, is_word)
@@ -135,7 +182,8 @@ def build_lexical(
     index.scores["data"] = ((1 - PRESENCE) * index.scores["data"] + PRESENCE * presence).astype(np.float32)
     index.save(folder, show_progress=False, allow_pickle=False)
     average = sum(map(len, documents)) / len(documents)
-    written_words = WrittenWords(spelling.counts, mistakes, list(compounds), average)
+    listed = (sorted(known.stopwords), sorted(known.asking))
+    written_words = WrittenWords(spelling.counts, mistakes, list(compounds), average, *listed)
     (folder / _WRITTEN).write_bytes(msgspec.json.encode(written_words))
 
 
@@ -156,7 +204,6 @@ def load_lexical(folder: Path, documents: int, code: str = "en", is_word: IsWord
     """The index that `build_lexical` wrote; that of a release without spelling corrects none."""
     file = folder / _WRITTEN
     stored = msgspec.json.decode(file.read_bytes(), type=WrittenWords) if file.is_file() else WrittenWords()
-    known = language(code)
+    known = language(code, stored.stopwords, stored.asking)
     spelling = Spelling(stored.counts, known, is_word, stored.mistakes, stored.compounds)
-    index = bm25s.BM25.load(folder, load_corpus=False, allow_pickle=False)
-    return Lexical(index, documents, known, spelling, stored.average)
+    return Lexical(Postings.read(folder), documents, known, spelling, stored.average)

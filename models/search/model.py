@@ -1,6 +1,7 @@
 """Product search: builds a model's files from a catalogue, and loads the model that answers from them.
 
-`models.search.reading` reads the query, `models.search.ranking` computes the scores. BM25 and vectors weigh the same:
+`models.search.reading` reads the query, `models.search.ranking` computes the scores, `models.search.refining` what a
+request may ask for beside. BM25 and vectors weigh the same:
 BM25 counts for as much as a product has of the query's words. A query that shares no word with any product is ranked by
 vectors alone. A product whose code or title equals the query comes before all others.
 """
@@ -11,13 +12,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain, islice
 from operator import itemgetter
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 import torch
+from msgspec.structs import replace
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from models.base import Change, SearchQuery
+from models.attributes.checking import refusal
+from models.attributes.columns import Columns, Mask, build_attributes, load_attributes
+from models.attributes.live import LiveAttributes
+from models.base import Change, Faceted, Refined, SearchQuery
 from models.data.catalogue import Catalogue
 from models.data.judgements import Judgements
 from models.data.text import plain
@@ -25,14 +31,17 @@ from models.encoder.model import Encoder, estimate_tokens, load_encoder
 from models.kernels.linear import serving_dtype
 from models.search.changes import Changes
 from models.search.exact import ExactIndex, build_exact, load_exact
+from models.search.explaining import Explanation
 from models.search.inverted_file import PRECISION, InvertedFile, build_inverted_file
 from models.search.languages import detected
 from models.search.lexical import build_lexical, load_lexical
 from models.search.ranking import Ranking
+from models.search.reading import ReadQuery
 from models.search.recall import choose_probes
+from models.search.refining import best_of, counted, matches
 from models.search.tuning import LEXICAL_WEIGHT, learnt_weight
 from schemas.records import Item
-from standfast.core.errors import IntegrityError
+from standfast.core.errors import IntegrityError, ModelError
 
 EXACT_UP_TO = 200_000  # products; docs/adr/0006
 _CPU = torch.device("cpu")
@@ -62,9 +71,19 @@ class HybridSearch:
 
     ignores_user = True
 
-    def __init__(self, label: str, config: SearchConfig, ranking: Ranking, exact: ExactIndex, encoder: Encoder) -> None:
+    def __init__(
+        self,
+        label: str,
+        config: SearchConfig,
+        ranking: Ranking,
+        exact: ExactIndex,
+        encoder: Encoder,
+        attributes: Columns | None = None,
+    ) -> None:
         self._label, self._config = label, config
         self._ranking, self._exact, self._encoder = ranking, exact, encoder
+        self._columns = attributes
+        self._attributes = None if attributes is None else LiveAttributes(attributes)
         self._changes: Changes | None = None
 
     @property
@@ -81,8 +100,14 @@ class HybridSearch:
         return estimate_tokens(query.query)
 
     def least(self, query: SearchQuery) -> int:
-        """Any product can be ranked, by its vector, so only a small catalogue has fewer than were asked for."""
+        """Any product can be ranked, by its vector: only a small catalogue, or a filter, leaves fewer than `k`."""
+        if (allowed := self._allowed(query)) is not None:
+            return min(query.k, int(allowed.sum()))
         return min(query.k, len(self._config.item_ids) if self._changes is None else self._changes.least)
+
+    def refusal(self, query: SearchQuery) -> str:
+        """Why the query cannot be answered; empty if it can."""
+        return "" if query.refined is None else refusal(query.refined, self._columns, self._label)
 
     def warm_up(self) -> None:
         """One search in a batch of 1 and one in a batch of 8."""
@@ -110,39 +135,74 @@ class HybridSearch:
             self._changed().delete(product.item_id)
         elif self._is_as_trained(product):
             self.restore(product.item_id)
+            self._describe(product)
         else:
             read = torch.frombuffer(bytearray(vector), dtype=torch.float32)
-            self._changed().put(product.item_id, product.title, product.text, read)
+            self._changed().put(product.item_id, product.title, product.text, read, product.attributes)
 
     def restore(self, item_id: str) -> None:
         """Finds a product as it was at training."""
         if self._changes is not None:
             self._changes.restore(item_id)
+        if self._attributes is not None and (index := self._trained_index(item_id)) is not None:
+            self._attributes.forget(index)
+
+    def _describe(self, product: Change) -> None:
+        """A product whose texts are those of its training, such as one with a new price, stays where it is."""
+        index = self._trained_index(product.item_id)
+        if self._attributes is None or index is None:
+            return
+        if not self._attributes.trained.as_trained(index, product.attributes):
+            self._attributes.put(index, product.attributes)
+
+    def _trained_index(self, item_id: str) -> int | None:
+        return self._exact.index(item_id, self._config.item_ids)
 
     def _is_as_trained(self, product: Change) -> bool:
-        index = self._exact.index(product.item_id, self._config.item_ids)
+        index = self._trained_index(product.item_id)
         if index is None or self._config.titles[index] != product.title:
             return False
         return self._exact.has_text(index, product.text)
 
     def _changed(self) -> Changes:
-        self._changes = self._changes or Changes(self._config.item_ids, self._ranking, self._exact)
+        self._changes = self._changes or Changes(self._config.item_ids, self._ranking, self._exact, self._attributes)
         return self._changes
+
+    def _allowed(self, query: SearchQuery) -> Mask | None:
+        """The products that a query's filters leave; None if it has none."""
+        if query.refined is None or not query.refined.filters:
+            return None
+        if self._attributes is None:
+            raise ModelError(self.refusal(query))
+        shown = (self._changes or self._ranking).shown()
+        allowed: Mask = shown & self._attributes.mask(query.refined.filters, len(shown))
+        return allowed
 
     def _answers(self, queries: Sequence[SearchQuery]) -> list[list[Item]]:
         texts = [plain(query.query) for query in queries]
         ranking = self._changes or self._ranking
         readings = [ranking.read(text) for text in texts]
+        masks = [self._allowed(query) for query in queries]
         with torch.inference_mode():
             max_k = max(query.k for query in queries)
             vectors = self._encoder.encode([reading.text for reading in readings])
-            scores, indices = ranking.best(readings, vectors, max_k)
-        rows = zip(queries, texts, scores, indices, strict=True)
-        return [self._answer(self._exact_first(text, v, p), query.k) for query, text, v, p in rows]
+            scores, indices = best_of(ranking, readings, vectors, max_k, masks)
+            rows = zip(queries, texts, scores, indices, masks, strict=True)
+            best = [self._exact_first(text, v, p, mask) for _, text, v, p, mask in rows]
+            return [
+                self._answer(best[row], query.k)
+                if query.refined is None
+                else self._refined(query, query.refined, readings[row], vectors[row], best[row])
+                for row, query in enumerate(queries)
+            ]
 
-    def _exact_first(self, text: str, scores: Sequence[float], indices: Sequence[int]) -> Iterable[tuple[float, int]]:
+    def _exact_first(
+        self, text: str, scores: Sequence[float], indices: Sequence[int], allowed: Mask | None
+    ) -> Iterable[tuple[float, int]]:
         """Scores and indices of products, those whose code or title equals `text` first."""
         exact = (self._changes or self._exact).find(text)
+        if allowed is not None:
+            exact = [index for index in exact if allowed[index]]
         if not exact:
             return zip(scores, indices, strict=True)
         code = text.casefold()
@@ -158,11 +218,43 @@ class HybridSearch:
         found = ((score, *self._product(index)) for score, index in best if score > -torch.inf)
         return [Item(item_id, score, title) for score, item_id, title in islice(found, k)]
 
+    def _refined(
+        self,
+        query: SearchQuery,
+        refined: Refined,
+        reading: ReadQuery,
+        vector: Tensor,
+        best: Iterable[tuple[float, int]],
+    ) -> list[Item]:
+        """An answer with reasons and counts, as far as they are asked for."""
+        text = plain(query.query)
+        chosen = list(islice(((score, index) for score, index in best if score > -torch.inf), query.k))
+        items = [Item(item_id, score, title) for score, i in chosen for item_id, title in (self._product(i),)]
+        if refined.explain:
+            indices = [index for _, index in chosen]
+            explanation = Explanation(text, reading, indices, self._ranking, self._changes)
+            items = [
+                replace(item, why=explanation.why(index, item.title, item.score, _exact(item.score)))
+                for index, item in zip(indices, items, strict=True)
+            ]
+        if not refined.facets or self._attributes is None:
+            return items
+        ranking = self._changes or self._ranking
+        matching = matches(ranking, reading, vector, (self._changes or self._exact).find(text))
+        return Faceted(items, counted(self._attributes, refined, matching))
+
     def _product(self, index: int) -> tuple[str, str]:
         """Id and title of a product."""
         if self._changes is not None and index >= len(self._config.item_ids):
             return self._changes.product(index)
         return self._config.item_ids[index], self._config.titles[index]
+
+
+def _exact(score: float) -> Literal["code", "title"] | None:
+    """What was typed if a product has this score: its code, its title, or neither."""
+    if score == _CODE:
+        return "code"
+    return "title" if score == _TITLE else None
 
 
 def build_search(
@@ -186,6 +278,7 @@ def build_search(
     code = detected(catalogue.texts)
     build_lexical(catalogue.texts, folder / _LEXICAL, catalogue.item_ids, code, encoder.knows)
     build_exact(catalogue.item_ids, catalogue.titles, catalogue.texts, folder)
+    build_attributes(catalogue.described(catalogue.item_ids), folder)
     if judgements:
         words = load_lexical(folder / _LEXICAL, len(catalogue), code, encoder.knows)
         weight, measured = learnt_weight(judgements, catalogue.item_ids, words, arrays["vectors"], encoder)
@@ -217,7 +310,7 @@ def load_search(folder: Path, label: str, device: str = "auto") -> HybridSearch:
     if encoder.device == _CPU and torch.get_num_threads() == 1:
         with torch.inference_mode():
             ranking.make_kernels()
-    return HybridSearch(label, config, ranking, load_exact(folder), encoder)
+    return HybridSearch(label, config, ranking, load_exact(folder), encoder, load_attributes(folder))
 
 
 def _copied(arrays: Mapping[str, Tensor], device: torch.device) -> dict[str, Tensor]:
@@ -248,6 +341,7 @@ def _sorted_by_cell(catalogue: Catalogue, vectors: Tensor) -> tuple[Catalogue, d
     item_ids, titles, texts = (
         [column[index] for index in indices] for column in (catalogue.item_ids, catalogue.titles, catalogue.texts)
     )
+    attributes = catalogue.described(item_ids)
     centres = inverted_file.centres.to(PRECISION)
     arrays = {"vectors": vectors[order].to(PRECISION), "centres": centres, "ends": inverted_file.ends}
-    return Catalogue(item_ids, titles, texts, catalogue.digest), arrays
+    return Catalogue(item_ids, titles, texts, catalogue.digest, attributes), arrays

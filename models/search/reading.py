@@ -68,6 +68,20 @@ class QueryReader:
         terms = [(term, 1.0) for term in found if term is not None] + self._joined(written, stems)
         return ReadQuery(replaced(form, corrected) if corrected else text, terms, whole)
 
+    def words(self, text: str) -> list[tuple[str, int]]:
+        """The words with which the query is read, corrected ones as they were meant, each with its term."""
+        form = folded(text)
+        form = wish(form) or form
+        written = query_words(form, self._language)[:_MAX_QUERY_WORDS]
+        found: list[str] = []
+        for word, stem in zip(written, self._language.stem(written), strict=True):
+            is_plain = stem in self._ids and word not in self._spelling.mistakes
+            found += (word,) if is_plain else self._meant(word)
+        found += (first + second for first, second in pairwise(written))
+        terms = zip(self._language.stem(found), found, strict=True)
+        pairs = [*((word, stem) for stem, word in terms), *((code, code) for code in codes(form, for_index=False))]
+        return [(word, self._ids[stem]) for word, stem in dict.fromkeys(pairs) if stem in self._ids]
+
     def _find_meant(self, word: str) -> tuple[str, ...]:
         """The words of the catalogue that an unknown or misspelt word stands for; none if it is like no word."""
         if word in self._spelling.mistakes:

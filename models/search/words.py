@@ -54,6 +54,11 @@ def code_words(item_id: str) -> list[str]:
     return list(dict.fromkeys([joined, *_CODE.findall(code)])) if joined else []
 
 
+def title_words(title: str) -> list[str]:
+    """A title's words as they are written."""
+    return [match[0] for match in _WORD.finditer(title)]
+
+
 def codes(text: str, *, for_index: bool) -> list[str]:
     """The codes with signs in a folded text, each also without its signs."""
     if not _DIGIT.search(text):

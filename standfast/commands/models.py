@@ -13,8 +13,8 @@ import typer
 from standfast.core.errors import IntegrityError, UsageError
 
 if TYPE_CHECKING:
-    from models.activation import Activation
-    from models.registry import Manifest
+    from models.activations import Activation
+    from models.manifests import Manifest
 
 app = typer.Typer(no_args_is_help=True, help="Train, list, activate, roll back, verify and move models.")
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
@@ -233,7 +233,10 @@ def activate(
     canary: Annotated[str | None, typer.Option("--canary", help=_CANARY_HELP)] = None,
     shadow: Annotated[bool, typer.Option("--shadow", help=_SHADOW_HELP)] = False,
 ) -> None:
-    """Make a version the active one. A running system rolls it out, one worker after the other.
+    """Make a version the active one, on every host of the system. Each rolls it out, one worker after the other.
+
+    A host that lacks the version's files gets them from this one. Where no system runs here, other hosts are told at
+    the next start.
 
     With --canary or --shadow it becomes the challenger of the version that serves. The same command with another share
     changes the share; without an option the challenger serves; `models rollback` ends its part. It ends by itself when
@@ -242,17 +245,19 @@ def activate(
     Example: standfast models activate search@1
     """
     from models import registry
+    from standfast.commands.drill_safety import login
 
     name, version = _parsed(model)
     if version is None:
         raise UsageError(f"{model!r} names no version; write {name}@<version>, see `standfast models list`")
     if canary is None and not shadow:
-        registry.activate(name, version)
-        typer.echo(f"{name}@{version} is active")
+        registry.activate(name, version, login())
+        typer.echo(f"{name}@{version} is active{_where()}")
         return
-    begun = registry.begin_canary(name, version, 0.0 if canary is None else _share(canary), shadow=shadow)
+    share = 0.0 if canary is None else _share(canary)
+    begun = registry.begin_canary(name, version, share, shadow=shadow, requested_by=login())
     does = begun.canary.about if begun.canary is not None else ""
-    typer.echo(f"{name}@{version} is the challenger and {does}; {name}@{begun.version} is active")
+    typer.echo(f"{name}@{version} is the challenger and {does}; {name}@{begun.version} is active{_where()}")
 
 
 def _share(text: str) -> float:
@@ -296,13 +301,14 @@ def import_(file: Annotated[Path, typer.Argument(metavar="FILE", help="What `mod
 
 @app.command("rollback")
 def rollback(model: Annotated[str, typer.Argument(metavar="MODEL")]) -> None:
-    """End the challenger's part if there is one; else go back to the version that served before.
+    """End the challenger's part if there is one; else go back to the version that served before. On every host.
 
     Example: standfast models rollback search
     """
     from models import registry
+    from standfast.commands.drill_safety import login
 
-    typer.echo(f"{model}@{registry.rollback(model)} is active")
+    typer.echo(f"{model}@{registry.rollback(model, login())} is active{_where()}")
 
 
 @app.command("verify")
@@ -328,6 +334,16 @@ def verify(
         typer.echo(f"{label}: {'ok' if not problems else '; '.join(problems)}")
     if any(checked.values()):
         raise typer.Exit(1)
+
+
+def _where() -> str:
+    """Whether other hosts are told now; empty where no system runs that would tell them."""
+    from consumers.following import bulletin
+    from standfast.core import status
+
+    told = bulletin.read(bulletin.store_folder("models"))
+    follows = status.is_running() and told is not None and told.complete and told.is_fresh()
+    return ", and every host of the system follows" if follows else ""
 
 
 def _version(model: str) -> tuple[str, int]:

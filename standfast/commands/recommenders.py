@@ -14,8 +14,8 @@ from standfast.core.errors import UsageError
 
 if TYPE_CHECKING:
     from models.evaluation.splits import SplitName
+    from models.manifests import Manifest
     from models.recommend.evaluation import Evaluation
-    from models.registry import Manifest
     from models.training import Progress, Recommending
 
 

@@ -39,7 +39,7 @@ def worker(
     from standfast.system import run
 
     profiles = ("profiles",) if any(spec.histories for spec in specs) else ()
-    run(settings, services=chosen, roles=(*profiles, "catalogue", "agent"), embedded=False)
+    run(settings, services=chosen, roles=(*profiles, "catalogue", "models", "agent"), embedded=False)
 
 
 @stream_app.command("stream")

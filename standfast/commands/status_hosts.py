@@ -65,7 +65,7 @@ def _table(hosts: list[HostSeen], local_host: str) -> Table:
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("host", "state", "heard", "serving", "workers", "Kafka", "detail"):
+    for column in ("host", "state", "heard", "serving", "workers", "models", "Kafka", "detail"):
         table.add_column(column, overflow="fold")
     for host in hosts:
         status = host.status
@@ -77,6 +77,7 @@ def _table(hosts: list[HostSeen], local_host: str) -> Table:
             "-" if host.gone else f"{host.silent_s:.1f} s ago",
             str(sum(row.state == "serving" for row in status.workers)),
             str(sum(row.role == "active" for row in status.workers)),
+            escape(one_line(" ".join(sorted({row.model for row in status.workers if row.model})) or "-")),
             escape(one_line(status.bootstrap_servers)),
             escape(one_line(status.detail)),
         )

@@ -137,6 +137,15 @@ class StreamSettings(Section):
 
     history: int = Field(50, ge=1, le=1000, description="interactions kept per user")
     window_s: float = Field(10.0, ge=1)
+    feedback_s: float = Field(
+        1800.0,
+        ge=0,
+        le=86_400,
+        description="an interaction counts for an answer for so long; 0: labels are not written",
+    )
+    feedback_answers: int = Field(
+        50_000, ge=1, le=1_000_000, description="answers that are remembered for it at most; half a kilobyte each"
+    )
 
 
 def _windows(texts: tuple[str, ...]) -> tuple[str, ...]:

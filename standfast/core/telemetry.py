@@ -247,6 +247,22 @@ CATALOGUE_WAITING = Gauge(
     ("service",),
     multiprocess_mode="max",
 )
+ANSWERS_SHOWN = Counter("standfast_answers_shown", "Answers with products, by model version.", ("service", "model"))
+ANSWERS_HIT = Counter(
+    "standfast_answers_hit", "Answers of which a product was viewed, clicked or bought.", ("service", "model")
+)
+FEEDBACK = Counter(
+    "standfast_feedback", "Interactions with products of answers, each counted once.", ("service", "model", "event")
+)
+FEEDBACK_DROPPED = Counter(
+    "standfast_feedback_dropped", "Interactions that got no label, because too many waited for answers to be read.", ()
+)
+PRODUCTS_SHOWN = Gauge(
+    "standfast_products_shown",
+    "Different products in the answers that are remembered for feedback.",
+    ("service", "model"),
+    multiprocess_mode="mostrecent",
+)
 WINDOW_RECORDS = Gauge(
     "standfast_window_records", "Records in the last full window.", ("topic",), multiprocess_mode="mostrecent"
 )

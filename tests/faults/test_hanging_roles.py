@@ -21,7 +21,7 @@ from standfast.core.settings import KafkaSettings, MetricsSettings, Settings
 from standfast.core.status import RoleStatus
 from standfast.role import Role
 
-_ROLES = ("profiles", "catalogue", "stream", "drills", "agent")
+_ROLES = ("profiles", "catalogue", "models", "stream", "drills", "agent")
 _SILENT_S = 20.0  # instead of a minute, so that the test is shorter
 
 

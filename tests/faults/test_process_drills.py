@@ -62,7 +62,7 @@ def is_whole(toys: Toys) -> bool:
         status.state == "ready"
         and bool(toys.standbys())
         and {row.id for row in status.roles if row.state == "running"}
-        == {"profiles", "catalogue", "stream", "drills", "agent"}
+        == {"profiles", "catalogue", "models", "stream", "drills", "agent"}
     )
 
 

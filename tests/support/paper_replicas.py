@@ -17,7 +17,7 @@ from consumers.service import service
 from consumers.supervision import aftermath, identities, member_state, replica_set, sizing
 from consumers.supervision.member import Member
 from consumers.supervision.member_state import MemberState
-from models.activation import Versions
+from models.canary import Versions
 from standfast.core import backoff
 from standfast.core.settings import Settings
 

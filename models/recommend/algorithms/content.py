@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import torch
 import torch.nn.functional as F  # noqa: N812 - the name every torch reader knows
 from torch import Tensor
 
@@ -9,6 +12,7 @@ from models.kernels.embedding_bag import EmbeddingBag
 from models.kernels.linear import Linear, padded_rows, serving_dtype
 from models.kernels.ragged import Ragged
 from models.recommend.interface import Arrays, Constants, Ladder, Recipe, TrainingData, faded
+from models.recommend.item_weights import added_apart
 from models.recommend.pca import reduce_dimensions
 
 _WIDTH = 128  # components of a text's vector: as good as all 384 for this use, in a third of the time
@@ -27,6 +31,12 @@ class _Content:
         recent = history.only(history.columns < _LATEST)
         sums = F.normalize(self._bag.of(recent, faded(recent, self._half_life)), dim=1)
         return self._cosines(sums).clamp_(min=0)
+
+    def apart(self, row: Sequence[int], items: Sequence[int]) -> Tensor:
+        """[len(row), len(items)]: the scores of these items, divided by how near each product of one history is."""
+        near = added_apart(self, row, items, self._half_life, _LATEST)
+        scores = self.scores(Ragged.of([row])).cpu()[0, torch.tensor(items)]
+        return near * (scores / near.sum(dim=0).clamp_(min=1e-9))
 
     def _cosines(self, vectors: Tensor) -> Tensor:
         """[histories, items] float32 cosines. bfloat16, used where it is faster, gives nDCG@10 equal to four digits."""

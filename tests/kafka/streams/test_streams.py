@@ -14,7 +14,7 @@ import pytest
 from confluent_kafka import Producer
 
 from schemas.codec import Encoding
-from schemas.records import Profile, Result, TrafficWindow
+from schemas.records import Interaction, Item, Label, Profile, Result, TrafficWindow
 from standfast.core import clients
 from tests.support.shop import CODEC, ShopSystem
 from tests.waiting import wait_until
@@ -169,6 +169,41 @@ def test_killed_in_mid_stream_it_goes_on_from_the_topics_alone(own_shop: ShopSys
     own_shop.process.terminate()
     assert own_shop.process.wait(10) == 0
     profiles.close()
+
+
+def test_what_users_do_with_answers_becomes_labels_also_after_a_kill(own_shop: ShopSystem) -> None:
+    def answer(service: str, request_id: str, key: str, *items: str) -> None:
+        shown = [Item(item_id=item, score=1.0, title=item) for item in items]
+        result = Result(request_id=request_id, status="ok", items=shown, model=f"{service}@1")
+        own_shop.send(CODEC.encode(result, Encoding.JSON), f"{service}.results", key)
+        own_shop.producer.flush(5)
+
+    def click(user: str, item: str, request_id: str | None = None) -> None:
+        clicked = Interaction(user_id=user, item_id=item, event="click", request_id=request_id)
+        own_shop.send(CODEC.encode(clicked, Encoding.JSON), key=user)
+
+    def told() -> list[tuple[str, str, str, int]]:
+        found = [CODEC.decode(message.value(), Label)[0] for message in labels.more()]
+        return sorted({(label.service, label.request_id, label.item_id, label.position) for label in found})
+
+    labels = own_shop.read("labels")
+    answer("recommend", "r1", "u1", "a", "b")
+    answer("search", "s1", "s1", "c", "a")
+    click("u1", "b")
+    click("u1", "a", "s1")
+    click("u1", "z")
+    wait_until(lambda: len(told()) == 2, what="two labels")
+    own_shop.kill()
+    click("u1", "b")
+    click("u1", "a")
+    answer("recommend", "r2", "u2", "b")
+    own_shop.start()
+    click("u2", "b")
+    of_recommend = [("recommend", "r1", "a", 1), ("recommend", "r1", "b", 2), ("recommend", "r2", "b", 1)]
+    wanted = [*of_recommend, ("search", "s1", "a", 2)]
+    wait_until(lambda: told() == wanted, what="labels of answers of before and after the kill")
+    assert len({message.key() for message in labels.seen}) == 4
+    labels.close()
 
 
 def test_it_waits_for_a_kafka_that_is_not_there_and_can_be_stopped(tmp_path: Path) -> None:

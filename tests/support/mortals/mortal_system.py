@@ -6,7 +6,7 @@ import sys
 
 from consumers.process import nursery
 from consumers.supervision import identities
-from models.activation import Versions
+from models.canary import Versions
 from tests.support.toys import toy_system
 
 _NURSERY = "tests.support.mortals.mortal_nursery"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 
-from models.activation import Versions
+from models.canary import Versions
 from standfast.core import services
 from tests.support.toys.third_service import SPEC, train
 

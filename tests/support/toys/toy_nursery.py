@@ -11,7 +11,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import structlog
@@ -19,10 +19,11 @@ import structlog
 from consumers.channel.messages import Failed, Loaded, send
 from consumers.process.nursery import Nursery, process_name
 from consumers.service import service
-from models.activation import Versions
 from models.base import LoadedModels, RecommendQuery, SearchQuery
+from models.canary import Versions
 from schemas.records import Item
 from standfast.core import logs, settings, telemetry
+from standfast.core.errors import IntegrityError, ModelError
 from standfast.core.home import home
 from standfast.core.processes.lifeline import leave_interrupts_to_parent
 from standfast.core.processes.parent_death import set_name, tie_to_parent
@@ -88,7 +89,14 @@ def refuses(version: int) -> bool:
     return file.exists() and str(version) in file.read_text().split()
 
 
-def main(arguments: list[str]) -> int:
+def load_toy(_name: str, version: int) -> ToyModel:
+    """The toy model of that version; raises IntegrityError."""
+    if refuses(version):
+        raise IntegrityError(f"toy@{version}: its file has SHA-256 1, the manifest says 2")
+    return ToyModel(version)
+
+
+def main(arguments: list[str], load: Callable[[str, int], ToyModel] = load_toy) -> int:
     name, parent, wanted, channel = arguments
     set_name(process_name(name))
     tie_to_parent(int(parent))
@@ -97,13 +105,14 @@ def main(arguments: list[str]) -> int:
     logs.configure(configured.log, f"{name}-nursery")
     line = socket.socket(fileno=int(channel))
     versions = Versions.read(wanted)
+    loaded: list[ToyModel] = []
     for version in filter(None, versions):
-        if refuses(version):
-            reason = f"toy@{version}: its file has SHA-256 1, the manifest says 2"
-            send(line, Failed(reason, challenger=version == versions.challenger))
+        try:
+            loaded.append(load(name, version))
+        except ModelError as error:
+            send(line, Failed(str(error), challenger=version == versions.challenger))
             return 1
-    challenger = ToyModel(versions.challenger) if versions.challenger is not None else None
-    models = LoadedModels(ToyModel(versions.champion), challenger)
+    models = LoadedModels(*loaded)
     telemetry.become(f"{name}-nursery")
     structlog.get_logger().info("model is loaded", service=name, model=models.champion.label, versions=wanted)
     send(line, Loaded(models.champion.label))

@@ -13,7 +13,8 @@ import msgspec
 
 from consumers.process import nursery
 from models import registry
-from models.activation import Activation, Canary, Versions
+from models.activations import Activation
+from models.canary import Canary, Versions
 from standfast import system
 from standfast.core import settings
 from standfast.core.home import home
@@ -48,6 +49,11 @@ def toy_end_canary(name: str, canary: Canary, reason: str) -> bool:
     return True
 
 
+def toy_versions(name: str) -> range:
+    """Replaces `models.registry.versions`: toys have no files."""
+    return range(1, 1000)
+
+
 def toy_served_before(name: str, version: int) -> list[int]:
     """Replaces `models.registry.served_before`: every lower version has served."""
     return list(range(version - 1, 0, -1))
@@ -60,6 +66,7 @@ def main(services: list[str], *, embedded: bool = False, roles: tuple[str, ...] 
     registry.active = toy_active
     registry.activation = toy_activation
     registry.end_canary = toy_end_canary
+    registry.versions = toy_versions
     registry.served_before = toy_served_before
     system.run(settings.load(), services=tuple(services), roles=roles, embedded=embedded)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 from consumers.process.nursery import process_name
-from models.activation import Canary
+from models.canary import Canary
 from standfast.core.keeping import write_whole
 from standfast.core.services import NAMES
 from standfast.core.settings import KafkaSettings, Settings

@@ -14,6 +14,7 @@ GOOD = SESSIONS.cookie()
 EXPIRED = f"1.abc.{SESSIONS._signed('session', '1.abc')}"
 START, SIGN_IN = "/drills/start", "/sign-in"
 FORM = {"drill": "worker-kill"}
+ACTIVATE, MODEL = "/models/activate", {"model": "search", "version": "1"}
 
 
 def with_(**changes: str) -> dict[str, str]:
@@ -53,6 +54,10 @@ HOSTILE: dict[str, tuple[str, str, Mapping[str, str], Mapping[str, str] | None, 
         "POST", START, OURS, {**FORM, "form_token": Sessions(b"o" * 32, ORIGIN).form_token(GOOD)}, GOOD
     ),
     "an abort without a token": ("POST", "/drills/abort", OURS, {"drill_id": "*", "form_token": ""}, GOOD),
+    "an activation without a token": ("POST", ACTIVATE, OURS, {**MODEL, "form_token": ""}, GOOD),
+    "an activation of another origin": ("POST", ACTIVATE, with_(Origin="http://evil.example"), MODEL, GOOD),
+    "an activation by GET": ("GET", f"{ACTIVATE}?model=search&version=1", {}, None, GOOD),
+    "a model's name that is a path": ("GET", "/models/preview?model=../../etc&version=1", {}, None, GOOD),
     "JSON": ("POST", START, with_(Content_Type="application/json"), FORM, GOOD),
     "plain text": ("POST", START, with_(Content_Type="text/plain"), FORM, GOOD),
     "too large": ("POST", START, OURS, {**FORM, "p.queries": "x" * 70_000}, GOOD),
@@ -86,6 +91,7 @@ def test_a_hostile_request_is_refused_and_nothing_is_sent(name: str, monkeypatch
     sent: list[object] = []
     monkeypatch.setattr(sending, "send", lambda *order: sent.append(order))
     monkeypatch.setattr("console.drill_orders.send", lambda *order: sent.append(order))
+    monkeypatch.setattr("console.model_orders.send", lambda *order: sent.append(order))
     method, path, headers, form, cookie = HOSTILE[name]
     refused = answer(method, path, headers=headers, form=form, cookie=cookie)
     is_sent_to_sign_in = refused.status_code == 303 and refused.headers["location"] == SIGN_IN

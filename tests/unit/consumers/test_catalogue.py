@@ -19,6 +19,7 @@ from consumers.catalogue.known import known
 from consumers.catalogue.store import CatalogueStore, Record, opened
 from consumers.following import bulletin
 from consumers.serving.cache import Cache
+from models.attributes.reading import Attributes
 from models.base import Change, Changeable, Query, SearchQuery
 from models.data.catalogue import Catalogue
 from schemas.codec import Codec, Encoding
@@ -49,14 +50,21 @@ def test_a_record_is_read_as_a_row_of_a_catalogue_file_would_be() -> None:
     value = product(
         title="<b>Red</b> lamp", description="for &amp; of <p>moss</p>", category="Lamps", price=2.5, more=[1]
     )
-    assert change(b"A1", value) == Change("A1", "Red lamp", "Red lamp. for & of moss. Lamps")
+    attributes = (("category", "Lamps"), ("more", ("1",)), ("price", 2.5))
+    assert change(b"A1", value) == Change("A1", "Red lamp", "Red lamp. for & of moss. Lamps", attributes)
     assert change(b" A1 ", product(" A1")) == Change("A1", "red lamp", "red lamp")
     assert change(b"A1", None) == Change("A1", None)
 
 
 def test_a_record_in_avro_is_read_too() -> None:
-    record = CatalogueItem(item_id="A1", title="red lamp", category="lamps")
-    assert change(b"A1", _CODEC.encode(record, Encoding.AVRO)).text == "red lamp. lamps"
+    more = {"colour": ["red", "blue"], "size": 38, "new": True, "none": None}
+    record = CatalogueItem(item_id="A1", title="red lamp", category="lamps", price=2.5, attributes=more)
+    read = change(b"A1", _CODEC.encode(record, Encoding.AVRO))
+    assert read.text == "red lamp. lamps"
+    assert read == change(b"A1", product(category="lamps", price=2.5, **more))
+    assert dict(read.attributes) == {
+        "category": "lamps", "colour": ("red", "blue"), "new": "true", "price": 2.5, "size": 38.0
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -75,6 +83,8 @@ def test_a_record_in_avro_is_read_too() -> None:
         (b"A1", b"\x00\x00\x00\x00\x07x", "unreadable"),
         (b"A1", product(title=" <br> "), "empty_title"),
         (b"A1", product(description="x" * 1_000_000), "too_long"),
+        (b"A1", product(tags=[f"{number:0200}" for number in range(101)]), "too_long"),
+        (b"A1", b'{"item_id": "A1", "title": "lamp", "weight": 1e400}', "malformed"),
     ],
 )
 def test_what_is_no_product_is_refused_with_a_reason(key: bytes | None, value: bytes | None, reason: str) -> None:
@@ -94,6 +104,7 @@ class Shelf:
 
     def __init__(self) -> None:
         self.products: dict[str, str | None] = {}
+        self.attributes: dict[str, Attributes] = {}
         self.encoded: list[str] = []
         self.broken: set[str] = set()
 
@@ -109,6 +120,7 @@ class Shelf:
     def change(self, product: Change, vector: bytes) -> None:
         assert vector == (b"" if product.title is None else product.text.encode())
         self.products[product.item_id] = product.title
+        self.attributes[product.item_id] = product.attributes
 
     def restore(self, item_id: str) -> None:
         del self.products[item_id]
@@ -183,6 +195,34 @@ def test_what_changes_is_laid_over_the_model_and_clears_the_cache(host: Host) ->
     assert len(asked) == 2
     cache.ask([SearchQuery("lamp", 1)])
     assert len(asked) == 2, "an answer is kept while nothing changes"
+
+
+def test_a_product_of_which_only_the_price_changes_is_changed_without_another_vector(host: Host) -> None:
+    model, later = Shelf(), Shelf()
+    worker = host.worker(model)
+    host.tell()
+    for price in (5.0, 6.0):
+        host.write(Change("A1", "lamp", "lamp", (("colour", ("red", "blue")), ("price", price))))
+
+        def looks_right(price: float = price) -> bool:
+            worker.apply(busy=False)
+            return dict(model.attributes.get("A1", ())).get("price") == price
+
+        wait_until(looks_right, what=f"a price of {price}")
+        wait_until(lambda: not worker._encoded, what="vectors that are shared")
+    host.worker(later)
+    assert later.attributes == model.attributes == {"A1": (("colour", ("red", "blue")), ("price", 6.0))}
+    assert (model.encoded, later.encoded) == (["lamp"], [])
+
+
+def test_a_store_of_a_release_without_attributes_is_not_used(tmp_path: Path) -> None:
+    (tmp_path / "one.17.db").touch()
+    store = opened(tmp_path, "one")
+    assert not (tmp_path / "one.17.db").exists(), "its topic is read again"
+    store.close()
+    again = opened(tmp_path, "one")
+    assert again.path == store.path
+    again.close()
 
 
 def test_a_worker_that_starts_has_what_the_store_holds_and_encodes_nothing_again(host: Host) -> None:
@@ -306,7 +346,7 @@ def test_of_two_partitions_the_later_record_counts_in_whichever_order_they_are_r
 
 def test_training_lays_what_the_host_knows_over_the_loaded_file(host: Host) -> None:
     assert known(host.folder) is None, "no follower has told of anything"
-    host.write(put("A2", "new two"), Change("A1", None), put("A4", "four"))
+    host.write(put("A2", "new two"), Change("A1", None), Change("A4", "four", "four", (("price", 4.0),)))
     host.tell(complete=False)
     assert known(host.folder) is None, "the topic is not read to its end"
     host.tell()
@@ -315,7 +355,9 @@ def test_training_lays_what_the_host_knows_over_the_loaded_file(host: Host) -> N
     assert overlay.offsets == "0:1"
     loaded = Catalogue(["A1", "A2", "A3"], ["one", "two", "three"], ["one", "two", "three"], "digest of the file")
     titles = ["new two", "three", "four"]
-    assert loaded.overlaid(overlay.changes) == Catalogue(["A2", "A3", "A4"], titles, titles, "digest of the file")
+    attributes = ((), (), (("price", 4.0),))
+    expected = Catalogue(["A2", "A3", "A4"], titles, titles, "digest of the file", attributes)
+    assert loaded.overlaid(overlay.changes) == expected
     with pytest.raises(DataError, match="deletes every product"):
         loaded.overlaid([Change(item_id, None) for item_id in loaded.item_ids])
 

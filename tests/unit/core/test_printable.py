@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drills.reports.report import overview, phase_line, stories, verdict_table
-from schemas.records import DrillEvent, Item, Result
+from schemas.records import Because, DrillEvent, Facet, FacetValue, Item, Result, Why
 from standfast.answer_table import table_of
 from standfast.commands.terminal import SafeConsole
 from standfast.core import logs
@@ -57,9 +57,11 @@ def test_what_a_drill_or_an_answer_shows_is_not_obeyed() -> None:
         drill_id=EVIL, drill=EVIL, phase="rejected", at=1, reason=f"{EVIL}\npassed: forged", requested_by=EVIL,
         target={EVIL: EVIL}, verdict="rejected", findings=[f"passed: {EVIL}\nforged"],
     )  # fmt: skip
+    items = [Item(EVIL, 1.0, f"{EVIL}[bold]", Why([EVIL], because=[Because(EVIL, EVIL, 1)]))]
+    facets = {EVIL: Facet(count=1, values=[FacetValue(EVIL, 1)])}
     result = Result(
-        request_id="r", status="ok", items=[Item(EVIL, 1.0, f"{EVIL}[bold]")], model=EVIL, worker=EVIL, error=EVIL
-    )
+        request_id="r", status="ok", items=items, model=EVIL, worker=EVIL, error=EVIL, facets=facets
+    )  # fmt: skip
     for shown in (overview(stories([event])), verdict_table(event), phase_line(event), table_of(result)):
         assert not set(printed(shown)) & set(OBEYED)
     lines = [line.strip() for line in printed(verdict_table(event)).splitlines()]

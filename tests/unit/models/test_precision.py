@@ -16,7 +16,7 @@ from models.encoder.model import Encoder, load_encoder
 from models.encoder.precision import MOST_LOST, lost_ndcg
 from models.evaluation.metrics import ndcg
 from models.kernels.linear import Linear
-from models.registry import Manifest
+from models.manifests import Manifest
 from models.search import training
 from models.search.lexical import build_lexical, load_lexical
 from models.search.model import LEXICAL_WEIGHT, HybridSearch, SearchConfig

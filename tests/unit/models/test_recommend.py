@@ -190,7 +190,7 @@ def test_no_customer_is_named_in_the_models_files(trained_shop: Path) -> None:
 def test_the_published_figures_beat_popularity_trend_and_markov(trained_shop: Path) -> None:
     import msgspec
 
-    from models.registry import Manifest
+    from models.manifests import Manifest
 
     path = trained_shop / "models" / "recommend" / "1" / "manifest.json"
     metrics = msgspec.json.decode(path.read_bytes(), type=Manifest).metrics

@@ -14,6 +14,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+import msgspec
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
@@ -22,7 +23,9 @@ from safetensors.torch import save_file
 from typer.testing import CliRunner
 
 from models import registry
+from models.activations import Activation
 from models.loading import load
+from models.manifests import Manifest, sealed
 from standfast.commands.models import app
 from standfast.core.errors import IntegrityError, ModelError, UsageError
 
@@ -233,11 +236,11 @@ def fill(folder):
     (folder / "weights.json").write_text("{}")
     if MOMENT == "filling": os.kill(os.getpid(), signal.SIGKILL)
     return {}, {}
-real = registry._sync_tree
+real = registry.sync_tree
 def dies(root):
     if MOMENT == "moving": os.kill(os.getpid(), signal.SIGKILL)
     real(root)
-registry._sync_tree = dies
+registry.sync_tree = dies
 registry.publish("search", fill)
 """
 
@@ -315,6 +318,58 @@ def test_a_damaged_pointer_is_named_and_mended_by_activating(empty_home: Path) -
         registry.active("search")
     registry.activate("search", 1)
     assert registry.active("search") == 1
+
+
+def test_an_active_version_whose_folder_became_another_one_is_not_loaded(empty_home: Path) -> None:
+    registry.publish("search", _fill)
+    registry.activate("search", 1)
+    before = (registry.folder_of("search", 1) / "manifest.json").read_bytes()
+    registry.withdraw("search", 1)
+    other = sealed(msgspec.structs.replace(msgspec.json.decode(before, type=Manifest), created_at=1))
+    registry.place(other, _fill)
+    assert registry.verify("search", 1) == []
+    with pytest.raises(IntegrityError, match="not the one that was activated"):
+        registry.checked("search", 1)
+    registry.activate("search", 1)
+    assert registry.checked("search")[1] == other
+
+
+def test_the_pointer_of_an_earlier_release_is_read(empty_home: Path) -> None:
+    for _ in range(2):
+        registry.publish("search", _fill)
+    digest = hashlib.sha256(b"search 2 [1]").hexdigest()
+    pointer = empty_home / "models" / "search" / "active.json"
+    pointer.write_text(json.dumps({"version": 2, "before": [1], "digest": digest}))
+    assert registry.active("search") == 2
+    assert registry.rollback("search") == 1
+    pointer.write_text(json.dumps({"version": 2, "before": [1], "manifest": "0" * 64, "digest": digest}))
+    with pytest.raises(IntegrityError, match="damaged"):
+        registry.active("search")
+
+
+def test_an_activation_is_followed_only_in_place_of_the_one_that_was_seen() -> None:
+    for _ in range(2):
+        registry.publish("search", _fill)
+    registry.activate("search", 1)
+    seen = registry.activation("search")
+    assert seen is not None
+    wanted = Activation(2, [1], registry.manifest_of("search", 2).digest, 5)
+    registry.activate("search", 1, "somebody else")
+    assert not registry.follow("search", wanted, seen.digest)
+    assert registry.active("search") == 1
+    with pytest.raises(IntegrityError):
+        registry.follow("search", msgspec.structs.replace(wanted, manifest="0" * 64), seen.digest)
+    now = registry.activation("search")
+    assert now is not None
+    assert registry.follow("search", wanted, now.digest)
+    assert registry.rollback("search") == 1
+
+
+@pytest.mark.parametrize("reserved", [0, 1, 7])
+def test_numbers_that_other_hosts_have_given_are_not_given_here(reserved: int) -> None:
+    registry.publish("search", _fill)
+    registry.reserve("search", reserved)
+    assert registry.publish("search", _fill).version == max(2, reserved + 1)
 
 
 def _published(count: int) -> Path:

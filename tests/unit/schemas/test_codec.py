@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import struct
 from typing import Any, get_args, get_origin, get_type_hints
 
+import fastavro
 import msgspec
 import pytest
 from hypothesis import given
@@ -13,7 +15,19 @@ from hypothesis import strategies as st
 
 from schemas import avro_schemas
 from schemas.codec import SINGLE_OBJECT, Codec, Encoding, Malformed, sniff
-from schemas.records import DrillCommand, Record, Result, SearchRequest
+from schemas.records import (
+    CatalogueItem,
+    DrillCommand,
+    Facet,
+    FacetRange,
+    Item,
+    Range,
+    RecommendRequest,
+    Record,
+    Result,
+    SearchRequest,
+    Why,
+)
 from schemas.topics import TABLE
 from standfast.core.errors import SchemaError, Unreadable
 
@@ -26,6 +40,7 @@ _LEAVES: dict[object, st.SearchStrategy[Any]] = {
     float: st.floats(allow_nan=False, allow_infinity=False),
     bool: st.booleans(),
     type(None): st.none(),
+    msgspec.UnsetType: st.just(msgspec.UNSET),
 }
 
 
@@ -254,3 +269,56 @@ def test_a_confluent_frame_without_a_registry_says_what_is_missing() -> None:
 
 def test_fields_from_a_newer_caller_are_let_through() -> None:
     assert CODEC.decode(b'{"query": "bag", "from_the_future": [1]}', SearchRequest)[0].query == "bag"
+
+
+_PLAIN = Result(request_id="r", status="ok", items=[Item("a", 0.5, "Lamp")], model="search@1", worker="search-0")
+
+
+def test_a_plain_answer_is_written_as_clients_of_before_know_it() -> None:
+    """They know the fields of JSON, perhaps no others, and the fingerprint of the schema's first version."""
+    fields = msgspec.json.decode(CODEC.encode(_PLAIN, Encoding.JSON))
+    assert list(fields) == [field["name"] for field in avro_schemas.released("result")[0].parsed["fields"]]  # type: ignore[attr-defined]
+    assert list(fields["items"][0]) == ["item_id", "score", "title"]
+    data = CODEC.encode(_PLAIN, Encoding.AVRO)
+    assert data.startswith(SINGLE_OBJECT + avro_schemas.released("result")[0].fingerprint)
+    assert CODEC.decode(data, Result)[0] == _PLAIN
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"facets": {"price": Facet(count=3, ranges=[FacetRange(1.0, 2.5, 3)])}},
+        {"items": [Item("a", 0.5, "Lamp", Why(["Lamp"], 0.3, 0.2))]},
+    ],
+)
+def test_an_answer_with_facets_or_reasons_is_written_in_the_newest_version(more: dict[str, Any]) -> None:
+    answer = msgspec.structs.replace(_PLAIN, **more)
+    data = CODEC.encode(answer, Encoding.AVRO)
+    assert data.startswith(SINGLE_OBJECT + avro_schemas.current(Result).fingerprint)
+    for encoding in (Encoding.AVRO, Encoding.JSON):
+        assert CODEC.decode(CODEC.encode(answer, encoding), Result)[0] == answer
+
+
+@pytest.mark.parametrize("kind", [SearchRequest, RecommendRequest, CatalogueItem])
+def test_what_a_client_of_before_wrote_is_read(kind: type[Record]) -> None:
+    old = avro_schemas.released(kind.avro_name)[0]
+    fields = {"query": "bag", "user_id": "u", "item_id": "a", "title": "Lamp", "k": 3}
+    record = msgspec.convert({name: fields[name] for name in kind.__struct_fields__ if name in fields}, kind)
+    out = io.BytesIO()
+    fastavro.schemaless_writer(out, old.parsed, msgspec.to_builtins(record))
+    assert CODEC.decode(SINGLE_OBJECT + old.fingerprint + out.getvalue(), kind)[0] == record
+
+
+def test_filters_are_read_in_every_form() -> None:
+    filters = b'{"price": {"min": 5}, "category": ["Lamps", 7, true], "colour": "red", "year": 2}'
+    request, _ = CODEC.decode(b'{"query": "bag", "filters": ' + filters + b"}", SearchRequest)
+    assert request.filters == {"price": Range(5.0, None), "category": ["Lamps", 7, True], "colour": "red", "year": 2}
+    assert CODEC.decode(CODEC.encode(request, Encoding.AVRO), SearchRequest)[0] == request
+
+
+@pytest.mark.parametrize(
+    "wanted", ['{"mni": 5}', '{"min": "5"}', "null", "[null]", "[[1]]", "NaN", '{"min": NaN}', '{"max": 1e400}']
+)
+def test_what_cannot_be_a_filter_is_refused(wanted: str) -> None:
+    with pytest.raises((Malformed, Unreadable)):
+        CODEC.decode(b'{"query": "bag", "filters": {"price": ' + wanted.encode() + b"}}", SearchRequest)

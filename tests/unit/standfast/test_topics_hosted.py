@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+import structlog
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic
 
@@ -66,6 +67,15 @@ def test_a_topic_that_is_refused_for_another_reason_is_named() -> None:
     with pytest.raises(TopicError, match="profiles could not be created"):
         apply(hosted)
     assert hosted.made["interactions"]["compression.type"] == "uncompressed"
+
+
+def test_an_older_cluster_where_only_the_models_topics_may_not_be_made_works_as_before() -> None:
+    refused = {"models", "models.files"}
+    hosted = Hosted(lambda new: KafkaError.TOPIC_AUTHORIZATION_FAILED if new.topic in refused else 0)
+    with structlog.testing.capture_logs() as logged:
+        apply(hosted)
+    assert hosted.made.keys() == {topic.name for topic in TABLE} - refused
+    assert [sorted(line["topics"]) for line in logged] == [["models", "models.files"]]
 
 
 def test_whoever_may_not_create_topics_is_told() -> None:

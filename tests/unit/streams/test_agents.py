@@ -19,7 +19,7 @@ GONE = ConnectionError("the producer has ended")
 def test_a_profile_that_cannot_be_written_is_a_crash_unless_it_stops(stopping: bool, crashes: int) -> None:
     app = MagicMock(should_stop=stopping, crash=AsyncMock())
     keeper = MagicMock(write_changes=AsyncMock(side_effect=GONE))
-    agents = Agents(app, MagicMock(), Codec(), OldestOffsets(), keeper, MagicMock())
+    agents = Agents(app, MagicMock(), Codec(), OldestOffsets(), keeper, MagicMock(), MagicMock())
     agents.attach()
     write_profiles = app.task.call_args_list[0].args[0]
     asyncio.run(write_profiles())
@@ -51,7 +51,7 @@ def _interactions(app: MagicMock, letters: MagicMock, key: bytes | None, value: 
     app.topic.return_value = letters
     oldest = OldestOffsets()
     oldest.rewound()
-    agents = Agents(app, MagicMock(), Codec(), oldest, MagicMock(), MagicMock())
+    agents = Agents(app, MagicMock(), Codec(), oldest, MagicMock(), MagicMock(), MagicMock())
     message = MagicMock(topic="interactions", partition=0, offset=0, timestamp=1.7e9, key=key, value=value, headers=[])
 
     async def events() -> AsyncIterator[MagicMock]:

@@ -14,7 +14,7 @@ from consumers.channel.messages import FROM_NURSERY, Fork, Forked, receive
 from consumers.process import nursery
 from consumers.process.devices import freest, visible
 from consumers.service import service
-from models.activation import Versions
+from models.canary import Versions
 from standfast.core.errors import ModelError
 from standfast.core.settings import Settings
 

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from consumers.requests.admission import Query
 from consumers.serving.breaker import NotComputed, Outcome
 from consumers.serving.cache import BYTES_EACH, Cache
-from models.base import RecommendQuery, SearchQuery
+from models.base import Faceted, Filter, RecommendQuery, Refined, SearchQuery
 from models.search.model import HybridSearch
-from schemas.records import Item
+from schemas.records import Because, Facet, FacetRange, FacetValue, Item, Why
 from standfast.core import telemetry
 
 
@@ -87,6 +87,47 @@ def test_another_k_is_another_query_and_another_user_only_where_it_matters() -> 
         cache.ask([SearchQuery("heart", k, user) for k in (10, 20) for user in ("u1", "u2")])
         assert [len(batch) for batch in model.asked] == [asked]
     assert HybridSearch.ignores_user
+
+
+def test_other_filters_facets_or_reasons_are_another_query() -> None:
+    wishes = [
+        None,
+        Refined((Filter("price", 1, 2),)),
+        Refined((Filter("price", 1, 3),)),
+        Refined((Filter("colour", 1, 2),)),
+        Refined((Filter("price", values=("1", "2")),)),
+        Refined(facets=("price",)),
+        Refined(facets=("price", "colour")),
+        Refined(explain=True),
+    ]
+    for ignores_user in (True, False):
+        model = CountingModel()
+        cache = cached(model, ignores_user=ignores_user)
+        queries: list[Query] = [SearchQuery("heart", 1, None, refined) for refined in wishes]
+        queries += [RecommendQuery("u1", 1, refined=refined) for refined in wishes]
+        assert cache.ask(queries) == cache.ask(queries)
+        assert [len(asked) for asked in model.asked] == [len(queries)]
+
+
+def test_facets_and_reasons_come_back_from_the_cache() -> None:
+    facets = {
+        "price": Facet(count=2, ranges=[FacetRange(0.1, 2.0, 2)]),
+        "colour": Facet(count=2, values=[FacetValue("red", 1)]),
+    }
+    items = [
+        Item("a", 0.1, "Lamp", Why(["Lamp"], 0.1, 0.0)),
+        Item("b", 0.0, "Hat", Why(because=[Because("a", "Lamp", 0.2)])),
+    ]
+    model = CountingModel(fixed=items)
+    cache = Cache(
+        lambda queries: [Faceted(items, facets) for _ in model.ask(queries)], 9, "search.requests", ignores_user=True
+    )
+    query = SearchQuery("heart", 2, refined=Refined(facets=("price", "colour"), explain=True))
+    for _ in range(2):
+        [answer] = cache.ask([query])
+        assert isinstance(answer, Faceted)
+        assert (list(answer), answer.facets) == (items, facets)
+    assert len(model.asked) == 1
 
 
 def test_a_purchase_changes_the_next_recommendation() -> None:

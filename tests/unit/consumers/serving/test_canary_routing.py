@@ -16,8 +16,8 @@ from consumers.serving.cache import Cache
 from consumers.serving.canary_routing import CanaryRouting, Challenged
 from consumers.serving.challenger import Challenger
 from consumers.serving.side_by_side import SideBySide, TimedModel, overlap
-from models.activation import Versions
 from models.base import SearchQuery
+from models.canary import Versions
 from schemas.codec import Encoding
 from schemas.records import Item
 from tests.support.origins import origin

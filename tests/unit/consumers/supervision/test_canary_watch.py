@@ -15,7 +15,7 @@ from consumers.channel.heartbeat import HeartbeatReading
 from consumers.channel.messages import CanaryOrder, CanaryReport
 from consumers.supervision.member import Member
 from models import registry
-from models.activation import Canary, Versions
+from models.canary import Canary, Versions
 from standfast.core.errors import IntegrityError
 from standfast.core.status import ServiceStatus
 from tests.support.paper_replicas import PaperMember, PaperNursery, ReplicaStage

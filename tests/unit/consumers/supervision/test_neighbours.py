@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from consumers.service import service
-from consumers.supervision.neighbours import by_host, gone
+from consumers.supervision.neighbours import by_host, gone, with_earlier
 from standfast.core.settings import Settings
 
 OWN = service("search", Settings.model_validate({"workers": {"host": "b"}}))
@@ -25,3 +25,10 @@ def test_a_host_without_members_is_gone_unless_it_is_this_one() -> None:
     assert gone(before, {"b": {"search-b-s0"}}, "b") == [{"search-a-s0"}]
     assert gone(before, {"a": {"search-a-s0"}}, "b") == []
     assert gone({}, {}, "b") == []
+
+
+def test_workers_whose_sessions_end_one_after_the_other_are_all_among_the_gone() -> None:
+    looks = [{"a": {"search-a-s0", "search-a-s1"}, "b": {"search-b-s0"}}, {"a": {"search-a-s1"}, "b": {"search-b-s0"}}]
+    seen = with_earlier(with_earlier({}, looks[0]), looks[1])
+    assert gone(seen, {"b": {"search-b-s0"}}, "b") == [{"search-a-s0", "search-a-s1"}]
+    assert with_earlier(seen, {"b": {"search-b-s0"}}) == {"b": {"search-b-s0"}}

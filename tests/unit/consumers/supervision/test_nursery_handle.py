@@ -13,7 +13,7 @@ from consumers.service import service
 from consumers.supervision import nursery_handle
 from consumers.supervision.member import Member
 from consumers.supervision.nursery_handle import NurseryHandle
-from models.activation import Versions
+from models.canary import Versions
 from standfast.core.settings import Settings
 
 

@@ -1,8 +1,7 @@
-"""The record of what serves, `active.json`: the champion, those before it, and the challenger beside it."""
+"""A version that is tried beside the one that serves, and the versions that a process has in memory for it."""
 
 from __future__ import annotations
 
-import hashlib
 from typing import NamedTuple
 
 import msgspec
@@ -24,17 +23,19 @@ class Versions(NamedTuple):
         return cls(int(champion), int(challenger) if challenger else None)
 
 
-class Canary(msgspec.Struct, frozen=True):
+class Canary(msgspec.Struct, frozen=True, omit_defaults=True):
     """A version that is tried beside the one that serves: its challenger.
 
     `share`: of the keys that it answers, 0 to 1. `shadow`: it also computes what it does not answer, to be compared.
-    `since`: when it began, epoch milliseconds, which tells two canaries of one version apart.
+    `since`: when it began, epoch milliseconds, which tells two canaries of one version apart. `manifest`: the digest of
+    that version's manifest.
     """
 
     version: int
     share: float = 0.0
     shadow: bool = False
     since: int = 0
+    manifest: str = ""
 
     @property
     def about(self) -> str:
@@ -45,27 +46,3 @@ class Canary(msgspec.Struct, frozen=True):
     def is_same(self, other: Canary | None) -> bool:
         """Whether the other is this canary too, perhaps with another share."""
         return other is not None and (self.version, self.since) == (other.version, other.since)
-
-
-class Activation(msgspec.Struct, frozen=True):
-    """What serves: `version`, the champion; `before`: those that served before it, the last one at the end.
-
-    `ended`: why the last canary ended by itself; empty if it did not, or another version was activated since.
-    """
-
-    version: int
-    before: list[int] = []
-    digest: str = ""
-    canary: Canary | None = None
-    ended: str = ""
-
-    def sealed(self, name: str) -> Activation:
-        """The same with the digest of all other fields; that of a record without a canary is as in earlier releases."""
-        text = f"{name} {self.version} {self.before}"
-        if self.canary is not None or self.ended:
-            text += msgspec.json.encode((self.canary, self.ended)).decode()
-        return msgspec.structs.replace(self, digest=hashlib.sha256(text.encode()).hexdigest())
-
-    def serving(self) -> Versions:
-        """The versions that a worker is to have in memory."""
-        return Versions(self.version, self.canary.version if self.canary is not None else None)

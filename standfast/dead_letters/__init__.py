@@ -1,0 +1,1 @@
+"""Dead letters as people work through them: which wait (`letters`), and sending some again (`sending_again`)."""
