@@ -1,4 +1,4 @@
-"""Which version of a model serves: what `active.json` holds, and the alias `champion` on the topic `models`."""
+"""Which version of a model serves, and its challenger: `active.json`, and `champion` on the topic `models`."""
 
 from __future__ import annotations
 
@@ -6,15 +6,18 @@ import hashlib
 
 import msgspec
 
+from models.canary import Canary
+
 _KEPT_HISTORY = 20
 
 
 class Activation(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Which version serves, and those that served before it, the last one last.
+    """Which version serves (the champion), those that served before it, the last one last, and its challenger if any.
 
     `manifest`: the digest of that version's manifest, without which `search@2` may be another host's. `at`: when it was
-    chosen, epoch milliseconds. `digest`: of all other fields. Defaults are left out of it, so that a field that comes
-    with a later release changes no digest.
+    chosen, or a challenger was, or was ended; epoch milliseconds. `ended`: why the last canary ended by itself; empty
+    if it did not, or another choice was made since. `digest`: of all other fields. Defaults are left out of it, so that
+    a field that comes with a later release changes no digest.
     """
 
     version: int
@@ -22,12 +25,21 @@ class Activation(msgspec.Struct, frozen=True, omit_defaults=True):
     manifest: str = ""
     at: int = 0
     requested_by: str = ""
+    canary: Canary | None = None
+    ended: str = ""
     digest: str = ""
 
     @property
     def needed(self) -> set[int]:
-        """The versions that a host must have: the one that serves, and the one that a rollback goes back to."""
-        return {self.version, *self.before[-1:]}
+        """The versions that a host must have: those that serve, and the one that a rollback goes back to."""
+        challenger = {self.canary.version} if self.canary is not None else set()
+        return {self.version, *self.before[-1:], *challenger}
+
+    def digest_of(self, version: int) -> str:
+        """The digest of the version that is to serve under this number; empty if none is, or it is not known."""
+        if self.canary is not None and version == self.canary.version:
+            return self.canary.manifest
+        return self.manifest if version == self.version else ""
 
 
 def sealed_activation(name: str, activation: Activation) -> Activation:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias, TypeVar, runtime_checkable
+from typing import Any, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 from models.attributes.reading import Attributes
 from schemas.records import Facet, Item
@@ -120,6 +120,19 @@ class Changeable(Protocol):
 
     def restore(self, item_id: str) -> None:
         """Answers from now on with the product as it was at training."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedModels:
+    """What a worker computes with: the version that serves, and the challenger that is tried beside it, if any."""
+
+    champion: Model[Any]
+    challenger: Model[Any] | None = None
+
+    @property
+    def watched(self) -> object:
+        """What has weights: the champion, or both."""
+        return self.champion if self.challenger is None else self
 
 
 Query: TypeAlias = SearchQuery | RecommendQuery

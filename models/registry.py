@@ -2,7 +2,7 @@
 
     models/<name>/<version>/manifest.json     files with sizes and digests, metrics, lineage
                            /…                 safetensors, npy and JSON files; never pickle
-    models/<name>/active.json                 the version that serves, and those that served before it (`Activation`)
+    models/<name>/active.json                 the version that serves, those before it, the challenger (`Activation`)
     models/<name>/.last                       the highest version number ever given, so that none is given twice
 
 A version is written into a draft folder, which is then renamed, so a killed trainer leaves no version in part.
@@ -20,11 +20,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import msgspec
-from safetensors import SafetensorError
 
 from models.activations import Activation, before, is_sealed, sealed_activation
+from models.canary import Canary
+from models.drafts import DRAFT, draft_of, files_in, sync, sync_tree
 from models.manifests import (
-    ALLOWED,
     MANIFEST,
     Manifest,
     encoded,
@@ -41,8 +41,6 @@ from standfast.core.keeping import write_whole
 
 _ACTIVE = "active.json"
 _LAST = ".last"
-_DRAFT = ".draft-"
-_ABANDONED_AFTER_S = 24 * 3600
 
 
 def publish(
@@ -54,9 +52,9 @@ def publish(
     Trainers that publish at the same time get different versions. Raises ModelError when the files cannot be written.
     """
     model_folder = _model_folder(name)
-    with _draft(model_folder, f"{os.getpid()}-{secrets.token_hex(4)}") as draft:
+    with draft_of(model_folder, f"{os.getpid()}-{secrets.token_hex(4)}") as draft:
         metrics, lineage = fill(draft)
-        files = {file: entry_of(draft / file) for file in _files_in(draft)}
+        files = {file: entry_of(draft / file) for file in files_in(draft)}
         with _locked(model_folder):
             number = _next_number(name)
             manifest = sealed(Manifest(name, number, _now(), files, dict(metrics), dict(lineage)))
@@ -74,7 +72,7 @@ def place(manifest: Manifest, fill: Callable[[Path], object]) -> None:
         wrong = f"its file {foreign!r} is none of a model" if foreign is not None else "its digest is not its own"
         raise IntegrityError(f"{manifest.label} is refused: {wrong}")
     model_folder = _model_folder(manifest.name)
-    with _draft(model_folder, f"placed-{manifest.version}") as draft:
+    with draft_of(model_folder, f"placed-{manifest.version}") as draft:
         fill(draft)
         for file, entry in manifest.files.items():
             if problem := mismatch(draft / file, entry):
@@ -87,7 +85,7 @@ def place(manifest: Manifest, fill: Callable[[Path], object]) -> None:
 def withdraw(name: str, version: int) -> None:
     """Deletes a version that no process serves; its number is not given again."""
     model_folder = _model_folder(name)
-    gone = model_folder / f"{_DRAFT}gone-{secrets.token_hex(4)}"
+    gone = model_folder / f"{DRAFT}gone-{secrets.token_hex(4)}"
     with _locked(model_folder):
         _keep_number(model_folder, _next_number(name) - 1)
         (model_folder / str(version)).rename(gone)
@@ -102,29 +100,12 @@ def reserve(name: str, number: int) -> None:
             _keep_number(model_folder, number)
 
 
-@contextmanager
-def _draft(model_folder: Path, name: str) -> Iterator[Path]:
-    """An empty folder to be filled and renamed; what is left of it when the block ends or fails is deleted."""
-    _sweep(model_folder)
-    draft = model_folder / f"{_DRAFT}{name}"
-    shutil.rmtree(draft, ignore_errors=True)  # of a process that was killed
-    try:
-        draft.mkdir()
-        yield draft
-    except (OSError, SafetensorError) as problem:
-        raise ModelError(
-            f"{model_folder.name} could not be written below {model_folder}: {problem}; free some space there"
-        ) from problem
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
-
-
 def _place(draft: Path, manifest: Manifest, model_folder: Path) -> None:
     (draft / MANIFEST).write_bytes(encoded(manifest))
-    _sync_tree(draft)
+    sync_tree(draft)
     draft.rename(model_folder / str(manifest.version))
     _keep_number(model_folder, max(manifest.version, _next_number(manifest.name) - 1))
-    _sync(model_folder)
+    sync(model_folder)
 
 
 def _make_way(model_folder: Path, manifest: Manifest) -> None:
@@ -134,7 +115,7 @@ def _make_way(model_folder: Path, manifest: Manifest) -> None:
         if sealed_manifest(there / MANIFEST).digest != manifest.digest:
             raise ModelError(f"{there} holds another {manifest.label}; it is given another number first")
     if there.exists():
-        there.rename(model_folder / f"{_DRAFT}damaged-{secrets.token_hex(4)}")
+        there.rename(model_folder / f"{DRAFT}damaged-{secrets.token_hex(4)}")
 
 
 def names() -> list[str]:
@@ -166,11 +147,8 @@ def _next_number(name: str) -> int:
         numbers_given = [int(last_file.read_text())]
     except (FileNotFoundError, ValueError):  # of a release without this file, or damaged: the folders tell
         numbers_given = []
-    try:
-        pointer = _pointer(name)
-    except IntegrityError:
-        pointer = None
-    numbers_pointed_to = [pointer.version, *pointer.before] if pointer else []
+    pointer = _readable(name)
+    numbers_pointed_to = [*pointer.before, *pointer.needed] if pointer else []
     return max([*numbers_given, *numbers_pointed_to, *_numbered(name)], default=0) + 1
 
 
@@ -213,7 +191,7 @@ def verify_all(name: str) -> dict[str, list[str]]:
         path = _model_folder(name) / str(number)
         problems[f"{name}@{number}"] = [f"{path} has no {MANIFEST}, so nothing can serve it; delete the folder"]
     try:
-        pointer = _pointer(name)
+        pointer = activation(name)
     except IntegrityError as problem:
         problems[name] = [str(problem)]
         return problems
@@ -251,58 +229,103 @@ def checked(name: str, version: int | None = None) -> tuple[Path, Manifest]:
 
 def _digest_activated(name: str, version: int) -> str:
     """The digest of the version that was activated under this number; empty if none was, or it is not known."""
-    try:
-        pointer = _pointer(name)
-    except IntegrityError:
-        return ""
-    return pointer.manifest if pointer and pointer.version == version else ""
+    now = _readable(name)
+    return now.digest_of(version) if now else ""
 
 
 def active(name: str) -> int | None:
     """The version that serves, if any. Raises IntegrityError when `active.json` was damaged."""
-    pointer = _pointer(name)
+    pointer = activation(name)
     return pointer.version if pointer else None
 
 
 def activation(name: str) -> Activation | None:
-    """The version that serves, with what is known of its activation. Raises IntegrityError as `active` does."""
-    return _pointer(name)
+    """What serves, the challenger beside it, and what is known of how it came. Raises IntegrityError as `active`."""
+    path = _model_folder(name) / _ACTIVE
+    if not path.is_file():
+        return None
+    try:
+        pointer = read_struct(path, Activation)
+    except IntegrityError as problem:
+        raise IntegrityError(f"{problem}; {_remedy(name)}") from problem
+    if not is_sealed(name, pointer):
+        raise IntegrityError(f"{path} was damaged; {_remedy(name)}")
+    return pointer
+
+
+def _readable(name: str) -> Activation | None:
+    """What serves; None also where `active.json` was damaged."""
+    try:
+        return activation(name)
+    except IntegrityError:
+        return None
+
+
+def serving(name: str) -> tuple[int | None, Canary | None, str]:
+    """The active version, its challenger if its files are here, and why the last one ended by itself."""
+    now = activation(name)
+    if now is None:
+        return None, None, ""
+    lacks = now.canary is not None and now.canary.version not in versions(name)  # another host has begun it
+    return now.version, None if lacks else now.canary, now.ended
 
 
 def served_before(name: str, version: int) -> list[int]:
     """The published versions that were active before this one, the last one first; not verified."""
-    try:
-        pointer = _pointer(name)
-    except IntegrityError:
-        return []
-    there = versions(name)
+    pointer, there = _readable(name), versions(name)
     earlier = pointer.before if pointer else []
     return list(dict.fromkeys(number for number in reversed(earlier) if number in there and number != version))
 
 
 def activate(name: str, version: int, requested_by: str = "") -> None:
-    """Makes a version the serving one, after verifying it. A running system follows within a second.
+    """Makes a version the serving one, after verifying it; ends a canary. A running system follows within a second.
 
     Activating the active one once more says that it is wanted now: other hosts, where another one may serve, follow.
     """
-    manifest = manifest_of(name, version)
-    if problems := verify(name, version):
-        raise IntegrityError(f"{name}@{version}: {problems[0]}; {_remedy(name, version)}")
+    digest = _digest_of_whole(name, version)
     with _locked(_model_folder(name)):
-        try:
-            now = _pointer(name)
-        except IntegrityError:
-            now = None  # a damaged active.json is replaced
-        _point(name, Activation(version, before(now, version), manifest.digest, _now(), requested_by))
+        now = _readable(name)  # a damaged one is replaced
+        _point(name, Activation(version, before(now, version), digest, _now(), requested_by))
+
+
+def begin_canary(name: str, version: int, share: float, *, shadow: bool, requested_by: str = "") -> Activation:
+    """Has a version compute beside the one that serves, after verifying it; or changes the share of the one that does.
+
+    Raises ModelError when nothing is active, UsageError when it is the version that serves.
+    """
+    digest = _digest_of_whole(name, version)
+    with _locked(_model_folder(name)):
+        now = activation(name)
+        if now is None:
+            raise ModelError(f"no {name} model is active; run `standfast models activate {name}@{version}`")
+        if now.version == version:
+            raise UsageError(f"{name}@{version} is the version that serves; only another one can be its challenger")
+        at, was = _now(), now.canary
+        goes_on = was is not None and (was.version, was.manifest) == (version, digest)
+        canary = Canary(version, share, shadow, was.since if was is not None and goes_on else at, digest)
+        return _change(name, now, canary=canary, at=at, requested_by=requested_by)
+
+
+def end_canary(name: str, canary: Canary, reason: str, requested_by: str = "standfast") -> bool:
+    """Ends this canary, whatever its share, for a reason that is kept; False if it is over already."""
+    with _locked(_model_folder(name)):
+        now = activation(name)
+        if now is None or not canary.is_same(now.canary):
+            return False
+        _change(name, now, ended=reason, at=_now(), requested_by=requested_by)
+    return True
 
 
 def rollback(name: str, requested_by: str = "") -> int:
-    """Activates the last version that served before the active one and whose files verify, and returns it.
+    """Ends a canary; without one, activates the last version that served before and is whole. Returns what serves then.
 
     Raises ModelError when there is none.
     """
     with _locked(_model_folder(name)):
-        now = _pointer(name)
+        now = activation(name)
+        if now is not None and now.canary is not None:
+            _change(name, now, at=_now(), requested_by=requested_by)
+            return now.version
         earlier = list(now.before) if now else []
         while earlier and (earlier[-1] not in versions(name) or verify(name, earlier[-1])):
             earlier.pop()
@@ -318,38 +341,43 @@ def rollback(name: str, requested_by: str = "") -> int:
 def follow(name: str, wanted: Activation, instead_of: str) -> bool:
     """Writes an activation as it is, unless `active.json` is not the one with the digest `instead_of` any more.
 
-    Empty: there was none that could be read. Raises ModelError if this host's version is another one or not whole.
+    Empty: there was none that could be read. Raises ModelError if this host's version is another one or not whole; its
+    challenger may be missing.
     """
     if manifest_of(name, wanted.version).digest != wanted.manifest or verify(name, wanted.version):
         raise IntegrityError(f"{name}@{wanted.version} here is not whole, or not the one that was activated")
     with _locked(_model_folder(name)):
-        try:
-            now = _pointer(name)
-        except IntegrityError:
-            now = None
+        now = _readable(name)
         if (now.digest if now else "") != instead_of:
             return False
         _point(name, wanted)
     return True
 
 
-def _pointer(name: str) -> Activation | None:
-    path = _model_folder(name) / _ACTIVE
-    if not path.is_file():
-        return None
-    try:
-        pointer = read_struct(path, Activation)
-    except IntegrityError as problem:
-        raise IntegrityError(f"{problem}; {_remedy(name)}") from problem
-    if not is_sealed(name, pointer):
-        raise IntegrityError(f"{path} was damaged; {_remedy(name)}")
-    return pointer
+def _digest_of_whole(name: str, version: int) -> str:
+    """The digest of a version's manifest, after its files were verified."""
+    manifest = manifest_of(name, version)
+    if problems := verify(name, version):
+        raise IntegrityError(f"{name}@{version}: {problems[0]}; {_remedy(name, version)}")
+    return manifest.digest
+
+
+def _change(
+    name: str, now: Activation, *, canary: Canary | None = None, ended: str = "", at: int, requested_by: str
+) -> Activation:
+    """Has the same version serve with another challenger, or none."""
+    manifest = now.manifest or manifest_of(name, now.version).digest  # without one: of an earlier release
+    changed = msgspec.structs.replace(
+        now, manifest=manifest, canary=canary, ended=ended, at=at, requested_by=requested_by
+    )
+    _point(name, changed)
+    return changed
 
 
 def _point(name: str, activation: Activation) -> None:
     model_folder = _model_folder(name)
     write_whole(model_folder / _ACTIVE, msgspec.json.encode(sealed_activation(name, activation)))
-    _sync(model_folder)
+    sync(model_folder)
 
 
 def _model_folder(name: str) -> Path:
@@ -364,35 +392,6 @@ def _locked(model_folder: Path) -> Iterator[None]:
     with (model_folder / ".lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
-
-
-def _files_in(draft: Path) -> list[str]:
-    files = sorted(path for path in draft.rglob("*") if path.is_file())
-    wrong = [path.name for path in files if path.suffix not in ALLOWED]
-    if wrong or not files:
-        raise ModelError(f"a model is safetensors, npy and JSON files; found {', '.join(wrong) or 'nothing'}")
-    return [path.relative_to(draft).as_posix() for path in files]
-
-
-def _sweep(model_folder: Path) -> None:
-    """Removes drafts that killed trainers left, a day old or older."""
-    for draft in model_folder.glob(f"{_DRAFT}*"):
-        with suppress(FileNotFoundError):  # its process has just renamed it
-            if time.time() - draft.stat().st_mtime > _ABANDONED_AFTER_S:
-                shutil.rmtree(draft, ignore_errors=True)
-
-
-def _sync_tree(root: Path) -> None:
-    for path in [*root.rglob("*"), root]:
-        _sync(path)
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _now() -> int:

@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 
 from models import registry
+from models.activations import Activation
 from models.manifests import Manifest
 from standfast.core.errors import IntegrityError
 
@@ -18,7 +19,7 @@ _LINEAGE = "renumbered"
 
 
 def renumbered(name: str, version: int) -> Manifest:
-    """The manifest of the same files under the next free number, which is active if that version was.
+    """The manifest of the same files under the next free number, which is active, or the challenger, if that one was.
 
     May be called again after it was killed: the number that was given then is found. The old folder stays; see
     `models.registry.withdraw`. Raises ModelError, IntegrityError.
@@ -26,11 +27,22 @@ def renumbered(name: str, version: int) -> Manifest:
     manifest = registry.manifest_of(name, version)
     again = _given(manifest) or _published(manifest)
     now = registry.activation(name)
-    if now is not None and now.version == version and now.manifest in {"", manifest.digest}:
-        before = [again.version if number == version else number for number in now.before]
-        moved = msgspec.structs.replace(now, version=again.version, before=before, manifest=again.digest)
-        registry.follow(name, moved, instead_of=now.digest)
+    if now is not None and now.digest_of(version) in {"", manifest.digest}:
+        moved = _moved(now, version, again)
+        if moved != now:
+            registry.follow(name, moved, instead_of=now.digest)
     return again
+
+
+def _moved(now: Activation, version: int, again: Manifest) -> Activation:
+    """What serves, with the new number in place of the old one."""
+    before = [again.version if number == version else number for number in now.before]
+    if now.canary is not None and now.canary.version == version:
+        canary = msgspec.structs.replace(now.canary, version=again.version, manifest=again.digest)
+        return msgspec.structs.replace(now, before=before, canary=canary)
+    if now.version == version:
+        return msgspec.structs.replace(now, version=again.version, before=before, manifest=again.digest)
+    return now
 
 
 def _published(manifest: Manifest) -> Manifest:

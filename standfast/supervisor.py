@@ -7,7 +7,6 @@ import os
 import signal
 import sys
 import time
-from collections import Counter
 from collections.abc import Callable
 
 import structlog
@@ -21,7 +20,8 @@ from consumers.supervision.scaler import Scaler
 from consumers.supervision.topic_watch import TopicWatch
 from consumers.versions import notes
 from models import registry
-from standfast import metrics_server, topics
+from models.canary import Versions
+from standfast import metrics_server, topics, worker_counts
 from standfast.broker_watch import BrokerWatch
 from standfast.core import clients, status, telemetry
 from standfast.core import settings as settings_module
@@ -50,7 +50,6 @@ _IMPORTED_S = 60.0  # for torch's import; without it each nursery imports it for
 _ROLES_WAIT_S = 10.0  # for the workers, at most
 _BROKERS_S = 0.05  # between two looks at the brokers
 _LEAVES_WITHIN_S = 2.0  # for deleting this host's record, without which the host counts as gone after 5 s
-_COUNTED = (("active", "serving"), ("active", "starting"), ("active", "backing_off"), ("standby", "ready"))
 
 
 class Supervisor:
@@ -143,7 +142,7 @@ class Supervisor:
                 service(name, self._settings), self._settings, self._changed, environment, self._fork_nursery
             )
             self._replica_sets.append(replicas)
-            replicas.start(registry.active(name))
+            replicas.start(*registry.serving(name))
 
     async def _wait_for_workers(self) -> None:
         """Roles are started after the workers: on two cores their imports would keep the first answers waiting."""
@@ -151,8 +150,10 @@ class Supervisor:
         while time.monotonic() < until and not all(replicas.complete for replicas in self._replica_sets):
             await asyncio.sleep(_BROKERS_S)
 
-    def _fork_nursery(self, name: str, version: int, channel: int, variables: dict[str, str]) -> AdoptedProcess | None:
-        words = nursery.arguments(name, version)
+    def _fork_nursery(
+        self, name: str, versions: Versions, channel: int, variables: dict[str, str]
+    ) -> AdoptedProcess | None:
+        words = nursery.arguments(name, versions)
         return self._nurseries.fork(StartRole(nursery.process_name(name), nursery.MODULE, variables, words), channel)
 
     def _start_console(self) -> None:
@@ -252,16 +253,16 @@ class Supervisor:
             self._troubles.pop(name, None)
 
     def _follow_registry(self) -> None:
-        """Tells each replica set which version of its model is active."""
+        """Tells each replica set which version of its model is active, and which challenger is tried."""
         waiting = notes.read()
         for replicas in self._replica_sets:
             try:
-                version = registry.active(replicas.service.name)
+                activated = registry.serving(replicas.service.name)
             except (ModelError, OSError) as error:
                 replicas.not_followed = str(error)
                 continue
             replicas.not_followed = waiting.get(replicas.service.name) or None
-            replicas.follow(version)
+            replicas.follow(*activated)
 
     async def _take_down(self) -> None:
         """Stops roles and workers, who finish their batches, then the status topic, and Kafka last."""
@@ -331,17 +332,21 @@ class Supervisor:
             workers=self._worker_rows(),
             roles=self._role_rows(),
             topics=list(self._partitions),
-            services=[scaler.status() for scaler in self._scalers],
+            services=[
+                replicas.told(scaler.status())
+                for replicas, scaler in zip(self._replica_sets, self._scalers, strict=False)  # none before the workers
+            ],
             detail=failing or self._failure() or self._roles.console_failing or self._detail,
             takeovers=[takeover for replicas in self._replica_sets for takeover in replicas.takeovers()],
             console_url=self._roles.console_url,
         )
 
     def _count(self) -> None:
-        _count(self._worker_rows())
+        worker_counts.show(self._worker_rows())
         for replicas in self._replica_sets:
             telemetry.BREAKER_OPEN.labels(replicas.service.requests).set(len(replicas.members.failing))
             telemetry.MODEL_REFUSED.labels(replicas.service.name).set(bool(replicas.refused))
+            telemetry.CHALLENGER_REFUSED.labels(replicas.service.name).set(replicas.challenger_refused)
         for row in self._role_rows():
             telemetry.ROLE_FAILING.labels(row.id).set(bool(row.failing))
 
@@ -387,11 +392,3 @@ async def _ended(*command: str, environment: dict[str, str] | None = None) -> in
         if process.returncode is None:
             process.kill()  # SIGTERM would not end a stopped process; its drafts are removed later
             await process.wait()
-
-
-def _count(workers: list[status.WorkerStatus]) -> None:
-    services = {row.service for row in workers}
-    counts = Counter({(name, role, state): 0 for name in services for role, state in _COUNTED})
-    counts.update((row.service, str(row.role), str(row.state)) for row in workers)
-    for labels, count in counts.items():
-        telemetry.WORKERS.labels(*labels).set(count)

@@ -14,9 +14,10 @@ from pathlib import Path
 from standfast.core.mapped import mapped
 
 # 64-bit words: the last tick in ns, the start of the current computation in ns (0: none), the number of its records,
-# then partition and offset of each. Each word is stored by one assignment: `struct.pack_into` zeroes its target first,
-# and a supervisor that read in between took a live worker for one that had not ticked since the machine was started.
-_TICK, _BEGAN, _COUNT, _RECORDS = 0, 1, 2, 3
+# whether a canary's challenger computes, then partition and offset of each record. Each word is stored by one
+# assignment: `struct.pack_into` zeroes its target first, and a supervisor that read in between took a live worker for
+# one that had not ticked since the machine was started.
+_TICK, _BEGAN, _COUNT, _CHALLENGED, _RECORDS = 0, 1, 2, 3, 4
 _MOST = 4096  # records: the largest `batch` that the settings allow
 _SIZE = 8 * (_RECORDS + 2 * _MOST)
 
@@ -25,11 +26,15 @@ RecordId = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class HeartbeatReading:
-    """The contents of a slot file. Times are in seconds before now; `computing_for` is None between computations."""
+    """The contents of a slot file. Times are in seconds before now; `computing_for` is None between computations.
+
+    `challenged`: a canary's challenger computes, and not the champion.
+    """
 
     tick_age: float
     computing_for: float | None
     computing: tuple[RecordId, ...]
+    challenged: bool = False
 
 
 class Heartbeat:
@@ -43,6 +48,7 @@ class Heartbeat:
     def reset(self) -> None:
         """Removes what the slot's last process wrote."""
         self.end()
+        self.challenge(False)
         self.tick()
 
     def tick(self) -> None:
@@ -63,13 +69,18 @@ class Heartbeat:
         self._words[_BEGAN] = 0
         self._words[_COUNT] = 0
 
+    def challenge(self, computes: bool) -> None:
+        """Writes whether a canary's challenger computes from now on."""
+        self._words[_CHALLENGED] = computes
+
     def read(self) -> HeartbeatReading:
         """The contents of the file now."""
         tick, began, count = self._words[_TICK], self._words[_BEGAN], min(self._words[_COUNT], _MOST)
         now = time.monotonic_ns()
         flat = self._words[_RECORDS : _RECORDS + 2 * count].tolist()
         records = tuple(zip(flat[::2], flat[1::2], strict=True))
-        return HeartbeatReading((now - tick) / 1e9, (now - began) / 1e9 if began else None, records)
+        computing_for = (now - began) / 1e9 if began else None
+        return HeartbeatReading((now - tick) / 1e9, computing_for, records, bool(self._words[_CHALLENGED]))
 
     def close(self) -> None:
         """Unmaps the file."""

@@ -9,6 +9,8 @@ from typing import TypeVar
 import msgspec
 from msgspec.json import Decoder
 
+from consumers.channel.canary_figures import CanaryFigures
+
 BEAT_S = 0.5  # a nursery sends Beat this often
 _LARGEST = 262_144  # bytes of a message that are received; a Suspected names up to 4096 records
 
@@ -48,6 +50,19 @@ class CheckWeights(msgspec.Struct, frozen=True, tag=True):
     """To a worker, standby or nursery: compare all of the model's weights with what was loaded, now."""
 
 
+class CanaryOrder(msgspec.Struct, frozen=True, tag=True):
+    """To a worker or standby: which version is to serve, and what its challenger does, if there is one.
+
+    `share`: of the keys that the challenger answers; `shadow`: it computes the others too. `since` names the canary.
+    """
+
+    champion: int
+    challenger: int | None = None
+    share: float = 0.0
+    shadow: bool = False
+    since: int = 0
+
+
 class Cleared(msgspec.Struct, frozen=True, tag=True):
     """From a worker: these suspected records are committed; partition and offset of each."""
 
@@ -65,10 +80,14 @@ class Beat(msgspec.Struct, frozen=True, tag=True):
 
 
 class Failed(msgspec.Struct, frozen=True, tag=True):
-    """From a nursery or worker: it ends, and why. `damaged`: its model's weights are not what was loaded."""
+    """From a nursery or worker: it ends, and why. `damaged`: its model's weights are not what was loaded.
+
+    `challenger`: what it could not load is the challenger; the champion may be sound.
+    """
 
     reason: str
     damaged: bool = False
+    challenger: bool = False
 
 
 class Forked(msgspec.Struct, frozen=True, tag=True):
@@ -125,14 +144,21 @@ class LoadReport(msgspec.Struct, frozen=True, tag=True):
     over_s: float
 
 
+class CanaryReport(msgspec.Struct, frozen=True, tag=True):
+    """From a worker with a challenger, once a second: all it has seen of the canary that began at `since`."""
+
+    since: int
+    figures: CanaryFigures
+
+
 class Serving(msgspec.Struct, frozen=True, tag=True):
     """From a worker: the partitions it serves now."""
 
     partitions: dict[str, list[int]]
 
 
-ToWorker = Activate | Leave | StopOrder | Suspected | Recreated | CheckWeights
-FromWorker = Ready | Serving | LoadReport | Waiting | Done | Left | Failing | Failed | Cleared
+ToWorker = Activate | Leave | StopOrder | Suspected | Recreated | CheckWeights | CanaryOrder
+FromWorker = Ready | Serving | LoadReport | CanaryReport | Waiting | Done | Left | Failing | Failed | Cleared
 Message = ToWorker | FromWorker | Fork | Loaded | Forked | Beat
 M = TypeVar("M")
 

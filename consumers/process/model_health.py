@@ -1,4 +1,4 @@
-"""A worker's model with what watches it and what drills do to it."""
+"""A worker's models with what watches them and what drills do to them."""
 
 from __future__ import annotations
 
@@ -9,23 +9,27 @@ from typing import Any, cast
 from consumers.channel.disturbance import Disturbance
 from consumers.process.weights_watch import WeightsWatch
 from consumers.serving.disturbed_model import BitFlip, DisturbedModel
-from models.base import Model
+from models.base import LoadedModels, Model
 from models.weights import Weights
 
 
 class ModelHealth:
-    """The model as it serves (`model`), the watch over its weights, and the order of a drill.
+    """The models as they serve (`model`, `challenger`), the watch over their weights, and the order of a drill.
 
     Args:
-        weights: those of the model, with the checksums from when it was loaded.
+        weights: those of the models, with the checksums from when they were loaded.
         every_s: how long one round of the watch takes.
     """
 
-    def __init__(self, model: Model[Any], weights: Weights, every_s: float, file: Path) -> None:
+    def __init__(self, models: LoadedModels, weights: Weights, every_s: float, file: Path) -> None:
         self._disturbance = Disturbance(file)
         self._watch = WeightsWatch(weights, every_s)
         self._flip = BitFlip(weights, self._disturbance)
-        self.model = cast("Model[Any]", DisturbedModel(model, self._disturbance))
+        self.model = self._disturbed(models.champion)
+        self.challenger = None if models.challenger is None else self._disturbed(models.challenger)
+
+    def _disturbed(self, model: Model[Any]) -> Model[Any]:
+        return cast("Model[Any]", DisturbedModel(model, self._disturbance))
 
     def start(self, damaged: Callable[[str], object]) -> None:
         """Begins to watch; `damaged` is called from a thread of its own with what is wrong."""

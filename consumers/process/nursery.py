@@ -1,4 +1,4 @@
-"""One process per service that loads the model once and forks workers from itself.
+"""One process per service that loads the model once, and its challenger if there is one, and forks workers from itself.
 
 A fork shares the model's memory (about 150 MB a worker, not a gigabyte) and takes milliseconds instead of seconds.
 It is safe because a nursery answers nothing, opens no Kafka client and starts no thread. Its workers outlive it, and
@@ -38,10 +38,11 @@ from consumers.process import worker_process as process
 from consumers.process.devices import freest, uses_cuda, visible
 from consumers.process.weights_watch import WeightsWatch
 from consumers.service import Service, service
-from models.base import Model
+from models.base import LoadedModels, Model
+from models.canary import Versions
 from models.weights import Weights
 from standfast.core import logs, settings, telemetry
-from standfast.core.errors import StandfastError, WeightsDamaged
+from standfast.core.errors import ChallengerRefused, StandfastError, WeightsDamaged
 from standfast.core.processes.lifeline import leave_interrupts_to_parent
 from standfast.core.processes.parent_death import set_name, tie_to_adopter, tie_to_parent
 
@@ -58,14 +59,15 @@ ENVIRONMENT = {
     # Huge pages if available halve the time to fork a worker, and the time to free a dead one's memory.
     "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
 }
+_OF_NO_CUDA = Versions(0)  # where the nursery has the models, nobody asks it for versions
 
 
 class Nursery:
     """Forks (or, with CUDA, starts) workers when the supervisor orders it; they are the supervisor's own children.
 
     Args:
-        model: None with CUDA, where each worker loads its own.
-        version: of the model, for those workers.
+        models: None with CUDA, where each worker loads its own.
+        versions: of the models, for those workers.
         devices: the CUDA devices that they are spread over.
     """
 
@@ -73,18 +75,18 @@ class Nursery:
         self,
         channel: socket.socket,
         service: Service,
-        model: Model[Any] | None,
+        models: LoadedModels | None,
         configured: settings.Settings,
-        version: int = 0,
+        versions: Versions = _OF_NO_CUDA,
         devices: Sequence[str] = (),
     ) -> None:
         self._channel = channel
         self._service = service
-        self._model = model
+        self._models = models
         self._settings = configured
-        self._version = version
+        self._versions = versions
         self._devices = devices
-        self._weights = Weights(model)
+        self._weights = Weights(models.watched if models is not None else None)
         self._watch = WeightsWatch(self._weights, configured.workers.check_weights_s)
         self._device_of: dict[int, str] = {}
         self._selector = selectors.DefaultSelector()
@@ -115,8 +117,8 @@ class Nursery:
         return True
 
     def _refuse(self, damage: str) -> None:
-        if damage and self._model is not None:
-            raise WeightsDamaged(f"{self._model.label} is damaged in memory: {damage}")
+        if damage and self._models is not None:
+            raise WeightsDamaged(f"{self._models.champion.label} is damaged in memory: {damage}")
 
     def _obey(self) -> bool:
         order = receive_with_descriptor(self._channel, TO_NURSERY)
@@ -146,18 +148,18 @@ class Nursery:
             os.close(descriptor)
 
     def _made(self, order: Fork, descriptor: int) -> int:
-        if self._model is None:
+        if self._models is None:
             return self._spawned(order, descriptor)
-        model = self._model
-        return offspring.fork(order.slot, lambda: self._child(order, descriptor, model))
+        models = self._models
+        return offspring.fork(order.slot, lambda: self._child(order, descriptor, models))
 
-    def _child(self, order: Fork, descriptor: int, model: Model[Any]) -> int:
+    def _child(self, order: Fork, descriptor: int, models: LoadedModels) -> int:
         """Runs in the forked process."""
         self._selector.close()
         self._channel.close()
         channel = socket.socket(fileno=os.dup(descriptor))
         service = replace(self._service, workers=order.workers)
-        return process.start(order.slot, channel, service, model, self._settings, self._weights)
+        return process.start(order.slot, channel, service, models, self._settings, self._weights)
 
     def _spawned(self, order: Fork, descriptor: int) -> int:
         """Starts a worker that loads its own model and sees one device; returns its pid."""
@@ -166,7 +168,7 @@ class Nursery:
 
         def words() -> list[str]:
             name = self._service.name
-            return [*command(name, self._version, descriptor), order.slot, str(order.workers), supervisor]
+            return [*command(name, self._versions, descriptor), order.slot, str(order.workers), supervisor]
 
         pid = offspring.spawn(words, descriptor, {**os.environ, "CUDA_VISIBLE_DEVICES": device})
         self._device_of[pid] = device
@@ -186,19 +188,19 @@ def process_name(service: str) -> str:
     return f"{service}-nursery"
 
 
-def arguments(name: str, version: int) -> list[str]:
-    """The arguments of a nursery for this service and model version; the number of its channel's descriptor follows."""
-    return [name, str(os.getpid()), str(version)]
+def arguments(name: str, versions: Versions) -> list[str]:
+    """The arguments of a nursery for this service and these versions; the number of its channel follows."""
+    return [name, str(os.getpid()), str(versions)]
 
 
-def command(name: str, version: int, channel: int) -> list[str]:
+def command(name: str, versions: Versions, channel: int) -> list[str]:
     """The command line of a nursery that is a program of its own; it inherits the descriptor `channel`."""
-    return [sys.executable, "-P", "-m", MODULE, *arguments(name, version), str(channel)]
+    return [sys.executable, "-P", "-m", MODULE, *arguments(name, versions), str(channel)]
 
 
 def main(words: list[str]) -> int:
-    """Runs a nursery (`service parent version channel`), or one CUDA worker (`… slot workers supervisor`)."""
-    name, parent, version, channel, *worker = words
+    """Runs a nursery (`service parent versions channel`), or one CUDA worker (`… slot workers supervisor`)."""
+    name, parent, wanted, channel, *worker = words
     set_name(worker[0] if worker else process_name(name))
     if worker:
         tie_to_adopter(int(parent), int(worker[2]))
@@ -208,28 +210,45 @@ def main(words: list[str]) -> int:
     configured = settings.load()
     logs.configure(configured.log, f"{name}-nursery")
     served = service(name, configured)
+    versions = Versions.read(wanted)
     device, precision = configured.service(name).device, configured.service(name).precision
     supervisor = socket.socket(fileno=int(channel))
     try:
-        from models.loading import load
-
         if worker:
             served = replace(served, workers=int(worker[1]))
-            return process.start(worker[0], supervisor, served, load(name, int(version), "cuda", precision), configured)
+            loaded = _loaded(name, versions, "cuda", precision, needs_both=False)
+            return process.start(worker[0], supervisor, served, loaded, configured)
         devices = visible(device) if uses_cuda(device) else []
-        model = None if devices else load(name, int(version), "cpu", precision)
+        models = None if devices else _loaded(name, versions, "cpu", precision)
     except StandfastError as error:
         _log.error("the model cannot be loaded", service=name, reason=str(error))
-        send(supervisor, Failed(str(error)[:2000]))
+        send(supervisor, Failed(str(error)[:2000], challenger=isinstance(error, ChallengerRefused)))
         return 1
     telemetry.become(f"{name}-nursery")
     if configured.schema_registry_url is not None:
         import schemas.registry  # noqa: F401 - before the fork: imported after it, each worker would start 0.3 s later
     gc.collect()
     gc.freeze()  # without this the collector would write to, and so copy, every page of the model in every child
-    _log.info("model is loaded", service=name, model=model.label if model else "")
-    send(supervisor, Loaded(model.label if model else f"{name}@{version}"))
-    return Nursery(supervisor, served, model, configured, int(version), devices).run()
+    _log.info("model is loaded", service=name, model=models.champion.label if models else "", versions=wanted)
+    send(supervisor, Loaded(models.champion.label if models else f"{name}@{versions.champion}"))
+    return Nursery(supervisor, served, models, configured, versions, devices).run()
+
+
+def _loaded(name: str, versions: Versions, device: str, precision: str, *, needs_both: bool = True) -> LoadedModels:
+    """The champion, and the challenger if there is one. Raises ChallengerRefused for that one, if both are needed."""
+    from models.loading import load
+
+    champion: Model[Any] = load(name, versions.champion, device, precision)
+    if versions.challenger is None:
+        return LoadedModels(champion)
+    try:
+        return LoadedModels(champion, load(name, versions.challenger, device, precision))
+    except Exception as error:
+        refused = ChallengerRefused(f"{name}@{versions.challenger} cannot be loaded: {error}")
+        if needs_both:
+            raise refused from error
+        _log.error("the challenger cannot be loaded; the champion serves alone", service=name, reason=str(refused))
+        return LoadedModels(champion)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ import socket
 import sys
 import threading
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import structlog
 from confluent_kafka import Consumer, KafkaException, Producer
@@ -26,6 +26,7 @@ from consumers.channel.loop_steps import LoopSteps, loop_file
 from consumers.channel.messages import (
     TO_WORKER,
     Activate,
+    CanaryOrder,
     CheckWeights,
     Cleared,
     Done,
@@ -60,9 +61,13 @@ from consumers.service import Service
 from consumers.serving.batches import Batches
 from consumers.serving.breaker import Ask, Breaker
 from consumers.serving.cache import Cache
+from consumers.serving.canary_routing import CanaryRouting
+from consumers.serving.challenger import Challenger
+from consumers.serving.side_by_side import SideBySide, TimedModel
 from consumers.serving.suspects import KnownSuspects
 from consumers.serving.worker import Partitions, Worker
-from models.base import Changeable, Model
+from models.base import Changeable, LoadedModels, Model
+from models.canary import Versions
 from models.weights import Weights
 from schemas.configured import codec_for
 from schemas.records import Result
@@ -113,20 +118,21 @@ class WorkerProcess:
         slot: str,
         channel: socket.socket,
         service: Service,
-        model: Model[Any],
+        models: LoadedModels,
         settings: Settings,
         weights: Weights,
     ) -> None:
         self._slot = slot
         self._channel = channel
         self._service = service
-        self._model = model
+        self._models = models
+        self._model = model = models.champion
         self._settings = settings
         self._heartbeat = Heartbeat(slot_file(slot))
         self._steps = LoopSteps(steps_file(slot))
         self._life = LifeLock(life_file(slot))
         file = disturbance_file(folder("run", "slots"), slot)
-        self._health = ModelHealth(model, weights, settings.workers.check_weights_s, file)
+        self._health = ModelHealth(models, weights, settings.workers.check_weights_s, file)
         self._orders = threading.Condition()
         self._suspects = KnownSuspects()
         self._identity: str | None = None
@@ -134,7 +140,8 @@ class WorkerProcess:
         self._worker: Worker | None = None
         self._codec = codec_for(settings, sent={service.kind: service.requests}, answers={Result: service.results})
         self._histories: ProfileHistories | None = None
-        self._catalogue: CatalogueChanges | None = None
+        self._catalogues: list[CatalogueChanges] = []
+        self._canary: CanaryRouting | None = None
         counts = PartitionCounts(lambda: AdminClient(clients.base(settings, f"{slot}.replies")))
         self._answers = Answers(service, self._codec, slot, model.label, counts)
         self._replies = Replies(lambda: Producer(clients.replies(settings, slot)), counts, self._answers)
@@ -212,12 +219,29 @@ class WorkerProcess:
         refusal = getattr(self._model, "refusal", None)
         admission = Admission(self._service, self._settings, self._codec, self._histories, refusal)
         rehearse(self._service, self._model, admission, self._answers)
-        batches = Batches(admission, self._ask(), self._answers, self._heartbeat, self._suspects, self._model.label)
+        self._rehearse_challenger(admission)
+        ask, label = self._ask(), self._model.label
+        batches = Batches(admission, ask, self._answers, self._heartbeat, self._suspects, label, self._canary)
         batches.tally(self._service.requests)
         return batches
 
+    def _rehearse_challenger(self, admission: Admission) -> None:
+        """Warms the challenger up; one that fails in it leaves the champion its worker."""
+        if self._models.challenger is None:
+            return
+        self._heartbeat.challenge(True)
+        try:
+            self._models.challenger.warm_up()
+            rehearse(self._service, self._models.challenger, admission, self._answers)
+        except Exception as error:  # noqa: BLE001 - as for each request: the champion answers
+            label = self._models.challenger.label
+            _log.warning(
+                "the challenger failed while it warmed up", model=label, error=f"{type(error).__name__}: {error}"
+            )
+        self._heartbeat.challenge(False)
+
     def _wait_for_identity(self) -> str | None:
-        wait_s = _STANDBY_S if self._catalogue is not None else None
+        wait_s = _STANDBY_S if self._catalogues else None
         while True:
             with self._orders:
                 if self._orders.wait_for(lambda: self._identity is not None or self._stopping, wait_s):
@@ -225,8 +249,11 @@ class WorkerProcess:
             wait_s = 0.0 if self._between(False) else _STANDBY_S
 
     def _between(self, busy: bool) -> bool:
-        """Work between two batches: products that changed. Returns whether there is more of it."""
-        return self._catalogue is not None and self._catalogue.apply(busy=busy)
+        """Work between two batches: products that changed, then a canary's shadow. Returns whether there is more."""
+        more = False
+        for changes in self._catalogues:
+            more |= changes.apply(busy=busy)
+        return more or (self._canary is not None and self._canary.between())
 
     def _serve(self, identity: str, seats: Seats, delivery: Delivery, batches: Batches) -> None:
         structlog.contextvars.bind_contextvars(worker=identity)
@@ -250,16 +277,31 @@ class WorkerProcess:
             send(self._channel, Left())
 
     def _ask(self) -> Ask:
-        """The model behind its breaker, and behind a cache unless the setting `cache` is 0."""
-        breaker = Breaker(self._health.model, self._service.name, self._fails)
+        """The model behind its breaker; beside it, in `_canary`, its challenger if there is one."""
+        name, challenger = self._service.name, self._models.challenger
+        if challenger is None or self._health.challenger is None:
+            return self._kept(Breaker(self._health.model, name, self._fails).ask, self._model, name)
+        max_slowdown = self._settings.canary.max_slowdown
+        seen = SideBySide(name, self._model.label, challenger.label, max_slowdown)
+        model = cast("Model[Any]", TimedModel(self._health.model, seen.champion_took))
+        ask = self._kept(Breaker(model, name, self._fails).ask, self._model, name)
+        timed = TimedModel(self._health.challenger, seen.challenger_took)
+        theirs = Challenger(timed, name, seen, self._heartbeat.challenge)
+        beside = self._kept(theirs.ask, challenger, f"{name}-challenger")
+        versions = Versions(_version(self._model), _version(challenger))
+        self._canary = CanaryRouting(ask, beside, challenger.label, versions, seen)
+        return ask
+
+    def _kept(self, ask: Ask, model: Model[Any], name: str) -> Ask:
+        """Behind a cache of the model's own, unless the setting `cache` is 0; the model follows the catalogue."""
         entries = self._service.cache
-        ignores_user = bool(getattr(self._model, "ignores_user", False))
-        cache = Cache(breaker.ask, entries, self._service.requests, ignores_user=ignores_user)
-        if isinstance(self._model, Changeable):
-            folder = bulletin.store_folder("catalogue")
-            self._catalogue = CatalogueChanges(folder, self._model, self._service.name, cache.clear)
-            self._catalogue.start()
-        return cache.ask if entries else breaker.ask
+        ignores_user = bool(getattr(model, "ignores_user", False))
+        cache = Cache(ask, entries, self._service.requests, ignores_user=ignores_user)
+        if isinstance(model, Changeable):
+            changes = CatalogueChanges(bulletin.store_folder("catalogue"), model, name, cache.clear)
+            changes.start()
+            self._catalogues.append(changes)
+        return cache.ask if entries else ask
 
     def _fails(self, reason: str) -> None:
         """The model fails on every request, perhaps because its weights are damaged; without a reason: no more."""
@@ -270,6 +312,8 @@ class WorkerProcess:
     def _report(self, report: Partitions | LoadReport | Waiting | Done | Cleared) -> None:
         if isinstance(report, LoadReport):
             offer(self._channel, report)
+            if self._canary is not None:
+                offer(self._channel, self._canary.report())
         elif isinstance(report, Done | Waiting | Cleared):
             send(self._channel, report)
         else:
@@ -301,10 +345,17 @@ class WorkerProcess:
                 self._health.hurry()
             elif isinstance(order, Suspected):
                 self._suspects.deaths = {(partition, offset): deaths for partition, offset, deaths in order.records}
+            elif isinstance(order, CanaryOrder):
+                self._try(order)
             elif isinstance(order, Activate):
                 with self._orders:
                     self._identity = order.worker_id
                     self._orders.notify_all()
+
+    def _try(self, order: CanaryOrder) -> None:
+        """Has the challenger do what it is told. One that is not ready yet is told again when it is."""
+        if self._canary is not None:
+            self._canary.follow(order)
 
     def _tick(self) -> None:
         wait = threading.Event()
@@ -318,13 +369,17 @@ def start(
     slot: str,
     channel: socket.socket,
     service: Service,
-    model: Model[Any],
+    models: LoadedModels,
     settings: Settings,
     weights: Weights | None = None,
 ) -> int:
-    """Runs a worker process in this process; returns its exit status. `weights`: as when the model was loaded."""
+    """Runs a worker process in this process; returns its exit status. `weights`: as when the models were loaded."""
     telemetry.become(slot)
     logs.configure(settings.log, slot)
     sys.setswitchinterval(_SWITCH_S)
-    loaded = Weights(model) if weights is None else weights
-    return WorkerProcess(slot, channel, service, model, settings, loaded).run()
+    loaded = Weights(models.watched) if weights is None else weights
+    return WorkerProcess(slot, channel, service, models, settings, loaded).run()
+
+
+def _version(model: Model[Any]) -> int:
+    return int(model.label.rpartition("@")[2])

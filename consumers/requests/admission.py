@@ -63,6 +63,7 @@ class Admitted(Struct, frozen=True, gc=False):
     request_id: str
     query: Query
     degraded: bool = False
+    user_id: str | None = None
 
 
 class Refused(Struct, frozen=True, gc=False):
@@ -142,7 +143,7 @@ class Admission:
             return Refused(origin, encoding, request_id, "invalid", query)
         if self._refusal is not None and (reason := self._refusal(query)):
             return Refused(origin, encoding, request_id, "invalid", reason)
-        return Admitted(origin, encoding, request_id, query, not known.complete)
+        return Admitted(origin, encoding, request_id, query, not known.complete, request.user_id)
 
     def late(self, origin: Origin, ahead_ms: float) -> tuple[Status, str] | None:
         """Status and reason with which a request that is too late is refused, from its headers and timestamp only.

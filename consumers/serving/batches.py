@@ -13,6 +13,7 @@ from consumers.commit.work import Work
 from consumers.requests.admission import Admission, Admitted, DeadLetter, Decision, Origin, Refused
 from consumers.requests.answers import Answers, Outgoing
 from consumers.serving.breaker import Ask, Outcome
+from consumers.serving.canary_routing import CanaryRouting, Challenged
 from consumers.serving.suspects import ALONE_FROM, DEATHS_ALLOWED, KnownSuspects, record_id
 from consumers.serving.tally import Tally
 from schemas.records import Item
@@ -21,10 +22,11 @@ _log = structlog.get_logger()
 
 
 class Served(Struct, frozen=True, gc=False):
-    """A request and its scores."""
+    """A request and its scores; `model`: the challenger's label if they are its, else empty."""
 
     admitted: Admitted
     items: list[Item]
+    model: str = ""
 
 
 Settled = Served | Refused | DeadLetter
@@ -35,7 +37,11 @@ class Batches:
 
     A record that was being computed when its worker died is computed alone the next time, and the heartbeat names no
     other record meanwhile: a second death then counts against this record only. After it the record is dead-lettered.
-    A kill from outside is half a death: one of them delays nobody by computing records alone.
+    A kill from outside is half a death: one of them delays nobody by computing records alone. What was being computed
+    at any death is not given to a challenger again, which may have been the cause.
+
+    Args:
+        canary: divides the requests between champion and challenger; None, for a worker without one: `ask` has all.
     """
 
     def __init__(
@@ -46,9 +52,11 @@ class Batches:
         heartbeat: Heartbeat,
         suspects: KnownSuspects,
         model: str,
+        canary: CanaryRouting | None = None,
     ) -> None:
         self._admission = admission
         self._ask = ask
+        self._canary = canary
         self._answers = answers
         self._heartbeat = heartbeat
         self._model = model
@@ -87,10 +95,14 @@ class Batches:
         timestamps_ms = [record.timestamp_ms for record in records]
         tally = self.tally(records[0].topic)
         tally.computed(timestamps_ms, (began, decoded, computed, time.perf_counter()))
-        tally.settled(
-            [_status(result) for result in results if not isinstance(result, DeadLetter)],
-            [result.kind for result in results if isinstance(result, DeadLetter)],
-        )
+        answers = [result for result in results if not isinstance(result, DeadLetter)]
+        there_are_letters = len(answers) < len(results)
+        kinds = [result.kind for result in results if isinstance(result, DeadLetter)] if there_are_letters else []
+        if self._canary is not None:
+            by_champion = [answer for answer in answers if isinstance(answer, Refused) or not answer.model]
+            tally.challenged(self._canary.label, len(answers) - len(by_champion))
+            answers = by_champion
+        tally.settled(["ok" if isinstance(answer, Served) else answer.status for answer in answers], kinds)
         return Work(
             outgoing, {(record.topic, record.partition): record.offset + 1 for record in records}, timestamps_ms
         )
@@ -134,9 +146,9 @@ class Batches:
             _log.exception("a record could not be decided on", partition=origin.partition, offset=origin.offset)
             return DeadLetter(origin, f"{type(error).__name__}: {error}", "failed")
 
-    def _computed(self, admitted: list[tuple[Admitted, RecordId]]) -> dict[int, Outcome]:
+    def _computed(self, admitted: list[tuple[Admitted, RecordId]]) -> dict[int, Outcome | Challenged]:
         """Scores, or why there are none, by `id()` of the request."""
-        outcomes_by_id: dict[int, Outcome] = {}
+        outcomes_by_id: dict[int, Outcome | Challenged] = {}
         suspected = self.suspects.deaths
         together, alone = admitted, list[list[tuple[Admitted, RecordId]]]()
         if suspected:
@@ -144,29 +156,32 @@ class Batches:
             together = [pair for pair in admitted if suspected.get(pair[1], 0) < ALONE_FROM]
         for group in ([together] if together else []) + alone:
             self._heartbeat.begin([record for _, record in group])
-            outcomes = self._ask([request.query for request, _ in group])
+            outcomes = self._outcomes(group)
             outcomes_by_id.update({id(request): outcome for (request, _), outcome in zip(group, outcomes, strict=True)})
             self._heartbeat.end()
         return outcomes_by_id
 
+    def _outcomes(self, group: list[tuple[Admitted, RecordId]]) -> Sequence[Outcome | Challenged]:
+        """One outcome for each request, of the champion or of the challenger."""
+        deaths = self.suspects.deaths
+        if self._canary is None or (deaths and any(record in deaths for _, record in group)):
+            return self._ask([request.query for request, _ in group])
+        return self._canary.ask([request for request, _ in group])
+
     def _written(self, result: Settled) -> Outgoing:
-        if isinstance(result, Refused):
-            return self._answers.refused(result)
-        if isinstance(result, DeadLetter):
-            return self._answers.dead(result)
-        return self._answers.served(result.admitted, result.items)
+        if isinstance(result, Served):
+            return self._answers.served(result.admitted, result.items, result.model)
+        return self._answers.refused(result) if isinstance(result, Refused) else self._answers.dead(result)
 
 
-def _status(result: Served | Refused) -> str:
-    return result.status if isinstance(result, Refused) else "ok"
-
-
-def _results(decision: Decision, outcomes: dict[int, Outcome]) -> list[Settled]:
+def _results(decision: Decision, outcomes: dict[int, Outcome | Challenged]) -> list[Settled]:
     """What a request comes to. One that the model failed on is refused; if it is to blame, dead-lettered as well."""
     if not isinstance(decision, Admitted):
         return [decision]
     outcome = outcomes[id(decision)]
     if isinstance(outcome, list):
         return [Served(decision, outcome)]
+    if isinstance(outcome, Challenged):
+        return [Served(decision, outcome.items, outcome.model)]
     refused = Refused(decision.origin, decision.encoding, decision.request_id, outcome.status, outcome.reason)
     return [refused, DeadLetter(decision.origin, outcome.reason, "model")] if outcome.status == "invalid" else [refused]

@@ -1,8 +1,8 @@
 """A cache of answers: a query that was computed before is not computed again, nor twice within one batch.
 
-Entries never outlive their model: a worker process has one model and one cache, which is cleared when a product
-changes, and the workers of a new version begin with an empty one. A recommendation's query holds the user's whole
-history, so after a purchase it is another query.
+Entries never outlive their model: each model of a worker process has a cache of its own, which is cleared when a
+product changes, and the workers of a new version begin with an empty one. A recommendation's query holds the user's
+whole history, so after a purchase it is another query.
 """
 
 from __future__ import annotations

@@ -55,6 +55,12 @@ class Tally:
         for kind, count in Counter(failures).items():
             telemetry.FAILURES.labels(self._labels[0], kind).inc(count)
 
+    def challenged(self, model: str, answers: int) -> None:
+        """Counts answers of the challenger with this label; the times of its requests are among the champion's."""
+        if answers:
+            name, _, version = model.partition("@")
+            telemetry.REQUESTS.labels(self._labels[0], name, version, "ok").inc(answers)
+
     def committed(self, timestamps_ms: Sequence[int], seconds: float) -> None:
         """Observes the seconds that a batch's commit took, and how old its requests are now."""
         self._commit.observe(seconds)

@@ -78,6 +78,13 @@ class Aftermath:
         self._relieve(self._outside.died(member.pid, () if member.hung else computing))
         return computing
 
+    def died_of_challenger(self, member: Member) -> bool:
+        """Whether the challenger was computing when the process died."""
+        try:
+            return member.heartbeat.read().challenged
+        except (OSError, ValueError):
+            return False  # which `blame` has logged
+
     def ended(self, event: Exited) -> bool:
         """Takes half of the death back from the process's records if it was killed from outside; whether it did."""
         return self._relieve(self._outside.ended(event.pid, event.status))

@@ -68,7 +68,7 @@ class HangWatch:
             for nursery in self._nurseries():
                 reason = nursery_hangs(nursery, self._limits)
                 if reason is not None:
-                    _log.warning("nursery hangs and is replaced", version=nursery.version, reason=reason)
+                    _log.warning("nursery hangs and is replaced", version=str(nursery.versions), reason=reason)
                     self._give_up(nursery)
         if not self._stopped:
             asyncio.get_running_loop().call_later(_WATCH_S, self._look)

@@ -4,6 +4,9 @@ After each change (a version is wanted, has loaded, failed or died) `_compare` l
 version serves, or its nursery is loading, or a timer is set for the next try. A nursery that dies or hangs leaves its
 processes, which serve until those of its successor take over. Where the wanted version cannot be loaded and no other
 is in memory, the last one that served before it does.
+
+A champion with a challenger is one more version to be loaded, both by one nursery; if that fails, the champion is
+loaded alone.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ from collections.abc import Callable
 import structlog
 
 from consumers.supervision.nursery_handle import NurseryHandle
+from models.canary import Versions
 from standfast.core.backoff import Backoff
 
 _log = structlog.get_logger()
@@ -34,7 +38,7 @@ class Nurseries:
     def __init__(
         self,
         service: str,
-        make: Callable[[int], NurseryHandle],
+        make: Callable[[Versions], NurseryHandle],
         start_backoff: Backoff,
         served_before: Callable[[int], list[int]],
     ) -> None:
@@ -42,31 +46,32 @@ class Nurseries:
         self._make = make
         self._start_backoff = start_backoff
         self._served_before = served_before
-        self._refused: set[int] = set()
-        self.wanted: int | None = None
-        self._last_good: int | None = None
-        self._resting: dict[int, asyncio.TimerHandle] = {}
+        self._refused: set[Versions] = set()
+        self.wanted: Versions | None = None
+        self._last_good: Versions | None = None
+        self._resting: dict[Versions, asyncio.TimerHandle] = {}
         self._stopped = False
         self.present: NurseryHandle | None = None
         self.next: NurseryHandle | None = None
         self.retiring: list[NurseryHandle] = []
 
-    def want(self, version: int | None) -> bool:
-        """Sets the wanted version; None, for no active version, changes nothing. Returns whether it is another one."""
-        if version is None or version == self.wanted:
+    def want(self, versions: Versions) -> bool:
+        """Sets the wanted version, and the challenger's. Returns whether these are others than before."""
+        if versions == self.wanted:
             return False
-        _log.info("another version is wanted", service=self._service, version=version, before=self.wanted)
-        self.wanted = version
-        self._refused.discard(version)
-        self._rested(version)
+        before = None if self.wanted is None else str(self.wanted)
+        _log.info("another version is wanted", service=self._service, version=str(versions), before=before)
+        self.wanted = versions
+        self._refused.discard(versions)
+        self._rested(versions)
         return True
 
     def loaded(self, nursery: NurseryHandle) -> None:
         """The nursery's model is in memory: it makes all new processes from now on."""
         if self.present is not None:
             self.retiring.append(self.present)
-        self.present, self.next, self._last_good = nursery, None, nursery.version
-        self._refused.discard(nursery.version)
+        self.present, self.next, self._last_good = nursery, None, nursery.versions
+        self._refused.discard(nursery.versions)
         self._compare()
 
     def failed(self, nursery: NurseryHandle) -> float:
@@ -79,15 +84,17 @@ class Nurseries:
             self.end_unused()
             return 0.0
         refused = nursery is self.next and self.present is not None
+        # One that died while it loaded two models may have run out of memory: the champion alone may have enough.
+        cannot_load = nursery.refused or (nursery is self.next and nursery.versions.challenger is not None)
         if nursery is self.present:
             self.present = None
             self.retiring += [nursery] if nursery.members else []
         self.next = None if nursery is self.next else self.next
-        if nursery.refused:
-            self._refused.add(nursery.version)
-        refused = refused or (nursery.refused and bool(self._stand_ins()))
+        if cannot_load:
+            self._refused.add(nursery.versions)
+        refused = refused or (cannot_load and bool(self._stand_ins()))
         delay = _REFUSED_AGAIN_S if refused else self._start_backoff.after_death()
-        self._rest(nursery.version, delay)
+        self._rest(nursery.versions, delay)
         self._compare()
         return delay
 
@@ -123,12 +130,12 @@ class Nurseries:
         goal = self._goal()
         if self._stopped or goal is None:
             return
-        if self.next is not None and self.next.version != goal:
+        if self.next is not None and self.next.versions != goal:
             abandoned, self.next = self.next, None
             abandoned.stop()  # it has no processes: only the present nursery makes any
-        if self.next is not None or (self.present is not None and self.present.version == goal):
+        if self.next is not None or (self.present is not None and self.present.versions == goal):
             return
-        loaded = next((nursery for nursery in self.retiring if nursery.version == goal and not nursery.given_up), None)
+        loaded = next((nursery for nursery in self.retiring if nursery.versions == goal and not nursery.given_up), None)
         if loaded is not None:  # its model is still in memory, and it may have most of the workers
             self.retiring.remove(loaded)
             self.retiring += [self.present] if self.present is not None else []
@@ -136,35 +143,37 @@ class Nurseries:
         else:
             self._start(goal)
 
-    def _goal(self) -> int | None:
+    def _goal(self) -> Versions | None:
         """The version to serve: the wanted one, unless its retry is still due; then the one that serves or served last.
 
         If nothing is in memory and the wanted one was refused, one that served before it. None if all wait for a retry.
         """
-        current = self.present.version if self.present is not None else self._last_good
-        versions = (self.wanted, current, *self._stand_ins())
-        return next((version for version in versions if version is not None and version not in self._resting), None)
+        current = self.present.versions if self.present is not None else self._last_good
+        candidates = (self.wanted, current, *self._stand_ins())
+        return next((versions for versions in candidates if versions and versions not in self._resting), None)
 
-    def _stand_ins(self) -> list[int]:
+    def _stand_ins(self) -> list[Versions]:
         """The versions that may serve in place of the wanted one, the best first, without those refused too."""
         if self.present is not None or self.wanted is None or self.wanted not in self._refused:
             return []
-        return [version for version in self._served_before(self.wanted) if version not in self._refused]
+        alone = Versions(self.wanted.champion)
+        earlier = [Versions(version) for version in self._served_before(self.wanted.champion)]
+        return [versions for versions in (alone, *earlier) if versions not in self._refused]
 
-    def _start(self, version: int) -> None:
-        self.next = self._make(version)
+    def _start(self, versions: Versions) -> None:
+        self.next = self._make(versions)
         try:
             self.next.start()
         except OSError as error:
-            _log.error("a nursery cannot be started", service=self._service, version=version, error=str(error))
+            _log.error("a nursery cannot be started", service=self._service, version=str(versions), error=str(error))
             self.next = None
-            self._rest(version, self._start_backoff.after_death())
+            self._rest(versions, self._start_backoff.after_death())
 
-    def _rest(self, version: int, seconds: float) -> None:
+    def _rest(self, versions: Versions, seconds: float) -> None:
         if not self._stopped:
-            self._resting[version] = asyncio.get_running_loop().call_later(seconds, self._rested, version)
+            self._resting[versions] = asyncio.get_running_loop().call_later(seconds, self._rested, versions)
 
-    def _rested(self, version: int) -> None:
-        if (timer := self._resting.pop(version, None)) is not None:
+    def _rested(self, versions: Versions) -> None:
+        if (timer := self._resting.pop(versions, None)) is not None:
             timer.cancel()
         self._compare()

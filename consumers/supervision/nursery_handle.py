@@ -31,6 +31,7 @@ from consumers.process import nursery
 from consumers.service import Service
 from consumers.supervision.member import Member
 from consumers.supervision.member_state import Exited
+from models.canary import Versions
 from standfast.core import telemetry
 from standfast.core.home import folder
 from standfast.core.processes.adopted import exit_status
@@ -66,32 +67,32 @@ class NurseryProcess(Protocol):
         """Its exit status, once it has ended."""
 
 
-# Service, version, the descriptor of its channel, all its variables; None where no nursery can be forked now.
-ForkNursery = Callable[[str, int, int, dict[str, str]], NurseryProcess | None]
+# Service, versions, the descriptor of its channel, all its variables; None where no nursery can be forked now.
+ForkNursery = Callable[[str, Versions, int, dict[str, str]], NurseryProcess | None]
 
 
-def as_programs(_name: str, _version: int, _channel: int, _variables: dict[str, str]) -> None:
+def as_programs(_name: str, _versions: Versions, _channel: int, _variables: dict[str, str]) -> None:
     """Forks none: each nursery is a program of its own."""
 
 
 class NurseryHandle:
     """A nursery process and the channels to it and its children, on the running asyncio loop.
 
-    `version`: of the model that it loads. `model`: the label of the loaded model, empty until then. `refused`: it could
-    not load it. `damaged`: it ended because the model in its memory was not what it had loaded any more.
+    `versions`: of the models that it loads. `model`: the champion's label, empty until all are loaded. `refused`: it
+    could not load them. `damaged`: it ended because a model in its memory was not what it had loaded any more.
     `fork_nursery`: forks one from a process that has imported torch; where it cannot, it is a program of its own.
     """
 
     def __init__(
         self,
         service: Service,
-        version: int,
+        versions: Versions,
         environment: dict[str, str],
         listener: Listener,
         fork_nursery: ForkNursery = as_programs,
     ) -> None:
         self._service = service
-        self.version = version
+        self.versions = versions
         self._environment = environment
         self._listener = listener
         self._fork_nursery = fork_nursery
@@ -103,6 +104,7 @@ class NurseryHandle:
         self.model = ""
         self.given_up = False
         self.refused, self.damaged = False, False
+        self.challenger_refused = False
 
     def start(self) -> None:
         """Starts the process; `Listener.loaded` follows when its model is in memory. From the main thread only."""
@@ -115,8 +117,8 @@ class NurseryHandle:
             **nursery.ENVIRONMENT,
         }
         with theirs:
-            self._process = self._fork_nursery(name, self.version, theirs.fileno(), variables) or subprocess.Popen(
-                nursery.command(name, self.version, theirs.fileno()), pass_fds=[theirs.fileno()], env=variables
+            self._process = self._fork_nursery(name, self.versions, theirs.fileno(), variables) or subprocess.Popen(
+                nursery.command(name, self.versions, theirs.fileno()), pass_fds=[theirs.fileno()], env=variables
             )
         ours.setblocking(False)
         self._channel = ours
@@ -195,6 +197,7 @@ class NurseryHandle:
         elif isinstance(event, Failed):
             self._reason, self.damaged = event.reason, event.damaged
             self.refused = not self.model
+            self.challenger_refused = event.challenger
         elif event is None:
             self._ended()
 

@@ -15,6 +15,7 @@ from collections.abc import Callable
 import structlog
 
 from consumers.channel.messages import (
+    CanaryReport,
     CheckWeights,
     Cleared,
     Done,
@@ -27,6 +28,7 @@ from consumers.channel.messages import (
 )
 from consumers.service import Service
 from consumers.supervision.aftermath import Aftermath
+from consumers.supervision.canary_watch import CanaryWatch
 from consumers.supervision.hangs import HangWatch
 from consumers.supervision.identities import WorkerIdentities
 from consumers.supervision.member import Member
@@ -41,10 +43,11 @@ from consumers.supervision.rows import rows
 from consumers.supervision.sizing import BETWEEN_LEAVES_S, Sizing
 from consumers.supervision.succession import Succession
 from models import registry
+from models.canary import Canary
 from standfast.core import telemetry
 from standfast.core.backoff import Backoff
 from standfast.core.settings import Settings
-from standfast.core.status import TakeoverStatus, WorkerStatus
+from standfast.core.status import ServiceStatus, TakeoverStatus, WorkerStatus
 
 _log = structlog.get_logger()
 # A worker keeps to `stop_within_s` by itself, for its last commit and for leaving the group; after this many times as
@@ -76,10 +79,11 @@ class ReplicaSet:
         self._start_backoff = Backoff(deaths=1, within_s=60.0)
         self._nurseries = Nurseries(
             service.name,
-            lambda version: NurseryHandle(service, version, environment, self, fork_nursery),
+            lambda versions: NurseryHandle(service, versions, environment, self, fork_nursery),
             self._start_backoff,
             lambda version: registry.served_before(service.name, version),
         )
+        self._canary = CanaryWatch(service.name, settings.canary, self.members)
         self._aftermath = Aftermath(service, settings)
         self._succession = Succession(
             service.name, self.members, self._identities, Orphans(service, settings), self._aftermath.suspected
@@ -107,10 +111,10 @@ class ReplicaSet:
         self.not_followed: str | None = None
         self._refusal = ""
 
-    def start(self, version: int | None) -> None:
+    def start(self, version: int | None, canary: Canary | None = None, ended: str = "") -> None:
         """Has this version's nursery load the model; call `serve` afterwards. From the main thread only."""
         self._hangs.start()
-        self.follow(version)
+        self.follow(version, canary, ended)
 
     def serve(self, partitions: int) -> None:
         """Starts the processes: Kafka answers, and the request topic has this many partitions."""
@@ -131,12 +135,15 @@ class ReplicaSet:
         """The number of partitions of the request topic; 0 before `serve`."""
         return self.sizing.partitions
 
-    def follow(self, version: int | None) -> None:
-        """Brings the active version to all workers; from the main thread only.
+    def follow(self, version: int | None, canary: Canary | None = None, ended: str = "") -> None:
+        """Brings the active version to all workers, and its challenger; from the main thread only.
 
-        The old version serves until the new one is warm, and goes on if the new one fails.
+        The old version serves until the new one is warm, and goes on if the new one fails. `ended`: why the last canary
+        ended by itself.
         """
-        if not self._stopping and self._nurseries.want(version):
+        if self._stopping or version is None:
+            return
+        if self._nurseries.want(self._canary.follow(version, canary, ended)):
             self.failure, self._refusal = None, ""
             self.sizing.fill()
             self._go_on()
@@ -180,6 +187,15 @@ class ReplicaSet:
         """Every process and every vacant identity, workers first."""
         return rows(self.service, list(self.members), self._identities)
 
+    def told(self, status: ServiceStatus) -> ServiceStatus:
+        """The status of the service with what there is to say of its models."""
+        return self._canary.told(status)
+
+    @property
+    def challenger_refused(self) -> bool:
+        """Whether the challenger cannot be loaded, and the champion serves alone."""
+        return bool(self._canary.refused)
+
     def takeovers(self) -> list[TakeoverStatus]:
         """The last takeovers, the oldest first."""
         return list(self._succession.takeovers)
@@ -210,8 +226,8 @@ class ReplicaSet:
         if self._rollout.model:
             _log.info("new model is loaded", service=self.service.name, model=model)
         self._nurseries.loaded(nursery)
-        if nursery.version == self._nurseries.wanted:
-            self._refusal = ""
+        if nursery.versions == self._nurseries.wanted:
+            self._refusal = self._canary.refused = ""
         self.sizing.fill()
         self._go_on()
         self._changed()
@@ -223,15 +239,24 @@ class ReplicaSet:
         if nursery.damaged:
             telemetry.DAMAGED_WEIGHTS.labels(self.service.name, "nursery").inc()
             self._check_weights()
-        if nursery.refused and nursery.version == self._nurseries.wanted:
-            self._refusal = reason
+        if nursery.versions == self._nurseries.wanted:
+            self._blame(nursery, reason)
         delay = self._nurseries.failed(nursery)
         if delay:
             self.failure = reason
-            facts = {"service": self.service.name, "version": nursery.version, "reason": reason, "again_in_s": delay}
+            version = str(nursery.versions)
+            facts = {"service": self.service.name, "version": version, "reason": reason, "again_in_s": delay}
             _log.error("new model refused, the old one goes on" if self._rollout.model else "nursery ended", **facts)
         self._go_on()
         self._changed()
+
+    def _blame(self, nursery: NurseryHandle, reason: str) -> None:
+        """Keeps why the wanted version, or its challenger, cannot be loaded; one that died may have lacked memory."""
+        died_loading_two = nursery is self._nurseries.next and nursery.versions.challenger is not None
+        if nursery.challenger_refused or (died_loading_two and not nursery.refused):
+            self._canary.refused = reason
+        elif nursery.refused:
+            self._refusal = reason
 
     def nursery_hangs(self, nursery: NurseryHandle) -> None:
         """A nursery hangs; its workers serve until those of the next one take over."""
@@ -251,7 +276,9 @@ class ReplicaSet:
     def received(self, member: Member, message: FromWorker) -> None:
         """Handles a message from a worker or standby."""
         member.update(message)
-        if isinstance(message, LoadReport):
+        if isinstance(message, CanaryReport):
+            self._canary.heard(member, message)
+        if isinstance(message, LoadReport | CanaryReport):
             return
         if isinstance(message, Ready):
             self._became_ready(member)
@@ -276,6 +303,8 @@ class ReplicaSet:
         if not self._stopping:
             self._aftermath.fence(member)
             blamed = self._aftermath.blame(member)
+            if self._aftermath.died_of_challenger(member):
+                self._canary.died()
             if member.identity is not None and member.left:
                 if self.sizing.has_left(member.identity):
                     self._succession.occupy()
@@ -308,6 +337,7 @@ class ReplicaSet:
     def _became_ready(self, member: Member) -> None:
         self.failure = None
         self._start_backoff.forget()
+        self._canary.greet(member)
         self._aftermath.prepare(member)
         self._succession.occupy()
         self._go_on()

@@ -8,6 +8,7 @@ the topic names a version.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
@@ -16,6 +17,7 @@ from msgspec import Struct
 
 from consumers.versions.known import Told
 from models.activations import Activation, before, is_sealed, sealed_activation
+from models.canary import Canary
 from standfast.core.keeping import write_whole
 
 Decision = Literal["nothing", "agree", "publish", "follow"]
@@ -53,21 +55,27 @@ def _rank(activation: Activation) -> tuple[int, str]:
     return activation.at, activation.digest
 
 
-def completed(name: str, told: Told, local: Activation | None, manifest: str) -> Told:
+def completed(name: str, told: Told, local: Activation | None, digest_of: Callable[[int], str]) -> Told:
     """The activation with what a record written by hand leaves out, and with its digest.
 
-    `manifest`: the digest of the version of that number, as the topic has it.
+    `digest_of`: gives the digest of the version of a number, as the topic has it; empty if it has none.
     """
     said = told.activation
-    if is_sealed(name, said) and said.manifest and said.at:
+    if is_sealed(name, said) and said.manifest and said.at and (said.canary is None or said.canary.manifest):
         return told
     whole = msgspec.structs.replace(
         said,
         before=said.before or before(local, said.version),
-        manifest=said.manifest or manifest,
+        manifest=said.manifest or digest_of(said.version),
         at=said.at or told.at,
+        canary=said.canary and _whole(said.canary, told.at, digest_of),
     )
     return told._replace(activation=sealed_activation(name, whole))
+
+
+def _whole(canary: Canary, at: int, digest_of: Callable[[int], str]) -> Canary:
+    manifest = canary.manifest or digest_of(canary.version)
+    return msgspec.structs.replace(canary, since=canary.since or at, manifest=manifest)
 
 
 def read_mark(file: Path, source: str) -> Mark | None:

@@ -30,6 +30,7 @@ from consumers.versions.records import (
 )
 from models import registry
 from models.activations import Activation
+from models.canary import Canary
 from models.manifests import Manifest
 from models.renumbering import renumbered
 from standfast.core.errors import IntegrityError, ModelError
@@ -144,7 +145,7 @@ class HostVersions:
         local, told = _local(name), known.champion(name)
         version = known.version(VersionKey(name, told.activation.version)) if told else None
         if told is not None:
-            told = completed(name, told, local, version.record.manifest.digest if version else "")
+            told = completed(name, told, local, lambda number: known.digest(VersionKey(name, number)))
         file = self._marks / f"{name}.json"
         decision = decide(local, told, read_mark(file, self._source))
         if decision == "publish" and local is not None:
@@ -162,8 +163,10 @@ class HostVersions:
 
     def _publish(self, name: str, local: Activation, known: Known) -> str:
         manifest = registry.manifest_of(name, local.version)
-        told = known.version(VersionKey(name, local.version))
-        if told is None or told.record.manifest.digest != manifest.digest:
+        challenger = local.canary
+        if known.digest(VersionKey(name, local.version)) != manifest.digest or (
+            challenger is not None and known.digest(VersionKey(name, challenger.version)) != challenger.manifest
+        ):
             return ""  # it is told first, or given another number
         if not local.manifest or not local.at:  # of an earlier release
             at = local.at or time.time_ns() // 1_000_000
@@ -194,15 +197,32 @@ class HostVersions:
         return ""
 
     def _complete(self, told: Told, name: str, known: Known) -> str:
-        """Asks for versions that are needed and not here: the active one, if it was lost, and the one before."""
+        """Asks for versions that are needed and not here: those that serve, if one was lost, and the one before.
+
+        A host without the challenger's files goes on: its champion serves alone until they are here.
+        """
         problem = ""
+        canary = told.activation.canary
+        serve = {told.activation.version, canary.version if canary is not None else None}
         for number in sorted(self._needed(name, known), reverse=True):
             key = VersionKey(name, number)
             version = known.version(key)
             if version is not None and self._manifest(key) is None:
                 missing = self._ask(version, known)
-                problem = missing if number == told.activation.version else problem
+                problem = missing if number in serve else problem
+        if canary is not None and (other := self._not_known(name, canary, known)):
+            problem = problem or other
         return problem
+
+    def _not_known(self, name: str, canary: Canary, known: Known) -> str:
+        """Why no host can have the challenger, if so."""
+        key = VersionKey(name, canary.version)
+        digest = known.digest(key)
+        if not digest:
+            return f"the topic models names {key.text} as challenger, of which no host has told"
+        if digest != canary.manifest:
+            return f"the topic models names {key.text} {canary.manifest[:12]}… as challenger, but it is {digest[:12]}…"
+        return ""
 
     # files from other hosts
 

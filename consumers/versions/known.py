@@ -69,6 +69,11 @@ class Known:
         """The version of that number."""
         return self._versions.get(key)
 
+    def digest(self, key: VersionKey) -> str:
+        """The digest of the manifest of that version; empty if none is known."""
+        told = self._versions.get(key)
+        return told.record.manifest.digest if told is not None else ""
+
     def versions(self, name: str) -> Iterator[tuple[VersionKey, ToldVersion]]:
         """All versions of a model."""
         return ((key, told) for key, told in list(self._versions.items()) if key.name == name)

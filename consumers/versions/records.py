@@ -1,7 +1,7 @@
 """The records on the topic `models`, in JSON text.
 
 search@3                  `VersionRecord`: the manifest of a version; kept for ever, as its number is given once
-search/champion           `Activation`: the version that serves; a person may write `{"version": 3}`
+search/champion           `Activation`: the version that serves, and its challenger; a person may write `{"version": 3}`
 search@3/wanted/HOST      `Want`: that host lacks the files of the version
 """
 
@@ -14,6 +14,7 @@ import msgspec
 from msgspec import Struct
 
 from models.activations import Activation
+from models.canary import Canary
 from models.manifests import Manifest, foreign_file, sealed
 
 TOPIC = "models"
@@ -23,6 +24,7 @@ _KEY = re.compile(
 )
 _MOST_BYTES = 64 << 30  # of a version: its chunks are kept in a list while they are fetched
 _MOST_CHARACTERS = 200
+_MOST_CHARACTERS_OF_REASON = 2000
 _MOST_BEFORE = 1000
 
 
@@ -151,3 +153,20 @@ def _check_activation(activation: Activation) -> None:
         raise Refused(f"version {activation.version} is none")
     if len(activation.requested_by) > _MOST_CHARACTERS or len(activation.before) > _MOST_BEFORE:
         raise Refused("requested_by or before is too long")
+    if len(activation.ended) > _MOST_CHARACTERS_OF_REASON:
+        raise Refused("ended is too long")
+    if activation.canary is not None:
+        _check_canary(activation.canary, activation.version)
+
+
+def _check_canary(canary: Canary, champion: int) -> None:
+    if not 0 < canary.version < 10**9:
+        raise Refused(f"its challenger, version {canary.version}, is none")
+    if canary.version == champion:
+        raise Refused(f"its challenger, version {champion}, is the version that serves")
+    if not 0.0 <= canary.share <= 1.0:
+        raise Refused(f"canary.share {canary.share} is none; write one from 0 to 1, such as 0.1")
+    if not canary.share and not canary.shadow:
+        raise Refused("its challenger has nothing to do; give it a share, or shadow = true")
+    if not 0 <= canary.since < 1 << 53:
+        raise Refused(f"canary.since {canary.since} is no time in epoch milliseconds")

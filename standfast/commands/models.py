@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,17 +13,22 @@ import typer
 from standfast.core.errors import IntegrityError, UsageError
 
 if TYPE_CHECKING:
+    from models.activations import Activation
     from models.manifests import Manifest
 
 app = typer.Typer(no_args_is_help=True, help="Train, list, activate, roll back, verify and move models.")
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
-Model = Annotated[str, typer.Argument(metavar="MODEL", help="search or recommend, or one version: search@3.")]
+Model = Annotated[
+    str, typer.Argument(metavar="MODEL", help="search or recommend, or one version: search@3, search@challenger.")
+]
 Seed = Annotated[int, typer.Option("--seed", help="For all that is drawn at random.")]
 _MODEL_HELP = "The recommender, see `standfast models recommenders`; the best by validation if left out."
 _SPLIT_HELP = (
     "What is held back to choose by: time, last, one (leave-one-out), random; a mix of time and random if left out."
 )
 _CHOOSE_BY_HELP = "The split of the training part by which a recommender is chosen; that of --split if left out."
+_CANARY_HELP = "Have it answer this share of the keys only, such as 10%, beside the version that serves."
+_SHADOW_HELP = "Have it compute what the version that serves answers, to be compared; its answers are not sent."
 _QUICK_HELP = "Try only the recommenders that are fitted in seconds, as the first start does."
 
 
@@ -134,7 +140,7 @@ def recommenders() -> None:
 
 @app.command("list")
 def list_models(as_json: AsJson = False) -> None:
-    """List the published versions, the active ones marked.
+    """List the published versions, the active ones marked with *, challengers with +.
 
     Example: standfast models list --json
     """
@@ -149,7 +155,8 @@ def list_models(as_json: AsJson = False) -> None:
     for row in rows:
         created = time.strftime("%Y-%m-%d %H:%M", time.localtime(row.created_at / 1000))
         about = f"damaged: {row.problem}" if row.problem else f"{created}  {_ndcg(row.metrics)}"
-        typer.echo(f"{'*' if row.active else ' '} {row.model}@{row.version}  {about}".rstrip())
+        mark = "*" if row.active else "+" if row.challenger else " "
+        typer.echo(f"{mark} {row.model}@{row.version}  {about}  {row.challenger}".rstrip())
 
 
 def _row(name: str, version: int) -> VersionRow:
@@ -157,18 +164,31 @@ def _row(name: str, version: int) -> VersionRow:
     from models import registry
 
     try:
-        active = registry.active(name) == version
+        activation = registry.activation(name)
     except IntegrityError:
-        active = False  # the file that names the active version is damaged; `models verify` reports it
+        activation = None  # the file that names the active version is damaged; `models verify` reports it
+    active, challenger = _part(activation, version)
     try:
         manifest = registry.manifest_of(name, version)
     except IntegrityError as problem:
-        return VersionRow(name, version, active, 0, {}, str(problem))
-    return VersionRow(name, version, active, manifest.created_at, manifest.metrics)
+        return VersionRow(name, version, active, 0, {}, str(problem), challenger)
+    return VersionRow(name, version, active, manifest.created_at, manifest.metrics, challenger=challenger)
+
+
+def _part(activation: Activation | None, version: int) -> tuple[bool, str]:
+    """Whether a version serves, and what it does if it is the challenger."""
+    if activation is None:
+        return False, ""
+    canary = activation.canary
+    about = f"challenger: {canary.about}" if canary is not None and canary.version == version else ""
+    return activation.version == version, about
 
 
 class VersionRow(msgspec.Struct, frozen=True):
-    """One line of `models list`; `problem` says what is wrong with the version's manifest, empty if nothing is."""
+    """One line of `models list`; `problem` says what is wrong with the version's manifest, empty if nothing is.
+
+    `challenger`: what it does if it is tried beside the active version, else empty.
+    """
 
     model: str
     version: int
@@ -176,6 +196,7 @@ class VersionRow(msgspec.Struct, frozen=True):
     created_at: int
     metrics: dict[str, float]
     problem: str = ""
+    challenger: str = ""
 
 
 @app.command("show")
@@ -191,8 +212,11 @@ def show(model: Model, as_json: AsJson = False) -> None:
     if as_json:
         _json(manifest)
         return
-    state = "active" if registry.active(name) == version else "not active"
-    typer.echo(f"{manifest.label} ({state})")
+    activation = registry.activation(name)
+    active, challenger = _part(activation, version)
+    typer.echo(f"{manifest.label} ({'active' if active else challenger or 'not active'})")
+    if activation is not None and activation.ended:
+        typer.echo(f"the last challenger: {activation.ended}")
     for title, lines in (
         ("metrics", {key: f"{value:g}" for key, value in manifest.metrics.items()}),
         ("lineage", manifest.lineage),
@@ -204,11 +228,19 @@ def show(model: Model, as_json: AsJson = False) -> None:
 
 
 @app.command("activate")
-def activate(model: Annotated[str, typer.Argument(metavar="MODEL@VERSION")]) -> None:
+def activate(
+    model: Annotated[str, typer.Argument(metavar="MODEL@VERSION")],
+    canary: Annotated[str | None, typer.Option("--canary", help=_CANARY_HELP)] = None,
+    shadow: Annotated[bool, typer.Option("--shadow", help=_SHADOW_HELP)] = False,
+) -> None:
     """Make a version the active one, on every host of the system. Each rolls it out, one worker after the other.
 
     A host that lacks the version's files gets them from this one. Where no system runs here, other hosts are told at
     the next start.
+
+    With --canary or --shadow it becomes the challenger of the version that serves. The same command with another share
+    changes the share; without an option the challenger serves; `models rollback` ends its part. It ends by itself when
+    it does worse than the version that serves.
 
     Example: standfast models activate search@1
     """
@@ -218,8 +250,22 @@ def activate(model: Annotated[str, typer.Argument(metavar="MODEL@VERSION")]) -> 
     name, version = _parsed(model)
     if version is None:
         raise UsageError(f"{model!r} names no version; write {name}@<version>, see `standfast models list`")
-    registry.activate(name, version, login())
-    typer.echo(f"{name}@{version} is active{_where()}")
+    if canary is None and not shadow:
+        registry.activate(name, version, login())
+        typer.echo(f"{name}@{version} is active{_where()}")
+        return
+    share = 0.0 if canary is None else _share(canary)
+    begun = registry.begin_canary(name, version, share, shadow=shadow, requested_by=login())
+    does = begun.canary.about if begun.canary is not None else ""
+    typer.echo(f"{name}@{version} is the challenger and {does}; {name}@{begun.version} is active{_where()}")
+
+
+def _share(text: str) -> float:
+    found = re.fullmatch(r"(\d+(?:\.\d+)?) ?%", text)
+    percent = float(found[1]) if found else 0.0
+    if not 0 < percent < 100:
+        raise UsageError(f"--canary {text}: write a share above 0% and below 100%, such as 10%")
+    return percent / 100
 
 
 @app.command("export")
@@ -255,7 +301,7 @@ def import_(file: Annotated[Path, typer.Argument(metavar="FILE", help="What `mod
 
 @app.command("rollback")
 def rollback(model: Annotated[str, typer.Argument(metavar="MODEL")]) -> None:
-    """Go back to the version that served before, on every host of the system.
+    """End the challenger's part if there is one; else go back to the version that served before. On every host.
 
     Example: standfast models rollback search
     """
@@ -313,9 +359,26 @@ def _version(model: str) -> tuple[str, int]:
 
 def _parsed(model: str) -> tuple[str, int | None]:
     name, at, number = model.partition("@")
+    if number in {"champion", "challenger"}:
+        return name, _aliased(name, number)
     if at and not number.isdecimal():
-        raise UsageError(f"{model!r} is no version; write {name}@<number>")
+        raise UsageError(f"{model!r} is no version; write {name}@<number>, {name}@champion or {name}@challenger")
     return name, int(number) if at else None
+
+
+def _aliased(name: str, alias: str) -> int:
+    from models import registry
+
+    activation = registry.activation(name)
+    if activation is None:
+        raise UsageError(f"no {name} model is active")
+    if alias == "champion":
+        return activation.version
+    if activation.canary is None:
+        raise UsageError(
+            f"{name} has no challenger; `standfast models activate {name}@<version> --canary 10%` makes one"
+        )
+    return activation.canary.version
 
 
 def _figures(manifest: Manifest) -> str:

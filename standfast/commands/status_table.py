@@ -37,7 +37,23 @@ def summary(running: SystemStatus) -> Group:
         table.add_row(worker.id, worker.role, state, str(worker.pid), str(worker.restarts), model, partitions)
     for role in running.roles:
         table.add_row(role.id, "role", _coloured(role.state), str(role.pid), str(role.restarts), "", "")
-    return Group(_headline(running), "", table)
+    return Group(_headline(running), *_challengers(running), "", table)
+
+
+def _challengers(running: SystemStatus) -> list[str]:
+    """A line for each service with a challenger, or whose last one has ended by itself."""
+    from rich.markup import escape
+
+    lines = []
+    for service in running.services:
+        if service.challenger:
+            share = f"answers {service.share * 100:g} % of the keys" if service.share else "answers nothing"
+            shadow = ", computes the others in the shadow" if service.shadow else ""
+            about = f" ({escape(service.canary)})" if service.canary else ""
+            lines.append(f"{service.champion} is active, {service.challenger} beside it {share}{shadow}{about}")
+        elif service.canary:
+            lines.append(f"{service.champion} is active; {escape(service.canary)}")
+    return lines
 
 
 def _headline(running: SystemStatus) -> str:

@@ -12,6 +12,7 @@
     │   └── Unreadable             one record's bytes cannot be decoded; it goes to the dead-letter topic
     ├── ModelError                 a model cannot be trained, found or loaded
     │   ├── IntegrityError         a model's files are not the ones its manifest names
+    │   ├── ChallengerRefused      a canary's challenger cannot be loaded; the champion may be sound
     │   ├── DeviceLost             the device that a model computes on fails until the process ends; exit at once
     │   └── WeightsDamaged         a model's weights in memory are not the ones that were loaded; exit at once
     ├── NotInitialised             Kafka does not let this process initialise transactions; another one may succeed
@@ -81,6 +82,10 @@ class ModelError(StandfastError):
 
 class IntegrityError(ModelError):
     """A model's files are not the ones its manifest names."""
+
+
+class ChallengerRefused(ModelError):
+    """A canary's challenger cannot be loaded; nothing is said of the champion."""
 
 
 class DeviceLost(ModelError):

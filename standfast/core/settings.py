@@ -116,6 +116,22 @@ class ScalingSettings(Section):
     cooldown_s: float = Field(15.0, ge=1, le=3600, description="seconds after a change without another one")
 
 
+_SLOWER = "a challenger most of whose calls take more than so many times the champion's ends; 0: never"
+
+
+class CanarySettings(Section):
+    """When a canary, or a shadow, ends by itself because the challenger is worse than the champion."""
+
+    min_answers: int = Field(100, ge=1, description="the challenger's answers before it is judged by them")
+    max_errors: float = Field(
+        0.02, ge=0, le=1, description="largest share of its requests on which it may fail where the champion does not"
+    )
+    max_slowdown: float = Field(2.0, ge=0, description=_SLOWER)
+    min_overlap: float = Field(
+        0.0, ge=0, le=1, description="smallest mean overlap@10 of its answers with the champion's in the shadow; 0: any"
+    )
+
+
 class StreamSettings(Section):
     """The stream processor."""
 
@@ -219,6 +235,7 @@ class Settings(_Services):
     kafka: KafkaSettings = KafkaSettings()
     workers: WorkerSettings = WorkerSettings()
     scaling: ScalingSettings = ScalingSettings()
+    canary: CanarySettings = CanarySettings()
     stream: StreamSettings = StreamSettings()
     drills: DrillSettings = DrillSettings()
     metrics: MetricsSettings = MetricsSettings()

@@ -60,9 +60,12 @@ class RoleStatus(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ServiceStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """How many workers one service has and is to have, how busy they are, and the reason for their number.
+    """How many workers one service has and is to have, how busy they are, the reason for their number, and its models.
 
     `settled`: the wanted number serves, and every partition is served. `most` is at most the number of partitions.
+    `champion`, `challenger`: the versions that are to serve and to be tried beside it (empty: none); the challenger
+    answers the `share` of the keys, and computes the others too in the `shadow`. `canary`: what it has done so far, why
+    it is not tried, or why the last one ended by itself.
     """
 
     name: str
@@ -76,6 +79,11 @@ class ServiceStatus(msgspec.Struct, frozen=True, kw_only=True):
     busy: float | None = None
     waiting: int | None = None
     reason: str = ""
+    champion: str = ""
+    challenger: str = ""
+    share: float = 0.0
+    shadow: bool = False
+    canary: str = ""
 
 
 class TakeoverStatus(msgspec.Struct, frozen=True, kw_only=True):

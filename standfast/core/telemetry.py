@@ -108,6 +108,40 @@ MODEL_REFUSED = Gauge(
     ("service",),
     multiprocess_mode="mostrecent",
 )
+CANARY_SHARE = Gauge(
+    "standfast_canary_share",
+    "Share of the keys that the challenger is to answer; 0 in a shadow, or when its canary is over.",
+    ("service", "version"),
+    multiprocess_mode="mostrecent",
+)
+CHALLENGER_REQUESTS = Counter(
+    "standfast_challenger_requests",
+    "Requests of a challenger: computed; failed, so that the champion answered; or shed in the shadow under load.",
+    ("service", "version", "outcome"),
+)
+MODEL_CALL = Histogram(
+    "standfast_model_call_seconds",
+    "One call of a model, whatever its batch: of champion and challenger, while there are both.",
+    ("service", "version"),
+    buckets=_SECONDS,
+)
+SHADOW_OVERLAP = Histogram(
+    "standfast_shadow_overlap",
+    "Overlap@10 of the challenger's answer with the champion's to the same request, 0 to 1.",
+    ("service", "version"),
+    buckets=(0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1),
+)
+CANARIES_ENDED = Counter(
+    "standfast_canaries_ended",
+    "Canaries and shadows that ended by themselves: errors, slow, overlap or deaths.",
+    ("service", "reason"),
+)
+CHALLENGER_REFUSED = Gauge(
+    "standfast_challenger_refused",
+    "1 while a service's challenger cannot be loaded; the champion serves alone.",
+    ("service",),
+    multiprocess_mode="mostrecent",
+)
 BATCH_RELEASES = Counter(
     "standfast_batch_releases",
     "Batches, by why each was released: full, budget (of bytes) reached, or drained: nothing more waited.",

@@ -17,6 +17,7 @@ from consumers.service import service
 from consumers.supervision import aftermath, identities, member_state, replica_set, sizing
 from consumers.supervision.member import Member
 from consumers.supervision.member_state import MemberState
+from models.canary import Versions
 from standfast.core import backoff
 from standfast.core.settings import Settings
 
@@ -91,12 +92,13 @@ class PaperMember(MemberState):
 class PaperNursery:
     """A fake `NurseryHandle`."""
 
-    def __init__(self, stage: ReplicaStage, version: int) -> None:
+    def __init__(self, stage: ReplicaStage, versions: Versions) -> None:
         self._stage = stage
-        self.version = version
+        self.versions = versions
+        self.version = versions.champion
         self.model = ""
         self.started, self.ended, self.given_up = False, False, False
-        self.refused, self.damaged = False, False
+        self.refused, self.damaged, self.challenger_refused = False, False, False
         self.checks = 0
         self._members: dict[str, PaperMember] = {}
         stage.nurseries.append(self)
@@ -140,7 +142,7 @@ class ReplicaStage:
         for module in (backoff, identities, member_state, replica_set, sizing):
             monkeypatch.setattr(module, "time", self.loop)
         monkeypatch.setattr(asyncio, "get_running_loop", lambda: self.loop)
-        monkeypatch.setattr(replica_set, "NurseryHandle", lambda _service, version, *_: PaperNursery(self, version))
+        monkeypatch.setattr(replica_set, "NurseryHandle", lambda _service, versions, *_: PaperNursery(self, versions))
         monkeypatch.setattr(replica_set, "Orphans", lambda *_: self)
         monkeypatch.setattr(replica_set, "HangWatch", lambda *_: self)
         monkeypatch.setattr(aftermath.Aftermath, "prepare", lambda *_: None)

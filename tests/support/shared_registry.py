@@ -148,6 +148,23 @@ class PaperHost:
         with self.here():
             return registry.rollback("search")
 
+    def begin_canary(self, version: int, share: float = 0.1) -> None:
+        with self.here():
+            registry.begin_canary("search", version, share, shadow=False)
+
+    def end_canary(self, reason: str) -> None:
+        """Does what this host's supervisor does about a challenger that is worse; nothing if there is none."""
+        now = self.active()
+        with self.here():
+            if now is not None and now.canary is not None:
+                registry.end_canary("search", now.canary, reason)
+
+    def loaded(self) -> tuple[int | None, int | None]:
+        """The versions that the supervisor of this host has loaded."""
+        with self.here():
+            champion, canary, _ = registry.serving("search")
+            return champion, canary.version if canary is not None else None
+
     def versions(self) -> dict[int, str]:
         """The digest of each version here."""
         with self.here():

@@ -16,7 +16,7 @@ import numpy as np
 from consumers.channel.disturbance import disturbance_file
 from consumers.process.model_health import ModelHealth
 from consumers.serving.breaker import Breaker
-from models.base import SearchQuery
+from models.base import LoadedModels, SearchQuery
 from models.weights import Weights
 from schemas.records import Item
 from standfast.core.errors import DeviceLost, WeightsDamaged
@@ -42,7 +42,8 @@ class Weighty:
 def main(slot: str, check_s: str) -> None:
     tie_to_parent(os.getppid())
     model = Weighty()
-    health = ModelHealth(model, Weights(model), float(check_s), disturbance_file(folder("run", "slots"), slot))
+    file = disturbance_file(folder("run", "slots"), slot)
+    health = ModelHealth(LoadedModels(model), Weights(model), float(check_s), file)
     health.start(lambda _damage: os._exit(WeightsDamaged.exit_code))
     breaker = Breaker(health.model, "search", lambda _reason: None)
     queries = [SearchQuery("a", 1), SearchQuery("b", 1)]

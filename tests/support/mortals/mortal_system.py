@@ -6,14 +6,15 @@ import sys
 
 from consumers.process import nursery
 from consumers.supervision import identities
+from models.canary import Versions
 from tests.support.toys import toy_system
 
 _NURSERY = "tests.support.mortals.mortal_nursery"
 
 
-def mortal_command(name: str, version: int, channel: int) -> list[str]:
+def mortal_command(name: str, versions: Versions, channel: int) -> list[str]:
     """Replaces `consumers.process.nursery.command`."""
-    return [sys.executable, "-m", _NURSERY, *nursery.arguments(name, version), str(channel)]
+    return [sys.executable, "-m", _NURSERY, *nursery.arguments(name, versions), str(channel)]
 
 
 if __name__ == "__main__":

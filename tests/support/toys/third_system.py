@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 
+from models.canary import Versions
 from standfast.core import services
 from tests.support.toys.third_service import SPEC, train
 
@@ -16,9 +17,9 @@ services.TABLE[SPEC.name] = SPEC
 services.NAMES = tuple(services.TABLE)
 
 
-def third_command(name: str, version: int, channel: int) -> list[str]:
+def third_command(name: str, versions: Versions, channel: int) -> list[str]:
     """Replaces `consumers.process.nursery.command`: the same in a process that knows the third service."""
-    words = [name, str(os.getpid()), str(version), str(channel)]
+    words = [name, str(os.getpid()), str(versions), str(channel)]
     return [sys.executable, "-m", "tests.support.toys.third_system", *words]
 
 

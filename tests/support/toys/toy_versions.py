@@ -17,6 +17,7 @@ from pathlib import Path
 from consumers.process import nursery
 from models import registry
 from models.base import RecommendQuery, SearchQuery
+from models.canary import Versions
 from schemas.records import Item, SearchRequest
 from standfast import system
 from standfast.caller import Caller
@@ -128,9 +129,9 @@ def load_version(name: str, version: int) -> ToyModel:
     return MarkedModel(manifest.label, json.loads((folder / "mark.json").read_text())["mark"])
 
 
-def version_command(name: str, version: int, channel: int) -> list[str]:
+def version_command(name: str, versions: Versions, channel: int) -> list[str]:
     """Replaces `consumers.process.nursery.command`."""
-    return [sys.executable, "-m", _HERE, *nursery.arguments(name, version), str(channel)]
+    return [sys.executable, "-m", _HERE, *nursery.arguments(name, versions), str(channel)]
 
 
 def main(services: list[str]) -> None:

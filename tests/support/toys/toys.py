@@ -11,6 +11,8 @@ from pathlib import Path
 import msgspec
 
 from consumers.process.nursery import process_name
+from models.canary import Canary
+from standfast.core.keeping import write_whole
 from standfast.core.services import NAMES
 from standfast.core.settings import KafkaSettings, Settings
 from standfast.core.status import ServiceStatus, SystemStatus, WorkerStatus
@@ -121,6 +123,16 @@ class Toys:
         (self.home / "run" / "orders").mkdir(exist_ok=True)
         (self.home / "run" / "orders" / service).write_text(str(workers))
         wait_until(lambda: self.scaling(service).workers == workers, START_S, what="a supervisor that has heard")
+
+    def try_beside(self, version: int, share: float, *, shadow: bool = False, since: int = 1) -> None:
+        """Has a version be the challenger, as `standfast models activate --canary` does."""
+        (self.home / "toy-ended").unlink(missing_ok=True)
+        write_whole(self.home / "toy-canary", msgspec.json.encode(Canary(version, share, shadow, since)))
+
+    def try_no_longer(self) -> None:
+        """Ends the canary, as `standfast models rollback` does; all may be over already."""
+        (self.home / "toy-canary").unlink(missing_ok=True)
+        (self.home / "toy-ended").unlink(missing_ok=True)
 
     def scaling(self, service: str = "search") -> ServiceStatus:
         """How many workers of a service there are, and why."""

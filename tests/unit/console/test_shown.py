@@ -18,6 +18,7 @@ from console.lanes_now import MOST_LANES, lanes_now
 from console.snapshot import Held
 from console.stream import reached, updates
 from drills.reports.live_figures import by_topic
+from models import registry
 from schemas.records import DrillCommand
 from standfast.core.errors import ClusterError
 from tests.support.console_desk import OURS, Record, answer, event, known, snapshot, status, takeover, worker
@@ -198,6 +199,27 @@ def test_a_console_that_cannot_listen_says_which_setting_is_wrong(tmp_path: Path
         console = ConsoleSettings(port=taken.getsockname()[1])
         with pytest.raises(SetupError, match=r"set another console\.port, 0 for any free one"):
             run(Settings(kafka=KafkaSettings(bootstrap_servers="127.0.0.1:1"), console=console))
+
+
+def test_models_shows_the_challenger_with_its_share_and_why_the_last_one_was_ended() -> None:
+    for _ in range(2):
+        registry.publish("search", _written)
+    registry.activate("search", 1)
+    begun = registry.begin_canary("search", 2, 0.1, shadow=False).canary
+    page = answer("GET", "/models", snapshot=snapshot(status())).text
+    assert re.search(r"search@1</th>.*✔ active", page)
+    assert re.search(r"search@2</th>.*<b>challenger</b>: answers 10 % of the keys", page)
+    assert begun is not None
+    registry.end_canary("search", begun, f"search@2 was ended: {EVIL}")
+    page = answer("GET", "/models", snapshot=snapshot(status())).text
+    assert "challenger</b>" not in page
+    assert "The last challenger: search@2 was ended: " in page
+    assert "<img" not in page
+
+
+def _written(folder: Path) -> tuple[dict[str, float], dict[str, str]]:
+    (folder / "a.json").write_text("{}")
+    return {}, {}
 
 
 def test_the_console_imports_no_library_of_models() -> None:

@@ -20,8 +20,9 @@ from consumers.versions.known import Told
 from consumers.versions.records import ChampionKey, FilesSent, Place, VersionKey, VersionRecord, Want, WantKey
 from models import registry
 from models.activations import Activation, sealed_activation
+from models.canary import Canary
 from models.manifests import FileEntry, Manifest, sealed
-from standfast.core.errors import ModelError
+from standfast.core.errors import ModelError, UsageError
 from standfast.core.home import folder
 from tests.support.shared_registry import PaperHost, Topics, settle
 
@@ -55,10 +56,14 @@ def manifest(version: int = 3, **files: FileEntry) -> Manifest:
         (VersionKey("search", 3), VersionRecord(manifest(), FilesSent("b-1f0c9a2e", 12))),
         (VersionKey("search", 3), None),
         (ChampionKey("search"), sealed_activation("search", Activation(3, [1, 2], "0" * 64, 5, "ada"))),
+        (
+            ChampionKey("search"),
+            sealed_activation("search", Activation(3, canary=Canary(4, 0.1, since=5, manifest="0" * 64), ended="why")),
+        ),
         (ChampionKey("search"), None),
         (WantKey(VersionKey("search", 3), "b-1f0c9a2e"), Want(5)),
     ],
-    ids=["version", "version deleted", "champion", "champion deleted", "want"],
+    ids=["version", "version deleted", "champion", "challenger", "champion deleted", "want"],
 )  # fmt: skip
 def test_a_record_is_read_as_it_was_written(key: records.Key, value: records.Value | None) -> None:
     written = None if value is None else msgspec.json.encode(value)
@@ -93,11 +98,21 @@ def _version(changed: Manifest) -> bytes:
         (b"search/champion", b'{"version": true}'),
         (b"search/champion", b'{"version": 1e400}'),
         (b"search/champion", json.dumps({"version": 3, "requested_by": "x" * 1000}).encode()),
+        (b"search/champion", json.dumps({"version": 3, "ended": "x" * 9000}).encode()),
+        (b"search/champion", b'{"version": 3, "canary": 4}'),
+        (b"search/champion", b'{"version": 3, "canary": {"share": 0.1}}'),
+        (b"search/champion", b'{"version": 3, "canary": {"version": 3, "share": 0.1}}'),
+        (b"search/champion", b'{"version": 3, "canary": {"version": 0, "share": 0.1}}'),
+        (b"search/champion", b'{"version": 3, "canary": {"version": 4}}'),
+        (b"search/champion", b'{"version": 3, "canary": {"version": 4, "share": 10}}'),
+        (b"search/champion", b'{"version": 3, "canary": {"version": 4, "share": -0.1}}'),
+        (b"search/champion", b'{"version": 3, "canary": {"version": 4, "share": "10%"}}'),
+        (b"search/champion", b'{"version": 3, "canary": {"version": 4, "share": 0.1, "since": 9007199254740992}}'),
         (b"search/challenger", b'{"version": 3}'),
         (b"search@3/wanted/", b"{}"),
         (b"search@3/wanted/a/b", b"{}"),
     ],
-    ids=range(24),
+    ids=range(34),
 )  # fmt: skip
 def test_what_is_no_record_is_refused_in_one_line(key: bytes | None, value: bytes) -> None:
     with pytest.raises(records.Refused) as refused:
@@ -156,6 +171,9 @@ _OPERATIONS = st.one_of(
     st.tuples(st.just("train"), _HOST, st.none()),
     st.tuples(st.just("activate"), _HOST, st.integers(0, 9)),
     st.tuples(st.just("rollback"), _HOST, st.none()),
+    st.tuples(st.just("canary"), _HOST, st.integers(0, 9)),
+    st.tuples(st.just("ended"), _HOST, st.none()),
+    st.tuples(st.just("canary by hand"), _HOST, st.integers(0, 9)),
     st.tuples(st.just("step"), _HOST, st.none()),
     st.tuples(st.just("killed"), _HOST, st.integers(0, 8)),
     st.tuples(st.just("by hand"), _HOST, st.integers(0, 9)),
@@ -187,6 +205,21 @@ def _does(what: str, host: PaperHost, number: int | None, count: int) -> None:
         topics.compact()
     elif what == "made anew":
         topics.made_anew()
+    else:
+        _does_with_a_canary(what, host, number or 0, count)
+
+
+def _does_with_a_canary(what: str, host: PaperHost, number: int, count: int) -> None:
+    there = sorted(host.versions())
+    if what == "canary" and there:
+        with suppress(ModelError, UsageError):  # nothing serves, or this version does
+            host.begin_canary(there[number % len(there)])
+    elif what == "ended":
+        host.end_canary(f"it was worse {count}")
+    elif what == "canary by hand" and there:
+        champion, challenger = there[number % len(there)], there[number // 3 % len(there)]
+        record = b'{"version": %d, "canary": {"version": %d, "share": 0.5}}' % (champion, challenger)
+        host.wire.topics.write("search/champion", record)
 
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
@@ -206,7 +239,7 @@ def test_whatever_happens_all_hosts_come_to_serve_one_version_and_every_number_i
 
 def _agree(hosts: list[PaperHost]) -> None:
     active = [host.active() for host in hosts]
-    assert len({(one.version, one.manifest) for one in active if one}) == 1, active
+    assert len({(one.version, one.manifest, one.canary, one.ended) for one in active if one}) == 1, active
     assert None not in active
     [first, *_] = active
     assert first is not None
@@ -215,6 +248,8 @@ def _agree(hosts: list[PaperHost]) -> None:
         for number, digest in host.versions().items():
             by_number.setdefault(number, set()).add(digest)
         assert host.versions()[first.version] == first.manifest
+        if first.canary is not None:
+            assert host.versions()[first.canary.version] == first.canary.manifest
         assert not host.notes["search"]
     assert all(len(digests) == 1 for digests in by_number.values()), by_number
 
@@ -259,6 +294,83 @@ def test_a_record_by_hand_is_followed_and_one_of_a_version_that_nobody_has_is_sa
     hosts[1].activate(2)
     settle(hosts)
     assert [host.active().version for host in hosts] == [2, 2, 2]  # type: ignore[union-attr]
+
+
+def test_a_canary_begins_on_all_hosts_and_the_guard_of_any_ends_it_on_all(hosts: list[PaperHost]) -> None:
+    a, b, c = hosts
+    a.train("one")
+    settle(hosts)
+    a.train("two")
+    a.activate(1)
+    a.begin_canary(2)
+    a.step()
+    a.step()
+    b.step()
+    assert b.loaded() == (1, None), "the champion serves alone until the challenger's files are there"
+    assert b.notes["search"] == "search@2 is not here; its files are asked for"
+    settle(hosts)
+    assert [host.loaded() for host in hosts] == [(1, 2)] * 3
+    assert len({str(host.active()) for host in hosts}) == 1
+    b.end_canary("search@2 was worse")
+    settle(hosts)
+    assert [host.loaded() for host in hosts] == [(1, None)] * 3
+    for host in hosts:
+        now = host.active()
+        assert now is not None
+        assert (now.ended, now.requested_by) == ("search@2 was worse", "standfast")
+    c.begin_canary(2)
+    settle(hosts)
+    a.activate(2)
+    settle(hosts)
+    assert [host.loaded() for host in hosts] == [(2, None)] * 3
+
+
+def test_a_canary_by_hand_is_followed_and_one_of_a_version_that_nobody_has_is_said(hosts: list[PaperHost]) -> None:
+    hosts[0].train("one")
+    hosts[0].train("two")
+    settle(hosts)
+    topics = hosts[0].wire.topics
+    topics.write("search/champion", b'{"version": 1, "canary": {"version": 2, "share": 0.1}}')
+    settle(hosts)
+    _agree(hosts)
+    assert [host.loaded() for host in hosts] == [(1, 2)] * 3
+    topics.write("search/champion", b'{"version": 1, "canary": {"version": 9, "shadow": true}}')
+    settle(hosts)
+    assert [host.loaded() for host in hosts] == [(1, None)] * 3
+    said = "the topic models names search@9 as challenger, of which no host has told"
+    assert {host.notes["search"] for host in hosts} == {said}
+    topics.write("search/champion", json.dumps(
+        {"version": 1, "canary": {"version": 2, "share": 0.1, "manifest": "0" * 64}}
+    ).encode())  # fmt: skip
+    settle(hosts)
+    assert all("as challenger, but it is" in host.notes["search"] for host in hosts)
+    with hosts[0].here(), pytest.raises(ModelError, match="not the one that was activated"):
+        registry.checked("search", 2)
+    topics.write("search/champion", b'{"version": 1}')
+    settle(hosts)
+    _agree(hosts)
+
+
+def test_a_challenger_that_gets_another_number_goes_on_under_it(hosts: list[PaperHost]) -> None:
+    a, b, _ = hosts
+    a.train("one")
+    a.train("two")
+    a.begin_canary(1)
+    b.train("of b")
+    b.train("of b too")
+    b.step()
+    a.step()
+    a.step()
+    now = a.active()
+    assert now is not None
+    with a.here():
+        numbers = {
+            registry.manifest_of("search", number).lineage["mark"]: number for number in registry.versions("search")
+        }
+    assert (now.version, now.canary and now.canary.version) == (numbers["two"], numbers["one"])
+    assert numbers["one"] > 2
+    settle(hosts)
+    _agree(hosts)
 
 
 def test_a_host_that_trained_before_it_joined_keeps_its_version_under_another_number(hosts: list[PaperHost]) -> None:

@@ -226,6 +226,8 @@ _OTHER: dict[str, object] = {
     "kafka.client": {"sasl.password": SecretStr(_HOSTILE)},
     "workers.host": "east",
     "workers.delivery": "at_least_once",
+    "canary.max_errors": 0.5,
+    "canary.min_overlap": 0.5,
     "drills.service_share": 0.5,
     "drills.hosts": 2,
     "drills.blocked": ("Fri 16:00-Mon 08:00 Europe/Berlin", "22:00-06:00 UTC"),

@@ -73,6 +73,123 @@ def test_the_versions_that_served_before_are_those_that_are_still_there_the_last
     assert registry.served_before("search", 2) == []
 
 
+def _first_of(count: int) -> None:
+    """So many versions of `search`; the first is active."""
+    for _ in range(count):
+        registry.publish("search", _fill)
+    registry.activate("search", 1)
+
+
+def canary_of(name: str = "search") -> tuple[int, float, bool] | None:
+    found = registry.activation(name)
+    assert found is not None
+    return None if found.canary is None else (found.canary.version, found.canary.share, found.canary.shadow)
+
+
+def test_a_challenger_is_tried_beside_what_serves_and_promoted_or_taken_back() -> None:
+    _first_of(3)
+    registry.begin_canary("search", 2, 0.1, shadow=False)
+    assert (registry.active("search"), canary_of()) == (1, (2, 0.1, False))
+    registry.activate("search", 2)
+    assert (registry.active("search"), canary_of()) == (2, None)
+    registry.begin_canary("search", 3, 0.0, shadow=True)
+    assert registry.rollback("search") == 2, "the canary ends first"
+    assert (registry.active("search"), canary_of()) == (2, None)
+    assert registry.rollback("search") == 1
+
+
+def test_a_share_that_changes_is_the_same_canary_and_a_new_one_is_not() -> None:
+    _first_of(3)
+    first = registry.begin_canary("search", 2, 0.1, shadow=True).canary
+    second = registry.begin_canary("search", 2, 0.5, shadow=False).canary
+    assert first is not None
+    assert first.is_same(second)
+    assert canary_of() == (2, 0.5, False)
+    assert registry.end_canary("search", first, "it was worse")
+    assert not registry.end_canary("search", first, "it was worse still")
+    ended = registry.activation("search")
+    assert ended is not None
+    assert (ended.version, ended.canary, ended.ended) == (1, None, "it was worse")
+    third = registry.begin_canary("search", 3, 0.5, shadow=False)
+    assert third.canary is not None
+    assert (third.canary.is_same(second), third.ended) == (False, "")
+
+
+def test_what_serves_again_by_name_has_no_challenger() -> None:
+    _first_of(2)
+    registry.begin_canary("search", 2, 0.1, shadow=False)
+    registry.activate("search", 1)
+    assert (registry.active("search"), canary_of()) == (1, None)
+    assert registry.served_before("search", 1) == []
+
+
+def test_only_another_whole_version_beside_one_that_serves_can_be_a_challenger() -> None:
+    registry.publish("search", _fill)
+    with pytest.raises(ModelError, match="no search model is active; run `standfast models activate search@1`"):
+        registry.begin_canary("search", 1, 0.1, shadow=False)
+    registry.activate("search", 1)
+    with pytest.raises(UsageError, match="search@1 is the version that serves"):
+        registry.begin_canary("search", 1, 0.1, shadow=False)
+    registry.publish("search", _fill)
+    (registry.folder_of("search", 2) / "weights.safetensors").write_bytes(b"")
+    with pytest.raises(IntegrityError, match="weights"):
+        registry.begin_canary("search", 2, 0.1, shadow=False)
+    assert canary_of() is None
+
+
+def test_a_record_of_an_earlier_release_is_read(empty_home: Path) -> None:
+    """`digest` is as that release wrote it."""
+    _first_of(2)
+    digest = hashlib.sha256(b"search 2 [1]").hexdigest()
+    (empty_home / "models" / "search" / "active.json").write_text(f'{{"version":2,"before":[1],"digest":"{digest}"}}')
+    assert (registry.active("search"), canary_of()) == (2, None)
+    assert registry.rollback("search") == 1
+
+
+def test_a_flipped_bit_in_the_record_of_a_canary_is_found(empty_home: Path) -> None:
+    _first_of(2)
+    registry.begin_canary("search", 2, 0.1, shadow=False)
+    file = empty_home / "models" / "search" / "active.json"
+    file.write_bytes(file.read_bytes().replace(b'"share":0.1', b'"share":0.9'))
+    with pytest.raises(IntegrityError, match=r"active\.json was damaged"):
+        registry.activation("search")
+
+
+def test_the_commands_begin_change_show_and_end_a_canary() -> None:
+    _first_of(2)
+
+    def said(*words: str) -> str:
+        done = CliRunner().invoke(app, list(words), catch_exceptions=False)
+        assert done.exit_code == 0
+        return done.output
+
+    beside = "search@2 is the challenger and answers 10 % of the keys; search@1 is active\n"
+    assert said("activate", "search@2", "--canary", "10%") == beside
+    assert "+ search@2" in said("list")
+    assert "challenger: answers 10 % of the keys" in said("list")
+    assert said("show", "search@challenger").startswith("search@2 (challenger: answers 10 % of the keys)")
+    assert said("show", "search@champion").startswith("search@1 (active)")
+    both = said("activate", "search@challenger", "--canary", "0.5%", "--shadow")
+    assert "answers 0.5 % of the keys and computes in the shadow" in both
+    assert said("rollback", "search") == "search@1 is active\n"
+    assert said("activate", "search@2", "--shadow").startswith("search@2 is the challenger and computes in the shadow;")
+    assert said("activate", "search@challenger") == "search@2 is active\n"
+
+
+@pytest.mark.parametrize("share", ["0%", "100%", "0.1", "10", "-5%", "many", "1e1%", "101%"])
+def test_a_share_that_is_none_is_refused(share: str) -> None:
+    _first_of(2)
+    with pytest.raises(UsageError, match="write a share above 0% and below 100%, such as 10%"):
+        CliRunner().invoke(app, ["activate", "search@2", f"--canary={share}"], catch_exceptions=False)
+    assert canary_of() is None
+
+
+def test_an_alias_that_names_nothing_says_what_to_do() -> None:
+    _first_of(1)
+    with pytest.raises(UsageError, match="search has no challenger"):
+        CliRunner().invoke(app, ["show", "search@challenger"], catch_exceptions=False)
+
+
 def test_a_version_that_is_not_there_is_refused_by_name() -> None:
     registry.publish("search", _fill)
     with pytest.raises(ModelError, match=r"search@7 is not published \(there: 1\)"):
@@ -119,11 +236,11 @@ def fill(folder):
     (folder / "weights.json").write_text("{}")
     if MOMENT == "filling": os.kill(os.getpid(), signal.SIGKILL)
     return {}, {}
-real = registry._sync_tree
+real = registry.sync_tree
 def dies(root):
     if MOMENT == "moving": os.kill(os.getpid(), signal.SIGKILL)
     real(root)
-registry._sync_tree = dies
+registry.sync_tree = dies
 registry.publish("search", fill)
 """
 

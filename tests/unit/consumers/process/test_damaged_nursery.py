@@ -12,6 +12,7 @@ import pytest
 from consumers.channel.messages import FROM_NURSERY, CheckWeights, Failed, StopOrder, pair, receive, send
 from consumers.process.nursery import Nursery
 from consumers.service import service
+from models.base import LoadedModels
 from standfast.core.errors import WeightsDamaged
 from standfast.core.settings import Settings, WorkerSettings
 
@@ -33,7 +34,7 @@ class Nursed:
         self.channel, theirs = pair()
         self.model = Loaded()
         self.status: int | None = None
-        self._nursery = Nursery(theirs, service("search", settings), self.model, settings)  # type: ignore[arg-type]
+        self._nursery = Nursery(theirs, service("search", settings), LoadedModels(self.model), settings)  # type: ignore[arg-type]
         self._theirs = theirs
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()

@@ -14,6 +14,7 @@ from consumers.channel.messages import FROM_NURSERY, Fork, Forked, receive
 from consumers.process import nursery
 from consumers.process.devices import freest, visible
 from consumers.service import service
+from models.canary import Versions
 from standfast.core.errors import ModelError
 from standfast.core.settings import Settings
 
@@ -67,7 +68,7 @@ def test_a_worker_sees_its_own_device_only(monkeypatch: pytest.MonkeyPatch) -> N
     read, write = os.pipe()
     ours, theirs = socket.socketpair()
     with ours, theirs:
-        made = nursery.Nursery(theirs, service("search", Settings()), None, Settings(), 1, ["3"])
+        made = nursery.Nursery(theirs, service("search", Settings()), None, Settings(), Versions(1), ["3"])
         made._make(Fork("s1", 2), write)
         assert isinstance(receive(ours, FROM_NURSERY), Forked)
     assert os.read(read, 100) == b"3"

@@ -11,11 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from consumers.channel.heartbeat import Heartbeat
-from consumers.requests.admission import Admission, Decision, Origin
+from consumers.requests.admission import Admission, Admitted, Decision, Origin
 from consumers.requests.answers import Answers, Outgoing
 from consumers.service import service
 from consumers.serving.batches import Batches
 from consumers.serving.breaker import Breaker
+from consumers.serving.canary_routing import Challenged
 from consumers.serving.suspects import KnownSuspects
 from models.base import RecommendQuery, SearchQuery
 from schemas.codec import Codec
@@ -141,6 +142,28 @@ def test_after_one_kill_from_outside_nothing_is_computed_alone(bench: BatchBench
     suspect(bench, {(0, 1): 0.5, (0, 2): 0.5, (1, 2): 1.5})
     bench.work((0, 1, query("a")), (0, 2, query("b")), (1, 2, query("c")))
     assert bench.model.groups == [["a", "b"], ["c"]]
+
+
+def test_what_was_being_computed_at_a_death_is_not_given_to_a_challenger(bench: BatchBench) -> None:
+    """It may have been the cause, and nobody may be set aside because of a canary."""
+    asked: list[list[str]] = []
+
+    class Everything:
+        label = "toy@8"
+
+        def ask(self, requests: Sequence[Admitted]) -> list[Challenged]:
+            asked.append([request.request_id for request in requests])
+            return [Challenged([Item("i", 1.0, "")], "toy@8") for _ in requests]
+
+    bench.batches._canary = Everything()  # type: ignore[assignment]
+    theirs = telemetry.REQUESTS.labels(_SERVICE.requests, "toy", "8", "ok")
+    before = theirs._value.get()
+    suspect(bench, {(0, 1): 0.5, (0, 2): 1})
+    written = bench.work((0, 1, query("a")), (0, 2, query("b")))
+    written += bench.work((0, 3, query("c")))
+    assert [json.loads(outgoing.value or b"")["model"] for outgoing in written] == ["toy@7", "toy@7", "toy@8"]
+    assert asked == [["c"]]
+    assert theirs._value.get() == before + 1
 
 
 def test_whoever_dies_of_decoding_a_record_is_known_too(bench: BatchBench, monkeypatch: pytest.MonkeyPatch) -> None:

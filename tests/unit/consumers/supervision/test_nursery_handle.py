@@ -13,6 +13,7 @@ from consumers.service import service
 from consumers.supervision import nursery_handle
 from consumers.supervision.member import Member
 from consumers.supervision.nursery_handle import NurseryHandle
+from models.canary import Versions
 from standfast.core.settings import Settings
 
 
@@ -38,7 +39,7 @@ def test_a_nursery_that_dies_before_it_has_made_a_process_is_told_of_first() -> 
 
     async def dies() -> list[str]:
         heard = Heard()
-        nursery = NurseryHandle(service("search", Settings()), 1, {}, heard)  # type: ignore[arg-type]
+        nursery = NurseryHandle(service("search", Settings()), Versions(1), {}, heard)  # type: ignore[arg-type]
         nursery._channel, theirs = pair()
         heard.nursery = nursery
         nursery.fork("search-s0", 1)
@@ -69,17 +70,17 @@ def test_a_nursery_is_forked_where_that_is_possible(state: Path, monkeypatch: py
     """Its channel is then open in the nursery alone, so that its end is noticed; else it is a program of its own."""
     monkeypatch.setattr(nursery_handle.subprocess, "Popen", lambda *_, **__: pytest.fail("a program was started"))
     kept: list[int] = []
-    orders: list[tuple[str, int, str]] = []
+    orders: list[tuple[str, Versions, str]] = []
     forked = Forked()
 
-    def fork(name: str, version: int, channel: int, variables: dict[str, str]) -> Forked:
+    def fork(name: str, versions: Versions, channel: int, variables: dict[str, str]) -> Forked:
         kept.append(os.dup(channel))
-        orders.append((name, version, variables["OMP_NUM_THREADS"]))
+        orders.append((name, versions, variables["OMP_NUM_THREADS"]))
         return forked
 
     async def lives() -> list[str]:
         heard = Heard()
-        handle = NurseryHandle(service("search", Settings()), 7, {}, heard, fork)  # type: ignore[arg-type]
+        handle = NurseryHandle(service("search", Settings()), Versions(7, 9), {}, heard, fork)  # type: ignore[arg-type]
         handle.start()
         os.close(kept[0])
         while not heard.events:
@@ -87,5 +88,5 @@ def test_a_nursery_is_forked_where_that_is_possible(state: Path, monkeypatch: py
         return heard.events
 
     assert asyncio.run(asyncio.wait_for(lives(), 10)) == ["the nursery ended without a word"]
-    assert orders == [("search", 7, "1")]
+    assert orders == [("search", Versions(7, 9), "1")]
     assert forked.killed == 1
