@@ -69,15 +69,16 @@ class Answers:
 
     def served(self, admitted: Admitted, items: list[Item], model: str = "") -> Outgoing:
         """The answer to a computed request; `model`: which has computed it, if not the one that serves."""
+        facets = items.facets if isinstance(items, Faceted) else UNSET
         result = Result(
             request_id=admitted.request_id,
             status="ok",
-            items=list(items) if isinstance(items, Faceted) else items,
+            items=items if facets is UNSET else list(items),
             model=model or self._model,
             worker=self.worker,
             degraded=admitted.degraded,
             latency_ms=_latency(admitted.origin),
-            facets=items.facets if isinstance(items, Faceted) else UNSET,
+            facets=facets,
         )
         return self._outgoing(admitted.origin, admitted.encoding, result)
 

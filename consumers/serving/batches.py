@@ -96,12 +96,13 @@ class Batches:
         tally = self.tally(records[0].topic)
         tally.computed(timestamps_ms, (began, decoded, computed, time.perf_counter()))
         answers = [result for result in results if not isinstance(result, DeadLetter)]
+        there_are_letters = len(answers) < len(results)
+        kinds = [result.kind for result in results if isinstance(result, DeadLetter)] if there_are_letters else []
         if self._canary is not None:
             by_champion = [answer for answer in answers if isinstance(answer, Refused) or not answer.model]
             tally.challenged(self._canary.label, len(answers) - len(by_champion))
             answers = by_champion
-        kinds = [result.kind for result in results if isinstance(result, DeadLetter)]
-        tally.settled([_status(answer) for answer in answers], kinds)
+        tally.settled(["ok" if isinstance(answer, Served) else answer.status for answer in answers], kinds)
         return Work(
             outgoing, {(record.topic, record.partition): record.offset + 1 for record in records}, timestamps_ms
         )
@@ -168,15 +169,9 @@ class Batches:
         return self._canary.ask([request for request, _ in group])
 
     def _written(self, result: Settled) -> Outgoing:
-        if isinstance(result, Refused):
-            return self._answers.refused(result)
-        if isinstance(result, DeadLetter):
-            return self._answers.dead(result)
-        return self._answers.served(result.admitted, result.items, result.model)
-
-
-def _status(result: Served | Refused) -> str:
-    return result.status if isinstance(result, Refused) else "ok"
+        if isinstance(result, Served):
+            return self._answers.served(result.admitted, result.items, result.model)
+        return self._answers.refused(result) if isinstance(result, Refused) else self._answers.dead(result)
 
 
 def _results(decision: Decision, outcomes: dict[int, Outcome | Challenged]) -> list[Settled]:
