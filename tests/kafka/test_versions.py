@@ -60,6 +60,24 @@ def test_what_is_activated_on_one_host_serves_on_all_and_is_rolled_back_from_ano
     assert "* search@2" in listed
 
 
+def test_a_canary_that_begins_on_one_host_is_tried_on_all_and_ended_from_another(hosts: Hosts) -> None:
+    first, second = hosts
+    second.models("activate", "search@2")
+    serve(hosts, "search@2")
+
+    def tries(challenger: str) -> bool:
+        return {service.challenger for host in hosts for service in host.status().services} == {challenger}
+
+    assert "every host of the system follows" in first.models("activate", "search@1", "--canary", "50%")
+    wait_until(lambda: tries("search@1"), FOLLOWED_S, what="a challenger on both hosts")
+    with Caller(second.settings) as caller:
+        wait_until(lambda: marks(caller, 40) == {"one", "two"}, FOLLOWED_S, what="answers of both versions")
+        assert "search@2 is active" in second.models("rollback", "search")
+        wait_until(lambda: tries(""), FOLLOWED_S, what="no challenger on both hosts")
+        serve(hosts, "search@2")
+        wait_until(lambda: marks(caller, 40) == {"two"}, FOLLOWED_S, what="answers of the champion alone")
+
+
 def test_a_record_by_hand_is_followed_and_an_unreadable_one_is_passed_over_by_its_offset(hosts: Hosts) -> None:
     first, _ = hosts
     desk = Desk(first.settings)
