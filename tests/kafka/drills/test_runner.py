@@ -34,7 +34,7 @@ from tests.waiting import wait_until
 
 # Objectives that a busy machine meets too: the drill is tested, not the machine.
 QUICK = {"rate": 150.0, "before_s": 1.0, "after_s": 1.0, "p99_ms": 30_000, "rto_ms": 30_000}
-HOPELESS = {"recover_within_s": 1.5, "rto_ms": 1000, "answer_within_s": 5.0, "restore_within_s": 0.5}
+HOPELESS = {"recover_within_s": 1.5, "rto_ms": 1000, "answer_within_s": 5.0, "restore_within_s": 3.0}
 
 
 @pytest.fixture
