@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from standfast.commands.options import AsJson, Config, finite, settings_from, stdout
+from standfast.commands.options import AsJson, Config, finite, located_settings, stdout
 
 if TYPE_CHECKING:
     from bench.overload import Overload
@@ -31,9 +31,8 @@ def overload_command(
     from bench.figures import machine
     from bench.overload import overload
     from consumers.service import service
-    from standfast.core.processes.locating import located
 
-    settings = located(settings_from(config))
+    settings = located_settings(config)
     results = [
         overload(settings, service(name, settings).name, times, seconds, deadline_ms) for name in services.split(",")
     ]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from standfast.commands.options import AsJson, Config, finite, settings_from, stdout
+from standfast.commands.options import AsJson, Config, finite, located_settings, stdout
 
 if TYPE_CHECKING:
     from bench.failover.soak import Soak
@@ -38,13 +38,12 @@ def soak_command(
     from bench.failover.soak import soak
     from bench.figures import machine
     from standfast.core.errors import UsageError
-    from standfast.core.processes.locating import located
 
     every_rate: dict[str, float] = {"search": searches, "recommend": recommendations}
     rates = {name: rate for name, rate in every_rate.items() if rate}
     if not rates:
         raise UsageError("--searches 0 --recommendations 0: there is no load left; ask for one of them")
-    result = soak(located(settings_from(config)), rates, minutes * 60, every)
+    result = soak(located_settings(config), rates, minutes * 60, every)
     if as_json:
         typer.echo(msgspec.json.encode({"machine": machine(), "figures": result}))
     else:

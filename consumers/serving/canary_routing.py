@@ -65,7 +65,7 @@ class CanaryRouting:
         self._shadows = ours and order.shadow
 
     def report(self) -> CanaryReport:
-        """What it has seen so far."""
+        """The figures of this worker since the canary began, for the supervisor."""
         return CanaryReport(self._seen.since, self._seen.figures)
 
     def ask(self, requests: Sequence[Admitted]) -> list[Outcome | Challenged]:

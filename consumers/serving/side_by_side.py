@@ -55,7 +55,7 @@ class SideBySide:
         self._times.setdefault(size, deque(maxlen=_KEPT)).append(seconds)
 
     def challenger_took(self, size: int, seconds: float) -> None:
-        """The same for the challenger."""
+        """A call of the challenger for so many queries has taken so long; it is compared with the champion's usual."""
         self._challenger_calls.observe(seconds)
         times = self._times.get(size, ())
         if not self._max_slowdown or len(times) < _KNOWN:

@@ -38,6 +38,6 @@ def worse(seen: CanaryFigures, settings: CanarySettings) -> Worse | None:
 
 
 def words(seen: CanaryFigures) -> str:
-    """What is known of a challenger that goes on."""
+    """The figures of a challenger as a line of the status."""
     said = f"{seen.computed} requests computed, {seen.failed} failed, {seen.slower} of {seen.timed} timed calls slower"
     return said + (f", overlap {seen.overlap / seen.compared:.2f} of {seen.compared}" if seen.compared else "")

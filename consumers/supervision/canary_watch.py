@@ -61,7 +61,7 @@ class CanaryWatch:
 
     @property
     def order(self) -> CanaryOrder:
-        """What the workers are told."""
+        """The order that each worker of the service gets: the champion, and what its challenger does."""
         if self._canary is None:
             return CanaryOrder(self._champion)
         canary = self._canary

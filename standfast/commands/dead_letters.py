@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from standfast.commands.options import AsJson, Config, print_json, settings_from, stderr, stdout
+from standfast.commands.options import AsJson, Config, located_settings, print_json, stderr, stdout
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,7 +41,7 @@ def list_letters(
     """
     from standfast.dead_letters.letters import sources, topic_named
 
-    settings = _located(config)
+    settings = located_settings(config)
     if topic is not None:
         waiting = _waiting(settings, topic_named(topic, settings))
         print_json(waiting.letters) if as_json else _print(waiting)
@@ -96,7 +96,7 @@ def _work(
     from standfast.dead_letters.letters import topic_named
     from standfast.dead_letters.sending_again import SendingAgain
 
-    settings = _located(config)
+    settings = located_settings(config)
     topic = topic_named(name, settings)
     _check_choice(ids, reason, every=every)
     if dry_run:
@@ -183,9 +183,3 @@ def _shown(reason: str) -> str:
     from standfast.core.printable import one_line
 
     return one_line(reason)[:_WIDEST]
-
-
-def _located(config: Config) -> Settings:
-    from standfast.core.processes.locating import located
-
-    return located(settings_from(config))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from standfast.commands import drill_reading, drill_report, drill_safety, drill_schedules
-from standfast.commands.options import AsJson, Config, finite, print_json, settings_from, stderr, stdout
+from standfast.commands.options import AsJson, Config, finite, located_settings, print_json, stderr, stdout
 
 if TYPE_CHECKING:
     from drills.catalogue.drill import Drill
@@ -155,7 +155,7 @@ def run(  # noqa: PLR0913, PLR0917 - one parameter per option
     from drills.reports.report import phase_line, verdict_table
     from standfast.core.errors import ClusterError, DrillUsageError, NoAnswer, UsageError
 
-    settings = _located(config)
+    settings = located_settings(config)
     try:
         command = _command(name, pairs or [], targets or [], seed, duration_s, dry_run)
         longest = _longest_of(command, settings) + _GRACE_S
@@ -278,9 +278,3 @@ def _longest(command: DrillCommand, settings: Settings) -> float:
     above = (limits.approve_above_processes, limits.approve_above_share, limits.approve_above_hosts)
     may_wait = any(most is not None for most in above)
     return plan.duration_s + (limits.approve_within_s if may_wait else 0.0)
-
-
-def _located(config: Path | None) -> Settings:
-    from standfast.core.processes.locating import located
-
-    return located(settings_from(config))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from standfast.commands.options import AsJson, Config, finite, print_json, settings_from, stderr, stdout
+from standfast.commands.options import AsJson, Config, finite, located_settings, print_json, stderr, stdout
 
 if TYPE_CHECKING:
     from drills.control.outcomes import Outcomes
@@ -83,9 +83,8 @@ def watch(
     from drills.reports.report import verdict_table
     from drills.reports.watching import WatchedDrills
     from schemas.codec import Codec
-    from standfast.core.processes.locating import located
 
-    outcomes = Outcomes(located(settings_from(config)), Codec(), "standfast-drill-watch")
+    outcomes = Outcomes(located_settings(config), Codec(), "standfast-drill-watch")
     try:
         watched = WatchedDrills((outcome.event for outcome in outcomes.from_the_start()), drill_id)
         if as_json or not stdout().is_terminal:

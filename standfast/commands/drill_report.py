@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from standfast.commands.options import AsJson, Config, print_json, settings_from, stderr, stdout
+from standfast.commands.options import AsJson, Config, located_settings, print_json, stderr, stdout
 
 if TYPE_CHECKING:
     from drills.reports.report import Story
@@ -35,9 +35,8 @@ def report(
     Example: standfast drill report --html drills.html
     """
     from standfast.core.errors import DrillError
-    from standfast.core.processes.locating import located
 
-    past = _stories(located(settings_from(config)), drill_id)
+    past = _stories(located_settings(config), drill_id)
     if not past:
         wanted = f"no drill {drill_id} is" if drill_id else "no drill is"
         raise DrillError(f"{wanted} in the outcome stream; run one: standfast drill run worker-kill")

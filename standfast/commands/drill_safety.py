@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from standfast.commands.options import Config, settings_from, stderr, stdout
+from standfast.commands.options import Config, located_settings, settings_from, stderr, stdout
 
 if TYPE_CHECKING:
     from drills.safety.signatures import Signer
@@ -40,9 +40,8 @@ def abort(
     """
     from drills.control.sending import send
     from schemas.records import DrillCommand
-    from standfast.core.processes.locating import located
 
-    send(DrillCommand(abort=drill_id, requested_by=login()), drill_id, located(settings_from(config)))
+    send(DrillCommand(abort=drill_id, requested_by=login()), drill_id, located_settings(config))
     stderr().print(f"sent; see: standfast drill report {drill_id}", markup=False)
 
 

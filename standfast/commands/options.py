@@ -40,6 +40,16 @@ def settings_from(
     return loaded
 
 
+def located_settings(config: Path | None) -> Settings:
+    """The settings of this call with the Kafka of the running system, where none is configured.
+
+    Raises SettingsError, and ClusterError if no Kafka is configured or running.
+    """
+    from standfast.core.processes.locating import located
+
+    return located(settings_from(config))
+
+
 def tell_wrong_settings() -> None:
     """Warns on stderr of wrong settings, for commands that need no settings and so go on."""
     from standfast.core import clients, settings

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from standfast.commands.options import AsJson, Config, settings_from, stderr, stdout
+from standfast.commands.options import AsJson, Config, located_settings, stderr, stdout
 
 if TYPE_CHECKING:
     from standfast.topics import TopicState
@@ -35,9 +35,8 @@ def topics(
 
     from standfast import topics as table
     from standfast.core import clients
-    from standfast.core.processes.locating import located
 
-    settings = located(settings_from(config))
+    settings = located_settings(config)
     admin = AdminClient(clients.base(settings, "standfast-topics"))
     states = (table.plan if plan else table.apply)(admin, settings.kafka)
     missing = "missing" if plan else "created"

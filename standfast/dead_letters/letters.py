@@ -14,8 +14,9 @@ from typing import cast
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
+from consumers.requests.admission import headers_of
 from consumers.service import service
-from schemas.dead_letters import Headers, is_left_out, original_headers, receipt_in, said
+from schemas.dead_letters import is_left_out, original_headers, receipt_in, said
 from schemas.topics import BY_NAME, DEAD_LETTER_SUFFIX
 from standfast.core import clients
 from standfast.core.consumed import Consumed
@@ -124,7 +125,7 @@ class Letters:
         done: set[Place] = set()
         strange = 0
         for message in self.records():
-            if (receipt := receipt_in(headers_of(message), message.value())) is not None:
+            if (receipt := receipt_in(headers_of(message) or [], message.value())) is not None:
                 done.update(receipt.letters)
             elif (letter := self._letter(message)) is not None:
                 letters[letter.place] = letter
@@ -159,7 +160,7 @@ class Letters:
         return set(metadata.partitions)
 
     def _letter(self, message: Consumed) -> Letter | None:
-        headers = headers_of(message)
+        headers = headers_of(message) or []
         told = said(headers)
         if told is None or told.topic not in self._originals:
             return None
@@ -169,8 +170,3 @@ class Letters:
             of_drill=any(name == "drill-id" for name, _ in original_headers(headers)),
             left_out=is_left_out(headers), size=len(message.value() or b""),
         )  # fmt: skip
-
-
-def headers_of(message: Consumed) -> Headers:
-    """The record's headers; none if it has none."""
-    return cast("Headers", message.headers() or [])

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator, Sequence
 import msgspec
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
-from consumers.requests.admission import DEADLINE_HEADER
+from consumers.requests.admission import DEADLINE_HEADER, headers_of
 from schemas.dead_letters import RECEIPT, Deed, Receipt, original_headers, said
 from standfast.core import clients
 from standfast.core.consumed import Consumed
@@ -19,7 +19,7 @@ from standfast.core.errors import ClusterError
 from standfast.core.kafka_errors import error_of, is_fenced
 from standfast.core.producers import ABORT_S
 from standfast.core.settings import Settings
-from standfast.dead_letters.letters import Letter, Letters, Place, headers_of
+from standfast.dead_letters.letters import Letter, Letters, Place
 
 _BEGIN_S, _COMMIT_S = 15.0, 30.0
 _MOST_RECORDS, _MOST_BYTES = 500, 4 << 20  # of one transaction
@@ -60,12 +60,13 @@ class SendingAgain:
     def work(self, wanted: Collection[Place], deed: Deed) -> Iterator[int]:
         """Does it to these letters; yields how many are done after each transaction. Raises ClusterError."""
         batch: list[Consumed] = []
-        done = 0
+        done = size = 0
         for message in self._wanted(set(wanted)):
             batch.append(message)
-            if len(batch) == _MOST_RECORDS or sum(map(len, batch)) > _MOST_BYTES:
+            size += len(message)
+            if len(batch) == _MOST_RECORDS or size > _MOST_BYTES:
                 self._commit(batch, deed)
-                done, batch = done + len(batch), []
+                done, size, batch = done + len(batch), 0, []
                 yield done
         if batch:
             self._commit(batch, deed)
@@ -92,7 +93,7 @@ class SendingAgain:
             raise self._failed(error) from None
 
     def _send(self, message: Consumed) -> None:
-        headers = headers_of(message)
+        headers = headers_of(message) or []
         told = said(headers)
         if told is None:
             return
