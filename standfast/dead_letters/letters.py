@@ -16,7 +16,7 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from consumers.requests.admission import headers_of
 from consumers.service import service
-from schemas.dead_letters import is_left_out, original_headers, receipt_in, said
+from schemas.dead_letters import Headers, is_left_out, original_headers, receipt_in, said
 from schemas.topics import BY_NAME, DEAD_LETTER_SUFFIX
 from standfast.core import clients
 from standfast.core.consumed import Consumed
@@ -125,9 +125,11 @@ class Letters:
         done: set[Place] = set()
         strange = 0
         for message in self.records():
-            if (receipt := receipt_in(headers_of(message) or [], message.value())) is not None:
+            # Once a record: after a name that is no UTF-8, confluent-kafka's second answer is a segmentation fault.
+            headers = headers_of(message) or []
+            if (receipt := receipt_in(headers, message.value())) is not None:
                 done.update(receipt.letters)
-            elif (letter := self._letter(message)) is not None:
+            elif (letter := self._letter(message, headers)) is not None:
                 letters[letter.place] = letter
             else:
                 strange += 1
@@ -159,8 +161,7 @@ class Letters:
         self._consumer.assign([TopicPartition(self._topic, number, 0) for number in metadata.partitions])
         return set(metadata.partitions)
 
-    def _letter(self, message: Consumed) -> Letter | None:
-        headers = headers_of(message) or []
+    def _letter(self, message: Consumed, headers: Headers) -> Letter | None:
         told = said(headers)
         if told is None or told.topic not in self._originals:
             return None

@@ -21,6 +21,7 @@ from standfast.core.processes import launching
 from standfast.core.settings import KafkaSettings, Settings
 from standfast.dead_letters.letters import Letters
 from standfast.dead_letters.sending_again import SendingAgain
+from tests.support.raw_records import RawRecord, batch, send
 from tests.waiting import wait_until
 
 _REGISTRY, _BAD = "the schema registry does not answer", "it is neither JSON nor Avro"
@@ -186,4 +187,12 @@ def test_who_is_overtaken_is_told_so(settings: Settings, letters: list[str], aga
     with pytest.raises(ClusterError, match="somebody else has begun"):
         list(again.work(wanted, "given up"))
     second.close()
+    assert waiting(settings) == letters[:5]
+
+
+def test_a_record_whose_header_name_is_no_utf_8_stops_nobody(settings: Settings, letters: list[str]) -> None:
+    """confluent-kafka raises SystemError for it, if it is not asked in the way of `headers_of`."""
+    topic = f"{settings.kafka.topic_prefix}search.requests.dlq"
+    admin = AdminClient(clients.base(settings, "test-dead-letters"))
+    send(admin, topic, 0, batch([RawRecord(b"raw", headers=[(b"\xff\xfe", b"x")])]))
     assert waiting(settings) == letters[:5]
